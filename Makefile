@@ -1,0 +1,68 @@
+# One verb a target, the same at the desk and in CI. Each target works from a
+# fresh clone: it makes .venv, installs what is missing, and says what it does.
+#
+#   make demo                     make test ARGS="-k ledger"
+#   make demo CORPUS=~/documents  make test PYTHON=python3.13 VENV=.venv-3.13
+
+VENV ?= .venv
+PYTHON ?=
+ARGS ?=
+
+ifeq ($(OS),Windows_NT)
+PY = "$(VENV)/Scripts/python.exe"
+else
+PY = "$(VENV)/bin/python"
+endif
+
+# Hashes instead of trust, and no index or host named: everybody's own is used.
+COMPILE = $(PY) -m uv pip compile --quiet --upgrade --universal --python-version 3.11 \
+	--generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links
+
+# Without compiled bytecode every start costs twice; and what is installed is what is tested.
+unexport PYTHONDONTWRITEBYTECODE
+unexport PYTHONPATH
+export CORPUS
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint bench docs pins clean env-demo env-test env-pins
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' Makefile
+
+demo: env-demo ## run two pipelines over real documentation, then three searches
+	@$(PY) scripts/demo.py
+
+test: env-test ## run every test
+	@$(PY) -m pytest $(ARGS)
+
+lint: env-test ## check style, formatting, types and floors
+	@echo "tenire: ruff, mypy, import-linter"
+	@$(PY) -m ruff check --quiet .
+	@$(PY) -m ruff format --quiet --check .
+	@$(PY) -m mypy --no-error-summary
+	@$(PY) -c "from importlinter.cli import lint_imports_command as main; main()" --no-logo --no-cache
+	@$(PY) -c "from importlinter.cli import lint_imports_command as main; main()" --no-logo --no-cache --config scripts/runtime_imports.toml
+
+bench: env-test ## measure the budgets
+	@$(PY) scripts/bench.py $(ARGS)
+
+docs: env-test ## write the command line's page anew, check links and run every example
+	@$(PY) scripts/docs.py
+	@$(PY) -m pytest -q tests/docs
+
+pins: env-pins ## compile requirements/*.in into pinned files with hashes
+	@echo "tenire: resolving for Python 3.11 and later, on Linux, macOS and Windows"
+	@$(COMPILE) pyproject.toml requirements/build.in --extra data -o requirements/demo.txt
+	@$(COMPILE) pyproject.toml requirements/build.in requirements/test.in --extra data -c requirements/demo.txt -o requirements/test.txt
+	@$(COMPILE) requirements/models.in --no-deps -o requirements/models.txt
+	@$(COMPILE) requirements/pins.in -o requirements/pins.txt
+
+clean: ## remove all that make made, the environments and the demo's corpus too
+	@rm -rf .venv .venv-* .demo build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage
+	@find src tests scripts benchmarks -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
+	@echo "tenire: removed .venv*, .demo, builds and caches"
+
+# The environment's own Python does the checking once it is there; a Python named
+# on the command line makes it anew if the versions differ.
+env-demo env-test env-pins:
+	@sh scripts/env.sh $(@:env-%=%) "$(VENV)" "$(PYTHON)"

@@ -1,0 +1,104 @@
+"""Tenire runs data and AI pipelines side by side on the computer you own.
+
+The house, from the ground up; a floor imports only from the floors below it::
+
+    errors                               one tree
+    clock · protocols                    the door to time; what domains implement
+    core                                 pure decisions
+    storage · observe                    ledger, compression; facts on the machine
+    concurrency                          the engine around the core
+    pipeline                             sources, journal, recovery, progress
+    documents · vectors                  the domains
+    app                                  configuration, recipes, runs, search
+    cli                                  the commands
+
+Names below are loaded when they are first used: importing ``tenire`` costs a few
+milliseconds and brings in no numpy.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tenire import vectors
+    from tenire.app.pipelines import Pipeline, arun, run, stage
+    from tenire.concurrency import ConcurrencyManager, Explanation, Handle, Snapshot
+    from tenire.core.tasks import Priority, Resources, Retry
+    from tenire.errors import (
+        ConfigError,
+        DependencyError,
+        InternalError,
+        PipelineError,
+        RejectedError,
+        StoreError,
+        TaskError,
+        TenireError,
+    )
+    from tenire.pipeline.progress import RunReport
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "ConcurrencyManager": "tenire.concurrency",
+    "ConfigError": "tenire.errors",
+    "DependencyError": "tenire.errors",
+    "Explanation": "tenire.concurrency",
+    "Handle": "tenire.concurrency",
+    "InternalError": "tenire.errors",
+    "Pipeline": "tenire.app.pipelines",
+    "PipelineError": "tenire.errors",
+    "Priority": "tenire.core.tasks",
+    "RejectedError": "tenire.errors",
+    "Resources": "tenire.core.tasks",
+    "Retry": "tenire.core.tasks",
+    "RunReport": "tenire.pipeline.progress",
+    "Snapshot": "tenire.concurrency",
+    "StoreError": "tenire.errors",
+    "TaskError": "tenire.errors",
+    "TenireError": "tenire.errors",
+    "arun": "tenire.app.pipelines",
+    "run": "tenire.app.pipelines",
+    "stage": "tenire.app.pipelines",
+    "vectors": "",
+}
+
+__all__ = [
+    "ConcurrencyManager",
+    "ConfigError",
+    "DependencyError",
+    "Explanation",
+    "Handle",
+    "InternalError",
+    "Pipeline",
+    "PipelineError",
+    "Priority",
+    "RejectedError",
+    "Resources",
+    "Retry",
+    "RunReport",
+    "Snapshot",
+    "StoreError",
+    "TaskError",
+    "TenireError",
+    "__version__",
+    "arun",
+    "run",
+    "stage",
+    "vectors",
+]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        message = f"module 'tenire' has no attribute {name!r}"
+        raise AttributeError(message)
+    value = importlib.import_module(f"tenire.{name}") if not home else getattr(importlib.import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

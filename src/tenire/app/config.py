@@ -1,0 +1,293 @@
+"""The configuration: read, checked as a whole, and asked what this version runs.
+
+::
+
+    file ── parse_toml ── Reader.struct (each table) ── relations between tables ── Config
+                                                                                      │
+    paths of `ingest` ──────────────── ingest_config ─────────────────────────────────┤
+                                                                                      ▼
+                                                              check_runnable: recipe, store, sources
+
+Nothing is created on disk here, so a refused configuration leaves no trace.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from tenire.app.config_reading import Reader, parse_toml, suggestion
+from tenire.app.config_schema import (
+    EMBEDDER,
+    RECIPES,
+    ChatPipeline,
+    ClassifyPipeline,
+    Config,
+    DocumentsPipeline,
+    PipelineSettings,
+    PriceSettings,
+    QuotaSettings,
+    TenireSettings,
+)
+from tenire.app.config_values import is_dsn, parse_size, show
+from tenire.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+__all__ = [
+    "DEFAULT_FILE",
+    "DEFAULT_HOME",
+    "ChatPipeline",
+    "ClassifyPipeline",
+    "Config",
+    "DocumentsPipeline",
+    "PipelineSettings",
+    "PriceSettings",
+    "QuotaSettings",
+    "TenireSettings",
+    "check_runnable",
+    "ingest_config",
+    "is_dsn",
+    "load_config",
+    "parse_size",
+]
+
+DEFAULT_FILE = "tenire.toml"
+DEFAULT_HOME = ".tenire"
+
+# Names become file names in the home and columns on a terminal.
+_NAME = re.compile(r"\w[\w .-]{0,63}")
+
+
+def load_config(path: Path, *, home: Path | None = None) -> Config:
+    """Read and check a configuration file.
+
+    Args:
+        path: The TOML file.
+        home: A home that goes before the file's own; relative to the working
+            directory.
+
+    Raises:
+        ConfigError: Names file, dotted key, the value and what was expected,
+            for the first thing that is wrong.
+    """
+    shown = str(path)
+    raw = parse_toml(path, shown)
+    reader = Reader(shown)
+    reader.known_keys(raw, ("tenire", "quotas", "pipelines"), "")
+    base = Path(os.path.abspath(path)).parent
+    settings = reader.struct(TenireSettings, reader.table(raw.get("tenire", {}), "tenire"), "tenire")
+    home = Path(os.path.abspath(home)) if home is not None else _absolute(base, str(settings.home))
+    settings = msgspec.structs.replace(settings, home=home)
+    quotas = {
+        name: reader.struct(QuotaSettings, reader.table(table, f"quotas.{name}"), f"quotas.{name}")
+        for name, table in reader.table(raw.get("quotas", {}), "quotas").items()
+    }
+    tables = reader.table(raw.get("pipelines", {}), "pipelines")
+    if not tables:
+        message = "no pipeline: expected at least one table [pipelines.NAME]"
+        raise reader.error(message, "pipelines", hint='for example [pipelines.docs] with source = "docs"')
+    pipelines = {name: _pipeline(reader, name, table, base) for name, table in tables.items()}
+    _check_quotas(reader, pipelines, quotas)
+    _check_order(reader, pipelines)
+    _check_outputs(reader, pipelines, base)
+    _check_one_store(reader, pipelines)
+    return Config(tenire=settings, pipelines=pipelines, quotas=quotas, base=base, file=shown)
+
+
+def ingest_config(paths: Sequence[str], *, home: Path, store: str | None = None, embedder: str | None = None) -> Config:
+    """Return the configuration of ``tenire ingest``: one pipeline named ``ingest``.
+
+    Args:
+        paths: Directories, files and patterns, relative to the working directory.
+        home: The home directory.
+        store: A directory or a DSN; ``None``: inside the home.
+        embedder: An embedder's name; ``None``: ``auto``.
+
+    Raises:
+        ConfigError: If there is no path, or the embedder's name is unknown.
+    """
+    reader = Reader("")
+    if not paths or not all(paths):
+        message = "PATH must be a directory, a file or a pattern, got an empty text" if paths else "expected a PATH"
+        raise reader.error(message, "PATH", hint="for example: tenire ingest docs")
+    if embedder is not None:
+        reader.value(embedder, "--embedder", EMBEDDER)
+    if store == "":
+        message = "--store must be a directory or a DSN, got an empty text"
+        raise reader.error(message, "--store")
+    if store is not None and store != "lancedb" and not is_dsn(store):
+        store = str(Path(os.path.abspath(store)))
+    pipeline = DocumentsPipeline(source=tuple(paths), embedder=embedder or "auto", store=store or "lancedb")
+    settings = TenireSettings(home=Path(os.path.abspath(home)))
+    return Config(tenire=settings, pipelines={"ingest": pipeline}, quotas={}, base=Path.cwd())
+
+
+def check_runnable(config: Config, only: Sequence[str] = ()) -> tuple[str, ...]:
+    """Check that this version can run what was asked for, before anything starts.
+
+    Args:
+        config: A checked configuration.
+        only: Names of the pipelines to run; empty for all.
+
+    Returns:
+        The names of the pipelines to run, in the order of the file.
+
+    Raises:
+        ConfigError: For an unknown name, a recipe, engine, store or embedder
+            that this version does not run, or a source that cannot be read.
+    """
+    prefix = f"{config.file}: " if config.file else ""
+    for name in only:
+        if name not in config.pipelines:
+            message = f'{prefix}no pipeline is named "{name}"{suggestion(name, config.pipelines)}'
+            raise ConfigError(message, key="--only", hint=f"pipelines: {', '.join(config.pipelines)}")
+    chosen = tuple(name for name in config.pipelines if not only or name in only)
+
+    def refuse(table: str, key: str, value: str, offered: str, hint: str | None = None) -> ConfigError:
+        key = f"{table}.{key}"
+        message = f"{prefix}{key} = {show(value)} is valid, but this version of Tenire only runs {offered}"
+        return ConfigError(message, file=config.file, key=key, hint=hint)
+
+    runnable = [name for name in chosen if isinstance(config.pipelines[name], DocumentsPipeline)]
+    for name in chosen:
+        pipeline = config.pipelines[name]
+        key = f"pipelines.{name}"
+        if not isinstance(pipeline, DocumentsPipeline):
+            rest = "run the others with: " + " ".join(f"--only {other}" for other in runnable) if runnable else None
+            raise refuse(key, "recipe", pipeline.recipe, 'the recipe "documents"', rest)
+        if is_dsn(pipeline.store):
+            raise refuse(key, "store", pipeline.store, 'the store "lancedb", in the home or in a directory')
+        if pipeline.embedder.startswith("openai:"):
+            raise refuse(key, "embedder", pipeline.embedder, 'the embedders "auto", "minilm" and "static"')
+    if config.tenire.engine != "local":
+        raise refuse("tenire", "engine", config.tenire.engine, 'the engine "local"')
+    _check_sources(config, chosen)
+    return chosen
+
+
+def _check_sources(config: Config, chosen: Sequence[str]) -> None:
+    # The file source needs a pipeline's rooms; reading a configuration does not.
+    from tenire.pipeline.files import FileSource
+
+    for name in chosen:
+        FileSource(config.pipelines[name].source or (), config.base).check()
+
+
+def _absolute(base: Path, written: str) -> Path:
+    return Path(os.path.abspath(base / os.path.expanduser(written)))
+
+
+def _pipeline(reader: Reader, name: str, value: Any, base: Path) -> PipelineSettings:
+    key = f"pipelines.{name}"
+    if _NAME.fullmatch(name) is None:
+        message = f"pipelines has the name {show(name)}, which must be up to 64 letters, digits, spaces, _ . or -"
+        raise reader.error(message, key)
+    table = dict(reader.table(value, key))
+    recipe = reader.choice(table.pop("recipe", "documents"), f"{key}.recipe", RECIPES)
+    kind = RECIPES[recipe]
+    valid = kind.__struct_fields__
+    for unknown in (entry for entry in table if entry not in valid):
+        # `prompt` under the default recipe: the recipe was forgotten, not the key misspelt.
+        owners = [other for other, cls in RECIPES.items() if unknown in cls.__struct_fields__]
+        note = f' ("{unknown}" is a key of recipe = "{owners[0]}")' if owners else ""
+        reader.known_keys({unknown: table[unknown]}, {*valid, "recipe"}, key, note=note)
+    settings = reader.struct(kind, table, key)
+    if isinstance(settings, DocumentsPipeline):
+        return msgspec.structs.replace(settings, store=_store(reader, settings.store, f"{key}.store", base))
+    if isinstance(settings, ClassifyPipeline) and settings.source and settings.output is None:
+        message = f"{key}.output is missing; it must be a path, since there is a source to label"
+        raise reader.error(message, f"{key}.output")
+    return settings
+
+
+def _store(reader: Reader, store: str, key: str, base: Path) -> str:
+    if store == "lancedb" or is_dsn(store):
+        return store
+    # A bare word is a misspelt name, not a directory; the command line writes ./word.
+    if os.sep not in store and "/" not in store and not store.startswith("~"):
+        message = f'{key} must be "lancedb", a DSN or a directory such as "./{store}", got {show(store)}'
+        raise reader.error(message + suggestion(store, ["lancedb"]), key)
+    return str(_absolute(base, store))
+
+
+def _check_quotas(reader: Reader, pipelines: Mapping[str, PipelineSettings], quotas: Mapping[str, Any]) -> None:
+    for name, pipeline in pipelines.items():
+        key = f"pipelines.{name}.quota"
+        if pipeline.quota is not None and pipeline.quota not in quotas:
+            message = f"{key} must name a quota of this file, got {show(pipeline.quota)}"
+            known = ", ".join(quotas) or f"none; add a table [quotas.{pipeline.quota}]"
+            raise reader.error(message + suggestion(pipeline.quota, quotas), key, hint=f"quotas: {known}")
+        embedder = getattr(pipeline, "embedder", "")
+        if embedder.startswith("openai:") and pipeline.quota is None:
+            message = f"{key} is missing; embedder = {show(embedder)} needs the name of a quota"
+            raise reader.error(message, key)
+
+
+def _check_order(reader: Reader, pipelines: Mapping[str, PipelineSettings]) -> None:
+    for name, pipeline in pipelines.items():
+        for other in pipeline.after:
+            if other not in pipelines:
+                key = f"pipelines.{name}.after"
+                message = f"{key} must name pipelines of this file, got {show(other)}{suggestion(other, pipelines)}"
+                raise reader.error(message, key, hint=f"pipelines: {', '.join(pipelines)}")
+    settled: set[str] = set()
+    for start in pipelines:
+        # Depth first without recursion: a file may hold a chain of thousands.
+        path: dict[str, None] = {}  # a list with a quick `in`
+        stack = [(start, False)]
+        while stack:
+            name, leaving = stack.pop()
+            if leaving:
+                settled.add(path.popitem()[0])
+            elif name in path:
+                above = list(path)
+                cycle = [*above[above.index(name) :], name]
+                key = f"pipelines.{cycle[0]}.after"
+                message = f"{key} must not come back to itself, got the cycle {' -> '.join(cycle)}"
+                raise reader.error(message, key, hint="remove one of these dependencies")
+            elif name not in settled:
+                path[name] = None
+                stack.append((name, True))
+                stack.extend((other, False) for other in pipelines[name].after)
+
+
+def _check_outputs(reader: Reader, pipelines: Mapping[str, PipelineSettings], base: Path) -> None:
+    def place(written: str) -> str:
+        return os.path.normcase(os.path.realpath(_absolute(base, written)))
+
+    writers: dict[str, str] = {}
+    for name, pipeline in pipelines.items():
+        output = getattr(pipeline, "output", None)
+        if output is None:
+            continue
+        key = f"pipelines.{name}.output"
+        first = writers.setdefault(place(output), name)
+        if first != name:
+            message = f"{key} must be a file of its own, got {show(output)}, which pipelines.{first} writes"
+            raise reader.error(message, key)
+        for field in ("source", "train", "test"):
+            if place(output) in {place(entry) for entry in getattr(pipeline, field, None) or ()}:
+                message = f"{key} must not be the pipeline's own {field}, got {show(output)}"
+                raise reader.error(message, key)
+
+
+def _check_one_store(reader: Reader, pipelines: Mapping[str, PipelineSettings]) -> None:
+    # A home has one store, and vectors of two models cannot be compared in it.
+    documents = [(name, entry) for name, entry in pipelines.items() if isinstance(entry, DocumentsPipeline)]
+    for field in ("store", "embedder"):
+        named = [(name, getattr(entry, field)) for name, entry in documents if getattr(entry, field) != "auto"]
+        for name, value in named[1:]:
+            first, expected = named[0]
+            if value != expected:
+                key = f"pipelines.{name}.{field}"
+                message = (
+                    f"{key} must be {show(expected)} as in pipelines.{first}, since a home has one {field}, "
+                    f"got {show(value)}"
+                )
+                raise reader.error(message, key, hint="use two files with two homes, or the same value")

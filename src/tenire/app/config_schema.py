@@ -1,0 +1,184 @@
+"""The settings of a configuration file, table by table.
+
+The annotations are the reference: each key's type is what the settings hold,
+its ``Rule`` says what the file may say. ``config_reading`` walks them.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, ClassVar
+
+import msgspec
+
+from tenire.app.config_values import amount, choice, names, paths, pattern, size, text, whole
+
+__all__ = [
+    "EMBEDDER",
+    "RECIPES",
+    "ChatPipeline",
+    "ClassifyPipeline",
+    "Config",
+    "DocumentsPipeline",
+    "PipelineSettings",
+    "PriceSettings",
+    "QuotaSettings",
+    "TenireSettings",
+]
+
+_POSITIVE = "a positive whole number"
+_ONE_PATH = text("a path that is not empty")
+EMBEDDER = pattern(
+    '"auto", "minilm", "static" or "openai:MODEL"',
+    r"auto|minilm|static|openai:\S+",
+    choices=("auto", "minilm", "static"),
+)
+_MODEL = text("the name of a model")
+
+Weight = Annotated[float, amount("a number above 0", above=0)]
+PriorityName = Annotated[str, choice("critical", "high", "normal", "low", "idle")]
+After = Annotated[tuple[str, ...], names("a list of names of pipelines")]
+Sources = Annotated[tuple[str, ...], paths()]
+EmbedderName = Annotated[str, EMBEDDER]
+
+
+class _Table(msgspec.Struct, frozen=True, kw_only=True):
+    """One table of the file; unknown keys are refused by the reader."""
+
+
+class TenireSettings(_Table, frozen=True, kw_only=True):
+    """``[tenire]``: what all pipelines share.
+
+    Attributes:
+        home: Absolute path of the home directory.
+        memory: Bytes in flight, all pipelines together; ``None``: a share of
+            what the machine offers.
+        cpu: Worker slots; ``None``: what the machine really offers, less one.
+        budget_usd: Hard stop on all spending recorded in the home, or ``None``.
+        engine: ``local`` or ``ray``.
+    """
+
+    home: Annotated[Path, _ONE_PATH] = Path(".tenire")
+    memory: Annotated[int | None, size('a size of at least 1MiB, as "1GiB", "500MB" or bytes', minimum=2**20)] = None
+    cpu: Annotated[int | None, whole(f"{_POSITIVE}, at most 4096", minimum=1, maximum=4096)] = None
+    budget_usd: Annotated[float | None, amount("a number of dollars, 0 or more", minimum=0)] = None
+    engine: Annotated[str, choice("local", "ray")] = "local"
+
+
+class PriceSettings(_Table, frozen=True, kw_only=True):
+    """``[quotas.NAME.price]``: US dollars for a million tokens."""
+
+    input_usd_per_mtok: Annotated[float, amount("a number of dollars, 0 or more", minimum=0)]
+    output_usd_per_mtok: Annotated[float, amount("a number of dollars, 0 or more", minimum=0)]
+
+
+class QuotaSettings(_Table, frozen=True, kw_only=True):
+    """``[quotas.NAME]``: a server, its key and what it allows.
+
+    Attributes:
+        base_url: Address of the OpenAI-compatible server.
+        api_key_env: Name of the environment variable that holds the key.
+        rpm: Requests per minute, or ``None`` for no declared limit.
+        tpm: Tokens per minute, or ``None`` for no declared limit.
+        max_concurrency: Calls in flight; ``None``: found by itself.
+        price: Prices, or ``None`` for the built-in ones.
+    """
+
+    base_url: Annotated[str, pattern("an address that starts with http:// or https://", r"https?://[^\s/]+(/\S*)?")]
+    api_key_env: Annotated[
+        str | None,
+        pattern(
+            "the name of an environment variable (letters, digits, _), not the key itself",
+            r"[A-Za-z_][A-Za-z0-9_]{0,127}",
+            private=True,
+        ),
+    ] = None
+    rpm: Annotated[int | None, whole(_POSITIVE, minimum=1)] = None
+    tpm: Annotated[int | None, whole(_POSITIVE, minimum=1)] = None
+    max_concurrency: Annotated[int | None, whole(_POSITIVE, minimum=1)] = None
+    price: PriceSettings | None = None
+
+
+class DocumentsPipeline(_Table, frozen=True, kw_only=True):
+    """``[pipelines.NAME]`` with ``recipe = "documents"``: files → searchable store.
+
+    Attributes:
+        source: Directories, files and patterns as they were written; relative
+            ones are relative to ``Config.base``.
+        embedder: ``auto``, ``minilm``, ``static`` or ``openai:MODEL``.
+        store: ``lancedb`` (in the home), an absolute directory, or a DSN.
+        quota: The quota of an ``openai:`` embedder, or ``None``.
+        max_file: Largest file that is read, in bytes.
+        weight: Share against other pipelines.
+        priority: ``critical``, ``high``, ``normal``, ``low`` or ``idle``.
+        after: Pipelines that must have ended before this one starts.
+    """
+
+    recipe: ClassVar[str] = "documents"
+    source: Sources
+    embedder: EmbedderName = "auto"
+    store: Annotated[str, text('"lancedb", a directory or a DSN such as "postgresql://…"')] = "lancedb"
+    quota: Annotated[str | None, text("the name of a quota")] = None
+    max_file: Annotated[int, size('a size above 0, as "64MiB" or bytes', minimum=1)] = 64 << 20
+    weight: Weight = 1.0
+    priority: PriorityName = "normal"
+    after: After = ()
+
+
+class ChatPipeline(_Table, frozen=True, kw_only=True):
+    """``[pipelines.NAME]`` with ``recipe = "chat"``: one model reply a row."""
+
+    recipe: ClassVar[str] = "chat"
+    source: Sources
+    quota: Annotated[str, text("the name of a quota")]
+    model: Annotated[str, _MODEL]
+    prompt: Annotated[str, text("a text that is not empty")]
+    output: Annotated[str, _ONE_PATH]
+    max_output_tokens: Annotated[int | None, whole(_POSITIVE, minimum=1)] = None
+    timeout_s: Annotated[float, amount("a number of seconds above 0", above=0)] = 60.0
+    weight: Weight = 1.0
+    priority: PriorityName = "normal"
+    after: After = ()
+
+
+class ClassifyPipeline(_Table, frozen=True, kw_only=True):
+    """``[pipelines.NAME]`` with ``recipe = "classify"``: a small model, trained here."""
+
+    recipe: ClassVar[str] = "classify"
+    train: Sources
+    test: Annotated[tuple[str, ...] | None, paths()] = None
+    source: Annotated[tuple[str, ...] | None, paths()] = None
+    embedder: EmbedderName = "auto"
+    seed: Annotated[int, whole("a whole number from 0 to 4294967295", minimum=0, maximum=2**32 - 1)] = 0
+    output: Annotated[str | None, _ONE_PATH] = None
+    quota: Annotated[str | None, text("the name of a quota")] = None
+    weight: Weight = 1.0
+    priority: PriorityName = "normal"
+    after: After = ()
+
+
+PipelineSettings = DocumentsPipeline | ChatPipeline | ClassifyPipeline
+
+RECIPES: dict[str, type[DocumentsPipeline | ChatPipeline | ClassifyPipeline]] = {
+    "documents": DocumentsPipeline,
+    "chat": ChatPipeline,
+    "classify": ClassifyPipeline,
+}
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True):
+    """A whole configuration, checked.
+
+    Attributes:
+        tenire: What all pipelines share.
+        pipelines: Settings by pipeline name, in the order of the file.
+        quotas: Settings by quota name.
+        base: Absolute directory that relative ``source`` entries refer to.
+        file: The file it came from, as it was named, or ``None``.
+    """
+
+    tenire: TenireSettings
+    pipelines: dict[str, DocumentsPipeline | ChatPipeline | ClassifyPipeline]
+    quotas: dict[str, QuotaSettings]
+    base: Path
+    file: str | None = None

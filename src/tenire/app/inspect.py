@@ -1,0 +1,175 @@
+"""What a home holds, what it could not use, and whether it is whole."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from tenire.app.config_schema import Config, DocumentsPipeline, TenireSettings
+from tenire.app.place import recorded_place
+from tenire.app.runs import run_config
+from tenire.clock import SYSTEM_CLOCK
+from tenire.errors import ConfigError, StoreError
+from tenire.pipeline.files import PathSource
+from tenire.pipeline.home_session import HomeSession
+from tenire.pipeline.verify import VerifyReport
+from tenire.pipeline.verify import verify as compare
+from tenire.storage.home import Home
+from tenire.storage.ledger import Ledger
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from tenire.pipeline.progress import RunReport
+    from tenire.vectors.store import LanceStore
+
+__all__ = ["FailedItem", "RetryResult", "failed", "retry", "status", "verify"]
+
+
+@dataclass(frozen=True, slots=True)
+class FailedItem:
+    """One entry of the quarantine.
+
+    Attributes:
+        id: Names it, for ``retry``.
+        pipeline: The pipeline.
+        source: The file.
+        stage: The stage that refused it.
+        error: Why.
+        attempts: How often it was tried.
+    """
+
+    id: str
+    pipeline: str
+    source: str
+    stage: str
+    error: str
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class RetryResult:
+    """What a retry did.
+
+    Attributes:
+        requeued: Entries that were tried again.
+        report: The run that tried them, or ``None`` if there was nothing to try.
+    """
+
+    requeued: int
+    report: RunReport | None
+
+
+def status(home: Path) -> dict[str, Any]:
+    """Return what is running and what is stored, as ``tenire status --json`` prints it.
+
+    Raises:
+        StoreError: If there is no home.
+    """
+    place = Home(home)
+    place.require()
+    owner = place.owner()
+    with Ledger.read(place) as ledger:
+        totals = ledger.totals()
+    running = owner is not None
+    pipelines = {}
+    for name, run in totals.pipelines.items():
+        state = "interrupted" if run.state == "running" and not running else run.state
+        pipelines[name] = {**run.totals, "state": state}
+    sizes = {"store_bytes": 0, "text_bytes": 0, "text_stored_bytes": 0}
+    if totals.chunks:
+        store = _open_store(place)
+        try:
+            sizes.update(store.sizes())
+        finally:
+            store.close()
+    return {
+        "running": running,
+        "pid": owner,
+        "pipelines": pipelines,
+        "documents": totals.documents,
+        "chunks": totals.chunks,
+        "quarantined": totals.quarantined,
+        **sizes,
+    }
+
+
+def failed(home: Path) -> list[FailedItem]:
+    """Return the quarantine, oldest entry first.
+
+    Raises:
+        StoreError: If there is no home.
+    """
+    with Ledger.read(Home(home)) as ledger:
+        return [
+            FailedItem(entry.id, entry.pipeline, entry.source, entry.stage, entry.error, entry.attempts)
+            for entry in ledger.quarantine.entries()
+        ]
+
+
+def retry(home: Path, ids: Sequence[str], all_: bool) -> RetryResult:
+    """Try entries of the quarantine again, now.
+
+    Args:
+        home: The home directory.
+        ids: Which entries.
+        all_: All of them.
+
+    Raises:
+        ConfigError: If there is no such entry.
+        HomeBusyError: If an engine runs on this home.
+    """
+    place = Home(home)
+    entries = {item.id: item for item in failed(home)}
+    unknown = next((entry for entry in ids if entry not in entries), None)
+    if unknown is not None:
+        message = f"there is no entry {unknown!r} in quarantine"
+        raise ConfigError(message, key="ID", hint="tenire failed lists them")
+    chosen = list(entries.values()) if all_ else [entries[entry] for entry in dict.fromkeys(ids)]
+    if not chosen:
+        return RetryResult(0, None)
+    with HomeSession(place, lambda: _open_store(place), clock=SYSTEM_CLOCK) as session:
+        session.ledger.quarantine.retry([item.id for item in chosen])
+        pipelines = {name: _settings(session.ledger, name) for name in sorted({item.pipeline for item in chosen})}
+    sources = {
+        name: PathSource([item.source for item in chosen if item.pipeline == name]) for name in pipelines
+    }
+    config = Config(
+        tenire=TenireSettings(home=place.path), pipelines=dict(pipelines), quotas={}, base=place.path, file=None
+    )
+    return RetryResult(len(chosen), run_config(config, sources=sources))
+
+
+def _settings(ledger: Ledger, name: str) -> DocumentsPipeline:
+    text = ledger.setting(f"pipeline:{name}")
+    facts: dict[str, Any] = json.loads(text) if text else {}
+    return DocumentsPipeline(source=(), **facts)
+
+
+def verify(home: Path) -> VerifyReport:
+    """Compare the ledger with the store, passage by passage.
+
+    If no engine runs on the home, what a killed one left behind is settled first.
+
+    Raises:
+        StoreError: If there is nothing to compare.
+        HomeBusyError: If an engine runs on this home.
+    """
+    place = Home(home)
+    place.require()
+    with HomeSession(place, lambda: _open_store(place), clock=SYSTEM_CLOCK) as session:
+        session.recover()
+        return compare(session.ledger, session.store())
+
+
+def _open_store(home: Home) -> LanceStore:
+    from tenire.vectors.store import LanceStore
+    from tenire.vectors.store_files import read_format
+
+    path, _ = recorded_place(home)
+    if read_format(path) is None:
+        message = f"the store at {path} is gone"
+        raise StoreError(message, hint=f"put it back, or remove {home.path} and ingest again")
+    return LanceStore(path, create=False)

@@ -1,0 +1,134 @@
+"""Where a home keeps its passages, and with which embedder: decided once, then kept.
+
+The first run that stores something writes both into the ledger; from then on
+they hold for every run, search and check of that home.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tenire.errors import ConfigError, EmbedderMismatchError, MissingExtraError, StoreError
+from tenire.storage.home import Home
+from tenire.storage.ledger import Ledger
+from tenire.vectors.embedding import embed_texts, embedder_identity, resolve_embedder
+from tenire.vectors.store_files import read_format
+
+if TYPE_CHECKING:
+    from tenire.vectors.store import LanceStore
+
+__all__ = ["Place", "choose_place", "recorded_place", "require_documents_extra"]
+
+STORE_KEY = "store"
+EMBEDDER_KEY = "embedder"
+
+_NEEDED = ("lancedb", "pyarrow", "numpy", "zstandard", "selectolax", "resiliparse", "semantic_text_splitter")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A home's store and its embedder.
+
+    Attributes:
+        home: The home.
+        store: Directory of the store.
+        embedder: Name of the embedder: ``minilm`` or ``static``.
+        identity: What the store remembers of it; ends with ``/dimension``.
+    """
+
+    home: Home
+    store: Path
+    embedder: str
+    identity: str
+
+    def open_store(self) -> LanceStore:
+        """Open the store, making it if there is none.
+
+        Raises:
+            StoreError: If it cannot be used.
+        """
+        from tenire.vectors.store import LanceStore
+
+        dimension = int(self.identity.rpartition("/")[2])
+        return LanceStore(self.store, dimension=dimension, embedder=self.identity)
+
+    def embed(self, threads: int) -> partial[object]:
+        """Return the function that embeds texts in a worker process."""
+        return partial(embed_texts, self.embedder, threads=threads, cache=None)
+
+    def record(self, ledger: Ledger) -> None:
+        """Keep the decision in the ledger."""
+        if ledger.setting(STORE_KEY) is None:
+            ledger.remember(STORE_KEY, str(self.store))
+        if ledger.setting(EMBEDDER_KEY) is None:
+            ledger.remember(EMBEDDER_KEY, self.embedder)
+
+
+def require_documents_extra() -> None:
+    """Check that everything is installed that the documents pipeline needs.
+
+    Raises:
+        MissingExtraError: Names what is missing and the command that installs it.
+    """
+    missing = [package for package in _NEEDED if find_spec(package) is None]
+    if missing:
+        raise MissingExtraError("the documents pipeline", extra="data", missing=", ".join(missing))
+
+
+def choose_place(home: Home, *, store: str, embedder: str) -> Place:
+    """Decide where passages go and who embeds them; reads, but changes nothing.
+
+    Args:
+        home: The home; it need not exist.
+        store: A directory, or ``lancedb`` for the home's own.
+        embedder: An embedder's name, or ``auto`` for the home's own.
+
+    Raises:
+        ConfigError: If the home already keeps its passages elsewhere.
+        EmbedderMismatchError: If they were embedded by another embedder.
+        StoreError: If the home has passages but its store is gone.
+    """
+    kept_store, kept_embedder, documents = _recorded(home)
+    asked = None if store == "lancedb" else Path(store)
+    if kept_store is not None and asked is not None and asked != kept_store and documents:
+        message = f"the home {home.path} keeps its passages in {kept_store}, not in {asked}"
+        raise ConfigError(message, key="store", hint="leave the store out, or name another home with --home")
+    path = (asked if not documents else None) or kept_store or asked or home.store_path
+    stored = read_format(path)
+    if stored is None and documents:
+        message = f"the store at {path} is gone, but the ledger lists {documents:,} documents in it"
+        raise StoreError(message, hint=f"put it back, or remove {home.path} and ingest again")
+    name = resolve_embedder(embedder if embedder != "auto" or kept_embedder is None else kept_embedder)
+    identity = embedder_identity(name)
+    if stored is not None and stored.embedder != identity:
+        message = f"the store at {path} was built with the embedder {stored.embedder}, not with {identity}"
+        hint = "use the same embedder, or ingest into another home with --home"
+        raise EmbedderMismatchError(message, stored=stored.embedder, asked=identity, hint=hint)
+    return Place(home, path, name, identity)
+
+
+def recorded_place(home: Home) -> tuple[Path, str]:
+    """Return the store and the embedder's name that a home has recorded.
+
+    Raises:
+        StoreError: If there is no home, or nothing was stored yet.
+    """
+    home.require()
+    store, embedder, _ = _recorded(home)
+    if store is None or embedder is None:
+        message = f"the home at {home.path} holds no documents yet"
+        raise StoreError(message, hint="run: tenire ingest PATH")
+    return store, embedder
+
+
+def _recorded(home: Home) -> tuple[Path | None, str | None, int]:
+    if not home.ledger_path.exists():
+        return None, None, 0
+    with Ledger.read(home) as ledger:
+        store = ledger.setting(STORE_KEY)
+        embedder = ledger.setting(EMBEDDER_KEY)
+        return Path(store) if store else None, embedder, ledger.totals().chunks

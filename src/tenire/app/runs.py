@@ -1,0 +1,197 @@
+"""Runs the pipelines of a configuration side by side."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import math
+from functools import partial
+from typing import TYPE_CHECKING
+
+from tenire.app.config import check_runnable
+from tenire.app.place import Place, choose_place, require_documents_extra
+from tenire.clock import SYSTEM_CLOCK
+from tenire.concurrency import ConcurrencyManager
+from tenire.documents.prepare import PrepareOptions, prepare, recipe_identity
+from tenire.errors import PipelineError, TenireError
+from tenire.observe.machine import read_machine
+from tenire.observe.memory import PeakMemory
+from tenire.pipeline.document_run import EMBEDDER_SLOTS, DocumentRecipe, DocumentRun
+from tenire.pipeline.files import FileSource, PathSource
+from tenire.pipeline.home_session import HomeSession
+from tenire.pipeline.progress import PipelineProgress, RunReport
+from tenire.storage.home import Home
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from tenire.app.config import Config
+    from tenire.app.config_schema import DocumentsPipeline
+
+__all__ = ["arun_config", "run_config"]
+
+_SAMPLE_S = 0.5
+
+_log = logging.getLogger("tenire.runs")
+
+
+def run_config(
+    config: Config,
+    *,
+    only: Sequence[str] = (),
+    on_start: Callable[[dict[str, PipelineProgress]], None] | None = None,
+    sources: Mapping[str, PathSource] | None = None,
+) -> RunReport:
+    """Run pipelines and wait for them; see ``arun_config``.
+
+    Raises:
+        KeyboardInterrupt: After Ctrl-C, once everything has stopped; what was
+            finished is kept.
+    """
+    return asyncio.run(arun_config(config, only=only, on_start=on_start, sources=sources))
+
+
+async def arun_config(
+    config: Config,
+    *,
+    only: Sequence[str] = (),
+    on_start: Callable[[dict[str, PipelineProgress]], None] | None = None,
+    sources: Mapping[str, PathSource] | None = None,
+) -> RunReport:
+    """Run pipelines side by side.
+
+    Args:
+        config: A checked configuration.
+        only: Names of the pipelines to run; empty for all.
+        on_start: Called once with the live progress of each pipeline.
+        sources: Files to read instead of a pipeline's own source.
+
+    Returns:
+        What was done. A pipeline that failed is in ``report.failed``; the others
+        went on.
+
+    Raises:
+        TenireError: If nothing could start; then nothing was written.
+    """
+    names = check_runnable(config, only)
+    require_documents_extra()
+    place = _place(config, names)
+    machine = read_machine()
+    cores = max(1, math.ceil(machine.usable_cores))
+    threads = cores if config.tenire.cpu is None else min(cores, config.tenire.cpu)
+    started = SYSTEM_CLOCK.now()
+    progress = {name: PipelineProgress(name) for name in names}
+    session = HomeSession(place.home, place.open_store, clock=SYSTEM_CLOCK)
+    with session:
+        place.record(session.ledger)
+        _remember(session, config, names)
+        manager = ConcurrencyManager(
+            home=place.home.path, cpu=config.tenire.cpu, memory=config.tenire.memory or machine.default_memory
+        )
+        async with manager:
+            memory = PeakMemory(lambda: manager.thread_pool.statistics().processes.values())
+            sampling = manager.timer.every(_SAMPLE_S, lambda: memory.sample())
+            manager.orchestrator.register_resource("embedder", EMBEDDER_SLOTS)
+            await manager.submit(session.recover, on="thread", name="recover")
+            if on_start is not None:
+                on_start(progress)
+            runs = {name: _document_run(name, config, place, session, manager, progress[name], threads, sources) for name in names}  # fmt: skip
+            await _run_all(config, runs, progress)
+            sampling.cancel()
+            memory.sample()
+    return RunReport(progress, SYSTEM_CLOCK.now() - started, memory.mib)
+
+
+def _place(config: Config, names: Sequence[str]) -> Place:
+    pipelines = [_documents(config, name) for name in names]
+    store = next((pipeline.store for pipeline in pipelines if pipeline.store != "lancedb"), "lancedb")
+    embedder = next((pipeline.embedder for pipeline in pipelines if pipeline.embedder != "auto"), "auto")
+    return choose_place(Home(config.tenire.home), store=store, embedder=embedder)
+
+
+def _documents(config: Config, name: str) -> DocumentsPipeline:
+    pipeline = config.pipelines[name]
+    assert pipeline.recipe == "documents"  # check_runnable has refused the others
+    return pipeline  # type: ignore[return-value]
+
+
+def _remember(session: HomeSession, config: Config, names: Sequence[str]) -> None:
+    """Keep what ``retry`` needs to run a pipeline again."""
+    for name in names:
+        pipeline = _documents(config, name)
+        facts = {"max_file": pipeline.max_file, "weight": pipeline.weight, "priority": pipeline.priority}
+        text = json.dumps(facts, sort_keys=True)
+        if session.ledger.setting(f"pipeline:{name}") != text:
+            session.ledger.remember(f"pipeline:{name}", text)
+
+
+def _document_run(
+    name: str,
+    config: Config,
+    place: Place,
+    session: HomeSession,
+    manager: ConcurrencyManager,
+    progress: PipelineProgress,
+    threads: int,
+    sources: Mapping[str, PathSource] | None,
+) -> DocumentRun:
+    pipeline = _documents(config, name)
+    options = PrepareOptions(max_file=pipeline.max_file)
+    source = (sources or {}).get(name) or FileSource(
+        pipeline.source, config.base, exclude=(place.home.path, place.store)
+    )
+    manager.orchestrator.configure_pipeline(name, weight=pipeline.weight, priority=pipeline.priority)
+    recipe = DocumentRecipe(
+        identity=recipe_identity(options),
+        prepare=partial(_prepare, options),
+        embed=place.embed(threads),  # type: ignore[arg-type]
+    )
+    # A pipeline of a file owns all its sources: what its `source` no longer names has
+    # left. `ingest` is called with one folder today and another tomorrow.
+    owns_all = config.file is not None and sources is None
+    return DocumentRun(
+        name, manager=manager, session=session, source=source, owns_all=owns_all, recipe=recipe,
+        progress=progress, clock=SYSTEM_CLOCK,
+    )  # fmt: skip
+
+
+def _prepare(options: PrepareOptions, files: list[object], known: Mapping[str, str]) -> object:
+    return prepare(files, options, known)  # type: ignore[arg-type]
+
+
+async def _run_all(
+    config: Config, runs: Mapping[str, DocumentRun], progress: Mapping[str, PipelineProgress]
+) -> None:
+    ended = {name: asyncio.Event() for name in runs}
+
+    async def run(name: str) -> None:
+        try:
+            for other in config.pipelines[name].after:
+                if other in ended:
+                    await ended[other].wait()
+                    if progress[other].state == "failed":
+                        message = f"it runs after {other}, which failed"
+                        raise PipelineError(message, pipeline=name)
+            await runs[name].run()
+        except TenireError as error:
+            _note_failure(progress[name], error)
+        except Exception as error:
+            # One pipeline's bug must not take the others down; the traceback is for the report.
+            _log.exception("pipeline %s failed", name)
+            _note_failure(progress[name], error)
+        finally:
+            ended[name].set()
+
+    async with asyncio.TaskGroup() as tasks:
+        for name in runs:
+            tasks.create_task(run(name))
+
+
+def _note_failure(progress: PipelineProgress, error: Exception) -> None:
+    progress.state = "failed"
+    text = str(error) or type(error).__name__
+    if not isinstance(error, TenireError):
+        text = f"{type(error).__name__}: {text}"
+    hint = getattr(error, "hint", None)
+    progress.error = f"{text} ({hint})" if hint else text

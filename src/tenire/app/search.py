@@ -1,0 +1,164 @@
+"""Searches a home's store and says where each passage stands."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tenire.app.place import recorded_place
+from tenire.clock import SYSTEM_CLOCK
+from tenire.errors import EmbedderMismatchError
+from tenire.storage.home import Home
+from tenire.storage.ledger import Ledger
+from tenire.vectors.embedding import embedder_identity, load_embedder, resolve_embedder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from tenire.protocols import Embedder, Hit
+    from tenire.vectors.store import LanceStore
+
+__all__ = ["SearchHit", "SearchResult", "Searcher", "search"]
+
+_DEPTH = 4
+"""Passages asked for per hit that is wanted: copies fall together into one."""
+
+
+@dataclass(frozen=True, slots=True)
+class SearchHit:
+    """One passage that was found.
+
+    Attributes:
+        source: Absolute path of a file that holds it.
+        text: The whole passage.
+        score: Higher is better; comparable within one result only.
+        document: Id of the document.
+        start: Offset of its first character in the cleansed text.
+        end: Offset after its last character.
+        also: Other files that hold the same passage.
+    """
+
+    source: str
+    text: str
+    score: float
+    document: str
+    start: int
+    end: int
+    also: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class SearchResult:
+    """What a search found.
+
+    Attributes:
+        query: What was asked.
+        mode: ``hybrid``, ``vector`` or ``text``.
+        hits: Best first.
+        seconds: How long it took, loading not included.
+    """
+
+    query: str
+    mode: str
+    hits: list[SearchHit]
+    seconds: float
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the object that ``tenire search --json`` prints."""
+        return asdict(self)
+
+
+class Searcher:
+    """An open store with its embedder, for many searches; a context manager.
+
+    Args:
+        home: The home directory.
+        embedder: The embedder that the caller expects, or ``None`` for the store's.
+
+    Raises:
+        StoreError: If there is nothing to search.
+        EmbedderMismatchError: If the store was built with another embedder.
+    """
+
+    def __init__(self, home: Path, *, embedder: str | None = None) -> None:
+        place = Home(home)
+        path, recorded = recorded_place(place)
+        self._name = recorded
+        if embedder is not None and resolve_embedder(embedder) != recorded:
+            message = f"the store at {path} was built with the embedder {recorded}, not with {embedder}"
+            hint = f"search with {recorded}, or ingest into another home"
+            raise EmbedderMismatchError(message, stored=recorded, asked=embedder, hint=hint)
+        from tenire.vectors.store import LanceStore
+
+        # Without the identity, a search by words works where the model is not installed.
+        self._store: LanceStore = LanceStore(path, create=False)
+        self._ledger = Ledger.read(place)
+        self._embedder: Embedder | None = None
+
+    def search(self, query: str, *, k: int = 10, mode: str = "hybrid", exact: bool = False) -> SearchResult:
+        """Return up to ``k`` passages, best first.
+
+        Args:
+            query: Any text.
+            k: How many.
+            mode: ``hybrid`` (both, by reciprocal rank), ``vector`` or ``text``.
+            exact: Compare with every vector, bypassing the index.
+
+        Raises:
+            EmbedderMismatchError: If the installed embedder is not the store's.
+        """
+        embedder = self._loaded() if mode != "text" else None
+        started = SYSTEM_CLOCK.now()
+        vector: NDArray[np.float32] | None = embedder.embed([query])[0] if embedder is not None else None
+        found = self._store.search(query, vector, k=_DEPTH * k, mode=mode, exact=exact)
+        hits = self._placed(found)[:k]
+        return SearchResult(query, mode, hits, round(SYSTEM_CLOCK.now() - started, 6))
+
+    def close(self) -> None:
+        """Let go of the files."""
+        self._store.close()
+        self._ledger.close()
+
+    def __enter__(self) -> Searcher:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _loaded(self) -> Embedder:
+        if self._embedder is None:
+            identity = embedder_identity(self._name)
+            if identity != self._store.embedder:
+                message = f"the store was built with the embedder {self._store.embedder}, this Tenire has {identity}"
+                hint = "search with --mode text, or ingest again into another home"
+                raise EmbedderMismatchError(message, stored=self._store.embedder, asked=identity, hint=hint)
+            self._embedder = load_embedder(self._name)
+        return self._embedder
+
+    def _placed(self, found: Iterable[Hit]) -> list[SearchHit]:
+        """Join hits with equal text, and say where each stands."""
+        groups: dict[str, list[Hit]] = {}
+        for hit in found:
+            groups.setdefault(hit.text, []).append(hit)
+        sources = self._ledger.sources.sources_of({hit.document for group in groups.values() for hit in group})
+        placed: list[SearchHit] = []
+        for text, group in groups.items():
+            best = group[0]
+            paths = list(dict.fromkeys(path for hit in group for path in sources.get(hit.document, ())))
+            if paths:  # otherwise its last source is just being removed
+                placed.append(
+                    SearchHit(paths[0], text, best.score, best.document, best.start, best.end, paths[1:])
+                )
+        return placed
+
+
+def search(
+    home: Path, query: str, *, k: int = 10, mode: str = "hybrid", exact: bool = False, embedder: str | None = None
+) -> SearchResult:
+    """Open a home, search it once, and close it; see ``Searcher`` for many searches."""
+    with Searcher(home, embedder=embedder) as searcher:
+        return searcher.search(query, k=k, mode=mode, exact=exact)

@@ -1,0 +1,87 @@
+"""``ingest``, ``run`` and ``search``: documents in, passages out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tenire.app.config import DEFAULT_FILE, Config, check_runnable, ingest_config, load_config
+from tenire.cli.common import Settings
+from tenire.cli.output import human_seconds
+from tenire.errors import ConfigError
+
+__all__ = ["ingest", "run_file", "search"]
+
+_MODES = ("hybrid", "vector", "text")
+
+
+def ingest(
+    settings: Settings,
+    paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="Directories, files or patterns (quoted).")],
+    store: Annotated[
+        str | None, typer.Option(metavar="DIR_OR_DSN", help="Where the passages go. Default: inside the home.")
+    ] = None,
+    embedder: Annotated[str | None, typer.Option(metavar="NAME", help="auto, minilm or static. Default: auto.")] = None,
+    record: Annotated[str | None, typer.Option(metavar="FILE", hidden=True)] = None,
+) -> int:
+    """Read documents into a searchable store.
+
+    What did not change since the last time is skipped.
+    """
+    config = ingest_config(paths, home=settings.home_path(), store=store, embedder=embedder)
+    return _run(settings, config, (), record)
+
+
+def run_file(
+    settings: Settings,
+    file: Annotated[str, typer.Argument(metavar="FILE.toml", help="The configuration file.")] = DEFAULT_FILE,
+    only: Annotated[list[str], typer.Option(metavar="NAME", help="Run only this pipeline; may be repeated.")] = [],  # noqa: B006 - typer copies it
+    record: Annotated[str | None, typer.Option(metavar="FILE", hidden=True)] = None,
+) -> int:
+    """Run the pipelines of a configuration file side by side."""
+    config = load_config(Path(file), home=settings.given_home())
+    return _run(settings, config, only, record)
+
+
+def _run(settings: Settings, config: Config, only: list[str] | tuple[str, ...], record: str | None) -> int:
+    check_runnable(config, only)
+    if record is not None and not Path(record).absolute().parent.is_dir():
+        raise ConfigError(f'--record must be a file in a directory that exists, got "{record}"', key="--record")
+    # Only these two commands draw and run; the others start without both.
+    from tenire.cli.running import run_and_report
+
+    return run_and_report(settings, config, only, record=Path(record) if record is not None else None)
+
+
+def search(
+    settings: Settings,
+    query: Annotated[str, typer.Argument(metavar="QUERY", help="What to look for.")],
+    k: Annotated[int, typer.Option("-k", metavar="N", help="How many passages to show.")] = 10,
+    mode: Annotated[str, typer.Option(metavar="|".join(_MODES), help="How to look for it.")] = "hybrid",
+    exact: Annotated[bool, typer.Option("--exact", help="Compare with every vector, bypassing the index.")] = False,
+) -> int:
+    """Find passages, best first, with their sources."""
+    if k < 1:
+        raise ConfigError(f"-k must be a positive whole number, got {k}", key="-k")
+    if mode not in _MODES:
+        raise ConfigError(f'--mode must be one of {", ".join(_MODES)}, got "{mode}"', key="--mode")
+    if not query.strip():
+        raise ConfigError("QUERY must be a text that is not empty", key="QUERY")
+    home = settings.home_path()
+    from tenire.app.search import search as find
+
+    result = find(home, query, k=k, mode=mode, exact=exact, embedder=None)
+    output = settings.output
+    if output.as_json:
+        output.json(result)
+        return 0
+    from tenire.cli.snippets import show_hits
+
+    found = list(result.hits)
+    output.show(*show_hits(found, query))
+    if not settings.quiet:
+        count = "1 passage" if len(found) == 1 else f"{len(found)} passages"
+        output.error_line(f"{count} in {human_seconds(result.seconds)} ({result.mode})", label="found")
+    return 0

@@ -1,0 +1,157 @@
+"""What the progress display shows at one moment, as rich renderables and as plain lines.
+
+Pure: counters and speeds in, a picture out. ``progress`` decides when.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from rich.console import Group, RenderableType
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from tenire.cli.output import clean, human_seconds
+from tenire.pipeline.progress import PipelineProgress
+
+__all__ = ["Look", "fraction", "frame", "plain_line"]
+
+_SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
+_GLYPHS = {
+    "waiting": ("○", ".", "dim"),
+    "done": ("✔", "+", "green"),
+    "failed": ("✖", "x", "bold red"),
+    "cancelled": ("■", "x", "yellow"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a frame shows beside the counters.
+
+    Attributes:
+        speeds: Bytes per second by pipeline.
+        remaining: Seconds to go by pipeline; ``None`` where nothing is known.
+        elapsed: Seconds since the run began.
+        tick: Number of the frame; turns the spinner.
+        unicode: Whether the terminal can show more than ASCII.
+        ended: Whether the run is over: this is the frame that stays.
+    """
+
+    speeds: Mapping[str, float]
+    remaining: Mapping[str, float | None]
+    elapsed: float
+    tick: int = 0
+    unicode: bool = True
+    ended: bool = False
+
+
+def fraction(progress: PipelineProgress) -> float | None:
+    """Return how much of a pipeline is done, from 0 to 1, or ``None`` while its source is being listed."""
+    if progress.state == "done":
+        return 1.0
+    if not progress.listed:
+        return None
+    if progress.bytes_seen > 0:
+        return min(1.0, progress.bytes_done / progress.bytes_seen)
+    # Empty files only: count them instead.
+    return min(1.0, _finished(progress) / progress.seen) if progress.seen else 1.0
+
+
+def _finished(progress: PipelineProgress) -> int:
+    return progress.done + progress.unchanged + progress.quarantined
+
+
+def frame(pipelines: Mapping[str, PipelineProgress], look: Look) -> RenderableType:
+    """Return one picture of a run: a line a pipeline, then what needs attention.
+
+    Args:
+        pipelines: The live counters.
+        look: Speeds and time.
+    """
+    table = Table(box=None, expand=True, padding=(0, 1, 0, 0), pad_edge=False, header_style="dim")
+    table.add_column("", width=1)
+    table.add_column("pipeline", no_wrap=True, overflow="ellipsis", max_width=16)
+    table.add_column("", ratio=1, min_width=8)
+    table.add_column("", justify="right", width=4)
+    for name, width in (("files", 11), ("passages", 8), ("MB/s", 6), ("left", 7)):
+        table.add_column(name, justify="right", no_wrap=True, min_width=width)
+    for name, progress in pipelines.items():
+        table.add_row(*_row(progress, look.speeds.get(name, 0.0), look.remaining.get(name), look))
+    return Group(table, *_notes(pipelines, look))
+
+
+def _row(progress: PipelineProgress, speed: float, left: float | None, look: Look) -> list[RenderableType]:
+    share = fraction(progress)
+    running = progress.state == "running"
+    if running:
+        glyph = Text(_SPINNER[look.tick % len(_SPINNER)] if look.unicode else "|/-\\"[look.tick % 4], style="cyan")
+    else:
+        shown, plain, style = _GLYPHS.get(progress.state, ("?", "?", ""))
+        glyph = Text(shown if look.unicode else plain, style=style)
+    finished = _finished(progress)
+    files = Text(f"{finished:,}", style="" if finished else "dim")
+    # While the source is being listed the end is not known: 120/340+.
+    files.append(f"/{progress.seen:,}{'' if progress.listed or not running else '+'}", style="dim")
+    bar: RenderableType
+    if share is None and running:
+        bar = ProgressBar(total=100, pulse=True, pulse_style="cyan", animation_time=look.tick / 4)
+    else:
+        ended = "green" if progress.state == "done" else "red" if progress.state == "failed" else "cyan"
+        bar = ProgressBar(total=1.0, completed=share or 0.0, complete_style=ended, finished_style="green")
+    return [
+        glyph,
+        Text(clean(progress.name), style="bold" if progress.state != "waiting" else "dim"),
+        bar,
+        Text("" if share is None else f"{int(share * 100)}%"),
+        files,
+        Text(f"{progress.chunks:,}"),
+        Text(f"{speed / 1e6:.1f}" if running and speed else "", style="cyan"),
+        Text(_left(progress, left)),
+    ]
+
+
+def _left(progress: PipelineProgress, left: float | None) -> str:
+    if progress.state == "running":
+        return human_seconds(left) if progress.listed and left is not None else ""
+    return human_seconds(progress.seconds) if progress.state == "done" else ""
+
+
+def _notes(pipelines: Mapping[str, PipelineProgress], look: Look) -> list[RenderableType]:
+    mark = "✖" if look.unicode else "x"
+    notes: list[RenderableType] = [
+        Text(f"{mark} {clean(progress.name)}: {clean(progress.error)}", "red")
+        for progress in pipelines.values()
+        if progress.error
+    ]
+    quarantined = sum(progress.quarantined for progress in pipelines.values())
+    if quarantined:
+        files = "1 item is" if quarantined == 1 else f"{quarantined:,} items are"
+        mark = "⚠" if look.unicode else "!"
+        notes.append(Text(f"{mark} {files} in quarantine; tenire failed tells why", "yellow"))
+    if not look.ended:
+        notes.append(Text(f"{human_seconds(look.elapsed)} elapsed, Ctrl-C keeps everything finished", "dim"))
+    return notes
+
+
+def plain_line(pipelines: Mapping[str, PipelineProgress], look: Look) -> str:
+    """Return one line on a run, for logs and pipes."""
+    parts = []
+    for name, progress in pipelines.items():
+        words = [
+            f"{clean(name)} {progress.state}",
+            f"{_finished(progress):,}/{progress.seen:,}{'' if progress.listed else '+'} files",
+            f"{progress.chunks:,} passages",
+        ]
+        if progress.quarantined:
+            words.append(f"{progress.quarantined:,} in quarantine")
+        if progress.state == "running":
+            if speed := look.speeds.get(name):
+                words.append(f"{speed / 1e6:.1f} MB/s")
+            left = look.remaining.get(name)
+            if progress.listed and left is not None:
+                words.append(f"{human_seconds(left)} left")
+        parts.append(", ".join(words))
+    return f"{human_seconds(look.elapsed)}: {'; '.join(parts)}"

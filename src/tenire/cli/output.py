@@ -1,0 +1,184 @@
+r"""What the commands print, and how it stays harmless and complete.
+
+Documents and file names come from anywhere: they may hold escape sequences that
+would drive the terminal, and bytes that are not UTF-8. Text for people shows
+such characters as ``\x1b``; JSON is ASCII, so any stream can carry it. A reader
+that leaves early (``| head``) ends the output, not the command.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+import sys
+from typing import TYPE_CHECKING, Any, TextIO
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from rich.console import Console, RenderableType
+
+__all__ = ["Output", "clean", "console_for", "human_bytes", "human_seconds", "installed_version", "prepare_streams"]
+
+# C0 and C1 controls, DEL, and the characters that reorder text (bidirectional
+# overrides) or break lines: a name must not look like another one.
+_UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+_LINE_BREAKS = re.compile("[\t\n]")
+
+
+def clean(text: str, *, lines: bool = False) -> str:
+    """Return a text that can be shown on a terminal.
+
+    Args:
+        text: Any text, with surrogates for undecodable bytes.
+        lines: Whether newlines and tabs stay; otherwise they are escaped too.
+    """
+    text = text.encode("utf-8", "backslashreplace").decode("utf-8")
+    text = _UNSAFE.sub(_escaped, text)
+    return text if lines else _LINE_BREAKS.sub(_escaped, text)
+
+
+def _escaped(match: re.Match[str]) -> str:
+    return match[0].encode("unicode_escape").decode("ascii")
+
+
+def prepare_streams() -> None:
+    """Let no character of a result break the streams, whatever their encoding."""
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="backslashreplace")
+
+
+def installed_version() -> str:
+    """Return the version of the installed package."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("tenire")
+    except PackageNotFoundError:  # run from a source tree that was never installed
+        return "0+unknown"
+
+
+def console_for(stream: TextIO) -> Console:
+    """Return a console that adds nothing of its own: no markup, emoji or wrapping of piped text."""
+    from rich.console import Console
+
+    terminal = stream.isatty()
+    return Console(
+        file=stream,
+        markup=False,
+        emoji=False,
+        highlight=False,
+        soft_wrap=not terminal,
+        width=None if terminal else 10_000,
+    )
+
+
+class Output:
+    """The two streams of one command.
+
+    Args:
+        as_json: Whether the last line of stdout is one JSON object.
+    """
+
+    def __init__(self, *, as_json: bool) -> None:
+        self.as_json = as_json
+
+    def result(self, value: Any, shown: Iterable[RenderableType] = ()) -> None:
+        """Print a command's result.
+
+        Args:
+            value: What ``--json`` prints.
+            shown: What people see otherwise: texts (cleaned) and rich renderables.
+        """
+        if self.as_json:
+            self.json(value)
+        else:
+            self.show(*shown)
+
+    def show(self, *shown: RenderableType) -> None:
+        """Print lines and renderables on stdout; plain lines never load rich."""
+        console = None
+        for entry in shown:
+            if isinstance(entry, str):
+                self._write(sys.stdout, clean(entry, lines=True) + "\n")
+                continue
+            console = console or console_for(sys.stdout)
+            with console.capture() as captured:
+                console.print(entry)
+            # Tables fill their columns with spaces; piped lines end where the text does.
+            text = captured.get()
+            if not console.is_terminal:
+                text = "".join(line.rstrip(" ") + "\n" for line in text.splitlines())
+            self._write(sys.stdout, text)
+
+    def json(self, value: Any) -> None:
+        """Print one line of JSON on stdout."""
+        self._write(sys.stdout, json.dumps(_plain(value), allow_nan=False) + "\n")
+
+    def error_line(self, text: str, *, label: str = "error") -> None:
+        """Print one line on stderr."""
+        self._write(sys.stderr, f"{label}: {clean(text)}\n")
+
+    def flush(self) -> None:
+        """Flush both streams; a closed pipe is no error."""
+        self._write(sys.stdout, "")
+        self._write(sys.stderr, "")
+
+    @staticmethod
+    def _write(stream: TextIO, text: str) -> None:
+        try:
+            stream.write(text)
+            stream.flush()
+        except BrokenPipeError:
+            # Nobody reads any more. The descriptor is replaced, so that neither the
+            # next write nor the interpreter's last flush complains.
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, stream.fileno())
+            os.close(null)
+
+
+def _plain(value: Any) -> Any:
+    """Return JSON data: no surrogates, no NaN, no types of our own."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode("utf-8")
+    if value is None or isinstance(value, (bool, int)):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {_plain(str(key)): _plain(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(entry) for entry in value]
+    import msgspec
+
+    return _plain(msgspec.to_builtins(value))
+
+
+def human_bytes(count: float) -> str:
+    """Return a number of bytes for people, in powers of 1000.
+
+    >>> human_bytes(1_234_567)
+    '1.2 MB'
+    """
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000 or unit == "GB":
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:,.1f} {unit}"
+        count /= 1000
+    raise AssertionError
+
+
+def human_seconds(seconds: float) -> str:
+    """Return a duration for people.
+
+    >>> human_seconds(3725), human_seconds(41), human_seconds(0.26)
+    ('1:02:05', '0:41', '0.3 s')
+    """
+    if seconds < 9.95:  # 9.96 would read "10.0 s"
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

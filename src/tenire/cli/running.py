@@ -1,0 +1,92 @@
+"""Runs pipelines with a display, and tells how it ended."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tenire.app.config import Config
+from tenire.cli.common import Settings
+from tenire.cli.output import human_seconds
+from tenire.cli.progress import ProgressDisplay
+from tenire.clock import SYSTEM_CLOCK
+from tenire.pipeline.progress import PipelineProgress, RunReport
+
+__all__ = ["exit_code", "finish", "run_and_report"]
+
+
+def run_and_report(settings: Settings, config: Config, only: Sequence[str], *, record: Path | None = None) -> int:
+    """Run pipelines, show their progress on stderr and their totals on stdout.
+
+    Args:
+        settings: The common options.
+        config: What to run.
+        only: Names of pipelines; empty for all.
+        record: Where to save a picture of the display (SVG), or ``None``.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        TenireError: If the run was refused or broke off.
+    """
+    from tenire.app.runs import run_config
+
+    live: dict[str, PipelineProgress] = {}
+    display = ProgressDisplay(sys.stderr, quiet=settings.quiet, record=record)
+
+    def on_start(pipelines: dict[str, PipelineProgress]) -> None:
+        live.update(pipelines)
+        display.start(pipelines)
+
+    started = SYSTEM_CLOCK.now()
+    with contextlib.closing(display):
+        try:
+            report = run_config(config, only=only, on_start=on_start)
+        except KeyboardInterrupt:
+            report = None
+    if report is not None:
+        return finish(settings, report)
+    from tenire.observe.machine import peak_rss_bytes
+
+    # The engine's own report is lost with the interrupt; the counters are not.
+    report = RunReport(live, SYSTEM_CLOCK.now() - started, peak_rss_bytes() / 2**20)
+    finish(settings, report, extra={"interrupted": True})
+    settings.output.error_line("interrupted; everything finished is kept, the same command goes on from there")
+    return 130
+
+
+def exit_code(report: RunReport) -> int:
+    """Return 1 if a pipeline failed, 3 if items are in quarantine, else 0."""
+    if report.failed:
+        return 1
+    return 3 if report.quarantined else 0
+
+
+def finish(settings: Settings, report: RunReport, *, extra: Mapping[str, Any] | None = None) -> int:
+    """Print what a run did and return its exit code.
+
+    Args:
+        settings: The common options.
+        report: What the run did.
+        extra: Further keys of the JSON object.
+    """
+    output = settings.output
+    for name in report.failed:
+        output.error_line(f"pipeline {name} failed: {report.pipelines[name].error or 'no reason was given'}")
+    if output.as_json:
+        output.json({**report.as_json(), **(extra or {})})
+        return exit_code(report)
+    from tenire.cli.tables import totals_table
+
+    totals = {name: progress.totals() for name, progress in report.pipelines.items()}
+    ended = f"{human_seconds(report.seconds)} in all, peak memory {report.peak_rss_mib:,.0f} MiB"
+    output.show(*([totals_table(totals)] if totals else []), ended)
+    # On a terminal the display has just said it.
+    if report.quarantined and not settings.quiet and not sys.stderr.isatty():
+        count = "1 item is" if report.quarantined == 1 else f"{report.quarantined:,} items are"
+        output.error_line(f"{count} in quarantine; tenire failed lists them with their reasons", label="note")
+    return exit_code(report)

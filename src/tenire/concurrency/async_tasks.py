@@ -1,0 +1,112 @@
+"""Takes tasks in from any thread and keeps track of them until they end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from contextvars import copy_context
+from inspect import CO_COROUTINE
+from threading import get_ident
+from types import FunctionType
+from typing import TYPE_CHECKING, Any
+
+from tenire.concurrency.handle import LOOP, PROCESS, Handle
+from tenire.concurrency.submit import name_of, needs_of, place_of, priority_of
+from tenire.core.tasks import Priority
+from tenire.errors import ConfigError, RejectedError
+
+if TYPE_CHECKING:
+    from tenire.concurrency.orchestrator import Orchestrator
+    from tenire.core.tasks import Resources, Retry
+
+__all__ = ["AsyncTaskManager"]
+
+
+class AsyncTaskManager:
+    """The door through which every task comes.
+
+    Attributes:
+        accepting: Whether new tasks are taken.
+    """
+
+    def __init__(self, orchestrator: Orchestrator) -> None:
+        self._orchestrator = orchestrator
+        self.accepting = True
+
+    def submit(
+        self,
+        fn: Callable[..., Any],
+        /,
+        *args: Any,
+        name: str | None = None,
+        priority: Priority | str = Priority.NORMAL,
+        pipeline: str = "default",
+        after: Iterable[Handle[Any]] = (),
+        needs: Resources | None = None,
+        deadline: float | None = None,
+        retry: Retry | None = None,
+        on: str = "auto",
+        worker: str | None = None,
+    ) -> Handle[Any]:
+        """Submit a task; see ``ConcurrencyManager.submit``."""
+        # One flat function: it runs once for every task, and each call that it does
+        # not make is a hundredth of what a task costs in all.
+        orchestrator = self._orchestrator
+        if not self.accepting:
+            message = f"the engine is closing and takes no new task ({name or fn!r})"
+            raise RejectedError(message, hint="submit before the `with` block ends")
+        if on == "auto" and type(fn) is FunctionType and fn.__code__.co_flags & CO_COROUTINE:
+            place = LOOP
+        else:
+            place = place_of(fn, on)
+        if worker is not None and place != PROCESS:
+            message = f'worker={worker!r} names a worker process, so it needs on="process", got on={on!r}'
+            raise ConfigError(message, key="worker")
+        if name is None:
+            name = fn.__qualname__ if type(fn) is FunctionType else name_of(fn)
+        if type(priority) is not Priority:
+            priority = priority_of(priority)
+        scheduler = orchestrator.scheduler
+        handle: Handle[Any] = Handle(
+            scheduler.shares.pipelines.get(pipeline) or scheduler.shares.pipeline(pipeline),
+            name,
+            priority,
+            () if needs is None and place == LOOP else needs_of(scheduler, needs, on=place, worker=worker, name=name),
+            None if deadline is None else orchestrator.due(deadline, name=name),
+            fn,
+            args,
+            place,
+            copy_context(),
+            retry,
+            worker,
+            orchestrator,
+        )
+        if after:
+            after = self._dependencies(handle, after)
+        if get_ident() == orchestrator.thread:
+            orchestrator.accept(handle, after)
+        elif not orchestrator.on_loop(orchestrator.accept, handle, after):
+            message = f"the engine is closed and takes no new task ({handle.name!r})"
+            raise RejectedError(message)
+        return handle
+
+    def _dependencies(self, handle: Handle[Any], after: Iterable[Handle[Any]]) -> tuple[Handle[Any], ...]:
+        dependencies = tuple(after)
+        for dependency in dependencies:
+            if not isinstance(dependency, Handle):
+                message = (
+                    f"after must hold handles that submit() returned, got {type(dependency).__name__} "
+                    f"(task {handle.name!r})"
+                )
+                raise ConfigError(message, key="after")
+            if dependency._orchestrator is not self._orchestrator:
+                message = f"task {handle.name!r} cannot wait for {dependency.name!r}, which belongs to another engine"
+                raise ConfigError(message, key="after")
+        return dependencies
+
+    def unfinished(self) -> list[Handle[Any]]:
+        """Return every task that has not ended, waiting ones included."""
+        return self._orchestrator.everything()
+
+    def names_running(self) -> list[str]:
+        """Return the names of the coroutines that run now."""
+        return [handle.name for handle in self._orchestrator.unfinished() if handle.on == LOOP]

@@ -1,0 +1,293 @@
+"""The engine's face: one object that starts everything and stops everything."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import threading
+from collections.abc import Callable, Coroutine, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
+
+from tenire.clock import SYSTEM_CLOCK, Clock
+from tenire.concurrency.async_tasks import AsyncTaskManager
+from tenire.concurrency.data import DataManager
+from tenire.concurrency.loops import EventLoopManager, LoopState
+from tenire.concurrency.orchestrator import Orchestrator
+from tenire.concurrency.pools import ThreadPoolManager
+from tenire.concurrency.signals import Signals
+from tenire.concurrency.snapshot import Snapshot, take_snapshot
+from tenire.concurrency.timer import UniversalTimer
+from tenire.core.admission import Admission
+from tenire.core.scheduler import Scheduler
+from tenire.core.tasks import Priority
+from tenire.errors import ConfigError
+from tenire.observe.machine import read_machine
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from tenire.concurrency.handle import Handle
+    from tenire.core.tasks import Resources, Retry
+
+__all__ = ["ConcurrencyManager"]
+
+T = TypeVar("T")
+
+_LEAST_THREADS = 8
+_GRACE_S = 0.5
+"""Seconds that cancelled work may take to end before it is given up, by name."""
+
+_log = logging.getLogger("tenire.manager")
+
+
+class ConcurrencyManager:
+    """Runs tasks of several pipelines side by side, fairly, within cpu and memory.
+
+    Use it as an async context manager inside a program with a loop, or with
+    ``in_thread()`` anywhere else. Leaving the block waits for everything that was
+    submitted; leaving it by an exception cancels everything.
+
+    Args:
+        home: Directory of the ledger and the store, for pipelines that keep any.
+        cpu: CPU slots to share out; default: what the machine really offers
+            (affinity, container limits), less one.
+        memory: Bytes in flight to share out; default: half of what the machine offers.
+        seed: For the jitter of retries; a fixed one makes runs repeatable.
+        clock: Where time comes from; tests put a virtual one here.
+
+    Attributes:
+        orchestrator: Shares, permits and the decisions behind them.
+        thread_pool: Threads and worker processes.
+        async_tasks: Takes tasks in and tracks them.
+        data_manager: The byte budget.
+        loops: The event loop, and the way into it from other threads.
+        timer: The engine's one timer.
+        signals: Typed events.
+
+    Raises:
+        ConfigError: If an argument is impossible.
+    """
+
+    orchestrator: Orchestrator
+    thread_pool: ThreadPoolManager
+    async_tasks: AsyncTaskManager
+    data_manager: DataManager
+    timer: UniversalTimer
+
+    def __init__(
+        self,
+        *,
+        home: str | Path | None = None,
+        cpu: float | None = None,
+        memory: int | None = None,
+        seed: int | None = None,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
+        if cpu is not None and not 0 < cpu < float("inf"):
+            message = f"cpu must be a positive number of slots, got {cpu!r}"
+            raise ConfigError(message, key="cpu")
+        if memory is not None and not 0 < memory < float("inf"):
+            message = f"memory must be a positive number of bytes, got {memory!r}"
+            raise ConfigError(message, key="memory")
+        self.cpu = cpu if cpu is not None else read_machine().default_cpu
+        self.memory = int(memory) if memory is not None else read_machine().usable_memory // 2
+        self.home = Path(home) if home is not None else None
+        self.loops = EventLoopManager()
+        self.signals = Signals()
+        self._clock = clock
+        self._rng = random.Random(seed)  # noqa: S311 - jitter, not secrets
+
+    # -- life -------------------------------------------------------------
+
+    async def __aenter__(self) -> ConcurrencyManager:
+        if self.loops.state != LoopState.NEW:
+            message = "a ConcurrencyManager can be entered once; make a new one"
+            raise ConfigError(message)
+        loop = self.loops.adopt()
+        self.timer = UniversalTimer(loop=loop, clock=self._clock, on_thread=self.loops.on_thread)
+        self.thread_pool = ThreadPoolManager(loop)
+        slots = max(_LEAST_THREADS, int(self.cpu))
+        admission = Admission(cpu=self.cpu, memory=self.memory, threads=slots, processes=slots)
+        self.orchestrator = Orchestrator(
+            Scheduler(admission), loop=loop, clock=self._clock, pools=self.thread_pool, timer=self.timer, rng=self._rng
+        )
+        self.async_tasks = AsyncTaskManager(self.orchestrator)
+        self.data_manager = DataManager(self.orchestrator, self.home)
+        # From here on `manager.submit` is that method itself: handing the keywords
+        # through once more would cost a tenth of a task.
+        self.submit = self.async_tasks.submit  # type: ignore[method-assign]
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.shutdown(cancel=error is not None)
+
+    async def shutdown(self, *, cancel: bool = False) -> None:
+        """Stop the engine; calling it again does nothing.
+
+        First no new task is taken from outside and what was submitted is awaited
+        (or cancelled). Then threads, worker processes and timers end. Work that
+        does not react to being cancelled is given up after a moment and named in
+        the log.
+
+        Args:
+            cancel: Cancel what was submitted instead of waiting for it.
+        """
+        if self.loops.state in (LoopState.NEW, LoopState.CLOSED):
+            return
+        if not cancel:
+            try:
+                await self.orchestrator.wait_idle()
+            except asyncio.CancelledError:
+                await self._stop(cancel=True)
+                raise
+        await self._stop(cancel=cancel)
+
+    async def _stop(self, *, cancel: bool) -> None:
+        self.async_tasks.accepting = False
+        self.loops.drain()
+        if cancel:
+            self.orchestrator.cancel_all()
+            await self._wait_for_cancelled()
+        await self.loops.aclose()
+        stuck = await self.thread_pool.aclose(grace=_GRACE_S, kill=cancel)
+        stuck += self.async_tasks.names_running()
+        self.orchestrator.close()
+        self.timer.close()
+        if stuck:
+            _log.warning("given up, did not end when cancelled: %s", ", ".join(sorted(stuck)))
+
+    async def _wait_for_cancelled(self) -> None:
+        running = [handle.run for handle in self.orchestrator.unfinished() if isinstance(handle.run, asyncio.Task)]
+        running = [task for task in running if task is not asyncio.current_task()]
+        if running:
+            await asyncio.wait(running, timeout=_GRACE_S)
+
+    @classmethod
+    @contextmanager
+    def in_thread(
+        cls,
+        *,
+        home: str | Path | None = None,
+        cpu: float | None = None,
+        memory: int | None = None,
+        seed: int | None = None,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> Iterator[ConcurrencyManager]:
+        """Run an engine with its own loop in a thread, for scripts, Qt and notebooks.
+
+        Takes the same arguments as ``ConcurrencyManager``.
+        """
+        manager = cls(home=home, cpu=cpu, memory=memory, seed=seed, clock=clock)
+        entered = threading.Event()
+        leave: asyncio.Event | None = None
+        failure: list[BaseException] = []
+        cancel = False
+
+        async def run() -> None:
+            nonlocal leave
+            leave = asyncio.Event()
+            await manager.__aenter__()
+            entered.set()
+            await leave.wait()
+            await manager.shutdown(cancel=cancel)
+
+        def main() -> None:
+            try:
+                asyncio.run(run())
+            except BaseException as error:  # noqa: BLE001 - raised again in the thread that waits
+                failure.append(error)
+            finally:
+                entered.set()
+
+        thread = threading.Thread(target=main, name="tenire-loop", daemon=True)
+        thread.start()
+        entered.wait()
+        if failure:
+            raise failure[0]
+        try:
+            yield manager
+        except BaseException:
+            cancel = True
+            raise
+        finally:
+            manager.orchestrator.on_loop(cast("asyncio.Event", leave).set)
+            try:
+                thread.join()
+            except BaseException:
+                # Ctrl-C while waiting: stop the work as well, then go.
+                manager.orchestrator.on_loop(manager.orchestrator.cancel_all)
+                thread.join()
+                raise
+        if failure:
+            raise failure[0]
+
+    # -- work -------------------------------------------------------------
+
+    @overload
+    def submit(
+        self, fn: Callable[..., Coroutine[Any, Any, T]], /, *args: Any, name: str | None = ...,
+        priority: Priority | str = ..., pipeline: str = ..., after: Iterable[Handle[Any]] = ...,
+        needs: Resources | None = ..., deadline: float | None = ..., retry: Retry | None = ...,
+        on: str = ..., worker: str | None = ...,
+    ) -> Handle[T]: ...  # fmt: skip
+
+    @overload
+    def submit(
+        self, fn: Callable[..., T], /, *args: Any, name: str | None = ...,
+        priority: Priority | str = ..., pipeline: str = ..., after: Iterable[Handle[Any]] = ...,
+        needs: Resources | None = ..., deadline: float | None = ..., retry: Retry | None = ...,
+        on: str = ..., worker: str | None = ...,
+    ) -> Handle[T]: ...  # fmt: skip
+
+    def submit(
+        self,
+        fn: Callable[..., Any],
+        /,
+        *args: Any,
+        name: str | None = None,
+        priority: Priority | str = Priority.NORMAL,
+        pipeline: str = "default",
+        after: Iterable[Handle[Any]] = (),
+        needs: Resources | None = None,
+        deadline: float | None = None,
+        retry: Retry | None = None,
+        on: str = "auto",
+        worker: str | None = None,
+    ) -> Handle[Any]:
+        """Submit a task from any thread; return its handle, which can be awaited.
+
+        Args:
+            fn: A coroutine function or a plain function.
+            *args: Its arguments.
+            name: For people; default: the function's name.
+            priority: Its class within its pipeline; critical goes before all else.
+            pipeline: Whose share it is charged to.
+            after: Handles of tasks that must be done first.
+            needs: What it holds while it runs. Default: nothing on the loop, one
+                thread slot on a thread, one CPU slot in a process.
+            deadline: Seconds from now by which it must have finished.
+            retry: When to try again after a failure.
+            on: ``loop``, ``thread``, ``process``, or ``auto``: a coroutine function
+                runs on the loop, a plain function on a thread.
+            worker: Name of a worker process of its own, which is started on first use
+                and runs its tasks one after the other (for what should stay warm).
+                It takes no CPU slot unless ``needs`` says so.
+
+        Raises:
+            ConfigError: If an argument is impossible.
+            RejectedError: If the engine is closing, or the task needs more than the
+                whole engine has.
+        """
+        return self.async_tasks.submit(
+            fn, *args, name=name, priority=priority, pipeline=pipeline, after=after, needs=needs,
+            deadline=deadline, retry=retry, on=on, worker=worker,
+        )  # fmt: skip
+
+    def snapshot(self) -> Snapshot:
+        """Return a frozen picture of everything; from any thread."""
+        return take_snapshot(self.orchestrator, self.thread_pool, len(self.timer))

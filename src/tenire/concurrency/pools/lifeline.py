@@ -1,0 +1,40 @@
+"""A worker never outlives the engine, not even one killed with SIGKILL.
+
+The engine holds the write end of a pipe that nobody writes to. When the engine
+is gone, however it went, the system closes that end, and the worker, which holds
+the read end, leaves. A thread watches for it; on Linux the kernel is asked for a
+signal as well (SIGIO, whose default action ends the process), because a thread
+cannot run while foreign code holds the interpreter lock.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+
+__all__ = ["hold_on"]
+
+_ORPHANED = 3
+
+
+def hold_on(lifeline: Connection[Any, Any]) -> None:
+    """End this process as soon as the other end of ``lifeline`` is gone."""
+    if sys.platform == "linux":
+        import fcntl
+
+        fd = lifeline.fileno()
+        fcntl.fcntl(fd, fcntl.F_SETOWN, os.getpid())
+        fcntl.fcntl(fd, fcntl.F_SETFL, fcntl.fcntl(fd, fcntl.F_GETFL) | os.O_ASYNC)
+
+    def watch() -> None:
+        try:
+            lifeline.recv_bytes()
+        except (EOFError, OSError):
+            os._exit(_ORPHANED)
+
+    threading.Thread(target=watch, name="tenire-lifeline", daemon=True).start()

@@ -1,0 +1,102 @@
+"""Threads for blocking functions: daemons, as many as admission lets run at once.
+
+Not the loop's default executor: its threads are joined when the interpreter
+exits, so one stuck function would keep the whole program from ending.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tenire.concurrency.handle import Handle
+    from tenire.concurrency.pools.mailbox import Mailbox
+
+__all__ = ["Threads"]
+
+_JOIN_S = 0.2
+
+
+class Threads:
+    """A pool that grows when every thread is busy.
+
+    Attributes:
+        busy: Jobs that run or wait for a thread.
+    """
+
+    def __init__(self, mailbox: Mailbox, report: Callable[[Handle[Any], Any, BaseException | None], None]) -> None:
+        self._mailbox = mailbox
+        self._report = report
+        self._jobs: queue.SimpleQueue[Handle[Any] | None] = queue.SimpleQueue()
+        self._threads: dict[threading.Thread, Handle[Any] | None] = {}
+        self._made = 0
+        self._empty: asyncio.Future[None] | None = None
+        self.busy = 0
+
+    @property
+    def size(self) -> int:
+        """Number of threads."""
+        return len(self._threads)
+
+    def start(self, handle: Handle[Any]) -> None:
+        """Run a task; on the loop's thread."""
+        self.busy += 1
+        self._jobs.put(handle)
+        if self.busy > len(self._threads):
+            self._made += 1
+            thread = threading.Thread(target=self._serve, name=f"tenire-thread-{self._made}", daemon=True)
+            self._threads[thread] = None
+            thread.start()
+
+    def _serve(self) -> None:
+        me = threading.current_thread()
+        while True:
+            handle = self._jobs.get()
+            if handle is None:
+                self._mailbox.post(self._left, me)
+                return
+            self._threads[me] = handle
+            value: Any = None
+            error: BaseException | None = None
+            if not handle.done():  # cancelled between the decision and here
+                try:
+                    assert handle.context is not None
+                    value = handle.context.run(handle.fn, *handle.args)
+                except BaseException as caught:  # noqa: BLE001 - the task's outcome, whatever it is
+                    error = caught
+            self._threads[me] = None
+            self._mailbox.post(self._finished, handle, value, error)
+            # An idle thread must not keep the last job's value alive.
+            del handle, value, error
+
+    def _finished(self, handle: Handle[Any], value: Any, error: BaseException | None) -> None:
+        self.busy -= 1
+        self._report(handle, value, error)
+
+    def _left(self, thread: threading.Thread) -> None:
+        thread.join(_JOIN_S)
+        self._threads.pop(thread, None)
+        if self._empty is not None and not self._threads and not self._empty.done():
+            self._empty.set_result(None)
+
+    def stuck(self) -> list[str]:
+        """Return the names of the tasks whose functions have not returned."""
+        return [handle.name for handle in list(self._threads.values()) if handle is not None]
+
+    async def aclose(self, grace: float) -> list[str]:
+        """End the threads; return the names of tasks that are stuck in one.
+
+        Args:
+            grace: Seconds to wait for running functions at the most.
+        """
+        for _ in self._threads:
+            self._jobs.put(None)
+        if self._threads:
+            self._empty = asyncio.get_running_loop().create_future()
+            await asyncio.wait([self._empty], timeout=grace)
+        return self.stuck()

@@ -1,0 +1,105 @@
+"""A frozen picture of the whole engine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tenire.core.tasks import CPU_UNIT
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tenire.concurrency.orchestrator import Orchestrator
+    from tenire.concurrency.pools import PoolStatistics, ThreadPoolManager
+
+__all__ = ["PipelineSnapshot", "ResourceSnapshot", "Snapshot", "take_snapshot"]
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceSnapshot:
+    """One resource: CPU slots, bytes, or slots of another kind.
+
+    Attributes:
+        held: What running tasks hold.
+        capacity: What there is.
+    """
+
+    held: float
+    capacity: float
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineSnapshot:
+    """One pipeline's tasks and its share.
+
+    Attributes:
+        weight: As configured.
+        priority: As configured: ``critical`` … ``idle``.
+        running: Tasks that run now.
+        ready: Tasks that wait for nothing but their turn and their resources.
+        submitted: Tasks ever submitted.
+        ended: Tasks that ended, however they did.
+        virtual_time: Weighted use of the machine so far, seconds.
+        cooling: Whether it used up its burst credit, so that others go first.
+    """
+
+    weight: float
+    priority: str
+    running: int
+    ready: int
+    submitted: int
+    ended: int
+    virtual_time: float
+    cooling: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The whole engine at one moment.
+
+    Attributes:
+        running: Tasks that run now.
+        queued: Tasks that wait, for whatever reason.
+        pipelines: By name.
+        resources: By name: ``cpu`` (slots), ``memory`` (bytes), ``threads``, …
+        pools: Threads and worker processes.
+        timers: Things that the timer will call.
+    """
+
+    running: int
+    queued: int
+    pipelines: Mapping[str, PipelineSnapshot]
+    resources: Mapping[str, ResourceSnapshot]
+    pools: PoolStatistics
+    timers: int
+
+
+def take_snapshot(orchestrator: Orchestrator, pools: ThreadPoolManager, timers: int) -> Snapshot:
+    """Return a picture of the engine as it is now."""
+    scheduler = orchestrator.scheduler
+    resources = {
+        name: ResourceSnapshot(held / CPU_UNIT, capacity / CPU_UNIT) if name == "cpu" else ResourceSnapshot(held, capacity)
+        for name, (held, capacity) in scheduler.admission.held().items()
+    }  # fmt: skip
+    pipelines = {
+        name: PipelineSnapshot(
+            weight=share.weight,
+            priority=share.priority.name.lower(),
+            running=share.running,
+            ready=share.queue.size,
+            submitted=share.submitted,
+            ended=share.ended,
+            virtual_time=share.v,
+            cooling=share.burst.cooling,
+        )
+        for name, share in list(scheduler.shares.pipelines.items())
+    }
+    return Snapshot(
+        running=orchestrator.running,
+        queued=scheduler.queued,
+        pipelines=pipelines,
+        resources=resources,
+        pools=pools.statistics(),
+        timers=timers,
+    )

@@ -1,0 +1,101 @@
+"""What the arguments of ``submit`` mean."""
+
+from __future__ import annotations
+
+import inspect
+from types import FunctionType
+from typing import TYPE_CHECKING, Any
+
+from tenire.concurrency.handle import LOOP, PROCESS, THREAD
+from tenire.core.admission import CPU, PROCESSES, THREADS
+from tenire.core.tasks import CPU_UNIT, Needs, Priority
+from tenire.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tenire.core.scheduler import Scheduler
+    from tenire.core.tasks import Resources
+
+__all__ = ["due_at", "name_of", "needs_of", "place_of", "priority_of"]
+
+_PLACES = {"loop": LOOP, "thread": THREAD, "process": PROCESS}
+_ONE_THREAD: Needs = ((THREADS, 1),)
+_ONE_CPU: Needs = ((CPU, CPU_UNIT),)
+_COROUTINE_FLAGS = inspect.CO_COROUTINE | inspect.CO_ITERABLE_COROUTINE
+
+
+def place_of(fn: Callable[..., Any], on: str) -> int:
+    """Return where a function runs.
+
+    Raises:
+        ConfigError: If ``on`` is not one of auto, loop, thread and process, or a
+            coroutine function is to run anywhere but on the loop.
+    """
+    if type(fn) is FunctionType:  # far the most frequent, and ten times cheaper to ask
+        coroutine = bool(fn.__code__.co_flags & _COROUTINE_FLAGS)
+    else:
+        coroutine = inspect.iscoroutinefunction(fn) or inspect.iscoroutinefunction(getattr(fn, "__call__", None))  # noqa: B004
+    if on == "auto":
+        return LOOP if coroutine else THREAD
+    place = _PLACES.get(on)
+    if place is None:
+        message = f"on must be one of auto, loop, thread, process, got {on!r}"
+        raise ConfigError(message, key="on")
+    if coroutine and place != LOOP:
+        message = f"a coroutine function runs on the loop, it cannot run on={on!r} ({name_of(fn)})"
+        raise ConfigError(message, key="on", hint='pass on="auto", or a plain function')
+    return place
+
+
+def needs_of(
+    scheduler: Scheduler, needs: Resources | None, *, on: int, worker: str | None, name: str
+) -> Needs:
+    """Return what a task takes: what it asked for, or the default of its place.
+
+    Raises:
+        ConfigError: If it needs a resource that does not exist.
+        RejectedError: If it needs more than the whole engine has.
+    """
+    if needs is not None:
+        wanted = scheduler.needs(needs, task=name)
+        return (*wanted, (PROCESSES, 1)) if on == PROCESS and worker is None and not needs.cpu else wanted
+    if on == THREAD:
+        return _ONE_THREAD
+    return _ONE_CPU if on == PROCESS and worker is None else ()
+
+
+def due_at(deadline: float, now: float, *, name: str) -> float:
+    """Return a deadline as a time.
+
+    Raises:
+        ConfigError: If it is not a number.
+    """
+    if deadline != deadline:  # noqa: PLR0124 - the test for "not a number"
+        message = f"deadline must be a number of seconds from now, got {deadline!r} (task {name!r})"
+        raise ConfigError(message, key="deadline")
+    return now + deadline
+
+
+def name_of(fn: Callable[..., Any]) -> str:
+    """Return a function's name for people."""
+    name = getattr(fn, "__qualname__", None)
+    if name is not None:
+        return str(name)
+    inner = getattr(fn, "func", None)  # functools.partial
+    return name_of(inner) if inner is not None else type(fn).__name__
+
+
+def priority_of(priority: str | int) -> Priority:
+    """Return a priority given as a name or a number.
+
+    Raises:
+        ConfigError: If there is no such priority.
+    """
+    if isinstance(priority, str):
+        return Priority.parse(priority)
+    try:
+        return Priority(priority)
+    except ValueError:
+        message = f"priority must be one of tenire.Priority, got {priority!r}"
+        raise ConfigError(message, key="priority") from None

@@ -1,0 +1,166 @@
+"""One timer for the whole engine: one heap, one armed handle of the loop."""
+
+from __future__ import annotations
+
+import inspect
+import weakref
+from typing import TYPE_CHECKING, Any, Literal
+
+from tenire.core.deadlines import DeadlineHeap, Entry
+from tenire.errors import ConfigError
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+
+    from tenire.clock import Clock
+
+__all__ = ["Missed", "Timeout", "UniversalTimer"]
+
+Missed = Literal["skip", "once", "burst"]
+"""What a periodic timer does about ticks that it could not make in time: leave
+them out, make up for them with one call, or call once for each."""
+
+_NS = 1_000_000_000
+_MOST_BURST = 100
+
+
+class Timeout:
+    """One thing that the timer will call; made by ``UniversalTimer``.
+
+    A bound method is held weakly: a timer never keeps its owner alive, and a dead
+    owner is never called.
+    """
+
+    __slots__ = ("_call", "_entry", "_missed", "_period", "_timer", "_weak")
+
+    def __init__(
+        self, timer: UniversalTimer, callback: Callable[[], object], *, period: int = 0, missed: Missed = "skip"
+    ) -> None:
+        self._timer = timer
+        self._weak = inspect.ismethod(callback)
+        self._call: Any = weakref.WeakMethod(callback) if self._weak else callback
+        self._entry: Entry[Timeout] | None = None
+        self._period = period
+        self._missed = missed
+
+    def cancel(self) -> bool:
+        """Never call it again; return whether it was still to come."""
+        entry, self._entry = self._entry, None
+        return entry is not None and self._timer._cancel(entry)
+
+    @property
+    def active(self) -> bool:
+        """Whether it is still to come."""
+        return self._entry is not None
+
+    def _fire(self, due: int, now: int) -> None:
+        call = self._call() if self._weak else self._call
+        self._entry = None
+        if call is None:
+            return
+        times = 1
+        if self._period:
+            late = (now - due) // self._period
+            times = {"skip": 1, "once": 1 + bool(late), "burst": 1 + min(late, _MOST_BURST)}[self._missed]
+            # From the due time, not from now: a periodic timer does not drift.
+            self._timer._schedule(self, due + (late + 1) * self._period)
+        for _ in range(times):
+            call()
+
+
+class UniversalTimer:
+    """Calls functions at times, on the engine's loop.
+
+    All methods may be called from any thread.
+
+    Attributes:
+        fired: Calls made so far.
+        latest_s: The worst lateness so far, seconds.
+    """
+
+    def __init__(self, *, loop: asyncio.AbstractEventLoop, clock: Clock, on_thread: Callable[[], bool]) -> None:
+        self._loop = loop
+        self._clock = clock
+        self._on_thread = on_thread
+        self._heap: DeadlineHeap[tuple[Timeout, int]] = DeadlineHeap()
+        self._armed: asyncio.TimerHandle | None = None
+        self._armed_at = 0
+        self._closed = False
+        self.fired = 0
+        self.latest_s = 0.0
+
+    def after(self, delay: float, callback: Callable[[], object]) -> Timeout:
+        """Call ``callback`` once, ``delay`` seconds from now."""
+        return self._add(Timeout(self, callback), self._clock.now_ns() + round(delay * _NS))
+
+    def at(self, when: float, callback: Callable[[], object]) -> Timeout:
+        """Call ``callback`` once at ``when`` seconds of the engine's clock."""
+        return self._add(Timeout(self, callback), round(when * _NS))
+
+    def every(self, period: float, callback: Callable[[], object], *, missed: Missed = "skip") -> Timeout:
+        """Call ``callback`` every ``period`` seconds, first after one period.
+
+        Raises:
+            ConfigError: If the period is not positive.
+        """
+        if not period > 0:
+            message = f"the period of a timer must be a positive number of seconds, got {period!r}"
+            raise ConfigError(message, key="period")
+        step = max(1, round(period * _NS))
+        return self._add(Timeout(self, callback, period=step, missed=missed), self._clock.now_ns() + step)
+
+    def __len__(self) -> int:
+        return len(self._heap)
+
+    def close(self) -> None:
+        """Forget everything; nothing is called any more."""
+        self._closed = True
+        if self._armed is not None:
+            self._armed.cancel()
+            self._armed = None
+        self._heap = DeadlineHeap()
+
+    def _add(self, timeout: Timeout, due: int) -> Timeout:
+        if self._on_thread():
+            self._schedule(timeout, due)
+        else:
+            self._loop.call_soon_threadsafe(self._schedule, timeout, due)
+        return timeout
+
+    def _schedule(self, timeout: Timeout, due: int) -> None:
+        if self._closed:
+            return
+        timeout._entry = self._heap.add(due, (timeout, due))  # type: ignore[assignment]  # one payload type
+        if self._armed is None or due < self._armed_at:
+            self._arm(due)
+
+    def _cancel(self, entry: Entry[Any]) -> bool:
+        if self._on_thread():
+            return self._heap.cancel(entry)
+        self._loop.call_soon_threadsafe(self._heap.cancel, entry)
+        return True
+
+    def _arm(self, due: int) -> None:
+        if self._armed is not None:
+            self._armed.cancel()
+        self._armed_at = due
+        delay = max(0, due - self._clock.now_ns()) / _NS
+        self._armed = self._loop.call_later(delay, self._ring)
+
+    def _ring(self) -> None:
+        self._armed = None
+        now = self._clock.now_ns()
+        # The loop may ring one resolution of its clock early; then nothing is due yet
+        # and the timer is armed again below.
+        try:
+            for timeout, due in self._heap.pop_due(now):
+                if timeout._entry is None:
+                    continue  # cancelled by one that was called before it
+                self.fired += 1
+                self.latest_s = max(self.latest_s, (now - due) / _NS)
+                timeout._fire(due, now)
+        finally:
+            due_next = self._heap.next_due()
+            if due_next is not None and not self._closed and (self._armed is None or due_next < self._armed_at):
+                self._arm(due_next)

@@ -1,0 +1,55 @@
+"""Failures that nobody has looked at: said once when the engine closes, never swallowed."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tenire.concurrency.handle import Handle
+
+__all__ = ["UnseenFailures"]
+
+_MOST_KEPT = 1000
+_MOST_NAMED = 5
+
+_log = logging.getLogger("tenire.tasks")
+
+
+class UnseenFailures:
+    """Failed handles whose outcome was never asked for.
+
+    Attributes:
+        dropped: Failures that were not kept because there were too many.
+    """
+
+    __slots__ = ("_handles", "dropped")
+
+    def __init__(self) -> None:
+        self._handles: dict[Handle[Any], None] = {}
+        self.dropped = 0
+
+    def add(self, handle: Handle[Any]) -> None:
+        """Note a failure."""
+        if len(self._handles) < _MOST_KEPT:
+            self._handles[handle] = None
+        else:
+            self.dropped += 1
+
+    def discard(self, handle: Handle[Any]) -> None:
+        """Note that somebody has seen a failure."""
+        self._handles.pop(handle, None)
+
+    def report(self) -> None:
+        """Log what nobody has seen, in one record."""
+        total = len(self._handles) + self.dropped
+        if not total:
+            return
+        shown = [
+            f"{handle.name}: {type(handle._error).__name__}: {handle._error}"
+            for handle in list(self._handles)[:_MOST_NAMED]
+        ]
+        more = f" … and {total - len(shown)} more" if total > len(shown) else ""
+        _log.error("%d task(s) failed and nobody awaited them: %s%s", total, "; ".join(shown), more)
+        self._handles.clear()
+        self.dropped = 0

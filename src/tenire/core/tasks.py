@@ -1,0 +1,240 @@
+"""What the scheduler knows of a task: its record, its class, its needs.
+
+::
+
+    WAITING ──► READY ──► RUNNING ──► DONE
+       │          │          │  └────► FAILED
+       │          │          ├───────► CANCELLED
+       │          │          └──► WAITING        (retry, after its delay)
+       └──────────┴──────────────────► FAILED or CANCELLED
+
+1. A task is in exactly one state; DONE, FAILED and CANCELLED are final.
+2. It holds its resources in RUNNING and in no other state.
+3. It is in its pipeline's ready queue in READY and in no other state.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import TYPE_CHECKING
+
+from tenire.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tenire.core.deadlines import Entry
+    from tenire.core.fair_share import PipelineShare
+
+__all__ = [
+    "CPU_UNIT",
+    "DONE",
+    "FINAL",
+    "READY",
+    "RUNNING",
+    "WAITING",
+    "Needs",
+    "Priority",
+    "Resources",
+    "Retry",
+    "State",
+    "Task",
+    "mask_of",
+]
+
+CPU_UNIT = 1000
+"""Parts of one CPU slot. Amounts inside the core are whole numbers, so that
+taking and giving back any mix of fractions ends at exactly the same figure."""
+
+Needs = tuple[tuple[int, int], ...]
+"""Resources as (index of the resource, amount) pairs; empty means nothing."""
+
+
+class Priority(IntEnum):
+    """How urgent a task is; smaller is more urgent."""
+
+    CRITICAL = 0
+    HIGH = 1
+    NORMAL = 2
+    LOW = 3
+    IDLE = 4
+
+    @classmethod
+    def parse(cls, name: str) -> Priority:
+        """Return the priority called ``name`` (any case).
+
+        Raises:
+            ConfigError: If there is no such priority.
+        """
+        try:
+            return cls[name.upper()]
+        except KeyError:
+            known = ", ".join(priority.name.lower() for priority in cls)
+            message = f"priority must be one of {known}, got {name!r}"
+            raise ConfigError(message, key="priority") from None
+
+
+class State(IntEnum):
+    """Where a task is; see the diagram above."""
+
+    WAITING = 0
+    READY = 1
+    RUNNING = 2
+    DONE = 3
+    FAILED = 4
+    CANCELLED = 5
+
+
+WAITING, READY, RUNNING, DONE = State.WAITING, State.READY, State.RUNNING, State.DONE
+# As globals of their own: looking up a member of an enum costs three times as much,
+# and the scheduler does it for every task.
+
+FINAL = State.DONE
+"""States at or above this one are final."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """What a task holds while it runs, taken all in one step.
+
+    Attributes:
+        cpu: CPU slots; fractions are allowed.
+        memory: Bytes.
+        other: Amounts of resources that were registered by name, whole numbers.
+    """
+
+    cpu: float = 0.0
+    memory: int = 0
+    other: Mapping[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.cpu >= 0 or self.cpu == float("inf"):
+            message = f"Resources.cpu must be a number of slots, zero or more, got {self.cpu!r}"
+            raise ConfigError(message, key="cpu")
+        if not self.memory >= 0 or self.memory == float("inf"):
+            message = f"Resources.memory must be a number of bytes, zero or more, got {self.memory!r}"
+            raise ConfigError(message, key="memory")
+        for name, amount in self.other.items():
+            if not amount >= 0 or amount == float("inf"):
+                message = f"Resources.other[{name!r}] must be a whole number, zero or more, got {amount!r}"
+                raise ConfigError(message, key=name)
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """When and how often a failed task is tried again.
+
+    The delay before try ``n + 1`` is drawn evenly from zero to
+    ``min(max_delay, backoff * 2 ** (n - 1))`` ("full jitter": M. Brooker,
+    "Exponential Backoff And Jitter", AWS Architecture Blog, 2015).
+
+    Attributes:
+        attempts: Tries in all, the first one included.
+        backoff: Upper bound of the first delay, seconds.
+        max_delay: Upper bound of every delay, seconds.
+        on: Exceptions that are worth another try.
+    """
+
+    attempts: int = 3
+    backoff: float = 0.1
+    max_delay: float = 30.0
+    on: tuple[type[BaseException], ...] = (Exception,)
+
+    def __post_init__(self) -> None:
+        if self.attempts < 1:
+            message = f"Retry.attempts counts the first try, so it must be at least 1, got {self.attempts!r}"
+            raise ConfigError(message, key="attempts")
+        if not self.backoff >= 0 or not self.max_delay >= 0:
+            message = f"Retry delays must be zero or more, got backoff={self.backoff!r}, max_delay={self.max_delay!r}"
+            raise ConfigError(message, key="backoff")
+
+
+def mask_of(needs: Needs) -> int:
+    """Return the set of resources that these needs take, one bit each."""
+    mask = 0
+    for index, amount in needs:
+        if amount:
+            mask |= 1 << index
+    return mask
+
+
+class Task:
+    """The scheduler's record of one task.
+
+    Attributes:
+        seq: Order of submission.
+        name: For people; need not be unique.
+        pipeline: The pipeline it belongs to.
+        priority: Its class.
+        needs: What it takes while it runs.
+        mask: Bit ``i`` is set if it needs resource ``i``.
+        state: See ``State``.
+        blockers: Unfinished tasks that it waits for.
+        dependents: Tasks that wait for it, or ``None``.
+        ready_at: When it became ready, seconds.
+        started_at: When it last started, seconds.
+        deadline: When it must be finished, seconds, or ``None``.
+        charge: Virtual time charged at start, corrected at the end.
+        share: Largest share of one resource that it took at start; set by then.
+        timer: Its entry among the deadlines; set if it has one.
+    """
+
+    __slots__ = (
+        "blockers",
+        "charge",
+        "deadline",
+        "dependents",
+        "mask",
+        "name",
+        "needs",
+        "pipeline",
+        "priority",
+        "ready_at",
+        "seq",
+        "share",
+        "started_at",
+        "state",
+        "timer",
+    )
+
+    seq: int
+    name: str
+    pipeline: PipelineShare
+    priority: int
+    needs: Needs
+    mask: int
+    state: State
+    blockers: int
+    dependents: list[Task] | None
+    ready_at: float
+    started_at: float
+    deadline: float | None
+    charge: float
+    share: float
+    timer: Entry[Task]
+
+    def __init__(
+        self,
+        pipeline: PipelineShare,
+        name: str = "",
+        priority: int = 2,  # Priority.NORMAL; the attribute look-up would be a tenth of this call
+        needs: Needs = (),
+        deadline: float | None = None,
+    ) -> None:
+        self.seq = 0
+        self.name = name
+        self.pipeline = pipeline
+        self.priority = priority
+        self.needs = needs
+        self.mask = mask_of(needs) if needs else 0
+        self.state = WAITING
+        self.blockers = 0
+        self.dependents = None
+        self.ready_at = 0.0
+        self.started_at = 0.0
+        self.deadline = deadline
+        self.charge = 0.0
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.seq} {self.name!r} {State(self.state).name.lower()}>"

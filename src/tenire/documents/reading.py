@@ -1,0 +1,118 @@
+"""One file's bytes: opened without ever waiting, bounded, and hashed."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from typing import NamedTuple
+
+from tenire.errors import DocumentError
+from tenire.protocols import SourceFile
+
+__all__ = ["Content", "content_hash", "human_size", "read_file"]
+
+# A name can turn into a named pipe between the listing and now. Opening one for
+# reading waits for a writer unless O_NONBLOCK is set; on files it changes nothing.
+# Windows lacks these flags, and there the file must be opened as binary.
+_FLAGS = (
+    os.O_RDONLY
+    | getattr(os, "O_NONBLOCK", 0)
+    | getattr(os, "O_NOCTTY", 0)
+    | getattr(os, "O_CLOEXEC", 0)
+    | getattr(os, "O_BINARY", 0)
+)
+
+
+class Content(NamedTuple):
+    """What was read.
+
+    Attributes:
+        file: The file as it was when it was opened; it may differ from the listing.
+        data: Its bytes.
+        hash: Hash of its bytes.
+    """
+
+    file: SourceFile
+    data: bytes
+    hash: str
+
+
+def content_hash(data: bytes) -> str:
+    """Return the hash of a file's bytes: BLAKE2b, 128 bits, hexadecimal."""
+    return hashlib.blake2b(data, digest_size=16).hexdigest()
+
+
+def read_file(path: str, *, max_file: int) -> Content:
+    """Read a regular file, whatever happened to it since it was listed.
+
+    Args:
+        path: Absolute path.
+        max_file: Largest size, bytes. Nothing is read of a larger file, and a
+            file that grows while it is read stops here.
+
+    Returns:
+        The bytes, with the size and time of the file that was opened.
+
+    Raises:
+        DocumentError: Of stage ``read``: vanished, not permitted, no regular
+            file, too large, or a failing disk.
+    """
+    try:
+        descriptor = os.open(path, _FLAGS)
+        try:
+            found = os.fstat(descriptor)
+            if not stat.S_ISREG(found.st_mode):
+                raise DocumentError(
+                    "expected a regular file; it was replaced by something else", source=path, stage="read"
+                )
+            if found.st_size > max_file:
+                raise _too_large(path, found.st_size, max_file)
+            data = _drain(descriptor, found.st_size, max_file)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise DocumentError(_reason(error), source=path, stage="read") from error
+    if len(data) > max_file:
+        raise _too_large(path, len(data), max_file)
+    return Content(SourceFile(path, len(data), found.st_mtime_ns), data, content_hash(data))
+
+
+def human_size(size: int) -> str:
+    """Return bytes as people write them: ``900 bytes``, ``70.1 MiB``."""
+    if size < 1024:
+        return f"{size} bytes"
+    if size < 1 << 20:
+        return f"{size / (1 << 10):.1f} KiB"
+    return f"{size / (1 << 20):.1f} MiB"
+
+
+def _drain(descriptor: int, expected: int, limit: int) -> bytes:
+    # One byte more than expected asks for the end in the same call; a file that
+    # grew, or one of /proc that claims to be empty, goes round again.
+    parts: list[bytes] = []
+    total = 0
+    while total <= limit:
+        part = os.read(descriptor, max(expected + 1 - total, 1 << 16))
+        if not part:
+            break
+        parts.append(part)
+        total += len(part)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def _too_large(path: str, size: int, max_file: int) -> DocumentError:
+    return DocumentError(
+        f"the file is at least {human_size(size)}, larger than max_file ({human_size(max_file)})",
+        source=path,
+        stage="read",
+        hint="split it, or raise max_file",
+    )
+
+
+def _reason(error: OSError) -> str:
+    if isinstance(error, FileNotFoundError):
+        return "the file vanished after it was listed"
+    if isinstance(error, PermissionError):
+        return "the file may not be read: permission denied"
+    return f"the file cannot be read: {error.strerror}"

@@ -1,0 +1,203 @@
+"""Every error that Tenire raises, in one tree.
+
+The class says who is at fault, the fields hold the facts, and the message says
+what was expected, what came, where, and what to do.
+
+::
+
+    TenireError
+    ├── ConfigError              the user asked for something impossible
+    │   └── MissingExtraError    an optional dependency is not installed
+    ├── RejectedError            refused before it started
+    ├── TaskError                the engine ended a task (holds the task's name)
+    │   ├── TaskTimeoutError     also a TimeoutError
+    │   ├── WorkerDiedError      its worker process went away
+    │   └── DependencyError      a task it waited for failed or was cancelled
+    ├── PipelineError            a pipeline as a whole cannot go on
+    │   └── DocumentError        one document cannot be used; goes to quarantine
+    └── StoreError               the home or its store cannot be used
+        ├── HomeBusyError        another engine owns this home (holds its pid)
+        └── EmbedderMismatchError
+
+    InternalError                a bug in Tenire: please report it
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = [
+    "ConfigError",
+    "DependencyError",
+    "DocumentError",
+    "EmbedderMismatchError",
+    "HomeBusyError",
+    "InternalError",
+    "MissingExtraError",
+    "PipelineError",
+    "RejectedError",
+    "StoreError",
+    "TaskError",
+    "TaskTimeoutError",
+    "TenireError",
+    "WorkerDiedError",
+]
+
+
+def _rebuild(cls: type[TenireError], message: str, facts: dict[str, Any]) -> TenireError:
+    error = cls.__new__(cls)
+    Exception.__init__(error, message)
+    error.__dict__.update(facts)
+    return error
+
+
+class TenireError(Exception):
+    """Base of all errors that a caller can handle.
+
+    Attributes:
+        hint: What to do about it, in one sentence, or ``None``.
+    """
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.hint = hint
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Facts are keyword fields; the default reduce would lose them on the
+        # way back from a worker process.
+        return _rebuild, (type(self), str(self), dict(self.__dict__))
+
+
+class ConfigError(TenireError):
+    """A setting, an argument or a path is unknown, of a wrong type or impossible.
+
+    Attributes:
+        file: The configuration file, or ``None`` for an argument.
+        key: The dotted key, or the option's name.
+    """
+
+    def __init__(
+        self, message: str, *, file: str | None = None, key: str | None = None, hint: str | None = None
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.file = file
+        self.key = key
+
+
+class MissingExtraError(ConfigError):
+    """A feature needs a package that is not installed.
+
+    Attributes:
+        extra: The name of the extra that brings it.
+    """
+
+    def __init__(self, feature: str, *, extra: str, missing: str, install: str | None = None) -> None:
+        command = install or f'pip install "tenire[{extra}]"'
+        super().__init__(f"{feature} needs {missing}, which is not installed", hint=f"run: {command}")
+        self.extra = extra
+
+
+class RejectedError(TenireError):
+    """Refused before it started: the engine is closing, or it can never fit."""
+
+
+class TaskError(TenireError):
+    """The engine, not the function, ended a task.
+
+    Attributes:
+        task: The task's name.
+    """
+
+    def __init__(self, message: str, *, task: str, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.task = task
+
+
+class TaskTimeoutError(TaskError, TimeoutError):
+    """A task did not finish within its deadline, or could not have."""
+
+
+class WorkerDiedError(TaskError):
+    """The worker process that ran the task went away.
+
+    Attributes:
+        exit_code: The process's exit code; negative for a signal (POSIX).
+    """
+
+    def __init__(self, message: str, *, task: str, exit_code: int | None = None, hint: str | None = None) -> None:
+        super().__init__(message, task=task, hint=hint)
+        self.exit_code = exit_code
+
+
+class DependencyError(TaskError):
+    """A task never ran because a task it waits for failed or was cancelled.
+
+    Attributes:
+        dependency: The name of the task that failed.
+    """
+
+    def __init__(self, message: str, *, task: str, dependency: str, hint: str | None = None) -> None:
+        super().__init__(message, task=task, hint=hint)
+        self.dependency = dependency
+
+
+class PipelineError(TenireError):
+    """A pipeline as a whole cannot go on.
+
+    Attributes:
+        pipeline: The pipeline's name.
+        stage: The stage where it happened, or ``None``.
+    """
+
+    def __init__(self, message: str, *, pipeline: str, stage: str | None = None, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.pipeline = pipeline
+        self.stage = stage
+
+
+class DocumentError(TenireError):
+    """One document cannot be used. It goes to quarantine; the run goes on.
+
+    Attributes:
+        source: The document's path or URL.
+        stage: The stage that refused it, for example ``"validate"``.
+    """
+
+    def __init__(self, message: str, *, source: str, stage: str, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.source = source
+        self.stage = stage
+
+
+class StoreError(TenireError):
+    """The home directory, its ledger or its store cannot be used."""
+
+
+class HomeBusyError(StoreError):
+    """Another engine runs on the same home.
+
+    Attributes:
+        pid: The other engine's process id.
+    """
+
+    def __init__(self, message: str, *, pid: int, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.pid = pid
+
+
+class EmbedderMismatchError(StoreError):
+    """The store was built with another embedder than the one asked for.
+
+    Attributes:
+        stored: The embedder that the store was built with.
+        asked: The embedder that was asked for.
+    """
+
+    def __init__(self, message: str, *, stored: str, asked: str, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.stored = stored
+        self.asked = asked
+
+
+class InternalError(Exception):
+    """Tenire broke one of its own rules. This is a bug: please report it."""

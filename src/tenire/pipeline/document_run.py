@@ -1,0 +1,391 @@
+"""One run of a documents pipeline: list → prepare → embed → commit, side by side.
+
+::
+
+    source ──► batches ──► prepare ──► groups ──► embed ──► commit
+      a thread    │     worker process     │    model's worker   a thread
+                  └── bytes of the budget and a place in flight are held from here
+                      until the group is committed ──────────────────────────────┘
+
+1. The source is pulled only while there is room: at most ``IN_FLIGHT`` batches,
+   and only as many bytes as the engine's budget lends.
+2. Whoever must wait for room first sends off the group that is being filled, so
+   what it holds comes back. Nothing waits for a group to become full.
+3. A worker that dies takes down only the file that killed it: its batch is cut in
+   halves until that file is alone, and that one goes to quarantine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from tenire.concurrency.handle import Handle
+from tenire.core.tasks import Resources
+from tenire.errors import WorkerDiedError
+from tenire.pipeline.groups import Group, batches
+from tenire.pipeline.lister import ListedChunk, Lister, Work
+from tenire.pipeline.progress import StageProgress
+from tenire.pipeline.vectorise import vectorise
+from tenire.protocols import Rejection
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from tenire.clock import Clock
+    from tenire.concurrency.manager import ConcurrencyManager
+    from tenire.pipeline.files import FileSource, PathSource
+    from tenire.pipeline.home_session import HomeSession
+    from tenire.pipeline.journal import Committed
+    from tenire.pipeline.progress import PipelineProgress
+    from tenire.protocols import Document, SourceFile, Unchanged
+    from tenire.storage.records import Run
+
+__all__ = ["EMBEDDER_SLOTS", "IN_FLIGHT", "DocumentRecipe", "DocumentRun"]
+
+IN_FLIGHT = 12
+"""Batches between the source and their commit, for one pipeline."""
+
+GROUP_PASSAGES = 512
+"""Passages that make a group full: some seconds of a small model's work."""
+
+EMBEDDER_SLOTS = 2
+"""Slices at the model's worker: one that it computes, one that waits for it there."""
+
+_BYTES_HELD_PER_BYTE = 4
+"""A byte of a file is held up to four times: as read, as text, as passages, as vectors."""
+
+_MAINTENANCE_EVERY = 16
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentRecipe:
+    """What a documents pipeline does to its files.
+
+    Attributes:
+        identity: What the result depends on besides the content.
+        prepare: ``prepare(files, known_hashes)``; runs in a worker process, so it
+            must be importable.
+        embed: ``embed(texts)``; runs in the worker process ``"embedder"``.
+    """
+
+    identity: str
+    prepare: Callable[[list[SourceFile], Mapping[str, str]], list[Document | Rejection | Unchanged]]
+    embed: Callable[[list[str]], NDArray[np.float32]]
+
+
+class DocumentRun:
+    """One run of one documents pipeline.
+
+    Args:
+        name: The pipeline's name; its tasks are charged to it.
+        manager: The engine.
+        session: The home, with its ledger and its store.
+        source: Where files come from.
+        owns_all: Whether every source of the pipeline that is not listed has left;
+            otherwise only those that ``source`` covers.
+        recipe: What to do to the files.
+        progress: Where to count.
+        clock: For the duration.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        manager: ConcurrencyManager,
+        session: HomeSession,
+        source: FileSource | PathSource,
+        owns_all: bool,
+        recipe: DocumentRecipe,
+        progress: PipelineProgress,
+        clock: Clock,
+    ) -> None:
+        self._name = name
+        self._manager = manager
+        self._session = session
+        self._source = source
+        self._owns_all = owns_all
+        self._recipe = recipe
+        self._progress = progress
+        self._clock = clock
+        self._prepare, self._embed, self._store = stages = [StageProgress(n) for n in ("prepare", "embed", "store")]
+        progress.stages = stages
+        self._room = asyncio.Semaphore(IN_FLIGHT)
+        self._group = Group()
+        self._credits = AsyncExitStack()
+        self._commits = 0
+        self._warm = False
+        self._run: Run | None = None
+
+    async def run(self) -> None:
+        """Run the pipeline to its end; counts in ``progress``.
+
+        Raises:
+            TenireError: If the pipeline as a whole cannot go on. What was committed
+                until then is kept.
+        """
+        progress = self._progress
+        started = self._clock.now()
+        progress.state = "running"
+        ticking = self._manager.timer.every(0.1, lambda: setattr(progress, "seconds", self._clock.now() - started))
+        state = "failed"
+        try:
+            self._run = await self._thread(self._session.start_run, self._name, self._recipe.identity)
+            lister = Lister(self._source.walk(), self._session.ledger, self._run)
+            await self._run_stages(lister)
+            await self._remove_vanished(lister)
+            state = "done"
+        except asyncio.CancelledError:
+            state = "cancelled"
+            raise
+        finally:
+            ticking.cancel()
+            progress.seconds = self._clock.now() - started
+            progress.state = state
+            if self._run is not None:
+                self._session.finish_run(self._run, state, progress.totals())
+
+    # -- list, prepare -----------------------------------------------------
+
+    async def _run_stages(self, lister: Lister) -> None:
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                preparing: set[asyncio.Task[None]] = set()
+                while (chunk := await self._thread(lister.next_chunk)) is not None:
+                    self._count(chunk)
+                    if chunk.rejections:
+                        self._group.rejections += chunk.rejections
+                    if chunk.work:
+                        self._warm_up()
+                    for batch in batches(chunk.work):
+                        held = await self._take_room(tasks, batch)
+                        task = tasks.create_task(self._prepare_batch(tasks, batch, held))
+                        preparing.add(task)
+                        task.add_done_callback(preparing.discard)
+                self._progress.listed = True
+                if preparing:
+                    await asyncio.wait(preparing)
+                self._send_off(tasks)
+        except BaseExceptionGroup as group:
+            # One cause is enough for people; the others are its echo in other batches.
+            raise _first(group) from None
+        finally:
+            await self._credits.aclose()
+
+    def _warm_up(self) -> None:
+        """Load the model and open the store while the first files are read."""
+        if not self._warm:
+            self._warm = True
+            self._submit(
+                self._recipe.embed, [], on="process", worker="embedder", name=f"{self._name}: load model",
+                needs=Resources(other={"embedder": 1}),
+            ).add_done_callback(_seen)  # fmt: skip
+            self._thread(self._session.journal).add_done_callback(_seen)
+
+    def _count(self, chunk: ListedChunk) -> None:
+        progress = self._progress
+        progress.seen += chunk.seen
+        progress.bytes_seen += chunk.seen_bytes
+        progress.unchanged += chunk.unchanged
+        progress.quarantined += chunk.quarantined
+        progress.bytes_done += chunk.unchanged_bytes
+        progress.skipped += chunk.skipped
+        self._prepare.waiting += len(chunk.work)
+
+    async def _take_room(self, tasks: asyncio.TaskGroup, batch: list[Work]) -> AsyncExitStack:
+        """Wait for a place in flight and for the bytes of a batch (rule 1)."""
+        if self._room.locked():
+            self._send_off(tasks)  # rule 2
+        await self._room.acquire()
+        held = AsyncExitStack()
+        held.callback(self._room.release)
+        size = sum(item.file.size for item in batch) * _BYTES_HELD_PER_BYTE
+        if size:
+            if self._manager.data_manager.free < size:
+                self._send_off(tasks)  # rule 2
+            try:
+                await held.enter_async_context(self._manager.data_manager.credit(size, pipeline=self._name))
+            except BaseException:
+                await held.aclose()
+                raise
+        return held
+
+    async def _prepare_batch(self, tasks: asyncio.TaskGroup, batch: list[Work], held: AsyncExitStack) -> None:
+        try:
+            self._prepare.waiting -= len(batch)
+            self._prepare.running += len(batch)
+            results = await self._prepare_files(batch)
+        except BaseException:
+            await held.aclose()
+            raise
+        finally:
+            self._prepare.running -= len(batch)
+        self._prepare.done += len(batch)
+        self._group.add(batch, results)
+        self._credits.push_async_exit(held)
+        if self._group.passages >= GROUP_PASSAGES:
+            self._send_off(tasks)
+
+    async def _prepare_files(self, batch: list[Work]) -> list[Document | Rejection | Unchanged]:
+        files = [item.file for item in batch]
+        known = {item.file.path: item.known_hash for item in batch if item.known_hash}
+        started = self._clock.now()
+        try:
+            return await self._submit(self._recipe.prepare, files, known, on="process", name=f"{self._name}: prepare")
+        except WorkerDiedError as error:
+            if len(batch) == 1:
+                reason = f"the reader crashed on this file ({error}); it may be damaged, or too large for this machine"
+                return [Rejection(files[0], "prepare", reason)]
+            middle = len(batch) // 2  # rule 3
+            return [*await self._prepare_files(batch[:middle]), *await self._prepare_files(batch[middle:])]
+        finally:
+            self._prepare.busy_s += self._clock.now() - started
+
+    # -- embed, commit ------------------------------------------------------
+
+    def _send_off(self, tasks: asyncio.TaskGroup) -> None:
+        group, self._group = self._group, Group()
+        held, self._credits = self._credits, AsyncExitStack()
+        if group.batches or group.rejections:
+            tasks.create_task(self._finish(group, held))
+
+    async def _finish(self, group: Group, held: AsyncExitStack) -> None:
+        async with held:
+            documents: list[Document] = group.documents
+            rejections: list[Rejection] = group.rejections
+            if group.unchanged_done or group.unchanged_rejected:
+                await self._note_unchanged(group)
+            while documents or rejections:
+                # A document that another pipeline removed in between comes back as
+                # unlinked and goes round once more.
+                documents = await self._commit(documents, rejections, group.replaced)
+                rejections = []
+
+    async def _note_unchanged(self, group: Group) -> None:
+        touched = [*group.unchanged_done, *group.unchanged_rejected]
+        await self._thread(self._session.touched, self._run, [unchanged.file for unchanged in touched])
+        self._progress.unchanged += len(group.unchanged_done)
+        self._progress.quarantined += len(group.unchanged_rejected)
+        self._progress.bytes_done += sum(unchanged.file.size for unchanged in touched)
+
+    async def _commit(
+        self, documents: list[Document], rejections: list[Rejection], replaced: set[str]
+    ) -> list[Document]:
+        journal = await self._thread(self._session.journal)
+        absent = await self._thread(journal.absent, documents)
+        vectors = await self._vectorise(absent, replaced)
+        new = {document.id for document in absent}
+        embedded = [document for document in documents if document.id in new]
+        first: dict[str, Document] = {document.id: document for document in absent}
+        copies = [document for document in embedded if first[document.id] is not document]
+        linked = [document for document in documents if document.id not in new]
+        self._store.running += 1
+        started = self._clock.now()
+        try:
+            committed = await self._thread(self._apply, absent, vectors, [*copies, *linked], rejections)
+        finally:
+            self._store.running -= 1
+            self._store.busy_s += self._clock.now() - started
+        lost = {id(document) for document in committed.unlinked}
+        progress = self._progress
+        progress.done += committed.done
+        progress.quarantined += committed.rejected
+        progress.chunks += committed.chunks
+        progress.bytes_done += sum(document.file.size for document in documents if id(document) not in lost)
+        progress.bytes_done += sum(rejection.file.size for rejection in rejections)
+        self._store.done += committed.chunks
+        return list(committed.unlinked)
+
+    def _apply(
+        self,
+        documents: list[Document],
+        vectors: NDArray[np.float32] | None,
+        linked: list[Document],
+        rejections: list[Rejection],
+    ) -> Committed:
+        assert self._run is not None
+        journal = self._session.journal()
+        committed = journal.commit(self._run, documents, vectors, linked=linked, rejections=rejections)
+        self._commits += 1
+        if self._commits % _MAINTENANCE_EVERY == 0:
+            self._session.optimise()
+        return committed
+
+    async def _vectorise(self, documents: list[Document], replaced: set[str]) -> NDArray[np.float32] | None:
+        passages = sum(len(document.passages) for document in documents)
+        if not passages:
+            return None
+        known: Mapping[str, NDArray[np.float32]] = {}
+        if replaced:
+            known = await self._thread(self._session.vectors_of, sorted(replaced))
+        self._embed.waiting += passages
+        try:
+            return await vectorise(documents, known=known, embed=self._embed_slice, together=_together)
+        finally:
+            self._embed.waiting -= passages
+            self._embed.done += passages
+
+    async def _embed_slice(self, texts: list[str]) -> NDArray[np.float32]:
+        started = self._clock.now()
+        try:
+            vectors: NDArray[np.float32] = await self._submit(
+                self._recipe.embed, texts, on="process", worker="embedder", name=f"{self._name}: embed",
+                needs=Resources(other={"embedder": 1}),
+            )  # fmt: skip
+        finally:
+            self._embed.busy_s += self._clock.now() - started
+        return vectors
+
+    # -- the end -------------------------------------------------------------
+
+    async def _remove_vanished(self, lister: Lister) -> None:
+        everything = lister.vanished(_anything if self._owns_all else self._source.covers)
+        while (paths := await self._thread(next, everything, None)) is not None:
+            committed = await self._thread(self._remove, paths)
+            self._progress.removed += committed.removed
+        if self._commits:
+            await self._thread(self._session.optimise)
+
+    def _remove(self, paths: list[str]) -> Committed:
+        assert self._run is not None
+        self._commits += 1
+        return self._session.journal().commit(self._run, removed=paths)
+
+    # -- tasks ----------------------------------------------------------------
+
+    def _submit(self, fn: Callable[..., Any], *args: Any, **options: Any) -> Handle[Any]:
+        return self._manager.submit(fn, *args, pipeline=self._name, **options)
+
+    def _thread(self, fn: Callable[..., Any], *args: Any) -> Handle[Any]:
+        return self._submit(fn, *args, on="thread", name=f"{self._name}: {getattr(fn, '__name__', 'step')}")
+
+
+async def _together(awaitables: list[Awaitable[Any]]) -> list[Any]:
+    async with asyncio.TaskGroup() as tasks:
+        started = [tasks.create_task(_value(awaitable)) for awaitable in awaitables]
+    return [task.result() for task in started]
+
+
+async def _value(awaitable: Awaitable[Any]) -> Any:
+    return await awaitable
+
+
+def _anything(path: str) -> bool:
+    return True
+
+
+def _seen(handle: Handle[Any]) -> None:
+    # Only a head start: what fails here fails again where it is needed, and is told there.
+    if not handle.cancelled():
+        handle.exception()
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    error = group.exceptions[0]
+    return _first(error) if isinstance(error, BaseExceptionGroup) else error

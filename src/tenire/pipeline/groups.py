@@ -1,0 +1,82 @@
+"""How files are put together: batches to read, groups to commit.
+
+Two sizes, each with its reason. A *batch* of files goes to a worker process in
+one message: large enough that the message costs nothing, small enough that a
+worker that dies takes little with it. A *group* of documents is embedded and
+committed together: the fuller it is, the better texts of equal length meet in
+one call of the model and the fewer versions the store has; but all of it is lost
+if the engine is killed before its commit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from tenire.protocols import Document, Rejection, Unchanged
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from tenire.pipeline.lister import Work
+
+__all__ = ["BATCH_BYTES", "BATCH_FILES", "Group", "batches"]
+
+BATCH_BYTES = 1 << 20
+BATCH_FILES = 128
+
+
+def batches(work: Iterable[Work]) -> Iterator[list[Work]]:
+    """Cut work into batches: up to ``BATCH_FILES`` files and ``BATCH_BYTES`` each.
+
+    A file larger than that is a batch by itself.
+    """
+    batch: list[Work] = []
+    size = 0
+    for item in work:
+        if batch and (size + item.file.size > BATCH_BYTES or len(batch) == BATCH_FILES):
+            yield batch
+            batch, size = [], 0
+        batch.append(item)
+        size += item.file.size
+    if batch:
+        yield batch
+
+
+@dataclass(slots=True)
+class Group:
+    """What is committed together.
+
+    Attributes:
+        documents: Documents, copies included.
+        rejections: Files that cannot be used.
+        unchanged_done: Touched files whose content is what it was, and is stored.
+        unchanged_rejected: The same, and is in quarantine.
+        replaced: Documents that the sources of this group had before.
+        passages: Passages of all documents.
+        batches: Batches that the group is made of.
+    """
+
+    documents: list[Document] = field(default_factory=list)
+    rejections: list[Rejection] = field(default_factory=list)
+    unchanged_done: list[Unchanged] = field(default_factory=list)
+    unchanged_rejected: list[Unchanged] = field(default_factory=list)
+    replaced: set[str] = field(default_factory=set)
+    passages: int = 0
+    batches: int = 0
+
+    def add(self, work: list[Work], results: Iterable[Document | Rejection | Unchanged]) -> None:
+        """Add what came of a batch; ``results`` are in the order of ``work``."""
+        for item, result in zip(work, results, strict=True):
+            if isinstance(result, Document):
+                self.documents.append(result)
+                self.passages += len(result.passages)
+            elif isinstance(result, Rejection):
+                self.rejections.append(result)
+            elif item.was_done:
+                self.unchanged_done.append(result)
+            else:
+                self.unchanged_rejected.append(result)
+            if item.old_document is not None and not isinstance(result, Unchanged):
+                self.replaced.add(item.old_document)
+        self.batches += 1

@@ -1,0 +1,119 @@
+"""What a run counts: one mutable record a pipeline, read by whoever shows it.
+
+The run writes these from its loop; displays read them at their own pace. Plain
+attributes, no locks: a reader may see one counter a moment ahead of another,
+never a torn one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+__all__ = ["PipelineProgress", "RunReport", "StageProgress"]
+
+
+@dataclass(slots=True)
+class StageProgress:
+    """One stage of one pipeline.
+
+    Attributes:
+        name: The stage's name.
+        done: Items that left it.
+        waiting: Items that wait in front of it.
+        running: Items in it now.
+        busy_s: Seconds of work done in it, all workers together.
+    """
+
+    name: str
+    done: int = 0
+    waiting: int = 0
+    running: int = 0
+    busy_s: float = 0.0
+
+
+@dataclass(slots=True)
+class PipelineProgress:
+    """One pipeline of one run.
+
+    Attributes:
+        name: The pipeline's name.
+        state: ``waiting``, ``running``, ``done``, ``failed`` or ``cancelled``.
+        seen: Files that can hold text, found so far.
+        done: Files of this run that are in the store now.
+        unchanged: Files that did not change since an earlier run.
+        quarantined: Files that cannot be used.
+        removed: Sources that left since the last run.
+        skipped: Files of types that hold no text; not part of ``seen``.
+        chunks: Passages stored by this run.
+        bytes_seen: Bytes of the files in ``seen``.
+        bytes_done: Bytes of the files in ``done``, ``unchanged`` and ``quarantined``.
+        listed: Whether the source has been listed to its end.
+        seconds: Wall time since the pipeline started (final once it ended).
+        error: Why the pipeline failed, or an empty string.
+        stages: Its stages, in order.
+    """
+
+    name: str
+    state: str = "waiting"
+    seen: int = 0
+    done: int = 0
+    unchanged: int = 0
+    quarantined: int = 0
+    removed: int = 0
+    skipped: int = 0
+    chunks: int = 0
+    calls: int = 0
+    cached_calls: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost_usd: float = 0.0
+    bytes_seen: int = 0
+    bytes_done: int = 0
+    listed: bool = False
+    seconds: float = 0.0
+    error: str = ""
+    stages: list[StageProgress] = field(default_factory=list)
+
+    def totals(self) -> dict[str, Any]:
+        """Return the counters that ``--json`` prints for this pipeline."""
+        counters = asdict(self)
+        for internal in ("name", "bytes_seen", "bytes_done", "listed", "stages", "error"):
+            del counters[internal]
+        if self.error:
+            counters["error"] = self.error
+        return counters
+
+
+@dataclass(frozen=True, slots=True)
+class RunReport:
+    """What a run did.
+
+    Attributes:
+        pipelines: Progress of each pipeline, final.
+        seconds: Wall time of the whole run.
+        peak_rss_mib: Largest resident memory of the engine process plus its
+            workers, in MiB.
+    """
+
+    pipelines: dict[str, PipelineProgress]
+    seconds: float
+    peak_rss_mib: float
+
+    @property
+    def quarantined(self) -> int:
+        """Number of items in quarantine, all pipelines together."""
+        return sum(progress.quarantined for progress in self.pipelines.values())
+
+    @property
+    def failed(self) -> tuple[str, ...]:
+        """Names of the pipelines that failed."""
+        return tuple(name for name, progress in self.pipelines.items() if progress.state == "failed")
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the object that ``ingest`` and ``run`` print with ``--json``."""
+        return {
+            "pipelines": {name: progress.totals() for name, progress in self.pipelines.items()},
+            "seconds": round(self.seconds, 3),
+            "peak_rss_mib": round(self.peak_rss_mib, 1),
+        }

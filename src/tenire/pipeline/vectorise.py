@@ -1,0 +1,68 @@
+"""From the passages of a group to their vectors.
+
+Equal texts are embedded once, what the store has from the documents that are
+being replaced is taken from there, and the rest goes to the model in slices of
+texts of about equal length, which keeps the padding small.
+"""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from tenire.protocols import Document
+
+__all__ = ["SLICE", "text_key", "vectorise"]
+
+SLICE = 128
+"""Texts in one call of the model: a second or two of work, so that pipelines can
+take turns at the model."""
+
+
+def text_key(text: str) -> str:
+    """Return the key of a text in ``VectorStore.vectors_of``."""
+    return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+async def vectorise(
+    documents: Sequence[Document],
+    *,
+    known: Mapping[str, NDArray[np.float32]],
+    embed: Callable[[list[str]], Awaitable[NDArray[np.float32]]],
+    together: Callable[[list[Awaitable[Any]]], Awaitable[list[Any]]],
+) -> NDArray[np.float32] | None:
+    """Return one row per passage, in order; shape ``(n, dimension)``.
+
+    Args:
+        documents: The documents.
+        known: Vectors that need not be computed, by ``text_key``.
+        embed: Embeds some texts.
+        together: Awaits several things at once and returns their values in order.
+
+    Returns:
+        ``None`` if there are no passages.
+    """
+    texts = [passage.text for document in documents for passage in document.passages]
+    if not texts:
+        return None
+    import numpy as np
+
+    rows: dict[str, NDArray[np.float32]] = {}
+    missing: list[str] = []
+    for text in dict.fromkeys(texts):
+        vector = known.get(text_key(text)) if known else None
+        if vector is None:
+            missing.append(text)
+        else:
+            rows[text] = vector
+    missing.sort(key=len)
+    slices = [missing[start : start + SLICE] for start in range(0, len(missing), SLICE)]
+    for part, vectors in zip(slices, await together([embed(part) for part in slices]), strict=True):
+        rows.update(zip(part, vectors, strict=True))
+    return np.stack([rows[text] for text in texts]).astype(np.float32, copy=False)

@@ -1,0 +1,223 @@
+"""What rooms that must not know each other hand to one another.
+
+The document reader, the embedder and the store never import each other. They
+meet in ``app``, which connects them through the records and Protocols here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+__all__ = [
+    "Batch",
+    "Document",
+    "Embedder",
+    "Hit",
+    "Passage",
+    "Rejection",
+    "SourceFile",
+    "StoreCheck",
+    "Unchanged",
+    "VectorStore",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFile:
+    """One file as the source listed it; its content was not read yet.
+
+    Attributes:
+        path: Absolute path.
+        size: Bytes.
+        mtime_ns: Time of the last change, nanoseconds since the epoch.
+    """
+
+    path: str
+    size: int
+    mtime_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """One chunk of a document.
+
+    Attributes:
+        ordinal: Its place in the document, from 0.
+        start: Offset of its first character in the cleansed text.
+        end: Offset after its last character.
+        text: The passage itself; equals ``cleansed_text[start:end]``.
+    """
+
+    ordinal: int
+    start: int
+    end: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A document that was read, cleansed and cut into passages.
+
+    Attributes:
+        id: Hash of the recipe and the content: copies of a file share it.
+        file: The file that it was read from.
+        content_hash: Hash of the file's bytes (hexadecimal).
+        title: A title for people, or an empty string.
+        text_bytes: Bytes of the cleansed text in UTF-8.
+        passages: Its passages, in order; may be empty.
+    """
+
+    id: str
+    file: SourceFile
+    content_hash: str
+    title: str
+    text_bytes: int
+    passages: tuple[Passage, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """A file that cannot be used, and why.
+
+    Attributes:
+        file: The file.
+        stage: The stage that refused it: ``read``, ``validate``, ``cleanse``, …
+        error: What was expected, what came, what to do.
+        content_hash: Hash of the file's bytes if they could be read, else ``""``.
+    """
+
+    file: SourceFile
+    stage: str
+    error: str
+    content_hash: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Unchanged:
+    """A file that was touched: its content is the one already known.
+
+    Attributes:
+        file: The file as it is now.
+        content_hash: Hash of its bytes.
+    """
+
+    file: SourceFile
+    content_hash: str
+
+
+@runtime_checkable
+class Embedder(Protocol):
+    """Turns texts into unit vectors."""
+
+    @property
+    def name(self) -> str:
+        """The name that ``load_embedder`` takes, for example ``"minilm"``."""
+        ...
+
+    @property
+    def identity(self) -> str:
+        """What a store remembers: model, variant and version, in one string."""
+        ...
+
+    @property
+    def dimension(self) -> int:
+        """Length of a vector."""
+        ...
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Return an array of shape ``(len(texts), dimension)``, rows of unit length."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What one commit of a store writes, all or nothing.
+
+    Attributes:
+        id: Unique; committing the same id twice changes nothing.
+        documents: The documents to add.
+        vectors: One float32 row per passage, in the order of
+            ``documents[i].passages[j]``; shape ``(n, dimension)``.
+        remove: Ids of documents whose passages leave in the same commit.
+    """
+
+    id: str
+    documents: tuple[Document, ...]
+    vectors: NDArray[np.float32] | None
+    remove: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One passage that a search found.
+
+    Attributes:
+        document: Id of its document.
+        ordinal: Its place in the document.
+        start: Offset of its first character in the cleansed text.
+        end: Offset after its last character.
+        text: The whole passage.
+        score: Higher is better; comparable within one result list only.
+    """
+
+    document: str
+    ordinal: int
+    start: int
+    end: int
+    text: str
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class StoreCheck:
+    """What a complete look at a store found.
+
+    Attributes:
+        passages: Number of passages per document id.
+        duplicates: Passages that are stored more than once.
+        unindexed: Passages that the text index lacks, or has in excess.
+    """
+
+    passages: Mapping[str, int]
+    duplicates: int
+    unindexed: int = 0
+    details: tuple[str, ...] = field(default=())
+
+
+class VectorStore(Protocol):
+    """A store of passages with vectors. All methods block; call them on a thread."""
+
+    def commit(self, batch: Batch) -> None:
+        """Apply a batch, all or nothing; a batch that was applied before is ignored."""
+        ...
+
+    def has_batch(self, batch_id: str) -> bool:
+        """Return whether a batch was applied (and finish what a crash left half done)."""
+        ...
+
+    def search(self, query: str, vector: NDArray[np.float32] | None, *, k: int, mode: str, exact: bool) -> list[Hit]:
+        """Return up to ``k`` hits, best first; ``mode`` is hybrid, vector or text."""
+        ...
+
+    def vectors_of(self, document_ids: Iterable[str]) -> Mapping[str, NDArray[np.float32]]:
+        """Return the stored vectors of documents, keyed by the SHA-256 of a passage's text."""
+        ...
+
+    def check(self) -> StoreCheck:
+        """Read everything and report what is there."""
+        ...
+
+    def optimise(self, *, idle: bool = False) -> bool:
+        """Tidy up where it pays; return whether anything was done."""
+        ...
+
+    def close(self) -> None:
+        """Let go of files."""
+        ...

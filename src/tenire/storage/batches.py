@@ -1,0 +1,149 @@
+"""Commits that are under way, and the one transaction that makes a change true.
+
+``open`` must survive a power cut: a store that kept a batch whose intent was
+lost would hold passages that nobody knows. ``settle`` need not: if it is lost,
+the intent is still there and is settled again by asking the store. So one flush
+of the disk a batch buys exactness.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from tenire.storage.records import Change, DocumentRow, DoneSource, Intent, RejectedSource
+from tenire.storage.schema import encode_path
+
+if TYPE_CHECKING:
+    import sqlite3
+
+    from tenire.clock import Clock
+    from tenire.storage.database import Database
+
+__all__ = ["BatchTable"]
+
+
+class BatchTable:
+    """The table ``batches``, and the only writer of sources, documents and quarantine."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    def open(self, intent: Intent) -> None:
+        """Record that a commit is about to happen."""
+        with self._database.writing(durable=True) as connection:
+            connection.execute(
+                "INSERT INTO batches (id, pipeline, created_at, change) VALUES (?, ?, ?, ?)",
+                (intent.id, intent.change.pipeline, self._clock.wall(), _encode(intent.change)),
+            )
+
+    def pending(self) -> list[Intent]:
+        """Return the commits that were begun and not settled, oldest first."""
+        with self._database.reading() as connection:
+            found = connection.execute("SELECT id, change FROM batches ORDER BY rowid").fetchall()
+        return [Intent(number, _decode(change)) for number, change in found]
+
+    def settle(self, intent: Intent) -> None:
+        """Make an intent's change true; the store has it."""
+        with self._database.writing() as connection:
+            self._apply(connection, intent.change)
+            connection.execute("DELETE FROM batches WHERE id = ?", (intent.id,))
+
+    def abandon(self, intent: Intent) -> None:
+        """Forget an intent; the store does not have it."""
+        with self._database.writing() as connection:
+            connection.execute("DELETE FROM batches WHERE id = ?", (intent.id,))
+
+    def apply(self, change: Change) -> None:
+        """Make a change true that the store has no part in."""
+        with self._database.writing() as connection:
+            self._apply(connection, change)
+
+    def _apply(self, connection: sqlite3.Connection, change: Change) -> None:
+        # Documents first, then what points to them, then what nothing points to:
+        # the foreign key holds at every step.
+        connection.executemany(
+            "INSERT INTO documents (id, passages, text_bytes, title) VALUES (?, ?, ?, ?)",
+            [(row.id, row.passages, row.text_bytes, _printable(row.title)) for row in change.add],
+        )
+        for done in change.done:
+            self._upsert(connection, change, done, done.document)
+        for rejected in change.rejected:
+            self._upsert(connection, change, rejected, None)
+        free = [source.path for source in change.done] + list(change.removed)
+        connection.executemany(
+            "DELETE FROM quarantine WHERE pipeline = ? AND source = ?",
+            [(change.pipeline, encode_path(path)) for path in free],
+        )
+        connection.executemany(
+            "INSERT INTO quarantine (pipeline, source, stage, error, attempts, at) VALUES (?, ?, ?, ?, 1, ?)"
+            " ON CONFLICT (pipeline, source) DO UPDATE SET"
+            " stage = excluded.stage, error = excluded.error, attempts = attempts + 1, at = excluded.at",
+            [
+                (change.pipeline, encode_path(row.path), row.stage, _printable(row.error), self._clock.wall())
+                for row in change.rejected
+            ],
+        )
+        connection.executemany(
+            "DELETE FROM sources WHERE pipeline = ? AND source = ?",
+            [(change.pipeline, encode_path(path)) for path in change.removed],
+        )
+        connection.executemany("DELETE FROM documents WHERE id = ?", [(document,) for document in change.drop])
+
+    @staticmethod
+    def _upsert(
+        connection: sqlite3.Connection, change: Change, source: DoneSource | RejectedSource, document: str | None
+    ) -> None:
+        connection.execute(
+            "INSERT INTO sources"
+            " (pipeline, source, size, mtime_ns, content_hash, document, state, recipe, racy)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+            " ON CONFLICT (pipeline, source) DO UPDATE SET"
+            " size = excluded.size, mtime_ns = excluded.mtime_ns, content_hash = excluded.content_hash,"
+            " document = excluded.document, state = excluded.state, recipe = excluded.recipe, racy = excluded.racy",
+            (
+                change.pipeline,
+                encode_path(source.path),
+                source.size,
+                source.mtime_ns,
+                source.content_hash,
+                document,
+                "quarantined" if document is None else "done",
+                change.recipe,
+                source.racy,
+            ),
+        )
+
+
+def _printable(text: str) -> str:
+    # File names in titles and errors may hold surrogate escapes, which SQLite's text cannot.
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _encode(change: Change) -> str:
+    # JSON with ASCII escapes carries surrogate escapes in paths both ways.
+    return json.dumps(
+        {
+            "pipeline": change.pipeline,
+            "recipe": change.recipe,
+            "done": change.done,
+            "rejected": change.rejected,
+            "removed": change.removed,
+            "add": change.add,
+            "drop": change.drop,
+        }
+    )
+
+
+def _decode(text: str) -> Change:
+    fields = json.loads(text)
+    return Change(
+        pipeline=fields["pipeline"],
+        recipe=fields["recipe"],
+        done=tuple(DoneSource(*row) for row in fields["done"]),
+        rejected=tuple(RejectedSource(*row) for row in fields["rejected"]),
+        removed=tuple(fields["removed"]),
+        add=tuple(DocumentRow(*row) for row in fields["add"]),
+        drop=tuple(fields["drop"]),
+    )

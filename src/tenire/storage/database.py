@@ -1,0 +1,178 @@
+"""One SQLite file, one connection, one lock.
+
+Every statement of a process goes through here, so that transactions never mix
+and every error of SQLite becomes one that says what to do. WAL mode lets other
+processes read while an engine writes.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from tenire.errors import InternalError, StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+__all__ = ["Database", "explain"]
+
+_BUSY_TIMEOUT_S = 10.0
+_RESTORE = "move it aside and run tenire ingest again, or restore it from a backup"
+
+
+class Database:
+    """A connection that threads may share.
+
+    Args:
+        path: The database file.
+        writable: Whether to open it for writing, making it if it is missing.
+
+    Raises:
+        StoreError: If it cannot be opened.
+    """
+
+    def __init__(self, path: Path, *, writable: bool) -> None:
+        self.path = path
+        self.writable = writable
+        self._lock = threading.RLock()
+        try:
+            self._connection = _connect_writer(path) if writable else _connect_reader(path)
+        except sqlite3.Error as error:
+            raise explain(error, path) from error
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """Hold one consistent view of the file; may be nested in any other block.
+
+        Raises:
+            StoreError: If the file cannot be read.
+        """
+        with self._lock:
+            if self._connection.in_transaction:
+                yield self._connection
+                return
+            with self._transaction("BEGIN"):
+                yield self._connection
+
+    @contextmanager
+    def writing(self, *, durable: bool = False) -> Iterator[sqlite3.Connection]:
+        """Change the file, all or nothing.
+
+        Args:
+            durable: Survive a power cut from here on, not only the death of this
+                process. Costs one flush of the disk.
+
+        Raises:
+            StoreError: If the file cannot be written; nothing was changed.
+            InternalError: If a change breaks a rule of the schema, or if the
+                block is inside of another.
+        """
+        with self._lock:
+            if self._connection.in_transaction:
+                message = f"a second transaction was begun inside of one on {self.path.name}"
+                raise InternalError(message)
+            self._set_durable(durable=durable)
+            with self._transaction("BEGIN IMMEDIATE"):
+                yield self._connection
+
+    def use_write_ahead_log(self) -> None:
+        """Let readers read while this connection writes; the file remembers it.
+
+        Raises:
+            StoreError: If the file cannot be written.
+        """
+        try:
+            self._connection.execute("PRAGMA journal_mode = WAL")
+            # Keeps the log's file from staying as large as the largest transaction ever was.
+            self._connection.execute("PRAGMA journal_size_limit = 16777216")
+        except sqlite3.Error as error:
+            raise explain(error, self.path) from error
+
+    def _set_durable(self, *, durable: bool) -> None:
+        try:
+            self._connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+        except sqlite3.Error as error:
+            raise explain(error, self.path) from error
+
+    @contextmanager
+    def _transaction(self, begin: str) -> Iterator[None]:
+        try:
+            self._connection.execute(begin)
+            yield
+            self._connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            self._rollback()
+            raise explain(error, self.path) from error
+        except BaseException:
+            self._rollback()
+            raise
+
+    def _rollback(self) -> None:
+        # SQLite has rolled back by itself after some errors (a full disk, for one).
+        if self._connection.in_transaction:
+            self._connection.execute("ROLLBACK")
+
+    def close(self) -> None:
+        """Close the file; closing twice is fine."""
+        with self._lock:
+            self._connection.close()
+
+
+def _connect_writer(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
+    try:
+        connection.execute("PRAGMA foreign_keys = ON")
+        # Touches the file: what is no database at all is found here.
+        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _connect_reader(path: Path) -> sqlite3.Connection:
+    uri = path.absolute().as_uri()
+    try:
+        return _try_reader(f"{uri}?mode=ro")
+    except sqlite3.OperationalError:
+        # Readers of a WAL file need its shared-memory file, which cannot be made on a read-only disk. Without
+        # an engine and with an empty log nothing can change, so the file may be read as it is.
+        log = path.with_name(path.name + "-wal")
+        if not path.exists() or (log.exists() and log.stat().st_size > 0):
+            raise
+        return _try_reader(f"{uri}?mode=ro&immutable=1")
+
+
+def _try_reader(uri: str) -> sqlite3.Connection:
+    connection = sqlite3.connect(uri, uri=True, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
+    try:
+        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def explain(error: sqlite3.Error, path: Path) -> StoreError | InternalError:
+    """Return the error that says what happened to ``path`` and what to do about it."""
+    if isinstance(error, sqlite3.IntegrityError | sqlite3.ProgrammingError | sqlite3.InterfaceError):
+        return InternalError(f"the ledger {path} was used wrongly: {error}")
+    # Extended codes keep the primary code in their low byte.
+    code = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
+    if code == sqlite3.SQLITE_FULL:
+        return StoreError(f"no space left to write {path}", hint="free some space and run the same command again")
+    if code == sqlite3.SQLITE_READONLY:
+        return StoreError(f"{path} cannot be written", hint="check its permissions, or name another home with --home")
+    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        return StoreError(f"{path} is damaged ({error})", hint=_RESTORE)
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return StoreError(f"another program keeps {path} locked", hint="close that program and try again")
+    if code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_IOERR):
+        return StoreError(
+            f"cannot read or write {path} ({error})", hint="check the disk, free space and the file's permissions"
+        )
+    return StoreError(f"the ledger {path} failed: {error}", hint="run: tenire verify")

@@ -1,0 +1,131 @@
+"""The ledger of a home: what is known, what is done, what failed.
+
+It is one SQLite file. One engine writes it (``HomeLock``); any number of readers
+read it meanwhile, in this or other processes. All methods block and may be
+called from any thread.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tenire.clock import SYSTEM_CLOCK
+from tenire.errors import StoreError
+from tenire.storage import schema
+from tenire.storage.batches import BatchTable
+from tenire.storage.database import Database
+from tenire.storage.memos import MemoTable
+from tenire.storage.quarantine import QuarantineTable
+from tenire.storage.records import LedgerTotals
+from tenire.storage.runs import RunTable
+from tenire.storage.sources import SourceTable
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+    from types import TracebackType
+
+    from tenire.clock import Clock
+    from tenire.storage.home import Home
+
+__all__ = ["Ledger"]
+
+
+class Ledger:
+    """An open ledger; a context manager. Make one with ``open`` or ``read``.
+
+    Attributes:
+        sources: Known sources and the documents they point to.
+        batches: Commits under way; the only way to change sources and documents.
+        quarantine: Sources that cannot be used.
+        runs: When each pipeline ran.
+        memos: Results of stages.
+    """
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self.sources = SourceTable(database)
+        self.batches = BatchTable(database, clock)
+        self.quarantine = QuarantineTable(database)
+        self.runs = RunTable(database, clock)
+        self.memos = MemoTable(database, clock)
+
+    @classmethod
+    def open(cls, home: Home, *, clock: Clock = SYSTEM_CLOCK) -> Ledger:
+        """Open the ledger of a home for an engine, which holds the home's lock.
+
+        Makes it if there is none, and checks the whole file for damage.
+
+        Raises:
+            StoreError: If it is damaged, newer than this version, something else,
+                or cannot be written.
+        """
+        home.create()
+        database = Database(home.ledger_path, writable=True)
+        try:
+            schema.prepare(database)
+            schema.check_integrity(database)
+            with database.reading() as connection:
+                connection.execute(
+                    "CREATE TEMP TABLE seen (run INTEGER, id INTEGER, PRIMARY KEY (run, id)) WITHOUT ROWID"
+                )
+        except BaseException:
+            database.close()
+            raise
+        return cls(database, clock)
+
+    @classmethod
+    def read(cls, home: Home, *, clock: Clock = SYSTEM_CLOCK) -> Ledger:
+        """Open the ledger of a home for reading; needs no lock, makes no file.
+
+        Raises:
+            StoreError: If there is none, or it is damaged, newer than this
+                version, or something else.
+        """
+        home.require()
+        database = Database(home.ledger_path, writable=False)
+        try:
+            is_ledger = schema.check_format(database)
+        except BaseException:
+            database.close()
+            raise
+        if not is_ledger:
+            database.close()
+            message = f"the home at {home.path} holds nothing yet"
+            raise StoreError(message, hint="run: tenire ingest PATH")
+        return cls(database, clock)
+
+    def snapshot(self) -> AbstractContextManager[object]:
+        """Hold one consistent view over several questions, as a context manager."""
+        return self._database.reading()
+
+    def setting(self, key: str) -> str | None:
+        """Return what ``remember`` kept under a key, or ``None``."""
+        with self._database.reading() as connection:
+            row = connection.execute("SELECT value FROM settings WHERE key = ?", (key,)).fetchone()
+        return None if row is None else str(row[0])
+
+    def remember(self, key: str, value: str) -> None:
+        """Keep a fact about this home, for example which store and embedder it uses."""
+        with self._database.writing() as connection:
+            connection.execute("INSERT OR REPLACE INTO settings (key, value) VALUES (?, ?)", (key, value))
+
+    def totals(self) -> LedgerTotals:
+        """Return what the ledger holds."""
+        with self._database.reading() as connection:
+            done = connection.execute("SELECT count(*) FROM sources WHERE state = 'done'").fetchone()[0]
+            unique, chunks, text_bytes = connection.execute(
+                "SELECT count(*), coalesce(sum(passages), 0), coalesce(sum(text_bytes), 0) FROM documents"
+            ).fetchone()
+            return LedgerTotals(done, unique, chunks, text_bytes, self.quarantine.count(), self.runs.last())
+
+    def close(self) -> None:
+        """Close the file; closing twice is fine."""
+        self._database.close()
+
+    def __enter__(self) -> Ledger:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

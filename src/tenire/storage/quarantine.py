@@ -1,0 +1,69 @@
+"""The sources that cannot be used, why, and which of them are to be tried again."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tenire.storage.records import QuarantineEntry, SourceState
+from tenire.storage.schema import decode_path
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from tenire.storage.database import Database
+
+__all__ = ["QuarantineTable"]
+
+_PREFIX = "q"  # tells the ids of quarantine entries from those of tasks
+
+
+class QuarantineTable:
+    """The table ``quarantine``. Entries come and go with commits only."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def entries(self, pipeline: str | None = None) -> list[QuarantineEntry]:
+        """Return the entries, oldest first, of one pipeline or of all."""
+        with self._database.reading() as connection:
+            found = connection.execute(
+                "SELECT q.id, q.pipeline, q.source, q.stage, q.error, q.attempts, q.at, s.state"
+                " FROM quarantine AS q JOIN sources AS s ON s.pipeline = q.pipeline AND s.source = q.source"
+                " WHERE ?1 IS NULL OR q.pipeline = ?1 ORDER BY q.id",
+                (pipeline,),
+            ).fetchall()
+        return [
+            QuarantineEntry(
+                f"{_PREFIX}{number}", name, decode_path(raw), stage, error, attempts, at, state == SourceState.RETRY
+            )
+            for number, name, raw, stage, error, attempts, at, state in found
+        ]
+
+    def retry(self, ids: Iterable[str] | None = None) -> tuple[QuarantineEntry, ...]:
+        """Let the next run of their pipelines try entries again.
+
+        The entries stay, with their counts of attempts, until that run has an answer.
+
+        Args:
+            ids: Ids of entries; ``None`` takes all.
+
+        Returns:
+            The entries that will be tried; an id that is not in quarantine is not among them.
+        """
+        wanted = None if ids is None else frozenset(ids)
+        with self._database.writing() as connection:
+            chosen = tuple(entry for entry in self.entries() if wanted is None or entry.id in wanted)
+            connection.executemany(
+                "UPDATE sources SET state = 'retry' WHERE (pipeline, source) ="
+                " (SELECT pipeline, source FROM quarantine WHERE id = ?)",
+                [(int(entry.id.removeprefix(_PREFIX)),) for entry in chosen],
+            )
+        return chosen
+
+    def count(self, pipeline: str | None = None) -> int:
+        """Return how many sources are in quarantine, of one pipeline or of all."""
+        with self._database.reading() as connection:
+            row = connection.execute(
+                "SELECT count(*) FROM quarantine WHERE ?1 IS NULL OR pipeline = ?1", (pipeline,)
+            ).fetchone()
+        return int(row[0])

@@ -1,0 +1,147 @@
+"""The ledger's tables, and which file is one.
+
+``sources`` says where each document came from, ``documents`` what the store
+holds, ``batches`` which commits are under way. A source points to a document;
+the foreign key refuses to forget a document that a source still needs.
+
+Paths are kept as bytes: file names need not be valid UTF-8.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from tenire.errors import StoreError
+
+if TYPE_CHECKING:
+    from tenire.storage.database import Database
+
+__all__ = ["APPLICATION_ID", "FORMAT", "check_format", "check_integrity", "decode_path", "encode_path", "prepare"]
+
+FORMAT = 1
+APPLICATION_ID = 0x54454E49  # "TENI": tells a ledger from any other SQLite file
+
+# Plain tables only: STRICT and RETURNING are newer than the SQLite of some supported systems.
+_TABLES = (
+    """CREATE TABLE settings (
+        key TEXT PRIMARY KEY,
+        value TEXT NOT NULL
+    ) WITHOUT ROWID""",
+    """CREATE TABLE documents (
+        id TEXT PRIMARY KEY,
+        passages INTEGER NOT NULL,
+        text_bytes INTEGER NOT NULL,
+        title TEXT NOT NULL
+    ) WITHOUT ROWID""",
+    # AUTOINCREMENT: ids only grow, so that "came during this run" is one comparison.
+    """CREATE TABLE sources (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        pipeline TEXT NOT NULL,
+        source BLOB NOT NULL,
+        size INTEGER NOT NULL,
+        mtime_ns INTEGER NOT NULL,
+        content_hash TEXT NOT NULL,
+        document TEXT REFERENCES documents (id),
+        state TEXT NOT NULL CHECK (state IN ('done', 'quarantined', 'retry')),
+        recipe TEXT NOT NULL,
+        racy INTEGER NOT NULL,
+        UNIQUE (pipeline, source),
+        CHECK ((state = 'done') = (document IS NOT NULL))
+    )""",
+    "CREATE INDEX sources_by_document ON sources (document) WHERE document IS NOT NULL",
+    """CREATE TABLE quarantine (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        pipeline TEXT NOT NULL,
+        source BLOB NOT NULL,
+        stage TEXT NOT NULL,
+        error TEXT NOT NULL,
+        attempts INTEGER NOT NULL,
+        at REAL NOT NULL,
+        UNIQUE (pipeline, source)
+    )""",
+    """CREATE TABLE batches (
+        id TEXT PRIMARY KEY,
+        pipeline TEXT NOT NULL,
+        created_at REAL NOT NULL,
+        change TEXT NOT NULL
+    )""",
+    """CREATE TABLE memos (
+        recipe TEXT NOT NULL,
+        input TEXT NOT NULL,
+        output BLOB NOT NULL,
+        created_at REAL NOT NULL,
+        PRIMARY KEY (recipe, input)
+    )""",
+    """CREATE TABLE runs (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        pipeline TEXT NOT NULL,
+        state TEXT NOT NULL,
+        started_at REAL NOT NULL,
+        finished_at REAL,
+        totals TEXT NOT NULL
+    )""",
+    "CREATE INDEX runs_by_pipeline ON runs (pipeline, id)",
+)
+
+
+def encode_path(path: str) -> bytes:
+    """Return a path as the bytes that the ledger keeps."""
+    return os.fsencode(path)
+
+
+def decode_path(raw: bytes) -> str:
+    """Return the path that ``encode_path`` was given."""
+    return os.fsdecode(raw)
+
+
+def prepare(database: Database) -> None:
+    """Make a writable file a ledger of this format, if it is empty.
+
+    Raises:
+        StoreError: If the file is something else, or newer than this version.
+    """
+    is_ledger = check_format(database)
+    database.use_write_ahead_log()  # Only now: a foreign file stays as it is.
+    if is_ledger:
+        return
+    with database.writing(durable=True) as connection:
+        for statement in _TABLES:
+            connection.execute(statement)
+        # In the same transaction: a kill leaves an empty file or a whole ledger.
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version = {FORMAT}")
+
+
+def check_format(database: Database) -> bool:
+    """Return whether the file is a ledger that this version can use; ``False`` if it is empty.
+
+    Raises:
+        StoreError: If the file is something else, or newer than this version.
+    """
+    with database.reading() as connection:
+        application = connection.execute("PRAGMA application_id").fetchone()[0]
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    if not tables and not application and not version:
+        return False
+    if application != APPLICATION_ID:
+        message = f"{database.path} is a SQLite file, but not a ledger of Tenire"
+        raise StoreError(message, hint="name another home with --home, or move that file aside")
+    if version != FORMAT:
+        message = f"{database.path} has format {version}, and this version of Tenire knows format {FORMAT}"
+        raise StoreError(message, hint="upgrade Tenire (pip install -U tenire), or name another home with --home")
+    return True
+
+
+def check_integrity(database: Database) -> None:
+    """Look for damage in the whole file.
+
+    Raises:
+        StoreError: If the file is damaged; names the first problem.
+    """
+    with database.reading() as connection:
+        problem = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+    if problem != "ok":
+        message = f"{database.path} is damaged ({problem})"
+        raise StoreError(message, hint="move it aside and run tenire ingest again, or restore it from a backup")

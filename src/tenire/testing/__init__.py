@@ -1,0 +1,39 @@
+"""Tools for tests of code that waits: virtual time, faults, leaks.
+
+Shipped to users. Product code never imports it.
+"""
+
+from __future__ import annotations
+
+from tenire.testing.cancel_sweep import SweepError, SweepReport, cancel_sweep
+from tenire.testing.clock import ManualClock
+from tenire.testing.executors import FakeExecutor, LostWorkerError
+from tenire.testing.faults import FaultNeverFiredError, Faults, FiredFault
+from tenire.testing.leaks import ALLOWANCES, Allowance, Leak, LeakError, LeakGuard
+from tenire.testing.sim_loop import SimLoop, run
+from tenire.testing.sim_parts import SimDeadlockError, SimLimitError, SimUnhandledError
+from tenire.testing.trace import Trace, TraceEvent
+
+__all__ = [
+    "ALLOWANCES",
+    "Allowance",
+    "FakeExecutor",
+    "FaultNeverFiredError",
+    "Faults",
+    "FiredFault",
+    "Leak",
+    "LeakError",
+    "LeakGuard",
+    "LostWorkerError",
+    "ManualClock",
+    "SimDeadlockError",
+    "SimLimitError",
+    "SimLoop",
+    "SimUnhandledError",
+    "SweepError",
+    "SweepReport",
+    "Trace",
+    "TraceEvent",
+    "cancel_sweep",
+    "run",
+]

@@ -1,0 +1,73 @@
+"""A complete look at a store: every row is read, restored and compared."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+from tenire.errors import StoreError
+from tenire.protocols import StoreCheck
+from tenire.storage.compression import utf8
+
+if TYPE_CHECKING:
+    from tenire.vectors.lance_table import LanceTable
+    from tenire.vectors.store_files import StoredTexts
+    from tenire.vectors.text_index import TextIndex
+
+__all__ = ["audit"]
+
+_MOST_DETAILS = 20
+
+
+def audit(table: LanceTable, words: TextIndex, texts: StoredTexts) -> StoreCheck:
+    """Read everything and report what is there; changes nothing.
+
+    Memory grows by some hundred bytes a passage; the texts themselves are read in
+    pieces.
+
+    Args:
+        table: The passages.
+        words: The text index.
+        texts: Restores texts.
+
+    Returns:
+        Passages per document; passages stored more than once (the same document
+        and place, or the same key); differences between passages and text index
+        in both directions. Details name up to 20 of them, and of damaged texts.
+
+    Raises:
+        StoreError: If the store cannot be read at all.
+    """
+    passages: dict[str, int] = {}
+    places: set[tuple[str, int]] = set()
+    keys: set[int] = set()
+    duplicates = 0
+    details: list[str] = []
+    for part in table.stream(["key", "document", "ordinal", "text_hash", "text_z"]):
+        for row in part.to_pylist():
+            key, document, ordinal = row["key"], row["document"], row["ordinal"]
+            passages[document] = passages.get(document, 0) + 1
+            if (document, ordinal) in places or key in keys:
+                duplicates += 1
+                details.append(f"passage {ordinal} of document {document} is stored more than once")
+            places.add((document, ordinal))
+            keys.add(key)
+            damage = _damage(texts, row["text_z"], row["text_hash"])
+            if damage:
+                details.append(f"passage {ordinal} of document {document}: {damage}")
+    missing, excess = words.differences(keys)
+    details += [f"the text index lacks passage {key}" for key in sorted(missing)]
+    details += [f"the text index has passage {key}, which is not stored" for key in sorted(excess)]
+    if len(details) > _MOST_DETAILS:
+        details[_MOST_DETAILS:] = [f"and {len(details) - _MOST_DETAILS} more"]
+    return StoreCheck(passages, duplicates, len(missing) + len(excess), tuple(details))
+
+
+def _damage(texts: StoredTexts, frame: bytes, text_hash: bytes) -> str:
+    try:
+        text = texts.decompress(frame)
+    except StoreError as error:
+        return str(error)
+    except UnicodeDecodeError as error:
+        return f"its text is not UTF-8 ({error})"
+    return "" if sha256(utf8(text)).digest() == text_hash else "its text is not the one that was stored"

@@ -1,0 +1,344 @@
+"""The passages with their vectors: one LanceDB table, one Lance version a commit.
+
+LanceDB is imported by the first call that needs it (about a second), so that
+opening a store costs nothing. Its errors become ``StoreError``.
+
+Measured with 384 dimensions on two cores: a scan of all vectors takes 27 ms at
+50,000 passages and 70 ms at 100,000; the HNSW index answers in 4 and 7 ms with a
+recall@10 of 0.996 and 0.97, and costs 6 and 45 s to build, nearly as much again to
+refresh. So it is built late and refreshed rarely; passages that came since are
+scanned, and always found.
+"""
+
+from __future__ import annotations
+
+import threading
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+from tenire.errors import MissingExtraError, StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+    from pathlib import Path
+
+    import numpy as np
+    import pyarrow as pa
+    from numpy.typing import NDArray
+
+__all__ = ["LanceTable", "StoredPassage", "TableState"]
+
+Result = TypeVar("Result")
+
+_NAME = "passages"
+_COLUMNS = ["key", "document", "ordinal", "start", "stop", "text_hash", "text_z"]
+_SCAN_ROWS = 4096
+_FETCH = 1000
+_SPANS = 200
+# Lance keeps indexes and metadata in memory; by default up to several GiB.
+_INDEX_CACHE = 256 << 20
+_METADATA_CACHE = 32 << 20
+_PARTITION = 50_000
+
+
+class StoredPassage(NamedTuple):
+    """One row of the table.
+
+    Attributes:
+        key: Its number in this store.
+        document: Id of its document.
+        ordinal: Its place in the document.
+        start: Offset of its first character in the cleansed text.
+        stop: Offset after its last character.
+        text_hash: SHA-256 of its text in UTF-8.
+        text_z: The text, one zstandard frame.
+        similarity: Cosine to the vector asked for, or 0.
+    """
+
+    key: int
+    document: str
+    ordinal: int
+    start: int
+    stop: int
+    text_hash: bytes
+    text_z: bytes
+    similarity: float = 0.0
+
+
+class TableState(NamedTuple):
+    """What decides about maintenance.
+
+    Attributes:
+        rows: Passages.
+        fragments: Small pieces that commits left.
+        indexed: Passages in the vector index; 0 without one.
+    """
+
+    rows: int
+    fragments: int
+    indexed: int
+
+
+class LanceTable:
+    """The table of one store. Threads may share it; one at a time writes.
+
+    Args:
+        path: Directory of the store.
+        dimension: Length of a vector.
+    """
+
+    def __init__(self, path: Path, dimension: int) -> None:
+        self._path = path
+        self._dimension = dimension
+        self._lock = threading.Lock()
+        self._opened: Any = None
+
+    # ------------------------------------------------------------------ reading
+
+    def version(self) -> int:
+        """Return the number of the latest version; 0 while nothing was written."""
+        return self._read(lambda table: int(table.version), 0)
+
+    def count(self) -> int:
+        """Return the number of passages."""
+        return self._read(lambda table: int(table.count_rows()), 0)
+
+    def nearest(self, vector: NDArray[np.float32], *, limit: int, exact: bool) -> list[StoredPassage]:
+        """Return the passages whose vectors have the largest cosine to ``vector``.
+
+        Args:
+            vector: Shape ``(dimension,)``, any length but zero.
+            limit: At most so many.
+            exact: Compare with every vector, even where there is an index.
+        """
+
+        def ask(table: Any) -> list[StoredPassage]:
+            query = table.search(vector, vector_column_name="vector").distance_type("cosine").limit(limit)
+            if exact:
+                query = query.bypass_vector_index()
+            else:
+                # Without an index these change nothing.
+                query = query.nprobes(20).ef(max(200, 2 * limit)).refine_factor(2 if limit > 20 else 4)
+            return _passages(query.select([*_COLUMNS, "_distance"]).to_arrow())
+
+        nothing: list[StoredPassage] = []
+        found = self._read(ask, nothing)
+        return sorted(found, key=lambda row: (-row.similarity, row.document, row.ordinal))
+
+    def fetch(self, keys: Collection[int]) -> dict[int, StoredPassage]:
+        """Return passages by key; a key that is not there is left out."""
+        found: dict[int, StoredPassage] = {}
+        wanted = list(keys)
+        for start in range(0, len(wanted), _FETCH):
+            numbers = ",".join(map(str, wanted[start : start + _FETCH]))
+            for part in self.scan(_COLUMNS, where=f"key IN ({numbers})"):
+                found.update((row.key, row) for row in _passages(part))
+        return found
+
+    def scan(self, columns: Sequence[str], *, where: str | None = None) -> list[pa.Table]:
+        """Return rows of some columns, all of one version.
+
+        Suits narrow columns, or a narrow ``where``: the result is in memory.
+        """
+
+        def ask(table: Any) -> list[pa.Table]:
+            query = table.search()
+            if where is not None:
+                query = query.where(where)
+            return [query.select(list(columns)).to_arrow()]
+
+        nothing: list[pa.Table] = []
+        return self._read(ask, nothing)
+
+    def scan_spans(self, columns: Sequence[str], spans: Collection[tuple[int, int]]) -> Iterator[pa.Table]:
+        """Yield rows of some columns whose keys lie in spans ``(first, count)``."""
+        ordered = sorted(spans)
+        for start in range(0, len(ordered), _SPANS):
+            part = ordered[start : start + _SPANS]
+            where = " OR ".join(f"key BETWEEN {first} AND {first + count - 1}" for first, count in part)
+            yield from self.scan(columns, where=where)
+
+    def stream(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        """Yield all rows of some columns of one version, a few thousand at a time."""
+        nothing: Iterable[pa.RecordBatch] = ()
+        batches = self._read(lambda table: table.search().select(list(columns)).to_batches(_SCAN_ROWS), nothing)
+        with _explained(self._path, "read"):
+            yield from batches
+
+    def state(self) -> TableState:
+        """Return what decides about maintenance."""
+
+        def ask(table: Any) -> TableState:
+            fragments = table.stats()["fragment_stats"]["num_small_fragments"]
+            indexed = sum(
+                table.index_stats(index.name).num_indexed_rows
+                for index in table.list_indices()
+                if index.columns == ["vector"]
+            )
+            return TableState(int(table.count_rows()), int(fragments), int(indexed))
+
+        return self._read(ask, TableState(0, 0, 0))
+
+    # ------------------------------------------------------------------ writing
+
+    def write(self, columns: dict[str, Any], remove: Collection[str]) -> int:
+        """Add rows and drop documents in one version, all or nothing.
+
+        Args:
+            columns: One sequence a column; ``vector`` of shape ``(n, dimension)``. May hold no rows.
+            remove: Ids of the documents whose rows leave.
+
+        Returns:
+            The table's version after it.
+
+        Raises:
+            StoreError: If it cannot be written; nothing was changed.
+        """
+        rows = self._arrow(columns)
+        with _explained(self._path, "write"):
+            table = self._table(create=rows.num_rows > 0)
+            if table is None:
+                return 0
+            condition = f"document IN ({','.join(map(_quoted, remove))})"
+            if not remove:
+                return int(table.add(rows).version)
+            if not rows.num_rows:
+                return int(table.delete(condition).version)
+            # Keys are new, so nothing matches: this inserts all rows and drops those of the
+            # condition, as one version. A delete and an add would be two, with a moment between
+            # them in which a crash or a reader finds neither the old document nor the new.
+            merge = table.merge_insert("key").when_not_matched_insert_all()
+            return int(merge.when_not_matched_by_source_delete(condition).execute(rows).version)
+
+    def build_index(self, rows: int) -> None:
+        """Build the vector index over all passages, in place of any there is.
+
+        Raises:
+            StoreError: If it cannot be built; the old one stays.
+        """
+        with _explained(self._path, "index"):
+            from lancedb.index import HnswSq
+
+            table = self._table(create=False)
+            config = HnswSq(
+                distance_type="cosine", num_partitions=max(1, rows // _PARTITION), m=20, ef_construction=150
+            )
+            table.create_index("vector", config=config, replace=True)
+
+    def compact(self, *, keep: timedelta) -> None:
+        """Join small fragments, drop deleted rows, refresh the index, forget old versions.
+
+        Args:
+            keep: Versions younger than this stay, for readers that are in the middle of them.
+
+        Raises:
+            StoreError: If it cannot be done; nothing was lost.
+        """
+        with _explained(self._path, "compact"):
+            self._table(create=False).optimize(cleanup_older_than=keep)
+
+    def open(self) -> None:
+        """Import LanceDB and open the table, if there is one: what the first call would do."""
+        with _explained(self._path, "open"):
+            _import_lancedb()
+            self._table(create=False)
+
+    def close(self) -> None:
+        """Let go of the table; a later call opens it again."""
+        with self._lock:
+            self._opened = None
+
+    # ------------------------------------------------------------------ inside
+
+    def _table(self, *, create: bool) -> Any:
+        with self._lock:
+            if self._opened is not None:
+                return self._opened
+            if not create and not (self._path / f"{_NAME}.lance").exists():
+                return None
+            lancedb = _import_lancedb()
+            session = lancedb.Session(index_cache_size_bytes=_INDEX_CACHE, metadata_cache_size_bytes=_METADATA_CACHE)
+            # Every read looks for a newer version: another process may be the writer. Measured at 0.3 ms.
+            database = lancedb.connect(self._path, read_consistency_interval=timedelta(0), session=session)
+            if create:
+                self._opened = database.create_table(_NAME, schema=self._schema(), exist_ok=True)
+            else:
+                try:
+                    self._opened = database.open_table(_NAME)
+                except ValueError:
+                    # A kill in the middle of making it leaves a directory without a version.
+                    return None
+            return self._opened
+
+    def _read(self, ask: Callable[[Any], Result], nothing: Result) -> Result:
+        with _explained(self._path, "read"):
+            table = self._table(create=False)
+            if table is None:
+                return nothing
+            try:
+                return ask(table)
+            except (OSError, RuntimeError):
+                # The files of a version may be tidied away while it is read; the next one has the rows.
+                table.checkout_latest()
+                return ask(table)
+
+    def _schema(self) -> pa.Schema:
+        import pyarrow as pa
+
+        return pa.schema(
+            [
+                pa.field("key", pa.int64(), nullable=False),
+                pa.field("document", pa.string(), nullable=False),
+                pa.field("ordinal", pa.int32(), nullable=False),
+                pa.field("start", pa.int64(), nullable=False),
+                pa.field("stop", pa.int64(), nullable=False),
+                pa.field("batch", pa.string(), nullable=False),
+                pa.field("source", pa.string(), nullable=False),
+                pa.field("text_hash", pa.binary(32), nullable=False),
+                pa.field("text_z", pa.binary(), nullable=False),
+                pa.field("vector", pa.list_(pa.float32(), self._dimension), nullable=False),
+            ]
+        )
+
+    def _arrow(self, columns: dict[str, Any]) -> pa.Table:
+        _import_lancedb()
+        import pyarrow as pa
+
+        schema = self._schema()
+        arrays = {name: pa.array(columns[name], schema.field(name).type) for name in columns if name != "vector"}
+        flat = pa.array(columns["vector"].reshape(-1), pa.float32())
+        arrays["vector"] = pa.FixedSizeListArray.from_arrays(flat, self._dimension)
+        return pa.table([arrays[name] for name in schema.names], schema=schema)
+
+
+def _import_lancedb() -> Any:
+    try:
+        import lancedb
+    except ModuleNotFoundError as error:
+        if error.name not in ("lancedb", "pyarrow"):
+            raise
+        raise MissingExtraError("the vector store", extra="data", missing=error.name) from error
+    return lancedb
+
+
+def _quoted(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"
+
+
+def _passages(table: pa.Table) -> list[StoredPassage]:
+    columns = [table.column(name).to_pylist() for name in _COLUMNS]
+    if "_distance" in table.column_names:
+        columns.append([1.0 - distance for distance in table.column("_distance").to_pylist()])
+    return [StoredPassage(*row) for row in zip(*columns, strict=True)]
+
+
+@contextmanager
+def _explained(path: Path, action: str) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, RuntimeError, ValueError) as error:
+        # LanceDB reports everything from a full disk to a damaged file as one of these; pyarrow's are ValueErrors.
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        message = f"cannot {action} the store {path}: {reason}"
+        raise StoreError(message, hint="check free space and permissions, then run: tenire verify") from error

@@ -1,0 +1,356 @@
+"""The store of passages: vectors and compressed texts in LanceDB, words in SQLite.
+
+A directory holds ``format.json``, ``dictionaries/``, the LanceDB table and
+``text.db``. LanceDB is the truth; ``text.db`` follows it:
+
+1. A commit writes one LanceDB version (documents that come and documents that go),
+   then one SQLite transaction with its words, its batch id and that version.
+2. Where the two versions differ, something happened in between (a kill, a power
+   cut): before the next write the two are compared document by document, and the
+   text index is made to agree. Batches are known again from the rows they left.
+3. A document is stored once, whatever batch brings it again. So a batch that was
+   cut off between the two, or that only removes, may be committed again.
+"""
+
+from __future__ import annotations
+
+import threading
+from datetime import timedelta
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+from tenire.errors import EmbedderMismatchError
+from tenire.protocols import Hit
+from tenire.storage.compression import utf8
+from tenire.vectors.audit import audit
+from tenire.vectors.lance_table import LanceTable
+from tenire.vectors.maintenance import plan
+from tenire.vectors.ranking import best_texts
+from tenire.vectors.repair import synchronise
+from tenire.vectors.store_files import StoredTexts, open_format
+from tenire.vectors.text_index import TextIndex
+from tenire.vectors.text_rows import IndexedDocument
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from tenire.protocols import Batch, Document, StoreCheck
+    from tenire.vectors.lance_table import StoredPassage
+    from tenire.vectors.text_index import Span
+
+__all__ = ["MODES", "LanceStore"]
+
+MODES = ("hybrid", "vector", "text")
+
+# Old versions hold the vectors a second time. A read whose version is tidied away starts again
+# with the latest, so they need not be kept for long; LanceDB warns of 0.
+_KEEP = timedelta(seconds=1)
+
+
+class LanceStore:
+    """A store on this machine; implements ``tenire.protocols.VectorStore``.
+
+    All methods block. Any threads may search while one commits, also in other
+    processes; commits and maintenance come from one process at a time (the
+    home's lock sees to that).
+
+    Args:
+        path: Directory of the store.
+        dimension: Length of a vector; ``None`` takes what the store was built with.
+        embedder: Identity of the embedder; ``None`` takes what the store was built with.
+        create: Make the store if there is none.
+
+    Raises:
+        StoreError: If there is no store and none shall be made, if it needs a
+            newer Tenire, or if it cannot be read or made.
+        EmbedderMismatchError: If it was built with another embedder.
+    """
+
+    def __init__(
+        self, path: Path, *, dimension: int | None = None, embedder: str | None = None, create: bool = True
+    ) -> None:
+        self.path = path
+        self._format = open_format(path, dimension, embedder, create=create)
+        self._table = LanceTable(path, self._format.dimension)
+        self._words = TextIndex(path / "text.db")
+        self._texts = StoredTexts(path)
+        self._write_lock = threading.RLock()
+        self._words_checked = False
+
+    @property
+    def embedder(self) -> str:
+        """Identity of the embedder that the store was built with."""
+        return self._format.embedder
+
+    @property
+    def dimension(self) -> int:
+        """Length of a vector."""
+        return self._format.dimension
+
+    # ------------------------------------------------------------------ writing
+
+    def commit(self, batch: Batch) -> None:
+        """Apply a batch, all or nothing; a batch that was applied before is ignored.
+
+        A document that is already there is passed over; one that is both added
+        and removed stays.
+
+        Args:
+            batch: Documents to add with their vectors, and ids of documents to remove.
+
+        Raises:
+            ValueError: If the vectors do not fit the passages or the store.
+            StoreError: If it cannot be written; nothing was changed, or what was is completed by the next call.
+        """
+        vectors = self._checked(batch)
+        with self._write_lock:
+            self._synchronise()
+            if self._words.has_batch(batch.id):
+                return
+            there = self._words.spans({document.id for document in batch.documents} | set(batch.remove))
+            added, rows = _new_passages(batch.documents, there)
+            kept = {document.id for document in batch.documents}
+            removed = [
+                document for document in dict.fromkeys(batch.remove) if document in there and document not in kept
+            ]
+            indexed: list[IndexedDocument] = []
+            version = self._words.version
+            if added or removed:
+                columns, indexed = self._columns(batch.id, added)
+                columns["vector"] = vectors[rows]
+                version = self._table.write(columns, removed)
+            self._words.apply(indexed, removed, batches=[batch.id], version=version)
+
+    def has_batch(self, batch_id: str) -> bool:
+        """Return whether a batch was applied, and finish what a crash left half done.
+
+        A batch that added nothing may be forgotten by a crash; committing it
+        again changes nothing.
+
+        Raises:
+            StoreError: If the store cannot be read or repaired.
+        """
+        with self._write_lock:
+            self._synchronise()
+            return self._words.has_batch(batch_id)
+
+    def optimise(self, *, idle: bool = False) -> bool:
+        """Tidy up where it pays; cheap where it does not.
+
+        Joins fragments, drops deleted rows and old versions, builds or refreshes
+        the vector index. Commits wait for it, searches do not.
+
+        Args:
+            idle: Nobody waits for the machine: do all that brings anything.
+
+        Returns:
+            Whether anything was done to the vectors.
+
+        Raises:
+            StoreError: If it cannot be done; nothing was lost.
+        """
+        with self._write_lock:
+            self._synchronise()
+            state = self._table.state()
+            decision = plan(
+                rows=state.rows,
+                fragments=state.fragments,
+                indexed=state.indexed,
+                stale=self._words.stale,
+                idle=idle,
+            )
+            if decision.build:
+                self._table.build_index(state.rows)
+            if decision.compact:
+                self._table.compact(keep=_KEEP)
+            if not (decision.build or decision.compact or idle):
+                return False
+            if self._words.optimise(idle=idle):
+                self._synchronise()
+            self._words.apply([], [], batches=[], version=self._table.version())
+            return decision.build or decision.compact
+
+    # ------------------------------------------------------------------ reading
+
+    def search(
+        self, query: str, vector: NDArray[np.float32] | None, *, k: int, mode: str, exact: bool = False
+    ) -> list[Hit]:
+        """Return the hits of the best ``k`` different texts, best first.
+
+        A passage that stands in several documents is a hit in each of them, so
+        the list may be longer than ``k``: the caller groups them.
+
+        Args:
+            query: Any text; used by the modes hybrid and text.
+            vector: The query's vector of shape ``(dimension,)``; used by the modes hybrid and vector.
+            k: How many different texts.
+            mode: ``hybrid``, ``vector`` or ``text``.
+            exact: Compare with every vector, even where there is an index.
+
+        Raises:
+            ValueError: If ``mode`` is unknown, ``k`` is below 1, or the mode's vector is missing.
+            EmbedderMismatchError: If the vector's length is not the store's.
+            StoreError: If the store cannot be read.
+        """
+        if mode not in MODES:
+            message = f"mode must be one of {', '.join(MODES)}, got {mode!r}"
+            raise ValueError(message)
+        if k < 1:
+            message = f"k must be at least 1, got {k}"
+            raise ValueError(message)
+        if mode == "text":
+            vector = None
+        else:
+            self._check_vector(vector, mode)
+        if mode != "vector":
+            self._fill_missing_words()
+        words = None if mode == "vector" else self._words
+        ranked = best_texts(self._table, words, query, vector, k=k, exact=exact)
+        return [self._hit(passage, score) for passage, score in ranked]
+
+    def vectors_of(self, document_ids: Iterable[str]) -> Mapping[str, NDArray[np.float32]]:
+        """Return the stored vectors of documents, by the SHA-256 (hexadecimal) of a passage's text in UTF-8.
+
+        Raises:
+            StoreError: If the store cannot be read.
+        """
+        spans = self._words.spans(set(document_ids)).values()
+        found: dict[str, NDArray[np.float32]] = {}
+        for part in self._table.scan_spans(["text_hash", "vector"], spans):
+            matrix = part.column("vector").combine_chunks().flatten().to_numpy().reshape(-1, self.dimension)
+            for text_hash, row in zip(part.column("text_hash").to_pylist(), matrix, strict=True):
+                found[text_hash.hex()] = row
+        return found
+
+    def check(self) -> StoreCheck:
+        """Read everything and report what is there.
+
+        Raises:
+            StoreError: If the store cannot be read at all.
+        """
+        return audit(self._table, self._words, self._texts)
+
+    def count(self) -> int:
+        """Return the number of passages."""
+        return self._words.totals().passages
+
+    def documents(self) -> int:
+        """Return the number of different documents that have passages."""
+        return self._words.totals().documents
+
+    def sizes(self) -> dict[str, int]:
+        """Return bytes: ``text_bytes`` (UTF-8), ``text_stored_bytes`` (compressed), ``store_bytes`` (all on disk)."""
+        totals = self._words.totals()
+        on_disk = 0
+        for file in self.path.rglob("*"):
+            try:
+                on_disk += file.stat().st_size if file.is_file() else 0
+            except FileNotFoundError:
+                # Tidied away between listing and looking.
+                continue
+        return {"text_bytes": totals.text_bytes, "text_stored_bytes": totals.stored_bytes, "store_bytes": on_disk}
+
+    def preload(self) -> None:
+        """Import LanceDB and open the table, a second's work, before it is needed (on a thread of yours).
+
+        Raises:
+            StoreError: If the table cannot be opened.
+        """
+        self._table.open()
+
+    def close(self) -> None:
+        """Let go of files; a later call opens them again."""
+        with self._write_lock:
+            self._words.close()
+            self._table.close()
+
+    # ------------------------------------------------------------------ inside
+
+    def _checked(self, batch: Batch) -> NDArray[np.float32]:
+        import numpy as np
+
+        passages = sum(len(document.passages) for document in batch.documents)
+        expected = (passages, self.dimension)
+        if batch.vectors is None:
+            vectors = np.empty((0, self.dimension), np.float32)
+        else:
+            vectors = np.ascontiguousarray(batch.vectors, np.float32)
+        if vectors.shape != expected:
+            message = f"batch {batch.id} needs vectors of shape {expected}, got {vectors.shape}"
+            raise ValueError(message)
+        if not np.isfinite(vectors).all():
+            message = f"batch {batch.id} holds a vector that is not finite"
+            raise ValueError(message)
+        return vectors
+
+    def _columns(self, batch: str, added: list[Document]) -> tuple[dict[str, object], list[IndexedDocument]]:
+        next_key = self._words.next_key
+        pairs = [(document, passage) for document in added for passage in document.passages]
+        frames = self._texts.compress(passage.text for _, passage in pairs)
+        columns: dict[str, object] = {
+            "key": range(next_key, next_key + len(pairs)),
+            "document": [document.id for document, _ in pairs],
+            "ordinal": [passage.ordinal for _, passage in pairs],
+            "start": [passage.start for _, passage in pairs],
+            "stop": [passage.end for _, passage in pairs],
+            "batch": [batch] * len(pairs),
+            "source": [utf8(document.file.path).decode("utf-8", "replace") for document, _ in pairs],
+            "text_hash": [sha256(utf8(passage.text)).digest() for _, passage in pairs],
+            "text_z": frames,
+        }
+        indexed, place = [], 0
+        for document in added:
+            n = len(document.passages)
+            stored = sum(map(len, frames[place : place + n]))
+            texts = tuple(passage.text for passage in document.passages)
+            indexed.append(IndexedDocument(document.id, next_key + place, texts, stored, batch))
+            place += n
+        return columns, indexed
+
+    def _fill_missing_words(self) -> None:
+        # The text index is derived, and its file may be gone. An index that only lags behind is left to
+        # the next writer: the process that writes may be in the middle of a commit.
+        if self._words_checked:
+            return
+        if not self._words.exists or self._words.version == 0:
+            with self._write_lock:
+                self._synchronise()
+        self._words_checked = True
+
+    def _synchronise(self) -> None:
+        synchronise(self._table, self._words, self._texts)
+
+    def _check_vector(self, vector: NDArray[np.float32] | None, mode: str) -> None:
+        if vector is None:
+            message = f"mode {mode} needs the query's vector, got None"
+            raise ValueError(message)
+        if vector.shape != (self.dimension,):
+            message = f"the query's vector has shape {vector.shape}, the store's have ({self.dimension},)"
+            raise EmbedderMismatchError(
+                message,
+                stored=self.embedder,
+                asked=f"vectors of shape {vector.shape}",
+                hint="embed the query with the embedder that the store was built with",
+            )
+
+    def _hit(self, passage: StoredPassage, score: float) -> Hit:
+        text = self._texts.decompress(passage.text_z)
+        return Hit(passage.document, passage.ordinal, passage.start, passage.stop, text, score)
+
+
+def _new_passages(documents: Iterable[Document], there: Mapping[str, Span]) -> tuple[list[Document], list[int]]:
+    """Return the documents to write, each once, and the places of their vectors in the batch."""
+    added: dict[str, Document] = {}
+    rows: list[int] = []
+    place = 0
+    for document in documents:
+        n = len(document.passages)
+        if n and document.id not in there and document.id not in added:
+            added[document.id] = document
+            rows.extend(range(place, place + n))
+        place += n
+    return list(added.values()), rows

@@ -1,0 +1,130 @@
+"""Whatever a person types, as questions that SQLite's full-text search understands.
+
+Words are what the index's tokeniser takes for words: runs of letters and digits.
+Everything else, operators, quotes, emoji, control characters, separates words and
+never reaches SQLite, so no query can be a syntax error.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Collection
+
+__all__ = ["TextMatch", "all_of", "any_of", "phrase", "ranked", "words"]
+
+# A pasted page is a query too; the first words of it tell it apart well enough,
+# and SQLite refuses expressions that are 256 deep.
+_MOST_WORDS = 64
+# Stepping through the passages that hold a word costs about 0.1 µs each, scoring
+# them 1.5 µs, and "the" is in all of them. The rarest words of a query carry nearly
+# all of its meaning: only so many count for "all of its words", and words are added
+# to "some of its words" until they have so many passages. Counts stop at the same
+# number; beyond it a word is just frequent.
+_MOST_REQUIRED = 8
+_POSTINGS = 10_000
+_WORD = re.compile(r"[^\W_]+")
+
+
+def words(query: str) -> list[str]:
+    """Return the words of a query in order, at most 64."""
+    # A letter and its accent may come as two characters; the second of them is no letter.
+    return _WORD.findall(unicodedata.normalize("NFC", query).lower())[:_MOST_WORDS]
+
+
+def phrase(terms: list[str]) -> str:
+    """Return the question for these words in a row."""
+    return '"' + " ".join(terms) + '"'
+
+
+def all_of(terms: list[str]) -> str:
+    """Return the question for all of these words, anywhere in a passage."""
+    return " AND ".join(f'"{term}"' for term in dict.fromkeys(terms))
+
+
+def any_of(terms: list[str]) -> str:
+    """Return the question for at least one of these words."""
+    return " OR ".join(f'"{term}"' for term in dict.fromkeys(terms))
+
+
+class TextMatch(NamedTuple):
+    """A passage that holds words of a query.
+
+    Attributes:
+        key: The passage's key.
+        score: Higher is better. All words in a row: 2 to 3; all words: 1 to 2;
+            some: 0 to 1. Inside such a tier by BM25.
+    """
+
+    key: int
+    score: float
+
+    @property
+    def in_a_row(self) -> bool:
+        """Whether the passage holds all the words in a row."""
+        return self.score >= 2.0
+
+
+def ranked(connection: sqlite3.Connection, query: str, limit: int) -> list[TextMatch]:
+    """Return up to ``limit`` passages that hold words of ``query``, best first.
+
+    Args:
+        connection: The text index.
+        query: Any string.
+        limit: At most so many.
+    """
+    terms = words(query)
+    if not terms:
+        return []
+    found = _tier(connection, phrase(terms), 2.0, limit, ())
+    if len(terms) == 1 or len(found) >= limit:
+        return list(found.values())[:limit]
+    rare = _rarest_first(connection, terms)
+    required = [term for term, _ in rare[:_MOST_REQUIRED]]
+    found |= _tier(connection, all_of(required), 1.0, limit, found)
+    if len(found) < limit:
+        found |= _tier(connection, any_of(_affordable(rare)), 0.0, limit, found)
+    return list(found.values())[:limit]
+
+
+def _tier(
+    connection: sqlite3.Connection, question: str, floor: float, limit: int, known: Collection[int]
+) -> dict[int, TextMatch]:
+    rows = connection.execute(
+        "SELECT rowid, -rank FROM words WHERE words MATCH ? ORDER BY rank LIMIT ?", (question, limit + len(known))
+    ).fetchall()
+    placed = []
+    for key, relevance in rows:
+        owner = connection.execute(
+            "SELECT id, first_key, passages FROM documents WHERE first_key <= ? ORDER BY first_key DESC LIMIT 1", (key,)
+        ).fetchone()
+        # Rule 2 of the index: words of a passage that left.
+        if owner is None or key >= owner[1] + owner[2] or key in known:
+            continue
+        # Ties by document and place, which do not depend on the order in which documents came.
+        placed.append((-max(relevance, 0.0), owner[0], key - owner[1], key))
+    placed.sort()
+    return {key: TextMatch(key, floor + -negative / (1.0 - negative)) for negative, _, _, key in placed}
+
+
+def _rarest_first(connection: sqlite3.Connection, terms: list[str]) -> list[tuple[str, int]]:
+    """Return the different words with the number of passages that hold them, rarest first."""
+    count = f"SELECT count(*) FROM (SELECT 1 FROM words WHERE words MATCH ? LIMIT {_POSTINGS})"
+    counted = [(term, connection.execute(count, (phrase([term]),)).fetchone()[0]) for term in dict.fromkeys(terms)]
+    # Among the frequent ones, whose counts are cut off, longer words say more.
+    return sorted(counted, key=lambda entry: (entry[1], -len(entry[0])))
+
+
+def _affordable(rare: list[tuple[str, int]]) -> list[str]:
+    chosen: list[str] = []
+    postings = 0
+    for term, count in rare:
+        if postings and postings + count > _POSTINGS:
+            break
+        chosen.append(term)
+        postings += count
+    return chosen

@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tenire.pipeline.progress import PipelineProgress, RunReport
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from tests.cli.conftest import App, Run
+
+    Tenire = Callable[..., Run]
+
+
+@dataclass(frozen=True)
+class Item:
+    id: str
+    pipeline: str
+    source: str
+    stage: str
+    error: str
+    attempts: int
+
+
+@dataclass(frozen=True)
+class Retried:
+    requeued: int
+    report: RunReport | None
+
+
+@dataclass(frozen=True)
+class Verified:
+    ok: bool
+    documents: int = 10
+    chunks: int = 1234
+    missing: int = 0
+    orphans: int = 0
+    duplicates: int = 0
+
+
+STATUS = {
+    "running": False,
+    "pipelines": {"docs": {"seen": 5, "done": 4, "unchanged": 0, "quarantined": 1, "state": "done", "seconds": 2.0}},
+    "documents": 4,
+    "chunks": 1234,
+    "store_bytes": 2_500_000,
+    "text_bytes": 900_000,
+    "text_stored_bytes": 200_000,
+}
+
+
+def test_status_shows_what_the_home_holds(tenire: Tenire, app: App) -> None:
+    app.put("inspect", status=lambda home: STATUS)
+    shown = tenire("status")
+    assert shown.code == 0
+    assert "4 documents, 1,234 passages" in shown.out
+    assert "store 2.5 MB, text 900.0 kB, kept in 200.0 kB" in shown.out
+    assert "docs" in shown.out
+    assert tenire("status", "--json").last == STATUS
+
+
+def test_failed_lists_the_quarantine_with_reasons(tenire: Tenire, app: App) -> None:
+    items = [Item("q1", "docs", "/a/\x1b[31m.pdf", "cleanse", "PDF is not supported\nby this version", 2)]
+    app.put("inspect", failed=lambda home: items)
+    shown = tenire("failed")
+    assert shown.code == 0
+    lines = shown.out.splitlines()
+    assert lines[0] == "q1  /a/\\x1b[31m.pdf  (docs, cleanse, 2 attempts)"
+    assert lines[1] == "    PDF is not supported\\nby this version"
+    entry = tenire("failed", "--json").last["failed"][0]
+    assert set(entry) == {"id", "pipeline", "source", "stage", "error", "attempts"}
+
+
+def test_an_empty_quarantine_says_so(tenire: Tenire, app: App) -> None:
+    app.put("inspect", failed=lambda home: [])
+    assert tenire("failed").out == "nothing is in quarantine\n"
+    assert tenire("failed", "--json").last == {"failed": []}
+
+
+@pytest.mark.parametrize(("words", "asked"), [(("a", "b"), (["a", "b"], False)), (("--all",), ([], True))])
+def test_retry_tries_again_what_was_named(
+    tenire: Tenire, app: App, words: tuple[str, ...], asked: tuple[list[str], bool]
+) -> None:
+    seen = []
+
+    def retry(home: Path, ids: Sequence[str], all_: bool) -> Retried:
+        seen.append((ids, all_))
+        return Retried(1, RunReport({"docs": PipelineProgress("docs", state="done", seen=1, quarantined=1)}, 1.0, 9.0))
+
+    app.put("inspect", retry=retry)
+    ran = tenire("retry", *words, "--json")
+    assert seen == [asked]
+    assert ran.code == 3, "it is still in quarantine"
+    assert ran.last["requeued"] == 1
+    assert ran.last["pipelines"]["docs"]["quarantined"] == 1
+    assert "1 item tried again" in tenire("retry", *words).out
+
+
+def test_a_retry_with_nothing_to_do_is_done(tenire: Tenire, app: App) -> None:
+    app.put("inspect", retry=lambda home, ids, all_: Retried(0, None))
+    ran = tenire("retry", "--all", "--json")
+    assert ran.code == 0
+    assert ran.last == {"requeued": 0, "pipelines": {}, "seconds": 0.0, "peak_rss_mib": 0.0}
+
+
+def test_verify_fails_when_ledger_and_store_do_not_agree(tenire: Tenire, app: App) -> None:
+    app.put("inspect", verify=lambda home: Verified(ok=True))
+    agreed = tenire("verify")
+    assert agreed.code == 0
+    assert "agree: 10 documents, 1,234 passages" in agreed.out
+    app.put("inspect", verify=lambda home: Verified(ok=False, missing=3))
+    broken = tenire("verify", "--json")
+    assert broken.code == 1
+    assert broken.last == {
+        "ok": False, "documents": 10, "chunks": 1234, "missing": 3, "orphans": 0, "duplicates": 0,
+    }  # fmt: skip
+
+
+def test_doctor_tells_checks_remedies_and_a_verdict(tenire: Tenire, monkeypatch: pytest.MonkeyPatch) -> None:
+    from tenire.app import doctor
+
+    told = tenire("doctor")
+    assert told.code == 0
+    assert "full-text search" in told.out
+    assert "ready to ingest and search" in told.out
+    versions = doctor._version
+    monkeypatch.setattr(doctor, "_version", lambda name: None if name == "lancedb" else versions(name))
+    told = tenire("doctor")
+    assert told.code == 1
+    assert "→ run: pip install" in told.out
+    checks = tenire("doctor", "--json").last["checks"]
+    assert {"name": "store", "state": "missing"}.items() <= next(c for c in checks if c["name"] == "store").items()

@@ -1,0 +1,184 @@
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+import pytest
+from rich.console import Console
+
+from tenire.cli.frames import Look, fraction, frame, plain_line
+from tenire.cli.progress import ProgressDisplay, save_svg
+from tenire.cli.speed import Speed
+from tenire.pipeline.progress import PipelineProgress
+from tenire.testing import ManualClock
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def running(name: str = "manual", **counters: object) -> PipelineProgress:
+    facts: dict[str, object] = {
+        "state": "running", "seen": 1200, "done": 500, "unchanged": 3, "quarantined": 1, "chunks": 3912,
+        "bytes_seen": 10_000_000, "bytes_done": 4_200_000, "listed": True,
+    }  # fmt: skip
+    return PipelineProgress(name, **(facts | counters))  # type: ignore[arg-type]
+
+
+def draw(*pipelines: PipelineProgress, width: int = 80, look: Look | None = None) -> list[str]:
+    console = Console(file=io.StringIO(), width=width, force_terminal=True, color_system=None, legacy_windows=False)
+    speeds = {pipeline.name: 812_000.0 for pipeline in pipelines}
+    look = look or Look(speeds, {pipeline.name: 41.0 for pipeline in pipelines}, 12.0)
+    console.print(frame({pipeline.name: pipeline for pipeline in pipelines}, look))
+    file = console.file
+    assert isinstance(file, io.StringIO)
+    return [line.rstrip() for line in file.getvalue().splitlines()]
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    encoding = "utf-8"
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_one_line_a_pipeline_fits_80_columns() -> None:
+    lines = draw(running(), running("notes", state="waiting", quarantined=0))
+    assert "manual" in lines[1]
+    for word in ("42%", "504/1,200", "3,912", "0.8", "0:41"):
+        assert word in lines[1]
+    assert "notes" in lines[2]
+    assert all(len(line) <= 80 for line in lines)
+
+
+def test_a_long_name_leaves_room_for_the_bar() -> None:
+    lines = draw(running("n" * 60))
+    assert "━" * 8 in lines[1]
+    assert "504/1,200" in lines[1]
+
+
+def test_while_the_source_is_listed_no_share_and_no_end_are_promised() -> None:
+    progress = running(listed=False)
+    assert fraction(progress) is None
+    line = draw(progress)[1]
+    assert "504/1,200+" in line
+    assert "%" not in line
+    assert "0:41" not in line
+
+
+@pytest.mark.parametrize(
+    ("counters", "share"),
+    [
+        ({}, 0.42),
+        ({"bytes_done": 99_000_000}, 1.0),
+        ({"bytes_seen": 0, "bytes_done": 0, "seen": 4, "done": 1, "unchanged": 0, "quarantined": 1}, 0.5),
+        ({"bytes_seen": 0, "bytes_done": 0, "seen": 0}, 1.0),
+        ({"state": "done", "listed": False}, 1.0),
+        ({"state": "waiting", "listed": False}, None),
+    ],
+)
+def test_the_share_is_by_bytes_and_never_above_one(counters: dict[str, object], share: float | None) -> None:
+    assert fraction(running(**counters)) == share
+
+
+def test_failures_and_the_quarantine_are_told_below_the_bars() -> None:
+    text = "\n".join(draw(running(state="failed", error="disk \x1b[1m full"), running("b", quarantined=4)))
+    assert "✖ manual: disk \\x1b[1m full" in text
+    assert "5 items are in quarantine" in text
+
+
+def test_a_terminal_without_unicode_gets_ascii_marks() -> None:
+    text = "\n".join(draw(running(), running("b", state="done"), look=Look({}, {}, 1.0, 1, unicode=False)))
+    assert not set(text) & set("⠋⠙⠹⠸✔✖⚠○")
+
+
+def test_the_plain_line_tells_the_same() -> None:
+    line = plain_line({"manual": running()}, Look({"manual": 812_000.0}, {"manual": 41.0}, 12.0))
+    assert line == ("0:12: manual running, 504/1,200 files, 3,912 passages, 1 in quarantine, 0.8 MB/s, 0:41 left")
+
+
+def test_a_pipe_gets_a_line_every_ten_seconds_and_one_at_the_end() -> None:
+    stream, clock = io.StringIO(), ManualClock()
+    display = ProgressDisplay(stream, clock=clock)
+    display.start({"manual": running()})
+    for _ in range(45):
+        clock.advance(0.5)
+        display.tick()
+    assert stream.getvalue().count("\n") == 2
+    display.close()
+    display.close()
+    assert stream.getvalue().count("\n") == 3
+    assert "\x1b" not in stream.getvalue()
+
+
+def test_a_terminal_gets_a_picture_that_stays_with_the_last_state(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm-256color")
+    stream, progress = Terminal(), running()
+    display = ProgressDisplay(stream, clock=ManualClock())
+    display.start({"manual": progress})
+    progress.state, progress.done, progress.seconds = "done", 1196, 95.0
+    display.close()
+    text = stream.getvalue()
+    assert "1,200" in text
+    assert "1:35" in text
+    assert text.rstrip().endswith("\x1b[?25h"), "the cursor is back"
+
+
+def test_a_terminal_that_went_away_does_not_end_the_run() -> None:
+    stream = io.StringIO()
+    display = ProgressDisplay(stream, clock=ManualClock())
+    display.start({"manual": running()})
+    stream.close()
+    display.close()
+
+
+def test_quiet_starts_no_thread_and_writes_nothing() -> None:
+    stream = Terminal()
+    display = ProgressDisplay(stream, quiet=True)
+    display.start({"manual": running()})
+    assert display._thread is None
+    display.close()
+    assert stream.getvalue() == ""
+
+
+def test_the_picture_is_taken_in_the_middle_of_the_run(tmp_path: Path) -> None:
+    path, progress = tmp_path / "p.svg", running(bytes_done=1_000_000)
+    display = ProgressDisplay(io.StringIO(), record=path, clock=ManualClock())
+    display.start({"manual": progress})
+    display.tick()
+    assert not path.exists()
+    progress.bytes_done = 7_000_000
+    display.tick()
+    assert "70%" in path.read_text(encoding="utf-8")
+    progress.bytes_done = 9_000_000
+    display.close()
+    assert "70%" in path.read_text(encoding="utf-8")
+
+
+def test_the_picture_shows_the_frame_and_loads_nothing(tmp_path: Path) -> None:
+    save_svg(tmp_path / "p.svg", {"manual": running()}, Look({"manual": 1e6}, {"manual": 60.0}, 30.0))
+    text = (tmp_path / "p.svg").read_text(encoding="utf-8")
+    assert "manual" in text
+    assert "font-face" not in text
+
+
+def test_the_speed_forgets_what_passed_at_once() -> None:
+    speed = Speed()
+    assert speed.update(0, now=0.0) == 0.0
+    assert speed.update(100_000_000, now=1.0) == 100_000_000
+    for second in range(2, 30):
+        last = speed.update(100_000_000 + second * 1000, now=float(second))
+    assert last == pytest.approx(1000)
+
+
+def test_the_time_left_is_unknown_while_nothing_moves() -> None:
+    assert Speed.remaining(100, 0.0) is None
+    assert Speed.remaining(100, 50.0) == 2.0
+    assert Speed.remaining(0, 0.0) == 0.0
+
+
+def test_a_clock_that_stands_still_gives_no_speed() -> None:
+    speed = Speed()
+    speed.update(0, now=1.0)
+    assert speed.update(1000, now=1.0) == 0.0

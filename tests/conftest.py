@@ -1,0 +1,131 @@
+"""What holds for every test: it leaves nothing behind and never blocks a loop.
+
+- A test that leaves a task, a thread, a child process or an open file fails, and
+  so does one whose exceptions were never retrieved. ``leaks_allowed("reason")``
+  excuses one test; what a library keeps for ever is listed, with its reason, in
+  ``tenire.testing.leaks.ALLOWANCES``.
+- Product code that blocks a running event loop raises ``BlockingError`` at the
+  place, and ``time.sleep`` does so wherever it is called.
+  ``blocking_allowed("reason")`` excuses one test; ``_MAY_BLOCK`` lists the rest.
+- Property tests repeat themselves: the examples are the same in every run.
+  ``HYPOTHESIS_PROFILE=thorough`` looks for new ones.
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+from typing import TYPE_CHECKING
+
+import hypothesis
+import pytest
+from blockbuster import BlockBuster
+
+from tenire.testing import LeakGuard, ManualClock, SimLoop
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+hypothesis.settings.register_profile(
+    "repeatable",
+    derandomize=True,
+    database=None,
+    deadline=None,
+    max_examples=100,
+    # On a busy machine, making examples is slow now and then; that is no finding.
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.register_profile(
+    "thorough", parent=hypothesis.settings.get_profile("repeatable"), derandomize=False, max_examples=2_000
+)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
+
+_MAY_BLOCK: tuple[tuple[str, str, str], ...] = (
+    ("tenire/testing/executors.py", "_call", "a fake executor's function; on a real pool it is not on the loop"),
+)
+"""File, function, and why what is called below it may block a running loop."""
+
+_GUARD = LeakGuard()
+
+
+class _LostErrors(logging.Handler):
+    """Collects what asyncio can only log: exceptions that nobody retrieved, tasks destroyed while pending."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.messages: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.messages.append(self.format(record))
+
+
+def _excused(request: pytest.FixtureRequest, name: str) -> bool:
+    marker = request.node.get_closest_marker(name)
+    if marker is None:
+        return False
+    if not marker.args or not str(marker.args[0]).strip():
+        pytest.fail(f"the mark {name} needs a reason: @pytest.mark.{name}('…')", pytrace=False)
+    return True
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail the test if it leaves something behind; set up first, so compared last."""
+    if _excused(request, "leaks_allowed"):
+        yield
+        return
+    before = _GUARD.snapshot()
+    lost = _LostErrors()
+    logger = logging.getLogger("asyncio")
+    logger.addHandler(lost)
+    try:
+        yield
+        # The young generations only: what the test itself dropped. A full
+        # collection after each test would double the time of the suite.
+        gc.collect(1)
+    finally:
+        logger.removeHandler(lost)
+    problems = [str(leak) for leak in _GUARD.compare(before)] + lost.messages
+    if problems:
+        pytest.fail("left behind by the test:\n  " + "\n  ".join(problems), pytrace=False)
+
+
+@pytest.fixture(scope="session")
+def _block_guard() -> Iterator[BlockBuster]:
+    # Of the product only: a test may write a small file from a coroutine. The
+    # virtual loop stands below the frames of every test that uses it.
+    guard = BlockBuster("tenire", excluded_modules=["tenire.testing"])
+    guard.functions["time.sleep"] = BlockBuster().functions["time.sleep"]
+    for function in guard.functions.values():
+        for file, name, _ in _MAY_BLOCK:
+            function.can_block_in(file, name)
+    guard.activate()
+    yield guard
+    guard.deactivate()
+
+
+@pytest.fixture(autouse=True)
+def _loop_never_blocked(
+    request: pytest.FixtureRequest, _block_guard: BlockBuster, _nothing_left_behind: None
+) -> Iterator[None]:
+    """Let blocking calls raise while an event loop runs in the calling thread."""
+    if not _excused(request, "blocking_allowed"):
+        yield
+        return
+    _block_guard.deactivate()
+    yield
+    _block_guard.activate()
+
+
+@pytest.fixture
+def manual_clock() -> ManualClock:
+    """A clock that the test moves."""
+    return ManualClock()
+
+
+@pytest.fixture
+def sim_loop() -> Iterator[SimLoop]:
+    """A virtual loop (seed 0); what it leaves unhandled fails the test."""
+    with SimLoop() as loop:
+        yield loop

@@ -1,0 +1,212 @@
+"""Virtual time: who is due."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tenire.core.fair_share import LEVEL_FACTOR, FairShare
+from tenire.core.tasks import Priority, State, Task
+from tenire.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+MIB = 1 << 20
+
+
+def shares_of(
+    machine: Any, pipelines: dict[str, dict[str, Any]], *, seconds: float, backlog: int = 20
+) -> dict[str, dict[str, float]]:
+    """Keep a backlog of each pipeline; return the average share of each resource that each held."""
+    used: dict[str, dict[str, float]] = {name: {} for name in pipelines}
+    lengths: dict[Task, float] = {}
+    draw = iter(range(10**9))
+
+    def feed(name: str) -> None:
+        spec = dict(pipelines[name])
+        length = spec.pop("seconds") * (0.8 + 0.4 * (next(draw) * 0.6180339887 % 1))  # even, but never in step
+        lengths[machine.submit(name, seconds=length, **spec)] = length
+
+    def ended(task: Task) -> None:
+        name = task.pipeline.name
+        for index, amount in task.needs:
+            resource = machine.admission.names[index]
+            share = amount / machine.admission.capacity[index] * lengths[task]
+            used[name][resource] = used[name].get(resource, 0.0) + share
+        feed(name)
+
+    machine.on_end = ended
+    for name in pipelines:
+        for _ in range(backlog):
+            feed(name)
+    machine.run(until=seconds)
+    return {name: {what: held / machine.now for what, held in of.items()} for name, of in used.items()}
+
+
+def test_three_pipelines_with_different_needs_get_equal_weighted_dominant_shares(
+    machine: Callable[..., Any], record_property: Callable[[str, object], None]
+) -> None:
+    # The three pipelines of a known trap: with plain backfilling the shares are .98,
+    # .63 and .38, and the one with twice the weight gets the least.
+    engine = machine(cpu=8, memory=32 * MIB, tokens=100)
+    engine.scheduler.shares.pipeline("mem").configure(weight=2)
+    half = MIB // 2
+    used = shares_of(
+        engine,
+        {
+            "llm": {"cpu": 0.1, "memory": half, "other": {"tokens": 20}, "seconds": 1.0},
+            "cpu": {"cpu": 1, "memory": MIB, "seconds": 1.0},
+            "mem": {"cpu": 0.5, "memory": 6 * MIB, "other": {"tokens": 1}, "seconds": 2.0},
+        },
+        seconds=1200,
+    )
+    weighted = {name: max(of.values()) / (2 if name == "mem" else 1) for name, of in used.items()}
+    memory = sum(of["memory"] for of in used.values())
+    figures = {name: round(share, 3) for name, share in weighted.items()}
+    record_property("weighted dominant shares", figures)
+    record_property("memory used", round(memory, 3))
+    print(f"weighted dominant shares {figures}, memory used {memory:.3f}")
+    assert max(weighted.values()) <= 1.05 * min(weighted.values())
+    assert memory >= 0.91
+
+
+@pytest.mark.parametrize("weights", [(1, 1), (1, 3), (2, 5)])
+def test_two_greedy_pipelines_share_one_resource_by_weight(
+    machine: Callable[..., Any], weights: tuple[int, int]
+) -> None:
+    engine = machine(cpu=4)
+    for name, weight in zip("ab", weights, strict=True):
+        engine.scheduler.shares.pipeline(name).configure(weight=weight)
+    used = shares_of(engine, {"a": {"cpu": 1, "seconds": 1.0}, "b": {"cpu": 1, "seconds": 0.25}}, seconds=600)
+    assert used["b"]["cpu"] / used["a"]["cpu"] == pytest.approx(weights[1] / weights[0], rel=0.05)
+
+
+def test_each_level_is_worth_four_times_the_one_below_and_starves_nobody(machine: Callable[..., Any]) -> None:
+    engine = machine(cpu=4)
+    engine.scheduler.shares.pipeline("a").configure(priority=Priority.HIGH)
+    used = shares_of(engine, {"a": {"cpu": 1, "seconds": 1.0}, "b": {"cpu": 1, "seconds": 1.0}}, seconds=600)
+    assert used["a"]["cpu"] / used["b"]["cpu"] == pytest.approx(LEVEL_FACTOR, rel=0.05)
+
+
+def test_a_weight_changed_while_running_counts_from_then_on(machine: Callable[..., Any]) -> None:
+    engine = machine(cpu=4)
+    pipelines: dict[str, dict[str, Any]] = {name: {"cpu": 1, "seconds": 1.0} for name in "ab"}
+    used = shares_of(engine, pipelines, seconds=300)
+    assert used["a"]["cpu"] == pytest.approx(used["b"]["cpu"], rel=0.05)
+    engine.scheduler.shares.pipeline("a").configure(weight=3)
+    before = len(engine.started)
+    engine.run(until=900)
+    later = [task.pipeline.name for task in engine.started[before:]]
+    assert later.count("a") / later.count("b") == pytest.approx(3, rel=0.05)
+
+
+def test_a_pipeline_that_was_idle_gains_no_credit(machine: Callable[..., Any]) -> None:
+    engine = machine(cpu=1)
+    engine.submit("late", cpu=1)
+    engine.run()
+    for _ in range(1000):
+        engine.submit("busy", cpu=1)
+    engine.run(until=500)
+    for _ in range(200):
+        engine.submit("late", cpu=1)
+    before = len(engine.started)
+    engine.run(until=700)
+    names = [task.pipeline.name for task in engine.started[before:]]
+    assert 0.4 < names.count("late") / len(names) < 0.6
+
+
+def test_one_long_task_that_runs_keeps_no_credit_for_its_pipeline(machine: Callable[..., Any]) -> None:
+    engine = machine(cpu=8)
+    engine.submit("late", cpu=1, seconds=100_000)
+    for _ in range(10_000):
+        engine.submit("busy", cpu=1)
+    engine.run(until=600)
+    for _ in range(2000):
+        engine.submit("late", cpu=1)
+    before = len(engine.started)
+    engine.run(until=620)
+    names = [task.pipeline.name for task in engine.started[before:]]
+    assert 0.3 < names.count("late") / len(names) < 0.6
+
+
+def test_a_newcomer_does_not_wait_for_the_debt_of_others(machine: Callable[..., Any]) -> None:
+    # Critical work runs whatever its virtual time is, which then is far ahead.
+    engine = machine(cpu=2)
+    engine.scheduler.shares.pipeline("urgent").configure(weight=0.01)
+    for _ in range(2000):
+        engine.submit("bulk", cpu=1)
+    for _ in range(20):
+        engine.submit("urgent", cpu=1, priority=Priority.CRITICAL)
+        engine.run(until=engine.now + 1)
+    assert engine.scheduler.shares.pipeline("urgent").v > 50 * engine.scheduler.shares.pipeline("bulk").v
+    assert engine.run_until_started(engine.submit("new", cpu=1)) <= 2
+
+
+def test_the_system_virtual_time_never_goes_back(machine: Callable[..., Any]) -> None:
+    engine = machine(cpu=2)
+    shares = engine.scheduler.shares
+    for number in range(300):
+        engine.submit("abc"[number % 3], cpu=1 + number % 2, seconds=(0.01, 5.0)[number % 7 == 0])
+    last = 0.0
+    while engine.step():
+        assert shares.v >= last
+        last = shares.v
+    assert last > 0
+
+
+def test_the_charge_of_a_task_is_corrected_by_what_it_took(machine: Callable[..., Any]) -> None:
+    engine = machine(cpu=4)
+    engine.scheduler.shares.pipeline("p").configure(weight=2)
+    engine.submit("p", cpu=2, seconds=8)
+    engine.run()
+    assert engine.scheduler.shares.pipeline("p").v == pytest.approx(0.5 * 8 / 2)
+
+
+def test_tasks_that_need_nothing_are_charged_nothing(machine: Callable[..., Any]) -> None:
+    engine = machine()
+    engine.submit("p", seconds=50)
+    engine.run()
+    assert engine.scheduler.shares.pipeline("p").v == 0
+
+
+@pytest.mark.parametrize("weight", [0, -1, float("nan"), float("inf")])
+def test_an_impossible_weight_is_refused_and_changes_nothing(weight: float) -> None:
+    pipeline = FairShare().pipeline("docs")
+    with pytest.raises(ConfigError, match="pipeline 'docs'"):
+        pipeline.configure(weight=weight, priority=Priority.HIGH)
+    assert (pipeline.weight, pipeline.priority, pipeline.pull) == (1.0, Priority.NORMAL, 1.0)
+
+
+def test_settings_that_are_not_given_stay() -> None:
+    pipeline = FairShare().pipeline("docs")
+    pipeline.configure(weight=3)
+    pipeline.configure(priority=Priority.LOW)
+    assert (pipeline.weight, pipeline.priority, pipeline.pull) == (3.0, Priority.LOW, 3 / LEVEL_FACTOR)
+
+
+def test_a_pipeline_is_made_once() -> None:
+    shares = FairShare()
+    assert shares.pipeline("a") is shares.pipeline("a")
+    assert shares.pipeline("a") is not shares.pipeline("b")
+
+
+def test_a_settlement_moves_virtual_time_by_one_task_at_most() -> None:
+    shares = FairShare()
+    pipeline = shares.pipeline("p")
+    pipeline.duration = 10.0
+    task = Task(pipeline)
+    shares.charge(task, 0.5)
+    assert pipeline.v == 5.0
+    shares.settle(task, 0.5, 0.0)
+    assert pipeline.v == 0.0
+    assert pipeline.duration == pytest.approx(9.0)
+    assert task.state == State.WAITING
+
+
+def test_the_check_sees_a_pipeline_noted_wrongly() -> None:
+    shares = FairShare()
+    shares.filled(shares.pipeline("p"))
+    with pytest.raises(AssertionError):
+        shares.check()

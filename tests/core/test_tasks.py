@@ -1,0 +1,75 @@
+"""The records of tasks, and what they may ask for."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from tenire.core.fair_share import PipelineShare
+from tenire.core.tasks import DONE, FINAL, READY, RUNNING, WAITING, Priority, Resources, Retry, State, Task, mask_of
+from tenire.errors import ConfigError
+
+
+def test_a_smaller_priority_is_more_urgent() -> None:
+    assert sorted(Priority) == [Priority.CRITICAL, Priority.HIGH, Priority.NORMAL, Priority.LOW, Priority.IDLE]
+
+
+@pytest.mark.parametrize("name", ["high", "HIGH", "High"])
+def test_a_priority_is_found_by_its_name_in_any_case(name: str) -> None:
+    assert Priority.parse(name) is Priority.HIGH
+
+
+def test_an_unknown_priority_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(ConfigError, match="critical, high, normal, low, idle, got 'urgent'") as caught:
+        Priority.parse("urgent")
+    assert caught.value.key == "priority"
+
+
+def test_only_ended_states_are_final() -> None:
+    assert [state for state in State if state >= FINAL] == [State.DONE, State.FAILED, State.CANCELLED]
+    assert max(WAITING, READY, RUNNING) < FINAL == DONE
+
+
+@pytest.mark.parametrize("bad", [-1, -0.001, float("nan"), float("inf")])
+def test_an_impossible_amount_is_refused_with_its_name(bad: float) -> None:
+    with pytest.raises(ConfigError, match="cpu"):
+        Resources(cpu=bad)
+    with pytest.raises(ConfigError, match="memory"):
+        Resources(memory=bad)  # type: ignore[arg-type]  # what a careless caller does
+    with pytest.raises(ConfigError, match="other"):
+        Resources(other={"pages": bad})  # type: ignore[dict-item]  # as above
+
+
+def test_possible_amounts_are_kept() -> None:
+    wanted = Resources(cpu=0.5, memory=3, other={"pages": 1})
+    assert (wanted.cpu, wanted.memory, wanted.other) == (0.5, 3, {"pages": 1})
+
+
+def test_a_retry_counts_the_first_try() -> None:
+    assert Retry(attempts=1).attempts == 1
+    with pytest.raises(ConfigError, match="attempts"):
+        Retry(attempts=0)
+
+
+@pytest.mark.parametrize("delays", [{"backoff": -1.0}, {"max_delay": -1.0}, {"backoff": float("nan")}])
+def test_a_retry_cannot_wait_less_than_nothing(delays: dict[str, float]) -> None:
+    with pytest.raises(ConfigError, match="zero or more"):
+        Retry(**delays)  # type: ignore[arg-type]  # mypy cannot see the keys
+
+
+def test_the_mask_names_the_resources_that_are_really_needed() -> None:
+    assert mask_of(()) == 0
+    assert mask_of(((0, 5), (2, 1), (3, 0))) == 0b101
+
+
+def test_a_new_task_waits_and_says_so() -> None:
+    task = Task(PipelineShare("p"), "read", needs=((1, 7),))
+    assert (task.state, task.blockers, task.dependents, task.mask) == (WAITING, 0, None, 0b10)
+    assert repr(task) == "<Task 0 'read' waiting>"
+
+
+def test_a_queued_task_is_small() -> None:
+    task = Task(PipelineShare("p"), "read")
+    assert not hasattr(task, "__dict__")
+    assert sys.getsizeof(task) < 250

@@ -1,0 +1,76 @@
+"""What a file is, by its name and its first bytes."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import sqlite3
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from tenire.documents.formats import Kind, binary_format, kind_of, unsupported_format
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("a.md", Kind.MARKDOWN),
+        ("A.MARKDOWN", Kind.MARKDOWN),
+        ("a.rst", Kind.RST),
+        ("a.rst.txt", Kind.RST),
+        ("a.html", Kind.HTML),
+        ("a.py", Kind.CODE),
+        ("a.json", Kind.CODE),
+        ("a.toml", Kind.CODE),
+        ("a.csv", Kind.TEXT),
+        ("a.log", Kind.TEXT),
+        ("README", Kind.TEXT),
+        (".md", Kind.TEXT),
+        ("a.zzz", Kind.TEXT),
+    ],
+)
+def test_a_name_decides_first(name: str, kind: Kind) -> None:
+    assert kind_of(name, b"plain words") is kind
+
+
+def test_a_name_that_says_nothing_is_looked_at() -> None:
+    assert kind_of("page", b"\n<!DOCTYPE html><p>x") is Kind.HTML
+    assert kind_of("page.xml", b'<?xml version="1.0"?>\n<html xmlns="x">') is Kind.HTML
+    assert kind_of("page.xml", b'<?xml version="1.0"?>\n<feed>') is Kind.TEXT
+    assert kind_of("run", b"#!/bin/sh\n") is Kind.CODE
+    assert kind_of("notes.txt", b"<html>") is Kind.TEXT
+
+
+def test_formats_that_cannot_be_read_yet_are_named() -> None:
+    assert unsupported_format("Report.PDF") == "PDF"
+    assert unsupported_format("a.docx") == "Word"
+    assert unsupported_format("a.txt.gz") == "gzip-compressed"
+    assert unsupported_format("a.txt") is None
+    assert unsupported_format("pdf") is None
+
+
+def test_real_binary_files_are_recognised_by_their_content(tmp_path: Path) -> None:
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as container:
+        container.writestr("a.txt", "text")
+    connection = sqlite3.connect(tmp_path / "a.db")
+    connection.execute("CREATE TABLE t(x)")
+    connection.commit()
+    connection.close()
+    assert binary_format(archive.getvalue()) == ("ZIP archive or Office document", True)
+    assert binary_format(gzip.compress(b"text")) == ("gzip-compressed", True)
+    assert binary_format((tmp_path / "a.db").read_bytes()) == ("SQLite database", True)
+    program = Path(sys.executable).read_bytes()[:4096]
+    found = binary_format(program)
+    assert found is not None
+    assert found[1] is False
+
+
+@pytest.mark.parametrize(
+    "text", [b"RIFF raff and other words", b"ID3 tags explained", b"BZh", b"MZ is a region", b"", b"PAR1"]
+)
+def test_a_sentence_that_begins_like_a_format_stays_text(text: bytes) -> None:
+    assert binary_format(text) is None

@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import Any
+
+import pytest
+
+from tenire.testing import SweepError, cancel_sweep
+
+
+class Permits:
+    """A semaphore that hands a permit over; ``sound`` gives it back if the taker was cancelled meanwhile."""
+
+    def __init__(self, free: int, *, sound: bool) -> None:
+        self.free = free
+        self.sound = sound
+        self.waiters: list[asyncio.Future[None]] = []
+
+    async def take(self) -> None:
+        if self.free:
+            self.free -= 1
+            return
+        waiter = asyncio.get_running_loop().create_future()
+        self.waiters.append(waiter)
+        try:
+            await waiter
+        except asyncio.CancelledError:
+            if self.sound and waiter.done() and not waiter.cancelled():
+                self.give()
+            raise
+
+    def give(self) -> None:
+        while self.waiters:
+            waiter = self.waiters.pop(0)
+            if not waiter.done():
+                waiter.set_result(None)
+                return
+        self.free += 1
+
+
+def scenario_of(*, sound: bool) -> tuple[Any, Any]:
+    state: dict[str, Permits] = {}
+
+    async def scenario() -> None:
+        permits = state["permits"] = Permits(1, sound=sound)
+        await permits.take()
+        asyncio.get_running_loop().call_later(1, permits.give)
+        await permits.take()
+        try:
+            await asyncio.sleep(1)
+        finally:
+            permits.give()
+
+    async def check() -> None:
+        await asyncio.sleep(5)
+        assert state["permits"].free == 1, f"{state['permits'].free} permits are free, there is 1"
+
+    return scenario, check
+
+
+def test_a_sound_scenario_survives_at_every_await() -> None:
+    scenario, check = scenario_of(sound=True)
+    report = cancel_sweep(scenario, check=check)
+    assert (report.awaits, report.runs) == (2, 4)
+
+
+def test_a_permit_lost_between_grant_and_wakeup_is_found() -> None:
+    scenario, check = scenario_of(sound=False)
+    with pytest.raises(SweepError, match=r"await 1 \(granted\).*in take, seed 4[\s\S]*only=\(1, 'granted'\)") as caught:
+        cancel_sweep(scenario, check=check, seed=4)
+    assert (caught.value.index, caught.value.moment, caught.value.seed) == (1, "granted", 4)
+
+
+def test_a_failure_can_be_replayed_alone() -> None:
+    scenario, check = scenario_of(sound=False)
+    assert cancel_sweep(scenario, check=check, only=(1, "waiting")).runs == 1
+    with pytest.raises(SweepError):
+        cancel_sweep(scenario, check=check, only=(1, "granted"))
+
+
+def test_an_undisturbed_scenario_that_fails_is_told_as_such() -> None:
+    async def scenario() -> None:
+        raise ValueError("broken anyway")
+
+    with pytest.raises(SweepError, match=r"undisturbed run.*broken anyway"):
+        cancel_sweep(scenario, check=lambda: None)
+
+
+def test_swallowing_a_cancellation_is_found() -> None:
+    async def scenario() -> None:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(1)
+
+    with pytest.raises(SweepError, match="swallowed"):
+        cancel_sweep(scenario, check=lambda: None)
+    assert cancel_sweep(scenario, check=lambda: None, may_finish=True).runs == 2
+
+
+def test_tasks_left_behind_are_found_by_name() -> None:
+    kept: list[Any] = []
+
+    async def scenario() -> None:
+        kept.append(asyncio.create_task(asyncio.sleep(100), name="orphan"))
+        await asyncio.sleep(1)
+        kept.pop().cancel()
+        await asyncio.sleep(0)
+
+    with pytest.raises(SweepError, match=r"left behind:[\s\S]*orphan"):
+        cancel_sweep(scenario, check=lambda: None)
+
+
+def test_another_exception_than_the_cancellation_is_found() -> None:
+    async def scenario() -> None:
+        try:
+            await asyncio.sleep(0)
+        finally:
+            await asyncio.sleep(0)
+            if asyncio.current_task().cancelling():  # type: ignore[union-attr]
+                raise KeyError("cleanup failed")
+
+    with pytest.raises(SweepError, match="cleanup failed"):
+        cancel_sweep(scenario, check=lambda: None)
+
+
+def test_a_scenario_that_hangs_after_its_cancellation_is_found() -> None:
+    async def scenario() -> None:
+        try:
+            await asyncio.sleep(1)
+        except asyncio.CancelledError:
+            await asyncio.Event().wait()
+
+    with pytest.raises(SweepError, match="deadlock"):
+        cancel_sweep(scenario, check=lambda: None)
+
+
+def test_the_library_of_python_survives_its_own_sweep() -> None:
+    async def scenario() -> None:
+        async with asyncio.TaskGroup() as group:
+            for delay in (1, 2):
+                group.create_task(asyncio.sleep(delay))
+            async with asyncio.timeout(10):
+                await asyncio.sleep(1)
+
+    assert cancel_sweep(scenario, check=lambda: None).awaits == 2

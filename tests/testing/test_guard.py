@@ -1,0 +1,155 @@
+"""The guards of tests/conftest.py, proved on planted offenders in a pytest of their own."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import tenire
+
+CONFTEST = Path(__file__).parents[1] / "conftest.py"
+
+PLANTED = {
+    "thread": (
+        "import threading\n"
+        "stop = threading.Event()\n"
+        "def test_it():\n"
+        "    threading.Thread(target=stop.wait, name='planted-thread', daemon=True).start()\n",
+        "thread: planted-thread",
+    ),
+    "file": (
+        "kept = []\ndef test_it(tmp_path):\n    kept.append((tmp_path / 'planted.txt').open('w'))\n",
+        "file: .*planted.txt",
+    ),
+    "process": (
+        "import subprocess, sys\n"
+        "kept = []\n"
+        "def test_it():\n"
+        "    kept.append(subprocess.Popen([sys.executable, '-c', 'input()', 'planted'], stdin=subprocess.PIPE))\n",
+        "process: .*planted",
+    ),
+    "task": (
+        "import asyncio\n"
+        "kept = []\n"
+        "async def main():\n"
+        "    return asyncio.create_task(asyncio.sleep(9), name='planted-task')\n"
+        "def test_it():\n"
+        "    loop = asyncio.new_event_loop()\n"
+        "    kept.append(loop.run_until_complete(main()))\n"
+        "    loop.close()\n",
+        "task: planted-task",
+    ),
+    "lost-exception": (
+        "import asyncio\n"
+        "async def main():\n"
+        "    asyncio.get_running_loop().create_future().set_exception(KeyError('planted'))\n"
+        "    await asyncio.sleep(0)\n"
+        "def test_it():\n"
+        "    asyncio.run(main())\n",
+        "never retrieved[\\s\\S]*planted",
+    ),
+    "sleep": (
+        "import asyncio, time\nasync def main():\n    time.sleep(0.001)\ndef test_it():\n    asyncio.run(main())\n",
+        r"BlockingError: Blocking call to time\.sleep",
+    ),
+    "blocking-product-code": (
+        "import asyncio\n"
+        "from tenire.testing import ManualClock\n"
+        "import tenire.errors, os\n"
+        "# Code that counts as the product's: compiled under its path.\n"
+        "source = 'import os\\ndef look():\\n    return os.stat(\".\")\\n'\n"
+        "space = {}\n"
+        "exec(compile(source, tenire.errors.__file__, 'exec'), space)\n"
+        "async def main():\n"
+        "    space['look']()\n"
+        "def test_it():\n"
+        "    asyncio.run(main())\n",
+        r"BlockingError: Blocking call to os\.stat",
+    ),
+    "mark-without-a-reason": (
+        "import pytest\n@pytest.mark.leaks_allowed\ndef test_it():\n    pass\n",
+        "needs a reason",
+    ),
+}
+
+EXCUSED = {
+    "thread": (
+        "import pytest, threading\n"
+        "stop = threading.Event()\n"
+        "@pytest.mark.leaks_allowed('planted on purpose')\n"
+        "def test_it():\n"
+        "    threading.Thread(target=stop.wait, daemon=True).start()\n"
+        "def test_the_next_one_is_not_blamed():\n"
+        "    pass\n"
+    ),
+    "sleep": (
+        "import asyncio, pytest, time\n"
+        "async def main():\n"
+        "    time.sleep(0.001)\n"
+        "@pytest.mark.blocking_allowed('planted on purpose')\n"
+        "def test_it():\n"
+        "    asyncio.run(main())\n"
+        "def test_the_next_one_is_guarded_again():\n"
+        "    with pytest.raises(BaseException, match='Blocking call'):\n"
+        "        asyncio.run(main())\n"
+    ),
+    "sleep-on-a-fake-executor": (
+        "import asyncio, time\n"
+        "from tenire.testing import run\n"
+        "def test_it():\n"
+        "    run(lambda: asyncio.to_thread(time.sleep, 0.001))\n"
+    ),
+    "fixture-of-a-module": (
+        "import pytest\n"
+        "@pytest.fixture(scope='module')\n"
+        "def shared(tmp_path_factory):\n"
+        "    with (tmp_path_factory.mktemp('x') / 'shared').open('w') as file:\n"
+        "        yield file\n"
+        "@pytest.mark.parametrize('n', [1, 2])\n"
+        "def test_it(shared, n):\n"
+        "    shared.write('x')\n"
+    ),
+    "property": (
+        "from hypothesis import given, strategies as st\n@given(st.integers())\ndef test_it(number):\n    int(number)\n"
+    ),
+}
+
+
+def run_pytest(folder: Path, source: str) -> tuple[int, str]:
+    shutil.copy(CONFTEST, folder / "conftest.py")
+    (folder / "test_planted.py").write_text(source)
+    (folder / "pytest.ini").write_text(
+        "[pytest]\nfilterwarnings = error\nmarkers =\n    leaks_allowed(reason): x\n    blocking_allowed(reason): x\n"
+    )
+    package = str(Path(next(iter(tenire.__path__))).parent)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--strict-markers", str(folder)]
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": package, "PYTEST_ADDOPTS": ""},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("offence", PLANTED)
+def test_a_planted_offence_is_caught(offence: str, tmp_path: Path) -> None:
+    source, expected = PLANTED[offence]
+    code, output = run_pytest(tmp_path, source)
+    assert code == 1, output
+    assert re.search(expected, output), output
+
+
+@pytest.mark.parametrize("case", EXCUSED)
+def test_what_is_excused_or_clean_passes(case: str, tmp_path: Path) -> None:
+    code, output = run_pytest(tmp_path, EXCUSED[case])
+    assert code == 0, output
