@@ -36,6 +36,8 @@ KNOWN_ANSWERS = {
 
 SNIPPET = 240
 DONE, QUARANTINED = 0, 3
+RULES = re.compile(r"([=~^*#\"'`+.-])\1{3,}")
+"""The lines under and over headings in reStructuredText and Markdown."""
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 
 
@@ -170,9 +172,9 @@ def introduce(console: Console, corpus: Corpus) -> None:
     """Say what is going to be read."""
     files = sum(part.files for part in corpus.parts)
     size = sum(part.size for part in corpus.parts)
-    console.print(f"{files:,} files, {size / 1e6:.1f} MB, from {corpus.origin}", markup=False)
+    console.print(f"{files:,} files, {size / 1e6:.1f} MB, from {corpus.origin}", markup=False, soft_wrap=True)
     if corpus.licence:
-        console.print(f"licences: {os.path.relpath(corpus.licence, ROOT)}", style="dim", markup=False)
+        console.print(f"licences: {os.path.relpath(corpus.licence, ROOT)}", style="dim", markup=False, soft_wrap=True)
     console.print()
 
 
@@ -208,9 +210,7 @@ def show_answer(console: Console, corpus: Corpus, query: str, expected: str, ans
     if not hits:
         raise DemoError(f"the search for {query!r} found nothing")
     console.print()
-    heading = Text.assemble(
-        ("? ", "bold cyan"), (query, "bold"), (f"   {answer['wall_s']:.1f} s from a cold start", "dim")
-    )
+    heading = Text.assemble(("? ", "bold cyan"), (query, "bold"), (f"  {answer['wall_s']:.1f} s", "dim"))
     console.print(heading)
     for rank, hit in enumerate(hits[:3], start=1):
         source = shorter(hit["source"], corpus)
@@ -236,7 +236,7 @@ def clean(text: str) -> str:
 def highlighted(passage: str, query: str) -> Text:
     """Return the stretch of a passage with the most words of the query, those words in bold."""
     words = {word for word in re.findall(r"\w+", query.lower()) if len(word) > 3}
-    flat = re.sub(r"\s+", " ", clean(passage)).strip()
+    flat = re.sub(r"\s+", " ", RULES.sub(" ", clean(passage))).strip()
     places = [match.start() for match in re.finditer(r"\w+", flat) if match[0].lower() in words]
     start = max(places, key=lambda place: sum(place <= other < place + SNIPPET for other in places), default=0)
     start = max(0, flat.rfind(" ", 0, max(0, start - 30)) + 1)

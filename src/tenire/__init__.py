@@ -23,7 +23,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tenire import vectors
-    from tenire.app.pipelines import Pipeline, arun, run, stage
+    from tenire.app.pipelines import Pipeline, arun, run
+    from tenire.app.search import Store
     from tenire.concurrency import ConcurrencyManager, Explanation, Handle, Snapshot
     from tenire.core.tasks import Priority, Resources, Retry
     from tenire.errors import (
@@ -55,12 +56,12 @@ _HOMES = {
     "Retry": "tenire.core.tasks",
     "RunReport": "tenire.pipeline.progress",
     "Snapshot": "tenire.concurrency",
+    "Store": "tenire.app.search",
     "StoreError": "tenire.errors",
     "TaskError": "tenire.errors",
     "TenireError": "tenire.errors",
     "arun": "tenire.app.pipelines",
     "run": "tenire.app.pipelines",
-    "stage": "tenire.app.pipelines",
     "vectors": "",
 }
 
@@ -79,13 +80,13 @@ __all__ = [
     "Retry",
     "RunReport",
     "Snapshot",
+    "Store",
     "StoreError",
     "TaskError",
     "TenireError",
     "__version__",
     "arun",
     "run",
-    "stage",
     "vectors",
 ]
 

@@ -292,7 +292,7 @@ class SchedulerMachine(RuleBasedStateMachine):
 
 
 TestScheduler = SchedulerMachine.TestCase
-TestScheduler.settings = settings(stateful_step_count=30, max_examples=20, phases=[Phase.generate])
+TestScheduler.settings = settings(stateful_step_count=30, max_examples=200, phases=[Phase.generate])
 
 
 # -- dependencies ------------------------------------------------------------
@@ -477,7 +477,7 @@ def test_a_task_can_be_asked_why_it_waits(machine: Callable[..., Any]) -> None:
     assert why(urgent, 0.0).startswith("it is next")
     late = engine.submit("p", cpu=1, memory=1, priority=Priority.HIGH)
     engine.scheduler.cancel(urgent, 0.0)
-    assert why(late, 45.0).startswith("1 task(s) of pipeline 'p' are in front of it (priority high)"), "one has aged"
+    assert why(late, 60.0).startswith("1 task(s) of pipeline 'p' are in front of it (priority high)"), "one has aged"
     engine.scheduler.postpone(running, 1.0)
     assert why(running, 1.0) == "it failed and waits for its next try"
     first.pipeline.burst.cooling = True

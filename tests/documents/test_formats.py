@@ -52,6 +52,12 @@ def test_formats_that_cannot_be_read_yet_are_named() -> None:
     assert unsupported_format("pdf") is None
 
 
+def test_names_that_may_be_plain_text_are_judged_by_their_content() -> None:
+    for name in ("server.key", "graph.dot", "words.db", "chapter.one", "some.pages"):
+        assert unsupported_format(name) is None
+    assert binary_format(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1rest") == ("old Office document", True)
+
+
 def test_real_binary_files_are_recognised_by_their_content(tmp_path: Path) -> None:
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w") as container:

@@ -12,7 +12,7 @@ import pytest
 from tenire.errors import InternalError, StoreError
 from tenire.protocols import SourceFile
 from tenire.storage import schema
-from tenire.storage.database import explain
+from tenire.storage.database import Database, explain
 from tenire.storage.home import Home
 from tenire.storage.ledger import Ledger
 from tenire.storage.records import (
@@ -352,6 +352,33 @@ with ledger._database.writing() as connection:
     for opener in (Ledger.read, Ledger.open):
         with opener(home) as ledger:
             assert (ledger.setting("kept"), ledger.setting("lost")) == ("yes", None)
+
+
+def test_a_reader_never_settles_for_an_old_state_where_a_journal_waits(tmp_path: Path) -> None:
+    path = tmp_path / "x.db"
+    script = """
+import os, sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+connection.execute("CREATE TABLE t (a)")
+connection.execute("PRAGMA cache_size = 1")
+connection.execute("BEGIN")
+for number in range(2000):
+    connection.execute("INSERT INTO t VALUES (?)", ("x" * 500,))
+os.abort()
+"""
+    subprocess.run([sys.executable, "-c", script, str(path)], check=False, stderr=subprocess.DEVNULL)
+    assert (tmp_path / "x.db-journal").stat().st_size > 0
+    with pytest.raises(StoreError):
+        Database(path, writable=False)
+    writer = Database(path, writable=True)
+    reader = Database(path, writable=False)
+    for expected in (0, 1):
+        with reader.reading() as connection:
+            assert connection.execute("SELECT count(*) FROM t").fetchone() == (expected,)
+        with writer.writing() as connection:
+            connection.execute("INSERT INTO t VALUES (1)")
+    reader.close()
+    writer.close()
 
 
 @pytest.mark.skipif(sys.platform == "win32" or os.geteuid() == 0, reason="root may write everywhere")

@@ -119,11 +119,11 @@ def test_documents_that_left_are_not_found(index: TextIndex) -> None:
 
 @pytest.mark.usefixtures("old_sqlite")
 def test_an_old_sqlite_finds_no_ghosts_and_drops_them_when_they_are_many(index: TextIndex) -> None:
-    _fill(index, a="first fox|second fox", b="third fox")
-    index.apply([], ["a"], batches=["b2"], version=2)
+    _fill(index, a="first fox|second fox", b="third fox", c="fourth fox")
+    index.apply([], ["a", "c"], batches=["b2"], version=2)
     assert _found(index, "fox") == ["b0"]
     assert index.differences({2}) == (set(), set())
-    assert index.optimise(idle=False), "two of three passages linger"
+    assert index.optimise(idle=False), "three of four passages linger"
     assert (index.version, index.stale, index.spans()) == (0, 0, {})
     index.apply([IndexedDocument("b", 2, ("third fox",), 7, "b1")], [], batches=[], version=2)
     assert _found(index, "fox") == ["b0"]
@@ -140,6 +140,20 @@ def test_a_key_is_never_used_twice(index: TextIndex, request: pytest.FixtureRequ
     _fill(index, b="a badger")
     assert _found(index, "fox") == []
     assert index.spans() == {"b": Span(2, 1)}
+
+
+def test_a_document_that_is_repaired_frees_no_keys(index: TextIndex) -> None:
+    _fill(index, a="one|two|three")
+    index.apply([IndexedDocument("late", 1, ("x",), 1, "b2")], ["a"], batches=[], version=2)
+    assert index.next_key == 3
+
+
+def test_an_index_that_is_just_being_made_is_not_there_yet(index: TextIndex, tmp_path: Path) -> None:
+    sqlite3.connect(tmp_path / "text.db").close()
+    assert not index.exists
+    assert (index.search("x", limit=1), index.spans(), index.version) == ([], {}, 0)
+    _fill(index, a="x")
+    assert index.exists
 
 
 def test_a_document_that_is_there_is_passed_over(index: TextIndex) -> None:

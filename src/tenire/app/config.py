@@ -55,6 +55,7 @@ __all__ = [
     "is_dsn",
     "load_config",
     "parse_size",
+    "pipeline_from_python",
 ]
 
 DEFAULT_FILE = "tenire.toml"
@@ -125,7 +126,22 @@ def ingest_config(paths: Sequence[str], *, home: Path, store: str | None = None,
         store = str(Path(os.path.abspath(store)))
     pipeline = DocumentsPipeline(source=tuple(paths), embedder=embedder or "auto", store=store or "lancedb")
     settings = TenireSettings(home=Path(os.path.abspath(home)))
-    return Config(tenire=settings, pipelines={"ingest": pipeline}, quotas={}, base=Path.cwd())
+    return Config(tenire=settings, pipelines={"ingest": pipeline}, quotas={}, base=Path.cwd(), partial=True)
+
+
+def pipeline_from_python(name: str, table: Mapping[str, Any]) -> DocumentsPipeline:
+    """Return the checked settings of a documents pipeline that was described in Python.
+
+    Args:
+        name: The pipeline's name.
+        table: What a table of a configuration file would hold.
+
+    Raises:
+        ConfigError: Names the key, the value and what was expected.
+    """
+    settings = _pipeline(Reader(""), name, table, Path.cwd())
+    assert isinstance(settings, DocumentsPipeline)
+    return settings
 
 
 def check_runnable(config: Config, only: Sequence[str] = ()) -> tuple[str, ...]:

@@ -175,6 +175,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         quotas: Settings by quota name.
         base: Absolute directory that relative ``source`` entries refer to.
         file: The file it came from, as it was named, or ``None``.
+        partial: Whether ``source`` names only a part of what a pipeline owns, as for
+            ``ingest``, which is called with one folder today and another tomorrow.
     """
 
     tenire: TenireSettings
@@ -182,3 +184,4 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     quotas: dict[str, QuotaSettings]
     base: Path
     file: str | None = None
+    partial: bool = False

@@ -133,11 +133,9 @@ def retry(home: Path, ids: Sequence[str], all_: bool) -> RetryResult:
     with HomeSession(place, lambda: _open_store(place), clock=SYSTEM_CLOCK) as session:
         session.ledger.quarantine.retry([item.id for item in chosen])
         pipelines = {name: _settings(session.ledger, name) for name in sorted({item.pipeline for item in chosen})}
-    sources = {
-        name: PathSource([item.source for item in chosen if item.pipeline == name]) for name in pipelines
-    }
+    sources = {name: PathSource([item.source for item in chosen if item.pipeline == name]) for name in pipelines}
     config = Config(
-        tenire=TenireSettings(home=place.path), pipelines=dict(pipelines), quotas={}, base=place.path, file=None
+        tenire=TenireSettings(home=place.path), pipelines=dict(pipelines), quotas={}, base=place.path, partial=True
     )
     return RetryResult(len(chosen), run_config(config, sources=sources))
 

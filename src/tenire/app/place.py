@@ -13,12 +13,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tenire.errors import ConfigError, EmbedderMismatchError, MissingExtraError, StoreError
-from tenire.storage.home import Home
 from tenire.storage.ledger import Ledger
 from tenire.vectors.embedding import embed_texts, embedder_identity, resolve_embedder
 from tenire.vectors.store_files import read_format
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from tenire.storage.home import Home
     from tenire.vectors.store import LanceStore
 
 __all__ = ["Place", "choose_place", "recorded_place", "require_documents_extra"]
@@ -56,7 +61,7 @@ class Place:
         dimension = int(self.identity.rpartition("/")[2])
         return LanceStore(self.store, dimension=dimension, embedder=self.identity)
 
-    def embed(self, threads: int) -> partial[object]:
+    def embed(self, threads: int) -> Callable[[list[str]], NDArray[np.float32]]:
         """Return the function that embeds texts in a worker process."""
         return partial(embed_texts, self.embedder, threads=threads, cache=None)
 

@@ -13,7 +13,7 @@ from tenire.app.config import check_runnable
 from tenire.app.place import Place, choose_place, require_documents_extra
 from tenire.clock import SYSTEM_CLOCK
 from tenire.concurrency import ConcurrencyManager
-from tenire.documents.prepare import PrepareOptions, prepare, recipe_identity
+from tenire.documents.prepare import Prepared, PrepareOptions, prepare, recipe_identity
 from tenire.errors import PipelineError, TenireError
 from tenire.observe.machine import read_machine
 from tenire.observe.memory import PeakMemory
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from tenire.app.config import Config
     from tenire.app.config_schema import DocumentsPipeline
+    from tenire.protocols import SourceFile
 
 __all__ = ["arun_config", "run_config"]
 
@@ -96,7 +97,10 @@ async def arun_config(
             await manager.submit(session.recover, on="thread", name="recover")
             if on_start is not None:
                 on_start(progress)
-            runs = {name: _document_run(name, config, place, session, manager, progress[name], threads, sources) for name in names}  # fmt: skip
+            runs = {
+                name: _document_run(name, config, place, session, manager, progress[name], threads, sources)
+                for name in names
+            }
             await _run_all(config, runs, progress)
             sampling.cancel()
             memory.sample()
@@ -145,24 +149,20 @@ def _document_run(
     recipe = DocumentRecipe(
         identity=recipe_identity(options),
         prepare=partial(_prepare, options),
-        embed=place.embed(threads),  # type: ignore[arg-type]
+        embed=place.embed(threads),
     )
-    # A pipeline of a file owns all its sources: what its `source` no longer names has
-    # left. `ingest` is called with one folder today and another tomorrow.
-    owns_all = config.file is not None and sources is None
+    owns_all = not config.partial
     return DocumentRun(
         name, manager=manager, session=session, source=source, owns_all=owns_all, recipe=recipe,
         progress=progress, clock=SYSTEM_CLOCK,
     )  # fmt: skip
 
 
-def _prepare(options: PrepareOptions, files: list[object], known: Mapping[str, str]) -> object:
-    return prepare(files, options, known)  # type: ignore[arg-type]
+def _prepare(options: PrepareOptions, files: list[SourceFile], known: Mapping[str, str]) -> list[Prepared]:
+    return prepare(files, options, known)
 
 
-async def _run_all(
-    config: Config, runs: Mapping[str, DocumentRun], progress: Mapping[str, PipelineProgress]
-) -> None:
+async def _run_all(config: Config, runs: Mapping[str, DocumentRun], progress: Mapping[str, PipelineProgress]) -> None:
     ended = {name: asyncio.Event() for name in runs}
 
     async def run(name: str) -> None:
@@ -170,13 +170,11 @@ async def _run_all(
             for other in config.pipelines[name].after:
                 if other in ended:
                     await ended[other].wait()
-                    if progress[other].state == "failed":
-                        message = f"it runs after {other}, which failed"
-                        raise PipelineError(message, pipeline=name)
+                    _require(progress[other], name)
             await runs[name].run()
         except TenireError as error:
             _note_failure(progress[name], error)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - logged, and told in the report
             # One pipeline's bug must not take the others down; the traceback is for the report.
             _log.exception("pipeline %s failed", name)
             _note_failure(progress[name], error)
@@ -186,6 +184,12 @@ async def _run_all(
     async with asyncio.TaskGroup() as tasks:
         for name in runs:
             tasks.create_task(run(name))
+
+
+def _require(earlier: PipelineProgress, name: str) -> None:
+    if earlier.state == "failed":
+        message = f"it runs after {earlier.name}, which failed"
+        raise PipelineError(message, pipeline=name)
 
 
 def _note_failure(progress: PipelineProgress, error: Exception) -> None:

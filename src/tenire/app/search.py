@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tenire.app.place import recorded_place
@@ -14,7 +14,9 @@ from tenire.storage.ledger import Ledger
 from tenire.vectors.embedding import embedder_identity, load_embedder, resolve_embedder
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterable
+    from pathlib import Path
 
     import numpy as np
     from numpy.typing import NDArray
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from tenire.protocols import Embedder, Hit
     from tenire.vectors.store import LanceStore
 
-__all__ = ["SearchHit", "SearchResult", "Searcher", "search"]
+__all__ = ["SearchHit", "SearchResult", "Store", "search"]
 
 _DEPTH = 4
 """Passages asked for per hit that is wanted: copies fall together into one."""
@@ -72,8 +74,8 @@ class SearchResult:
         return asdict(self)
 
 
-class Searcher:
-    """An open store with its embedder, for many searches; a context manager.
+class Store:
+    """What a home has stored, open for many searches; a context manager.
 
     Args:
         home: The home directory.
@@ -84,7 +86,7 @@ class Searcher:
         EmbedderMismatchError: If the store was built with another embedder.
     """
 
-    def __init__(self, home: Path, *, embedder: str | None = None) -> None:
+    def __init__(self, home: str | os.PathLike[str] = ".tenire", *, embedder: str | None = None) -> None:
         place = Home(home)
         path, recorded = recorded_place(place)
         self._name = recorded
@@ -118,12 +120,16 @@ class Searcher:
         hits = self._placed(found)[:k]
         return SearchResult(query, mode, hits, round(SYSTEM_CLOCK.now() - started, 6))
 
+    async def asearch(self, query: str, *, k: int = 10, mode: str = "hybrid", exact: bool = False) -> SearchResult:
+        """Search on a thread, so that the running event loop goes on; see ``search``."""
+        return await asyncio.to_thread(self.search, query, k=k, mode=mode, exact=exact)
+
     def close(self) -> None:
         """Let go of the files."""
         self._store.close()
         self._ledger.close()
 
-    def __enter__(self) -> Searcher:
+    def __enter__(self) -> Store:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -150,15 +156,13 @@ class Searcher:
             best = group[0]
             paths = list(dict.fromkeys(path for hit in group for path in sources.get(hit.document, ())))
             if paths:  # otherwise its last source is just being removed
-                placed.append(
-                    SearchHit(paths[0], text, best.score, best.document, best.start, best.end, paths[1:])
-                )
+                placed.append(SearchHit(paths[0], text, best.score, best.document, best.start, best.end, paths[1:]))
         return placed
 
 
 def search(
     home: Path, query: str, *, k: int = 10, mode: str = "hybrid", exact: bool = False, embedder: str | None = None
 ) -> SearchResult:
-    """Open a home, search it once, and close it; see ``Searcher`` for many searches."""
-    with Searcher(home, embedder=embedder) as searcher:
-        return searcher.search(query, k=k, mode=mode, exact=exact)
+    """Open a home, search it once, and close it; see ``Store`` for many searches."""
+    with Store(home, embedder=embedder) as store:
+        return store.search(query, k=k, mode=mode, exact=exact)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from contextvars import copy_context
 from inspect import CO_COROUTINE
 from threading import get_ident
@@ -15,6 +14,8 @@ from tenire.core.tasks import Priority
 from tenire.errors import ConfigError, RejectedError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
     from tenire.concurrency.orchestrator import Orchestrator
     from tenire.core.tasks import Resources, Retry
 
@@ -93,12 +94,12 @@ class AsyncTaskManager:
         dependencies = tuple(after)
         for dependency in dependencies:
             if not isinstance(dependency, Handle):
-                message = (
+                message = (  # type: ignore[unreachable]  # for users without a type checker
                     f"after must hold handles that submit() returned, got {type(dependency).__name__} "
                     f"(task {handle.name!r})"
                 )
                 raise ConfigError(message, key="after")
-            if dependency._orchestrator is not self._orchestrator:
+            if dependency.orchestrator is not self._orchestrator:
                 message = f"task {handle.name!r} cannot wait for {dependency.name!r}, which belongs to another engine"
                 raise ConfigError(message, key="after")
         return dependencies

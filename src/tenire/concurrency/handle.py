@@ -10,20 +10,20 @@ from __future__ import annotations
 import asyncio
 import threading
 from asyncio import CancelledError
-from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from tenire.core.tasks import WAITING, State, Task, mask_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
     from contextvars import Context
 
     from tenire.concurrency.orchestrator import Orchestrator
     from tenire.core.fair_share import PipelineShare
     from tenire.core.tasks import Needs, Retry
 
-__all__ = ["LOOP", "PERMIT", "PROCESS", "THREAD", "Explanation", "Handle"]
+__all__ = ["LOOP", "PERMIT", "PLACES", "PROCESS", "THREAD", "Explanation", "Handle"]
 
 T = TypeVar("T")
 
@@ -53,6 +53,11 @@ class Explanation:
         return f"Task {self.task!r} of pipeline {self.pipeline!r} is {self.state}: {self.reason}."
 
 
+def _set(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
 class _Waiter(asyncio.Future[None]):
     """What an awaiting task waits on.
 
@@ -68,10 +73,6 @@ class _Waiter(asyncio.Future[None]):
         self.handle.cancel()
         return True
 
-    def wake(self) -> None:
-        if not self.done():
-            self.set_result(None)
-
 
 class Handle(Task, Generic[T]):
     """One submitted task. Await it for its value.
@@ -81,20 +82,20 @@ class Handle(Task, Generic[T]):
     """
 
     __slots__ = (
-        "_callbacks",
-        "_error",
-        "_orchestrator",
-        "_settled",
-        "_value",
-        "_waiter",
         "args",
         "attempts",
+        "callbacks",
         "context",
+        "error",
         "fn",
         "on",
+        "orchestrator",
         "retry",
         "run",
+        "settled",
         "stop_reason",
+        "value",
+        "waiter",
         "worker",
     )
 
@@ -107,14 +108,14 @@ class Handle(Task, Generic[T]):
     worker: str | None
     run: Any
     stop_reason: str | None
-    _orchestrator: Orchestrator
-    _settled: bool
-    _value: Any
-    _error: BaseException | None
-    _waiter: _Waiter | None
-    _callbacks: list[Callable[[Handle[Any]], object]] | None
+    orchestrator: Orchestrator
+    settled: bool
+    value: Any
+    error: BaseException | None
+    waiter: _Waiter | None
+    callbacks: list[Callable[[Handle[Any]], object]] | None
 
-    def __init__(  # noqa: PLR0913 - one positional call, made for every task
+    def __init__(
         self,
         pipeline: PipelineShare,
         name: str,
@@ -149,20 +150,20 @@ class Handle(Task, Generic[T]):
         self.attempts = 0
         self.run = None
         self.stop_reason = None
-        self._orchestrator = orchestrator
-        self._settled = False
-        self._value = None
-        self._error = None
-        self._waiter = None
-        self._callbacks = None
+        self.orchestrator = orchestrator
+        self.settled = False
+        self.value = None
+        self.error = None
+        self.waiter = None
+        self.callbacks = None
 
     def done(self) -> bool:
         """Return whether the task has ended, however it did."""
-        return self._settled
+        return self.settled
 
     def cancelled(self) -> bool:
         """Return whether the task was cancelled."""
-        return self._settled and isinstance(self._error, CancelledError)
+        return self.settled and isinstance(self.error, CancelledError)
 
     def cancel(self) -> bool:
         """Cancel the task; return whether there was still something to cancel.
@@ -172,9 +173,9 @@ class Handle(Task, Generic[T]):
         so it is abandoned: the handle ends at once and the thread's slot is free
         when its function returns.
         """
-        if self._settled:
+        if self.settled:
             return False
-        self._orchestrator.request_cancel(self)
+        self.orchestrator.request_cancel(self)
         return True
 
     def exception(self) -> BaseException | None:
@@ -184,13 +185,13 @@ class Handle(Task, Generic[T]):
             asyncio.InvalidStateError: If the task has not ended.
             asyncio.CancelledError: If it was cancelled.
         """
-        if not self._settled:
+        if not self.settled:
             message = f"task {self.name!r} has not ended yet"
             raise asyncio.InvalidStateError(message)
-        if isinstance(self._error, CancelledError):
+        if isinstance(self.error, CancelledError):
             raise CancelledError
-        self._orchestrator.unseen.discard(self)
-        return self._error
+        self.orchestrator.unseen.discard(self)
+        return self.error
 
     def result(self, timeout: float | None = None) -> T:
         """Wait for the task from another thread and return its value.
@@ -203,31 +204,30 @@ class Handle(Task, Generic[T]):
                 has ended; there, ``await handle`` is the way.
             TimeoutError: If the task has not ended in time. It goes on.
         """
-        if not self._settled:
+        if not self.settled:
             self._wait_from_thread(timeout)
         return self._outcome()
 
     def add_done_callback(self, callback: Callable[[Handle[T]], object]) -> None:
         """Call ``callback(handle)`` on the engine's loop once the task has ended."""
-        self._orchestrator.on_loop(self._add_callback, callback)
+        self.orchestrator.on_loop(self._add_callback, callback)
 
     def explain(self) -> Explanation:
         """Return why the task is where it is."""
-        return self._orchestrator.explain(self)
+        return self.orchestrator.explain(self)
 
     def __await__(self) -> Generator[Any, None, T]:
-        if not self._settled:
+        if not self.settled:
             loop = asyncio.get_running_loop()
-            if loop is not self._orchestrator.loop:
+            if loop is not self.orchestrator.loop:
                 yield from self._await_elsewhere(loop)
             else:
-                waiter = self._waiter
+                waiter = self.waiter
                 if waiter is None:
-                    waiter = self._waiter = _Waiter(loop=loop)
+                    waiter = self.waiter = _Waiter(loop=loop)
                     waiter.handle = self
-                # One future serves every task that waits; each needs its own turn
-                # to mark it as awaited.
-                waiter._asyncio_future_blocking = True
+                # Not `yield from waiter`: that checks the result again when it is resumed.
+                waiter._asyncio_future_blocking = True  # noqa: SLF001 - asyncio's protocol for awaiting a future
                 yield waiter
         return self._outcome()
 
@@ -235,31 +235,31 @@ class Handle(Task, Generic[T]):
 
     def settle(self, value: Any, error: BaseException | None) -> None:
         """Set the outcome and wake whoever waits; on the engine's loop only."""
-        self._value = value
-        self._error = error
-        self._settled = True
-        if self._waiter is not None or self._callbacks is not None:
+        self.value = value
+        self.error = error
+        self.settled = True
+        if self.waiter is not None or self.callbacks is not None:
             self._wake()
 
     def _wake(self) -> None:
-        waiter = self._waiter
+        waiter = self.waiter
         if waiter is not None:
-            self._waiter = None
-            waiter.wake()
-        callbacks = self._callbacks
+            self.waiter = None
+            _set(waiter)
+        callbacks = self.callbacks
         if callbacks is not None:
-            self._callbacks = None
+            self.callbacks = None
             for callback in callbacks:
-                self._orchestrator.loop.call_soon(callback, self)
+                self.orchestrator.loop.call_soon(callback, self)
 
     def _outcome(self) -> T:
-        error = self._error
+        error = self.error
         if error is None:
-            return cast("T", self._value)
+            return cast("T", self.value)
         try:
             if isinstance(error, CancelledError):
                 raise CancelledError
-            self._orchestrator.unseen.discard(self)
+            self.orchestrator.unseen.discard(self)
             raise error
         finally:
             # The traceback holds this frame; without this the frame would hold the
@@ -267,15 +267,15 @@ class Handle(Task, Generic[T]):
             del self, error
 
     def _add_callback(self, callback: Callable[[Handle[Any]], object]) -> None:
-        if self._settled:
-            self._orchestrator.loop.call_soon(callback, self)
-        elif self._callbacks is None:
-            self._callbacks = [callback]
+        if self.settled:
+            self.orchestrator.loop.call_soon(callback, self)
+        elif self.callbacks is None:
+            self.callbacks = [callback]
         else:
-            self._callbacks.append(callback)
+            self.callbacks.append(callback)
 
     def _wait_from_thread(self, timeout: float | None) -> None:
-        orchestrator = self._orchestrator
+        orchestrator = self.orchestrator
         if orchestrator.on_own_thread():
             message = "Handle.result() would block the loop that runs the task; use `await handle` here"
             raise RuntimeError(message)
@@ -288,9 +288,9 @@ class Handle(Task, Generic[T]):
         ended = loop.create_future()
 
         def wake(_: Handle[Any]) -> None:
-            loop.call_soon_threadsafe(lambda: ended.done() or ended.set_result(None))
+            loop.call_soon_threadsafe(_set, ended)
 
-        if self._orchestrator.on_loop(self._add_callback, wake):
+        if self.orchestrator.on_loop(self._add_callback, wake):
             try:
                 yield from ended
             except CancelledError:
@@ -299,8 +299,8 @@ class Handle(Task, Generic[T]):
 
     def state_name(self) -> str:
         """Return the state as people see it."""
-        if self._settled and self.state < State.DONE:
-            if self._error is None:
+        if self.settled and self.state < State.DONE:
+            if self.error is None:
                 return "done"
-            return "cancelled" if isinstance(self._error, CancelledError) else "failed"
+            return "cancelled" if isinstance(self.error, CancelledError) else "failed"
         return State(self.state).name.lower()

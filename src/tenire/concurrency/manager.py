@@ -6,7 +6,6 @@ import asyncio
 import logging
 import random
 import threading
-from collections.abc import Callable, Coroutine, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
@@ -27,6 +26,7 @@ from tenire.errors import ConfigError
 from tenire.observe.machine import read_machine
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Iterable, Iterator
     from types import TracebackType
 
     from tenire.concurrency.handle import Handle
@@ -98,7 +98,7 @@ class ConcurrencyManager:
         self.loops = EventLoopManager()
         self.signals = Signals()
         self._clock = clock
-        self._rng = random.Random(seed)  # noqa: S311 - jitter, not secrets
+        self._rng = random.Random(seed)
 
     # -- life -------------------------------------------------------------
 

@@ -8,26 +8,28 @@ in the engine starts work.
 from __future__ import annotations
 
 import asyncio
-import random
 import threading
 from asyncio import CancelledError
 from typing import TYPE_CHECKING, Any, cast
 
-from tenire.concurrency.handle import LOOP, PERMIT, PLACES, PROCESS, Explanation, Handle
+from tenire.concurrency.endings import dependency_failed, explain, missed_deadline
+from tenire.concurrency.handle import LOOP, PERMIT, Handle
 from tenire.concurrency.permits import Permit
+from tenire.concurrency.retries import Retries
 from tenire.concurrency.submit import due_at
+from tenire.concurrency.timer import Alarm
 from tenire.concurrency.unseen import UnseenFailures
-from tenire.core.backoff import full_jitter
 from tenire.core.tasks import DONE, FINAL, READY, RUNNING, WAITING, Priority, Resources, State
-from tenire.errors import DependencyError, TaskError, TaskTimeoutError, WorkerDiedError
 
 if TYPE_CHECKING:
+    import random
     from collections.abc import Callable, Iterable
 
     from tenire.clock import Clock
+    from tenire.concurrency.handle import Explanation
     from tenire.concurrency.pools import ThreadPoolManager
-    from tenire.concurrency.timer import Timeout, UniversalTimer
-    from tenire.core.scheduler import Doom, Scheduler
+    from tenire.concurrency.timer import UniversalTimer
+    from tenire.core.scheduler import Scheduler
 
 __all__ = ["Orchestrator"]
 
@@ -60,15 +62,13 @@ class Orchestrator:
         self._clock = clock
         self._pools = pools
         self._timer = timer
-        self._rng = rng
         self.thread = threading.get_ident()
         self._armed = False
         self._ended: list[tuple[Handle[Any], State]] = []
         self._coroutines: dict[asyncio.Task[Any], Handle[Any]] = {}
         self._running: set[Handle[Any]] = set()
-        self._retrying: dict[Handle[Any], Timeout] = {}
-        self._alarm: Timeout | None = None
-        self._alarm_at = 0.0
+        self._retries = Retries(timer, rng, self._retry_due)
+        self._alarm = Alarm(timer, self.wake)
         self._idle: asyncio.Future[None] | None = None
         self._closed = False
         pools.report = self._pool_ended
@@ -83,8 +83,7 @@ class Orchestrator:
         Args:
             name: The pipeline; it is made if it does not exist yet.
             weight: Its share relative to the other pipelines, a positive number.
-            priority: Its level; each level is worth four times the share of the
-                level below.
+            priority: Its level; each is worth four times the share of the one below.
 
         Raises:
             ConfigError: If the weight or the priority is impossible.
@@ -103,16 +102,7 @@ class Orchestrator:
         name: str = "permit",
         deadline: float | None = None,
     ) -> Permit:
-        """Return an async context manager that holds resources while it is open.
-
-        It waits its turn like a task, in the same queues.
-
-        Args:
-            needs: What to hold.
-            priority: Its class.
-            pipeline: Whose share it is charged to.
-            name: For explanations.
-            deadline: Seconds to wait at the most.
+        """Return an async context manager that holds resources; see ``Permit``.
 
         Raises:
             RejectedError: If the engine does not have that much at all.
@@ -205,7 +195,7 @@ class Orchestrator:
             self.wake()
         due = scheduler.next_deadline()
         if due is not None:
-            self._arm(due)
+            self._alarm.set(due)
         if self._idle is not None and scheduler.running == scheduler.abandoned and not scheduler.queued:
             self._idle.set_result(None)
             self._idle = None
@@ -220,18 +210,6 @@ class Orchestrator:
                     scheduler.finish(handle, now, state)
                 else:
                     scheduler.reclaim(handle, now)
-
-    def _arm(self, due: float) -> None:
-        if self._alarm is not None:
-            if self._alarm_at <= due:
-                return
-            self._alarm.cancel()
-        self._alarm_at = due
-        self._alarm = self._timer.at(due, self._ring)
-
-    def _ring(self) -> None:
-        self._alarm = None
-        self.wake()
 
     def _start_elsewhere(self, handle: Handle[Any]) -> None:
         handle.attempts += 1
@@ -257,9 +235,9 @@ class Orchestrator:
         if handle.stop_reason is not None:
             self._failed(handle, None)
             return
-        handle._value = value
-        handle._settled = True
-        if handle._waiter is not None or handle._callbacks is not None:
+        handle.value = value
+        handle.settled = True
+        if handle.waiter is not None or handle.callbacks is not None:
             handle.settle(value, None)
         self._ended.append((handle, DONE))
         if not self._armed:
@@ -292,29 +270,22 @@ class Orchestrator:
 
     def _failed(self, handle: Handle[Any], error: BaseException | None) -> None:
         if handle.stop_reason is not None:
-            error = self._timeout(handle, handle.stop_reason)
-        elif self._tries_again(handle, error):
+            error = missed_deadline(handle, handle.stop_reason)
+        elif not self._closed and self._retries.allows(handle, error):
+            self._try_again(handle)
             return
         handle.settle(None, error)
         self.unseen.add(handle)
         self._ended.append((handle, State.FAILED))
         self.wake()
 
-    def _tries_again(self, handle: Handle[Any], error: BaseException | None) -> bool:
-        retry = handle.retry
-        if retry is None or handle.attempts >= retry.attempts or self._closed:
-            return False
-        if not isinstance(error, (*retry.on, WorkerDiedError)):
-            return False
+    def _try_again(self, handle: Handle[Any]) -> None:
         now = self._clock.now()
         self.scheduler.postpone(handle, now)
-        delay = full_jitter(handle.attempts, base=retry.backoff, cap=retry.max_delay, rng=self._rng)
-        self._retrying[handle] = self._timer.at(now + delay, lambda: self._retry(handle))
+        self._retries.wait(handle, now)
         self.wake()
-        return True
 
-    def _retry(self, handle: Handle[Any]) -> None:
-        del self._retrying[handle]
+    def _retry_due(self, handle: Handle[Any]) -> None:
         self.scheduler.release(handle, self._clock.now())
         self.wake()
 
@@ -322,30 +293,15 @@ class Orchestrator:
         doomed, self.scheduler.doomed = self.scheduler.doomed, []
         for doom in doomed:
             handle: Handle[Any] = doom.task  # type: ignore[assignment]  # our own record
-            waiting = self._retrying.pop(handle, None)
-            if waiting is not None:
-                waiting.cancel()
+            self._retries.forget(handle)
             if doom.cause is not None:
-                handle.settle(None, self._dependency_failed(handle, doom))
+                handle.settle(None, dependency_failed(handle, doom))
                 self.unseen.add(handle)
             elif handle.state == RUNNING:
                 self._stop_running(handle, doom.reason, now)
             else:
-                handle.settle(None, self._timeout(handle, doom.reason))
+                handle.settle(None, missed_deadline(handle, doom.reason))
                 self.unseen.add(handle)
-
-    @staticmethod
-    def _timeout(handle: Handle[Any], reason: str) -> TaskTimeoutError:
-        message = f"task {handle.name!r} missed its deadline: {reason}"
-        return TaskTimeoutError(message, task=handle.name, hint="give it a later deadline, or less to do")
-
-    @staticmethod
-    def _dependency_failed(handle: Handle[Any], doom: Doom) -> DependencyError:
-        cause: Handle[Any] = doom.cause  # type: ignore[assignment]  # our own record
-        message = f"task {handle.name!r} never ran: {doom.reason}"
-        error = DependencyError(message, task=handle.name, dependency=cause.name)
-        error.__cause__ = cause._error
-        return error
 
     def _stop_running(self, handle: Handle[Any], reason: str, now: float) -> None:
         """End a task that runs at its deadline."""
@@ -356,7 +312,7 @@ class Orchestrator:
             if handle.run is not None:
                 handle.run.cancel()
             return
-        self._abandon(handle, self._timeout(handle, reason), now)
+        self._abandon(handle, missed_deadline(handle, reason), now)
 
     def _abandon(self, handle: Handle[Any], error: BaseException, now: float) -> None:
         """End a task on a thread or in a process before its function has returned."""
@@ -371,9 +327,7 @@ class Orchestrator:
             return
         now = self._clock.now()
         if handle.state in (WAITING, READY):
-            waiting = self._retrying.pop(handle, None)
-            if waiting is not None:
-                waiting.cancel()
+            self._retries.forget(handle)
             self.scheduler.cancel(handle, now)
             handle.settle(None, CancelledError())
             self.wake()
@@ -389,16 +343,8 @@ class Orchestrator:
     def explain(self, handle: Handle[Any]) -> Explanation:
         """Return why a task is where it is."""
         state = handle.state_name()
-        if state == "running":
-            reason = f"it runs in {'a ' if handle.on != LOOP else 'the '}{PLACES[handle.on]}, try {handle.attempts}"
-            if handle.on == PROCESS and handle.worker is not None:
-                reason += f", worker {handle.worker!r}"
-        elif handle.done():
-            error = handle._error
-            reason = "it returned its value" if error is None else (str(error) or type(error).__name__)
-        else:
-            reason = self.scheduler.why(handle, self._clock.now())
-        return Explanation(handle.name, handle.pipeline.name, state, reason)
+        waits = self.scheduler.why(handle, self._clock.now()) if state in ("waiting", "ready") else ""
+        return explain(handle, state, waits)
 
     async def wait_idle(self) -> None:
         """Wait until nothing runs and nothing waits; abandoned threads do not count."""
@@ -422,7 +368,7 @@ class Orchestrator:
 
     def everything(self) -> list[Handle[Any]]:
         """Return every task that has not ended."""
-        waiting: list[Any] = list(self._retrying)
+        waiting: list[Any] = self._retries.handles()
         for pipeline in self.scheduler.shares.pipelines.values():
             for lane in pipeline.queue.lanes.values():
                 waiting.extend(lane.live())
@@ -438,9 +384,5 @@ class Orchestrator:
         """Stop for good. Everything must have ended, or been given up."""
         self._closed = True
         self.unseen.report()
-        if self._alarm is not None:
-            self._alarm.cancel()
-            self._alarm = None
-        for timeout in self._retrying.values():
-            timeout.cancel()
-        self._retrying.clear()
+        self._alarm.cancel()
+        self._retries.close()

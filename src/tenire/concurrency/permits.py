@@ -19,7 +19,18 @@ __all__ = ["Permit"]
 
 
 class Permit:
-    """An async context manager that holds resources while it is open."""
+    """An async context manager that holds resources while it is open.
+
+    It waits its turn like a task, in the same queues.
+
+    Args:
+        orchestrator: Who grants it.
+        needs: What to hold.
+        priority: Its class.
+        pipeline: Whose share it is charged to.
+        name: For explanations.
+        deadline: Seconds to wait, or to hold, at the most; ``None`` for no limit.
+    """
 
     def __init__(
         self,

@@ -68,6 +68,6 @@ class Signals:
             delivered += 1
             try:
                 listener(event)
-            except Exception:
+            except Exception:  # noqa: BLE001 - foreign code; logged, and the others get the event
                 _log.exception("a listener of %s failed", type(event).__name__)
         return delivered

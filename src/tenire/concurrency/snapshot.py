@@ -78,10 +78,10 @@ class Snapshot:
 def take_snapshot(orchestrator: Orchestrator, pools: ThreadPoolManager, timers: int) -> Snapshot:
     """Return a picture of the engine as it is now."""
     scheduler = orchestrator.scheduler
-    resources = {
-        name: ResourceSnapshot(held / CPU_UNIT, capacity / CPU_UNIT) if name == "cpu" else ResourceSnapshot(held, capacity)
-        for name, (held, capacity) in scheduler.admission.held().items()
-    }  # fmt: skip
+    resources = {}
+    for name, (held, capacity) in scheduler.admission.held().items():
+        unit = CPU_UNIT if name == "cpu" else 1
+        resources[name] = ResourceSnapshot(held / unit, capacity / unit)
     pipelines = {
         name: PipelineSnapshot(
             weight=share.weight,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from tenire.core.startup import StartupOrder
@@ -54,7 +55,7 @@ class BatchInitializationGroup:
         self._components = {component.name: component for component in components}
         if len(self._components) != len(components):
             names = sorted(component.name for component in components)
-            twice = next(name for name, after in zip(names, names[1:], strict=False) if name == after)
+            twice = next(name for name, after in pairwise(names) if name == after)
             message = f"two components of one group are called {twice!r}"
             raise ConfigError(message, key=twice)
         self._order = StartupOrder(

@@ -48,9 +48,7 @@ def place_of(fn: Callable[..., Any], on: str) -> int:
     return place
 
 
-def needs_of(
-    scheduler: Scheduler, needs: Resources | None, *, on: int, worker: str | None, name: str
-) -> Needs:
+def needs_of(scheduler: Scheduler, needs: Resources | None, *, on: int, worker: str | None, name: str) -> Needs:
     """Return what a task takes: what it asked for, or the default of its place.
 
     Raises:
@@ -71,7 +69,7 @@ def due_at(deadline: float, now: float, *, name: str) -> float:
     Raises:
         ConfigError: If it is not a number.
     """
-    if deadline != deadline:  # noqa: PLR0124 - the test for "not a number"
+    if deadline != deadline:
         message = f"deadline must be a number of seconds from now, got {deadline!r} (task {name!r})"
         raise ConfigError(message, key="deadline")
     return now + deadline

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from tenire.clock import Clock
 
-__all__ = ["Missed", "Timeout", "UniversalTimer"]
+__all__ = ["Alarm", "Missed", "Timeout", "UniversalTimer"]
 
 Missed = Literal["skip", "once", "burst"]
 """What a periodic timer does about ticks that it could not make in time: leave
@@ -32,7 +32,7 @@ class Timeout:
     owner is never called.
     """
 
-    __slots__ = ("_call", "_entry", "_missed", "_period", "_timer", "_weak")
+    __slots__ = ("_call", "_missed", "_period", "_timer", "_weak", "entry")
 
     def __init__(
         self, timer: UniversalTimer, callback: Callable[[], object], *, period: int = 0, missed: Missed = "skip"
@@ -40,23 +40,24 @@ class Timeout:
         self._timer = timer
         self._weak = inspect.ismethod(callback)
         self._call: Any = weakref.WeakMethod(callback) if self._weak else callback
-        self._entry: Entry[Timeout] | None = None
+        self.entry: Entry[Timeout] | None = None
         self._period = period
         self._missed = missed
 
     def cancel(self) -> bool:
         """Never call it again; return whether it was still to come."""
-        entry, self._entry = self._entry, None
-        return entry is not None and self._timer._cancel(entry)
+        entry, self.entry = self.entry, None
+        return entry is not None and self._timer.withdraw(entry)
 
     @property
     def active(self) -> bool:
         """Whether it is still to come."""
-        return self._entry is not None
+        return self.entry is not None
 
-    def _fire(self, due: int, now: int) -> None:
+    def fire(self, due: int, now: int) -> None:
+        """Make the call, and plan the next one if it is periodic."""
         call = self._call() if self._weak else self._call
-        self._entry = None
+        self.entry = None
         if call is None:
             return
         times = 1
@@ -64,9 +65,40 @@ class Timeout:
             late = (now - due) // self._period
             times = {"skip": 1, "once": 1 + bool(late), "burst": 1 + min(late, _MOST_BURST)}[self._missed]
             # From the due time, not from now: a periodic timer does not drift.
-            self._timer._schedule(self, due + (late + 1) * self._period)
+            self._timer.schedule(self, due + (late + 1) * self._period)
         for _ in range(times):
             call()
+
+
+class Alarm:
+    """Calls one function at the earliest of the times that it was set to."""
+
+    __slots__ = ("__weakref__", "_at", "_call", "_timeout", "_timer")
+
+    def __init__(self, timer: UniversalTimer, call: Callable[[], object]) -> None:
+        self._timer = timer
+        self._call = call
+        self._timeout: Timeout | None = None
+        self._at = 0.0
+
+    def set(self, when: float) -> None:
+        """Make sure that it rings at ``when`` seconds, or has rung before."""
+        if self._timeout is not None:
+            if self._at <= when:
+                return
+            self._timeout.cancel()
+        self._at = when
+        self._timeout = self._timer.at(when, self._ring)
+
+    def cancel(self) -> None:
+        """Do not ring."""
+        if self._timeout is not None:
+            self._timeout.cancel()
+            self._timeout = None
+
+    def _ring(self) -> None:
+        self._timeout = None
+        self._call()
 
 
 class UniversalTimer:
@@ -123,19 +155,21 @@ class UniversalTimer:
 
     def _add(self, timeout: Timeout, due: int) -> Timeout:
         if self._on_thread():
-            self._schedule(timeout, due)
+            self.schedule(timeout, due)
         else:
-            self._loop.call_soon_threadsafe(self._schedule, timeout, due)
+            self._loop.call_soon_threadsafe(self.schedule, timeout, due)
         return timeout
 
-    def _schedule(self, timeout: Timeout, due: int) -> None:
+    def schedule(self, timeout: Timeout, due: int) -> None:
+        """Put a timeout into the heap; on the loop's thread."""
         if self._closed:
             return
-        timeout._entry = self._heap.add(due, (timeout, due))  # type: ignore[assignment]  # one payload type
+        timeout.entry = self._heap.add(due, (timeout, due))  # type: ignore[assignment]  # one payload type
         if self._armed is None or due < self._armed_at:
             self._arm(due)
 
-    def _cancel(self, entry: Entry[Any]) -> bool:
+    def withdraw(self, entry: Entry[Any]) -> bool:
+        """Take out an entry; see ``Timeout.cancel``."""
         if self._on_thread():
             return self._heap.cancel(entry)
         self._loop.call_soon_threadsafe(self._heap.cancel, entry)
@@ -155,12 +189,13 @@ class UniversalTimer:
         # and the timer is armed again below.
         try:
             for timeout, due in self._heap.pop_due(now):
-                if timeout._entry is None:
+                if timeout.entry is None:
                     continue  # cancelled by one that was called before it
                 self.fired += 1
                 self.latest_s = max(self.latest_s, (now - due) / _NS)
-                timeout._fire(due, now)
+                timeout.fire(due, now)
         finally:
+            # A callback may have armed it for something new meanwhile, or closed it.
             due_next = self._heap.next_due()
-            if due_next is not None and not self._closed and (self._armed is None or due_next < self._armed_at):
+            if due_next is not None and not self._closed:
                 self._arm(due_next)

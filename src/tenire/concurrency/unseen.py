@@ -46,7 +46,7 @@ class UnseenFailures:
         if not total:
             return
         shown = [
-            f"{handle.name}: {type(handle._error).__name__}: {handle._error}"
+            f"{handle.name}: {type(handle.error).__name__}: {handle.error}"
             for handle in list(self._handles)[:_MOST_NAMED]
         ]
         more = f" … and {total - len(shown)} more" if total > len(shown) else ""

@@ -105,6 +105,14 @@ class Admission:
                 lacking |= 1 << index
         return lacking
 
+    def used_up(self) -> int:
+        """Return the set of resources of which nothing is free, one bit each."""
+        used_up = 0
+        for index, free in enumerate(self.free):
+            if free <= 0:
+                used_up |= 1 << index
+        return used_up
+
     def spoken_for(self, needs: Needs, kept: Mapping[int, int]) -> bool:
         """Return whether these needs, free as they are, would touch what is kept for others."""
         free = self.free

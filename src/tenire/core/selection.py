@@ -7,9 +7,9 @@
 3. After ``CRITICAL_RUN`` critical starts in a row while other work waits, critical
    work has no precedence until something else has started: nothing waits for ever.
 4. If the head of a lane lacks a resource, others that compete with it may start
-   ahead of it ``bypass`` times, or never if critical work waits there. Then all that it
-   needs is kept for it: if only what it lacks were kept, two streams could take
-   turns in keeping it out.
+   ahead of it ``bypass`` times, or never if critical work waits there. Then all that
+   it needs is kept for it, even if a slot stays idle while memory comes free: if only
+   what it lacks were kept, two streams could take turns in keeping it out for ever.
 5. Nothing is kept for a task that the whole capacity, lowered meanwhile, could not
    serve.
 """
@@ -47,7 +47,15 @@ class Selection:
 
     def choose(self, now: float) -> tuple[Lane, Task] | None:
         """Return the task to start and its lane, or ``None`` if nothing fits."""
+        if len(self._shares.backlogged) > 1 and not self._anything_may_fit():
+            return None
         ranked = self._rank(now)
+        choice = self._pick(ranked, now)
+        if choice is not None:
+            self._shares.advance(ranked[0].v)
+        return choice
+
+    def _pick(self, ranked: Sequence[PipelineShare], now: float) -> tuple[Lane, Task] | None:
         passed: list[Lane] = []
         kept: dict[int, int] = {}
         urgent = [pipeline for pipeline in ranked if pipeline.queue.critical]
@@ -73,10 +81,24 @@ class Selection:
                 return choice
         return None
 
+    def _anything_may_fit(self) -> bool:
+        """Return whether there is a lane none of whose resources is used up.
+
+        Half of all questions come when the machine is full: this answers them without
+        looking at any task.
+        """
+        used_up = self._admission.used_up()
+        if not used_up:
+            return True
+        for pipeline in self._shares.backlogged:
+            for lane in pipeline.queue.lanes.values():
+                if lane.size and lane.mask and not lane.mask & used_up:
+                    return True
+        return False
+
     def _rank(self, now: float) -> Sequence[PipelineShare]:
         """Return the pipelines with work waiting, the one that is due first in front."""
-        shares = self._shares
-        ranked = shares.backlogged
+        ranked: Sequence[PipelineShare] = self._shares.backlogged
         if len(ranked) == 1:
             burst = ranked[0].burst
             if burst.fair < 1.0:
@@ -87,7 +109,6 @@ class Selection:
             cooling = [pipeline for pipeline in ranked if pipeline.burst.observe(now, fair=pipeline.pull / pull)]
             if cooling and len(cooling) < len(ranked):
                 ranked = [pipeline for pipeline in ranked if not pipeline.burst.cooling] + cooling
-        shares.advance(ranked[0].v)
         return ranked
 
     def _first_fit(

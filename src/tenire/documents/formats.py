@@ -29,9 +29,9 @@ _SUFFIXES = {
     Kind.HTML: "html htm xhtml xht shtml",
     Kind.CODE: """
         ada adb ads asm awk bas bash bat c cc cfg cjs clj cljs cmake cmd coffee conf cpp cs css csh cts cu cxx d dart
-        diff dockerfile editorconfig el erl ex exs f f90 fish fs go gradle graphql groovy h hh hpp hs hxx ini ipp java
-        js json json5 jsonc jsx jl kt kts less lisp lua m4 mak make mjs mk ml mli mm mts nim nix pas patch php pl pm
-        proto properties ps1 py pyi pyx r rake rb rs s sass scala scm scss sh sql sty sv svelte swift tcl tf toml ts
+        diff dockerfile dot editorconfig el erl ex exs f f90 fish fs go gradle graphql groovy h hh hpp hs hxx ini ipp
+        java js json json5 jsonc jsx jl kt kts less lisp lua m4 mak make mjs mk ml mli mm mts nim nix pas patch php pl
+        pm proto properties ps1 py pyi pyx r rake rb rs s sass scala scm scss sh sql sty sv svelte swift tcl tf toml ts
         tsx v vb vbs vhd vim vue xsd xsl xslt yaml yml zig zsh
     """,
     Kind.TEXT: """
@@ -41,22 +41,22 @@ _SUFFIXES = {
 }
 _KIND_BY_SUFFIX = {suffix: kind for kind, suffixes in _SUFFIXES.items() for suffix in suffixes.split()}
 
+# Only names that mean nothing else. "server.key", "graph.dot" and "words.db" may well
+# be plain text; those are judged by their content.
 _UNSUPPORTED = {
     "PDF": "pdf",
-    "Word": "doc docx docm dot dotx",
+    "Word": "doc docx docm dotx",
     "Excel": "xls xlsx xlsm xlsb",
     "PowerPoint": "ppt pptx pptm pps ppsx",
     "OpenDocument": "odt ods odp odg ott fodt fods",
     "RTF": "rtf",
     "EPUB": "epub",
-    "Mobipocket": "mobi azw azw3 prc",
+    "Mobipocket": "mobi azw azw3",
     "Jupyter notebook": "ipynb",
     "DjVu": "djvu djv",
     "PostScript": "ps",
     "compiled help (CHM)": "chm",
     "Outlook": "msg pst ost",
-    "iWork": "pages numbers key",
-    "OneNote": "one",
     "ZIP archive": "zip",
     "tar archive": "tar tgz tbz tbz2 txz tzst",
     "7-Zip archive": "7z",
@@ -67,13 +67,10 @@ _UNSUPPORTED = {
     "xz-compressed": "xz lzma",
     "zstandard-compressed": "zst",
     "LZ4-compressed": "lz4",
-    "brotli-compressed": "br",
-    "compress (.Z)": "z",
     "Parquet": "parquet",
     "Arrow": "arrow feather",
     "Avro": "avro",
-    "ORC": "orc",
-    "SQLite database": "sqlite sqlite3 db db3",
+    "SQLite database": "sqlite sqlite3 db3",
     "Access database": "mdb accdb",
 }
 _UNSUPPORTED_BY_SUFFIX = {suffix: name for name, suffixes in _UNSUPPORTED.items() for suffix in suffixes.split()}
@@ -85,6 +82,7 @@ _MAGIC: tuple[tuple[bytes, str, bool], ...] = (
     (b"PK\x03\x04", "ZIP archive or Office document", True),
     (b"PK\x05\x06", "ZIP archive", True),
     (b"\x1f\x8b\x08", "gzip-compressed", True),
+    (b"\x1f\x9d", "compress (.Z)", True),
     (b"BZh", "bzip2-compressed", True),
     (b"\xfd7zXZ\x00", "xz-compressed", True),
     (b"\x28\xb5\x2f\xfd", "zstandard-compressed", True),

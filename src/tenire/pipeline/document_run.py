@@ -22,7 +22,6 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tenire.concurrency.handle import Handle
 from tenire.core.tasks import Resources
 from tenire.errors import WorkerDiedError
 from tenire.pipeline.groups import Group, batches
@@ -38,6 +37,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from tenire.clock import Clock
+    from tenire.concurrency.handle import Handle
     from tenire.concurrency.manager import ConcurrencyManager
     from tenire.pipeline.files import FileSource, PathSource
     from tenire.pipeline.home_session import HomeSession
@@ -237,7 +237,10 @@ class DocumentRun:
         known = {item.file.path: item.known_hash for item in batch if item.known_hash}
         started = self._clock.now()
         try:
-            return await self._submit(self._recipe.prepare, files, known, on="process", name=f"{self._name}: prepare")
+            results: list[Document | Rejection | Unchanged] = await self._submit(
+                self._recipe.prepare, files, known, on="process", name=f"{self._name}: prepare"
+            )
+            return results
         except WorkerDiedError as error:
             if len(batch) == 1:
                 reason = f"the reader crashed on this file ({error}); it may be damaged, or too large for this machine"

@@ -20,7 +20,7 @@ _PICTURES = """
 _SOUND = "aac ac3 aif aifc aiff amr ape au caf flac m4a m4b mid midi mka mp2 mp3 mpc oga ogg opus ra snd wav wma wv"
 _VIDEO = "3g2 3gp asf avi divx f4v flv m2ts m2v m4v mkv mov mp4 mpeg mpg mts mxf ogm ogv rm rmvb swf vob webm wmv"
 _PROGRAMS = """
-    a apk app appimage bpl class com cpl deb dex dll dmg drv dylib efi elf exe hex ilk img iso jar ko lib
+    a apk app appimage bpl class cpl deb dex dll dmg drv dylib efi elf exe hex ilk img iso jar ko lib
     mo msi msix nro o obj ocx pdb pyc pyd pyo rlib rmeta rom rpm scr snap so sys vdi vhd vhdx vmdk war wasm whl
 """
 _FONTS = "afm bdf dfont eot fnt fon otf pcf pfa pfb pfm ttc ttf woff woff2"

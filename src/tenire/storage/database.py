@@ -7,6 +7,7 @@ processes read while an engine writes.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 from contextlib import contextmanager
@@ -30,12 +31,15 @@ class Database:
     Args:
         path: The database file.
         writable: Whether to open it for writing, making it if it is missing.
+        write_ahead_log: Whether a writer turns the file to WAL mode at once. Without,
+            it may look at a file that could be a foreign one, and change nothing;
+            then it calls ``use_write_ahead_log`` before it writes.
 
     Raises:
         StoreError: If it cannot be opened.
     """
 
-    def __init__(self, path: Path, *, writable: bool) -> None:
+    def __init__(self, path: Path, *, writable: bool, write_ahead_log: bool = True) -> None:
         self.path = path
         self.writable = writable
         self._lock = threading.RLock()
@@ -43,6 +47,12 @@ class Database:
             self._connection = _connect_writer(path) if writable else _connect_reader(path)
         except sqlite3.Error as error:
             raise explain(error, path) from error
+        if writable and write_ahead_log:
+            try:
+                self.use_write_ahead_log()
+            except BaseException:
+                self._connection.close()
+                raise
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
@@ -139,12 +149,17 @@ def _connect_reader(path: Path) -> sqlite3.Connection:
     try:
         return _try_reader(f"{uri}?mode=ro")
     except sqlite3.OperationalError:
-        # Readers of a WAL file need its shared-memory file, which cannot be made on a read-only disk. Without
-        # an engine and with an empty log nothing can change, so the file may be read as it is.
-        log = path.with_name(path.name + "-wal")
-        if not path.exists() or (log.exists() and log.stat().st_size > 0):
+        # Readers of a WAL file need its shared-memory file, which cannot be made on a read-only disk. There, without
+        # a log or a journal that waits to be played back, the file may be read as it is. Anywhere else the error
+        # stands: a connection that ignores logs would show an old state for as long as it lives.
+        waiting = any(_holds_something(path.with_name(path.name + suffix)) for suffix in ("-wal", "-journal"))
+        if not path.exists() or waiting or os.access(path.parent, os.W_OK):
             raise
         return _try_reader(f"{uri}?mode=ro&immutable=1")
+
+
+def _holds_something(path: Path) -> bool:
+    return path.exists() and path.stat().st_size > 0
 
 
 def _try_reader(uri: str) -> sqlite3.Connection:

@@ -60,7 +60,7 @@ class Ledger:
                 or cannot be written.
         """
         home.create()
-        database = Database(home.ledger_path, writable=True)
+        database = Database(home.ledger_path, writable=True, write_ahead_log=False)
         try:
             schema.prepare(database)
             schema.check_integrity(database)

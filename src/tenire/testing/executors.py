@@ -90,7 +90,7 @@ class FakeExecutor(concurrent.futures.Executor):
     cannot: it finishes, and its result is dropped.
 
     Example:
-        >>> from tenire.testing import SimLoop
+        >>> from tenire.testing import FakeExecutor, SimLoop
         >>> with SimLoop(seed=1) as loop:
         ...     pool = FakeExecutor(loop, min_s=1.0, max_s=1.0, workers=1)
         ...     async def main():

@@ -30,6 +30,8 @@ __all__ = ["ALLOWANCES", "Allowance", "Leak", "LeakError", "LeakGuard", "Snapsho
 
 Kind = Literal["task", "thread", "process", "file"]
 
+_POLL_S = 0.02  # between two looks at something on its way out
+
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
@@ -195,9 +197,6 @@ class LeakGuard:
         leaks = self.compare(self._before.pop())
         if leaks and error is None:
             raise LeakError(leaks)
-
-
-_POLL_S = 0.02
 
 
 def _tasks() -> dict[Hashable, str]:

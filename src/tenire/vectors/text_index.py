@@ -74,11 +74,18 @@ class TextIndex:
         self._lock = threading.Lock()
         self._writer: Database | None = None
         self._reader: Database | None = None
+        self._made = False
 
     @property
     def exists(self) -> bool:
         """Whether there is an index yet."""
-        return self._path.exists()
+        if not self._made and self._path.exists():
+            # The process that makes it may have made the file, and not yet what is in it.
+            with self._reading().reading() as connection:
+                self._made = (
+                    connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone() is not None
+                )
+        return self._made
 
     # ------------------------------------------------------------------ reading
 
@@ -236,6 +243,7 @@ class TextIndex:
                 if database is not None:
                     database.close()
             self._reader = self._writer = None
+            self._made = False
 
     def _reading(self) -> Database:
         # A connection of its own: a search must not wait for a commit's transaction.

@@ -7,6 +7,7 @@ parent's session: with autogroup on, nice acts only inside one session.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 
@@ -22,12 +23,9 @@ def step_back() -> None:
         kernel = ctypes.windll.kernel32
         kernel.SetPriorityClass(kernel.GetCurrentProcess(), below_normal)
         return
-    try:
+    # A sandbox may forbid either: then the work is the same, only less polite.
+    with contextlib.suppress(OSError):
         os.nice(19)
-    except OSError:
-        pass  # a sandbox may forbid it; the work is the same, only ruder
     if hasattr(os, "sched_setscheduler"):
-        try:
+        with contextlib.suppress(OSError):
             os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
-        except OSError:
-            pass  # not allowed here; nice alone does most of it

@@ -85,7 +85,7 @@ def receive(connection: Connection[Any, Any]) -> Any:
         fd = connection.fileno()
         count = _COUNT.unpack(_read(fd, _COUNT.size))[0]
         parts = [_read(fd, length) for length in _lengths(_read(fd, 8 * count), count)]
-    return pickle.loads(parts[0], buffers=parts[1:])  # noqa: S301 - from a process of our own
+    return pickle.loads(parts[0], buffers=parts[1:])
 
 
 def _lengths(packed: bytes | bytearray, count: int) -> tuple[int, ...]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import pickle
 import signal
 import sys
 import traceback
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["RemoteTraceback", "main", "serve"]
 
 
-class RemoteTraceback(Exception):
+class RemoteTraceback(Exception):  # noqa: N818 - not an error of its own, the text of one
     """Carries the text of a worker's traceback as the cause of its exception."""
 
     def __init__(self, text: str) -> None:
@@ -76,9 +78,7 @@ def _failure(error: BaseException) -> list[memoryview]:
         parts = dump((False, error, text))
         # Many exceptions pickle but do not unpickle (a constructor with more
         # arguments than ``args``); that must show here, not in the engine.
-        import pickle
-
-        pickle.loads(parts[0], buffers=parts[1:])  # noqa: S301 - made three lines above
+        pickle.loads(parts[0], buffers=parts[1:])
     except Exception:  # noqa: BLE001 - pickling runs foreign code
         parts = dump((False, RuntimeError(f"{type(error).__qualname__}: {error}"), text))
     return parts
@@ -86,10 +86,8 @@ def _failure(error: BaseException) -> list[memoryview]:
 
 def _flush() -> None:
     for stream in (sys.stdout, sys.stderr):
-        try:
+        with contextlib.suppress(OSError, ValueError):  # closed: there is nobody to tell
             stream.flush()
-        except (OSError, ValueError):
-            pass  # closed: there is nobody to tell
 
 
 def main(jobs: Connection[Any, Any], lifeline: Connection[Any, Any]) -> None:

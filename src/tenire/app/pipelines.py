@@ -1,0 +1,129 @@
+"""Pipelines from Python: describe them, run them side by side."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tenire.app.config import Config, DocumentsPipeline, TenireSettings, pipeline_from_python
+from tenire.app.runs import arun_config
+from tenire.core.tasks import Priority
+from tenire.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tenire.pipeline.progress import RunReport
+
+__all__ = ["Pipeline", "arun", "run"]
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """Documents on their way into a searchable store.
+
+    The same keys, with the same meaning and the same checks, as a table
+    ``[pipelines.NAME]`` of a configuration file.
+
+    Attributes:
+        name: Its name; what it has read is remembered under it.
+        source: Directories, files and patterns, one or several; relative ones
+            start at the current directory.
+        embedder: ``auto``, ``minilm`` or ``static``.
+        store: ``lancedb`` for the home's own store, or a directory.
+        weight: Share against the other pipelines.
+        priority: Level against the other pipelines.
+        after: Names of pipelines of the same run that must have ended before.
+        max_file: Largest file that is read, bytes.
+    """
+
+    name: str
+    source: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
+    embedder: str = "auto"
+    store: str = "lancedb"
+    weight: float = 1.0
+    priority: Priority | str = Priority.NORMAL
+    after: Sequence[str] = ()
+    max_file: int = 64 << 20
+
+    def settings(self) -> DocumentsPipeline:
+        """Return the checked settings.
+
+        Raises:
+            ConfigError: Names the key, the value and what was expected.
+        """
+        sources = [self.source] if isinstance(self.source, (str, os.PathLike)) else list(self.source)
+        priority = self.priority.name.lower() if isinstance(self.priority, Priority) else self.priority
+        table = {
+            "source": [os.fspath(source) for source in sources],
+            "embedder": self.embedder,
+            "store": self.store,
+            "weight": self.weight,
+            "priority": priority,
+            "after": list(self.after),
+            "max_file": self.max_file,
+        }
+        return pipeline_from_python(self.name, table)
+
+
+async def arun(
+    *pipelines: Pipeline,
+    home: str | os.PathLike[str] = ".tenire",
+    cpu: int | None = None,
+    memory: int | None = None,
+) -> RunReport:
+    """Run pipelines side by side.
+
+    Args:
+        *pipelines: What to run; their names must differ.
+        home: Directory of the ledger and the store.
+        cpu: Worker slots; default: what the machine really offers, less one.
+        memory: Bytes in flight, all pipelines together.
+
+    Returns:
+        What was done. A pipeline that failed is in ``report.failed``; the others
+        went on.
+
+    Raises:
+        ConfigError: If nothing could start because of what was asked for.
+        StoreError: If the home cannot be used.
+    """
+    if not pipelines:
+        message = "expected at least one Pipeline to run"
+        raise ConfigError(message)
+    described = {pipeline.name: pipeline.settings() for pipeline in pipelines}
+    if len(described) != len(pipelines):
+        names = [pipeline.name for pipeline in pipelines]
+        twice = next(name for name in names if names.count(name) > 1)
+        message = f"pipelines must have different names, got {twice!r} twice"
+        raise ConfigError(message, key="name")
+    return await arun_config(_config(described, home, cpu, memory))
+
+
+def _config(
+    pipelines: dict[str, DocumentsPipeline], home: str | os.PathLike[str], cpu: int | None, memory: int | None
+) -> Config:
+    settings = TenireSettings(home=Path(os.path.abspath(home)), cpu=cpu, memory=memory)
+    return Config(tenire=settings, pipelines=dict(pipelines), quotas={}, base=Path.cwd())
+
+
+def run(
+    *pipelines: Pipeline,
+    home: str | os.PathLike[str] = ".tenire",
+    cpu: int | None = None,
+    memory: int | None = None,
+) -> RunReport:
+    """Run pipelines side by side and wait for them; see ``arun``.
+
+    Raises:
+        RuntimeError: Inside a running event loop; there, ``await tenire.arun(…)``.
+    """
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(arun(*pipelines, home=home, cpu=cpu, memory=memory))
+    message = "tenire.run() would block the running event loop; use `await tenire.arun(…)` here"
+    raise RuntimeError(message)

@@ -1,0 +1,273 @@
+"""Who goes next when resources are short: precedence, reservation, liveness."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tenire.core.burst import BURST_S
+from tenire.core.ready_queue import AGEING_S, CRITICAL_RUN
+from tenire.core.scheduler import BYPASS
+from tenire.core.tasks import Priority, State
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+SLOTS = [1, 4]
+
+
+def endless(engine: Any, *streams: dict[str, Any], ahead: int = 3) -> None:
+    """Keep ``ahead`` tasks of each stream waiting for as long as the machine runs."""
+    mine: dict[Any, dict[str, Any]] = {}
+
+    def ended(task: Any) -> None:
+        stream = mine.pop(task, None)
+        if stream is not None:
+            mine[engine.submit(**stream)] = stream
+
+    for stream in streams:
+        for _ in range(ahead):
+            mine[engine.submit(**stream)] = stream
+    engine.on_end = ended
+
+
+# -- herds, critical work -----------------------------------------------------------
+
+
+@pytest.mark.parametrize("slots", SLOTS)
+@pytest.mark.parametrize("seconds", [0.001, 1.0, 60.0])
+def test_a_thundering_herd_delays_another_pipeline_by_one_running_task_a_slot(
+    machine: Callable[..., Any], slots: int, seconds: float
+) -> None:
+    engine = machine(cpu=slots)
+    for _ in range(10_000):
+        engine.submit("herd", cpu=1, seconds=seconds)
+    for number in range(20):
+        engine.run(until=engine.now + seconds * (1.5 + number % 3))
+        task = engine.submit(f"other {number}", cpu=1, seconds=seconds)
+        assert engine.run_until_started(task) <= slots - 1, "it takes the first slot that comes free"
+
+
+@pytest.mark.parametrize("slots", SLOTS)
+def test_critical_work_under_ten_thousand_aged_tasks_waits_for_one_running_task_at_most(
+    machine: Callable[..., Any], slots: int
+) -> None:
+    engine = machine(cpu=slots, memory=100_000)
+    for number in range(10_000):
+        engine.submit("bulk", cpu=1, memory=number % 2)
+    engine.run(until=30 * AGEING_S)
+    for pipeline in ("bulk", "other", "bulk"):
+        for needs in ({"cpu": 1}, {"cpu": 1, "memory": 1}):
+            engine.run(until=engine.now + 3.5)
+            task = engine.submit(pipeline, priority=Priority.CRITICAL, **needs)
+            assert engine.run_until_started(task) == 0
+
+
+def test_critical_work_that_needs_several_slots_is_never_passed_over(machine: Callable[..., Any]) -> None:
+    engine = machine(cpu=4)
+    for number in range(1000):
+        engine.submit("bulk", cpu=1, seconds=1 + number / 1000)
+    engine.run(until=20.5)
+    assert engine.run_until_started(engine.submit("bulk", cpu=4, priority=Priority.CRITICAL)) == 0
+
+
+def test_only_the_critical_work_of_a_pipeline_has_precedence(machine: Callable[..., Any]) -> None:
+    # A critical task that waits for memory must not carry its pipeline's other work ahead.
+    engine = machine(cpu=1, memory=10)
+    engine.submit("a", memory=10, seconds=1000)
+    engine.decide()
+    engine.submit("a", memory=10, priority=Priority.CRITICAL)
+    for _ in range(100):
+        engine.submit("a", cpu=1)
+        engine.submit("b", cpu=1)
+    before = len(engine.started)
+    engine.run(until=40)
+    names = [task.pipeline.name for task in engine.started[before:]]
+    assert 0.4 < names.count("b") / len(names) < 0.6
+
+
+def test_an_aged_head_does_not_hold_up_the_critical_work_behind_it(machine: Callable[..., Any]) -> None:
+    # After eight critical ones its turn has come; then it goes at once, whoever is due.
+    engine = machine(cpu=1)
+    engine.scheduler.shares.pipeline("a").configure(weight=0.01)
+    for pipeline in "ab":
+        for _ in range(500):
+            engine.submit(pipeline, cpu=1)
+    engine.run(until=200.5)
+    for _ in range(3 * CRITICAL_RUN):
+        task = engine.submit("a", cpu=1, priority=Priority.CRITICAL)
+        assert engine.run_until_started(task) <= 2
+
+
+def test_critical_work_left_over_when_others_are_gone_keeps_its_precedence(machine: Callable[..., Any]) -> None:
+    engine = machine(cpu=1)
+    for _ in range(3 * CRITICAL_RUN):
+        engine.submit("a", cpu=1, priority=Priority.CRITICAL)
+    engine.run(until=2 * CRITICAL_RUN + 0.5)
+    engine.submit("b", cpu=1)
+    late = engine.submit("a", cpu=1, priority=Priority.CRITICAL)
+    engine.scheduler.cancel(late, engine.now)
+    engine.run(until=engine.now + 1)
+    assert not engine.started[-1].priority
+
+
+# -- nothing waits for ever ------------------------------------------------------------
+
+
+@pytest.mark.parametrize("slots", SLOTS)
+@pytest.mark.parametrize("stream", [Priority.CRITICAL, Priority.HIGH])
+@pytest.mark.parametrize("same_pipeline", [True, False])
+@pytest.mark.parametrize("low_needs", [{"cpu": 1}, {"cpu": 1, "memory": 5}])
+def test_low_work_is_not_starved_by_an_endless_stream(
+    machine: Callable[..., Any], slots: int, stream: Priority, same_pipeline: bool, low_needs: dict[str, Any]
+) -> None:
+    engine = machine(cpu=slots)
+    endless(engine, {"pipeline": "a", "cpu": 1, "seconds": 1.0, "priority": stream}, ahead=3 * slots)
+    engine.run(until=5)
+    task = engine.submit("a" if same_pipeline else "b", priority=Priority.LOW, **low_needs)
+    submitted = engine.now
+    engine.run_until_started(task, limit=5000)
+    # It has aged into the stream's class, then what became ready before it goes, then
+    # the exceptions for critical work in its lane and among the lanes.
+    bound = 3 * AGEING_S + (3 * slots + 2 * CRITICAL_RUN + 2) / slots + 2
+    assert engine.now - submitted <= bound
+
+
+def test_a_task_of_another_lane_ages_too(machine: Callable[..., Any]) -> None:
+    engine = machine(cpu=1)
+    endless(engine, {"pipeline": "a", "cpu": 1, "priority": Priority.HIGH})
+    low = engine.submit("a", cpu=1, memory=1, priority=Priority.LOW)
+    engine.run(until=2 * AGEING_S - 2)
+    assert low.state == State.READY
+    engine.run(until=2 * AGEING_S + 5)
+    assert low.state >= State.RUNNING
+
+
+@pytest.mark.parametrize("pipelines", ["aaa", "abc"])
+def test_two_streams_cannot_take_turns_in_keeping_a_third_task_out(
+    machine: Callable[..., Any], pipelines: str
+) -> None:
+    engine = machine(cpu=2, memory=2)
+    one, other, third = pipelines
+    endless(
+        engine,
+        {"pipeline": one, "cpu": 1, "seconds": 1.0},
+        {"pipeline": other, "memory": 1, "seconds": 1.37},
+        ahead=10,
+    )
+    engine.run(until=10.2)
+    task = engine.submit(third, cpu=2, memory=2)
+    assert engine.run_until_started(task, limit=5000) < 30
+
+
+@pytest.mark.parametrize("pipelines", ["aa", "ab"])
+def test_a_big_task_is_passed_over_twice_and_then_kept_for(machine: Callable[..., Any], pipelines: str) -> None:
+    engine = machine(cpu=4)
+    small, big = pipelines
+    engine.submit(big, memory=1, seconds=0.001)
+    for number in range(400):
+        engine.submit(small, cpu=1, seconds=1 + number / 1000)
+    engine.run(until=10.7)
+    task = engine.submit(big, cpu=4, memory=1, priority=Priority.HIGH)
+    assert engine.run_until_started(task) == BYPASS
+
+
+def test_what_a_kept_for_task_does_not_need_is_free_for_others(machine: Callable[..., Any]) -> None:
+    engine = machine(cpu=2, memory=10, pages=1)
+    engine.submit("a", cpu=1, memory=10, seconds=100)
+    engine.decide()
+    engine.submit("a", cpu=1, memory=10, priority=Priority.CRITICAL)
+    page = engine.submit("b", other={"pages": 1})
+    cpu = engine.submit("b", cpu=1)
+    assert engine.decide() == [page]
+    assert cpu.state == State.READY, "the last slot is kept"
+    engine.admission.register("cpu", 3000)
+    assert engine.decide() == [cpu], "one is kept, the other is not needed"
+
+
+def test_nothing_is_kept_for_what_the_lowered_capacity_cannot_serve(machine: Callable[..., Any]) -> None:
+    engine = machine(cpu=4)
+    engine.submit("a", cpu=1, memory=1)
+    engine.decide()
+    big = engine.submit("a", cpu=4, priority=Priority.CRITICAL)
+    small = [engine.submit("b", cpu=1) for _ in range(10)]
+    engine.admission.register("cpu", 2000)
+    engine.run()
+    assert all(task.state == State.DONE for task in small)
+    assert big.state == State.READY
+    engine.admission.register("cpu", 4000)
+    engine.run()
+    assert big.state == State.DONE
+
+
+def test_a_task_too_big_for_what_is_free_does_not_stop_a_smaller_one(machine: Callable[..., Any]) -> None:
+    engine = machine(cpu=2)
+    engine.submit("a", cpu=1, seconds=10)
+    engine.decide()
+    big = engine.submit("a", cpu=2, memory=1)
+    small = engine.submit("a", cpu=1)
+    assert engine.decide() == [small]
+    assert big.pipeline.queue.lanes[big.mask].bypassed == 1
+
+
+# -- burst credit --------------------------------------------------------------------------
+
+
+def hold(engine: Any, name: str, number: int, seconds: float) -> None:
+    for _ in range(number):
+        engine.submit(name, cpu=1, seconds=seconds)
+
+
+def test_a_pipeline_alone_on_the_machine_spends_no_burst_credit(machine: Callable[..., Any]) -> None:
+    engine = machine(cpu=4)
+    hold(engine, "a", 4000, 1.0)
+    engine.run(until=300.5)
+    hold(engine, "b", 10, 1.0)
+    engine.run(until=301.5)
+    burst = engine.scheduler.shares.pipeline("a").burst
+    assert burst.credit > BURST_S - 2
+    assert not burst.cooling
+
+
+@pytest.mark.parametrize("slots", [1, 2, 8])
+def test_a_pipeline_that_holds_all_while_others_wait_is_asked_last_in_the_end(
+    machine: Callable[..., Any], slots: int
+) -> None:
+    # The other one cannot use what is held: only the credit shows who takes too much.
+    engine = machine(cpu=slots, memory=10)
+    engine.submit("c", memory=10, seconds=10_000)
+    engine.decide()
+    engine.submit("b", memory=1)
+    hold(engine, "a", 40_000 // 4, 0.25)
+    engine.run(until=5)
+    assert not engine.scheduler.shares.pipeline("a").burst.cooling
+    engine.run(until=4 * BURST_S)
+    assert engine.scheduler.shares.pipeline("a").burst.cooling
+
+
+def test_a_pipeline_without_credit_goes_behind_one_with_a_larger_virtual_time(machine: Callable[..., Any]) -> None:
+    engine = machine(cpu=1)
+    hold(engine, "a", 3, 1.0)
+    hold(engine, "b", 3, 1.0)
+    shares = engine.scheduler.shares
+    shares.pipeline("b").v = 100.0
+    shares.pipeline("a").burst.cooling = True
+    shares.pipeline("a").burst.credit = 0.0
+    assert [task.pipeline.name for task in engine.decide()] == ["b"]
+    shares.pipeline("b").burst.cooling = True
+    shares.pipeline("b").burst.credit = 0.0
+    engine.run(until=0.5)
+    engine.run(until=1.5)
+    assert engine.started[-1].pipeline.name == "a", "if none has credit, virtual time decides"
+
+
+def test_a_capacity_that_changes_while_tasks_run_leaves_no_share_behind(machine: Callable[..., Any]) -> None:
+    engine = machine(cpu=4)
+    hold(engine, "a", 4, 1.0)
+    engine.decide()
+    engine.admission.register("cpu", 0)
+    engine.run()
+    burst = engine.scheduler.shares.pipeline("a").burst
+    assert burst.held == pytest.approx(0, abs=1e-12)
+    engine.scheduler.check([])
