@@ -203,7 +203,11 @@ class VectorStore(Protocol):
         ...
 
     def search(self, query: str, vector: NDArray[np.float32] | None, *, k: int, mode: str, exact: bool) -> list[Hit]:
-        """Return up to ``k`` hits, best first; ``mode`` is hybrid, vector or text."""
+        """Return the hits for the best ``k`` different texts, best first.
+
+        There may be more hits than ``k``: documents can hold the same text.
+        ``mode`` is hybrid, vector or text.
+        """
         ...
 
     def vectors_of(self, document_ids: Iterable[str]) -> Mapping[str, NDArray[np.float32]]:

@@ -370,3 +370,11 @@ def test_the_ray_engine_is_refused_by_this_version(tmp_path: Path) -> None:
     config = load_config(write(tmp_path, '[tenire]\nengine = "ray"\n' + DOCS))
     with pytest.raises(ConfigError, match=r"tenire\.engine"):
         check_runnable(config)
+
+
+def test_an_embedder_of_a_server_is_refused_by_this_version(tmp_path: Path) -> None:
+    (tmp_path / "docs").mkdir()
+    config = load_config(write(tmp_path, DOCS + 'embedder = "openai:m"\nquota = "main"\n' + QUOTA))
+    with pytest.raises(ConfigError, match="this version") as caught:
+        check_runnable(config)
+    assert caught.value.key == "pipelines.docs.embedder"

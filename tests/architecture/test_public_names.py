@@ -29,13 +29,13 @@ PUBLIC = [
     "Retry",
     "RunReport",
     "Snapshot",
+    "Store",
     "StoreError",
     "TaskError",
     "TenireError",
     "__version__",
     "arun",
     "run",
-    "stage",
     "vectors",
 ]
 

@@ -197,9 +197,10 @@ def test_words_after_two_dashes_are_no_options(tenire: Tenire, app: App) -> None
 def test_a_reader_that_leaves_early_ends_the_output_quietly() -> None:
     code = (
         "import sys, types; fake = types.ModuleType('tenire.app.inspect');"
-        "fake.status = lambda home: {'x' * 1000 + str(i): 1 for i in range(2000)};"
+        "item = types.SimpleNamespace(id='q', source='s' * 1000, pipeline='p', stage='read', error='e', attempts=1);"
+        "fake.failed = lambda home: [item] * 300;"
         "sys.modules['tenire.app.inspect'] = fake;"
-        "from tenire.cli import main; sys.exit(main(['status', '--json']))"
+        "from tenire.cli import main; sys.exit(main(['failed']))"
     )
     read, write = os.pipe()
     process = subprocess.Popen([sys.executable, "-c", code], stdout=write, stderr=subprocess.PIPE)

@@ -54,7 +54,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         self.ends[task] = self.ends.get(task, 0) + 1
         for other in self.in_state(WAITING):
             before = self.after[other]
-            if task not in before:
+            if task not in before or self.state[other] != WAITING:
                 continue
             if state != State.DONE:
                 self.now_ended(other, State.FAILED)
@@ -292,7 +292,8 @@ class SchedulerMachine(RuleBasedStateMachine):
 
 
 TestScheduler = SchedulerMachine.TestCase
-TestScheduler.settings = settings(stateful_step_count=30, max_examples=200, phases=[Phase.generate])
+# Without shrinking: the trace of a broken rule is short enough, and shrinking it takes minutes.
+TestScheduler.settings = settings(stateful_step_count=40, max_examples=150, phases=[Phase.generate])
 
 
 # -- dependencies ------------------------------------------------------------

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -28,11 +27,12 @@ PLANTED = {
         "file: .*planted.txt",
     ),
     "process": (
-        "import subprocess, sys\n"
+        "import sys\n"
+        "from subprocess import PIPE, Popen\n"
         "kept = []\n"
         "def test_it():\n"
-        "    kept.append(subprocess.Popen([sys.executable, '-c', 'input()', 'planted'], stdin=subprocess.PIPE))\n",
-        "process: .*planted",
+        "    kept.append(Popen([sys.executable, '-c', 'input()', 'planted-child'], stdin=PIPE))\n",
+        "process: .*planted-child",
     ),
     "task": (
         "import asyncio\n"
@@ -48,11 +48,11 @@ PLANTED = {
     "lost-exception": (
         "import asyncio\n"
         "async def main():\n"
-        "    asyncio.get_running_loop().create_future().set_exception(KeyError('planted'))\n"
+        "    asyncio.get_running_loop().create_future().set_exception(KeyError('planted-error'))\n"
         "    await asyncio.sleep(0)\n"
         "def test_it():\n"
         "    asyncio.run(main())\n",
-        "never retrieved[\\s\\S]*planted",
+        "never retrieved[\\s\\S]*planted-error",
     ),
     "sleep": (
         "import asyncio, time\nasync def main():\n    time.sleep(0.001)\ndef test_it():\n    asyncio.run(main())\n",
@@ -121,35 +121,48 @@ EXCUSED = {
 }
 
 
-def run_pytest(folder: Path, source: str) -> tuple[int, str]:
-    shutil.copy(CONFTEST, folder / "conftest.py")
-    (folder / "test_planted.py").write_text(source)
+def run_pytest(folder: Path, sources: dict[str, str]) -> str:
+    conftest = CONFTEST.read_text(encoding="utf-8")
+    # Nothing planted goes away by itself: the whole time of grace would be waited out each time.
+    impatient = conftest.replace("LeakGuard()", "LeakGuard(grace_s=0.1)")
+    assert impatient != conftest
+    (folder / "conftest.py").write_text(impatient, encoding="utf-8")
+    for name, source in sources.items():
+        (folder / f"test_{name}.py").write_text(source, encoding="utf-8")
     (folder / "pytest.ini").write_text(
         "[pytest]\nfilterwarnings = error\nmarkers =\n    leaks_allowed(reason): x\n    blocking_allowed(reason): x\n"
     )
     package = str(Path(next(iter(tenire.__path__))).parent)
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--strict-markers", str(folder)]
+    command = [sys.executable, "-m", "pytest", "-q", "-rA", "-p", "no:cacheprovider", "--strict-markers", str(folder)]
     done = subprocess.run(
         command,
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": package, "PYTEST_ADDOPTS": ""},
+        env={**os.environ, "PYTHONPATH": package, "PYTEST_ADDOPTS": "", "COLUMNS": "400"},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
-    return done.returncode, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def planted(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return run_pytest(tmp_path_factory.mktemp("planted"), {name: source for name, (source, _) in PLANTED.items()})
+
+
+@pytest.fixture(scope="module")
+def excused(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return run_pytest(tmp_path_factory.mktemp("excused"), EXCUSED)
 
 
 @pytest.mark.parametrize("offence", PLANTED)
-def test_a_planted_offence_is_caught(offence: str, tmp_path: Path) -> None:
-    source, expected = PLANTED[offence]
-    code, output = run_pytest(tmp_path, source)
-    assert code == 1, output
-    assert re.search(expected, output), output
+def test_a_planted_offence_is_caught(offence: str, planted: str) -> None:
+    assert re.search(rf"^(FAILED|ERROR) .*test_{offence}\.py::test_it", planted, re.MULTILINE), planted
+    assert re.search(PLANTED[offence][1], planted), planted
 
 
 @pytest.mark.parametrize("case", EXCUSED)
-def test_what_is_excused_or_clean_passes(case: str, tmp_path: Path) -> None:
-    code, output = run_pytest(tmp_path, EXCUSED[case])
-    assert code == 0, output
+def test_what_is_excused_or_clean_passes(case: str, excused: str) -> None:
+    assert re.search(rf"^PASSED .*test_{case}\.py::", excused, re.MULTILINE), excused
+    assert not re.search(rf"^(FAILED|ERROR) .*test_{case}\.py", excused, re.MULTILINE), excused

@@ -31,7 +31,7 @@ __all__ = ["Place", "choose_place", "recorded_place", "require_documents_extra"]
 STORE_KEY = "store"
 EMBEDDER_KEY = "embedder"
 
-_NEEDED = ("lancedb", "pyarrow", "numpy", "zstandard", "selectolax", "resiliparse", "semantic_text_splitter")
+_NEEDED = ("lancedb", "pyarrow", "numpy", "zstandard", "resiliparse", "semantic_text_splitter")
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,10 +26,6 @@ if TYPE_CHECKING:
 
 __all__ = ["SearchHit", "SearchResult", "Store", "search"]
 
-_DEPTH = 4
-"""Passages asked for per hit that is wanted: copies fall together into one."""
-
-
 @dataclass(frozen=True, slots=True)
 class SearchHit:
     """One passage that was found.
@@ -116,7 +112,7 @@ class Store:
         embedder = self._loaded() if mode != "text" else None
         started = SYSTEM_CLOCK.now()
         vector: NDArray[np.float32] | None = embedder.embed([query])[0] if embedder is not None else None
-        found = self._store.search(query, vector, k=_DEPTH * k, mode=mode, exact=exact)
+        found = self._store.search(query, vector, k=k, mode=mode, exact=exact)
         hits = self._placed(found)[:k]
         return SearchResult(query, mode, hits, round(SYSTEM_CLOCK.now() - started, 6))
 

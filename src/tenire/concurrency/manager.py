@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
 import threading
@@ -22,7 +23,7 @@ from tenire.concurrency.timer import UniversalTimer
 from tenire.core.admission import Admission
 from tenire.core.scheduler import Scheduler
 from tenire.core.tasks import Priority
-from tenire.errors import ConfigError
+from tenire.errors import ConfigError, RejectedError
 from tenire.observe.machine import read_machine
 
 if TYPE_CHECKING:
@@ -290,4 +291,9 @@ class ConcurrencyManager:
 
     def snapshot(self) -> Snapshot:
         """Return a frozen picture of everything; from any thread."""
+        if not self.loops.on_thread():
+            # Read where it is written, so that the figures belong together.
+            with contextlib.suppress(RejectedError):  # closing: nothing changes any more
+                return self.loops.call(self.snapshot)
+        self.orchestrator.take_in_ended()
         return take_snapshot(self.orchestrator, self.thread_pool, len(self.timer))

@@ -200,6 +200,10 @@ class Orchestrator:
             self._idle.set_result(None)
             self._idle = None
 
+    def take_in_ended(self) -> None:
+        """Tell the core about everything that has ended, now instead of in the next turn."""
+        self._take_in_ended(self._clock.now())
+
     def _take_in_ended(self, now: float) -> None:
         scheduler = self.scheduler
         ended = self._ended

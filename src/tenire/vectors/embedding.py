@@ -57,7 +57,7 @@ def _unknown(name: str) -> ConfigError:
         return ConfigError(
             f"embedder {name!r} calls a server, which this version cannot do; available: {choices}",
             key="embedder",
-            hint="use embedder = \"auto\"",
+            hint='use embedder = "auto"',
         )
     near = difflib.get_close_matches(name.lower(), EMBEDDERS, n=1, cutoff=0.0)
     return ConfigError(

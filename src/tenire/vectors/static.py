@@ -71,7 +71,7 @@ class StaticVectors:
         self._table: NDArray[np.float32] = table.astype(np.float32)
         # A text without tokens points where the average token points: it must
         # have unit length like the others, and should be close to nothing.
-        self._nothing = self._table.mean(0)
+        self._nothing: NDArray[np.float32] = np.asarray(self._table.mean(0), np.float32)
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return an array of shape (len(texts), 256), rows of unit length."""
@@ -95,4 +95,5 @@ class StaticVectors:
         if len(row) <= _MANY_TOKENS:
             return np.asarray(self._table[row].sum(0), np.float32)
         # Counting tokens first keeps memory at one table, however long the text.
-        return np.bincount(row, minlength=len(self._table)).astype(np.float32) @ self._table
+        counts = np.bincount(row, minlength=len(self._table)).astype(np.float32)
+        return np.asarray(counts @ self._table, np.float32)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 __all__ = ["readable", "usable_cores"]
 
 
-def readable(texts: Sequence[str], *, limit: int) -> list[str]:
+def readable(texts: Sequence[Any], *, limit: int) -> list[str]:
     """Return texts that every tokenizer accepts.
 
     Args:
@@ -45,6 +45,5 @@ def _refuse(text: object) -> str:
 
 def usable_cores() -> int:
     """Return how many cores this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    affinity = getattr(os, "sched_getaffinity", None)  # not on macOS and Windows
+    return len(affinity(0)) if affinity is not None else os.cpu_count() or 1

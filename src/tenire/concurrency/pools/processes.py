@@ -19,6 +19,7 @@ import weakref
 from typing import TYPE_CHECKING, Any
 
 from tenire.concurrency.pools.frames import dump, receive, send
+from tenire.concurrency.pools.mailbox import Mailbox, gone
 from tenire.concurrency.pools.worker import RemoteTraceback, main
 from tenire.errors import TaskError, WorkerDiedError
 
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from multiprocessing.context import SpawnProcess
 
     from tenire.concurrency.handle import Handle
-    from tenire.concurrency.pools.mailbox import Mailbox
 
 __all__ = ["Processes", "WorkerLink"]
 
@@ -54,6 +54,7 @@ class WorkerLink:
         name: The worker's name.
         job: The task that it runs now.
         started: Processes started so far, replacements included.
+        thread: The thread that talks to the process.
     """
 
     def __init__(self, name: str, mailbox: Mailbox, ended: Callable[..., None], left: Callable[..., None]) -> None:
@@ -69,8 +70,8 @@ class WorkerLink:
         self._connection: Connection[Any, Any] | None = None
         self._lifeline: Connection[Any, Any] | None = None
         self._served = 0
-        self._thread = threading.Thread(target=self._serve, name=f"tenire-link-{name}", daemon=True)
-        self._thread.start()
+        self.thread = threading.Thread(target=self._serve, name=f"tenire-link-{name}", daemon=True)
+        self.thread.start()
         _links.add(self)
 
     @property
@@ -94,10 +95,6 @@ class WorkerLink:
         with self._lock:
             if self._process is not None:
                 self._process.kill()
-
-    def join(self) -> None:
-        """Wait for the link's thread, which has said that it leaves."""
-        self._thread.join(_JOIN_S)
 
     # -- on the link's own thread ----------------------------------------
 
@@ -264,7 +261,6 @@ class Processes:
         self._report(handle, value, error)
 
     def _left(self, link: WorkerLink) -> None:
-        link.join()
         if link in self._pool:
             self._pool.remove(link)
         else:
@@ -279,12 +275,14 @@ class Processes:
             kill: Kill those that are busy instead of waiting for their task.
         """
         self._idle.clear()
-        for link in self.links:
+        links = self.links
+        for link in links:
             if kill and link.job is not None:
                 link.kill()
             link.put(None)
-        if self.links:
+        if links:
             self._empty = asyncio.get_running_loop().create_future()
             await asyncio.wait([self._empty], timeout=2 * _JOIN_S)
         for link in self.links:
             link.kill()
+        await gone(link.thread for link in links if link not in self.links)

@@ -11,15 +11,14 @@ import queue
 import threading
 from typing import TYPE_CHECKING, Any
 
+from tenire.concurrency.pools.mailbox import Mailbox, gone
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tenire.concurrency.handle import Handle
-    from tenire.concurrency.pools.mailbox import Mailbox
 
 __all__ = ["Threads"]
-
-_JOIN_S = 0.2
 
 
 class Threads:
@@ -79,7 +78,6 @@ class Threads:
         self._report(handle, value, error)
 
     def _left(self, thread: threading.Thread) -> None:
-        thread.join(_JOIN_S)
         self._threads.pop(thread, None)
         if self._empty is not None and not self._threads and not self._empty.done():
             self._empty.set_result(None)
@@ -94,9 +92,11 @@ class Threads:
         Args:
             grace: Seconds to wait for running functions at the most.
         """
-        for _ in self._threads:
+        threads = list(self._threads)
+        for _ in threads:
             self._jobs.put(None)
-        if self._threads:
+        if threads:
             self._empty = asyncio.get_running_loop().create_future()
             await asyncio.wait([self._empty], timeout=grace)
+        await gone(thread for thread in threads if thread not in self._threads)
         return self.stuck()

@@ -1,0 +1,93 @@
+"""Functions that tests send to worker processes; they must be importable there."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+from tenire.clock import SYSTEM_CLOCK
+
+
+def square(number: int) -> int:
+    return number * number
+
+
+def pid() -> int:
+    return os.getpid()
+
+
+def nice() -> int:
+    return os.nice(0)
+
+
+def batch_policy() -> bool:
+    return os.sched_getscheduler(0) == os.SCHED_BATCH
+
+
+def fail(message: str) -> None:
+    raise ValueError(message)
+
+
+class AwkwardError(Exception):
+    """Pickles, but does not unpickle."""
+
+    def __init__(self, one: int, two: int) -> None:
+        super().__init__(f"{one} and {two}")
+
+
+def fail_awkwardly() -> None:
+    raise AwkwardError(1, 2)
+
+
+def leave() -> None:
+    raise SystemExit(5)
+
+
+def kill_self() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def kill_self_once(marker: str) -> str:
+    path = Path(marker)
+    if not path.exists():
+        path.write_text("was here")
+        kill_self()
+    return "second try"
+
+
+def hang(marker: str) -> None:
+    Path(marker).write_text(str(os.getpid()))
+    threading.Event().wait()
+
+
+def spin(seconds: float) -> int:
+    end = SYSTEM_CLOCK.now() + seconds
+    turns = 0
+    while SYSTEM_CLOCK.now() < end:
+        turns += 1
+    return turns
+
+
+def count_up(size: int) -> Any:
+    import numpy as np
+
+    return np.arange(size, dtype=np.float64)
+
+
+def total(array: Any) -> float:
+    return float(array.sum())
+
+
+def unpicklable() -> Any:
+    return lambda: None
+
+
+def run_a_child() -> str:
+    return subprocess.run(
+        [sys.executable, "-c", "print('child')"], check=True, capture_output=True, text=True
+    ).stdout.strip()

@@ -1,0 +1,218 @@
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import threading
+from typing import TYPE_CHECKING, Any
+
+import psutil
+import pytest
+from tests.concurrency import jobs
+
+from tenire import ConcurrencyManager, Resources, Retry, TaskError
+from tenire.errors import WorkerDiedError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from pathlib import Path
+
+
+def engine(scenario: Callable[[ConcurrencyManager], Awaitable[Any]], **options: Any) -> Any:
+    async def main() -> Any:
+        async with ConcurrencyManager(**{"cpu": 2, "memory": 1 << 20, **options}) as manager:
+            return await scenario(manager)
+
+    return asyncio.run(main())
+
+
+async def eventually(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110 - the condition is in another process
+            await asyncio.sleep(0.01)
+
+
+def test_a_plain_function_runs_on_a_thread() -> None:
+    async def scenario(manager: ConcurrencyManager) -> None:
+        assert await manager.submit(threading.get_ident) != threading.get_ident()
+
+    engine(scenario)
+
+
+def test_at_least_eight_threads_run_at_once_by_default() -> None:
+    async def scenario(manager: ConcurrencyManager) -> None:
+        barrier = threading.Barrier(8)
+        for handle in [manager.submit(barrier.wait, 10) for _ in range(8)]:
+            await handle
+
+    engine(scenario, cpu=1)
+
+
+def test_cpu_is_honoured_above_the_number_of_cores() -> None:
+    async def scenario(manager: ConcurrencyManager) -> None:
+        barrier = threading.Barrier(24)
+        for handle in [manager.submit(barrier.wait, 10, needs=Resources(cpu=1)) for _ in range(24)]:
+            await handle
+
+    engine(scenario, cpu=24)
+
+
+def test_a_cancelled_thread_ends_its_handle_at_once_and_keeps_its_slot_until_it_returns() -> None:
+    async def scenario(manager: ConcurrencyManager) -> None:
+        release = threading.Event()
+        handle = manager.submit(release.wait, 30, needs=Resources(cpu=1))
+        await eventually(lambda: manager.thread_pool.statistics().threads_busy == 1)
+        handle.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await handle
+        assert manager.snapshot().resources["cpu"].held == 1
+        release.set()
+        await eventually(lambda: manager.snapshot().resources["cpu"].held == 0)
+
+    engine(scenario, cpu=1)
+
+
+def test_a_thread_that_is_stuck_when_the_engine_closes_is_named(caplog: pytest.LogCaptureFixture) -> None:
+    release = threading.Event()
+
+    async def scenario(manager: ConcurrencyManager) -> None:
+        handle = manager.submit(release.wait, 30, name="stuck one")
+        await eventually(lambda: manager.thread_pool.statistics().threads_busy == 1)
+        handle.cancel()
+
+    engine(scenario)
+    release.set()
+    assert "stuck one" in caplog.text
+    for thread in threading.enumerate():
+        if thread.name.startswith("tenire-thread"):
+            thread.join(5)
+
+
+def test_a_worker_process_is_reused_and_runs_at_lowest_priority() -> None:
+    async def scenario(manager: ConcurrencyManager) -> None:
+        pids = {await manager.submit(jobs.pid, on="process") for _ in range(5)}
+        assert len(pids) == 1
+        assert os.getpid() not in pids
+        assert await manager.submit(jobs.square, 7, on="process") == 49
+        if sys.platform == "linux":
+            assert await manager.submit(jobs.nice, on="process") == 19
+            assert await manager.submit(jobs.batch_policy, on="process")
+        assert await manager.submit(jobs.run_a_child, on="process") == "child"
+        assert len(manager.thread_pool.statistics().processes) == 1
+
+    engine(scenario)
+
+
+def test_a_big_array_comes_back_writable_and_without_a_second_copy() -> None:
+    numpy = pytest.importorskip("numpy")
+
+    async def scenario(manager: ConcurrencyManager) -> None:
+        await manager.submit(jobs.count_up, 1, on="process")  # started, numpy imported
+        before = psutil.Process().memory_info().rss
+        size = 8_000_000
+        array = await manager.submit(jobs.count_up, size, on="process")
+        grown = psutil.Process().memory_info().rss - before
+        assert array.shape == (size,)
+        assert array[-1] == size - 1
+        array[0] = 5.0
+        assert grown < 1.5 * array.nbytes
+        assert await manager.submit(jobs.total, numpy.ones(1000), on="process") == 1000.0
+
+    engine(scenario)
+
+
+def test_an_exception_comes_back_with_the_workers_traceback() -> None:
+    async def scenario(manager: ConcurrencyManager) -> None:
+        with pytest.raises(ValueError, match="from afar") as caught:
+            await manager.submit(jobs.fail, "from afar", on="process")
+        assert "jobs.py" in str(caught.value.__cause__)
+        with pytest.raises(RuntimeError, match="AwkwardError: 1 and 2"):
+            await manager.submit(jobs.fail_awkwardly, on="process")
+        with pytest.raises(SystemExit):
+            await manager.submit(jobs.leave, on="process")
+        with pytest.raises(TypeError, match="cannot be sent back"):
+            await manager.submit(jobs.unpicklable, on="process")
+        with pytest.raises(TaskError, match="cannot be sent"):
+            await manager.submit(lambda: None, on="process")
+        assert await manager.submit(jobs.square, 2, on="process") == 4
+        assert manager.thread_pool.statistics().replaced == 0
+
+    engine(scenario)
+
+
+def test_a_task_whose_worker_died_fails_and_the_worker_is_replaced() -> None:
+    async def scenario(manager: ConcurrencyManager) -> None:
+        with pytest.raises(WorkerDiedError, match="killed by signal 9") as caught:
+            await manager.submit(jobs.kill_self, on="process", name="suicide")
+        assert isinstance(caught.value, TaskError)
+        assert caught.value.task == "suicide"
+        assert caught.value.exit_code == -9
+        assert await manager.submit(jobs.square, 3, on="process") == 9
+        assert manager.thread_pool.statistics().replaced == 1
+
+    engine(scenario)
+
+
+def test_a_retry_covers_a_dead_worker(tmp_path: Path) -> None:
+    async def scenario(manager: ConcurrencyManager) -> None:
+        marker = str(tmp_path / "marker")
+        retry = Retry(attempts=2, backoff=0.0, on=(ValueError,))
+        assert await manager.submit(jobs.kill_self_once, marker, on="process", retry=retry) == "second try"
+
+    engine(scenario)
+
+
+@pytest.mark.parametrize("how", ["cancel", "deadline"])
+def test_a_hanging_process_is_killed_by_cancel_and_by_its_deadline(tmp_path: Path, how: str) -> None:
+    async def scenario(manager: ConcurrencyManager) -> None:
+        marker = tmp_path / "pid"
+        await manager.submit(jobs.square, 1, on="process")
+        handle = manager.submit(jobs.hang, str(marker), on="process", deadline=1.0 if how == "deadline" else None)
+        await eventually(lambda: marker.exists() and marker.read_text() != "")
+        if how == "cancel":
+            handle.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await handle
+        else:
+            with pytest.raises(TimeoutError):
+                await handle
+        pid = int(marker.read_text())
+        await eventually(lambda: not psutil.pid_exists(pid))
+        assert await manager.submit(jobs.square, 3, on="process") == 9
+        assert manager.snapshot().resources["cpu"].held == 0
+
+    engine(scenario)
+
+
+def test_a_named_worker_is_one_process_beside_the_others() -> None:
+    async def scenario(manager: ConcurrencyManager) -> None:
+        own = [manager.submit(jobs.pid, on="process", worker="own") for _ in range(3)]
+        pids = {await handle for handle in own}
+        assert len(pids) == 1
+        assert await manager.submit(jobs.pid, on="process") not in pids
+        assert "own" in manager.thread_pool.statistics().processes
+
+    engine(scenario, cpu=1)
+
+
+def test_leaving_by_an_exception_kills_what_hangs(tmp_path: Path) -> None:
+    marker = tmp_path / "pid"
+
+    async def scenario(manager: ConcurrencyManager) -> None:
+        manager.submit(jobs.hang, str(marker), on="process")
+        await eventually(lambda: marker.exists() and marker.read_text() != "")
+        message = "stop"
+        raise RuntimeError(message)
+
+    with pytest.raises(RuntimeError, match="stop"):
+        engine(scenario)
+    assert not psutil.pid_exists(int(marker.read_text()))
+
+
+def test_the_loop_stays_on_time_while_results_come_in() -> None:
+    async def scenario(manager: ConcurrencyManager) -> None:
+        handles = [manager.submit(jobs.count_up, 200_000, on="process") for _ in range(20)]
+        for handle in handles:
+            assert (await handle).shape == (200_000,)
+
+    engine(scenario)
