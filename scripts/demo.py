@@ -197,7 +197,7 @@ def show_report(console: Console, report: dict[str, Any], status: dict[str, Any]
         f"{text / 1e6:.1f} MB of text kept in {kept / 1e6:.1f} MB" if text else "",
         f"store {store / 1e6:.1f} MB" if store else "",
     ]
-    console.print(", ".join(fact for fact in facts if fact), markup=False)
+    console.print(", ".join(fact for fact in facts if fact), markup=False, soft_wrap=True)
 
 
 def show_answer(console: Console, corpus: Corpus, query: str, expected: str, answer: dict[str, Any]) -> None:

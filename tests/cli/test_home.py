@@ -123,12 +123,13 @@ def test_verify_fails_when_ledger_and_store_do_not_agree(tenire: Tenire, app: Ap
 def test_doctor_tells_checks_remedies_and_a_verdict(tenire: Tenire, monkeypatch: pytest.MonkeyPatch) -> None:
     from tenire.app import doctor
 
+    monkeypatch.setattr(doctor, "_version", lambda _: "1.0")
+    monkeypatch.setattr(doctor, "_weights", lambda: "some-weights")
     told = tenire("doctor")
     assert told.code == 0
     assert "full-text search" in told.out
     assert "ready to ingest and search" in told.out
-    versions = doctor._version
-    monkeypatch.setattr(doctor, "_version", lambda name: None if name == "lancedb" else versions(name))
+    monkeypatch.setattr(doctor, "_version", lambda name: None if name == "lancedb" else "1.0")
     told = tenire("doctor")
     assert told.code == 1
     assert "→ run: pip install" in told.out

@@ -681,3 +681,16 @@ def test_any_thread_may_submit(caplog: pytest.LogCaptureFixture) -> None:
 
     assert asyncio.run(scenario()) == [2 * number for number in range(100)]
     assert not caplog.records
+
+
+def test_a_plain_function_can_run_on_the_loop_itself(sim_loop: SimLoop) -> None:
+    async def scenario(manager: ConcurrencyManager) -> None:
+        assert await manager.submit(threading.get_ident, on="loop") == threading.get_ident()
+        assert await manager.submit(lambda: double(4), on="loop") == 8
+
+    simulate(sim_loop, scenario)
+
+
+def test_an_engine_that_has_not_started_says_how_to_start_it() -> None:
+    with pytest.raises(RejectedError, match="async with"):
+        ConcurrencyManager(cpu=1, memory=1).submit(double, 1)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import heapq
+import os
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 
 from tenire.core.admission import Admission
@@ -13,6 +15,18 @@ from tenire.core.tasks import Priority, Resources, State, Task
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+
+if os.environ.get("TENIRE_MUTANT"):
+    # A planted bug is only to be seen: neither the shortest example nor an explanation is wanted.
+    hypothesis.settings.register_profile(
+        "mutant",
+        derandomize=True,
+        database=None,
+        deadline=None,
+        phases=[hypothesis.Phase.generate],
+        suppress_health_check=list(hypothesis.HealthCheck),
+    )
+    hypothesis.settings.load_profile("mutant")
 
 
 class Machine:

@@ -123,6 +123,16 @@ def test_a_task_rises_one_class_at_exactly_each_thirty_seconds() -> None:
     assert [aged(low, 5.0 + wait) for wait in (0, 29.9, 30, 59.9, 60, 90, 9000)] == [3, 3, 2, 2, 1, 0, 0]
 
 
+def test_tasks_of_one_class_come_out_in_the_order_in_which_they_came_in() -> None:
+    queue, lane = one_lane()
+    tasks = [ready(seq=seq) for seq in range(5)]
+    for task in tasks:
+        queue.push(task)
+    for task in tasks:
+        assert lane.head(0.0) is task
+        queue.pop(lane, task)
+
+
 def test_a_task_risen_to_a_class_goes_before_younger_ones_of_it() -> None:
     queue, lane = one_lane()
     low, high = ready(Priority.LOW, at=0.0, seq=1), ready(Priority.HIGH, at=50.0, seq=2)
@@ -172,6 +182,12 @@ def test_the_position_counts_live_tasks_of_its_class_and_of_higher_ones() -> Non
     assert [lane.position(task) for task in tasks] == [1, 2, 0, 4, 3]
     tasks[0].state = State.CANCELLED
     assert lane.position(tasks[4]) == 2
+
+
+def test_the_position_of_a_task_that_is_not_there_is_behind_all() -> None:
+    queue, lane = one_lane()
+    queue.push(ready())
+    assert lane.position(ready()) == 1
 
 
 def test_a_lane_whose_counter_is_wrong_gives_what_it_has() -> None:

@@ -64,12 +64,16 @@ def test_critical_work_under_ten_thousand_aged_tasks_waits_for_one_running_task_
             assert engine.run_until_started(task) == 0
 
 
-def test_critical_work_that_needs_several_slots_is_never_passed_over(machine: Callable[..., Any]) -> None:
+@pytest.mark.parametrize("pipeline", ["bulk", "other"])
+@pytest.mark.parametrize("memory", [0, 1])
+def test_critical_work_that_needs_several_slots_is_never_passed_over(
+    machine: Callable[..., Any], pipeline: str, memory: int
+) -> None:
     engine = machine(cpu=4)
     for number in range(1000):
         engine.submit("bulk", cpu=1, seconds=1 + number / 1000)
     engine.run(until=20.5)
-    assert engine.run_until_started(engine.submit("bulk", cpu=4, priority=Priority.CRITICAL)) == 0
+    assert engine.run_until_started(engine.submit(pipeline, cpu=4, memory=memory, priority=Priority.CRITICAL)) == 0
 
 
 def test_only_the_critical_work_of_a_pipeline_has_precedence(machine: Callable[..., Any]) -> None:
@@ -209,6 +213,12 @@ def test_a_task_too_big_for_what_is_free_does_not_stop_a_smaller_one(machine: Ca
     small = engine.submit("a", cpu=1)
     assert engine.decide() == [small]
     assert big.pipeline.queue.lanes[big.mask].bypassed == 1
+
+
+def test_a_task_that_ended_behind_the_schedulers_back_does_not_start(machine: Callable[..., Any]) -> None:
+    engine = machine(cpu=1)
+    engine.submit("a", cpu=1).state = State.CANCELLED
+    assert engine.decide() == []
 
 
 # -- burst credit --------------------------------------------------------------------------

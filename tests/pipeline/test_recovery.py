@@ -248,6 +248,7 @@ class CrashingRuns(RuleBasedStateMachine):
         assert (report.documents, report.chunks) == (len(good), len(expected))
         quarantined = {(entry.pipeline, entry.source) for entry in self.ledger.quarantine.entries()}
         assert quarantined == self.files.keys() - good.keys()
+        assert self.ledger.quarantine.count() == len(quarantined)
         assert not any(entry.retrying for entry in self.ledger.quarantine.entries())
         assert self.ledger.totals().unique_documents == len(set(good.values()))
 

@@ -167,7 +167,7 @@ def test_what_is_done_or_gone_leaves_quarantine_and_its_id_is_not_used_again(led
     old = {entry.id for entry in ledger.quarantine.entries()}
     filled(ledger, "/a")
     ledger.batches.apply(Change("p", removed=("/b",)))
-    assert ledger.quarantine.entries() == []
+    assert (ledger.quarantine.entries(), ledger.quarantine.count()) == ([], 0)
     ledger.batches.apply(Change("p", rejected=(rejected("/c"),)))
     assert ledger.quarantine.entries()[0].id not in old
 

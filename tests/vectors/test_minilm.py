@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import ast
 import os
+import random
 import subprocess
 import sys
 import sysconfig
@@ -24,11 +25,17 @@ ODD = ["", " ", "\x00\x01", "\ud800 lone", "你好，世界", "🎉" * 50, "x" *
 
 def library_docstrings(count: int) -> list[str]:
     """Real passages that come with every Python, none of which calibration saw."""
-    found: list[str] = []
-    for path in sorted(Path(sysconfig.get_paths()["stdlib"]).glob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8", errors="replace"))):
-            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
-                found.append((ast.get_docstring(node) or "")[:1500])
+    trees = (
+        ast.parse(path.read_text(encoding="utf-8", errors="replace"))
+        for path in sorted(Path(sysconfig.get_paths()["stdlib"]).glob("*.py"))
+    )
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef)
+    found = [
+        (ast.get_docstring(node) or "")[:1500]
+        for tree in trees
+        for node in ast.walk(tree)
+        if isinstance(node, documented)
+    ]
     distinct = [text for text in dict.fromkeys(found) if len(text) >= 100]
     return distinct[:: len(distinct) // count][:count]
 
@@ -105,18 +112,31 @@ def test_batches_hold_each_text_once_and_little_padding() -> None:
     assert sorted(index for batch in batches for index in batch) == list(range(len(lengths)))
     padded = sum(len(batch) * max(lengths[index] for index in batch) for batch in batches)
     assert padded <= 1.1 * sum(lengths)
-    assert all(len(batch) * max(lengths[index] for index in batch) <= 1536 for batch in batches)
+    assert [max(lengths[index] for index in batch) for batch in batches][0] == 256
+    assert max(map(len, batches)) == 32
+
+
+def test_any_texts_make_fewer_than_a_hundred_shapes() -> None:
+    # Each shape costs memory for the life of the process.
+    randomness = random.Random(1)
+    shapes = set()
+    for _ in range(400):
+        lengths = [randomness.randint(2, 256) for _ in range(randomness.randint(1, 90))]
+        for batch in plan_batches(lengths, workers=2):
+            shapes.add(as_batch([[1] * lengths[index] for index in batch])["ids"].shape)
+    assert len(shapes) < 100
 
 
 def test_a_small_input_keeps_all_workers_busy() -> None:
-    assert len(plan_batches([200] * 6, workers=2)) >= 2
+    assert [len(batch) for batch in plan_batches([200] * 6, workers=2)] == [2, 2, 2]
     assert plan_batches([], workers=2) == []
 
 
-def test_a_batch_is_padded_to_its_longest_row() -> None:
-    batch = as_batch([[5, 6, 7], [8]])
-    assert batch["ids"].tolist() == [[5, 6, 7], [8, 0, 0]]
-    assert batch["mask"].tolist() == [[1, 1, 1], [1, 0, 0]]
+def test_a_batch_is_padded_to_a_multiple_of_sixteen() -> None:
+    batch = as_batch([[5] * 17, [8]])
+    assert batch["ids"].shape == batch["mask"].shape == (2, 32)
+    assert batch["mask"].sum(1).tolist() == [17, 1]
+    assert batch["ids"].sum(1).tolist() == [85, 8]
 
 
 def test_the_model_is_prepared_once_with_its_licence_beside_it(embedder: MiniLM, cache: Path) -> None:

@@ -55,13 +55,21 @@ def test_related_texts_are_closer_than_unrelated_ones(embedder: static.StaticVec
     assert query @ near > query @ far + 0.1
 
 
-def test_many_long_texts_are_embedded_in_bounded_memory(embedder: static.StaticVectors) -> None:
-    texts = ["some words of a long text " * 2000] * 60  # 3 MB; their token vectors would take 700 MB
+def test_texts_are_handled_in_groups_of_bounded_size() -> None:
+    texts = ["x" * (number * 997 % 60_000) for number in range(300)]
+    groups = list(static._groups(texts))
+    assert [text for group in groups for text in group] == texts
+    assert max(sum(map(len, group)) for group in groups) <= 131_072
+    assert len(groups) < 100
+
+
+def test_one_huge_text_takes_bounded_memory(embedder: static.StaticVectors) -> None:
+    # 65,536 characters of three tokens each: their vectors alone would be 200 MB.
     tracemalloc.start()
-    embedder.embed(texts)
+    embedder.embed(["\u13a0" * 1_000_000])
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert peak < 100 << 20
+    assert peak < 64 << 20
 
 
 def test_loading_and_embedding_never_connect(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,9 +17,10 @@ from tenire.documents.prepare import Prepared, PrepareOptions, prepare, recipe_i
 from tenire.errors import PipelineError, TenireError
 from tenire.observe.machine import read_machine
 from tenire.observe.memory import PeakMemory
-from tenire.pipeline.document_run import EMBEDDER_SLOTS, DocumentRecipe, DocumentRun
+from tenire.pipeline.document_run import DocumentRecipe, DocumentRun
 from tenire.pipeline.files import FileSource, PathSource
 from tenire.pipeline.home_session import HomeSession
+from tenire.pipeline.model_worker import EMBEDDER_SLOTS
 from tenire.pipeline.progress import PipelineProgress, RunReport
 from tenire.storage.home import Home
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SearchHit", "SearchResult", "Store", "search"]
 
+
 @dataclass(frozen=True, slots=True)
 class SearchHit:
     """One passage that was found.

@@ -28,14 +28,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     options = words[: words.index("--")] if "--" in words else words
     as_json = "--json" in options
-    from tenire.cli.output import Output, installed_version, prepare_streams
+    from tenire.cli.output import Output, prepare_streams
 
     prepare_streams()
     output = Output(as_json=as_json)
     try:
         if "--version" in options:
-            version = installed_version()
-            output.result({"version": version}, [f"tenire {version}"])
+            # Not importlib.metadata: it loads the mail parser, four times our own cost.
+            from tenire import __version__
+
+            output.result({"version": __version__}, [f"tenire {__version__}"])
             return 0
         from tenire.cli.application import run
 

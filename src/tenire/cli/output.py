@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console, RenderableType
 
-__all__ = ["Output", "clean", "console_for", "human_bytes", "human_seconds", "installed_version", "prepare_streams"]
+__all__ = ["Output", "clean", "console_for", "human_bytes", "human_seconds", "prepare_streams"]
 
 # C0 and C1 controls, DEL, and the characters that reorder text (bidirectional
 # overrides) or break lines: a name must not look like another one.
@@ -50,16 +50,6 @@ def prepare_streams() -> None:
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
             reconfigure(errors="backslashreplace")
-
-
-def installed_version() -> str:
-    """Return the version of the installed package."""
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version("tenire")
-    except PackageNotFoundError:  # run from a source tree that was never installed
-        return "0+unknown"
 
 
 def console_for(stream: TextIO) -> Console:

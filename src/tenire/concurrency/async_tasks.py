@@ -9,7 +9,7 @@ from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 from tenire.concurrency.handle import LOOP, PROCESS, Handle
-from tenire.concurrency.submit import name_of, needs_of, place_of, priority_of
+from tenire.concurrency.submit import call_on_loop, is_coroutine_function, name_of, needs_of, place_of, priority_of
 from tenire.core.tasks import Priority
 from tenire.errors import ConfigError, RejectedError
 
@@ -66,6 +66,8 @@ class AsyncTaskManager:
             name = fn.__qualname__ if type(fn) is FunctionType else name_of(fn)
         if type(priority) is not Priority:
             priority = priority_of(priority)
+        if place == LOOP and on == "loop" and not is_coroutine_function(fn):
+            fn, args = call_on_loop, (fn, *args)
         scheduler = orchestrator.scheduler
         handle: Handle[Any] = Handle(
             scheduler.shares.pipelines.get(pipeline) or scheduler.shares.pipeline(pipeline),

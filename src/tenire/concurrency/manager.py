@@ -284,6 +284,9 @@ class ConcurrencyManager:
             RejectedError: If the engine is closing, or the task needs more than the
                 whole engine has.
         """
+        if self.loops.state == LoopState.NEW:
+            message = "the engine has not started: use `async with ConcurrencyManager()` or `in_thread()` first"
+            raise RejectedError(message)
         return self.async_tasks.submit(
             fn, *args, name=name, priority=priority, pipeline=pipeline, after=after, needs=needs,
             deadline=deadline, retry=retry, on=on, worker=worker,

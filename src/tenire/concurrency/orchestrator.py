@@ -220,8 +220,12 @@ class Orchestrator:
         self._running.add(handle)
         if handle.on == PERMIT:
             handle.settle(None, None)
-        else:
+            return
+        try:
             self._pools.start(handle)
+        except Exception as error:  # noqa: BLE001 - the task's outcome, for example no thread could be started
+            self._running.discard(handle)
+            self._failed(handle, error)
 
     # -- endings ----------------------------------------------------------
 
@@ -299,8 +303,8 @@ class Orchestrator:
             handle: Handle[Any] = doom.task  # type: ignore[assignment]  # our own record
             self._retries.forget(handle)
             if doom.cause is not None:
+                # Not among the unseen: the failure at the root is, and says it all.
                 handle.settle(None, dependency_failed(handle, doom))
-                self.unseen.add(handle)
             elif handle.state == RUNNING:
                 self._stop_running(handle, doom.reason, now)
             else:

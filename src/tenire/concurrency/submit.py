@@ -17,12 +17,19 @@ if TYPE_CHECKING:
     from tenire.core.scheduler import Scheduler
     from tenire.core.tasks import Resources
 
-__all__ = ["due_at", "name_of", "needs_of", "place_of", "priority_of"]
+__all__ = ["call_on_loop", "due_at", "is_coroutine_function", "name_of", "needs_of", "place_of", "priority_of"]
 
 _PLACES = {"loop": LOOP, "thread": THREAD, "process": PROCESS}
 _ONE_THREAD: Needs = ((THREADS, 1),)
 _ONE_CPU: Needs = ((CPU, CPU_UNIT),)
 _COROUTINE_FLAGS = inspect.CO_COROUTINE | inspect.CO_ITERABLE_COROUTINE
+
+
+def is_coroutine_function(fn: Callable[..., Any]) -> bool:
+    """Return whether calling ``fn`` makes a coroutine."""
+    if type(fn) is FunctionType:  # far the most frequent, and ten times cheaper to ask
+        return bool(fn.__code__.co_flags & _COROUTINE_FLAGS)
+    return inspect.iscoroutinefunction(fn) or inspect.iscoroutinefunction(getattr(fn, "__call__", None))  # noqa: B004
 
 
 def place_of(fn: Callable[..., Any], on: str) -> int:
@@ -32,10 +39,7 @@ def place_of(fn: Callable[..., Any], on: str) -> int:
         ConfigError: If ``on`` is not one of auto, loop, thread and process, or a
             coroutine function is to run anywhere but on the loop.
     """
-    if type(fn) is FunctionType:  # far the most frequent, and ten times cheaper to ask
-        coroutine = bool(fn.__code__.co_flags & _COROUTINE_FLAGS)
-    else:
-        coroutine = inspect.iscoroutinefunction(fn) or inspect.iscoroutinefunction(getattr(fn, "__call__", None))  # noqa: B004
+    coroutine = is_coroutine_function(fn)
     if on == "auto":
         return LOOP if coroutine else THREAD
     place = _PLACES.get(on)
@@ -46,6 +50,12 @@ def place_of(fn: Callable[..., Any], on: str) -> int:
         message = f"a coroutine function runs on the loop, it cannot run on={on!r} ({name_of(fn)})"
         raise ConfigError(message, key="on", hint='pass on="auto", or a plain function')
     return place
+
+
+async def call_on_loop(fn: Callable[..., Any], *args: Any) -> Any:
+    """Call a plain function on the loop; if it returns something to await, await that."""
+    value = fn(*args)
+    return await value if inspect.isawaitable(value) else value
 
 
 def needs_of(scheduler: Scheduler, needs: Resources | None, *, on: int, worker: str | None, name: str) -> Needs:

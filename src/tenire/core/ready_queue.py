@@ -73,7 +73,7 @@ class Lane:
             if task is None:
                 continue
             level = aged(task, now)
-            if level < best_class or (level == best_class and self._goes_before(task, best)):
+            if best is None or level < best_class or (level == best_class and self._goes_before(task, best)):
                 best, best_class = task, level
         return best
 
@@ -81,9 +81,7 @@ class Lane:
         """Return whether work that was born critical waits here; exact after ``head``."""
         return bool(self.used & 1)
 
-    def _goes_before(self, task: Task, other: Task | None) -> bool:
-        if other is None:
-            return True
+    def _goes_before(self, task: Task, other: Task) -> bool:
         if other.priority == Priority.CRITICAL and self._critical_run < CRITICAL_RUN:
             return False
         return (task.ready_at, task.seq) < (other.ready_at, other.seq)

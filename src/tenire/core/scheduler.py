@@ -151,17 +151,13 @@ class Scheduler:
         self.running -= 1
         task.state = WAITING
         self.waiting += 1
+        if task.deadline is not None and task.timer.payload is None:
+            # It ran at its deadline and was told so; now it must not start after it.
+            task.timer = self._deadlines.add(int(task.deadline * 1e9), task)
 
     def release(self, task: Task, now: float) -> None:
-        """Make a postponed task ready; does nothing if it has ended meanwhile.
-
-        A task that ran at its deadline and was postponed nevertheless would start
-        after it: it ends, and is in ``doomed`` afterwards.
-        """
+        """Make a postponed task ready; does nothing if it has ended meanwhile."""
         if task.state == WAITING and not task.blockers:
-            if task.deadline is not None and now >= task.deadline:
-                self._miss(task, now, "its next try would have started after its deadline")
-                return
             self.waiting -= 1
             self._make_ready(task, now)
 

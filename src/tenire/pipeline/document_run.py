@@ -22,16 +22,15 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tenire.core.tasks import Resources
 from tenire.errors import WorkerDiedError
 from tenire.pipeline.groups import Group, batches
 from tenire.pipeline.lister import ListedChunk, Lister, Work
+from tenire.pipeline.model_worker import IF_KILLED, ModelWorker
 from tenire.pipeline.progress import StageProgress
-from tenire.pipeline.vectorise import vectorise
 from tenire.protocols import Rejection
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Callable, Mapping
 
     import numpy as np
     from numpy.typing import NDArray
@@ -46,16 +45,13 @@ if TYPE_CHECKING:
     from tenire.protocols import Document, SourceFile, Unchanged
     from tenire.storage.records import Run
 
-__all__ = ["EMBEDDER_SLOTS", "IN_FLIGHT", "DocumentRecipe", "DocumentRun"]
+__all__ = ["IN_FLIGHT", "DocumentRecipe", "DocumentRun"]
 
 IN_FLIGHT = 12
 """Batches between the source and their commit, for one pipeline."""
 
 GROUP_PASSAGES = 512
 """Passages that make a group full: some seconds of a small model's work."""
-
-EMBEDDER_SLOTS = 2
-"""Slices at the model's worker: one that it computes, one that waits for it there."""
 
 _BYTES_HELD_PER_BYTE = 4
 """A byte of a file is held up to four times: as read, as text, as passages, as vectors."""
@@ -114,8 +110,9 @@ class DocumentRun:
         self._recipe = recipe
         self._progress = progress
         self._clock = clock
-        self._prepare, self._embed, self._store = stages = [StageProgress(n) for n in ("prepare", "embed", "store")]
+        self._prepare, embed, self._store = stages = [StageProgress(n) for n in ("prepare", "embed", "store")]
         progress.stages = stages
+        self._model = ModelWorker(name, manager=manager, embed=recipe.embed, stage=embed, clock=clock)
         self._room = asyncio.Semaphore(IN_FLIGHT)
         self._group = Group()
         self._credits = AsyncExitStack()
@@ -161,6 +158,8 @@ class DocumentRun:
                     self._count(chunk)
                     if chunk.rejections:
                         self._group.rejections += chunk.rejections
+                        if len(self._group.rejections) >= GROUP_PASSAGES:
+                            self._send_off(tasks)
                     if chunk.work:
                         self._warm_up()
                     for batch in batches(chunk.work):
@@ -182,10 +181,7 @@ class DocumentRun:
         """Load the model and open the store while the first files are read."""
         if not self._warm:
             self._warm = True
-            self._submit(
-                self._recipe.embed, [], on="process", worker="embedder", name=f"{self._name}: load model",
-                needs=Resources(other={"embedder": 1}),
-            ).add_done_callback(_seen)  # fmt: skip
+            self._model.warm_up().add_done_callback(_seen)
             self._thread(self._session.journal).add_done_callback(_seen)
 
     def _count(self, chunk: ListedChunk) -> None:
@@ -237,10 +233,7 @@ class DocumentRun:
         known = {item.file.path: item.known_hash for item in batch if item.known_hash}
         started = self._clock.now()
         try:
-            results: list[Document | Rejection | Unchanged] = await self._submit(
-                self._recipe.prepare, files, known, on="process", name=f"{self._name}: prepare"
-            )
-            return results
+            return await self._prepare_together(files, known)
         except WorkerDiedError as error:
             if len(batch) == 1:
                 reason = f"the reader crashed on this file ({error}); it may be damaged, or too large for this machine"
@@ -249,6 +242,14 @@ class DocumentRun:
             return [*await self._prepare_files(batch[:middle]), *await self._prepare_files(batch[middle:])]
         finally:
             self._prepare.busy_s += self._clock.now() - started
+
+    async def _prepare_together(
+        self, files: list[SourceFile], known: Mapping[str, str]
+    ) -> list[Document | Rejection | Unchanged]:
+        results: list[Document | Rejection | Unchanged] = await self._submit(
+            self._recipe.prepare, files, known, on="process", name=f"{self._name}: prepare", retry=IF_KILLED
+        )
+        return results
 
     # -- embed, commit ------------------------------------------------------
 
@@ -321,29 +322,12 @@ class DocumentRun:
         return committed
 
     async def _vectorise(self, documents: list[Document], replaced: set[str]) -> NDArray[np.float32] | None:
-        passages = sum(len(document.passages) for document in documents)
-        if not passages:
+        if not documents:
             return None
         known: Mapping[str, NDArray[np.float32]] = {}
         if replaced:
             known = await self._thread(self._session.vectors_of, sorted(replaced))
-        self._embed.waiting += passages
-        try:
-            return await vectorise(documents, known=known, embed=self._embed_slice, together=_together)
-        finally:
-            self._embed.waiting -= passages
-            self._embed.done += passages
-
-    async def _embed_slice(self, texts: list[str]) -> NDArray[np.float32]:
-        started = self._clock.now()
-        try:
-            vectors: NDArray[np.float32] = await self._submit(
-                self._recipe.embed, texts, on="process", worker="embedder", name=f"{self._name}: embed",
-                needs=Resources(other={"embedder": 1}),
-            )  # fmt: skip
-        finally:
-            self._embed.busy_s += self._clock.now() - started
-        return vectors
+        return await self._model.vectors(documents, known)
 
     # -- the end -------------------------------------------------------------
 
@@ -367,16 +351,6 @@ class DocumentRun:
 
     def _thread(self, fn: Callable[..., Any], *args: Any) -> Handle[Any]:
         return self._submit(fn, *args, on="thread", name=f"{self._name}: {getattr(fn, '__name__', 'step')}")
-
-
-async def _together(awaitables: list[Awaitable[Any]]) -> list[Any]:
-    async with asyncio.TaskGroup() as tasks:
-        started = [tasks.create_task(_value(awaitable)) for awaitable in awaitables]
-    return [task.result() for task in started]
-
-
-async def _value(awaitable: Awaitable[Any]) -> Any:
-    return await awaitable
 
 
 def _anything(path: str) -> bool:

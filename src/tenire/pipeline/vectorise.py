@@ -7,11 +7,12 @@ texts of about equal length, which keeps the padding small.
 
 from __future__ import annotations
 
+import asyncio
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import Callable, Coroutine, Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -34,8 +35,7 @@ async def vectorise(
     documents: Sequence[Document],
     *,
     known: Mapping[str, NDArray[np.float32]],
-    embed: Callable[[list[str]], Awaitable[NDArray[np.float32]]],
-    together: Callable[[list[Awaitable[Any]]], Awaitable[list[Any]]],
+    embed: Callable[[list[str]], Coroutine[Any, Any, NDArray[np.float32]]],
 ) -> NDArray[np.float32] | None:
     """Return one row per passage, in order; shape ``(n, dimension)``.
 
@@ -43,7 +43,6 @@ async def vectorise(
         documents: The documents.
         known: Vectors that need not be computed, by ``text_key``.
         embed: Embeds some texts.
-        together: Awaits several things at once and returns their values in order.
 
     Returns:
         ``None`` if there are no passages.
@@ -63,6 +62,8 @@ async def vectorise(
             rows[text] = vector
     missing.sort(key=len)
     slices = [missing[start : start + SLICE] for start in range(0, len(missing), SLICE)]
-    for part, vectors in zip(slices, await together([embed(part) for part in slices]), strict=True):
-        rows.update(zip(part, vectors, strict=True))
+    async with asyncio.TaskGroup() as tasks:
+        embedded = [tasks.create_task(embed(part)) for part in slices]
+    for part, task in zip(slices, embedded, strict=True):
+        rows.update(zip(part, task.result(), strict=True))
     return np.stack([rows[text] for text in texts]).astype(np.float32, copy=False)

@@ -12,6 +12,7 @@ import numpy as np
 from tenire.errors import MissingExtraError
 from tenire.vectors.minilm_graph import DIMENSION
 from tenire.vectors.minilm_model import RECIPE, open_model
+from tenire.vectors.minilm_runtime import load_openvino
 from tenire.vectors.minilm_tokens import as_batch, load_tokenizer, plan_batches
 from tenire.vectors.text_input import readable, usable_cores
 from tenire.vectors.weights import cache_folder, find_minilm, is_installed
@@ -48,10 +49,8 @@ def _engine(files: ModelFiles, threads: int, cache: Path | None, variant: str | 
     It is never destroyed (see ``minilm_runtime``), so a second one would only
     cost memory.
     """
-    import openvino
-
     model, chosen = open_model(files, threads=threads, cache=cache, variant=variant)
-    queue = openvino.AsyncInferQueue(model, threads)
+    queue = load_openvino().AsyncInferQueue(model, threads)
     queue.set_callback(_store)
     return _Engine(chosen, queue, threading.Lock())
 

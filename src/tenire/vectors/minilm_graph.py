@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tenire.vectors.minilm_runtime import load_openvino
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -66,9 +68,7 @@ class _Builder:
     """Adds nodes to one graph."""
 
     def __init__(self, weights: Weights, quantised: Mapping[str, Quantisation] | None) -> None:
-        from openvino import opset13
-
-        self.ops: Any = opset13
+        self.ops: Any = load_openvino().opset13
         self.weights = weights
         self.quantised = quantised
         self.inputs: list[Any] = []  # of the linear layers, in the order of LINEAR_KEYS
@@ -153,8 +153,6 @@ def build_graph(weights: Weights, quantised: Mapping[str, Quantisation] | None =
     Returns:
         An ``openvino.Model``.
     """
-    import openvino
-
     build = _Builder(weights, quantised)
     ids = build.ops.parameter([-1, -1], np.int64, name="ids")
     mask = build.ops.parameter([-1, -1], np.int64, name="mask")
@@ -162,4 +160,4 @@ def build_graph(weights: Weights, quantised: Mapping[str, Quantisation] | None =
     padding = build.ops.subtract(build.floats(1), build.ops.unsqueeze(real, build.ints(1, 2)))
     hidden = build.encoder(build.embeddings(ids), build.ops.multiply(padding, build.floats(_MASKED)))
     outputs = [build.mean(hidden, real), *(build.inputs if taps else ())]
-    return openvino.Model(outputs, [ids, mask], "all-MiniLM-L6-v2")
+    return load_openvino().Model(outputs, [ids, mask], "all-MiniLM-L6-v2")

@@ -16,7 +16,7 @@ from tenire.errors import ConfigError
 from tenire.vectors.minilm_cache import Prepared, read_prepared, write_prepared
 from tenire.vectors.minilm_calibration import probe_batch, read_calibration, shipped_folder
 from tenire.vectors.minilm_graph import build_graph
-from tenire.vectors.minilm_runtime import compile_graph, core, import_blob, throughput_options
+from tenire.vectors.minilm_runtime import compile_graph, core, import_blob, load_openvino, throughput_options
 from tenire.vectors.smooth_quant import quantise
 from tenire.vectors.weights import MINILM_SHA256
 
@@ -69,13 +69,11 @@ def is_accurate(vectors: NDArray[np.float32], reference: NDArray[np.float32]) ->
 
 
 def _key(variant: str | None) -> str:
-    import openvino
-
     facts = [
         RECIPE,
         MINILM_SHA256,
         variant or "auto",
-        openvino.get_version(),
+        load_openvino().get_version(),
         # A compiled model holds choices made for one kind of processor.
         core().get_property("CPU", "FULL_DEVICE_NAME"),
         *sorted(core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")),

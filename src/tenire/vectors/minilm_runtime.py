@@ -1,4 +1,4 @@
-"""The one place that makes OpenVINO models, and never lets go of one.
+"""The one place that imports OpenVINO and makes its models, and never lets go of one.
 
 OpenVINO 2026.4 corrupts the heap when a compiled model that has run is destroyed
 while another one lives on ("malloc(): unsorted double linked list corrupted" soon
@@ -8,19 +8,39 @@ all of them are kept until it ends.
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
-__all__ = ["compile_graph", "core", "import_blob", "throughput_options"]
+__all__ = ["compile_graph", "core", "import_blob", "load_openvino", "throughput_options"]
 
 _ALIVE: list[Any] = []
 
 
-def core() -> Any:
-    """Return this process's ``openvino.Core``."""
+def load_openvino() -> Any:
+    """Import OpenVINO without its telemetry, and return it.
+
+    Its import reports itself to a server from a background thread and leaves
+    files in the home directory. Without the package ``openvino_telemetry`` it
+    falls back to a silent stub, so that package is hidden while it is imported.
+    """
+    if "openvino" not in sys.modules:
+        hidden = "openvino_telemetry"
+        before = {hidden: sys.modules[hidden]} if hidden in sys.modules else {}
+        sys.modules[hidden] = None  # type: ignore[assignment]  # how Python marks "not importable"
+        try:
+            import openvino
+        finally:
+            del sys.modules[hidden]
+            sys.modules.update(before)
     import openvino
 
+    return openvino
+
+
+def core() -> Any:
+    """Return this process's ``openvino.Core``."""
     if not _ALIVE:
-        _ALIVE.append(openvino.Core())
+        _ALIVE.append(load_openvino().Core())
     return _ALIVE[0]
 
 

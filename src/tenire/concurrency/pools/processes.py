@@ -118,10 +118,11 @@ class WorkerLink:
             parts = dump((handle.fn, handle.args))
         except Exception as error:  # noqa: BLE001 - pickling runs foreign code
             return None, self._unsendable(handle, error)
-        connection = self._connection
         try:
-            if connection is None:
-                connection = self._start_process()
+            connection = self._connection or self._start_process()
+        except OSError as error:
+            return None, self._unstartable(handle, error)
+        try:
             with self._lock:
                 if handle.done():  # cancelled before it came to this worker
                     return None, None
@@ -194,6 +195,13 @@ class WorkerLink:
         died = WorkerDiedError(message, task=handle.name, exit_code=code, hint=hint)
         died.__cause__ = error
         return died
+
+    @staticmethod
+    def _unstartable(handle: Handle[Any], error: OSError) -> TaskError:
+        message = f"no worker process can be started for task {handle.name!r}: {error}"
+        wrapped = TaskError(message, task=handle.name, hint="the system is short of processes, memory or open files")
+        wrapped.__cause__ = error
+        return wrapped
 
     @staticmethod
     def _unsendable(handle: Handle[Any], error: Exception) -> TaskError:

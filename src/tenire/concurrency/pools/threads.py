@@ -44,13 +44,21 @@ class Threads:
 
     def start(self, handle: Handle[Any]) -> None:
         """Run a task; on the loop's thread."""
+        if self.busy >= len(self._threads):
+            self._grow()
         self.busy += 1
         self._jobs.put(handle)
-        if self.busy > len(self._threads):
-            self._made += 1
-            thread = threading.Thread(target=self._serve, name=f"tenire-thread-{self._made}", daemon=True)
-            self._threads[thread] = None
+
+    def _grow(self) -> None:
+        self._made += 1
+        thread = threading.Thread(target=self._serve, name=f"tenire-thread-{self._made}", daemon=True)
+        self._threads[thread] = None
+        try:
             thread.start()
+        except RuntimeError:
+            del self._threads[thread]
+            if not self._threads:
+                raise  # the system gives no thread at all; with one, the job only waits longer
 
     def _serve(self) -> None:
         me = threading.current_thread()

@@ -1,0 +1,97 @@
+"""What the benchmarks share: real files, repeated measuring, one JSON line each."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import resource
+import shutil
+import statistics
+import subprocess
+import sys
+import sysconfig
+import time
+from pathlib import Path
+from typing import Any
+
+__all__ = ["Usage", "cores", "ingest", "real_files", "report", "spread"]
+
+
+def report(name: str, **figures: Any) -> None:
+    """Print one JSON line."""
+    print(json.dumps({"bench": name, **figures}), flush=True)
+
+
+def spread(values: list[float], digits: int = 3) -> dict[str, float]:
+    """Return minimum, median and maximum."""
+    return {
+        "min": round(min(values), digits),
+        "median": round(statistics.median(values), digits),
+        "max": round(max(values), digits),
+    }
+
+
+def cores() -> int:
+    """Return the cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def real_files(folder: Path, *, size: int, seed: int = 0, skip: int = 0) -> int:
+    """Copy this Python's own sources into a folder, up to ``size`` bytes; return how many.
+
+    Args:
+        folder: Where to.
+        size: Bytes at the most.
+        seed: Which order.
+        skip: Bytes to leave out first, so that two folders have nothing in common.
+    """
+    library = Path(sysconfig.get_path("stdlib"))
+    found = sorted(path for path in library.rglob("*.py") if "site-packages" not in path.parts)
+    found = [path for path in found if 500 < path.stat().st_size < 100_000]
+    random.Random(seed).shuffle(found)
+    files = passed = copied = 0
+    for path in found:
+        length = path.stat().st_size
+        if passed < skip:
+            passed += length
+            continue
+        if copied + length > size:
+            break
+        target = folder / f"{files % 20}" / f"{path.parent.name}-{files}-{path.name}"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, target)
+        copied += length
+        files += 1
+    return files
+
+
+class Usage:
+    """Wall and CPU seconds of a block, children that were waited for included."""
+
+    def __enter__(self) -> Usage:
+        self._wall, self._cpu = time.perf_counter(), _cpu()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.wall, self.cpu = time.perf_counter() - self._wall, _cpu() - self._cpu
+
+
+def _cpu() -> float:
+    own, children = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
+    return own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime
+
+
+def tenire(*words: str) -> dict[str, Any]:
+    """Run a command and return its JSON."""
+    command = [sys.executable, "-m", "tenire", *words, "--json", "--quiet"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode not in (0, 3):
+        raise SystemExit(f"{' '.join(command)} ended with {done.returncode}: {done.stdout}{done.stderr}")
+    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return result
+
+
+def ingest(folder: Path, home: Path, embedder: str) -> dict[str, Any]:
+    """Run ``tenire ingest`` and return its JSON."""
+    return tenire("ingest", str(folder), "--home", str(home), "--embedder", embedder)

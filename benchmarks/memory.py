@@ -1,0 +1,37 @@
+"""Whether twice the documents take more memory."""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from pathlib import Path
+
+from _common import ingest, real_files, report
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--embedder", default="static")
+    parser.add_argument("--bytes", type=int, default=6_000_000)
+    options = parser.parse_args()
+    peaks = {}
+    chunks = {}
+    with tempfile.TemporaryDirectory() as temporary:
+        for times in (1, 2):
+            folder, home = Path(temporary) / f"files{times}", Path(temporary) / f"home{times}"
+            real_files(folder, size=times * options.bytes)
+            totals = ingest(folder, home, options.embedder)
+            peaks[times] = totals["peak_rss_mib"]
+            chunks[times] = totals["pipelines"]["ingest"]["chunks"]
+    report(
+        "memory",
+        embedder=options.embedder,
+        chunks=list(chunks.values()),
+        peak_mib=list(peaks.values()),
+        growth=round(peaks[2] / peaks[1] - 1, 3),
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,167 @@
+"""Kills ingesting engines at random moments and proves that nothing shows in the end.
+
+    python scripts/kill_proof.py [--kills 20] [--files 200] [--embedder static] [--seed 1]
+
+A folder of real files (this Python's own library) is ingested once undisturbed.
+Then the same folder goes into a second home, but the engine is killed with
+SIGKILL at random moments, again and again, while files are also touched, changed
+and put back. A last run goes to its end. Then ``tenire verify`` must be clean, the
+counts must be those of the undisturbed run, and ten searches must have the same
+five best passages. Two seconds after each kill no process of the engine may be
+left.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import time
+from pathlib import Path
+
+import psutil
+
+import tenire
+
+ORPHANS_GONE_S = 2.0
+
+
+def command(*arguments: str, home: Path) -> dict[str, object]:
+    """Run a command to its end and return its JSON."""
+    words = [sys.executable, "-m", "tenire", *arguments, "--home", str(home), "--json", "--quiet"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    if done.returncode not in (0, 3):
+        raise SystemExit(f"{' '.join(words)} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def corpus(folder: Path, files: int) -> list[Path]:
+    """Copy real files, smallest first after a fixed shuffle, so that every size is in it."""
+    library = Path(sysconfig.get_path("stdlib"))
+    found = sorted(path for path in library.glob("*.py") if path.stat().st_size > 200)
+    found += sorted(path for path in library.glob("[a-z]*/*.py") if path.stat().st_size > 200)
+    random.Random(0).shuffle(found)
+    for number, path in enumerate(found[:files]):
+        target = folder / f"part{number % 7}" / f"{path.parent.name}-{path.name}"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, target)
+    copies = sorted(folder.rglob("*.py"))[:3]
+    for path in copies:
+        shutil.copyfile(path, folder / f"copy-of-{path.name}")
+    return sorted(folder.rglob("*.py"))
+
+
+def sentences(paths: list[Path], rng: random.Random) -> list[str]:
+    """Pick ten long lines of the corpus to search for."""
+    lines = []
+    for path in rng.sample(paths, min(len(paths), 60)):
+        text = path.read_text("utf-8", "replace")
+        lines += [line.strip(" #\t\"'") for line in text.splitlines() if 50 < len(line) < 100][:5]
+    return rng.sample(lines, 10)
+
+
+def family(pid: int) -> list[psutil.Process]:
+    """Return a process and all its descendants."""
+    try:
+        process = psutil.Process(pid)
+        return [process, *process.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
+
+
+def run_and_kill(folder: Path, home: Path, after: float, embedder: str) -> tuple[bool, str]:
+    """Start an ingest and kill it; return whether it was killed, and what happened."""
+    command = [
+        sys.executable,
+        "-m",
+        "tenire",
+        "ingest",
+        str(folder),
+        "--home",
+        str(home),
+        "--embedder",
+        embedder,
+        "--quiet",
+    ]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as engine:
+        try:
+            engine.wait(after)
+        except subprocess.TimeoutExpired:
+            members = family(engine.pid)
+            os.kill(engine.pid, signal.SIGKILL)
+            engine.wait()
+            gone, left = psutil.wait_procs(members[1:], timeout=ORPHANS_GONE_S)
+            if left:
+                raise SystemExit(f"left {ORPHANS_GONE_S} s after the kill: {left}") from None
+            return True, f"killed after {after:.2f} s with {len(gone)} children"
+        assert engine.stderr is not None
+        if engine.returncode not in (0, 3):
+            raise SystemExit(f"ingest ended with {engine.returncode}: {engine.stderr.read().decode()}")
+        return False, f"ended by itself before {after:.2f} s"
+
+
+def disturb(paths: list[Path], rng: random.Random) -> None:
+    """Touch one file, and change another and put it back, as people do between two runs."""
+    touched, changed = rng.sample(paths, 2)
+    os.utime(touched)
+    original = changed.read_bytes()
+    changed.write_bytes(original + b"\n# changed in between\n")
+    changed.write_bytes(original)
+
+
+def best(store: tenire.Store, query: str, mode: str) -> list[tuple[str, ...]]:
+    """Return the five best passages with their places."""
+    return [(hit.text, hit.source, *hit.also) for hit in store.search(query, k=5, mode=mode).hits]
+
+
+def main() -> None:
+    """Run the proof; exits with 0 if it holds."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--files", type=int, default=200)
+    parser.add_argument("--embedder", default="static")
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    rng = random.Random(options.seed)
+    with tempfile.TemporaryDirectory(prefix="tenire-kills-") as temporary:
+        base = Path(temporary)
+        folder, calm, killed = base / "files", base / "calm", base / "killed"
+        paths = corpus(folder, options.files)
+        print(f"{len(paths)} files, {sum(path.stat().st_size for path in paths) / 1e6:.1f} MB, seed {options.seed}")
+        started = time.perf_counter()
+        command("ingest", str(folder), "--embedder", options.embedder, home=calm)
+        seconds = time.perf_counter() - started
+        reference = command("verify", home=calm)
+        print(f"undisturbed: {seconds:.1f} s, {reference}")
+        kills = 0
+        while kills < options.kills:
+            killed_it, what = run_and_kill(folder, killed, rng.uniform(0.2, seconds), options.embedder)
+            kills += killed_it
+            print(f"kill {kills}: {what}" if killed_it else what, flush=True)
+            disturb(paths, rng)
+            if not killed_it:
+                # The home is complete now and has no moment left to hit: start over.
+                shutil.rmtree(killed)
+        command("ingest", str(folder), "--embedder", options.embedder, home=killed)
+        final = command("verify", home=killed)
+        print(f"after the kills: {final}")
+        if final != reference or not final["ok"]:
+            raise SystemExit("the counts differ")
+        with tenire.Store(calm) as reference_store, tenire.Store(killed) as store:
+            for query in sentences(paths, rng):
+                for mode in ("hybrid", "vector", "text"):
+                    expected, got = best(reference_store, query, mode), best(store, query, mode)
+                    if expected != got:
+                        raise SystemExit(f"{mode} search for {query!r} differs:\n{expected}\n{got}")
+        print("equal counts, equal top 5 of ten queries in three modes")
+
+
+if __name__ == "__main__":
+    main()
