@@ -24,7 +24,7 @@ unexport PYTHONPATH
 export CORPUS
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench docs pins clean env-demo env-test env-pins
+.PHONY: help demo test lint bench prove docs pins clean env-demo env-test env-pins
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' Makefile
@@ -45,6 +45,9 @@ lint: env-test ## check style, formatting, types and floors
 
 bench: env-test ## measure the budgets
 	@$(PY) scripts/bench.py $(ARGS)
+
+prove: env-test ## kill engines at 20 random moments and compare with an undisturbed run
+	@$(PY) scripts/kill_proof.py --kills 20 $(ARGS)
 
 docs: env-test ## write the command line's page anew, check links and run every example
 	@$(PY) scripts/docs.py

@@ -35,7 +35,8 @@ MUTANTS: dict[str, tuple[str, str, str, str]] = {
         "dependencies", "if task.state != State.DONE:", "if False:", "test_dependencies.py -k breaks",
     ),
     "a cycle search forgets what it has searched": (
-        "dependencies", "return [*path[path.index(node) :], node]", "return [*path, node]", "test_dependencies.py -k true_one",
+        "dependencies", "return [*path[path.index(node) :], node]", "return [*path, node]",
+        "test_dependencies.py -k true_one",
     ),
     "tasks of one class come out last first": (
         "ready_queue", "queue[0]", "queue[-1]", "test_ready_queue.py -k came_in",
@@ -70,7 +71,7 @@ MUTANTS: dict[str, tuple[str, str, str, str]] = {
         "selection", " and admission.possible(needs)", "", "test_selection.py -k lowered_capacity",
     ),
     "pipelines go in the order in which they came": (
-        "selection", "sorted(ranked, key=_by_virtual_time)", "list(ranked)", "test_fair_share.py -k 'greedy or weight'",
+        "selection", "sorted(ranked, key=_by_virtual_time)", "list(ranked)", "test_fair_share.py -k greedy or weight",
     ),
     "a pipeline without credit keeps its place": (
         "selection", "if cooling and len(cooling) < len(ranked):", "if False:", "test_selection.py -k credit",
@@ -115,12 +116,12 @@ MUTANTS: dict[str, tuple[str, str, str, str]] = {
     ),
     "a cancelled task runs nevertheless": (
         "scheduler", "self._end(task, now, State.CANCELLED)", "self._end(task, now, READY)",
-        "test_scheduler.py::TestScheduler",
+        "test_scheduler_states.py::TestScheduler",
     ),
     "a postponed task keeps what it holds": (
         "scheduler",
         '``release`` makes it ready."""\n        if task.mask:', '``release`` makes it ready."""\n        if False:',
-        "test_scheduler.py::TestScheduler",
+        "test_scheduler_states.py::TestScheduler",
     ),
     "what nothing holds back is left waiting": (
         "scheduler", "eager = [pipeline for pipeline in eager if pipeline.queue.free][: max(0, left)]", "eager = []",

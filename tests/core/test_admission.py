@@ -112,7 +112,7 @@ def test_a_resource_asked_for_twice_counts_as_the_sum() -> None:
 
 
 def test_an_unknown_resource_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(ConfigError, match="'gpu' .there are: cpu, memory, threads, processes, pages.") as caught:
+    with pytest.raises(ConfigError, match=r"'gpu' \(there are: cpu, memory, threads, processes, pages\)") as caught:
         new().needs(Resources(other={"gpu": 1}), task="t")
     assert caught.value.key == "gpu"
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -39,7 +41,7 @@ def test_a_cycle_is_found_exactly_if_there_is_one_and_is_a_true_one(graph: dict[
     if cycle is not None:
         assert cycle[0] == cycle[-1]
         assert len(set(cycle)) == len(cycle) - 1
-        assert all(after in graph[node] for node, after in zip(cycle, cycle[1:], strict=False))
+        assert all(after in graph[node] for node, after in pairwise(cycle))
 
 
 @given(st.lists(st.tuples(NODES, NODES)))

@@ -67,7 +67,6 @@ def test_three_pipelines_with_different_needs_get_equal_weighted_dominant_shares
     figures = {name: round(share, 3) for name, share in weighted.items()}
     record_property("weighted dominant shares", figures)
     record_property("memory used", round(memory, 3))
-    print(f"weighted dominant shares {figures}, memory used {memory:.3f}")
     assert max(weighted.values()) <= 1.05 * min(weighted.values())
     assert memory >= 0.91
 

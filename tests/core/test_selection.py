@@ -149,11 +149,9 @@ def test_a_task_of_another_lane_ages_too(machine: Callable[..., Any]) -> None:
 
 
 @pytest.mark.parametrize("pipelines", ["aaa", "abc"])
-def test_two_streams_cannot_take_turns_in_keeping_a_third_task_out(
-    machine: Callable[..., Any], pipelines: str
-) -> None:
+def test_two_streams_cannot_take_turns_in_keeping_a_third_task_out(machine: Callable[..., Any], pipelines: str) -> None:
     engine = machine(cpu=2, memory=2)
-    one, other, third = pipelines
+    one, other, third = tuple(pipelines)
     endless(
         engine,
         {"pipeline": one, "cpu": 1, "seconds": 1.0},
@@ -168,7 +166,7 @@ def test_two_streams_cannot_take_turns_in_keeping_a_third_task_out(
 @pytest.mark.parametrize("pipelines", ["aa", "ab"])
 def test_a_big_task_is_passed_over_twice_and_then_kept_for(machine: Callable[..., Any], pipelines: str) -> None:
     engine = machine(cpu=4)
-    small, big = pipelines
+    small, big = tuple(pipelines)
     engine.submit(big, memory=1, seconds=0.001)
     for number in range(400):
         engine.submit(small, cpu=1, seconds=1 + number / 1000)

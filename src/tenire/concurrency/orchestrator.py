@@ -161,7 +161,7 @@ class Orchestrator:
             return False
         return True
 
-    def due(self, deadline: float, *, name: str) -> float:
+    def due(self, deadline: float, *, name: str) -> float | None:
         """Return a deadline given in seconds from now as a time."""
         return due_at(deadline, self._clock.now(), name=name)
 

@@ -67,14 +67,16 @@ def needs_of(scheduler: Scheduler, needs: Resources | None, *, on: int, worker: 
     """
     if needs is not None:
         wanted = scheduler.needs(needs, task=name)
-        return (*wanted, (PROCESSES, 1)) if on == PROCESS and worker is None and not needs.cpu else wanted
+        if on != PROCESS or worker is not None or needs.cpu or any(index == PROCESSES for index, _ in wanted):
+            return wanted
+        return (*wanted, (PROCESSES, 1))
     if on == THREAD:
         return _ONE_THREAD
     return _ONE_CPU if on == PROCESS and worker is None else ()
 
 
-def due_at(deadline: float, now: float, *, name: str) -> float:
-    """Return a deadline as a time.
+def due_at(deadline: float, now: float, *, name: str) -> float | None:
+    """Return a deadline as a time; ``None`` if it is infinite.
 
     Raises:
         ConfigError: If it is not a number.
@@ -82,7 +84,7 @@ def due_at(deadline: float, now: float, *, name: str) -> float:
     if deadline != deadline:
         message = f"deadline must be a number of seconds from now, got {deadline!r} (task {name!r})"
         raise ConfigError(message, key="deadline")
-    return now + deadline
+    return now + deadline if deadline < float("inf") else None
 
 
 def name_of(fn: Callable[..., Any]) -> str:

@@ -98,6 +98,4 @@ class DeadlineHeap(Generic[Payload]):
         """Verify the rules."""
         assert self.live == sum(item[2].payload is not None for item in self._heap)
         assert len(self._heap) <= 2 * self.live + SLACK + 1
-        assert all(
-            self._heap[(child - 1) // 2][:2] <= self._heap[child][:2] for child in range(1, len(self._heap))
-        )
+        assert all(self._heap[(child - 1) // 2][:2] <= self._heap[child][:2] for child in range(1, len(self._heap)))

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["LEVEL_FACTOR", "FairShare", "PipelineShare"]
 
 LEVEL_FACTOR = 4.0
+_LEAST_WEIGHT = 1e-6
 _DURATION_SMOOTHING = 0.1
 _FIRST_DURATION_S = 1e-3
 
@@ -85,11 +86,14 @@ class PipelineShare:
         """Change weight or level; takes effect from the next decision on.
 
         Raises:
-            ConfigError: If the weight is not a positive finite number.
+            ConfigError: If the weight is out of range.
         """
         if weight is not None:
-            if not 0 < weight < float("inf"):
-                message = f"weight must be a positive number, got {weight!r} (pipeline {self.name!r})"
+            if not _LEAST_WEIGHT <= weight <= 1 / _LEAST_WEIGHT:
+                message = (
+                    f"weight must be a number from {_LEAST_WEIGHT:g} to {1 / _LEAST_WEIGHT:g}, "
+                    f"got {weight!r} (pipeline {self.name!r})"
+                )
                 raise ConfigError(message, key="weight")
             self.weight = float(weight)
         if priority is not None:

@@ -135,9 +135,7 @@ class Lane:
 
     def position(self, task: Task) -> int:
         """Return how many live tasks of its class or a higher one are in front; linear."""
-        ahead = sum(
-            1 for index in range(task.priority) for other in self.queues[index] if other.state == READY
-        )
+        ahead = sum(1 for index in range(task.priority) for other in self.queues[index] if other.state == READY)
         for other in self.queues[task.priority]:
             if other is task:
                 break

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 __all__ = ["ChannelRanges", "merge_ranges", "quantise"]
 
-# Of .5, .6, .7 and .8, .7 lost least on documentation texts (mean cosine .997
-# against float; .5 gave .977).
+# Mean cosine against float on documentation: .6 gives .994, .7 .997, .8 .998; but
+# .8 falls to .973 on odd strings (other scripts, bare punctuation), .7 stays at .988.
 _ALPHA = 0.7
 
 
