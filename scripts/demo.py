@@ -24,6 +24,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from tenire import Store
+
 ROOT = Path(__file__).resolve().parent.parent
 DEMO = ROOT / ".demo"
 
@@ -58,8 +60,9 @@ def main() -> int:
         config = write_config(corpus, home)
         report = tenire("run", str(config), allowed=(DONE, QUARANTINED))
         show_report(console, report, status=tenire("--home", str(home), "status"))
-        for query, expected in questions(corpus):
-            show_answer(console, corpus, query, expected, tenire("--home", str(home), "search", query, "-k", "5"))
+        with Store(home) as store:
+            for query, expected in questions(corpus):
+                show_answer(console, corpus, query, expected, ask(store, query))
     except (CorpusError, DemoError) as error:
         console.print(f"error: {error}", style="bold red", markup=False)
         return 1
@@ -103,6 +106,14 @@ def tenire(*words: str, allowed: tuple[int, ...] = (DONE,)) -> dict[str, Any]:
     if not isinstance(result, dict) or process.returncode not in allowed:
         problem = (result or {}).get("error", {}).get("message") or last or "no output"
         raise DemoError(f"tenire {' '.join(words)} ended with exit code {process.returncode}: {problem}")
+    result["wall_s"] = time.perf_counter() - started
+    return result
+
+
+def ask(store: Store, query: str) -> dict[str, Any]:
+    """Search as a program would, in this process; return what ``tenire search --json`` would, and the time."""
+    started = time.perf_counter()
+    result = store.search(query, k=5).as_json()
     result["wall_s"] = time.perf_counter() - started
     return result
 

@@ -35,7 +35,7 @@ EMBEDDER = pattern(
 )
 _MODEL = text("the name of a model")
 
-Weight = Annotated[float, amount("a number above 0", above=0)]
+Weight = Annotated[float, amount("a number above 0, from 0.000001 to 1000000", minimum=1e-6, maximum=1e6)]
 PriorityName = Annotated[str, choice("critical", "high", "normal", "low", "idle")]
 After = Annotated[tuple[str, ...], names("a list of names of pipelines")]
 Sources = Annotated[tuple[str, ...], paths()]

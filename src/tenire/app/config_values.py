@@ -85,9 +85,9 @@ def whole(expected: str, *, minimum: int, maximum: int = 2**53) -> Rule:
     return Rule(expected, _converts_to(Annotated[int, msgspec.Meta(ge=minimum, le=maximum)]))
 
 
-def amount(expected: str, *, above: float = 0, minimum: float | None = None) -> Rule:
+def amount(expected: str, *, above: float = 0, minimum: float | None = None, maximum: float | None = None) -> Rule:
     """Return a rule for a finite number from ``minimum`` on or, without one, greater than ``above``."""
-    bound = msgspec.Meta(gt=above) if minimum is None else msgspec.Meta(ge=minimum)
+    bound = msgspec.Meta(gt=above, le=maximum) if minimum is None else msgspec.Meta(ge=minimum, le=maximum)
     return Rule(expected, _converts_to(Annotated[float, bound]))
 
 

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tenire.app.config_schema import Config, DocumentsPipeline, TenireSettings
-from tenire.app.place import recorded_place
+from tenire.app.place import kept_store, recorded_place
 from tenire.app.runs import run_config
 from tenire.clock import SYSTEM_CLOCK
 from tenire.errors import ConfigError, StoreError
 from tenire.pipeline.files import PathSource
 from tenire.pipeline.home_session import HomeSession
+from tenire.pipeline.progress import PipelineProgress
 from tenire.pipeline.verify import VerifyReport
 from tenire.pipeline.verify import verify as compare
 from tenire.storage.home import Home
@@ -77,7 +78,8 @@ def status(home: Path) -> dict[str, Any]:
     pipelines = {}
     for name, run in totals.pipelines.items():
         state = "interrupted" if run.state == "running" and not running else run.state
-        pipelines[name] = {**run.totals, "state": state}
+        # A run that goes on, or was killed, has written no totals yet.
+        pipelines[name] = {**PipelineProgress(name).totals(), **run.totals, "state": state}
     sizes = {"store_bytes": 0, "text_bytes": 0, "text_stored_bytes": 0}
     if totals.chunks:
         store = _open_store(place)
@@ -159,7 +161,17 @@ def verify(home: Path) -> VerifyReport:
     place.require()
     with HomeSession(place, lambda: _open_store(place), clock=SYSTEM_CLOCK) as session:
         session.recover()
-        return compare(session.ledger, session.store())
+        totals = session.ledger.totals()
+        if not totals.chunks and not _has_store(place, session.ledger):
+            return VerifyReport(True, totals.documents, chunks=0, missing=0, orphans=0, duplicates=0)
+        return compare(session.ledger, session.open_store())
+
+
+def _has_store(home: Home, ledger: Ledger) -> bool:
+    from tenire.vectors.store_files import read_format
+
+    store = kept_store(home, ledger)
+    return store is not None and read_format(store) is not None
 
 
 def _open_store(home: Home) -> LanceStore:

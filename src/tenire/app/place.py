@@ -26,10 +26,11 @@ if TYPE_CHECKING:
     from tenire.storage.home import Home
     from tenire.vectors.store import LanceStore
 
-__all__ = ["Place", "choose_place", "recorded_place", "require_documents_extra"]
+__all__ = ["Place", "choose_place", "kept_store", "recorded_place", "require_documents_extra"]
 
 STORE_KEY = "store"
 EMBEDDER_KEY = "embedder"
+OWN_STORE = "lancedb"
 
 _NEEDED = ("lancedb", "pyarrow", "numpy", "zstandard", "resiliparse", "semantic_text_splitter")
 
@@ -66,11 +67,12 @@ class Place:
         return partial(embed_texts, self.embedder, threads=threads, cache=None)
 
     def record(self, ledger: Ledger) -> None:
-        """Keep the decision in the ledger."""
-        if ledger.setting(STORE_KEY) is None:
-            ledger.remember(STORE_KEY, str(self.store))
-        if ledger.setting(EMBEDDER_KEY) is None:
-            ledger.remember(EMBEDDER_KEY, self.embedder)
+        """Keep the decision in the ledger; as long as nothing is stored, a later one replaces it."""
+        # The home's own store moves with it, and a copy of the home must not write to the original.
+        store = OWN_STORE if self.store == self.home.store_path else str(self.store)
+        for key, value in ((STORE_KEY, store), (EMBEDDER_KEY, self.embedder)):
+            if ledger.setting(key) != value:
+                ledger.remember(key, value)
 
 
 def require_documents_extra() -> None:
@@ -89,7 +91,7 @@ def choose_place(home: Home, *, store: str, embedder: str) -> Place:
 
     Args:
         home: The home; it need not exist.
-        store: A directory, or ``lancedb`` for the home's own.
+        store: A directory, or ``OWN_STORE``.
         embedder: An embedder's name, or ``auto`` for the home's own.
 
     Raises:
@@ -97,12 +99,12 @@ def choose_place(home: Home, *, store: str, embedder: str) -> Place:
         EmbedderMismatchError: If they were embedded by another embedder.
         StoreError: If the home has passages but its store is gone.
     """
-    kept_store, kept_embedder, documents = _recorded(home)
-    asked = None if store == "lancedb" else Path(store)
-    if kept_store is not None and asked is not None and asked != kept_store and documents:
-        message = f"the home {home.path} keeps its passages in {kept_store}, not in {asked}"
+    kept, kept_embedder, documents = _recorded(home)
+    asked = None if store == OWN_STORE else Path(store)
+    if kept is not None and asked is not None and asked != kept and documents:
+        message = f"the home {home.path} keeps its passages in {kept}, not in {asked}"
         raise ConfigError(message, key="store", hint="leave the store out, or name another home with --home")
-    path = (asked if not documents else None) or kept_store or asked or home.store_path
+    path = (asked if not documents else None) or kept or asked or home.store_path
     stored = read_format(path)
     if stored is None and documents:
         message = f"the store at {path} is gone, but the ledger lists {documents:,} documents in it"
@@ -134,6 +136,10 @@ def _recorded(home: Home) -> tuple[Path | None, str | None, int]:
     if not home.ledger_path.exists():
         return None, None, 0
     with Ledger.read(home) as ledger:
-        store = ledger.setting(STORE_KEY)
-        embedder = ledger.setting(EMBEDDER_KEY)
-        return Path(store) if store else None, embedder, ledger.totals().chunks
+        return kept_store(home, ledger), ledger.setting(EMBEDDER_KEY), ledger.totals().chunks
+
+
+def kept_store(home: Home, ledger: Ledger) -> Path | None:
+    """Return where a home keeps its passages, or ``None`` if nothing was decided yet."""
+    store = ledger.setting(STORE_KEY)
+    return home.store_path if store == OWN_STORE else Path(store) if store else None

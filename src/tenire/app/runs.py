@@ -78,16 +78,14 @@ async def arun_config(
     """
     names = check_runnable(config, only)
     require_documents_extra()
-    place = _place(config, names)
+    place = await asyncio.to_thread(_place, config, names)
     machine = read_machine()
     cores = max(1, math.ceil(machine.usable_cores))
     threads = cores if config.tenire.cpu is None else min(cores, config.tenire.cpu)
     started = SYSTEM_CLOCK.now()
     progress = {name: PipelineProgress(name) for name in names}
     session = HomeSession(place.home, place.open_store, clock=SYSTEM_CLOCK)
-    with session:
-        place.record(session.ledger)
-        _remember(session, config, names)
+    async with session:
         manager = ConcurrencyManager(
             home=place.home.path, cpu=config.tenire.cpu, memory=config.tenire.memory or machine.default_memory
         )
@@ -95,7 +93,7 @@ async def arun_config(
             memory = PeakMemory(lambda: manager.thread_pool.statistics().processes.values())
             sampling = manager.timer.every(_SAMPLE_S, lambda: memory.sample())
             manager.orchestrator.register_resource("embedder", EMBEDDER_SLOTS)
-            await manager.submit(session.recover, on="thread", name="recover")
+            await manager.submit(_begin, session, place, config, names, on="thread", name="recover")
             if on_start is not None:
                 on_start(progress)
             runs = {
@@ -119,6 +117,12 @@ def _documents(config: Config, name: str) -> DocumentsPipeline:
     pipeline = config.pipelines[name]
     assert pipeline.recipe == "documents"  # check_runnable has refused the others
     return pipeline  # type: ignore[return-value]
+
+
+def _begin(session: HomeSession, place: Place, config: Config, names: Sequence[str]) -> None:
+    place.record(session.ledger)
+    _remember(session, config, names)
+    session.recover()
 
 
 def _remember(session: HomeSession, config: Config, names: Sequence[str]) -> None:

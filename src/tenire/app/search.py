@@ -95,7 +95,11 @@ class Store:
 
         # Without the identity, a search by words works where the model is not installed.
         self._store: LanceStore = LanceStore(path, create=False)
-        self._ledger = Ledger.read(place)
+        try:
+            self._ledger = Ledger.read(place)
+        except BaseException:
+            self._store.close()
+            raise
         self._embedder: Embedder | None = None
 
     def search(self, query: str, *, k: int = 10, mode: str = "hybrid", exact: bool = False) -> SearchResult:

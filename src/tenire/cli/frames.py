@@ -54,10 +54,10 @@ def fraction(progress: PipelineProgress) -> float | None:
         return 1.0
     if not progress.listed:
         return None
-    if progress.bytes_seen > 0:
-        return min(1.0, progress.bytes_done / progress.bytes_seen)
+    if progress.bytes_total > 0:
+        return min(1.0, progress.bytes_reached / progress.bytes_total)
     # Empty files only: count them instead.
-    return min(1.0, _finished(progress) / progress.seen) if progress.seen else 1.0
+    return min(1.0, _finished(progress) / progress.files_total) if progress.files_total else 1.0
 
 
 def _finished(progress: PipelineProgress) -> int:
@@ -94,7 +94,7 @@ def _row(progress: PipelineProgress, speed: float, left: float | None, look: Loo
     finished = _finished(progress)
     files = Text(f"{finished:,}", style="" if finished else "dim")
     # While the source is being listed the end is not known: 120/340+.
-    files.append(f"/{progress.seen:,}{'' if progress.listed or not running else '+'}", style="dim")
+    files.append(f"/{progress.files_total:,}{'' if progress.listed or not running else '+'}", style="dim")
     bar: RenderableType
     if share is None and running:
         bar = ProgressBar(total=100, pulse=True, pulse_style="cyan", animation_time=look.tick / 4)
@@ -107,7 +107,7 @@ def _row(progress: PipelineProgress, speed: float, left: float | None, look: Loo
         bar,
         Text("" if share is None else f"{int(share * 100)}%"),
         files,
-        Text(f"{progress.chunks:,}"),
+        Text(f"{progress.passages:,}"),
         Text(f"{speed / 1e6:.1f}" if running and speed else "", style="cyan"),
         Text(_left(progress, left)),
     ]
@@ -142,8 +142,8 @@ def plain_line(pipelines: Mapping[str, PipelineProgress], look: Look) -> str:
     for name, progress in pipelines.items():
         words = [
             f"{clean(name)} {progress.state}",
-            f"{_finished(progress):,}/{progress.seen:,}{'' if progress.listed else '+'} files",
-            f"{progress.chunks:,} passages",
+            f"{_finished(progress):,}/{progress.files_total:,}{'' if progress.listed else '+'} files",
+            f"{progress.passages:,} passages",
         ]
         if progress.quarantined:
             words.append(f"{progress.quarantined:,} in quarantine")

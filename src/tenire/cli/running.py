@@ -10,6 +10,7 @@ from typing import Any
 
 from tenire.app.config import Config
 from tenire.cli.common import Settings
+from tenire.cli.interrupts import interruptible
 from tenire.cli.output import human_seconds
 from tenire.cli.progress import ProgressDisplay
 from tenire.clock import SYSTEM_CLOCK
@@ -39,11 +40,12 @@ def run_and_report(settings: Settings, config: Config, only: Sequence[str], *, r
     display = ProgressDisplay(sys.stderr, quiet=settings.quiet, record=record)
 
     def on_start(pipelines: dict[str, PipelineProgress]) -> None:
+        interruption.second_ends_at_once()
         live.update(pipelines)
         display.start(pipelines)
 
     started = SYSTEM_CLOCK.now()
-    with contextlib.closing(display):
+    with contextlib.closing(display), interruptible() as interruption:
         try:
             report = run_config(config, only=only, on_start=on_start)
         except KeyboardInterrupt:
@@ -56,7 +58,7 @@ def run_and_report(settings: Settings, config: Config, only: Sequence[str], *, r
     report = RunReport(live, SYSTEM_CLOCK.now() - started, peak_rss_bytes() / 2**20)
     finish(settings, report, extra={"interrupted": True})
     settings.output.error_line("interrupted; everything finished is kept, the same command goes on from there")
-    return 130
+    return interruption.exit_code
 
 
 def exit_code(report: RunReport) -> int:

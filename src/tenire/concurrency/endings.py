@@ -42,6 +42,8 @@ def explain(handle: Handle[Any], state: str, waits: str) -> Explanation:
         reason = f"it runs {'on the' if handle.on == LOOP else 'in a'} {PLACES[handle.on]}, try {handle.attempts}"
         if handle.on == PROCESS and handle.worker is not None:
             reason += f", worker {handle.worker!r}"
+    elif handle.cancelled():
+        reason = "it was cancelled"
     elif handle.error is None:
         reason = "it returned its value"
     else:

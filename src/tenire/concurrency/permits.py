@@ -29,7 +29,7 @@ class Permit:
         priority: Its class.
         pipeline: Whose share it is charged to.
         name: For explanations.
-        deadline: Seconds to wait, or to hold, at the most; ``None`` for no limit.
+        deadline: Seconds to wait at the most; ``None`` for no limit.
     """
 
     def __init__(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import weakref
 from typing import TYPE_CHECKING, Any, Literal
@@ -30,9 +31,13 @@ class Timeout:
 
     A bound method is held weakly: a timer never keeps its owner alive, and a dead
     owner is never called.
+
+    Attributes:
+        entry: Its place in the heap, or ``None``.
+        ended: Whether it was cancelled, or has made its last call.
     """
 
-    __slots__ = ("_call", "_missed", "_period", "_timer", "_weak", "entry")
+    __slots__ = ("_call", "_missed", "_period", "_timer", "_weak", "ended", "entry")
 
     def __init__(
         self, timer: UniversalTimer, callback: Callable[[], object], *, period: int = 0, missed: Missed = "skip"
@@ -40,25 +45,34 @@ class Timeout:
         self._timer = timer
         self._weak = inspect.ismethod(callback)
         self._call: Any = weakref.WeakMethod(callback) if self._weak else callback
-        self.entry: Entry[Timeout] | None = None
+        self.entry: Entry[Any] | None = None
+        self.ended = False
         self._period = period
         self._missed = missed
 
     def cancel(self) -> bool:
-        """Never call it again; return whether it was still to come."""
+        """Never call it again, from any thread; return whether it was still to come."""
+        if self.ended:
+            return False
+        # The mark is what counts: on another thread the loop may be about to put it
+        # into the heap, or to take it out.
+        self.ended = True
         entry, self.entry = self.entry, None
-        return entry is not None and self._timer.withdraw(entry)
+        if entry is not None:
+            self._timer.withdraw(entry)
+        return True
 
     @property
     def active(self) -> bool:
         """Whether it is still to come."""
-        return self.entry is not None
+        return not self.ended
 
     def fire(self, due: int, now: int) -> None:
         """Make the call, and plan the next one if it is periodic."""
         call = self._call() if self._weak else self._call
         self.entry = None
-        if call is None:
+        if call is None or self.ended:
+            self.ended = True
             return
         times = 1
         if self._period:
@@ -66,8 +80,12 @@ class Timeout:
             times = {"skip": 1, "once": 1 + bool(late), "burst": 1 + min(late, _MOST_BURST)}[self._missed]
             # From the due time, not from now: a periodic timer does not drift.
             self._timer.schedule(self, due + (late + 1) * self._period)
+        else:
+            self.ended = True
         for _ in range(times):
             call()
+            if self._period and self.ended:
+                break  # it was cancelled by what it called
 
 
 class Alarm:
@@ -162,18 +180,26 @@ class UniversalTimer:
 
     def schedule(self, timeout: Timeout, due: int) -> None:
         """Put a timeout into the heap; on the loop's thread."""
-        if self._closed:
+        if self._closed or timeout.ended:
             return
-        timeout.entry = self._heap.add(due, (timeout, due))  # type: ignore[assignment]  # one payload type
+        timeout.entry = self._heap.add(due, (timeout, due))
         if self._armed is None or due < self._armed_at:
             self._arm(due)
 
-    def withdraw(self, entry: Entry[Any]) -> bool:
+    def withdraw(self, entry: Entry[Any]) -> None:
         """Take out an entry; see ``Timeout.cancel``."""
         if self._on_thread():
-            return self._heap.cancel(entry)
-        self._loop.call_soon_threadsafe(self._heap.cancel, entry)
-        return True
+            self._heap.cancel(entry)
+        else:
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nothing is called any more
+                self._loop.call_soon_threadsafe(self._heap.cancel, entry)
+
+    def _call(self, timeout: Timeout, due: int, now: int) -> None:
+        try:
+            timeout.fire(due, now)
+        except Exception as error:  # noqa: BLE001 - foreign code; the others that are due must be called too
+            message = "a timer's callback failed"
+            self._loop.call_exception_handler({"message": message, "exception": error})
 
     def _arm(self, due: int) -> None:
         if self._armed is not None:
@@ -193,7 +219,7 @@ class UniversalTimer:
                     continue  # cancelled by one that was called before it
                 self.fired += 1
                 self.latest_s = max(self.latest_s, (now - due) / _NS)
-                timeout.fire(due, now)
+                self._call(timeout, due, now)
         finally:
             # A callback may have armed it for something new meanwhile, or closed it.
             due_next = self._heap.next_due()

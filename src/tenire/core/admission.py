@@ -87,9 +87,14 @@ class Admission:
                     f"task {task!r} needs {self._shown(index, amount)} but the whole engine has "
                     f"{self._shown(index, self.capacity[index])}"
                 )
-                hint = f"ask for less, or give the engine more: ConcurrencyManager({self.names[index]}=…)"
-                raise RejectedError(message, hint=hint)
+                raise RejectedError(message, hint=self._remedy(index))
         return tuple((index, amount) for index, amount in wanted.items() if amount)
+
+    def _remedy(self, index: int) -> str:
+        name = self.names[index]
+        if index in (CPU, MEMORY):
+            return f"ask for less, or give the engine more: ConcurrencyManager({name}=…)"
+        return f"ask for less, or give the engine more: orchestrator.register_resource({name!r}, …)"
 
     def _shown(self, index: int, amount: int) -> str:
         if index == CPU:

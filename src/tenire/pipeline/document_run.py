@@ -9,8 +9,9 @@
 
 1. The source is pulled only while there is room: at most ``IN_FLIGHT`` batches,
    and only as many bytes as the engine's budget lends.
-2. Whoever must wait for room first sends off the group that is being filled, so
-   what it holds comes back. Nothing waits for a group to become full.
+2. While somebody waits for room, the group that is being filled is sent off as it
+   is, so that what it holds comes back, unless enough groups are on their way.
+   Nothing waits for a group to become full.
 3. A worker that dies takes down only the file that killed it: its batch is cut in
    halves until that file is alone, and that one goes to quarantine.
 """
@@ -18,7 +19,6 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -27,10 +27,13 @@ from tenire.pipeline.groups import Group, batches
 from tenire.pipeline.lister import ListedChunk, Lister, Work
 from tenire.pipeline.model_worker import IF_KILLED, ModelWorker
 from tenire.pipeline.progress import StageProgress
+from tenire.pipeline.room import Room
+from tenire.pipeline.waits import ended, first, seen
 from tenire.protocols import Rejection
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from contextlib import AsyncExitStack
 
     import numpy as np
     from numpy.typing import NDArray
@@ -53,10 +56,18 @@ IN_FLIGHT = 12
 GROUP_PASSAGES = 512
 """Passages that make a group full: some seconds of a small model's work."""
 
+FINISHERS = 2
+"""Groups on their way: one at the model, one behind it on its way into the store."""
+
 _BYTES_HELD_PER_BYTE = 4
 """A byte of a file is held up to four times: as read, as text, as passages, as vectors."""
 
 _MAINTENANCE_EVERY = 16
+
+_TICK_S = 0.1
+
+_LAST_WORD_S = 0.3
+"""Seconds that a commit gets to end, and so to count, when its run is cancelled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,9 +124,10 @@ class DocumentRun:
         self._prepare, embed, self._store = stages = [StageProgress(n) for n in ("prepare", "embed", "store")]
         progress.stages = stages
         self._model = ModelWorker(name, manager=manager, embed=recipe.embed, stage=embed, clock=clock)
-        self._room = asyncio.Semaphore(IN_FLIGHT)
+        self._room = Room(manager.data_manager, pipeline=name, places=IN_FLIGHT)
         self._group = Group()
-        self._credits = AsyncExitStack()
+        self._groups: asyncio.Queue[Group | None] = asyncio.Queue()
+        self._under_way = 0
         self._commits = 0
         self._warm = False
         self._run: Run | None = None
@@ -130,7 +142,14 @@ class DocumentRun:
         progress = self._progress
         started = self._clock.now()
         progress.state = "running"
-        ticking = self._manager.timer.every(0.1, lambda: setattr(progress, "seconds", self._clock.now() - started))
+
+        def tick() -> None:
+            progress.seconds = self._clock.now() - started
+            # Room can run short while nothing of this run moves: another pipeline was
+            # faster to take what seemed to be free.
+            self._make_way()
+
+        ticking = self._manager.timer.every(_TICK_S, tick)
         state = "failed"
         try:
             self._run = await self._thread(self._session.start_run, self._name, self._recipe.identity)
@@ -146,43 +165,57 @@ class DocumentRun:
             progress.seconds = self._clock.now() - started
             progress.state = state
             if self._run is not None:
-                self._session.finish_run(self._run, state, progress.totals())
+                await self._note_end(self._run, state)
+
+    async def _note_end(self, run: Run, state: str) -> None:
+        noting = self._thread(self._session.finish_run, run, state, self._progress.totals())
+        cancelled = await ended(noting, last_word=_LAST_WORD_S)
+        if cancelled is not None:
+            raise cancelled
+        if state == "done":
+            await noting
+        else:
+            seen(noting)  # what ended the run is the better story
 
     # -- list, prepare -----------------------------------------------------
 
     async def _run_stages(self, lister: Lister) -> None:
         try:
             async with asyncio.TaskGroup() as tasks:
+                for _ in range(FINISHERS):
+                    tasks.create_task(self._finish_groups())
                 preparing: set[asyncio.Task[None]] = set()
                 while (chunk := await self._thread(lister.next_chunk)) is not None:
                     self._count(chunk)
                     if chunk.rejections:
                         self._group.rejections += chunk.rejections
                         if len(self._group.rejections) >= GROUP_PASSAGES:
-                            self._send_off(tasks)
+                            self._send_off()
                     if chunk.work:
                         self._warm_up()
                     for batch in batches(chunk.work):
-                        held = await self._take_room(tasks, batch)
-                        task = tasks.create_task(self._prepare_batch(tasks, batch, held))
+                        held = await self._take_room(batch)
+                        task = tasks.create_task(self._prepare_batch(batch, held))
                         preparing.add(task)
                         task.add_done_callback(preparing.discard)
                 self._progress.listed = True
                 if preparing:
                     await asyncio.wait(preparing)
-                self._send_off(tasks)
+                self._send_off()
+                for _ in range(FINISHERS):
+                    self._groups.put_nowait(None)
         except BaseExceptionGroup as group:
             # One cause is enough for people; the others are its echo in other batches.
-            raise _first(group) from None
+            raise first(group) from None
         finally:
-            await self._credits.aclose()
+            await self._room.aclose()
 
     def _warm_up(self) -> None:
         """Load the model and open the store while the first files are read."""
         if not self._warm:
             self._warm = True
-            self._model.warm_up().add_done_callback(_seen)
-            self._thread(self._session.journal).add_done_callback(_seen)
+            self._model.warm_up().add_done_callback(seen)
+            self._thread(self._session.open_store).add_done_callback(seen)
 
     def _count(self, chunk: ListedChunk) -> None:
         progress = self._progress
@@ -194,39 +227,26 @@ class DocumentRun:
         progress.skipped += chunk.skipped
         self._prepare.waiting += len(chunk.work)
 
-    async def _take_room(self, tasks: asyncio.TaskGroup, batch: list[Work]) -> AsyncExitStack:
+    async def _take_room(self, batch: list[Work]) -> AsyncExitStack:
         """Wait for a place in flight and for the bytes of a batch (rule 1)."""
-        if self._room.locked():
-            self._send_off(tasks)  # rule 2
-        await self._room.acquire()
-        held = AsyncExitStack()
-        held.callback(self._room.release)
         size = sum(item.file.size for item in batch) * _BYTES_HELD_PER_BYTE
-        if size:
-            if self._manager.data_manager.free < size:
-                self._send_off(tasks)  # rule 2
-            try:
-                await held.enter_async_context(self._manager.data_manager.credit(size, pipeline=self._name))
-            except BaseException:
-                await held.aclose()
-                raise
-        return held
+        if self._room.is_short(size) and self._under_way < FINISHERS:
+            self._send_off()  # rule 2
+        return await self._room.take(size)
 
-    async def _prepare_batch(self, tasks: asyncio.TaskGroup, batch: list[Work], held: AsyncExitStack) -> None:
+    async def _prepare_batch(self, batch: list[Work], held: AsyncExitStack) -> None:
         try:
             self._prepare.waiting -= len(batch)
             self._prepare.running += len(batch)
             results = await self._prepare_files(batch)
-        except BaseException:
-            await held.aclose()
-            raise
         finally:
             self._prepare.running -= len(batch)
         self._prepare.done += len(batch)
-        self._group.add(batch, results)
-        self._credits.push_async_exit(held)
+        self._group.add(batch, results, held)
         if self._group.passages >= GROUP_PASSAGES:
-            self._send_off(tasks)
+            self._send_off()
+        else:
+            self._make_way()
 
     async def _prepare_files(self, batch: list[Work]) -> list[Document | Rejection | Unchanged]:
         files = [item.file for item in batch]
@@ -253,23 +273,35 @@ class DocumentRun:
 
     # -- embed, commit ------------------------------------------------------
 
-    def _send_off(self, tasks: asyncio.TaskGroup) -> None:
+    def _send_off(self) -> None:
         group, self._group = self._group, Group()
-        held, self._credits = self._credits, AsyncExitStack()
-        if group.batches or group.rejections:
-            tasks.create_task(self._finish(group, held))
+        if group.holds or group.rejections:
+            self._under_way += 1
+            self._groups.put_nowait(group)
 
-    async def _finish(self, group: Group, held: AsyncExitStack) -> None:
-        async with held:
-            documents: list[Document] = group.documents
-            rejections: list[Rejection] = group.rejections
-            if group.unchanged_done or group.unchanged_rejected:
-                await self._note_unchanged(group)
-            while documents or rejections:
-                # A document that another pipeline removed in between comes back as
-                # unlinked and goes round once more.
-                documents = await self._commit(documents, rejections, group.replaced)
-                rejections = []
+    def _make_way(self) -> None:
+        """Send off what there is if somebody waits for the room that it holds (rule 2)."""
+        if self._room.wanted and self._under_way < FINISHERS:
+            self._send_off()
+
+    async def _finish_groups(self) -> None:
+        while (group := await self._groups.get()) is not None:
+            await self._finish(group)
+            for held in group.holds:
+                await held.aclose()
+            self._under_way -= 1
+            self._make_way()
+
+    async def _finish(self, group: Group) -> None:
+        documents: list[Document] = group.documents
+        rejections: list[Rejection] = group.rejections
+        if group.unchanged_done or group.unchanged_rejected:
+            await self._note_unchanged(group)
+        while documents or rejections:
+            # A document that another pipeline removed in between comes back as
+            # unlinked and goes round once more.
+            documents = await self._commit(documents, rejections, group.replaced)
+            rejections = []
 
     async def _note_unchanged(self, group: Group) -> None:
         touched = [*group.unchanged_done, *group.unchanged_rejected]
@@ -281,8 +313,7 @@ class DocumentRun:
     async def _commit(
         self, documents: list[Document], rejections: list[Rejection], replaced: set[str]
     ) -> list[Document]:
-        journal = await self._thread(self._session.journal)
-        absent = await self._thread(journal.absent, documents)
+        absent = await self._thread(self._session.absent, documents)
         vectors = await self._vectorise(absent, replaced)
         new = {document.id for document in absent}
         embedded = [document for document in documents if document.id in new]
@@ -291,11 +322,19 @@ class DocumentRun:
         linked = [document for document in documents if document.id not in new]
         self._store.running += 1
         started = self._clock.now()
+        applying = self._thread(self._apply, absent, vectors, [*copies, *linked], rejections)
         try:
-            committed = await self._thread(self._apply, absent, vectors, [*copies, *linked], rejections)
+            cancelled = await ended(applying, last_word=_LAST_WORD_S)
+            committed: Committed = await applying
         finally:
             self._store.running -= 1
             self._store.busy_s += self._clock.now() - started
+        self._count_commit(committed, documents, rejections)
+        if cancelled is not None:
+            raise cancelled
+        return list(committed.unlinked)
+
+    def _count_commit(self, committed: Committed, documents: list[Document], rejections: list[Rejection]) -> None:
         lost = {id(document) for document in committed.unlinked}
         progress = self._progress
         progress.done += committed.done
@@ -304,7 +343,6 @@ class DocumentRun:
         progress.bytes_done += sum(document.file.size for document in documents if id(document) not in lost)
         progress.bytes_done += sum(rejection.file.size for rejection in rejections)
         self._store.done += committed.chunks
-        return list(committed.unlinked)
 
     def _apply(
         self,
@@ -314,8 +352,7 @@ class DocumentRun:
         rejections: list[Rejection],
     ) -> Committed:
         assert self._run is not None
-        journal = self._session.journal()
-        committed = journal.commit(self._run, documents, vectors, linked=linked, rejections=rejections)
+        committed = self._session.commit(self._run, documents, vectors, linked=linked, rejections=rejections)
         self._commits += 1
         if self._commits % _MAINTENANCE_EVERY == 0:
             self._session.optimise()
@@ -342,7 +379,7 @@ class DocumentRun:
     def _remove(self, paths: list[str]) -> Committed:
         assert self._run is not None
         self._commits += 1
-        return self._session.journal().commit(self._run, removed=paths)
+        return self._session.commit(self._run, removed=paths)
 
     # -- tasks ----------------------------------------------------------------
 
@@ -355,14 +392,3 @@ class DocumentRun:
 
 def _anything(path: str) -> bool:
     return True
-
-
-def _seen(handle: Handle[Any]) -> None:
-    # Only a head start: what fails here fails again where it is needed, and is told there.
-    if not handle.cancelled():
-        handle.exception()
-
-
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    error = group.exceptions[0]
-    return _first(error) if isinstance(error, BaseExceptionGroup) else error

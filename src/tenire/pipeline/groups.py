@@ -17,6 +17,7 @@ from tenire.protocols import Document, Rejection, Unchanged
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from contextlib import AsyncExitStack
 
     from tenire.pipeline.lister import Work
 
@@ -54,7 +55,7 @@ class Group:
         unchanged_rejected: The same, and is in quarantine.
         replaced: Documents that the sources of this group had before.
         passages: Passages of all documents.
-        batches: Batches that the group is made of.
+        holds: The room that its batches hold until it is committed.
     """
 
     documents: list[Document] = field(default_factory=list)
@@ -63,9 +64,9 @@ class Group:
     unchanged_rejected: list[Unchanged] = field(default_factory=list)
     replaced: set[str] = field(default_factory=set)
     passages: int = 0
-    batches: int = 0
+    holds: list[AsyncExitStack] = field(default_factory=list)
 
-    def add(self, work: list[Work], results: Iterable[Document | Rejection | Unchanged]) -> None:
+    def add(self, work: list[Work], results: Iterable[Document | Rejection | Unchanged], held: AsyncExitStack) -> None:
         """Add what came of a batch; ``results`` are in the order of ``work``."""
         for item, result in zip(work, results, strict=True):
             if isinstance(result, Document):
@@ -79,4 +80,4 @@ class Group:
                 self.unchanged_rejected.append(result)
             if item.old_document is not None and not isinstance(result, Unchanged):
                 self.replaced.add(item.old_document)
-        self.batches += 1
+        self.holds.append(held)

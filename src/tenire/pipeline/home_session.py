@@ -1,24 +1,33 @@
 """An engine's hold on one home: the lock, the ledger, and the store once it is needed.
 
 The store costs a second to import, so an unchanged run never opens it.
+
+The home is given back by the last one out: leaving the session waits for nobody,
+but a thread that is still writing (its task was cancelled, the thread cannot be)
+keeps store, ledger and lock until it has ended. Otherwise the next engine could
+settle a batch that this one is just committing.
 """
 
 from __future__ import annotations
 
+import asyncio
 import threading
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from tenire.errors import StoreError
 from tenire.pipeline.journal import Journal
 from tenire.storage.home import HomeLock
 from tenire.storage.ledger import Ledger
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from types import TracebackType
 
     from tenire.clock import Clock
+    from tenire.pipeline.journal import Committed
     from tenire.pipeline.recovery import Recovered
-    from tenire.protocols import SourceFile, VectorStore
+    from tenire.protocols import Document, SourceFile, VectorStore
     from tenire.storage.home import Home
     from tenire.storage.records import Run
 
@@ -44,6 +53,9 @@ class HomeSession:
         self._clock = clock
         self._lock = HomeLock(home)
         self._opening = threading.Lock()
+        self._counting = threading.Lock()
+        self._inside = 1  # the one who entered the session
+        self._left = False
         self._ledger: Ledger | None = None
         self._store: VectorStore | None = None
         self._journal: Journal | None = None
@@ -66,44 +78,103 @@ class HomeSession:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with self._opening:
+        self._left = True
+        self._go_out()
+
+    async def __aenter__(self) -> HomeSession:
+        # A large ledger takes a while to check; the loop goes on meanwhile.
+        entering = asyncio.create_task(asyncio.to_thread(self.__enter__))
+        try:
+            return await asyncio.shield(entering)
+        except asyncio.CancelledError:
+            entering.add_done_callback(self._leave_unused)
+            raise
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await asyncio.shield(asyncio.create_task(asyncio.to_thread(self.__exit__, kind, error, trace)))
+
+    def _leave_unused(self, entering: asyncio.Task[HomeSession]) -> None:
+        if not entering.cancelled() and entering.exception() is None:
+            self.__exit__(None, None, None)
+
+    @contextmanager
+    def _using(self) -> Iterator[None]:
+        """Keep the home open while the block runs, even if the session is left meanwhile.
+
+        Raises:
+            StoreError: If the session was left before.
+        """
+        with self._counting:
+            if self._left:
+                message = f"the session on {self.home.path} has ended"
+                raise StoreError(message)
+            self._inside += 1
+        try:
+            yield
+        finally:
+            self._go_out()
+
+    def _go_out(self) -> None:
+        with self._counting:
+            self._inside -= 1
+            if self._inside:
+                return
+        try:
             if self._store is not None:
                 self._store.close()
-            self.ledger.close()
-            self._lock.release()
+        finally:
+            try:
+                self.ledger.close()
+            finally:
+                self._lock.release()
 
     def recover(self) -> Recovered | None:
         """Settle what an engine that was killed left behind; opens the store only if there is something."""
-        if self.ledger.batches.pending():
-            return self.journal().recover()
-        self.ledger.runs.mark_interrupted()
-        return None
+        with self._using():
+            if self.ledger.batches.pending():
+                return self._opened().recover()
+            self.ledger.runs.mark_interrupted()
+            return None
 
-    def journal(self) -> Journal:
-        """Return the journal, opening the store if it is not open yet.
+    def open_store(self) -> VectorStore:
+        """Return the store, opening it if it is not open yet.
 
         Raises:
             StoreError: If the store cannot be opened.
         """
+        with self._using():
+            self._opened()
+        assert self._store is not None
+        return self._store
+
+    def _opened(self) -> Journal:
         with self._opening:
             if self._journal is None:
                 self._store = self._open_store()
                 self._journal = Journal(self.ledger, self._store)
             return self._journal
 
-    def store(self) -> VectorStore:
-        """Return the store, opening it if it is not open yet."""
-        self.journal()
-        assert self._store is not None
-        return self._store
+    def absent(self, documents: Sequence[Document]) -> list[Document]:
+        """Return the documents that have to be embedded; see ``Journal.absent``."""
+        with self._using():
+            return self._opened().absent(documents)
+
+    def commit(self, run: Run, *args: Any, **changes: Any) -> Committed:
+        """Make one batch of results true; see ``Journal.commit``."""
+        with self._using():
+            return self._opened().commit(run, *args, **changes)
 
     def vectors_of(self, documents: Sequence[str]) -> Mapping[str, Any]:
         """Return vectors that the store has; see ``VectorStore.vectors_of``."""
-        return self.store().vectors_of(documents)
+        with self._using():
+            return self.open_store().vectors_of(documents)
 
     def optimise(self) -> None:
         """Let the store tidy up where it pays."""
-        self.store().optimise()
+        with self._using():
+            self.open_store().optimise()
 
     def start_run(self, pipeline: str, recipe: str) -> Run:
         """Begin a run of a pipeline."""

@@ -13,6 +13,19 @@ from typing import Any
 __all__ = ["PipelineProgress", "RunReport", "StageProgress"]
 
 
+_INTERNAL = (
+    "name",
+    "bytes_seen",
+    "bytes_done",
+    "bytes_ahead",
+    "expected",
+    "bytes_expected",
+    "listed",
+    "stages",
+    "error",
+)
+
+
 @dataclass(slots=True)
 class StageProgress:
     """One stage of one pipeline.
@@ -48,7 +61,10 @@ class PipelineProgress:
         chunks: Passages stored by this run.
         bytes_seen: Bytes of the files in ``seen``.
         bytes_done: Bytes of the files in ``done``, ``unchanged`` and ``quarantined``.
-        listed: Whether the source has been listed to its end.
+        bytes_ahead: Bytes of files that are embedded but not committed yet, about.
+        expected: Files that the source will list, as far as it was counted ahead.
+        bytes_expected: Their bytes.
+        listed: Whether ``expected``, or ``seen``, is the whole source.
         seconds: Wall time since the pipeline started (final once it ended).
         error: Why the pipeline failed, or an empty string.
         stages: Its stages, in order.
@@ -70,15 +86,39 @@ class PipelineProgress:
     cost_usd: float = 0.0
     bytes_seen: int = 0
     bytes_done: int = 0
+    bytes_ahead: float = 0.0
+    expected: int = 0
+    bytes_expected: int = 0
     listed: bool = False
     seconds: float = 0.0
     error: str = ""
     stages: list[StageProgress] = field(default_factory=list)
 
+    @property
+    def files_total(self) -> int:
+        """Files in all, as far as is known."""
+        return max(self.seen, self.expected)
+
+    @property
+    def bytes_total(self) -> int:
+        """Bytes in all, as far as is known."""
+        return max(self.bytes_seen, self.bytes_expected)
+
+    @property
+    def bytes_reached(self) -> int:
+        """Bytes that are done, or nearly."""
+        return self.bytes_done + int(self.bytes_ahead)
+
+    @property
+    def passages(self) -> int:
+        """Passages embedded by this run; those that are stored already are ``chunks``."""
+        embedded = next((stage.done for stage in self.stages if stage.name == "embed"), 0)
+        return max(self.chunks, embedded)
+
     def totals(self) -> dict[str, Any]:
         """Return the counters that ``--json`` prints for this pipeline."""
         counters = asdict(self)
-        for internal in ("name", "bytes_seen", "bytes_done", "listed", "stages", "error"):
+        for internal in _INTERNAL:
             del counters[internal]
         if self.error:
             counters["error"] = self.error

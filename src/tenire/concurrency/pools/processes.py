@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import multiprocessing
+import multiprocessing.resource_tracker
 import multiprocessing.util
 import queue
 import signal
@@ -144,6 +145,11 @@ class WorkerLink:
         return None, value
 
     def _start_process(self) -> Connection[Any, Any]:
+        if hasattr(signal, "pthread_sigmask"):
+            # Python starts its resource tracker with the first process, and unblocks
+            # SIGINT in this thread after that (see ``_serve`` for why it is blocked).
+            multiprocessing.resource_tracker.ensure_running()
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
         lifeline_theirs, lifeline_ours = context.Pipe(duplex=False)

@@ -1,0 +1,76 @@
+"""What ends a command from outside: Ctrl-C, and a polite termination."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import FrameType
+
+__all__ = ["INTERRUPTED", "TERMINATED", "Interruption", "interruptible"]
+
+INTERRUPTED = 130
+TERMINATED = 143
+"""Exit codes as shells give them: 128 plus the number of the signal."""
+
+_SHOW_CURSOR = b"\x1b[?25h\r\n"
+
+
+class Interruption:
+    """What interrupted a command.
+
+    Attributes:
+        exit_code: ``TERMINATED`` once SIGTERM came, else ``INTERRUPTED``.
+    """
+
+    def __init__(self) -> None:
+        self.exit_code = INTERRUPTED
+        self._stopping = False
+
+    def second_ends_at_once(self) -> None:
+        """Let the first signal stop the command as it does now, and a second one end the process.
+
+        For the time when there is something to stop: call it once a loop has set
+        its own handler. Nothing is lost by it; a killed run is made whole by the next.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            return
+        stop = signal.getsignal(signal.SIGINT)
+
+        def interrupted(number: int, frame: FrameType | None) -> None:
+            if self._stopping:
+                if sys.stderr.isatty():
+                    os.write(sys.stderr.fileno(), _SHOW_CURSOR)
+                os._exit(self.exit_code)
+            self._stopping = True
+            if callable(stop):
+                stop(number, frame)
+
+        signal.signal(signal.SIGINT, interrupted)
+
+    def terminated(self, number: int, frame: FrameType | None) -> None:
+        """Do what Ctrl-C does, with another exit code."""
+        self.exit_code = TERMINATED
+        signal.raise_signal(signal.SIGINT)
+
+
+@contextmanager
+def interruptible() -> Iterator[Interruption]:
+    """Let SIGTERM do inside the block what Ctrl-C does, and put all handlers back at its end."""
+    interruption = Interruption()
+    if threading.current_thread() is not threading.main_thread():
+        yield interruption  # signals are somebody else's business
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    signal.signal(signal.SIGTERM, interruption.terminated)
+    try:
+        yield interruption
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,48 @@
+"""How a run waits for its tasks, and which of several errors it tells."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tenire.concurrency.handle import Handle
+
+__all__ = ["ended", "first", "seen"]
+
+
+async def ended(handle: Handle[Any], *, last_word: float) -> asyncio.CancelledError | None:
+    """Wait until a task has ended, a little longer than one is told to.
+
+    Args:
+        handle: The task.
+        last_word: Seconds that the task gets to end when the waiting one is
+            cancelled; then it is cancelled too.
+
+    Returns:
+        The cancellation that came meanwhile, to be raised again, or ``None``.
+    """
+    over = asyncio.Event()
+    handle.add_done_callback(lambda _: over.set())
+    try:
+        await over.wait()
+    except asyncio.CancelledError as cancelled:
+        try:
+            async with asyncio.timeout(last_word):
+                await over.wait()
+        except TimeoutError:
+            handle.cancel()
+        return cancelled
+    return None
+
+
+def first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Return the first error of a group that is no group itself."""
+    error = group.exceptions[0]
+    return first(error) if isinstance(error, BaseExceptionGroup) else error
+
+
+def seen(handle: Handle[Any]) -> None:
+    """Look at the outcome of a head start: what fails there fails again where it is needed, and is told there."""
+    if not handle.cancelled():
+        handle.exception()

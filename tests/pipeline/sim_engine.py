@@ -1,0 +1,159 @@
+"""A documents pipeline on virtual time: the real engine and ledger, with faked pools, reader and model.
+
+Functions for threads and worker processes run on the loop at the moment at which
+the seed lets them finish. A wait that can never end is a ``SimDeadlockError`` at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tenire.concurrency import ConcurrencyManager, manager
+from tenire.concurrency.handle import THREAD, Handle
+from tenire.concurrency.pools import PoolStatistics
+from tenire.errors import WorkerDiedError
+from tenire.pipeline.document_run import DocumentRecipe, DocumentRun
+from tenire.pipeline.home_session import HomeSession
+from tenire.pipeline.progress import PipelineProgress
+from tenire.protocols import Document, Passage, Rejection, SourceFile
+from tenire.storage.home import Home
+from tenire.testing import FakeExecutor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+
+    import pytest
+    from numpy.typing import NDArray
+
+    from tenire.protocols import VectorStore
+    from tenire.testing import SimLoop
+
+
+class SimPools:
+    """Stands in for ``ThreadPoolManager``. ``kill`` says in which tasks the worker dies."""
+
+    kill: Callable[[Handle[Any]], bool] = staticmethod(lambda handle: False)
+    max_s = 0.1
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._executor = FakeExecutor(loop, max_s=self.max_s, name="pools")  # type: ignore[arg-type]
+        self._stopped: set[Handle[Any]] = set()
+        self.report: Callable[[Handle[Any], Any, BaseException | None], None]
+
+    def start(self, handle: Handle[Any]) -> None:
+        handle.run = self
+        self._executor.submit(self._run, handle).add_done_callback(lambda future: self._ended(handle, future))
+
+    def stop(self, handle: Handle[Any]) -> None:
+        if handle.on != THREAD:
+            self._stopped.add(handle)
+            self._loop.call_soon(self.report, handle, None, WorkerDiedError("stopped", task=handle.name))
+
+    def statistics(self) -> PoolStatistics:
+        return PoolStatistics(0, 0, {}, 0)
+
+    async def aclose(self, *, grace: float, kill: bool) -> list[str]:
+        return []
+
+    def _run(self, handle: Handle[Any]) -> Any:
+        if handle.on != THREAD:
+            if self.kill(handle):
+                raise WorkerDiedError("killed by signal 9", task=handle.name)
+            return handle.fn(*handle.args)
+        # A thread that was given up goes on; one that has not begun never does.
+        return None if handle.done() else handle.fn(*handle.args)
+
+    def _ended(self, handle: Handle[Any], future: Any) -> None:
+        if handle in self._stopped:
+            return
+        error = future.exception()
+        self.report(handle, None if error else future.result(), error)
+
+
+@dataclass
+class Files:
+    """A source in memory. ``texts``: what each path holds; ``None`` for a file that is listed but gone."""
+
+    texts: dict[str, str | None]
+    size: int | None = None
+    mtimes: dict[str, int] = field(default_factory=dict)
+
+    def listed(self, path: str) -> SourceFile:
+        text = self.texts[path]
+        size = len(text or "") if self.size is None else self.size
+        return SourceFile(path, size, self.mtimes.get(path, 1))
+
+    def walk(self) -> Iterator[SourceFile | Rejection]:
+        for path in self.texts:
+            yield self.listed(path)
+
+    def covers(self, path: str) -> bool:
+        return True
+
+    def prepare(self, files: list[SourceFile], known: Mapping[str, str]) -> list[Any]:
+        return [self._prepared(file) for file in files]
+
+    def _prepared(self, file: SourceFile) -> Document | Rejection:
+        text = self.texts.get(file.path)
+        if text is None:
+            return Rejection(file, "read", "the file vanished after it was listed")
+        if text.startswith("BAD"):
+            return Rejection(file, "validate", "expected text", content_hash=text)
+        passages = tuple(Passage(number, 0, len(word), word) for number, word in enumerate(text.split()))
+        return Document(f"id of {text[:20]!r}", file, text, "", len(text), passages)
+
+
+def embed(texts: list[str]) -> NDArray[np.float32]:
+    return np.zeros((len(texts), 2), np.float32)
+
+
+class Engine:
+    """The real engine on a virtual loop, with a home in ``path``."""
+
+    def __init__(self, loop: SimLoop, path: Path, store: VectorStore, *, cpu: float = 2, memory: int = 1 << 30) -> None:
+        self.loop = loop
+        self.store = store
+        self.session = HomeSession(Home(path / "home"), lambda: store, clock=loop.clock)
+        self.manager = ConcurrencyManager(cpu=cpu, memory=memory, seed=0, clock=loop.clock)
+        self.progress: dict[str, PipelineProgress] = {}
+
+    async def __aenter__(self) -> Engine:
+        await self.manager.__aenter__()
+        self.manager.orchestrator.register_resource("embedder", 2)
+        return self
+
+    async def __aexit__(self, *exception: Any) -> None:
+        await self.manager.__aexit__(*exception)
+
+    def run(self, name: str, files: Files, *, recipe: str = "r1") -> DocumentRun:
+        self.progress[name] = PipelineProgress(name)
+        return DocumentRun(
+            name,
+            manager=self.manager,
+            session=self.session,
+            source=files,  # type: ignore[arg-type]  # lists like one
+            owns_all=True,
+            recipe=DocumentRecipe(recipe, files.prepare, embed),
+            progress=self.progress[name],
+            clock=self.loop.clock,
+        )
+
+    def check_nothing_is_held(self) -> None:
+        admission = self.manager.orchestrator.scheduler.admission
+        assert list(admission.free) == list(admission.capacity)
+
+
+@contextmanager
+def sim_pools(monkeypatch: pytest.MonkeyPatch, **attributes: Any) -> Iterator[None]:
+    """Let engines made in this block have faked pools."""
+    pools = type("Pools", (SimPools,), attributes)
+    with monkeypatch.context() as patch:
+        patch.setattr(manager, "ThreadPoolManager", pools)
+        yield
