@@ -6,7 +6,6 @@ the seed lets them finish. A wait that can never end is a ``SimDeadlockError`` a
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -24,31 +23,39 @@ from tenire.protocols import Document, Passage, Rejection, SourceFile
 from tenire.storage.home import Home
 from tenire.testing import FakeExecutor
 
+from .conftest import MemoryStore
+
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     import pytest
     from numpy.typing import NDArray
 
-    from tenire.protocols import VectorStore
     from tenire.testing import SimLoop
 
 
 class SimPools:
-    """Stands in for ``ThreadPoolManager``. ``kill`` says in which tasks the worker dies."""
+    """Stands in for ``ThreadPoolManager``.
+
+    ``kill`` says in which tasks the worker dies, ``model_s`` how much longer than
+    other functions the model takes.
+    """
 
     kill: Callable[[Handle[Any]], bool] = staticmethod(lambda handle: False)
-    max_s = 0.1
+    model_s = 0.0
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._executor = FakeExecutor(loop, max_s=self.max_s, name="pools")  # type: ignore[arg-type]
+        self._executor = FakeExecutor(loop, name="pools")  # type: ignore[arg-type]
         self._stopped: set[Handle[Any]] = set()
         self.report: Callable[[Handle[Any], Any, BaseException | None], None]
 
     def start(self, handle: Handle[Any]) -> None:
         handle.run = self
+        if handle.worker is not None:
+            self._executor.delay(self.model_s)
         self._executor.submit(self._run, handle).add_done_callback(lambda future: self._ended(handle, future))
 
     def stop(self, handle: Handle[Any]) -> None:
@@ -110,6 +117,19 @@ class Files:
         return Document(f"id of {text[:20]!r}", file, text, "", len(text), passages)
 
 
+class SimStore(MemoryStore):
+    """The rest of what a run asks of a store."""
+
+    def vectors_of(self, documents: list[str]) -> dict[str, Any]:
+        return {}
+
+    def optimise(self, *, idle: bool = False) -> bool:
+        return False
+
+    def close(self) -> None:
+        pass
+
+
 def embed(texts: list[str]) -> NDArray[np.float32]:
     return np.zeros((len(texts), 2), np.float32)
 
@@ -117,7 +137,7 @@ def embed(texts: list[str]) -> NDArray[np.float32]:
 class Engine:
     """The real engine on a virtual loop, with a home in ``path``."""
 
-    def __init__(self, loop: SimLoop, path: Path, store: VectorStore, *, cpu: float = 2, memory: int = 1 << 30) -> None:
+    def __init__(self, loop: SimLoop, path: Path, store: Any, *, cpu: float = 2, memory: int = 1 << 30) -> None:
         self.loop = loop
         self.store = store
         self.session = HomeSession(Home(path / "home"), lambda: store, clock=loop.clock)

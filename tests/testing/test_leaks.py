@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @contextlib.contextmanager
 def leaks(kind: str, *words: str) -> Iterator[None]:
     """Expect a leak of one kind whose description holds some words."""
-    with pytest.raises(LeakError) as caught, LeakGuard(grace_s=0.0):
+    with pytest.raises(LeakError) as caught, LeakGuard(allowances=(), grace_s=0.0):
         yield
     assert [leak.kind for leak in caught.value.leaks] == [kind], caught.value
     for word in words:

@@ -386,3 +386,19 @@ def test_opening_and_counting_need_no_lancedb(open_store: Open, make: Maker, tmp
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.stdout.strip(), done.stderr) == ("[]", "")
+
+
+def test_a_whole_sentence_is_found_first_by_vector_too_where_it_stands_word_for_word(
+    open_store: Open, make: Maker
+) -> None:
+    sentence = "the quick reader opens every drawer before breakfast"
+    with_others = f"many other words about ships rivers stones and clouds {sentence} and about lamps and windows"
+    store = open_store()
+    store.commit(make.batch("b", make.document("far", with_others), make.document("near", "reader opens every drawer")))
+
+    def found(query: str) -> list[str]:
+        return [hit.document for hit in store.search(query, make.vector(query), k=2, mode="vector")]
+
+    assert found(sentence) == ["far", "near"]
+    # A few words are no sentence: then only the vectors count.
+    assert found("reader opens every drawer") == ["near", "far"]

@@ -91,6 +91,12 @@ async def arun(
         ConfigError: If nothing could start because of what was asked for.
         StoreError: If the home cannot be used.
     """
+    return await arun_config(await asyncio.to_thread(_config, pipelines, home, cpu, memory))
+
+
+def _config(
+    pipelines: tuple[Pipeline, ...], home: str | os.PathLike[str], cpu: int | None, memory: int | None
+) -> Config:
     if not pipelines:
         message = "expected at least one Pipeline to run"
         raise ConfigError(message)
@@ -100,14 +106,8 @@ async def arun(
         twice = next(name for name in names if names.count(name) > 1)
         message = f"pipelines must have different names, got {twice!r} twice"
         raise ConfigError(message, key="name")
-    return await arun_config(_config(described, home, cpu, memory))
-
-
-def _config(
-    pipelines: dict[str, DocumentsPipeline], home: str | os.PathLike[str], cpu: int | None, memory: int | None
-) -> Config:
     settings = TenireSettings(home=Path(os.path.abspath(home)), cpu=cpu, memory=memory)
-    return Config(tenire=settings, pipelines=dict(pipelines), quotas={}, base=Path.cwd())
+    return Config(tenire=settings, pipelines=dict(described), quotas={}, base=Path.cwd())
 
 
 def run(

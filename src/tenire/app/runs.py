@@ -6,8 +6,10 @@ import asyncio
 import json
 import logging
 import math
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tenire.app.config import check_runnable
 from tenire.app.place import Place, choose_place, require_documents_extra
@@ -22,13 +24,15 @@ from tenire.pipeline.files import FileSource, PathSource
 from tenire.pipeline.home_session import HomeSession
 from tenire.pipeline.model_worker import EMBEDDER_SLOTS
 from tenire.pipeline.progress import PipelineProgress, RunReport
+from tenire.pipeline.waits import seen
 from tenire.storage.home import Home
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
     from tenire.app.config import Config
     from tenire.app.config_schema import DocumentsPipeline
+    from tenire.concurrency.handle import Handle
     from tenire.protocols import SourceFile
 
 __all__ = ["arun_config", "run_config"]
@@ -76,34 +80,78 @@ async def arun_config(
     Raises:
         TenireError: If nothing could start; then nothing was written.
     """
-    names = check_runnable(config, only)
-    require_documents_extra()
-    place = await asyncio.to_thread(_place, config, names)
-    machine = read_machine()
-    cores = max(1, math.ceil(machine.usable_cores))
-    threads = cores if config.tenire.cpu is None else min(cores, config.tenire.cpu)
+    # Looking at paths, packages and the machine may take a while on a slow disk.
+    plan = await asyncio.to_thread(_plan, config, only, sources or {})
     started = SYSTEM_CLOCK.now()
-    progress = {name: PipelineProgress(name) for name in names}
-    session = HomeSession(place.home, place.open_store, clock=SYSTEM_CLOCK)
+    progress = {name: PipelineProgress(name) for name in plan.sources}
+    session = HomeSession(plan.place.home, plan.place.open_store, clock=SYSTEM_CLOCK)
     async with session:
-        manager = ConcurrencyManager(
-            home=place.home.path, cpu=config.tenire.cpu, memory=config.tenire.memory or machine.default_memory
-        )
+        manager = ConcurrencyManager(home=plan.place.home.path, cpu=plan.cpu, memory=plan.memory)
         async with manager:
-            memory = PeakMemory(lambda: manager.thread_pool.statistics().processes.values())
-            sampling = manager.timer.every(_SAMPLE_S, lambda: memory.sample())
+            await manager.submit(_begin, session, plan.place, config, list(plan.sources), on="thread", name="recover")
             manager.orchestrator.register_resource("embedder", EMBEDDER_SLOTS)
-            await manager.submit(_begin, session, place, config, names, on="thread", name="recover")
             if on_start is not None:
                 on_start(progress)
-            runs = {
-                name: _document_run(name, config, place, session, manager, progress[name], threads, sources)
-                for name in names
-            }
-            await _run_all(config, runs, progress)
-            sampling.cancel()
-            memory.sample()
+            runs = {name: _document_run(name, config, plan, session, manager, progress[name]) for name in plan.sources}
+            async with _watched(manager) as memory:
+                await _run_all(config, runs, progress)
     return RunReport(progress, SYSTEM_CLOCK.now() - started, memory.mib)
+
+
+@asynccontextmanager
+async def _watched(manager: ConcurrencyManager) -> AsyncIterator[PeakMemory]:
+    """Look at the memory of engine and workers every now and then, and once more at the end."""
+    workers = manager.thread_pool.statistics
+
+    def look(fn: Callable[..., Any], *args: Any) -> Handle[Any]:
+        return manager.submit(fn, *args, on="thread", name="measure memory")
+
+    memory: PeakMemory = await look(PeakMemory, lambda: workers().processes.values())
+    sampling = manager.timer.every(_SAMPLE_S, lambda: look(memory.sample).add_done_callback(seen))
+    try:
+        yield memory
+        await look(memory.sample)
+    finally:
+        sampling.cancel()
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What was decided before anything starts.
+
+    Attributes:
+        place: Where passages go and who embeds them.
+        sources: What each pipeline reads, in the order of the configuration.
+        cpu: Slots to share out.
+        memory: Bytes to share out.
+        threads: Threads of the model's worker.
+    """
+
+    place: Place
+    sources: Mapping[str, FileSource | PathSource]
+    cpu: float
+    memory: int
+    threads: int
+
+
+def _plan(config: Config, only: Sequence[str], sources: Mapping[str, PathSource]) -> _Plan:
+    names = check_runnable(config, only)
+    require_documents_extra()
+    place = _place(config, names)
+    machine = read_machine()
+    cores = max(1, math.ceil(machine.usable_cores))
+    cpu = config.tenire.cpu
+    exclude = (place.home.path, place.store)
+    return _Plan(
+        place=place,
+        sources={
+            name: sources.get(name) or FileSource(_documents(config, name).source, config.base, exclude=exclude)
+            for name in names
+        },
+        cpu=machine.default_cpu if cpu is None else cpu,
+        memory=config.tenire.memory or machine.default_memory,
+        threads=cores if cpu is None else min(cores, cpu),
+    )
 
 
 def _place(config: Config, names: Sequence[str]) -> Place:
@@ -138,27 +186,22 @@ def _remember(session: HomeSession, config: Config, names: Sequence[str]) -> Non
 def _document_run(
     name: str,
     config: Config,
-    place: Place,
+    plan: _Plan,
     session: HomeSession,
     manager: ConcurrencyManager,
     progress: PipelineProgress,
-    threads: int,
-    sources: Mapping[str, PathSource] | None,
 ) -> DocumentRun:
     pipeline = _documents(config, name)
     options = PrepareOptions(max_file=pipeline.max_file)
-    source = (sources or {}).get(name) or FileSource(
-        pipeline.source, config.base, exclude=(place.home.path, place.store)
-    )
     manager.orchestrator.configure_pipeline(name, weight=pipeline.weight, priority=pipeline.priority)
     recipe = DocumentRecipe(
         identity=recipe_identity(options),
         prepare=partial(_prepare, options),
-        embed=place.embed(threads),
+        embed=plan.place.embed(plan.threads),
     )
     owns_all = not config.partial
     return DocumentRun(
-        name, manager=manager, session=session, source=source, owns_all=owns_all, recipe=recipe,
+        name, manager=manager, session=session, source=plan.sources[name], owns_all=owns_all, recipe=recipe,
         progress=progress, clock=SYSTEM_CLOCK,
     )  # fmt: skip
 

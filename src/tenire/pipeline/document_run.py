@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from tenire.errors import WorkerDiedError
 from tenire.pipeline.groups import Group, batches
-from tenire.pipeline.lister import ListedChunk, Lister, Work
+from tenire.pipeline.lister import ListedChunk, Lister, Work, count_ahead
 from tenire.pipeline.model_worker import IF_KILLED, ModelWorker
 from tenire.pipeline.progress import StageProgress
 from tenire.pipeline.room import Room
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 
 __all__ = ["IN_FLIGHT", "DocumentRecipe", "DocumentRun"]
 
-IN_FLIGHT = 12
+IN_FLIGHT = 24
 """Batches between the source and their commit, for one pipeline."""
 
 GROUP_PASSAGES = 512
@@ -123,7 +123,9 @@ class DocumentRun:
         self._clock = clock
         self._prepare, embed, self._store = stages = [StageProgress(n) for n in ("prepare", "embed", "store")]
         progress.stages = stages
-        self._model = ModelWorker(name, manager=manager, embed=recipe.embed, stage=embed, clock=clock)
+        self._model = ModelWorker(
+            name, manager=manager, embed=recipe.embed, progress=progress, stage=embed, clock=clock
+        )
         self._room = Room(manager.data_manager, pipeline=name, places=IN_FLIGHT)
         self._group = Group()
         self._groups: asyncio.Queue[Group | None] = asyncio.Queue()
@@ -216,6 +218,7 @@ class DocumentRun:
             self._warm = True
             self._model.warm_up().add_done_callback(seen)
             self._thread(self._session.open_store).add_done_callback(seen)
+            self._thread(count_ahead, self._source, self._progress).add_done_callback(seen)
 
     def _count(self, chunk: ListedChunk) -> None:
         progress = self._progress
@@ -329,6 +332,7 @@ class DocumentRun:
         finally:
             self._store.running -= 1
             self._store.busy_s += self._clock.now() - started
+        self._progress.bytes_ahead -= sum(document.file.size for document in absent)
         self._count_commit(committed, documents, rejections)
         if cancelled is not None:
             raise cancelled

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = ["BATCH_BYTES", "BATCH_FILES", "Group", "batches"]
 
-BATCH_BYTES = 1 << 20
-BATCH_FILES = 128
+BATCH_BYTES = 256 << 10
+BATCH_FILES = 64
 
 
 def batches(work: Iterable[Work]) -> Iterator[list[Work]]:

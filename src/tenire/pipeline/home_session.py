@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from tenire.errors import StoreError
 from tenire.pipeline.journal import Journal
+from tenire.pipeline.waits import whole
 from tenire.storage.home import HomeLock
 from tenire.storage.ledger import Ledger
 
@@ -85,19 +86,17 @@ class HomeSession:
         # A large ledger takes a while to check; the loop goes on meanwhile.
         entering = asyncio.create_task(asyncio.to_thread(self.__enter__))
         try:
-            return await asyncio.shield(entering)
+            await whole(entering)
         except asyncio.CancelledError:
-            entering.add_done_callback(self._leave_unused)
+            if entering.exception() is None:
+                await asyncio.to_thread(self.__exit__, None, None, None)
             raise
+        return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await asyncio.shield(asyncio.create_task(asyncio.to_thread(self.__exit__, kind, error, trace)))
-
-    def _leave_unused(self, entering: asyncio.Task[HomeSession]) -> None:
-        if not entering.cancelled() and entering.exception() is None:
-            self.__exit__(None, None, None)
+        await whole(asyncio.create_task(asyncio.to_thread(self.__exit__, kind, error, trace)))
 
     @contextmanager
     def _using(self) -> Iterator[None]:

@@ -15,11 +15,13 @@ from tenire.storage.records import SourceState
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from tenire.pipeline.files import FileSource, PathSource
     from tenire.pipeline.listing import Listed
+    from tenire.pipeline.progress import PipelineProgress
     from tenire.storage.ledger import Ledger
     from tenire.storage.records import Run, SourceRow
 
-__all__ = ["ListedChunk", "Lister", "Work"]
+__all__ = ["ListedChunk", "Lister", "Work", "count_ahead"]
 
 CHUNK = 512
 
@@ -149,6 +151,22 @@ class Lister:
             known_hash = row.content_hash if row is not None and decision is Decision.TOUCHED else None
             old = row.document if row is not None else None
             chunk.work.append(Work(file, known_hash, old, row is not None and row.state is SourceState.DONE))
+
+
+def count_ahead(source: FileSource | PathSource, progress: PipelineProgress) -> None:
+    """Count a source to its end, for the display: the listing itself waits for room.
+
+    Args:
+        source: Walked a second time; the files are not opened.
+        progress: Where to count; ends as soon as the pipeline does not run any more.
+    """
+    for item in source.walk():
+        if progress.listed or progress.state != "running":
+            return
+        if not isinstance(item, Skipped):
+            progress.expected += 1
+            progress.bytes_expected += _file_of(item).size
+    progress.listed = True
 
 
 def _file_of(item: SourceFile | Rejection) -> SourceFile:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tenire.clock import Clock
     from tenire.concurrency.handle import Handle
     from tenire.concurrency.manager import ConcurrencyManager
-    from tenire.pipeline.progress import StageProgress
+    from tenire.pipeline.progress import PipelineProgress, StageProgress
     from tenire.protocols import Document
 
 __all__ = ["EMBEDDER_SLOTS", "IF_KILLED", "ModelWorker"]
@@ -37,6 +37,7 @@ class ModelWorker:
         pipeline: Whose share the work is charged to.
         manager: The engine.
         embed: ``embed(texts)``; importable, since it runs in the worker.
+        progress: Where to count bytes of files that are embedded but not stored yet.
         stage: Where to count passages.
         clock: For the time spent.
     """
@@ -47,12 +48,14 @@ class ModelWorker:
         *,
         manager: ConcurrencyManager,
         embed: Callable[[list[str]], NDArray[np.float32]],
+        progress: PipelineProgress,
         stage: StageProgress,
         clock: Clock,
     ) -> None:
         self._pipeline = pipeline
         self._manager = manager
         self._embed = embed
+        self._progress = progress
         self._stage = stage
         self._clock = clock
 
@@ -63,21 +66,37 @@ class ModelWorker:
     async def vectors(
         self, documents: Sequence[Document], known: Mapping[str, NDArray[np.float32]]
     ) -> NDArray[np.float32] | None:
-        """Return one row per passage; see ``vectorise``."""
-        passages = sum(len(document.passages) for document in documents)
-        self._stage.waiting += passages
-        try:
-            return await vectorise(documents, known=known, embed=self._slice)
-        finally:
-            self._stage.waiting -= passages
-            self._stage.done += passages
+        """Return one row per passage; see ``vectorise``.
 
-    async def _slice(self, texts: list[str]) -> NDArray[np.float32]:
-        started = self._clock.now()
+        The documents' bytes are added to ``bytes_ahead``, a part with every slice;
+        whoever stores them takes them off again.
+        """
+        stage, progress = self._stage, self._progress
+        left = passages = sum(len(document.passages) for document in documents)
+        left_bytes = size = sum(document.file.size for document in documents)
+        stage.waiting += passages
+
+        async def embed(texts: list[str]) -> NDArray[np.float32]:
+            nonlocal left, left_bytes
+            started = self._clock.now()
+            vectors = await self._submit(texts, "embed")
+            stage.busy_s += self._clock.now() - started
+            stage.done += len(texts)
+            stage.waiting -= len(texts)
+            left -= len(texts)
+            part = size * len(texts) // passages
+            left_bytes -= part
+            progress.bytes_ahead += part
+            return vectors
+
         try:
-            return await self._submit(texts, "embed")
+            vectors = await vectorise(documents, known=known, embed=embed)
         finally:
-            self._stage.busy_s += self._clock.now() - started
+            stage.waiting -= left
+        # What was known before, and what stands in the group twice, needed no model.
+        stage.done += left
+        progress.bytes_ahead += left_bytes
+        return vectors
 
     def _submit(self, texts: list[str], step: str) -> Handle[NDArray[np.float32]]:
         return self._manager.submit(

@@ -86,7 +86,7 @@ class PipelineProgress:
     cost_usd: float = 0.0
     bytes_seen: int = 0
     bytes_done: int = 0
-    bytes_ahead: float = 0.0
+    bytes_ahead: int = 0
     expected: int = 0
     bytes_expected: int = 0
     listed: bool = False
@@ -107,7 +107,7 @@ class PipelineProgress:
     @property
     def bytes_reached(self) -> int:
         """Bytes that are done, or nearly."""
-        return self.bytes_done + int(self.bytes_ahead)
+        return self.bytes_done + self.bytes_ahead
 
     @property
     def passages(self) -> int:

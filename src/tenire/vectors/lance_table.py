@@ -18,6 +18,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from tenire.errors import MissingExtraError, StoreError
+from tenire.vectors.lance_import import import_lancedb
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -314,12 +315,11 @@ class LanceTable:
 
 def _import_lancedb() -> Any:
     try:
-        import lancedb
+        return import_lancedb()
     except ModuleNotFoundError as error:
         if error.name not in ("lancedb", "pyarrow"):
             raise
         raise MissingExtraError("the vector store", extra="data", missing=error.name) from error
-    return lancedb
 
 
 def _quoted(value: str) -> str:

@@ -24,21 +24,23 @@ _Ranked: TypeAlias = list[tuple[StoredPassage, float]]
 
 def best_texts(
     table: LanceTable,
-    words: TextIndex | None,
+    words: TextIndex,
     query: str,
     vector: NDArray[np.float32] | None,
     *,
     k: int,
+    mode: str,
     exact: bool,
 ) -> _Ranked:
     """Return the passages of the best ``k`` different texts with their scores, best first.
 
     Args:
         table: The passages.
-        words: The text index, or ``None`` to rank by vector only.
+        words: The text index.
         query: Any text.
-        vector: The query's vector, or ``None`` to rank by words only.
+        vector: The query's vector; not used by the mode ``text``.
         k: How many different texts; each may stand in several passages.
+        mode: ``hybrid``, ``vector`` or ``text``.
         exact: Compare with every vector, even where there is an index.
 
     Raises:
@@ -46,7 +48,12 @@ def best_texts(
     """
     depth = max(_LEAST_DEPTH, 4 * k)
     while True:
-        ranked, complete = _ranked(table, words, query, vector, depth, exact=exact)
+        if mode == "text":
+            ranked, complete = _by_words(table, words, query, depth)
+        elif mode == "vector":
+            ranked, complete = _by_vector(table, words, query, vector, depth, exact=exact)
+        else:
+            ranked, complete = _by_both(table, words, query, vector, depth, exact=exact)
         chosen, texts = _first_texts(ranked, k)
         # Copies of one passage can fill any list; look deeper until there are k texts.
         if texts >= k or complete or depth >= _MOST_DEPTH:
@@ -54,28 +61,58 @@ def best_texts(
         depth *= 4
 
 
-def _ranked(
+# Each of these returns passages with scores, best first, and whether a deeper look
+# could find no more.
+
+
+def _by_words(table: LanceTable, words: TextIndex, query: str, depth: int) -> tuple[_Ranked, bool]:
+    matches = words.search(query, limit=depth)
+    passages = table.fetch([match.key for match in matches])
+    # A passage may have left between the two looks.
+    ranked = [(passages[match.key], match.score) for match in matches if match.key in passages]
+    return ranked, len(matches) < depth
+
+
+def _by_vector(
     table: LanceTable,
-    words: TextIndex | None,
+    words: TextIndex,
     query: str,
     vector: NDArray[np.float32] | None,
     depth: int,
     *,
     exact: bool,
 ) -> tuple[_Ranked, bool]:
-    """Return passages with scores, best first, and whether a deeper look could find no more."""
-    # A vector without a direction (an empty query's) is near to nothing.
-    near = table.nearest(vector, limit=depth, exact=exact) if vector is not None and vector.any() else []
-    matches = words.search(query, limit=depth) if words is not None else []
-    complete = len(near) < depth and len(matches) < depth
-    if words is None:
+    near = _nearest(table, vector, depth, exact=exact)
+    complete = len(near) < depth
+    # The vector of one sentence is not the nearest to that of the passage that it stands
+    # in: of 120 sentences from a manual, 77 led to their page. Who asks for a whole
+    # sentence means that passage, so where it is found word for word it goes first.
+    sentence = words.verbatim(query, limit=depth)
+    if not sentence:
         return [(passage, passage.similarity) for passage in near], complete
+    places = {passage.key: place for place, passage in enumerate(near)}
+    passages = {passage.key: passage for passage in near}
+    passages |= table.fetch([key for key in sentence if key not in passages])
+    sentence = sorted((key for key in sentence if key in passages), key=lambda key: places.get(key, depth))
+    first = set(sentence)
+    ranked = [(passages[key], 1.0) for key in sentence]
+    return ranked + [(passage, passage.similarity) for passage in near if passage.key not in first], complete
+
+
+def _by_both(
+    table: LanceTable,
+    words: TextIndex,
+    query: str,
+    vector: NDArray[np.float32] | None,
+    depth: int,
+    *,
+    exact: bool,
+) -> tuple[_Ranked, bool]:
+    near = _nearest(table, vector, depth, exact=exact)
+    matches = words.search(query, limit=depth)
     passages = {passage.key: passage for passage in near}
     passages |= table.fetch([match.key for match in matches if match.key not in passages])
-    # A passage may have left between the two looks.
     matches = [match for match in matches if match.key in passages]
-    if vector is None:
-        return [(passages[match.key], match.score) for match in matches], complete
     # Two lists alone would let a passage that is second in both win over the one that holds the
     # very words that were asked for. Being found word for word counts as a list of its own.
     fused = reciprocal_rank_fusion(
@@ -85,7 +122,12 @@ def _ranked(
             [match.key for match in matches if match.in_a_row],
         ]
     )
-    return [(passages[key], score) for key, score in fused], complete
+    return [(passages[key], score) for key, score in fused], len(near) < depth and len(matches) < depth
+
+
+def _nearest(table: LanceTable, vector: NDArray[np.float32] | None, depth: int, *, exact: bool) -> list[StoredPassage]:
+    # A vector without a direction (an empty query's) is near to nothing.
+    return table.nearest(vector, limit=depth, exact=exact) if vector is not None and vector.any() else []
 
 
 def _first_texts(ranked: _Ranked, k: int) -> tuple[_Ranked, int]:

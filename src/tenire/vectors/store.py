@@ -185,7 +185,8 @@ class LanceStore:
         the list may be longer than ``k``: the caller groups them.
 
         Args:
-            query: Any text; used by the modes hybrid and text.
+            query: Any text. The mode vector uses it only to find a whole sentence
+                word for word.
             vector: The query's vector of shape ``(dimension,)``; used by the modes hybrid and vector.
             k: How many different texts.
             mode: ``hybrid``, ``vector`` or ``text``.
@@ -202,14 +203,10 @@ class LanceStore:
         if k < 1:
             message = f"k must be at least 1, got {k}"
             raise ValueError(message)
-        if mode == "text":
-            vector = None
-        else:
+        if mode != "text":
             self._check_vector(vector, mode)
-        if mode != "vector":
-            self._fill_missing_words()
-        words = None if mode == "vector" else self._words
-        ranked = best_texts(self._table, words, query, vector, k=k, exact=exact)
+        self._fill_missing_words()
+        ranked = best_texts(self._table, self._words, query, vector, k=k, mode=mode, exact=exact)
         return [self._hit(passage, score) for passage, score in ranked]
 
     def vectors_of(self, document_ids: Iterable[str]) -> Mapping[str, NDArray[np.float32]]:

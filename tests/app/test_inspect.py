@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tenire.app.inspect import failed, retry, status, verify
+from tenire.errors import ConfigError, HomeBusyError, StoreError
+from tenire.pipeline.progress import PipelineProgress
+from tenire.storage.home import Home, HomeLock
+from tenire.storage.ledger import Ledger
+
+from .conftest import LEDGERS, ZEBRAS, write
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tenire.pipeline.progress import RunReport
+
+    Run = Callable[..., RunReport]
+
+BINARY = "\0\1\2\3" * 50
+
+
+def test_a_home_tells_what_it_holds(tmp_path: Path, ingest: Run) -> None:
+    write(tmp_path / "files/a.txt", ZEBRAS)
+    write(tmp_path / "files/copy.txt", ZEBRAS)
+    write(tmp_path / "files/bad.txt", BINARY)
+    report = ingest(tmp_path / "files")
+    facts = status(tmp_path / "home")
+    assert (facts["running"], facts["pid"]) == (False, None)
+    assert (facts["documents"], facts["chunks"], facts["quarantined"]) == (2, 1, 1)
+    assert facts["text_bytes"] == len(ZEBRAS)
+    assert facts["store_bytes"] > 0
+    assert facts["text_stored_bytes"] > 0
+    assert facts["pipelines"]["ingest"] == report.pipelines["ingest"].totals()
+    (entry,) = failed(tmp_path / "home")
+    assert (entry.pipeline, entry.source, entry.attempts) == ("ingest", str(tmp_path / "files/bad.txt"), 1)
+    assert entry.id
+    assert entry.stage
+    assert entry.error
+
+
+def test_status_has_all_totals_while_a_run_goes_on_and_after_it_was_killed(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    with HomeLock(home), Ledger.open(home) as ledger:
+        ledger.runs.start("p")
+        facts = status(tmp_path)
+        assert facts["running"] is True
+        assert facts["pid"] is not None
+        assert facts["pipelines"]["p"] == {**PipelineProgress("p").totals(), "state": "running"}
+    facts = status(tmp_path)
+    assert facts["running"] is False
+    assert facts["pipelines"]["p"]["state"] == "interrupted"
+
+
+@pytest.mark.parametrize("ask", [status, failed, verify], ids=["status", "failed", "verify"])
+def test_a_home_that_does_not_exist_is_told_and_not_made(tmp_path: Path, ask: Callable[[Path], object]) -> None:
+    with pytest.raises(StoreError, match="no home") as caught:
+        ask(tmp_path / "home")
+    assert "tenire ingest" in (caught.value.hint or "")
+    assert not (tmp_path / "home").exists()
+
+
+def test_a_home_without_documents_is_whole(tmp_path: Path, ingest: Run) -> None:
+    write(tmp_path / "files/picture.png", "no text")
+    ingest(tmp_path / "files")
+    report = verify(tmp_path / "home")
+    assert (report.ok, report.documents, report.chunks) == (True, 0, 0)
+
+
+def test_a_home_whose_first_run_was_killed_early_is_whole(tmp_path: Path) -> None:
+    with Ledger.open(Home(tmp_path)) as ledger:
+        ledger.runs.start("ingest")
+    assert verify(tmp_path).ok
+    with Ledger.read(Home(tmp_path)) as ledger:
+        assert ledger.runs.last()["ingest"].state == "interrupted"
+
+
+def test_a_store_that_is_gone_or_not_whole_is_told(tmp_path: Path, ingest: Run) -> None:
+    write(tmp_path / "files/a.txt", ZEBRAS)
+    ingest(tmp_path / "files")
+    (data,) = (tmp_path / "home/store").rglob("data/*.lance")
+    whole = data.read_bytes()
+    data.write_bytes(whole[:100])
+    with pytest.raises(StoreError, match="cannot read the store"):
+        verify(tmp_path / "home")
+    data.write_bytes(whole)
+    assert verify(tmp_path / "home").ok
+    shutil.rmtree(tmp_path / "home/store")
+    for ask in (verify, status):
+        with pytest.raises(StoreError, match="is gone"):
+            ask(tmp_path / "home")
+
+
+def test_retrying_tries_what_was_chosen_and_nothing_else(tmp_path: Path, ingest: Run) -> None:
+    files, home = tmp_path / "files", tmp_path / "home"
+    write(files / "good.txt", ZEBRAS)
+    bad = [write(files / f"bad{number}.txt", BINARY + str(number)) for number in range(3)]
+    ingest(files)
+    ids = {entry.source: entry.id for entry in failed(home)}
+    bad[0].write_text(LEDGERS)
+    bad[1].unlink()
+    result = retry(home, [ids[str(bad[0])], ids[str(bad[1])], ids[str(bad[0])]], all_=False)
+    assert result.requeued == 2
+    assert result.report is not None
+    progress = result.report.pipelines["ingest"]
+    assert (progress.seen, progress.done, progress.removed) == (1, 1, 1)
+    (left,) = failed(home)
+    assert (left.source, left.attempts) == (str(bad[2]), 1)
+
+    result = retry(home, [], all_=True)
+    assert result.report is not None
+    assert result.report.pipelines["ingest"].quarantined == 1
+    (left,) = failed(home)
+    assert left.attempts == 2
+    report = verify(home)
+    assert (report.ok, report.documents) == (True, 2)
+
+
+def test_a_retry_of_nothing_runs_nothing(tmp_path: Path) -> None:
+    with Ledger.open(Home(tmp_path)):
+        pass
+    assert retry(tmp_path, [], all_=True).report is None
+    with pytest.raises(ConfigError, match="no entry 'q7'"):
+        retry(tmp_path, ["q7"], all_=False)
+
+
+def test_a_check_waits_for_no_engine(tmp_path: Path) -> None:
+    with Ledger.open(Home(tmp_path)):
+        pass
+    with HomeLock(Home(tmp_path)), pytest.raises(HomeBusyError):
+        verify(tmp_path)

@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tenire.app import search as search_module
+from tenire.app.config import ingest_config
+from tenire.app.runs import run_config
+from tenire.app.search import Store, search
+from tenire.errors import EmbedderMismatchError, StoreError
+from tenire.storage.home import Home
+from tenire.storage.ledger import Ledger
+
+from .conftest import LEDGERS, VOLCANOES, ZEBRAS, write
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with files and a home that has read them."""
+    base = tmp_path_factory.mktemp("search")
+    for name, text in (("zebras", ZEBRAS), ("ledgers", LEDGERS), ("volcanoes", VOLCANOES)):
+        write(base / f"files/{name}.txt", text)
+    write(base / "files/deep/copy.txt", ZEBRAS)
+    write(base / "files/same-words.md", ZEBRAS)  # another document with an equal passage
+    run_config(ingest_config([str(base / "files")], home=base / "home", embedder="static"))
+    return base
+
+
+@pytest.mark.parametrize("exact", [False, True])
+@pytest.mark.parametrize("mode", ["hybrid", "vector", "text"])
+def test_a_sentence_is_found_in_every_mode(base: Path, mode: str, exact: bool) -> None:
+    result = search(base / "home", "every payment in the ledger", k=2, mode=mode, exact=exact)
+    assert (result.mode, result.query) == (mode, "every payment in the ledger")
+    best = result.hits[0]
+    assert (best.source, best.text, best.also) == (str(base / "files/ledgers.txt"), LEDGERS, [])
+    assert LEDGERS[best.start : best.end] == LEDGERS
+    assert set(result.as_json()) == {"query", "mode", "hits", "seconds"}
+    assert result.as_json()["hits"][0]["source"] == best.source
+
+
+def test_a_passage_comes_once_with_all_its_places(base: Path) -> None:
+    hits = search(base / "home", "zebras sleep standing", k=10, mode="hybrid").hits
+    (hit,) = [hit for hit in hits if hit.text == ZEBRAS]
+    files = base / "files"
+    assert {hit.source, *hit.also} == {
+        str(files / "deep/copy.txt"),
+        str(files / "zebras.txt"),
+        str(files / "same-words.md"),
+    }
+    assert len(hit.also) == 2
+
+
+def test_no_more_hits_come_than_were_asked_for(base: Path) -> None:
+    assert [len(search(base / "home", "sky plains ledger", k=k).hits) for k in (1, 2, 3)] == [1, 2, 3]
+
+
+def test_another_embedder_than_the_store_s_is_refused(base: Path) -> None:
+    with pytest.raises(EmbedderMismatchError, match="built with the embedder static"):
+        Store(base / "home", embedder="minilm")
+
+
+def test_words_are_found_where_the_model_is_another_one_by_now(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(search_module, "embedder_identity", lambda name: f"{name}-of-tomorrow/256")
+    with Store(base / "home") as store:
+        assert store.search("zebras", mode="text").hits
+        with pytest.raises(EmbedderMismatchError, match="of-tomorrow") as caught:
+            store.search("zebras", mode="vector")
+    assert "--mode text" in (caught.value.hint or "")
+
+
+def test_a_loop_goes_on_while_a_search_runs(base: Path) -> None:
+    async def main() -> int:
+        store = await asyncio.to_thread(Store, base / "home")
+        try:
+            results = await asyncio.create_task(store.asearch("zebras", k=1))
+        finally:
+            await asyncio.to_thread(store.close)
+        return len(results.hits)
+
+    assert asyncio.run(main()) == 1
+
+
+def test_a_home_without_documents_says_what_to_run(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="no home"):
+        search(tmp_path / "home", "x")
+    with Ledger.open(Home(tmp_path / "home")):
+        pass
+    with pytest.raises(StoreError, match="holds no documents yet"):
+        search(tmp_path / "home", "x")

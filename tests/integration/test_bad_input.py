@@ -1,0 +1,164 @@
+"""Files that no program should stumble over, and words that the command line refuses."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from .conftest import Tenire
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has neither such names nor such files")
+
+
+def test_a_directory_of_strange_files_is_read_as_far_as_it_goes(tenire: Tenire, tmp_path: Path) -> None:
+    folder = tmp_path / "strange"
+    (folder / "sub").mkdir(parents=True)
+    (folder / "new\nline.txt").write_text("alpha newline")
+    (folder / "\x1b[31mred.txt").write_text("bravo escape")
+    undecodable = os.fsencode(folder) + b"/bad\xff\xfe.txt"
+    with open(undecodable, "wb") as file:
+        file.write(b"charlie undecodable")
+    (folder / "empty.txt").touch()
+    (folder / ".hidden.txt").write_text("delta hidden")
+    (folder / "picture.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(100))
+    (folder / "sub/linked.txt").symlink_to(folder / "new\nline.txt")
+    with (folder / "huge.txt").open("wb") as huge:
+        huge.truncate((64 << 20) + 1)  # sparse: one byte above the limit
+    os.mkfifo(folder / "fifo")
+    (folder / "loop").symlink_to("pool")
+    (folder / "pool").symlink_to("loop")
+    (folder / "dangling").symlink_to("nowhere")
+    (folder / "back").symlink_to(folder, target_is_directory=True)
+    (folder / "zero").symlink_to("/dev/zero")
+    ended = tenire.ingest(folder)
+    assert ended.code == 3
+    totals = ended.totals
+    assert (totals["done"], totals["quarantined"], totals["skipped"]) == (5, 6, 1)
+    entries = {os.path.basename(entry["source"]): entry for entry in tenire("failed").json["failed"]}
+    assert set(entries) == {"huge.txt", "fifo", "loop", "pool", "dangling", "zero"}
+    assert all(entry["error"] and entry["stage"] and entry["attempts"] == 1 for entry in entries.values())
+    assert "64.0 MiB" in entries["huge.txt"]["error"]
+    # People's terminals stay whole.
+    assert "\x1b" not in tenire("search", "bravo", "--mode", "text", options=()).out
+    hits = tenire("search", "charlie undecodable", "--mode", "text").json["hits"]
+    assert hits[0]["source"].endswith("/bad\\udcff\\udcfe.txt")
+    (hit,) = tenire("search", "newline", "--mode", "text").json["hits"]
+    assert {hit["source"], *hit["also"]} == {str(folder / "new\nline.txt"), str(folder / "sub/linked.txt")}
+
+    again = tenire.ingest(folder)
+    assert (again.code, again.totals["unchanged"], again.totals["quarantined"]) == (3, 5, 6)
+    report = tenire.verify()
+    assert (report["ok"], report["documents"]) == (True, 5)
+
+
+@pytest.mark.parametrize("kind", ["empty", "pictures"])
+def test_a_directory_without_texts_is_no_failure(tenire: Tenire, tmp_path: Path, kind: str) -> None:
+    folder = tmp_path / kind
+    folder.mkdir()
+    if kind == "pictures":
+        (folder / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    ended = tenire.ingest(folder)
+    assert (ended.code, ended.totals["seen"]) == (0, 0)
+    assert tenire.verify()["ok"]
+    shutil.rmtree(folder)
+    refused = tenire.ingest(folder)
+    assert (refused.code, refused.json["error"]["type"]) == (2, "ConfigError")
+    assert str(folder) in refused.json["error"]["message"]
+
+
+DOCS = '[pipelines.docs]\nsource = "docs"\n'
+MISTAKES = {
+    "no file": (None, "no such file"),
+    "not TOML": ("[pipelines.docs\n", "line 1"),
+    "not UTF-8": (b"[pipelines.docs]\nsource = '\xff'\n", "expected UTF-8"),
+    "nothing": ("", "no pipeline"),
+    "unknown table": (f"[pipeline.docs]\nsource = 'docs'\n{DOCS}", 'did you mean "pipelines"'),
+    "unknown key": (DOCS + "embeder = 'static'\n", 'did you mean "embedder"'),
+    "unknown setting": (f"[tenire]\nmemry = 1\n{DOCS}", 'did you mean "memory"'),
+    "wrong type": (DOCS + "weight = 'two'\n", "pipelines.docs.weight"),
+    "impossible value": (DOCS + "weight = -1\n", "-1"),
+    "bad size": (f"[tenire]\nmemory = '1 potato'\n{DOCS}", "1 potato"),
+    "bad cpu": (f"[tenire]\ncpu = 0\n{DOCS}", "tenire.cpu"),
+    "unknown level": (DOCS + "priority = 'hihg'\n", 'did you mean "high"'),
+    "unknown embedder": (DOCS + "embedder = 'minilmm'\n", 'did you mean "minilm"'),
+    "missing source": ("[pipelines.docs]\nsource = 'dcos'\n", "dcos does not exist"),
+    "no source": ("[pipelines.docs]\n", "pipelines.docs.source"),
+    "unknown neighbour": (DOCS + "after = ['dosc']\n", 'did you mean "docs"'),
+    "circle": (DOCS + "after = ['docs']\n", "docs -> docs"),
+    "unknown recipe": (DOCS + "recipe = 'documnts'\n", 'did you mean "documents"'),
+    "another recipe's key": (DOCS + "prompt = 'x'\n", 'recipe = "chat"'),
+    "two stores": (DOCS + "store = './a'\n[pipelines.more]\nsource = 'docs'\nstore = './b'\n", "one store"),
+}
+
+
+@pytest.mark.parametrize("name", ["not TOML", "unknown key", "missing source"])
+def test_a_mistake_in_a_file_ends_with_2_and_creates_nothing(tenire: Tenire, tmp_path: Path, name: str) -> None:
+    content, expected = MISTAKES[name]
+    (tmp_path / "docs").mkdir()
+    file = tmp_path / "tenire.toml"
+    assert isinstance(content, str)
+    file.write_text(content)
+    before = sorted(tmp_path.rglob("*"))
+    ended = tenire("run", file, cwd=tmp_path)
+    assert ended.code == 2
+    assert len(ended.out.splitlines()) == 1
+    error = ended.json["error"]
+    assert error["type"] == "ConfigError"
+    assert expected in error["message"] + (error["hint"] or "")
+    assert "Traceback" not in ended.err
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_each_mistake_is_told_with_file_key_and_value(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    # In this process: the same code without the second it takes to start.
+    from tenire.cli import main
+
+    content, expected = MISTAKES[name]
+    (tmp_path / "docs").mkdir()
+    file = tmp_path / "tenire.toml"
+    if content is not None:
+        file.write_bytes(content if isinstance(content, bytes) else content.encode())
+    before = sorted(tmp_path.rglob("*"))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("TENIRE_HOME", raising=False)
+    for words in (["run", "--json"], ["--json", "run", str(file)]):
+        assert main(words) == 2
+        captured = capsys.readouterr()
+        (line,) = captured.out.splitlines()
+        error = json.loads(line)["error"]
+        assert error["type"] == "ConfigError"
+        assert expected in error["message"] + (error["hint"] or ""), error
+        assert "tenire.toml" in error["message"] or name == "missing source", error
+        assert "Traceback" not in captured.err
+    assert main(["run"]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("error: ")
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["ingest"], ["search"], ["serch", "x"], ["ingest", ".", "--embeder", "static"], ["search", "x", "-k", "many"], []],
+    ids=" ".join,
+)
+def test_words_that_make_no_sense_are_refused_in_json_too(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
+    from tenire.cli import main
+
+    monkeypatch.chdir(tmp_path)
+    assert main([*words, "--json"]) == 2
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["error"]["type"] == "ConfigError"
+    assert list(tmp_path.iterdir()) == []

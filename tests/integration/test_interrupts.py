@@ -1,0 +1,147 @@
+"""Ctrl-C, SIGTERM, and workers that are killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import sys
+from typing import TYPE_CHECKING
+
+import psutil
+import pytest
+
+from .conftest import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from .conftest import Command, Tenire
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no process groups with signals")
+
+ORPHANS_GONE_S = 2.0
+
+
+def committed(command: Command) -> Callable[[], bool]:
+    """Whether something is stored by now."""
+
+    def look() -> bool:
+        path = command.home / "ledger.db"
+        if not path.exists() or command.process.poll() is not None:
+            return command.process.poll() is not None
+        connection = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)
+        try:
+            return bool(connection.execute("SELECT 1 FROM documents LIMIT 1").fetchone())
+        except sqlite3.OperationalError:  # being made just now
+            return False
+        finally:
+            connection.close()
+
+    return look
+
+
+def reading(command: Command) -> Callable[[], bool]:
+    """Whether worker processes are at work."""
+    return lambda: len(command.workers()) >= 2
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "moment"), [(signal.SIGINT, 130, committed), (signal.SIGTERM, 143, reading)]
+)
+def test_an_interrupted_run_ends_clean_and_the_next_one_completes_it(
+    tenire: Tenire,
+    library: Path,
+    number: signal.Signals,
+    code: int,
+    moment: Callable[[Command], Callable[[], bool]],
+) -> None:
+    command = tenire.start("ingest", library, "--embedder", "static")
+    wait_until(moment(command))
+    family = command.family()
+    if number == signal.SIGINT:
+        command.interrupt()
+    else:
+        os.kill(command.process.pid, number)
+    ended = command.ended(at_most=10)
+    assert psutil.wait_procs(family, timeout=ORPHANS_GONE_S)[1] == []
+    assert ended.code == code, ended.err
+    assert "Traceback" not in ended.err
+    assert "everything finished is kept" in ended.err
+    assert ended.json["interrupted"] is True
+    assert ended.totals["state"] == "cancelled"
+    kept = tenire.verify()
+    assert kept["ok"], kept
+    assert kept["documents"] >= ended.totals["done"]
+    again = tenire.ingest(library)
+    assert again.code == 0
+    assert again.totals["unchanged"] == kept["documents"]
+    assert again.totals["seen"] == 120
+    report = tenire.verify()
+    assert (report["ok"], report["documents"]) == (True, 120)
+
+
+def test_a_second_ctrl_c_ends_at_once_and_leaves_nothing_behind(tenire: Tenire, library: Path) -> None:
+    command = tenire.start("ingest", library, "--embedder", "static")
+    wait_until(committed(command))
+    family = command.family()
+    command.interrupt()
+    command.interrupt()
+    ended = command.ended(at_most=10)
+    assert ended.code == 130
+    assert "Traceback" not in ended.err
+    assert psutil.wait_procs(family, timeout=ORPHANS_GONE_S)[1] == []
+    assert tenire.verify()["ok"]
+
+
+def test_ctrl_c_while_the_command_still_loads_says_so(tenire: Tenire, library: Path) -> None:
+    command = tenire.start("ingest", library, "--embedder", "static")
+    wait_until(lambda: tenire.home.exists())
+    command.interrupt()
+    ended = command.ended(at_most=10)
+    assert ended.code == 130
+    assert "Traceback" not in ended.err
+    assert ended.json
+    assert tenire.verify()["ok"]
+
+
+def test_workers_killed_again_and_again_lose_no_file(tenire: Tenire, library: Path) -> None:
+    # The model's worker is among them.
+    command = tenire.start("ingest", library, "--embedder", "static")
+    for _ in range(2):
+        workers = wait_until(command.workers)
+        for worker in workers:
+            worker.kill()
+        psutil.wait_procs(workers, timeout=10)
+    ended = command.ended()
+    assert ended.code == 0, ended.out + ended.err
+    assert (ended.totals["done"], ended.totals["quarantined"]) == (120, 0)
+    assert tenire.verify()["ok"]
+
+
+def test_an_engine_that_was_killed_leaves_no_orphan(tenire: Tenire, library: Path) -> None:
+    command = tenire.start("ingest", library, "--embedder", "static")
+    wait_until(reading(command))
+    family = command.family()
+    command.process.kill()
+    command.ended()
+    assert psutil.wait_procs(family, timeout=ORPHANS_GONE_S)[1] == []
+    status = tenire("status").json
+    assert (status["running"], status["pipelines"]["ingest"]["state"]) == (False, "interrupted")
+    assert status["pipelines"]["ingest"]["seen"] == 0
+
+
+def test_a_second_engine_is_refused_with_the_pid_of_the_first(tenire: Tenire, library: Path) -> None:
+    command = tenire.start("ingest", library, "--embedder", "static")
+    wait_until(reading(command))
+    second = tenire("ingest", library, "--embedder", "static")
+    status = tenire("status").json
+    command.interrupt()
+    assert second.code == 1
+    error = second.json["error"]
+    assert error["type"] == "HomeBusyError"
+    assert f"pid {command.process.pid}" in error["message"]
+    assert error["hint"]
+    assert (status["running"], status["pid"]) == (True, command.process.pid)
+    assert command.ended().code == 130
