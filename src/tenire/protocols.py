@@ -183,11 +183,15 @@ class StoreCheck:
         passages: Number of passages per document id.
         duplicates: Passages that are stored more than once.
         unindexed: Passages that the text index lacks, or has in excess.
+        damaged: Ids of documents with a passage whose text cannot be read, or is not
+            the one that was stored.
+        details: What is wrong, for people.
     """
 
     passages: Mapping[str, int]
     duplicates: int
     unindexed: int = 0
+    damaged: frozenset[str] = frozenset()
     details: tuple[str, ...] = field(default=())
 
 

@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tenire.app.inspect import failed, retry, status, verify
+from tenire.app.config import ingest_config
+from tenire.app.inspect import failed, repair, retry, status, verify
+from tenire.app.runs import run_config
 from tenire.errors import ConfigError, HomeBusyError, StoreError
 from tenire.pipeline.progress import PipelineProgress
 from tenire.storage.home import Home, HomeLock
@@ -133,3 +135,38 @@ def test_a_check_waits_for_no_engine(tmp_path: Path) -> None:
         pass
     with HomeLock(Home(tmp_path)), pytest.raises(HomeBusyError):
         verify(tmp_path)
+
+
+def test_a_store_that_was_lost_is_mended_by_a_repair_and_the_next_run(tmp_path: Path) -> None:
+    folder, home = tmp_path / "docs", tmp_path / "home"
+    folder.mkdir()
+    for number in range(3):
+        (folder / f"{number}.md").write_text(f"# Page {number}\n\nThe harbour has {number + 4} cranes.\n")
+
+    def ingest() -> int:
+        config = ingest_config([str(folder)], home=home, embedder="static")
+        return run_config(config).pipelines["ingest"].done
+
+    assert ingest() == 3
+    shutil.rmtree(home / "store")
+    with pytest.raises(StoreError, match="gone") as caught:
+        ingest()
+    assert "verify --repair" in str(caught.value.hint)
+    verified = repair(home)
+    assert verified.report.ok
+    assert verified.forgotten == 3
+    assert ingest() == 3
+    report = verify(home)
+    assert (report.ok, report.documents, report.chunks) == (True, 3, 3)
+    assert repair(home).forgotten == 0
+
+
+def test_a_home_whose_ledger_was_only_begun_is_as_good_as_none(tmp_path: Path) -> None:
+    # A kill between the making of the file and its first transaction.
+    folder, home = tmp_path / "docs", tmp_path / "home"
+    folder.mkdir()
+    home.mkdir()
+    (home / "ledger.db").touch()
+    (folder / "a.md").write_text("# A\n\nOne page.\n")
+    config = ingest_config([str(folder)], home=home, embedder="static")
+    assert run_config(config).pipelines["ingest"].done == 1

@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tenire.app.inspect import Verified
 from tenire.pipeline.progress import PipelineProgress, RunReport
+from tenire.pipeline.verify import VerifyReport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -30,16 +32,6 @@ class Item:
 class Retried:
     requeued: int
     report: RunReport | None
-
-
-@dataclass(frozen=True)
-class Verified:
-    ok: bool
-    documents: int = 10
-    chunks: int = 1234
-    missing: int = 0
-    orphans: int = 0
-    duplicates: int = 0
 
 
 STATUS = {
@@ -108,16 +100,33 @@ def test_a_retry_with_nothing_to_do_is_done(tenire: Tenire, app: App) -> None:
 
 
 def test_verify_fails_when_ledger_and_store_do_not_agree(tenire: Tenire, app: App) -> None:
-    app.put("inspect", verify=lambda home: Verified(ok=True))
+    agreed_report = VerifyReport(True, 10, 1234, missing=0, orphans=0, duplicates=0)
+    app.put("inspect", verify=lambda home: agreed_report)
     agreed = tenire("verify")
     assert agreed.code == 0
     assert "agree: 10 documents, 1,234 passages" in agreed.out
-    app.put("inspect", verify=lambda home: Verified(ok=False, missing=3))
+    details = ("document d1 has 2 of 5 passages in the store",)
+    broken_report = VerifyReport(False, 10, 1234, missing=3, orphans=0, duplicates=0, damaged=1, details=details)
+    app.put("inspect", verify=lambda home: broken_report)
+    told = tenire("verify")
+    assert told.code == 1
+    assert "damaged documents 1" in told.out
+    assert details[0] in told.out
+    assert "tenire verify --repair" in told.out
     broken = tenire("verify", "--json")
     assert broken.code == 1
     assert broken.last == {
         "ok": False, "documents": 10, "chunks": 1234, "missing": 3, "orphans": 0, "duplicates": 0,
     }  # fmt: skip
+
+
+def test_a_repair_says_what_the_next_run_stores_again(tenire: Tenire, app: App) -> None:
+    report = VerifyReport(True, 8, 1000, missing=0, orphans=0, duplicates=0)
+    app.put("inspect", repair=lambda home: Verified(report, 2))
+    mended = tenire("verify", "--repair")
+    assert mended.code == 0
+    assert "2 sources are stored again by the next run" in mended.out
+    assert tenire("verify", "--repair", "--json").last["forgotten"] == 2
 
 
 def test_doctor_tells_checks_remedies_and_a_verdict(tenire: Tenire, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -48,7 +48,7 @@ def reading(command: Command) -> Callable[[], bool]:
 
 
 @pytest.mark.parametrize(
-    ("number", "code", "moment"), [(signal.SIGINT, 130, committed), (signal.SIGTERM, 143, reading)]
+    ("number", "code", "moment"), [(signal.SIGINT, 130, committed), (signal.SIGTERM, 130, reading)]
 )
 def test_an_interrupted_run_ends_clean_and_the_next_one_completes_it(
     tenire: Tenire,

@@ -7,17 +7,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tenire.app.config_schema import Config, DocumentsPipeline, TenireSettings
-from tenire.app.place import kept_store, recorded_place
+from tenire.app.place import Place, kept_store, recorded_place
 from tenire.app.runs import run_config
 from tenire.clock import SYSTEM_CLOCK
 from tenire.errors import ConfigError, StoreError
 from tenire.pipeline.files import PathSource
 from tenire.pipeline.home_session import HomeSession
 from tenire.pipeline.progress import PipelineProgress
+from tenire.pipeline.repair import repair as forget_wrong
 from tenire.pipeline.verify import VerifyReport
 from tenire.pipeline.verify import verify as compare
 from tenire.storage.home import Home
 from tenire.storage.ledger import Ledger
+from tenire.vectors.embedding import embedder_identity
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
     from tenire.pipeline.progress import RunReport
     from tenire.vectors.store import LanceStore
 
-__all__ = ["FailedItem", "RetryResult", "failed", "retry", "status", "verify"]
+__all__ = ["FailedItem", "RetryResult", "Verified", "failed", "repair", "retry", "status", "verify"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,19 @@ class RetryResult:
 
     requeued: int
     report: RunReport | None
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What a check found, and what it mended.
+
+    Attributes:
+        report: The comparison, after mending.
+        forgotten: Sources that the next run stores again.
+    """
+
+    report: VerifyReport
+    forgotten: int = 0
 
 
 def status(home: Path) -> dict[str, Any]:
@@ -157,14 +172,32 @@ def verify(home: Path) -> VerifyReport:
         StoreError: If there is nothing to compare.
         HomeBusyError: If an engine runs on this home.
     """
+    return _verify(home, mend=False).report
+
+
+def repair(home: Path) -> Verified:
+    """Forget what does not agree, so that the next run stores it again, and compare.
+
+    A store that is gone is made anew, empty.
+
+    Raises:
+        StoreError: If there is nothing to repair, or it cannot be written.
+        HomeBusyError: If an engine runs on this home.
+    """
+    return _verify(home, mend=True)
+
+
+def _verify(home: Path, *, mend: bool) -> Verified:
     place = Home(home)
     place.require()
-    with HomeSession(place, lambda: _open_store(place), clock=SYSTEM_CLOCK) as session:
+    with HomeSession(place, lambda: _open_store(place, make=mend), clock=SYSTEM_CLOCK) as session:
         session.recover()
         totals = session.ledger.totals()
         if not totals.chunks and not _has_store(place, session.ledger):
-            return VerifyReport(True, totals.documents, chunks=0, missing=0, orphans=0, duplicates=0)
-        return compare(session.ledger, session.open_store())
+            return Verified(VerifyReport(True, totals.documents, chunks=0, missing=0, orphans=0, duplicates=0))
+        store = session.open_store()
+        forgotten = forget_wrong(session.ledger, store).forgotten if mend else 0
+        return Verified(compare(session.ledger, store), forgotten)
 
 
 def _has_store(home: Home, ledger: Ledger) -> bool:
@@ -174,12 +207,14 @@ def _has_store(home: Home, ledger: Ledger) -> bool:
     return store is not None and read_format(store) is not None
 
 
-def _open_store(home: Home) -> LanceStore:
+def _open_store(home: Home, *, make: bool = False) -> LanceStore:
     from tenire.vectors.store import LanceStore
     from tenire.vectors.store_files import read_format
 
-    path, _ = recorded_place(home)
-    if read_format(path) is None:
-        message = f"the store at {path} is gone"
-        raise StoreError(message, hint=f"put it back, or remove {home.path} and ingest again")
-    return LanceStore(path, create=False)
+    path, embedder = recorded_place(home)
+    if read_format(path) is not None:
+        return LanceStore(path, create=False)
+    if make:
+        return Place(home, path, embedder, embedder_identity(embedder)).open_store()
+    message = f"the store at {path} is gone"
+    raise StoreError(message, hint="put it back, or run: tenire verify --repair, and then ingest again")

@@ -108,7 +108,7 @@ def choose_place(home: Home, *, store: str, embedder: str) -> Place:
     stored = read_format(path)
     if stored is None and documents:
         message = f"the store at {path} is gone, but the ledger lists {documents:,} documents in it"
-        raise StoreError(message, hint=f"put it back, or remove {home.path} and ingest again")
+        raise StoreError(message, hint="put it back, or run: tenire verify --repair, and then ingest again")
     name = resolve_embedder(embedder if embedder != "auto" or kept_embedder is None else kept_embedder)
     identity = embedder_identity(name)
     if stored is not None and stored.embedder != identity:
@@ -133,7 +133,7 @@ def recorded_place(home: Home) -> tuple[Path, str]:
 
 
 def _recorded(home: Home) -> tuple[Path | None, str | None, int]:
-    if not home.ledger_path.exists():
+    if not Ledger.exists(home):
         return None, None, 0
     with Ledger.read(home) as ledger:
         return kept_store(home, ledger), ledger.setting(EMBEDDER_KEY), ledger.totals().chunks

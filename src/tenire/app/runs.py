@@ -223,8 +223,8 @@ async def _run_all(config: Config, runs: Mapping[str, DocumentRun], progress: Ma
         except TenireError as error:
             _note_failure(progress[name], error)
         except Exception as error:  # noqa: BLE001 - logged, and told in the report
-            # One pipeline's bug must not take the others down; the traceback is for the report.
-            _log.exception("pipeline %s failed", name)
+            # One pipeline's bug must not take the others down; the traceback is for --verbose.
+            _log.debug("pipeline %s failed", name, exc_info=True)
             _note_failure(progress[name], error)
         finally:
             ended[name].set()

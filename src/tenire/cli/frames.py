@@ -143,7 +143,7 @@ def plain_line(pipelines: Mapping[str, PipelineProgress], look: Look) -> str:
         words = [
             f"{clean(name)} {progress.state}",
             f"{_finished(progress):,}/{progress.files_total:,}{'' if progress.listed else '+'} files",
-            f"{progress.passages:,} passages",
+            "1 passage" if progress.passages == 1 else f"{progress.passages:,} passages",
         ]
         if progress.quarantined:
             words.append(f"{progress.quarantined:,} in quarantine")

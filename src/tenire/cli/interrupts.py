@@ -13,24 +13,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import FrameType
 
-__all__ = ["INTERRUPTED", "TERMINATED", "Interruption", "interruptible"]
+__all__ = ["INTERRUPTED", "Interruption", "interruptible"]
 
 INTERRUPTED = 130
-TERMINATED = 143
-"""Exit codes as shells give them: 128 plus the number of the signal."""
+"""Exit code of an interrupted command, whichever signal asked for it."""
 
 _SHOW_CURSOR = b"\x1b[?25h\r\n"
 
 
 class Interruption:
-    """What interrupted a command.
-
-    Attributes:
-        exit_code: ``TERMINATED`` once SIGTERM came, else ``INTERRUPTED``.
-    """
+    """How often a command was asked to stop."""
 
     def __init__(self) -> None:
-        self.exit_code = INTERRUPTED
         self._stopping = False
 
     def second_ends_at_once(self) -> None:
@@ -47,7 +41,7 @@ class Interruption:
             if self._stopping:
                 if sys.stderr.isatty():
                     os.write(sys.stderr.fileno(), _SHOW_CURSOR)
-                os._exit(self.exit_code)
+                os._exit(INTERRUPTED)
             self._stopping = True
             if callable(stop):
                 stop(number, frame)
@@ -55,8 +49,7 @@ class Interruption:
         signal.signal(signal.SIGINT, interrupted)
 
     def terminated(self, number: int, frame: FrameType | None) -> None:
-        """Do what Ctrl-C does, with another exit code."""
-        self.exit_code = TERMINATED
+        """Do what Ctrl-C does."""
         signal.raise_signal(signal.SIGINT)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from tenire.app.config import Config
 from tenire.cli.common import Settings
-from tenire.cli.interrupts import interruptible
+from tenire.cli.interrupts import INTERRUPTED, interruptible
 from tenire.cli.output import human_seconds
 from tenire.cli.progress import ProgressDisplay
 from tenire.clock import SYSTEM_CLOCK
@@ -58,7 +58,7 @@ def run_and_report(settings: Settings, config: Config, only: Sequence[str], *, r
     report = RunReport(live, SYSTEM_CLOCK.now() - started, peak_rss_bytes() / 2**20)
     finish(settings, report, extra={"interrupted": True})
     settings.output.error_line("interrupted; everything finished is kept, the same command goes on from there")
-    return interruption.exit_code
+    return INTERRUPTED
 
 
 def exit_code(report: RunReport) -> int:

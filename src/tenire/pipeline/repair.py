@@ -35,7 +35,7 @@ class Repaired:
 
 
 def repair(ledger: Ledger, store: VectorStore) -> Repaired:
-    """Forget every document whose passages in the store are not what the ledger says.
+    """Forget every document whose passages in the store are not what the ledger says, or are damaged.
 
     Their sources count as new, so the next run of their pipelines stores them
     again. May be killed at any point and simply be called again.
@@ -49,8 +49,10 @@ def repair(ledger: Ledger, store: VectorStore) -> Repaired:
     """
     settle_pending(ledger, store)
     expected, _ = ledger.sources.passages()
-    stored = store.check().passages
+    check = store.check()
+    stored = check.passages
     wrong = {document for document, count in expected.items() if stored.get(document, 0) != count}
+    wrong |= check.damaged & expected.keys()
     orphans = stored.keys() - expected.keys()
 
     forgotten = 0

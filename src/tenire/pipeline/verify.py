@@ -24,6 +24,7 @@ class VerifyReport:
         orphans: Passages in the store that no source accounts for.
         duplicates: Passages that are stored more than once.
         unindexed: Passages that the text index lacks, or has in excess.
+        damaged: Documents with a passage whose text is not what was stored.
         pending: Batches that a crash left open (or that an engine is writing now).
             What they would add or drop is neither missing nor orphaned: the next
             start settles it.
@@ -37,6 +38,7 @@ class VerifyReport:
     orphans: int
     duplicates: int
     unindexed: int = 0
+    damaged: int = 0
     pending: int = 0
     details: tuple[str, ...] = ()
 
@@ -85,13 +87,14 @@ def verify(ledger: Ledger, store: VectorStore) -> VerifyReport:
     if pending:
         details.append(f"{len(pending)} batches were interrupted; the next run settles them")
     return VerifyReport(
-        ok=not (missing or orphans or check.duplicates or check.unindexed),
+        ok=not (missing or orphans or check.duplicates or check.unindexed or check.damaged),
         documents=done,
         chunks=sum(check.passages.values()),
         missing=missing,
         orphans=orphans,
         duplicates=check.duplicates,
         unindexed=check.unindexed,
+        damaged=len(check.damaged),
         pending=len(pending),
         details=(*details, *check.details),
     )

@@ -73,6 +73,21 @@ class Ledger:
             raise
         return cls(database, clock)
 
+    @staticmethod
+    def exists(home: Home) -> bool:
+        """Return whether a home has a ledger, and not only the file that a killed engine began.
+
+        Raises:
+            StoreError: If there is one and it is damaged, newer than this version, or something else.
+        """
+        if not home.ledger_path.exists():
+            return False
+        database = Database(home.ledger_path, writable=False)
+        try:
+            return schema.check_format(database)
+        finally:
+            database.close()
+
     @classmethod
     def read(cls, home: Home, *, clock: Clock = SYSTEM_CLOCK) -> Ledger:
         """Open the ledger of a home for reading; needs no lock, makes no file.

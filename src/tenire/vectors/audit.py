@@ -41,6 +41,7 @@ def audit(table: LanceTable, words: TextIndex, texts: StoredTexts) -> StoreCheck
     passages: dict[str, int] = {}
     places: set[tuple[str, int]] = set()
     keys: set[int] = set()
+    damaged: set[str] = set()
     duplicates = 0
     details: list[str] = []
     for part in table.stream(["key", "document", "ordinal", "text_hash", "text_z"]):
@@ -54,13 +55,14 @@ def audit(table: LanceTable, words: TextIndex, texts: StoredTexts) -> StoreCheck
             keys.add(key)
             damage = _damage(texts, row["text_z"], row["text_hash"])
             if damage:
+                damaged.add(document)
                 details.append(f"passage {ordinal} of document {document}: {damage}")
     missing, excess = words.differences(keys)
     details += [f"the text index lacks passage {key}" for key in sorted(missing)]
     details += [f"the text index has passage {key}, which is not stored" for key in sorted(excess)]
     if len(details) > _MOST_DETAILS:
         details[_MOST_DETAILS:] = [f"and {len(details) - _MOST_DETAILS} more"]
-    return StoreCheck(passages, duplicates, len(missing) + len(excess), tuple(details))
+    return StoreCheck(passages, duplicates, len(missing) + len(excess), frozenset(damaged), tuple(details))
 
 
 def _damage(texts: StoredTexts, frame: bytes, text_hash: bytes) -> str:

@@ -12,6 +12,8 @@ from tenire.errors import ConfigError
 
 __all__ = ["failed", "retry", "status", "verify"]
 
+_MOST_DETAILS = 10
+
 
 def status(settings: Settings) -> int:
     """Show what is running and what the home holds."""
@@ -88,19 +90,39 @@ def retry(
     return finish(settings, report, extra={"requeued": result.requeued}) if report is not None else 0
 
 
-def verify(settings: Settings) -> int:
+def verify(
+    settings: Settings,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Forget what does not agree; the next run stores it again.")
+    ] = False,
+) -> int:
     """Check the ledger against the store."""
     home = settings.home_path()
-    from tenire.app.inspect import verify as check
+    forgotten = 0
+    if repair:
+        from tenire.app.inspect import repair as mend
 
-    found = check(home)
+        verified = mend(home)
+        found, forgotten = verified.report, verified.forgotten
+    else:
+        from tenire.app.inspect import verify as check
+
+        found = check(home)
     verdict = "ledger and store agree" if found.ok else "ledger and store do not agree"
-    facts = {name: getattr(found, name) for name in ("ok", "documents", "chunks", "missing", "orphans", "duplicates")}
-    settings.output.result(
-        facts,
-        [
-            f"{verdict}: {found.documents:,} documents, {found.chunks:,} passages",
-            f"missing {found.missing:,}, orphans {found.orphans:,}, duplicates {found.duplicates:,}",
-        ],
-    )
+    lines = [
+        f"{verdict}: {found.documents:,} documents, {found.chunks:,} passages",
+        f"missing {found.missing:,}, orphans {found.orphans:,}, duplicates {found.duplicates:,}",
+    ]
+    if found.unindexed or found.damaged:
+        lines.append(f"not in the text index {found.unindexed:,}, damaged documents {found.damaged:,}")
+    lines += [f"  {detail}" for detail in found.details[:_MOST_DETAILS]]
+    if forgotten:
+        count = "1 source is" if forgotten == 1 else f"{forgotten:,} sources are"
+        lines.append(f"{count} stored again by the next run of the same pipelines")
+    elif not found.ok:
+        lines.append("to mend it: tenire verify --repair, and then ingest again")
+    facts: dict[str, Any] = dict(found.as_json())
+    if repair:
+        facts["forgotten"] = forgotten
+    settings.output.result(facts, lines)
     return 0 if found.ok else 1
