@@ -94,3 +94,19 @@ def test_a_relative_source_starts_at_the_current_directory(tmp_path: Path, monke
 
 def test_the_public_names_are_these() -> None:
     assert (tenire.Pipeline, tenire.run, tenire.arun) == (Pipeline, run, arun)
+
+
+@pytest.mark.parametrize(
+    ("after", "message"),
+    [({"a": ("a",)}, "cycle a -> a"), ({"a": ("b",), "b": ("a",)}, "cycle"), ({"a": ("q",)}, '"q"')],
+)
+def test_pipelines_that_wait_for_each_other_or_for_nobody_are_refused(
+    tmp_path: Path, after: dict[str, tuple[str, ...]], message: str
+) -> None:
+    (tmp_path / "docs").mkdir()
+    pipelines = [
+        tenire.Pipeline(name, source=tmp_path / "docs", after=after.get(name, ()), embedder="static") for name in "ab"
+    ]
+    with pytest.raises(tenire.ConfigError, match=message):
+        tenire.run(*pipelines, home=tmp_path / "home")
+    assert not (tmp_path / "home").exists()

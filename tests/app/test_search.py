@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -9,7 +9,7 @@ from tenire.app import search as search_module
 from tenire.app.config import ingest_config
 from tenire.app.runs import run_config
 from tenire.app.search import Store, search
-from tenire.errors import EmbedderMismatchError, StoreError
+from tenire.errors import ConfigError, EmbedderMismatchError, StoreError
 from tenire.storage.home import Home
 from tenire.storage.ledger import Ledger
 
@@ -92,3 +92,23 @@ def test_a_home_without_documents_says_what_to_run(tmp_path: Path) -> None:
         pass
     with pytest.raises(StoreError, match="holds no documents yet"):
         search(tmp_path / "home", "x")
+
+
+def test_a_question_that_makes_no_sense_and_a_closed_store_are_told(tmp_path: Path, ingest: Any) -> None:
+    write(tmp_path / "files/a.txt", ZEBRAS)
+    ingest(tmp_path / "files")
+    store = Store(tmp_path / "home")
+    for question in ({"query": " "}, {"query": "zebra", "k": 0}, {"query": "zebra", "mode": "psychic"}):
+        with pytest.raises(ConfigError, match=r"query|k must|mode must"):
+            store.search(**question)
+
+    async def ask() -> None:
+        with pytest.raises(RuntimeError, match="asearch"):
+            store.search("zebra")
+        assert (await store.asearch("zebra", mode="text")).hits
+
+    asyncio.run(ask())
+    store.close()
+    store.close()
+    with pytest.raises(StoreError, match="closed"):
+        store.search("zebra")

@@ -694,3 +694,90 @@ def test_a_plain_function_can_run_on_the_loop_itself(sim_loop: SimLoop) -> None:
 def test_an_engine_that_has_not_started_says_how_to_start_it() -> None:
     with pytest.raises(RejectedError, match="async with"):
         ConcurrencyManager(cpu=1, memory=1).submit(double, 1)
+
+
+def test_a_permit_is_opened_once_at_a_time_and_again_after_it_was_closed(sim_loop: SimLoop) -> None:
+    async def scenario(manager: ConcurrencyManager) -> None:
+        permit = manager.orchestrator.permit(Resources(memory=60))
+        for _ in range(2):
+            async with permit:
+                snapshot = manager.snapshot()
+                assert snapshot.resources["memory"].held == 60
+                assert (snapshot.running, snapshot.pipelines["default"].running) == (0, 0)  # a permit is no task
+                with pytest.raises(ConfigError, match="open already"):
+                    await permit.__aenter__()
+            assert manager.snapshot().resources["memory"].held == 0
+
+    simulate(sim_loop, scenario)
+
+
+def test_a_coroutine_that_goes_on_after_its_deadline_ends_its_handle_all_the_same(sim_loop: SimLoop) -> None:
+    async def scenario(manager: ConcurrencyManager) -> None:
+        async def deaf() -> None:
+            for _ in range(5):
+                with contextlib.suppress(asyncio.CancelledError):
+                    await asyncio.sleep(10)
+
+        with pytest.raises(TaskTimeoutError):
+            await manager.submit(deaf, deadline=1.0, needs=Resources(cpu=1))
+        assert sim_loop.time() < 3
+        assert manager.snapshot().resources["cpu"].held == 1  # it still runs, and still holds
+        await asyncio.sleep(60)
+        assert manager.snapshot().resources["cpu"].held == 0
+
+    simulate(sim_loop, scenario)
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: Retry(on="x"), "exception class"),  # type: ignore[arg-type]
+        (lambda: Retry(attempts=2.5), "whole number"),  # type: ignore[arg-type]
+        (lambda: Resources(cpu="1"), "must be a number"),  # type: ignore[arg-type]
+    ],
+)
+def test_options_of_a_wrong_type_are_refused_where_they_are_made(build: Callable[[], object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        build()
+
+
+def test_a_single_exception_class_is_enough_for_a_retry(sim_loop: SimLoop) -> None:
+    async def scenario(manager: ConcurrencyManager) -> None:
+        with pytest.raises(ValueError, match="again"):
+            await manager.submit(fail, "again", retry=Retry(attempts=2, backoff=0.0, on=ValueError))
+
+    simulate(sim_loop, scenario)
+
+
+@pytest.mark.parametrize(
+    ("fn", "options", "message"),
+    [
+        (None, {}, "expected a function"),
+        (3, {}, "expected a function"),
+        (double, {"needs": {"cpu": 1}}, "needs must be"),
+        (double, {"deadline": "5"}, "deadline must be"),
+        (double, {"retry": 3}, "retry must be"),
+    ],
+)
+def test_arguments_of_a_wrong_type_are_refused_at_submit(
+    sim_loop: SimLoop, fn: Any, options: dict[str, Any], message: str
+) -> None:
+    async def scenario(manager: ConcurrencyManager) -> None:
+        with pytest.raises(ConfigError, match=message):
+            manager.submit(fn, **options)
+        handle = manager.submit(double, 1, deadline=1e300)
+        with pytest.raises(ConfigError, match="got one handle"):
+            manager.submit(double, 1, after=handle)  # type: ignore[arg-type]
+        assert await handle == 2
+
+    simulate(sim_loop, scenario)
+
+
+def test_small_needs_do_not_make_a_thousand_threads() -> None:
+    async def scenario() -> None:
+        async with ConcurrencyManager(cpu=1, memory=1000) as manager:
+            for handle in [manager.submit(threading.get_ident, needs=Resources(memory=1)) for _ in range(100)]:
+                await handle
+            assert manager.thread_pool.statistics().threads <= 8
+
+    asyncio.run(scenario())

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import subprocess
 import sys
 import threading
 from typing import TYPE_CHECKING, Any
@@ -216,3 +217,23 @@ def test_the_loop_stays_on_time_while_results_come_in() -> None:
             assert (await handle).shape == (200_000,)
 
     engine(scenario)
+
+
+def test_less_than_one_cpu_slot_still_runs_processes_one_by_one() -> None:
+    async def scenario(manager: ConcurrencyManager) -> None:
+        assert await manager.submit(jobs.square, 4, on="process") == 16
+
+    engine(scenario, cpu=0.5)
+
+
+def test_a_script_without_a_guard_is_told_so_and_ends(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import tenire\n"
+        "def work():\n    return 1\n"
+        "with tenire.ConcurrencyManager.in_thread(cpu=1) as manager:\n"
+        "    print(manager.submit(work, on='process').result(timeout=60))\n"
+    )
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 1
+    assert "__main__" in done.stderr

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
-from .conftest import wait_until
+from .conftest import Tenire, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from .conftest import Command, Tenire
+    from .conftest import Command
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no process groups with signals")
 
@@ -145,3 +145,13 @@ def test_a_second_engine_is_refused_with_the_pid_of_the_first(tenire: Tenire, li
     assert error["hint"]
     assert (status["running"], status["pid"]) == (True, command.process.pid)
     assert command.ended().code == 130
+
+
+def test_sigterm_ends_a_background_job_that_was_told_to_ignore_ctrl_c(tenire: Tenire, library: Path) -> None:
+    # What a shell script does to `command &`.
+    background = Tenire(tenire.home, through=("sh", "-c", 'trap "" INT; exec "$@"', "sh"))
+    command = background.start("ingest", library, "--embedder", "static")
+    wait_until(reading(command))
+    command.process.send_signal(signal.SIGINT)
+    command.process.send_signal(signal.SIGTERM)
+    assert command.ended(at_most=10).code == 130

@@ -50,6 +50,7 @@ __all__ = [
     "PriceSettings",
     "QuotaSettings",
     "TenireSettings",
+    "check_order",
     "check_runnable",
     "ingest_config",
     "is_dsn",
@@ -144,6 +145,15 @@ def pipeline_from_python(name: str, table: Mapping[str, Any]) -> DocumentsPipeli
     return settings
 
 
+def check_order(pipelines: Mapping[str, PipelineSettings]) -> None:
+    """Check that ``after`` names pipelines that are there, and never comes back to itself.
+
+    Raises:
+        ConfigError: Names the key and the value, or the cycle.
+    """
+    _check_order(Reader(""), pipelines)
+
+
 def check_runnable(config: Config, only: Sequence[str] = ()) -> tuple[str, ...]:
     """Check that this version can run what was asked for, before anything starts.
 
@@ -192,7 +202,14 @@ def _check_sources(config: Config, chosen: Sequence[str]) -> None:
     from tenire.pipeline.files import FileSource
 
     for name in chosen:
-        FileSource(config.pipelines[name].source or (), config.base).check()
+        try:
+            FileSource(config.pipelines[name].source or (), config.base).check()
+        except ConfigError as error:
+            if config.file is None:
+                raise
+            key = f"pipelines.{name}.source"
+            message = f"{config.file}: {key}: {error}"
+            raise ConfigError(message, file=config.file, key=key, hint=error.hint) from error
 
 
 def _absolute(base: Path, written: str) -> Path:

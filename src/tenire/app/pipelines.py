@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tenire.app.config import Config, DocumentsPipeline, TenireSettings, pipeline_from_python
+from tenire.app.config import Config, DocumentsPipeline, TenireSettings, check_order, pipeline_from_python
 from tenire.app.runs import arun_config
 from tenire.core.tasks import Priority
 from tenire.errors import ConfigError
@@ -106,6 +106,7 @@ def _config(
         twice = next(name for name in names if names.count(name) > 1)
         message = f"pipelines must have different names, got {twice!r} twice"
         raise ConfigError(message, key="name")
+    check_order(described)
     settings = TenireSettings(home=Path(os.path.abspath(home)), cpu=cpu, memory=memory)
     return Config(tenire=settings, pipelines=dict(described), quotas={}, base=Path.cwd())
 

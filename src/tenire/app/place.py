@@ -6,6 +6,7 @@ they hold for every run, search and check of that home.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
@@ -99,12 +100,14 @@ def choose_place(home: Home, *, store: str, embedder: str) -> Place:
         EmbedderMismatchError: If they were embedded by another embedder.
         StoreError: If the home has passages but its store is gone.
     """
+    _require_directory(home.path, key="home", what="the home")
     kept, kept_embedder, documents = _recorded(home)
     asked = None if store == OWN_STORE else Path(store)
     if kept is not None and asked is not None and asked != kept and documents:
         message = f"the home {home.path} keeps its passages in {kept}, not in {asked}"
         raise ConfigError(message, key="store", hint="leave the store out, or name another home with --home")
     path = (asked if not documents else None) or kept or asked or home.store_path
+    _require_directory(path, key="store", what="the store")
     stored = read_format(path)
     if stored is None and documents:
         message = f"the store at {path} is gone, but the ledger lists {documents:,} documents in it"
@@ -116,6 +119,16 @@ def choose_place(home: Home, *, store: str, embedder: str) -> Place:
         hint = "use the same embedder, or ingest into another home with --home"
         raise EmbedderMismatchError(message, stored=stored.embedder, asked=identity, hint=hint)
     return Place(home, path, name, identity)
+
+
+def _require_directory(path: Path, *, key: str, what: str) -> None:
+    """Refuse a place that can never be a directory, since it or a part of it is a file."""
+    for part in (path, *path.parents):
+        if os.path.lexists(part):
+            if os.path.isdir(part):
+                return
+            message = f"{what} must be a directory, but {part} is none (got {path})"
+            raise ConfigError(message, key=key, hint="name another directory")
 
 
 def recorded_place(home: Home) -> tuple[Path, str]:

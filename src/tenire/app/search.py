@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from tenire.app.place import recorded_place
 from tenire.clock import SYSTEM_CLOCK
-from tenire.errors import EmbedderMismatchError
+from tenire.errors import ConfigError, EmbedderMismatchError, StoreError
 from tenire.storage.home import Home
 from tenire.storage.ledger import Ledger
 from tenire.vectors.embedding import embedder_identity, load_embedder, resolve_embedder
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from tenire.protocols import Embedder, Hit
     from tenire.vectors.store import LanceStore
+
+MODES = ("hybrid", "vector", "text")
 
 __all__ = ["SearchHit", "SearchResult", "Store", "search"]
 
@@ -101,6 +103,7 @@ class Store:
             self._store.close()
             raise
         self._embedder: Embedder | None = None
+        self._closed = False
 
     def search(self, query: str, *, k: int = 10, mode: str = "hybrid", exact: bool = False) -> SearchResult:
         """Return up to ``k`` passages, best first.
@@ -114,6 +117,11 @@ class Store:
         Raises:
             EmbedderMismatchError: If the installed embedder is not the store's.
         """
+        _refuse_on_loop()
+        _check_question(query, k, mode)
+        if self._closed:
+            message = "this store is closed"
+            raise StoreError(message, hint="open it again: tenire.Store(home)")
         embedder = self._loaded() if mode != "text" else None
         started = SYSTEM_CLOCK.now()
         vector: NDArray[np.float32] | None = embedder.embed([query])[0] if embedder is not None else None
@@ -126,7 +134,8 @@ class Store:
         return await asyncio.to_thread(self.search, query, k=k, mode=mode, exact=exact)
 
     def close(self) -> None:
-        """Let go of the files."""
+        """Let go of the files; closing twice is fine."""
+        self._closed = True
         self._store.close()
         self._ledger.close()
 
@@ -159,6 +168,27 @@ class Store:
             if paths:  # otherwise its last source is just being removed
                 placed.append(SearchHit(paths[0], text, best.score, best.document, best.start, best.end, paths[1:]))
         return placed
+
+
+def _refuse_on_loop() -> None:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    message = "Store.search() would block the running event loop; use `await store.asearch(…)` here"
+    raise RuntimeError(message)
+
+
+def _check_question(query: str, k: int, mode: str) -> None:
+    if not isinstance(query, str) or not query.strip():
+        message = f"the query must be a text that is not empty, got {query!r}"
+        raise ConfigError(message, key="query")
+    if not isinstance(k, int) or k < 1:
+        message = f"k must be a whole number from 1, got {k!r}"
+        raise ConfigError(message, key="k")
+    if mode not in MODES:
+        message = f"mode must be one of {', '.join(MODES)}, got {mode!r}"
+        raise ConfigError(message, key="mode")
 
 
 def search(

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from types import FrameType
 
 __all__ = ["INTERRUPTED", "Interruption", "interruptible"]
@@ -22,10 +22,16 @@ _SHOW_CURSOR = b"\x1b[?25h\r\n"
 
 
 class Interruption:
-    """How often a command was asked to stop."""
+    """How often a command was asked to stop, and how it stops.
 
-    def __init__(self) -> None:
+    Args:
+        ignored: Whether Ctrl-C is to be ignored, as for a script's background job.
+    """
+
+    def __init__(self, *, ignored: bool) -> None:
+        self._ignored = ignored
         self._stopping = False
+        self._stop: Callable[[int, FrameType | None], object] | None = None
 
     def second_ends_at_once(self) -> None:
         """Let the first signal stop the command as it does now, and a second one end the process.
@@ -36,32 +42,40 @@ class Interruption:
         if threading.current_thread() is not threading.main_thread():
             return
         stop = signal.getsignal(signal.SIGINT)
+        self._stop = stop if callable(stop) else None
+        # A job that a script started in the background does not mind the terminal's Ctrl-C.
+        signal.signal(signal.SIGINT, signal.SIG_IGN if self._ignored else self._interrupted)
 
-        def interrupted(number: int, frame: FrameType | None) -> None:
-            if self._stopping:
-                if sys.stderr.isatty():
-                    os.write(sys.stderr.fileno(), _SHOW_CURSOR)
-                os._exit(INTERRUPTED)
-            self._stopping = True
-            if callable(stop):
-                stop(number, frame)
-
-        signal.signal(signal.SIGINT, interrupted)
+    def _interrupted(self, number: int, frame: FrameType | None) -> None:
+        if self._stopping:
+            if sys.stderr.isatty():
+                os.write(sys.stderr.fileno(), _SHOW_CURSOR)
+            os._exit(INTERRUPTED)
+        self._stopping = True
+        if self._stop is not None:
+            self._stop(number, frame)
 
     def terminated(self, number: int, frame: FrameType | None) -> None:
         """Do what Ctrl-C does."""
-        signal.raise_signal(signal.SIGINT)
+        if self._stop is not None:
+            self._interrupted(signal.SIGINT, frame)
+        else:
+            signal.raise_signal(signal.SIGINT)
 
 
 @contextmanager
 def interruptible() -> Iterator[Interruption]:
     """Let SIGTERM do inside the block what Ctrl-C does, and put all handlers back at its end."""
-    interruption = Interruption()
+    ignored = signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+    interruption = Interruption(ignored=ignored)
     if threading.current_thread() is not threading.main_thread():
         yield interruption  # signals are somebody else's business
         return
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     signal.signal(signal.SIGTERM, interruption.terminated)
+    if ignored:
+        # A loop installs its own handler only in place of Python's; SIGTERM needs that one too.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         yield interruption
     finally:

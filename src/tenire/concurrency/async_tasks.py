@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from tenire.concurrency.handle import LOOP, PROCESS, Handle
 from tenire.concurrency.submit import call_on_loop, is_coroutine_function, name_of, needs_of, place_of, priority_of
-from tenire.core.tasks import Priority
+from tenire.core.tasks import Priority, Retry
 from tenire.errors import ConfigError, RejectedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from tenire.concurrency.orchestrator import Orchestrator
-    from tenire.core.tasks import Resources, Retry
+    from tenire.core.tasks import Resources
 
 __all__ = ["AsyncTaskManager"]
 
@@ -68,6 +68,9 @@ class AsyncTaskManager:
             priority = priority_of(priority)
         if place == LOOP and on == "loop" and not is_coroutine_function(fn):
             fn, args = call_on_loop, (fn, *args)
+        if retry is not None and not isinstance(retry, Retry):
+            message = f"retry must be tenire.Retry(…), got {retry!r} (task {name!r})"
+            raise ConfigError(message, key="retry")
         scheduler = orchestrator.scheduler
         handle: Handle[Any] = Handle(
             scheduler.shares.pipelines.get(pipeline) or scheduler.shares.pipeline(pipeline),
@@ -93,10 +96,13 @@ class AsyncTaskManager:
         return handle
 
     def _dependencies(self, handle: Handle[Any], after: Iterable[Handle[Any]]) -> tuple[Handle[Any], ...]:
+        if isinstance(after, Handle):
+            message = f"after must be a list of handles, got one handle (task {handle.name!r})"
+            raise ConfigError(message, key="after", hint=f"pass after=[{after.name}]")
         dependencies = tuple(after)
         for dependency in dependencies:
             if not isinstance(dependency, Handle):
-                message = (  # type: ignore[unreachable]  # for users without a type checker
+                message = (
                     f"after must hold handles that submit() returned, got {type(dependency).__name__} "
                     f"(task {handle.name!r})"
                 )

@@ -101,6 +101,13 @@ class ConcurrencyManager:
         self._clock = clock
         self._rng = random.Random(seed)
 
+    def __getattr__(self, name: str) -> Any:
+        if name in ("orchestrator", "thread_pool", "async_tasks", "data_manager", "timer"):
+            message = f"the engine has no {name} yet: use `async with ConcurrencyManager()` or `in_thread()` first"
+            raise AttributeError(message)
+        message = f"{type(self).__name__!r} object has no attribute {name!r}"
+        raise AttributeError(message)
+
     # -- life -------------------------------------------------------------
 
     async def __aenter__(self) -> ConcurrencyManager:

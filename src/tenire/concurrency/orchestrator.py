@@ -16,6 +16,7 @@ from tenire.concurrency.endings import dependency_failed, explain, missed_deadli
 from tenire.concurrency.handle import LOOP, PERMIT, Handle
 from tenire.concurrency.permits import Permit
 from tenire.concurrency.retries import Retries
+from tenire.concurrency.stopping import Stopper
 from tenire.concurrency.submit import due_at
 from tenire.concurrency.timer import Alarm
 from tenire.concurrency.unseen import UnseenFailures
@@ -44,6 +45,7 @@ class Orchestrator:
         loop: The loop that it runs on.
         scheduler: The core that decides.
         thread: Identifier of the loop's thread.
+        permits: Permits that are open.
     """
 
     def __init__(
@@ -67,7 +69,9 @@ class Orchestrator:
         self._ended: list[tuple[Handle[Any], State]] = []
         self._coroutines: dict[asyncio.Task[Any], Handle[Any]] = {}
         self._running: set[Handle[Any]] = set()
+        self.permits: set[Handle[Any]] = set()
         self._retries = Retries(timer, rng, self._retry_due)
+        self._stopper = Stopper(scheduler, pools=pools, timer=timer, clock=clock, wake=self.wake)
         self._alarm = Alarm(timer, self.wake)
         self._idle: asyncio.Future[None] | None = None
         self._closed = False
@@ -132,7 +136,7 @@ class Orchestrator:
 
     def end_permit(self, handle: Handle[Any]) -> None:
         """Give back what a granted permit holds."""
-        self._running.discard(handle)
+        self.permits.discard(handle)
         self._ended.append((handle, DONE))
         self.wake()
 
@@ -217,10 +221,11 @@ class Orchestrator:
 
     def _start_elsewhere(self, handle: Handle[Any]) -> None:
         handle.attempts += 1
-        self._running.add(handle)
         if handle.on == PERMIT:
+            self.permits.add(handle)
             handle.settle(None, None)
             return
+        self._running.add(handle)
         try:
             self._pools.start(handle)
         except Exception as error:  # noqa: BLE001 - the task's outcome, for example no thread could be started
@@ -232,6 +237,12 @@ class Orchestrator:
     def _coroutine_ended(self, task: asyncio.Task[Any]) -> None:
         handle = self._coroutines.pop(task)
         handle.run = None
+        if handle.settled:  # given up earlier; only its resources come back
+            if not task.cancelled():
+                task.exception()
+            self._ended.append((handle, State.FAILED))
+            self.wake()
+            return
         try:
             value = task.result()
         except CancelledError:
@@ -306,29 +317,10 @@ class Orchestrator:
                 # Not among the unseen: the failure at the root is, and says it all.
                 handle.settle(None, dependency_failed(handle, doom))
             elif handle.state == RUNNING:
-                self._stop_running(handle, doom.reason, now)
+                self._stopper.at_deadline(handle, doom.reason)
             else:
                 handle.settle(None, missed_deadline(handle, doom.reason))
                 self.unseen.add(handle)
-
-    def _stop_running(self, handle: Handle[Any], reason: str, now: float) -> None:
-        """End a task that runs at its deadline."""
-        if handle.done():
-            return
-        handle.stop_reason = reason
-        if handle.on == LOOP:
-            if handle.run is not None:
-                handle.run.cancel()
-            return
-        self._abandon(handle, missed_deadline(handle, reason), now)
-
-    def _abandon(self, handle: Handle[Any], error: BaseException, now: float) -> None:
-        """End a task on a thread or in a process before its function has returned."""
-        state = State.CANCELLED if isinstance(error, CancelledError) else State.FAILED
-        handle.settle(None, error)
-        self.scheduler.abandon(handle, now, state)
-        self._pools.stop(handle)
-        self.wake()
 
     def _cancel(self, handle: Handle[Any]) -> None:
         if handle.done():
@@ -340,11 +332,7 @@ class Orchestrator:
             handle.settle(None, CancelledError())
             self.wake()
         elif handle.state == RUNNING:
-            if handle.on == LOOP:
-                if handle.run is not None:
-                    handle.run.cancel()
-            else:
-                self._abandon(handle, CancelledError(), now)
+            self._stopper.cancel(handle)
 
     # -- looking, stopping ------------------------------------------------
 
@@ -387,6 +375,11 @@ class Orchestrator:
     def unfinished(self) -> list[Handle[Any]]:
         """Return what still runs, tasks that count as ended included."""
         return [*self._coroutines.values(), *self._running]
+
+    @property
+    def closed(self) -> bool:
+        """Whether it has stopped for good."""
+        return self._closed
 
     def close(self) -> None:
         """Stop for good. Everything must have ended, or been given up."""

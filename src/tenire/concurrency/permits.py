@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from asyncio import CancelledError
 from typing import TYPE_CHECKING, Any
 
 from tenire.concurrency.handle import PERMIT, Handle
 from tenire.concurrency.submit import priority_of
 from tenire.core.tasks import RUNNING
+from tenire.errors import ConfigError, RejectedError
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -43,39 +43,45 @@ class Permit:
         deadline: float | None,
     ) -> None:
         self._orchestrator = orchestrator
-        scheduler = orchestrator.scheduler
-        self._handle: Handle[None] = Handle(
-            scheduler.shares.pipeline(pipeline),
-            name,
-            priority_of(priority),
-            scheduler.needs(needs, task=name),
-            None if deadline is None else orchestrator.due(deadline, name=name),
-            _nothing,
-            (),
-            PERMIT,
-            None,
-            None,
-            None,
-            orchestrator,
-        )
+        self._needs = orchestrator.scheduler.needs(needs, task=name)
+        self._priority = priority_of(priority)
+        self._pipeline = pipeline
+        self._name = name
+        self._deadline = deadline
+        self._handle: Handle[None] | None = None
 
     async def __aenter__(self) -> Handle[None]:
-        handle = self._handle
-        self._orchestrator.accept(handle)
+        orchestrator = self._orchestrator
+        if self._handle is not None:
+            message = f"the permit {self._name!r} is open already; ask for another one"
+            raise ConfigError(message, key="permit")
+        if orchestrator.closed:
+            message = f"the engine is closed and grants no permit ({self._name!r})"
+            raise RejectedError(message)
+        due = None if self._deadline is None else orchestrator.due(self._deadline, name=self._name)
+        share = orchestrator.scheduler.shares.pipeline(self._pipeline)
+        handle: Handle[None] = Handle(
+            share, self._name, self._priority, self._needs, due, _nothing, (), PERMIT, None, None, None, orchestrator
+        )
+        self._handle = handle
+        orchestrator.accept(handle)
         try:
             await handle
-        except CancelledError:
+        except BaseException:
+            self._handle = None
             # Granted and cancelled in the same turn of the loop: what was granted
             # must not be lost with the one who waited for it.
             if handle.state == RUNNING:
-                self._orchestrator.end_permit(handle)
+                orchestrator.end_permit(handle)
             raise
         return handle
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._orchestrator.end_permit(self._handle)
+        handle, self._handle = self._handle, None
+        if handle is not None:
+            self._orchestrator.end_permit(handle)
 
 
 def _nothing() -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from tenire.core.backoff import full_jitter
 from tenire.errors import WorkerDiedError
@@ -32,7 +32,7 @@ class Retries:
         retry = handle.retry
         if retry is None or handle.attempts >= retry.attempts:
             return False
-        return isinstance(error, (*retry.on, WorkerDiedError))
+        return isinstance(error, (*cast("tuple[type[BaseException], ...]", retry.on), WorkerDiedError))
 
     def wait(self, handle: Handle[Any], now: float) -> None:
         """Wait for the task's next try."""

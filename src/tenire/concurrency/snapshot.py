@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -82,11 +83,12 @@ def take_snapshot(orchestrator: Orchestrator, pools: ThreadPoolManager, timers: 
     for name, (held, capacity) in scheduler.admission.held().items():
         unit = CPU_UNIT if name == "cpu" else 1
         resources[name] = ResourceSnapshot(held / unit, capacity / unit)
+    permits = Counter(permit.pipeline.name for permit in orchestrator.permits)
     pipelines = {
         name: PipelineSnapshot(
             weight=share.weight,
             priority=share.priority.name.lower(),
-            running=share.running,
+            running=share.running - permits[name],
             ready=share.queue.size,
             submitted=share.submitted,
             ended=share.ended,

@@ -8,20 +8,22 @@ from typing import TYPE_CHECKING, Any
 
 from tenire.concurrency.handle import LOOP, PROCESS, THREAD
 from tenire.core.admission import CPU, PROCESSES, THREADS
-from tenire.core.tasks import CPU_UNIT, Needs, Priority
+from tenire.core.tasks import CPU_UNIT, Needs, Priority, Resources
 from tenire.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tenire.core.scheduler import Scheduler
-    from tenire.core.tasks import Resources
 
 __all__ = ["call_on_loop", "due_at", "is_coroutine_function", "name_of", "needs_of", "place_of", "priority_of"]
 
 _PLACES = {"loop": LOOP, "thread": THREAD, "process": PROCESS}
 _ONE_THREAD: Needs = ((THREADS, 1),)
 _ONE_CPU: Needs = ((CPU, CPU_UNIT),)
+_FOR_EVER_S = 1e9
+"""A deadline later than that is none: thirty years."""
+
 _COROUTINE_FLAGS = inspect.CO_COROUTINE | inspect.CO_ITERABLE_COROUTINE
 
 
@@ -39,6 +41,12 @@ def place_of(fn: Callable[..., Any], on: str) -> int:
         ConfigError: If ``on`` is not one of auto, loop, thread and process, or a
             coroutine function is to run anywhere but on the loop.
     """
+    if not callable(fn):
+        message = f"expected a function to submit, got {type(fn).__name__}"
+        hint = "pass the function itself and its arguments, not a coroutine" if inspect.isawaitable(fn) else None
+        if inspect.iscoroutine(fn):
+            fn.close()
+        raise ConfigError(message, key="fn", hint=hint)
     coroutine = is_coroutine_function(fn)
     if on == "auto":
         return LOOP if coroutine else THREAD
@@ -66,13 +74,21 @@ def needs_of(scheduler: Scheduler, needs: Resources | None, *, on: int, worker: 
         RejectedError: If it needs more than the whole engine has.
     """
     if needs is not None:
+        if not isinstance(needs, Resources):
+            message = f"needs must be tenire.Resources(…), got {type(needs).__name__} (task {name!r})"
+            raise ConfigError(message, key="needs")
         wanted = scheduler.needs(needs, task=name)
+        if on == THREAD and not needs.cpu and all(index != THREADS for index, _ in wanted):
+            return (*wanted, *_ONE_THREAD)  # or a thousand small needs would be a thousand threads
         if on != PROCESS or worker is not None or needs.cpu or any(index == PROCESSES for index, _ in wanted):
             return wanted
         return (*wanted, (PROCESSES, 1))
     if on == THREAD:
         return _ONE_THREAD
-    return _ONE_CPU if on == PROCESS and worker is None else ()
+    if on != PROCESS or worker is not None:
+        return ()
+    whole = scheduler.admission.capacity[CPU]
+    return _ONE_CPU if whole >= CPU_UNIT else ((CPU, whole),)
 
 
 def due_at(deadline: float, now: float, *, name: str) -> float | None:
@@ -81,10 +97,10 @@ def due_at(deadline: float, now: float, *, name: str) -> float | None:
     Raises:
         ConfigError: If it is not a number.
     """
-    if deadline != deadline:
+    if not isinstance(deadline, (int, float)) or deadline != deadline:
         message = f"deadline must be a number of seconds from now, got {deadline!r} (task {name!r})"
         raise ConfigError(message, key="deadline")
-    return now + deadline if deadline < float("inf") else None
+    return now + deadline if deadline < _FOR_EVER_S else None
 
 
 def name_of(fn: Callable[..., Any]) -> str:

@@ -109,6 +109,10 @@ class Resources:
     other: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        for name, value in (("cpu", self.cpu), ("memory", self.memory)):
+            if not isinstance(value, (int, float)):
+                message = f"Resources.{name} must be a number, got {value!r}"
+                raise ConfigError(message, key=name)
         if not self.cpu >= 0 or self.cpu == float("inf"):
             message = f"Resources.cpu must be a number of slots, zero or more, got {self.cpu!r}"
             raise ConfigError(message, key="cpu")
@@ -139,12 +143,18 @@ class Retry:
     attempts: int = 3
     backoff: float = 0.1
     max_delay: float = 30.0
-    on: tuple[type[BaseException], ...] = (Exception,)
+    on: tuple[type[BaseException], ...] | type[BaseException] = (Exception,)
 
     def __post_init__(self) -> None:
-        if self.attempts < 1:
-            message = f"Retry.attempts counts the first try, so it must be at least 1, got {self.attempts!r}"
+        if not isinstance(self.attempts, int) or self.attempts < 1:
+            message = f"Retry.attempts counts the first try, so it must be a whole number from 1, got {self.attempts!r}"
             raise ConfigError(message, key="attempts")
+        on = self.on if isinstance(self.on, tuple) else (self.on,)
+        for kind in on:
+            if not isinstance(kind, type) or not issubclass(kind, BaseException):
+                message = f"Retry.on must be an exception class, or a tuple of them, got {self.on!r}"
+                raise ConfigError(message, key="on")
+        object.__setattr__(self, "on", on)
         if not self.backoff >= 0 or not self.max_delay >= 0:
             message = f"Retry delays must be zero or more, got backoff={self.backoff!r}, max_delay={self.max_delay!r}"
             raise ConfigError(message, key="backoff")

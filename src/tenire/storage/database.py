@@ -148,7 +148,12 @@ def _connect_reader(path: Path) -> sqlite3.Connection:
     uri = path.absolute().as_uri()
     try:
         return _try_reader(f"{uri}?mode=ro")
-    except sqlite3.OperationalError:
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode == sqlite3.SQLITE_READONLY_ROLLBACK and os.access(path.parent, os.W_OK):
+            # A writer was killed in the middle of a transaction, before there was a log
+            # to do without it. Only a writer may take that back; then there is something to read.
+            _connect_writer(path).close()
+            return _try_reader(f"{uri}?mode=ro")
         # Readers of a WAL file need its shared-memory file, which cannot be made on a read-only disk. There, without
         # a log or a journal that waits to be played back, the file may be read as it is. Anywhere else the error
         # stands: a connection that ignores logs would show an old state for as long as it lives.

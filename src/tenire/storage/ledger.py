@@ -7,6 +7,7 @@ called from any thread.
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from tenire.clock import SYSTEM_CLOCK
@@ -80,7 +81,8 @@ class Ledger:
         Raises:
             StoreError: If there is one and it is damaged, newer than this version, or something else.
         """
-        if not home.ledger_path.exists():
+        # os.path instead of Path: it answers "no" where Path raises for a directory that may not be entered.
+        if not os.path.exists(home.ledger_path):
             return False
         database = Database(home.ledger_path, writable=False)
         try:

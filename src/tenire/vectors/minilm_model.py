@@ -65,7 +65,7 @@ def open_model(files: ModelFiles, *, threads: int, cache: Path | None, variant: 
 
 def is_accurate(vectors: NDArray[np.float32], reference: NDArray[np.float32]) -> bool:
     """Return whether unit vectors are close enough to the float model's, row by row."""
-    return bool((vectors * reference).sum(1).min() >= _LEAST_COSINE)
+    return bool(((vectors * reference).sum(1) >= _LEAST_COSINE).all())
 
 
 def _key(variant: str | None) -> str:

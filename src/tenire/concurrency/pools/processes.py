@@ -121,7 +121,7 @@ class WorkerLink:
             return None, self._unsendable(handle, error)
         try:
             connection = self._connection or self._start_process()
-        except OSError as error:
+        except Exception as error:  # noqa: BLE001 - also what multiprocessing says to a script without a guard
             return None, self._unstartable(handle, error)
         try:
             with self._lock:
@@ -203,9 +203,10 @@ class WorkerLink:
         return died
 
     @staticmethod
-    def _unstartable(handle: Handle[Any], error: OSError) -> TaskError:
+    def _unstartable(handle: Handle[Any], error: Exception) -> TaskError:
         message = f"no worker process can be started for task {handle.name!r}: {error}"
-        wrapped = TaskError(message, task=handle.name, hint="the system is short of processes, memory or open files")
+        hint = "the system is short of processes, memory or open files" if isinstance(error, OSError) else None
+        wrapped = TaskError(message, task=handle.name, hint=hint)
         wrapped.__cause__ = error
         return wrapped
 
