@@ -55,6 +55,10 @@ class Ended:
         return found
 
 
+def _mind_ctrl_c() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Command:
     """A command that runs, in a process group of its own, as in a terminal."""
 
@@ -107,6 +111,8 @@ class Tenire:
             errors="surrogateescape",
             env=environment,
             start_new_session=True,
+            # Whoever runs the tests in the background has told all its children to ignore Ctrl-C.
+            preexec_fn=_mind_ctrl_c if sys.platform != "win32" else None,
             **process,
         )
         self.started.append(Command(started, self.home))

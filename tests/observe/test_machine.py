@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -71,3 +73,12 @@ def test_the_battery_is_a_charge_or_nothing() -> None:
 
 def test_the_peak_is_at_least_what_a_python_process_needs() -> None:
     assert 4 << 20 < peak_rss_bytes() < 1 << 42
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_small_program_does_not_report_the_memory_of_the_large_one_that_started_it() -> None:
+    ballast = bytearray(400 << 20)
+    ballast[:: 1 << 12] = bytes(len(ballast[:: 1 << 12])).replace(b"\0", b"\1")
+    code = "from tenire.observe.machine import peak_rss_bytes; print(peak_rss_bytes())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 200 << 20

@@ -7,6 +7,7 @@ cores, affinity and quota, and likewise for memory.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from dataclasses import dataclass
@@ -130,6 +131,12 @@ def pressure_available(root: Path = Path("/")) -> tuple[str, ...]:
 
 def peak_rss_bytes() -> int:
     """Return the largest resident memory that this process ever had."""
+    if sys.platform == "linux":
+        # Not getrusage: its figure survives exec, so a small program that a large one
+        # started would report the large one's memory.
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
+            return int(status.partition("VmHWM:")[2].split()[0]) * 1024
     if sys.platform == "win32":
         import psutil
 
