@@ -35,7 +35,7 @@ class PeakMemory:
         self.peak = 0
 
     def sample(self) -> None:
-        """Look once; takes some hundred microseconds."""
+        """Look once; reads small files of the system, for some hundred microseconds."""
         total = self._own.memory_info().rss
         for pid in self._workers():
             try:
@@ -45,9 +45,9 @@ class PeakMemory:
                 total += process.memory_info().rss
             except self._psutil.Error:
                 self._known.pop(pid, None)  # it ended in between
-        self.peak = max(self.peak, total)
+        self.peak = max(self.peak, total, peak_rss_bytes())
 
     @property
     def mib(self) -> float:
-        """The peak in MiB; at least what this process alone has had."""
-        return max(self.peak, peak_rss_bytes()) / 2**20
+        """The peak in MiB."""
+        return self.peak / 2**20
