@@ -7,12 +7,16 @@ import msgspec
 import pytest
 
 from tenire.app import place
+from tenire.app.config import ingest_config
 from tenire.app.place import choose_place, recorded_place, require_documents_extra
+from tenire.app.runs import run_config
 from tenire.errors import ConfigError, EmbedderMismatchError, MissingExtraError, StoreError
 from tenire.storage.home import Home
 from tenire.storage.ledger import Ledger
 from tenire.storage.records import Change, DocumentRow, DoneSource
 from tenire.vectors.embedding import embedder_identity
+
+from .conftest import ZEBRAS, write
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -118,3 +122,18 @@ def test_everything_that_is_missing_is_named_with_its_extra(monkeypatch: pytest.
     with pytest.raises(MissingExtraError, match="no_such_package, nor_this_one") as caught:
         require_documents_extra()
     assert caught.value.extra == "data"
+
+
+def test_a_store_outside_belongs_to_one_home_wherever_that_moves(tmp_path: Path) -> None:
+    write(tmp_path / "files/a.txt", ZEBRAS)
+
+    def ingest(home: Path) -> int:
+        config = ingest_config([str(tmp_path / "files")], home=home, store=str(tmp_path / "outside"), embedder="static")
+        return run_config(config).pipelines["ingest"].seen
+
+    assert ingest(tmp_path / "one") == 1
+    with pytest.raises(ConfigError, match="belongs to another home"):
+        ingest(tmp_path / "two")
+    assert not (tmp_path / "two").exists()
+    shutil.move(tmp_path / "one", tmp_path / "moved")
+    assert ingest(tmp_path / "moved") == 1

@@ -16,7 +16,8 @@ from tenire.concurrency import ConcurrencyManager, manager
 from tenire.concurrency.handle import THREAD, Handle
 from tenire.concurrency.pools import PoolStatistics
 from tenire.errors import WorkerDiedError
-from tenire.pipeline.document_run import DocumentRecipe, DocumentRun
+from tenire.pipeline.document_recipe import DocumentRecipe
+from tenire.pipeline.document_run import DocumentRun
 from tenire.pipeline.home_session import HomeSession
 from tenire.pipeline.progress import PipelineProgress
 from tenire.protocols import Document, Passage, Rejection, SourceFile
@@ -160,7 +161,7 @@ class Engine:
             session=self.session,
             source=files,  # type: ignore[arg-type]  # lists like one
             owns_all=True,
-            recipe=DocumentRecipe(recipe, files.prepare, embed),
+            recipe=DocumentRecipe(recipe, files.prepare, embed, "sim/2"),
             progress=self.progress[name],
             clock=self.loop.clock,
         )

@@ -230,7 +230,7 @@ def test_a_worker_that_is_killed_from_outside_costs_nothing(simulate: Any, step:
         return handle.name.endswith(step) and next(killed) == 0
 
     assert counts(simulate(Files(texts(1)), kill=kill_once)["p0"]) == {"seen": 1, "done": 1}
-    assert next(killed) > 1
+    assert next(killed) >= 1 + (step != "load model")  # that one is a head start, and tried once
 
 
 # -- failures and cancellation -----------------------------------------------

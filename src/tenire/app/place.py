@@ -7,6 +7,7 @@ they hold for every run, search and check of that home.
 from __future__ import annotations
 
 import os
+import uuid
 from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
@@ -31,6 +32,7 @@ __all__ = ["Place", "choose_place", "kept_store", "recorded_place", "require_doc
 
 STORE_KEY = "store"
 EMBEDDER_KEY = "embedder"
+ID_KEY = "id"
 OWN_STORE = "lancedb"
 
 _NEEDED = ("lancedb", "pyarrow", "numpy", "zstandard", "resiliparse", "semantic_text_splitter")
@@ -74,6 +76,24 @@ class Place:
         for key, value in ((STORE_KEY, store), (EMBEDDER_KEY, self.embedder)):
             if ledger.setting(key) != value:
                 ledger.remember(key, value)
+        if store != OWN_STORE:
+            self._mark(ledger)
+
+    def _mark(self, ledger: Ledger) -> None:
+        """Write into a store outside the home whose it is."""
+        identity = ledger.setting(ID_KEY)
+        if identity is None:
+            identity = uuid.uuid4().hex
+            ledger.remember(ID_KEY, identity)
+        owner = _owner_file(self.store)
+        if os.path.exists(owner):
+            return
+        try:
+            self.store.mkdir(parents=True, exist_ok=True)
+            owner.write_text(f"{identity}\n", encoding="ascii")
+        except OSError as error:
+            message = f"cannot write to the store {self.store}: {error.strerror}"
+            raise StoreError(message, hint="name a writable directory with --store") from error
 
 
 def require_documents_extra() -> None:
@@ -108,6 +128,8 @@ def choose_place(home: Home, *, store: str, embedder: str) -> Place:
         raise ConfigError(message, key="store", hint="leave the store out, or name another home with --home")
     path = (asked if not documents else None) or kept or asked or home.store_path
     _require_directory(path, key="store", what="the store")
+    if path != home.store_path:
+        _require_own(home, path)
     stored = read_format(path)
     if stored is None and documents:
         message = f"the store at {path} is gone, but the ledger lists {documents:,} documents in it"
@@ -119,6 +141,27 @@ def choose_place(home: Home, *, store: str, embedder: str) -> Place:
         hint = "use the same embedder, or ingest into another home with --home"
         raise EmbedderMismatchError(message, stored=stored.embedder, asked=identity, hint=hint)
     return Place(home, path, name, identity)
+
+
+def _require_own(home: Home, path: Path) -> None:
+    """Refuse a store outside the home that another home keeps its passages in.
+
+    Each of the two would take the other's passages for orphans.
+    """
+    owner = _owner_file(path)
+    if not os.path.exists(owner):
+        return
+    known = None
+    if Ledger.exists(home):
+        with Ledger.read(home) as ledger:
+            known = ledger.setting(ID_KEY)
+    if owner.read_text(encoding="ascii", errors="replace").strip() != known:
+        message = f"the store {path} belongs to another home, and {home.path} cannot share it"
+        raise ConfigError(message, key="store", hint="name another directory, or use that home with --home")
+
+
+def _owner_file(path: Path) -> Path:
+    return path / "owner"
 
 
 def _require_directory(path: Path, *, key: str, what: str) -> None:

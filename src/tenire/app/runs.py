@@ -19,7 +19,8 @@ from tenire.documents.prepare import Prepared, PrepareOptions, prepare, recipe_i
 from tenire.errors import PipelineError, TenireError
 from tenire.observe.machine import read_machine
 from tenire.observe.memory import PeakMemory
-from tenire.pipeline.document_run import DocumentRecipe, DocumentRun
+from tenire.pipeline.document_recipe import DocumentRecipe
+from tenire.pipeline.document_run import DocumentRun
 from tenire.pipeline.files import FileSource, PathSource
 from tenire.pipeline.home_session import HomeSession
 from tenire.pipeline.model_worker import EMBEDDER_SLOTS
@@ -95,6 +96,9 @@ async def arun_config(
             runs = {name: _document_run(name, config, plan, session, manager, progress[name]) for name in plan.sources}
             async with _watched(manager) as memory:
                 await _run_all(config, runs, progress)
+                ran = progress.values()
+                if all(each.state == "done" for each in ran) and any(each.chunks for each in ran):
+                    await manager.submit(session.forget_all, on="thread", name="forget memos")
     return RunReport(progress, SYSTEM_CLOCK.now() - started, memory.mib)
 
 
@@ -198,6 +202,7 @@ def _document_run(
         identity=recipe_identity(options),
         prepare=partial(_prepare, options),
         embed=plan.place.embed(plan.threads),
+        model=plan.place.identity,
     )
     owns_all = not config.partial
     return DocumentRun(

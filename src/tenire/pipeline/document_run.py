@@ -19,7 +19,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tenire.errors import WorkerDiedError
@@ -28,6 +27,7 @@ from tenire.pipeline.lister import ListedChunk, Lister, Work, count_ahead
 from tenire.pipeline.model_worker import IF_KILLED, ModelWorker
 from tenire.pipeline.progress import StageProgress
 from tenire.pipeline.room import Room
+from tenire.pipeline.vector_memos import VectorMemos
 from tenire.pipeline.waits import ended, first, seen
 from tenire.protocols import Rejection
 
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from tenire.clock import Clock
     from tenire.concurrency.handle import Handle
     from tenire.concurrency.manager import ConcurrencyManager
+    from tenire.pipeline.document_recipe import DocumentRecipe
     from tenire.pipeline.files import FileSource, PathSource
     from tenire.pipeline.home_session import HomeSession
     from tenire.pipeline.journal import Committed
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
     from tenire.protocols import Document, SourceFile, Unchanged
     from tenire.storage.records import Run
 
-__all__ = ["IN_FLIGHT", "DocumentRecipe", "DocumentRun"]
+__all__ = ["IN_FLIGHT", "DocumentRun"]
 
 IN_FLIGHT = 24
 """Batches between the source and their commit, for one pipeline."""
@@ -68,22 +69,6 @@ _TICK_S = 0.1
 
 _LAST_WORD_S = 0.3
 """Seconds that a commit gets to end, and so to count, when its run is cancelled."""
-
-
-@dataclass(frozen=True, slots=True)
-class DocumentRecipe:
-    """What a documents pipeline does to its files.
-
-    Attributes:
-        identity: What the result depends on besides the content.
-        prepare: ``prepare(files, known_hashes)``; runs in a worker process, so it
-            must be importable.
-        embed: ``embed(texts)``; runs in the worker process ``"embedder"``.
-    """
-
-    identity: str
-    prepare: Callable[[list[SourceFile], Mapping[str, str]], list[Document | Rejection | Unchanged]]
-    embed: Callable[[list[str]], NDArray[np.float32]]
 
 
 class DocumentRun:
@@ -123,8 +108,9 @@ class DocumentRun:
         self._clock = clock
         self._prepare, embed, self._store = stages = [StageProgress(n) for n in ("prepare", "embed", "store")]
         progress.stages = stages
+        self._memos = VectorMemos(session, recipe.model)
         self._model = ModelWorker(
-            name, manager=manager, embed=recipe.embed, progress=progress, stage=embed, clock=clock
+            name, manager=manager, embed=recipe.embed, progress=progress, stage=embed, keep=self._keep, clock=clock
         )
         self._room = Room(manager.data_manager, pipeline=name, places=IN_FLIGHT)
         self._group = Group()
@@ -357,6 +343,7 @@ class DocumentRun:
     ) -> Committed:
         assert self._run is not None
         committed = self._session.commit(self._run, documents, vectors, linked=linked, rejections=rejections)
+        self._memos.forget(passage.text for document in documents for passage in document.passages)
         self._commits += 1
         if self._commits % _MAINTENANCE_EVERY == 0:
             self._session.optimise()
@@ -365,10 +352,14 @@ class DocumentRun:
     async def _vectorise(self, documents: list[Document], replaced: set[str]) -> NDArray[np.float32] | None:
         if not documents:
             return None
-        known: Mapping[str, NDArray[np.float32]] = {}
+        texts = [passage.text for document in documents for passage in document.passages]
+        known: dict[str, NDArray[np.float32]] = dict(await self._thread(self._memos.recall, texts))
         if replaced:
-            known = await self._thread(self._session.vectors_of, sorted(replaced))
+            known |= await self._thread(self._session.vectors_of, sorted(replaced))
         return await self._model.vectors(documents, known)
+
+    async def _keep(self, texts: list[str], vectors: NDArray[np.float32]) -> None:
+        await self._thread(self._memos.keep, texts, vectors)
 
     # -- the end -------------------------------------------------------------
 

@@ -22,7 +22,7 @@ from tenire.storage.home import HomeLock
 from tenire.storage.ledger import Ledger
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from types import TracebackType
 
     from tenire.clock import Clock
@@ -169,6 +169,31 @@ class HomeSession:
         """Return vectors that the store has; see ``VectorStore.vectors_of``."""
         with self._using():
             return self.open_store().vectors_of(documents)
+
+    def has_memos(self, recipe: str) -> bool:
+        """Return whether results of a recipe are kept; see ``MemoTable.any``."""
+        with self._using():
+            return self.ledger.memos.any(recipe)
+
+    def recall(self, recipe: str, inputs: Iterable[str]) -> dict[str, bytes]:
+        """Return kept results; see ``MemoTable.get``."""
+        with self._using():
+            return self.ledger.memos.get(recipe, inputs)
+
+    def keep(self, recipe: str, outputs: Mapping[str, bytes]) -> None:
+        """Keep results; see ``MemoTable.put``."""
+        with self._using():
+            self.ledger.memos.put(recipe, outputs)
+
+    def forget(self, recipe: str, inputs: Iterable[str]) -> None:
+        """Forget results; see ``MemoTable.drop``."""
+        with self._using():
+            self.ledger.memos.drop(recipe, inputs)
+
+    def forget_all(self) -> None:
+        """Forget all kept results: nothing waits for its commit any more."""
+        with self._using():
+            self.ledger.memos.clear()
 
     def optimise(self) -> None:
         """Let the store tidy up where it pays."""

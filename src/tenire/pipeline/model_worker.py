@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tenire.core.tasks import Resources, Retry
+from tenire.pipeline.vector_memos import WORTH_KEEPING_S
 from tenire.pipeline.vectorise import vectorise
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -39,6 +40,7 @@ class ModelWorker:
         embed: ``embed(texts)``; importable, since it runs in the worker.
         progress: Where to count bytes of files that are embedded but not stored yet.
         stage: Where to count passages.
+        keep: ``keep(texts, vectors)``, called for slices that took long.
         clock: For the time spent.
     """
 
@@ -50,6 +52,7 @@ class ModelWorker:
         embed: Callable[[list[str]], NDArray[np.float32]],
         progress: PipelineProgress,
         stage: StageProgress,
+        keep: Callable[[list[str], NDArray[np.float32]], Awaitable[None]],
         clock: Clock,
     ) -> None:
         self._pipeline = pipeline
@@ -57,11 +60,12 @@ class ModelWorker:
         self._embed = embed
         self._progress = progress
         self._stage = stage
+        self._keep = keep
         self._clock = clock
 
     def warm_up(self) -> Handle[NDArray[np.float32]]:
-        """Have the model loaded."""
-        return self._submit([], "load model")
+        """Have the model loaded: a head start, so it is tried once."""
+        return self._submit([], "load model", retry=None)
 
     async def vectors(
         self, documents: Sequence[Document], known: Mapping[str, NDArray[np.float32]]
@@ -79,8 +83,11 @@ class ModelWorker:
         async def embed(texts: list[str]) -> NDArray[np.float32]:
             nonlocal left, left_bytes
             started = self._clock.now()
-            vectors = await self._submit(texts, "embed")
-            stage.busy_s += self._clock.now() - started
+            vectors = await self._submit(texts, "embed", retry=IF_KILLED)
+            took = self._clock.now() - started
+            stage.busy_s += took
+            if took > WORTH_KEEPING_S:
+                await self._keep(texts, vectors)
             stage.done += len(texts)
             stage.waiting -= len(texts)
             left -= len(texts)
@@ -98,7 +105,7 @@ class ModelWorker:
         progress.bytes_ahead += left_bytes
         return vectors
 
-    def _submit(self, texts: list[str], step: str) -> Handle[NDArray[np.float32]]:
+    def _submit(self, texts: list[str], step: str, *, retry: Retry | None) -> Handle[NDArray[np.float32]]:
         return self._manager.submit(
             self._embed,
             texts,
@@ -107,5 +114,5 @@ class ModelWorker:
             pipeline=self._pipeline,
             name=f"{self._pipeline}: {step}",
             needs=_ONE_SLOT,
-            retry=IF_KILLED,
+            retry=retry,
         )

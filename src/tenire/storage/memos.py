@@ -37,6 +37,23 @@ class MemoTable:
                 outputs.update(connection.execute(query, [recipe, *chunk]))
         return outputs
 
+    def any(self, recipe: str) -> bool:
+        """Return whether anything is known for a recipe."""
+        with self._database.reading() as connection:
+            return connection.execute("SELECT 1 FROM memos WHERE recipe = ? LIMIT 1", (recipe,)).fetchone() is not None
+
+    def drop(self, recipe: str, inputs: Iterable[str]) -> None:
+        """Forget the outputs of a recipe for some inputs; unknown ones are ignored."""
+        with self._database.writing() as connection:
+            connection.executemany(
+                "DELETE FROM memos WHERE recipe = ? AND input = ?", [(recipe, key) for key in inputs]
+            )
+
+    def clear(self) -> None:
+        """Forget everything."""
+        with self._database.writing() as connection:
+            connection.execute("DELETE FROM memos")
+
     def put(self, recipe: str, outputs: Mapping[str, bytes], *, durable: bool = False) -> None:
         """Keep outputs of a recipe, by input; an older output of the same input is replaced.
 

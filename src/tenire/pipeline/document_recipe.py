@@ -1,0 +1,34 @@
+"""What a documents pipeline does to its files, as far as the run needs to know."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from tenire.protocols import Document, Rejection, SourceFile, Unchanged
+
+__all__ = ["DocumentRecipe"]
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentRecipe:
+    """What a documents pipeline does to its files.
+
+    Attributes:
+        identity: What a document depends on besides the content.
+        prepare: ``prepare(files, known_hashes)``; runs in a worker process, so it
+            must be importable.
+        embed: ``embed(texts)``; runs in the worker process ``"embedder"``.
+        model: What a vector depends on besides the text.
+    """
+
+    identity: str
+    prepare: Callable[[list[SourceFile], Mapping[str, str]], list[Document | Rejection | Unchanged]]
+    embed: Callable[[list[str]], NDArray[np.float32]]
+    model: str
