@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["CgroupLimits", "read_cgroups"]
+__all__ = ["NO_LIMIT", "CgroupLimits", "cpu_quota", "groups", "read_cgroups", "read_number"]
 
 # Version 1 says "no limit" with the largest multiple of a page that fits 63 bits.
-_NO_LIMIT = 1 << 60
+NO_LIMIT = 1 << 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,17 +48,17 @@ def read_cgroups(root: Path = Path("/")) -> CgroupLimits:
     """
     quotas: list[float] = []
     limits: list[int] = []
-    for folder, version in _groups(root):
-        quota = _cpu_v2(folder) if version == 2 else _cpu_v1(folder)
+    for folder, version in groups(root):
+        quota = cpu_quota(folder, version)
         if quota is not None:
             quotas.append(quota)
-        limit = _number(folder / ("memory.max" if version == 2 else "memory.limit_in_bytes"))
-        if limit is not None and 0 < limit < _NO_LIMIT:
+        limit = read_number(folder / ("memory.max" if version == 2 else "memory.limit_in_bytes"))
+        if limit is not None and 0 < limit < NO_LIMIT:
             limits.append(limit)
     return CgroupLimits(min(quotas, default=None), min(limits, default=None))
 
 
-def _groups(root: Path) -> Iterator[tuple[Path, int]]:
+def groups(root: Path) -> Iterator[tuple[Path, int]]:
     """Yield the folder of each group that holds this process, and its version."""
     memberships = _memberships(root)
     for line in _lines(root / "proc/self/mountinfo"):
@@ -96,6 +96,11 @@ def _memberships(root: Path) -> dict[str, str]:
     return groups
 
 
+def cpu_quota(folder: Path, version: int) -> float | None:
+    """Return the cores' worth of CPU time that one group allows, or ``None``."""
+    return _cpu_v2(folder) if version == 2 else _cpu_v1(folder)
+
+
 def _cpu_v2(folder: Path) -> float | None:
     words = _text(folder / "cpu.max").split()
     if len(words) != 2 or not all(word.isdigit() for word in words) or int(words[1]) == 0:
@@ -104,11 +109,12 @@ def _cpu_v2(folder: Path) -> float | None:
 
 
 def _cpu_v1(folder: Path) -> float | None:
-    quota, period = _number(folder / "cpu.cfs_quota_us"), _number(folder / "cpu.cfs_period_us")
+    quota, period = read_number(folder / "cpu.cfs_quota_us"), read_number(folder / "cpu.cfs_period_us")
     return quota / period if quota and period and quota > 0 else None
 
 
-def _number(path: Path) -> int | None:
+def read_number(path: Path) -> int | None:
+    """Return the whole number that a file holds, or ``None``."""
     text = _text(path).strip()
     try:
         return int(text)

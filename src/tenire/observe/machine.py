@@ -13,6 +13,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from tenire.core.pool_size import slots_at_rest
 from tenire.observe.cgroups import read_cgroups
 
 __all__ = ["Battery", "Machine", "peak_rss_bytes", "pressure_available", "read_battery", "read_machine"]
@@ -53,7 +54,7 @@ class Machine:
     @property
     def default_cpu(self) -> int:
         """Worker slots when nothing is configured: what is there, less one, at least one."""
-        return max(1, int(self.usable_cores) - 1)
+        return slots_at_rest(cores=self.cores, affinity=self.affinity, quota=self.quota)
 
     @property
     def default_memory(self) -> int:
