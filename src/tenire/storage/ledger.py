@@ -15,6 +15,7 @@ from tenire.errors import StoreError
 from tenire.storage import schema
 from tenire.storage.batches import BatchTable
 from tenire.storage.database import Database
+from tenire.storage.history import HistoryTable
 from tenire.storage.memos import MemoTable
 from tenire.storage.quarantine import QuarantineTable
 from tenire.storage.records import LedgerTotals
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Ledger"]
 
+_PATIENCE_MS = 300
+
 
 class Ledger:
     """An open ledger; a context manager. Make one with ``open`` or ``read``.
@@ -40,6 +43,7 @@ class Ledger:
         quarantine: Sources that cannot be used.
         runs: When each pipeline ran.
         memos: Results of stages.
+        history: What tasks usually take.
     """
 
     def __init__(self, database: Database, clock: Clock) -> None:
@@ -49,6 +53,7 @@ class Ledger:
         self.quarantine = QuarantineTable(database)
         self.runs = RunTable(database, clock)
         self.memos = MemoTable(database, clock)
+        self.history = HistoryTable(database)
 
     @classmethod
     def open(cls, home: Home, *, clock: Clock = SYSTEM_CLOCK) -> Ledger:
@@ -69,6 +74,30 @@ class Ledger:
                 connection.execute(
                     "CREATE TEMP TABLE seen (run INTEGER, id INTEGER, PRIMARY KEY (run, id)) WITHOUT ROWID"
                 )
+        except BaseException:
+            database.close()
+            raise
+        return cls(database, clock)
+
+    @classmethod
+    def join(cls, home: Home, *, clock: Clock = SYSTEM_CLOCK) -> Ledger:
+        """Open a ledger for a short write beside the engine that may hold the home's lock.
+
+        Only for what no commit depends on. It does not look for damage, makes no
+        ledger, and gives up soon if another writer is slow.
+
+        Raises:
+            StoreError: If there is none, or it is newer than this version, something
+                else, or cannot be written.
+        """
+        if not cls.exists(home):
+            message = f"there is no ledger in {home.path}"
+            raise StoreError(message, hint="run: tenire ingest PATH")
+        database = Database(home.ledger_path, writable=True, write_ahead_log=False)
+        try:
+            with database.reading() as connection:
+                connection.execute(f"PRAGMA busy_timeout = {_PATIENCE_MS}")
+            schema.complete(database)
         except BaseException:
             database.close()
             raise

@@ -2,7 +2,8 @@
 
 ``sources`` says where each document came from, ``documents`` what the store
 holds, ``batches`` which commits are under way. A source points to a document;
-the foreign key refuses to forget a document that a source still needs.
+the foreign key refuses to forget a document that a source still needs. ``history``
+is the scheduler's: how long tasks take.
 
 Paths are kept as bytes: file names need not be valid UTF-8.
 """
@@ -17,7 +18,16 @@ from tenire.errors import StoreError
 if TYPE_CHECKING:
     from tenire.storage.database import Database
 
-__all__ = ["APPLICATION_ID", "FORMAT", "check_format", "check_integrity", "decode_path", "encode_path", "prepare"]
+__all__ = [
+    "APPLICATION_ID",
+    "FORMAT",
+    "check_format",
+    "check_integrity",
+    "complete",
+    "decode_path",
+    "encode_path",
+    "prepare",
+]
 
 FORMAT = 1
 APPLICATION_ID = 0x54454E49  # "TENI": tells a ledger from any other SQLite file
@@ -84,6 +94,15 @@ _TABLES = (
     "CREATE INDEX runs_by_pipeline ON runs (pipeline, id)",
 )
 
+# Came later than the others, and the format stays what it was: a version that does not
+# know this table never looks at it, and would refuse a ledger of a higher format for nothing.
+# AUTOINCREMENT: replacing a row moves it to the end, so that ids tell which one is newest.
+_HISTORY = """CREATE TABLE IF NOT EXISTS history (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    name BLOB NOT NULL UNIQUE,
+    facts TEXT NOT NULL
+)"""
+
 
 def encode_path(path: str) -> bytes:
     """Return a path as the bytes that the ledger keeps."""
@@ -104,13 +123,23 @@ def prepare(database: Database) -> None:
     is_ledger = check_format(database)
     database.use_write_ahead_log()  # Only now: a foreign file stays as it is.
     if is_ledger:
+        complete(database)
         return
     with database.writing(durable=True) as connection:
-        for statement in _TABLES:
+        for statement in (*_TABLES, _HISTORY):
             connection.execute(statement)
         # In the same transaction: a kill leaves an empty file or a whole ledger.
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version = {FORMAT}")
+
+
+def complete(database: Database) -> None:
+    """Add to a ledger what an older version of the same format did not make."""
+    with database.reading() as connection:
+        there = connection.execute("SELECT count(*) FROM sqlite_master WHERE name = 'history'").fetchone()[0]
+    if not there:
+        with database.writing() as connection:
+            connection.execute(_HISTORY)
 
 
 def check_format(database: Database) -> bool:

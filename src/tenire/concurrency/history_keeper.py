@@ -1,0 +1,128 @@
+"""Keeps what tasks usually take in the ledger of the engine's home.
+
+1. It is read once, at the start, on a thread. Until then the engine knows only what
+   it has seen itself; that counts as newer.
+2. It is written every ``PERIOD_S`` and at the end, on a thread, and only the names
+   that have changed.
+3. Nothing that goes wrong here stops the engine: it is logged once. What could not
+   be written is tried again the next time.
+4. A home that does not exist yet is made only once there is something to keep.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+from tenire.core.history import History
+from tenire.errors import HomeBusyError
+from tenire.storage.home import Home, HomeLock
+from tenire.storage.ledger import Ledger
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Iterable
+    from pathlib import Path
+
+    from tenire.concurrency.timer import Timeout, UniversalTimer
+    from tenire.core.history import Row
+
+__all__ = ["PERIOD_S", "HistoryKeeper"]
+
+PERIOD_S = 60.0
+
+_LAST_WAIT_S = 5.0
+_LAST_WAIT_IN_HASTE_S = 0.3
+
+_log = logging.getLogger("tenire.history")
+
+
+class HistoryKeeper:
+    """Loads and saves the history of one engine; on the engine's loop.
+
+    Args:
+        history: The scheduler's.
+        home: The engine's home; without one nothing is kept.
+        timer: The engine's timer.
+    """
+
+    def __init__(self, history: History, home: Path | None, *, timer: UniversalTimer) -> None:
+        self._history = history
+        self._path = home
+        self._home: Home | None = None
+        self._timer = timer
+        self._ticking: Timeout | None = None
+        self._work: asyncio.Task[None] | None = None
+        self._told = False
+
+    def start(self) -> None:
+        """Begin to load, and save from now on."""
+        if self._path is not None:
+            self._begin(self._load(self._path))
+            self._ticking = self._timer.every(PERIOD_S, self._tick)
+
+    async def aclose(self, *, haste: bool = False) -> None:
+        """Save for the last time; the engine's tasks must have ended.
+
+        Args:
+            haste: Wait for a slow disk only as long as nobody notices.
+        """
+        if self._ticking is None:
+            return
+        self._ticking.cancel()
+        limit = _LAST_WAIT_IN_HASTE_S if haste else _LAST_WAIT_S
+        try:
+            async with asyncio.timeout(limit):
+                if self._work is not None:
+                    await self._work
+                await self._save()
+        except TimeoutError:
+            self._tell("saved", f"the disk took longer than {limit:g} s")
+
+    def _tick(self) -> None:
+        if self._work is None or self._work.done():
+            self._begin(self._save())
+
+    def _begin(self, work: Coroutine[None, None, None]) -> None:
+        self._work = asyncio.get_running_loop().create_task(work, name="tenire history")
+
+    async def _load(self, path: Path) -> None:
+        try:
+            self._home = await asyncio.to_thread(Home, path)
+            self._history.absorb(await asyncio.to_thread(_read, self._home))
+        except Exception as error:  # noqa: BLE001 - rule 3
+            self._tell("read", error)
+
+    async def _save(self) -> None:
+        home = self._home
+        if home is None or not (rows := self._history.changes()):
+            return
+        try:
+            await asyncio.to_thread(_write, home, rows)
+        except HomeBusyError:
+            self._history.keep_trying(rows)  # another engine is making the ledger right now
+        except Exception as error:  # noqa: BLE001 - rule 3
+            self._history.keep_trying(rows)
+            self._tell("saved", error)
+
+    def _tell(self, what: str, error: object) -> None:
+        level = logging.DEBUG if self._told else logging.WARNING
+        self._told = True
+        _log.log(level, "what tasks usually take could not be %s: %s", what, error)
+
+
+def _read(home: Home) -> History:
+    if not Ledger.exists(home):
+        return History()
+    with Ledger.read(home) as ledger:
+        return History.from_rows(ledger.history.rows())
+
+
+def _write(home: Home, rows: Iterable[Row]) -> None:
+    if Ledger.exists(home):
+        with Ledger.join(home) as ledger:
+            ledger.history.save(rows)
+    else:
+        # With the lock, as any engine that makes a ledger: two at once would get in each other's way.
+        with HomeLock(home), Ledger.open(home) as ledger:
+            ledger.history.save(rows)
