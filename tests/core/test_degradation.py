@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import FrozenInstanceError, fields
+from typing import Any
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tenire.core.degradation import HOLD_S, MEASURES, Degradation, Move
+from tenire.core.degradation import HOLD_S, MEASURES, Degradation, Measures, Move
 from tenire.core.load import Level
 from tenire.core.tasks import Priority
 
@@ -68,3 +72,15 @@ def test_each_level_leaves_out_more_and_none_stops_normal_work() -> None:
     assert [each.lowest_class for each in measures] == [
         Priority.IDLE, Priority.IDLE, Priority.LOW, Priority.NORMAL,
     ]  # fmt: skip
+
+
+def test_at_the_start_there_is_nothing_to_leave() -> None:
+    ladder = Degradation()
+    assert (ladder.level, ladder.leave_at, HOLD_S) == (Level.NORMAL, 0.0, 30.0)
+
+
+@pytest.mark.parametrize("record", [Move(Level.HIGH, entered=True), Measures(burst=True, lowest_class=4)])
+def test_what_is_handed_out_cannot_be_changed(record: Any) -> None:
+    with pytest.raises(FrozenInstanceError):
+        setattr(record, fields(record)[0].name, 1)
+    assert not hasattr(record, "__dict__")

@@ -40,6 +40,19 @@ def test_each_level_doubles_the_interval() -> None:
     assert [round(job.next(0), 3) for _ in range(3)] == [6.4, 5.12, 4.096]
 
 
+class Latest(random.Random):
+    """Draws the end of every range."""
+
+    def uniform(self, a: float, b: float) -> float:
+        return b
+
+
+def test_a_wait_is_drawn_within_a_tenth_of_the_interval() -> None:
+    assert AdaptiveInterval(1.0, rng=Latest()).next(0) == pytest.approx(1.1)
+    assert AdaptiveInterval(1.0, rng=Latest()).next(1) == pytest.approx(2.2)
+    assert AdaptiveInterval(1.0, rng=Latest(), maximum=2.1).next(1) == pytest.approx(2.1)
+
+
 def test_jobs_that_began_together_do_not_stay_together() -> None:
     rng = random.Random(1)
     waits = {AdaptiveInterval(1.0, rng=rng, minimum=0.5).next(0) for _ in range(10)}

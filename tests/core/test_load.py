@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import FrozenInstanceError, fields
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -71,6 +74,30 @@ def test_a_missing_signal_is_left_out(missing: dict[str, float | None]) -> None:
     assert judge(missing, MACHINE) == Reading(None)
     assert judge(missing, MACHINE).level == Level.NORMAL
     assert judge({"battery": 1.0, **missing}, MACHINE).signal == "battery"
+
+
+def test_the_thresholds_are_those_of_the_manual() -> None:
+    assert (RISE, FALL) == (2, 10)
+    assert {name: (limits.elevated, limits.high, limits.critical) for name, limits in ALL.items()} == {
+        "foreign_cpu": (0.3, 0.6, NEVER),
+        "cpu_pressure": (0.2, 0.4, NEVER),
+        "memory_used": (0.90, 0.95, 0.98),
+        "memory_some": (0.10, 0.25, 0.50),
+        "memory_full": (0.05, 0.15, 0.40),
+        "memory_warning": (2, 3, 4),
+        "battery": (1, 2, NEVER),
+        "heat": (0.94, 1.0, 1.08),
+        "queue_wait": (0.02, 0.2, 2),
+        "loop_lag": (0.025, 0.1, 0.5),
+        "io_full": (0.4, NEVER, NEVER),
+    }
+
+
+@pytest.mark.parametrize("record", [Reading(0.5), Thresholds(1, 2, 3)])
+def test_what_is_handed_out_cannot_be_changed(record: Any) -> None:
+    with pytest.raises(FrozenInstanceError):
+        setattr(record, fields(record)[0].name, 1)
+    assert not hasattr(record, "__dict__")
 
 
 @pytest.mark.parametrize("name", sorted(ALL))

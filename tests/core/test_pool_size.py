@@ -32,6 +32,10 @@ def test_the_smallest_of_cores_affinity_and_quota_counts_less_the_reserve(
     assert slots_at_rest(cores=cores, affinity=affinity, quota=quota, reserve=reserve) == slots
 
 
+def test_one_core_is_left_to_the_rest_of_the_machine_unless_said_otherwise() -> None:
+    assert slots_at_rest(cores=8, affinity=8, quota=None) == 7
+
+
 @given(st.floats(0.1, 64), st.floats(0.1, 64))
 def test_the_threads_of_all_workers_fit_the_cores(workers: float, cores: float) -> None:
     threads = threads_per_worker(workers, cores)
@@ -84,7 +88,7 @@ def test_the_slots_keep_their_rules_whatever_comes(
         (2, 2, 0.5, 2), (2, 2, 0.6, 1), (2, 2, 1.0, 1), (2, 2, 2.0, 1),  # never none
         (1, 2, 1.0, 1), (3, 4, 1.0, 3), (3, 4, 2.0, 2), (15, 16, 1.0, 15), (15, 16, 5.4, 11),
         (4, 2, 1.0, 2), (8, 2, 1.0, 4),  # more slots than cores shrink in proportion
-        (0.5, 2, 2.0, 0.5), (2.5, 4, 0.2, 2.5), (2.5, 4, 2.0, 2), (2, 1.5, 1.0, 1),
+        (0.5, 2, 2.0, 0.5), (2.5, 4, 0.2, 2.5), (2.5, 4, 2.0, 2), (2, 1.5, 1.0, 1), (4, 1, 1.0, 1),
     ],
 )  # fmt: skip
 def test_cores_that_others_use_are_left_to_them(full: float, cores: float, foreign: float, slots: float) -> None:
@@ -163,3 +167,12 @@ def test_it_is_not_steady_while_slots_are_on_their_way_back() -> None:
     pool.observe(110.0, foreign=0.0, cores=8.0, level=Level.NORMAL)
     assert pool.slots == 8
     assert pool.steady
+
+
+def test_a_step_back_comes_five_seconds_after_the_last_change_and_not_before() -> None:
+    assert RESTORE_S == 5.0
+    pool = settled(8, 8, level=Level.HIGH)
+    slots = [
+        pool.observe(now, foreign=0.0, cores=8.0, level=Level.NORMAL) for now in (4.9, RESTORE_S, 9.9, 2 * RESTORE_S)
+    ]
+    assert slots == [4, 6, 6, 8]

@@ -139,7 +139,7 @@ class Reading:
         return Level.NORMAL if self.index is None else Level(min(3, int(self.index * 4)))
 
     def __str__(self) -> str:
-        if self.signal is None or self.value is None:
+        if self.signal is None:
             return "nothing is known of the load"
         return _TEXTS[self.signal].format(self.value)
 

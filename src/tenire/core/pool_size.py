@@ -28,9 +28,7 @@ RESTORE_S = 5.0
 
 _STEPS_BACK = 4
 
-_PART: Mapping[Level, float] = {
-    Level.NORMAL: 1.0, Level.ELEVATED: 0.75, Level.HIGH: 0.5, Level.CRITICAL: 0.25,
-}  # fmt: skip
+_PART: Mapping[Level, float] = {Level.ELEVATED: 0.75, Level.HIGH: 0.5, Level.CRITICAL: 0.25}
 
 _THREAD_VARIABLES = (
     "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS",
