@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tenire.core.load import FALL, RISE, Level
-from tenire.core.pool_size import RESTORE_S, PoolSize, slots_at_rest, thread_limits, threads_per_worker
+from tenire.core.pool_size import RESTORE_S, PoolSize, slots_at_rest, threads_per_worker
 
 
 def settled(full: float, cores: float, *, foreign: float | None = 0.0, level: Level = Level.NORMAL) -> PoolSize:
@@ -42,12 +42,6 @@ def test_the_threads_of_all_workers_fit_the_cores(workers: float, cores: float) 
     assert threads >= 1
     assert math.ceil(workers) * threads <= max(cores, math.ceil(workers))
     assert (threads + 1) * max(1, math.ceil(workers)) > cores  # and no core is left unused that could be used
-
-
-def test_the_usual_libraries_are_limited() -> None:
-    limits = thread_limits(3)
-    assert set(limits.values()) == {"3"}
-    assert {"OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"} <= limits.keys()
 
 
 MOVES = st.lists(

@@ -27,6 +27,7 @@ class Machine:
         self.cores: Collection[int] = {0, 1, 2, 3}
         self.used = dict.fromkeys(range(4), 0.0)
         self.lists_children = True
+        self.ended = 0.0  # what our own children that have ended had used
         self.processes: dict[int, tuple[float, list[int]]] = {ME: (0.0, [])}
         self.meter: ProcessorMeter | None = None
 
@@ -42,7 +43,7 @@ class Machine:
             self.put(f"proc/{pid}/task/{pid}/stat", "")
             if self.lists_children:
                 self.put(f"proc/{pid}/task/{pid}/children", " ".join(map(str, children)) + " ")
-        self.put("proc/self/stat", stat(ME, 0))
+        self.put("proc/self/stat", stat(ME, self.processes[ME][0], ended=self.ended))
         self.meter = self.meter or ProcessorMeter(self.root, cores=lambda: self.cores)
         return self.meter.sample(now, workers)
 
@@ -57,9 +58,10 @@ class Machine:
         self.put("sys/fs/cgroup/box/cpu.stat", f"usage_usec {round(used * 1e6)}\nuser_usec 1\n")
 
 
-def stat(pid: int, seconds: float) -> str:
+def stat(pid: int, seconds: float, *, ended: float = 0.0) -> str:
     """The line of a process; its name is made to mislead."""
-    return f"{pid} (a ) R 7 (b) S 1 1 1 0 -1 4194304 0 0 0 0 {round(seconds * TICK)} 0 0 0 20 0 1 0 5\n"
+    times = f"{round(seconds * TICK)} 0 {round(ended * TICK)} 0"
+    return f"{pid} (a ) R 7 (b) S 1 1 1 0 -1 4194304 0 0 0 0 {times} 20 0 1 0 5\n"
 
 
 @pytest.fixture
@@ -83,25 +85,37 @@ def test_steal_and_waiting_for_the_disk_are_nobodys(machine: Machine) -> None:
 
 def test_our_own_workers_and_what_they_started_are_never_foreign(machine: Machine) -> None:
     machine.processes = {ME: (0.0, [101]), 101: (0.0, [102]), 102: (0.0, [])}
-    machine.sample(0.0)
+    machine.sample(0.0, 101)
     machine.used = dict.fromkeys(range(4), 1.0)
     machine.processes = {ME: (1.0, [101]), 101: (1.0, [102]), 102: (2.0, [])}
-    assert machine.sample(1.0) == ProcessorUse(own=4.0, foreign=0.0, usable=4.0)
+    assert machine.sample(1.0, 101) == ProcessorUse(own=4.0, foreign=0.0, usable=4.0)
+
+
+def test_a_program_that_we_started_beside_our_workers_is_one_of_the_others(machine: Machine) -> None:
+    machine.processes = {ME: (0.0, [101, 200]), 101: (0.0, []), 200: (0.0, [])}
+    machine.sample(0.0, 101)
+    machine.used.update({0: 1.0, 1: 1.0})
+    machine.processes = {ME: (0.0, [101, 200]), 101: (1.0, []), 200: (1.0, [])}
+    assert machine.sample(1.0, 101) == ProcessorUse(own=1.0, foreign=1.0, usable=4.0)
+    machine.used.update({0: 2.0, 1: 1.5})
+    machine.processes = {ME: (0.0, [101]), 101: (2.0, [])}
+    machine.ended = 1.5  # and stays so when it has ended and its time is told as ours
+    assert machine.sample(2.0, 101) == ProcessorUse(own=1.0, foreign=0.5, usable=4.0)
 
 
 def test_a_worker_that_started_in_between_brings_all_its_time(machine: Machine) -> None:
     machine.sample(0.0)
     machine.used[0] = 1.0
     machine.processes = {ME: (0.0, [101]), 101: (1.0, [])}
-    assert machine.sample(1.0) == ProcessorUse(own=1.0, foreign=0.0, usable=4.0)
+    assert machine.sample(1.0, 101) == ProcessorUse(own=1.0, foreign=0.0, usable=4.0)
 
 
-def test_a_worker_that_ended_leaves_its_time_to_its_parent(machine: Machine) -> None:
-    machine.processes = {ME: (0.0, [101]), 101: (5.0, [])}
-    machine.sample(0.0)
+def test_what_a_worker_started_and_has_ended_leaves_its_time_to_it(machine: Machine) -> None:
+    machine.processes = {ME: (0.0, [101]), 101: (1.0, [102]), 102: (5.0, [])}
+    machine.sample(0.0, 101)
     machine.used[0] = 1.0
-    machine.processes = {ME: (6.0, [])}  # as the system adds it up: its own, and 6 s of children
-    assert machine.sample(1.0) == ProcessorUse(own=1.0, foreign=0.0, usable=4.0)
+    machine.processes = {ME: (0.0, [101]), 101: (7.0, [])}  # as the system adds it up
+    assert machine.sample(1.0, 101) == ProcessorUse(own=1.0, foreign=0.0, usable=4.0)
 
 
 def test_where_the_system_lists_no_children_the_workers_still_count(machine: Machine) -> None:

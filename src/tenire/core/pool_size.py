@@ -21,7 +21,7 @@ from tenire.core.load import Hysteresis, Level
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["RESTORE_S", "PoolSize", "slots_at_rest", "thread_limits", "threads_per_worker"]
+__all__ = ["RESTORE_S", "PoolSize", "slots_at_rest", "threads_per_worker"]
 
 RESTORE_S = 5.0
 """Seconds between two steps back to all slots."""
@@ -29,11 +29,6 @@ RESTORE_S = 5.0
 _STEPS_BACK = 4
 
 _PART: Mapping[Level, float] = {Level.ELEVATED: 0.75, Level.HIGH: 0.5, Level.CRITICAL: 0.25}
-
-_THREAD_VARIABLES = (
-    "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS",
-    "NUMEXPR_NUM_THREADS", "RAYON_NUM_THREADS",
-)  # fmt: skip
 
 
 def slots_at_rest(*, cores: int, affinity: int, quota: float | None, reserve: int = 1) -> int:
@@ -55,15 +50,6 @@ def threads_per_worker(workers: float, cores: float) -> int:
     As long as there are no more workers than cores, ``workers * threads <= cores``.
     """
     return max(1, int(cores / max(1, math.ceil(workers))))
-
-
-def thread_limits(threads: int) -> dict[str, str]:
-    """Return the environment that keeps numerical libraries to so many threads.
-
-    OpenMP, OpenBLAS, MKL, BLIS, Accelerate, numexpr and rayon read it once, when
-    they are loaded; so it must be set before.
-    """
-    return dict.fromkeys(_THREAD_VARIABLES, str(threads))
 
 
 class PoolSize:

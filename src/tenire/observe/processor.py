@@ -1,9 +1,9 @@
-"""Who uses the processor: this program with everything it started, or others.
+"""Who uses the processor: this program, or others.
 
 What the machine computes is no reason to step back if it computes for us, so the
 CPU time of our own processes is taken off: this process, its workers, and whatever
-they have started. Time of processes that have ended stays counted, since the
-system adds it to their parent's.
+the workers have started, ended or not. What this process starts beside its workers
+is somebody's own program and holds no CPU slot; so it is one of the others.
 
 1. Only the cores that this process may run on count.
 2. Where control groups limit CPU time, what others in the same group use of it
@@ -122,7 +122,7 @@ class _Proc:
         cores, ticks = self._machine()
         if not cores:
             return None
-        own = sum(self._process(pid) for pid in self._tree(workers))
+        own = self._process("self", ended=False) + sum(self._process(pid) for pid in self._tree(workers))
         used_by_groups = [(quota, _group_seconds(folder, version)) for quota, folder, version in self._groups]
         known = tuple((quota, used) for quota, used in used_by_groups if used is not None)
         return _Times(cores, ticks / self._tick, own / self._tick, known)
@@ -145,10 +145,9 @@ class _Proc:
         return frozenset(counted), ticks
 
     def _tree(self, workers: Iterable[int]) -> set[int]:
-        """Return this process, its workers, and everything that they started."""
-        me = int(self._text("self/stat").partition(" ")[0] or 0)
+        """Return the workers, and everything that they started."""
         found: set[int] = set()
-        pending = [me, *workers]
+        pending = list(workers)
         while pending:
             pid = pending.pop()
             if pid in found:
@@ -159,15 +158,15 @@ class _Proc:
             except OSError:  # it ended in between
                 continue
             for thread in threads:
-                # Not on every kernel (CONFIG_PROC_CHILDREN): then only the workers are known.
+                # Not on every kernel (CONFIG_PROC_CHILDREN): then what has ended is known.
                 pending += map(int, self._text(f"{pid}/task/{thread}/children").split())
         return found
 
-    def _process(self, pid: int) -> int:
+    def _process(self, pid: int | str, *, ended: bool = True) -> int:
+        """Return the CPU time of a process, and of its children that have ended, in ticks."""
         # The name stands in parentheses and may hold anything, parentheses too.
         fields = self._text(f"{pid}/stat").rpartition(")")[2].split()
-        # Its own user and system time, and that of its children that have ended.
-        return sum(map(int, fields[11:15]))
+        return sum(map(int, fields[11 : 15 if ended else 13]))
 
     def _text(self, path: str) -> str:
         try:
@@ -189,7 +188,8 @@ class _Psutil:
         psutil = self._psutil
         try:
             times = psutil.cpu_times()
-            own = sum(self._process(pid) for pid in {os.getpid(), *workers})
+            me = psutil.Process().cpu_times()
+            own = me.user + me.system + sum(self._process(pid) for pid in workers)
         except (psutil.Error, OSError):
             return None
         used = sum(getattr(times, name, 0.0) for name in _USED_NAMES)
