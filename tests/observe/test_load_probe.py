@@ -51,7 +51,7 @@ def test_what_cannot_be_seen_is_left_out(
 
 def test_battery_and_heat_are_read_seldom(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     reads: list[float] = []
-    monkeypatch.setattr("tenire.observe.load_probe.battery_signal", lambda: reads.append(0) or 1.0)
+    monkeypatch.setattr("tenire.observe.load_probe.battery_signal", lambda root: reads.append(0) or 1.0)
     made = probe(tmp_path, monkeypatch, waiting=None, use=None)
     samples = [made.sample(float(now)) for now in range(31)]
     assert len(reads) == 3

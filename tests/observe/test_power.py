@@ -19,10 +19,15 @@ if TYPE_CHECKING:
     ],
 )  # fmt: skip
 def test_a_battery_counts_while_it_is_used(
-    monkeypatch: pytest.MonkeyPatch, battery: Battery | None, signal: float | None
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, battery: Battery | None, signal: float | None
 ) -> None:
     monkeypatch.setattr("tenire.observe.power.read_battery", lambda: battery)
-    assert battery_signal() == signal
+    assert battery_signal(tmp_path) == signal  # a system without that folder
+    supplies = tmp_path / "sys/class/power_supply"
+    (supplies / "AC").mkdir(parents=True)
+    assert battery_signal(tmp_path) is None
+    (supplies / "BAT0").mkdir()
+    assert battery_signal(tmp_path) == signal
 
 
 def zone(root: Path, number: int, temperature: str, **trips: str) -> None:

@@ -45,6 +45,7 @@ class LoadProbe:
     """
 
     def __init__(self, root: Path = Path("/")) -> None:
+        self._root = root
         self._pressure = PressureMeter(root)
         self._processor = ProcessorMeter(root)
         self._memory = MemoryMeter(root)
@@ -63,7 +64,7 @@ class LoadProbe:
         signals |= self._memory.sample()
         if self._power_at is None or now >= self._power_at + _POWER_EVERY_S:
             self._power_at = now
-            self._power = {"battery": battery_signal(), "heat": self._heat.sample()}
+            self._power = {"battery": battery_signal(self._root), "heat": self._heat.sample()}
         signals |= self._power
         use = self._processor.sample(now, workers)
         waiting = signals.pop("cpu_some", None)

@@ -16,7 +16,7 @@ from pathlib import Path
 from tenire.core.pool_size import slots_at_rest
 from tenire.observe.cgroups import read_cgroups
 
-__all__ = ["Battery", "Machine", "peak_rss_bytes", "pressure_available", "read_battery", "read_machine"]
+__all__ = ["Battery", "Machine", "own_cores", "peak_rss_bytes", "pressure_available", "read_battery", "read_machine"]
 
 _GIB = 1 << 30
 
@@ -89,7 +89,7 @@ def read_machine(root: Path = Path("/")) -> Machine:
     cores = os.cpu_count() or 1
     return Machine(
         cores=cores,
-        affinity=_affinity(cores),
+        affinity=own_cores(),
         quota=groups.cpu,
         memory=memory.total,
         memory_free=memory.available,
@@ -97,11 +97,16 @@ def read_machine(root: Path = Path("/")) -> Machine:
     )
 
 
-def _affinity(cores: int) -> int:
+def own_cores() -> int:
+    """Return how many cores this process may run on; reads no file."""
+    cores = os.cpu_count() or 1
+    # Looked up by name, since type checkers know each platform's own set only. Windows
+    # has affinity by way of psutil; macOS has none.
+    own = getattr(os, "sched_getaffinity", None)
+    if own is not None:
+        return len(own(0))
     import psutil
 
-    # Linux and Windows have affinity; on macOS psutil lacks the method. Looked up
-    # by name, since type checkers know each platform's own set only.
     affinity = getattr(psutil.Process(), "cpu_affinity", None)
     return len(affinity()) or cores if affinity is not None else cores
 

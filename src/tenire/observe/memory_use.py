@@ -7,7 +7,6 @@ runs out.
 
 from __future__ import annotations
 
-import ctypes
 import sys
 from pathlib import Path
 
@@ -81,6 +80,9 @@ def _group_share(folder: Path, version: int) -> float | None:
 
 def _macos_pressure_level() -> int | None:
     """Return 1 (normal), 2 (warning) or 4 (critical); ``None`` if the kernel does not say."""
+    # Imported here: elsewhere it would take a megabyte for nothing.
+    import ctypes
+
     level = ctypes.c_int(0)
     size = ctypes.c_size_t(ctypes.sizeof(level))
     name = b"kern.memorystatus_vm_pressure_level"

@@ -14,8 +14,15 @@ _NEARLY_EMPTY = 20.0
 _SLOWS_DOWN = frozenset({"passive", "hot", "critical"})
 
 
-def battery_signal() -> float | None:
-    """Return 0 on mains, 1 while the battery is used, 2 when it is nearly empty; ``None`` without one."""
+def battery_signal(root: Path = Path("/")) -> float | None:
+    """Return 0 on mains, 1 while the battery is used, 2 when it is nearly empty; ``None`` without one.
+
+    Args:
+        root: What ``sys`` is below of; for tests.
+    """
+    supplies = root / "sys/class/power_supply"
+    if supplies.is_dir() and not any("bat" in supply.name.lower() for supply in supplies.iterdir()):
+        return None  # psutil, which is dear to load, would find none either
     battery = read_battery()
     if battery is None or battery.plugged is None:
         return None
