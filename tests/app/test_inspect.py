@@ -37,7 +37,7 @@ def test_a_home_tells_what_it_holds(tmp_path: Path, ingest: Run) -> None:
     assert facts["text_bytes"] == len(ZEBRAS)
     assert facts["store_bytes"] > 0
     assert facts["text_stored_bytes"] > 0
-    assert facts["pipelines"]["ingest"] == report.pipelines["ingest"].totals()
+    assert facts["pipelines"]["ingest"] == {**report.pipelines["ingest"].totals(), "tasks": []}
     (entry,) = failed(tmp_path / "home")
     assert (entry.pipeline, entry.source, entry.attempts) == ("ingest", str(tmp_path / "files/bad.txt"), 1)
     assert entry.id
@@ -52,7 +52,7 @@ def test_status_has_all_totals_while_a_run_goes_on_and_after_it_was_killed(tmp_p
         facts = status(tmp_path)
         assert facts["running"] is True
         assert facts["pid"] is not None
-        assert facts["pipelines"]["p"] == {**PipelineProgress("p").totals(), "state": "running"}
+        assert facts["pipelines"]["p"] == {**PipelineProgress("p").totals(), "state": "running", "tasks": []}
     facts = status(tmp_path)
     assert facts["running"] is False
     assert facts["pipelines"]["p"]["state"] == "interrupted"

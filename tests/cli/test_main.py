@@ -36,13 +36,13 @@ def test_the_version_is_told_without_loading_the_parser() -> None:
 def test_help_lists_the_commands_of_this_version_and_no_other(tenire: Tenire) -> None:
     done = tenire("--help")
     assert done.code == 0
-    for command in ("ingest", "search", "run", "status", "failed", "retry", "verify", "doctor"):
+    for command in ("ingest", "search", "run", "status", "failed", "retry", "why", "verify", "doctor"):
         assert f"\n  {command} " in done.out
-    for later in ("top", "why", "pause", "gui", "dashboard"):
+    for later in ("top", "pause", "gui", "dashboard"):
         assert f"\n  {later} " not in done.out
 
 
-@pytest.mark.parametrize("command", ["ingest", "search", "run", "status", "failed", "retry", "verify", "doctor"])
+@pytest.mark.parametrize("command", ["ingest", "search", "run", "status", "failed", "retry", "why", "verify", "doctor"])
 def test_every_command_shows_the_common_options(tenire: Tenire, command: str) -> None:
     done = tenire(command, "--help")
     assert done.code == 0

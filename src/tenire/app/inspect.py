@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from tenire.app.config_schema import Config, DocumentsPipeline, TenireSettings
 from tenire.app.place import Place, kept_store, recorded_place
+from tenire.app.published import read_published
 from tenire.app.runs import run_config
 from tenire.clock import SYSTEM_CLOCK
 from tenire.errors import ConfigError, StoreError
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from tenire.app.published import PublishedPipeline
     from tenire.pipeline.progress import RunReport
     from tenire.vectors.store import LanceStore
 
@@ -89,12 +91,15 @@ def status(home: Path) -> dict[str, Any]:
     owner = place.owner()
     with Ledger.read(place) as ledger:
         totals = ledger.totals()
+    published = read_published(place)
     running = owner is not None
-    pipelines = {}
+    pipelines: dict[str, dict[str, Any]] = {}
     for name, run in totals.pipelines.items():
         state = "interrupted" if run.state == "running" and not running else run.state
         # A run that goes on, or was killed, has written no totals yet.
-        pipelines[name] = {**PipelineProgress(name).totals(), **run.totals, "state": state}
+        pipelines[name] = {**PipelineProgress(name).totals(), **run.totals, "state": state, "tasks": []}
+    if published is not None:
+        pipelines |= {name: _live(pipeline) for name, pipeline in published.pipelines.items()}
     sizes = {"store_bytes": 0, "text_bytes": 0, "text_stored_bytes": 0}
     if totals.chunks:
         store = _open_store(place)
@@ -105,12 +110,20 @@ def status(home: Path) -> dict[str, Any]:
     return {
         "running": running,
         "pid": owner,
+        "level": published.level if published is not None else None,
+        "load": published.load if published is not None else None,
+        "reason": published.reason if published is not None else None,
         "pipelines": pipelines,
         "documents": totals.documents,
         "chunks": totals.chunks,
         "quarantined": totals.quarantined,
         **sizes,
     }
+
+
+def _live(pipeline: PublishedPipeline) -> dict[str, Any]:
+    tasks = [{"id": task.id, "state": task.state, "name": task.name} for task in pipeline.tasks]
+    return {**pipeline.totals, "running": pipeline.running, "queued": pipeline.queued, "tasks": tasks}
 
 
 def failed(home: Path) -> list[FailedItem]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from tenire.app.config import check_runnable
 from tenire.app.place import Place, choose_place, require_documents_extra
+from tenire.app.publish import publishing
 from tenire.clock import SYSTEM_CLOCK
 from tenire.concurrency import ConcurrencyManager
 from tenire.documents.prepare import Prepared, PrepareOptions, prepare, recipe_identity
@@ -88,7 +89,7 @@ async def arun_config(
     session = HomeSession(plan.place.home, plan.place.open_store, clock=SYSTEM_CLOCK)
     async with session:
         manager = ConcurrencyManager(home=plan.place.home.path, cpu=plan.cpu, memory=plan.memory)
-        async with manager:
+        async with manager, publishing(session.home, manager, progress, clock=SYSTEM_CLOCK):
             await manager.submit(_begin, session, plan.place, config, list(plan.sources), on="thread", name="recover")
             manager.orchestrator.register_resource("embedder", EMBEDDER_SLOTS)
             if on_start is not None:

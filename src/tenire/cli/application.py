@@ -9,6 +9,7 @@ import typer
 from tenire.cli.commands.documents import ingest, run_file, search
 from tenire.cli.commands.home import failed, retry, status, verify
 from tenire.cli.commands.machine import doctor
+from tenire.cli.commands.why import why
 from tenire.cli.common import common_callback, with_common
 from tenire.errors import ConfigError
 
@@ -39,6 +40,7 @@ def build(*, pretty: bool) -> typer.Typer:
         ("status", status),
         ("failed", failed),
         ("retry", retry),
+        ("why", why),
         ("verify", verify),
         ("doctor", doctor),
     ):

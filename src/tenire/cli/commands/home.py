@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from tenire.cli.common import Settings
-from tenire.cli.output import human_bytes
+from tenire.cli.output import clean, human_bytes
 from tenire.errors import ConfigError
 
 __all__ = ["failed", "retry", "status", "verify"]
@@ -27,12 +27,30 @@ def status(settings: Settings) -> int:
         return 0
     from tenire.cli.tables import totals_table
 
-    state = "an engine is running" if facts.get("running") else "no engine is running"
-    output.show(f"{home}: {state}", *_holdings(facts))
+    output.show(f"{home}: {_engine(facts)}", *_holdings(facts))
     pipelines: dict[str, dict[str, Any]] = facts.get("pipelines", {})
     if pipelines:
         output.show("", totals_table(pipelines))
+    tasks = [_task(name, task) for name, pipeline in pipelines.items() for task in pipeline.get("tasks", ())]
+    if tasks:
+        output.show("", *tasks)
     return 0
+
+
+def _engine(facts: dict[str, Any]) -> str:
+    if not facts.get("running"):
+        return "no engine is running"
+    level = facts.get("level") or "normal"
+    if level == "normal":
+        return "an engine is running"
+    reason = facts.get("reason")
+    return f"an engine is running, load {level}" + (f": {reason}" if reason else "")
+
+
+def _task(pipeline: str, task: dict[str, Any]) -> str:
+    # Steps of a pipeline are named after it already.
+    name = clean(str(task.get("name", "")).removeprefix(f"{pipeline}: "))
+    return f"{task['id']:<8} {task['state']:<8} {clean(pipeline)}: {name}"
 
 
 def _holdings(facts: dict[str, Any]) -> list[str]:

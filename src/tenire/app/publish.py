@@ -1,0 +1,186 @@
+"""Tells other processes what this engine does, while it runs pipelines on a home.
+
+1. The file is replaced as a whole: a reader sees one moment or another, never half
+   of each. It is readable for its owner only.
+2. It is written on a thread, at most once in ``PERIOD_S``, and only if something
+   changed; the clock alone is no change, but after ``STALE_S`` it is written anyway.
+3. It is removed at the end. What a killed engine leaves is told apart by its pid.
+4. A home that cannot be written is logged once and stops nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import heapq
+import json
+import logging
+import os
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from tenire.app.published import Published, PublishedPipeline, PublishedTask, engine_path, task_id
+from tenire.pipeline.waits import whole
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable, Mapping
+    from pathlib import Path
+
+    from tenire.clock import Clock
+    from tenire.concurrency.handle import Handle
+    from tenire.concurrency.manager import ConcurrencyManager
+    from tenire.concurrency.snapshot import Snapshot
+    from tenire.pipeline.progress import PipelineProgress
+    from tenire.storage.home import Home
+
+__all__ = ["MOST_TASKS", "PERIOD_S", "STALE_S", "Publisher", "publishing"]
+
+PERIOD_S = 1.0
+STALE_S = 10.0
+MOST_TASKS = 20
+"""Tasks told of one pipeline."""
+
+_TOO_MANY = 1_000
+"""With more tasks waiting only those that run are looked at: the loop has other things to do."""
+
+_log = logging.getLogger("tenire.publish")
+
+
+@asynccontextmanager
+async def publishing(
+    home: Home, manager: ConcurrencyManager, progress: Mapping[str, PipelineProgress], *, clock: Clock
+) -> AsyncIterator[None]:
+    """Tell what the engine does while the block runs.
+
+    Args:
+        home: The home, whose lock this engine holds.
+        manager: The engine.
+        progress: Its pipelines.
+        clock: For the time of what is told.
+    """
+    publisher = Publisher(home, manager, progress, clock=clock)
+    ticking = manager.timer.every(PERIOD_S, publisher.tick)
+    publisher.tick()
+    try:
+        yield
+    finally:
+        ticking.cancel()
+        # To the end even if cancelled: the file must not outlive the run.
+        await whole(asyncio.create_task(publisher.aclose()))
+
+
+class Publisher:
+    """Writes the file; on the engine's loop. See ``publishing`` for the arguments."""
+
+    def __init__(
+        self, home: Home, manager: ConcurrencyManager, progress: Mapping[str, PipelineProgress], *, clock: Clock
+    ) -> None:
+        self._path = engine_path(home)
+        self._manager = manager
+        self._progress = progress
+        self._clock = clock
+        self._last: Any = None
+        self._stale_at = 0.0
+        self._writing: asyncio.Task[None] | None = None
+        self._told = False
+
+    def tick(self) -> None:
+        """Write if something changed and nothing is being written."""
+        if self._writing is not None and not self._writing.done():
+            return
+        published = look(self._manager, self._progress, at=self._clock.wall())
+        essence = _essence(published)
+        now = self._clock.now()
+        if essence == self._last and now < self._stale_at:
+            return
+        self._last = essence
+        self._stale_at = now + STALE_S
+        self._writing = asyncio.get_running_loop().create_task(self._write(published), name="tenire publish")
+
+    async def aclose(self) -> None:
+        """Remove the file."""
+        if self._writing is not None:
+            await self._writing
+        await asyncio.to_thread(_remove, self._path)
+
+    async def _write(self, published: Published) -> None:
+        try:
+            await asyncio.to_thread(_replace, self._path, published)
+        except OSError as error:
+            self._last = None
+            _log.log(
+                logging.DEBUG if self._told else logging.WARNING,
+                "tenire status cannot show what runs here: %s cannot be written (%s)",
+                self._path,
+                error.strerror,
+            )
+            self._told = True
+
+
+def look(manager: ConcurrencyManager, progress: Mapping[str, PipelineProgress], *, at: float) -> Published:
+    """Return what there is to tell now; on the engine's loop."""
+    snapshot = manager.snapshot()
+    many = snapshot.queued > _TOO_MANY
+    handles = manager.orchestrator.unfinished() if many else manager.async_tasks.unfinished()
+    tasks: dict[str, list[Handle[Any]]] = {name: [] for name in progress}
+    for handle in handles:
+        if handle.pipeline.name in tasks and not handle.done():
+            tasks[handle.pipeline.name].append(handle)
+    load = getattr(snapshot, "load", None)
+    return Published(
+        pid=os.getpid(),
+        at=at,
+        level=getattr(snapshot, "level", "normal"),
+        load=None if load is None else round(float(load), 2),
+        running=snapshot.running,
+        queued=snapshot.queued,
+        pipelines={name: _pipeline(each, snapshot, tasks[name]) for name, each in progress.items()},
+        reason=getattr(snapshot, "reason", None),
+    )
+
+
+def _pipeline(progress: PipelineProgress, snapshot: Snapshot, handles: Iterable[Handle[Any]]) -> PublishedPipeline:
+    counts = snapshot.pipelines.get(progress.name)
+    chosen = heapq.nsmallest(MOST_TASKS, handles, key=lambda handle: (handle.state_name() != "running", handle.seq))
+    return PublishedPipeline(
+        totals=progress.totals(),
+        running=counts.running if counts is not None else 0,
+        queued=counts.ready if counts is not None else 0,
+        tasks=[_task(handle) for handle in chosen],
+    )
+
+
+def _task(handle: Handle[Any]) -> PublishedTask:
+    explanation = handle.explain()
+    gate = getattr(explanation, "gate", "")
+    return PublishedTask(task_id(handle.seq), explanation.state, explanation.task, explanation.reason, gate)
+
+
+def _essence(published: Published) -> Any:
+    """Return what makes a difference: all but the time that has passed."""
+    facts = msgspec.to_builtins(published)
+    del facts["at"]
+    for pipeline in facts["pipelines"].values():
+        pipeline["totals"].pop("seconds", None)
+    return facts
+
+
+def _replace(path: Path, published: Published) -> None:
+    # Always the same name beside it: one that a kill left behind is used up by the next engine.
+    temporary = path.with_name(path.name + ".new")
+    with contextlib.suppress(FileNotFoundError):
+        temporary.unlink()
+    text = json.dumps(msgspec.to_builtins(published))
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(fd, "w", encoding="ascii") as file:
+        file.write(text)
+    os.replace(temporary, path)
+
+
+def _remove(path: Path) -> None:
+    for left in (path, path.with_name(path.name + ".new")):
+        # On a disk that cannot be written any more it stays, and is known by its pid to be old.
+        with contextlib.suppress(OSError):
+            left.unlink()

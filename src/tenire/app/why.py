@@ -1,0 +1,105 @@
+"""Why one task, or one entry of the quarantine, is where it is."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from tenire.app.published import read_published
+from tenire.errors import ConfigError
+from tenire.storage.home import Home
+from tenire.storage.ledger import Ledger
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tenire.app.published import PublishedTask
+    from tenire.storage.records import QuarantineEntry
+
+__all__ = ["Answer", "why"]
+
+_TASK = re.compile(r"t[0-9]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Why something is where it is.
+
+    Attributes:
+        id: What was asked about.
+        pipeline: Its pipeline.
+        state: A task's state, ``quarantined``, or ``retrying`` for an entry that the next run tries again.
+        reason: What holds it back, or what went wrong, in one sentence.
+        paragraph: All of it for people, with what to do.
+        facts: Further keys of the JSON object.
+    """
+
+    id: str
+    pipeline: str
+    state: str
+    reason: str
+    paragraph: str
+    facts: dict[str, Any]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the object that ``why`` prints with ``--json``."""
+        return {
+            "id": self.id, "pipeline": self.pipeline, "state": self.state, "reason": self.reason, **self.facts,
+        }  # fmt: skip
+
+
+def why(home: Path, task: str) -> Answer:
+    """Return why a task of the running engine, or an entry of the quarantine, is where it is.
+
+    Args:
+        home: The home directory.
+        task: An id that ``tenire status`` or ``tenire failed`` shows.
+
+    Raises:
+        ConfigError: If there is no such task and no such entry.
+        StoreError: If there is no home.
+    """
+    place = Home(home)
+    place.require()
+    if _TASK.fullmatch(task):
+        published = read_published(place)
+        if published is None:
+            engine = "no engine is running" if place.owner() is None else "an engine has only just begun"
+            message = f"there is no task {task!r}: {engine} on {home}"
+            raise ConfigError(message, key="TASK", hint="what failed is in: tenire failed")
+        for name, pipeline in published.pipelines.items():
+            for told in pipeline.tasks:
+                if told.id == task:
+                    return _of_task(told, name)
+        message = f"the engine on {home} shows no task {task!r}: it has ended, or waits far behind, or never was"
+        raise ConfigError(message, key="TASK", hint="tenire status lists the tasks that can be asked about")
+    with Ledger.read(place) as ledger:
+        entry = next((entry for entry in ledger.quarantine.entries() if entry.id == task), None)
+    if entry is None:
+        message = f"there is no task and no entry in quarantine called {task!r}"
+        raise ConfigError(message, key="TASK", hint="tenire status lists running tasks, tenire failed the quarantine")
+    return _of_entry(entry)
+
+
+def _of_task(task: PublishedTask, pipeline: str) -> Answer:
+    # The name of a step begins with its pipeline's already.
+    paragraph = f"Task {task.id} ({task.name}) of pipeline {pipeline} is {task.state}: {task.reason}."
+    facts = {"name": task.name, **({"gate": task.gate} if task.gate else {})}
+    return Answer(task.id, pipeline, task.state, task.reason, paragraph, facts)
+
+
+def _of_entry(entry: QuarantineEntry) -> Answer:
+    times = "once" if entry.attempts == 1 else f"{entry.attempts} times"
+    error = entry.error.rstrip(".")
+    if entry.retrying:
+        state, rest = "retrying", "The next run of its pipeline tries it again."
+    else:
+        state = "quarantined"
+        rest = f"It is left alone until the file changes; to try it again now: tenire retry {entry.id}"
+    paragraph = (
+        f"{entry.source} of pipeline {entry.pipeline} cannot be used: the stage {entry.stage} refused it, "
+        f"tried {times}. The reason: {error}. {rest}"
+    )
+    facts = {"source": entry.source, "stage": entry.stage, "error": entry.error, "attempts": entry.attempts}
+    return Answer(entry.id, entry.pipeline, state, f"{entry.stage}: {error}", paragraph, facts)

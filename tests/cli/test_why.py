@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tenire.app.why import Answer
+from tenire.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.cli.conftest import App, Run
+
+    Tenire = Callable[..., Run]
+
+ANSWER = Answer(
+    "q1", "docs", "quarantined", "read: it\nis \x1b[31mbad", "/a is\nout: it is \x1b[31mbad.", {"stage": "read"}
+)
+
+
+def test_why_prints_one_paragraph_that_drives_no_terminal(tenire: Tenire, app: App) -> None:
+    asked: list[tuple[Any, ...]] = []
+
+    def why(home: Path, task: str) -> Answer:
+        asked.append((str(home), task))
+        return ANSWER
+
+    app.put("why", why=why)
+    told = tenire("why", "q1", "--home", "h")
+    assert (told.code, asked) == (0, [("h", "q1")])
+    assert told.out == "/a is out: it is \\x1b[31mbad.\n"
+    assert tenire("why", "q1", "--json").last == {
+        "id": "q1", "pipeline": "docs", "state": "quarantined", "reason": "read: it\nis \x1b[31mbad", "stage": "read",
+    }  # fmt: skip
+
+
+def test_why_needs_to_know_what_about(tenire: Tenire, app: App) -> None:
+    def why(home: Path, task: str) -> Answer:
+        message = f"there is no task {task!r}"
+        raise ConfigError(message, key="TASK", hint="tenire status lists them")
+
+    app.put("why", why=why)
+    assert tenire("why").code == 2
+    unknown = tenire("why", "t9")
+    assert unknown.code == 2
+    assert "hint: tenire status" in unknown.err
+    assert tenire("why", "t9", "--json").last["error"]["type"] == "ConfigError"
+
+
+@pytest.mark.parametrize(
+    ("level", "reason", "shown"),
+    [
+        ("normal", None, "running\n"), (None, None, "running\n"), ("high", None, "running, load high\n"),
+        ("high", "memory is short", "running, load high: memory is short\n"),
+    ],
+)  # fmt: skip
+def test_status_shows_tasks_and_level(
+    tenire: Tenire, app: App, level: str | None, reason: str | None, shown: str
+) -> None:
+    tasks = [
+        {"id": "t3", "state": "running", "name": "docs: prepare"},
+        {"id": "t12345", "state": "ready", "name": "\x1b[31mbytes\n"},
+    ]
+    docs = {"seen": 5, "done": 4, "state": "running", "seconds": 2.0, "tasks": tasks}
+    facts = {"running": True, "level": level, "reason": reason, "pipelines": {"docs": docs, "later": {"tasks": []}}}
+    app.put("inspect", status=lambda home: facts)
+    out = tenire("status").out
+    assert f"an engine is {shown}" in out
+    assert out.splitlines()[-2:] == ["t3       running  docs: prepare", "t12345   ready    docs: \\x1b[31mbytes\\n"]
+    assert tenire("status", "--json").last == facts
