@@ -29,12 +29,16 @@ async def gone(threads: Iterable[threading.Thread]) -> None:
 
 
 class Mailbox:
-    """Calls functions on the loop in the order in which threads posted them."""
+    """Calls functions on the loop in the order in which threads posted them.
 
-    __slots__ = ("_calls", "_loop", "_posted")
+    Attributes:
+        loop: The loop.
+    """
+
+    __slots__ = ("_calls", "_posted", "loop")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
+        self.loop = loop
         self._calls: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
         self._posted = False
 
@@ -44,7 +48,7 @@ class Mailbox:
         if not self._posted:
             self._posted = True
             try:
-                self._loop.call_soon_threadsafe(self._deliver)
+                self.loop.call_soon_threadsafe(self._deliver)
             except RuntimeError:
                 # The loop is closed: this thread was abandoned at shutdown, and nobody
                 # is left who could want its result.

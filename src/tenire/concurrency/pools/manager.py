@@ -1,0 +1,100 @@
+"""Threads and worker processes behind one face."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from tenire.concurrency.handle import THREAD
+from tenire.concurrency.pools.link import WorkerLink
+from tenire.concurrency.pools.mailbox import Mailbox
+from tenire.concurrency.pools.processes import Processes
+from tenire.concurrency.pools.threads import Threads
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+
+    from tenire.concurrency.handle import Handle
+
+__all__ = ["PoolStatistics", "ThreadPoolManager"]
+
+
+@dataclass(frozen=True, slots=True)
+class PoolStatistics:
+    """What the pools hold now.
+
+    Attributes:
+        threads: Threads alive.
+        threads_busy: Tasks on a thread, or on their way to one.
+        processes: Process ids of the workers by their names.
+        replaced: Worker processes started in place of one that died.
+    """
+
+    threads: int
+    threads_busy: int
+    processes: dict[str, int]
+    replaced: int
+
+
+class ThreadPoolManager:
+    """Runs tasks on threads and in worker processes.
+
+    How many run at once is the scheduler's decision; the pools grow to that and
+    keep what they have started warm.
+
+    Args:
+        loop: The engine's loop.
+        threads_per_worker: Threads that numerical libraries may use in each worker
+            process; ``None``: no limit. A named worker has none: it may use every core.
+
+    Attributes:
+        report: Called on the loop with ``(handle, value, error, memory)`` when a task
+            ended; ``memory`` is what a worker process needed for it, in bytes, or 0 if
+            nobody looked: on a thread, and for a job too short to be worth it.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, *, threads_per_worker: int | None = None) -> None:
+        mailbox = Mailbox(loop)
+        self.report: Callable[[Handle[Any], Any, BaseException | None, int], None] = _unconnected
+        self._threads = Threads(mailbox, self._ended)
+        self._processes = Processes(mailbox, self._ended, threads=threads_per_worker)
+
+    def start(self, handle: Handle[Any]) -> None:
+        """Run a task in its place; on the loop's thread."""
+        if handle.on == THREAD:
+            self._threads.start(handle)
+        else:
+            self._processes.start(handle)
+
+    def stop(self, handle: Handle[Any]) -> None:
+        """Stop a task that counts as ended: kills its process; a thread goes on."""
+        if isinstance(handle.run, WorkerLink):
+            handle.run.stop(handle)
+
+    def statistics(self) -> PoolStatistics:
+        """Return what the pools hold now."""
+        links = self._processes.links
+        return PoolStatistics(
+            threads=self._threads.size,
+            threads_busy=self._threads.busy,
+            processes={link.name: pid for link in links if (pid := link.pid) is not None},
+            replaced=self._processes.replaced,
+        )
+
+    async def aclose(self, *, grace: float, kill: bool) -> list[str]:
+        """End threads and processes; return the names of tasks stuck in a thread.
+
+        Args:
+            grace: Seconds to wait for functions on threads at the most.
+            kill: Kill busy worker processes instead of waiting for their task.
+        """
+        await self._processes.aclose(kill=kill)
+        return await self._threads.aclose(grace)
+
+    def _ended(self, handle: Handle[Any], value: Any, error: BaseException | None, memory: int = 0) -> None:
+        self.report(handle, value, error)
+
+
+def _unconnected(handle: Handle[Any], value: Any, error: BaseException | None, memory: int = 0) -> None:
+    """Stand in until the orchestrator has connected itself."""
