@@ -4,7 +4,7 @@ Three loads, each for the engine, for a pool of as many plain workers, and for o
 whose workers run at lowest priority as the engine's do. Interleaved in one process,
 so a busy moment of the machine hits all three; ``ratio`` compares medians.
 
-- small: ten thousandths of a second apart at most, one by one, a number there and back;
+- small: a number there and back, one by one;
 - flight: the same, 64 in flight;
 - array: 10 MB of numpy there and back, one by one.
 """
