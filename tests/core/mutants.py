@@ -127,6 +127,58 @@ MUTANTS: dict[str, tuple[str, str, str, str]] = {
         "scheduler", "eager = [pipeline for pipeline in eager if pipeline.queue.free][: max(0, left)]", "eager = []",
         "test_scheduler.py -k need_nothing",
     ),
+    "a second failure of one round trip cuts again": (
+        "loss_limit", "        if number <= self._cut_at:\n", "        if False:\n",
+        "test_concurrency_limit.py -k burst",
+    ),
+    "the limit grows though it is not used": (
+        "concurrency_limit", "if 2 * inflight >= self.limit:", "if True:", "test_concurrency_limit.py -k half",
+    ),
+    "a token counts as often as it ends": (
+        "concurrency_limit", "        if not token.live:\n", "        if False:\n",
+        "test_concurrency_limit.py -k ends_once",
+    ),
+    "calls that are never heard of pile up": (
+        "latency_probe", "if len(waiting) > self.most_waiting:", "if False:", "test_latency_probe.py -k pile_up",
+    ),
+    "calls that ended before a phase closed are a phase": (
+        "latency_probe", "if not phase.open and phase is not self._phase and", "if phase is not self._phase and",
+        "test_latency_probe.py -k long_calls",
+    ),
+    "a call that never ends holds up its phase": (
+        "latency_probe", "first.phase is not None and first.start >= overdue", "first.phase is not None",
+        "test_latency_probe.py -k never_ends",
+    ),
+    "an application that asks little is measured": (
+        "latency_probe", "inflight <= limit and 4 * inflight >= 3 * limit", "True", "test_latency_probe.py -k near",
+    ),
+    "a slower server is used as before, whoever else waits": (
+        "latency_probe", "0.9 * lean - 4.0 * self._excess", "0.9 * lean", "test_latency_probe.py -k longer_than_usual",
+    ),
+    "what is usual creeps up with the queue": (
+        "latency_probe", "max(0.1, 1.0 - 4.0 * self.belief.overloaded)", "1.0", "test_latency_probe.py -k creeps",
+    ),
+    "one bad call cuts": (
+        "loss_limit", "if self._late < LATE_SHARE:", "if False:", "test_loss_limit.py -k late_failures",
+    ),
+    "a cut that rounds to the same number": (
+        "loss_limit", "min(limit - 1.0, limit * (1.0 - cut))", "limit * (1.0 - cut)", "test_loss_limit.py -k one_call",
+    ),
+    "the goal is forgotten in an outage": (
+        "loss_limit", "if not self.active or self._grew:", "if True:", "test_loss_limit.py -k outage",
+    ),
+    "the next step follows at once": (
+        "loss_limit", "elif good >= self._patience:", "else:", "test_loss_limit.py -k waits",
+    ),
+    "evidence never fades": (
+        "capacity_belief", "_MEMORY = 0.97", "_MEMORY = 1.0", "test_capacity_belief.py -k fades",
+    ),
+    "an outlier is a proof": (
+        "capacity_belief", "(square if square < worst else worst)", "square", "test_capacity_belief.py -k outlier",
+    ),
+    "the level does not follow": (
+        "capacity_belief", "level + gain * error", "level", "test_capacity_belief.py -k drifts",
+    ),
 }  # fmt: skip
 
 
