@@ -104,7 +104,8 @@ async def one_run(
     taken: list[float] = []
     in_time = 0
     slot = Resources(cpu=1)
-    manager = ConcurrencyManager(cpu=setting.slots, memory=1 << 30, seed=seed, clock=clock)
+    # Not adaptive: whatever else runs on this machine would change the number of slots.
+    manager = ConcurrencyManager(cpu=setting.slots, memory=1 << 30, seed=seed, clock=clock, adaptive=False)
     async with manager:
         if setting.on == "process":  # the workers have started before anything is counted
             for handle in [manager.submit(setting.work, 0.2, on="process", needs=slot) for _ in range(setting.slots)]:

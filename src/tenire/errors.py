@@ -12,7 +12,8 @@ what was expected, what came, where, and what to do.
     ├── TaskError                the engine ended a task (holds the task's name)
     │   ├── TaskTimeoutError     also a TimeoutError
     │   ├── WorkerDiedError      its worker process went away
-    │   └── DependencyError      a task it waited for failed or was cancelled
+    │   ├── DependencyError      a task it waited for failed or was cancelled
+    │   └── DeadlockError        it would wait for ever for what it holds itself
     ├── PipelineError            a pipeline as a whole cannot go on
     │   └── DocumentError        one document cannot be used; goes to quarantine
     └── StoreError               the home or its store cannot be used
@@ -28,6 +29,7 @@ from typing import Any
 
 __all__ = [
     "ConfigError",
+    "DeadlockError",
     "DependencyError",
     "DocumentError",
     "EmbedderMismatchError",
@@ -139,6 +141,13 @@ class DependencyError(TaskError):
     def __init__(self, message: str, *, task: str, dependency: str, hint: str | None = None) -> None:
         super().__init__(message, task=task, hint=hint)
         self.dependency = dependency
+
+
+class DeadlockError(TaskError):
+    """A task would wait for ever: what it waits for needs what it holds itself.
+
+    Raised where the task waits, not where it was submitted.
+    """
 
 
 class PipelineError(TenireError):

@@ -265,6 +265,7 @@ def test_a_task_that_misses_its_deadline_ends_with_a_timeout(sim_loop: SimLoop) 
             ran = True
 
         running = manager.submit(asyncio.sleep, 100, needs=Resources(cpu=2), deadline=3.0, name="running")
+        await asyncio.sleep(0)  # of two that wait, the one with the earlier deadline would go first
         waiting = manager.submit(note, needs=Resources(cpu=2), deadline=2.0, name="waiting")
         with pytest.raises(TimeoutError) as caught:
             await waiting

@@ -133,7 +133,7 @@ def test_a_timer_never_keeps_the_owner_of_its_callback_alive(sim_loop: SimLoop) 
 
 def test_any_thread_may_set_and_cancel() -> None:
     async def scenario() -> None:
-        async with ConcurrencyManager(cpu=1, memory=1) as manager:
+        async with ConcurrencyManager(cpu=1, memory=1, adaptive=False) as manager:
             called = asyncio.Event()
 
             def from_thread() -> None:

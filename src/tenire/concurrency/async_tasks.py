@@ -9,7 +9,15 @@ from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 from tenire.concurrency.handle import LOOP, PROCESS, Handle
-from tenire.concurrency.submit import call_on_loop, is_coroutine_function, name_of, needs_of, place_of, priority_of
+from tenire.concurrency.submit import (
+    call_on_loop,
+    is_coroutine_function,
+    name_of,
+    needs_of,
+    place_of,
+    priority_of,
+    runs_always,
+)
 from tenire.core.tasks import Priority, Retry
 from tenire.errors import ConfigError, RejectedError
 
@@ -47,6 +55,7 @@ class AsyncTaskManager:
         retry: Retry | None = None,
         on: str = "auto",
         worker: str | None = None,
+        trigger: str = "success",
     ) -> Handle[Any]:
         """Submit a task; see ``ConcurrencyManager.submit``."""
         # One flat function: it runs once for every task, and each call that it does
@@ -85,12 +94,12 @@ class AsyncTaskManager:
             retry,
             worker,
             orchestrator,
+            trigger != "success" and runs_always(trigger),
         )
-        if after:
-            after = self._dependencies(handle, after)
+        before = self._dependencies(handle, after) if after else ()
         if get_ident() == orchestrator.thread:
-            orchestrator.accept(handle, after)
-        elif not orchestrator.on_loop(orchestrator.accept, handle, after):
+            orchestrator.accept(handle, before)
+        elif not orchestrator.on_loop(orchestrator.accept, handle, before):
             message = f"the engine is closed and takes no new task ({handle.name!r})"
             raise RejectedError(message)
         return handle
@@ -100,17 +109,21 @@ class AsyncTaskManager:
             message = f"after must be a list of handles, got one handle (task {handle.name!r})"
             raise ConfigError(message, key="after", hint=f"pass after=[{after.name}]")
         dependencies = tuple(after)
+        orchestrator = self._orchestrator
         for dependency in dependencies:
-            if not isinstance(dependency, Handle):
-                message = (
-                    f"after must hold handles that submit() returned, got {type(dependency).__name__} "
-                    f"(task {handle.name!r})"
-                )
-                raise ConfigError(message, key="after")
-            if dependency.orchestrator is not self._orchestrator:
-                message = f"task {handle.name!r} cannot wait for {dependency.name!r}, which belongs to another engine"
-                raise ConfigError(message, key="after")
+            if type(dependency) is not Handle or dependency.orchestrator is not orchestrator:
+                self._refuse(handle, dependency)
         return dependencies
+
+    def _refuse(self, handle: Handle[Any], dependency: Any) -> None:
+        if not isinstance(dependency, Handle):
+            message = (
+                f"after must hold handles that submit() returned, got {type(dependency).__name__} "
+                f"(task {handle.name!r})"
+            )
+            raise ConfigError(message, key="after")
+        message = f"task {handle.name!r} cannot wait for {dependency.name!r}, which belongs to another engine"
+        raise ConfigError(message, key="after")
 
     def unfinished(self) -> list[Handle[Any]]:
         """Return every task that has not ended, waiting ones included."""

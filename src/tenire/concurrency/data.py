@@ -51,5 +51,10 @@ class DataManager:
             The bytes that are held.
         """
         held = min(size, self.capacity)
-        async with self._orchestrator.permit(Resources(memory=held), pipeline=pipeline, priority=priority, name=name):
+        # Detached: bytes travel with an item from coroutine to coroutine, and whoever
+        # holds them gives them back without asking for more.
+        permit = self._orchestrator.permit(
+            Resources(memory=held), pipeline=pipeline, priority=priority, name=name, detached=True
+        )
+        async with permit:
             yield held

@@ -5,12 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, cast
 
 from tenire.concurrency.handle import LOOP, PLACES, PROCESS, Explanation, Handle
-from tenire.errors import DependencyError, TaskTimeoutError
+from tenire.errors import DeadlockError, DependencyError, TaskTimeoutError
 
 if TYPE_CHECKING:
-    from tenire.core.scheduler import Doom
+    from tenire.core.admission import Admission
+    from tenire.core.doom import Doom
+    from tenire.core.explain import Gate
+    from tenire.core.history import History
+    from tenire.core.tasks import Task
 
-__all__ = ["dependency_failed", "explain", "missed_deadline"]
+__all__ = ["deadlock", "dependency_failed", "explain", "missed_deadline"]
+
+_WORTH_TELLING_S = 0.1
 
 
 def missed_deadline(handle: Handle[Any], reason: str) -> TaskTimeoutError:
@@ -28,16 +34,35 @@ def dependency_failed(handle: Handle[Any], doom: Doom) -> DependencyError:
     return error
 
 
-def explain(handle: Handle[Any], state: str, waits: str) -> Explanation:
+def deadlock(holder: Task, target: Handle[Any], admission: Admission) -> DeadlockError:
+    """Return the error of a task that must not wait for another."""
+    if holder is target:
+        message = f"task {holder.name!r} waits for itself"
+        return DeadlockError(message, task=holder.name)
+    needs = " and ".join(admission.shown(index, amount) for index, amount in target.needs) or "nothing"
+    held = " and ".join(admission.named(holder.holds())) or "nothing"
+    message = (
+        f"task {holder.name!r} would wait for ever for {target.name!r}, which is {target.state_name()} and needs "
+        f"{needs}: {holder.name!r} holds {held} until it ends, and so do others that wait"
+    )
+    hint = "wait for it outside the task, pass it on with after=[…], or give the engine more"
+    return DeadlockError(message, task=holder.name, hint=hint)
+
+
+def explain(handle: Handle[Any], state: str, gate: Gate | None, history: History) -> Explanation:
     """Return why a task is where it is.
 
     Args:
         handle: The task.
         state: Its state, as people see it.
-        waits: What the scheduler says holds it back, if it waits.
+        gate: What the scheduler says holds it back, if it waits.
+        history: What is known of tasks of its name.
     """
-    if waits:
-        reason = waits
+    if gate is not None:
+        reason = gate.reason
+        usual = history.usual(handle.name)
+        if usual is not None and usual >= _WORTH_TELLING_S:
+            reason += f" (it usually takes {usual:.2g} s)"
     elif state == "running":
         reason = f"it runs {'on the' if handle.on == LOOP else 'in a'} {PLACES[handle.on]}, try {handle.attempts}"
         if handle.on == PROCESS and handle.worker is not None:
@@ -48,4 +73,4 @@ def explain(handle: Handle[Any], state: str, waits: str) -> Explanation:
         reason = "it returned its value"
     else:
         reason = str(handle.error) or type(handle.error).__name__
-    return Explanation(handle.name, handle.pipeline.name, state, reason)
+    return Explanation(handle.name, handle.pipeline.name, state, reason, "none" if gate is None else gate.name)

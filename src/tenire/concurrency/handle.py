@@ -13,7 +13,9 @@ from asyncio import CancelledError
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
+from tenire.concurrency.holding import HOLDER
 from tenire.core.tasks import WAITING, State, Task, mask_of
+from tenire.errors import TaskError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -42,12 +44,17 @@ class Explanation:
         pipeline: Its pipeline.
         state: ``waiting``, ``ready``, ``running``, ``done``, ``failed`` or ``cancelled``.
         reason: What holds it back, or how it ended, in one sentence.
+        gate: What holds it back, in one word: ``dependency``, ``retry``, ``position``,
+            ``resource``, ``quota``, ``reserved``, ``share``, ``burst``, ``overload``,
+            ``degraded``, ``suspended``, ``next`` (nothing does), or ``none`` if it
+            does not wait.
     """
 
     task: str
     pipeline: str
     state: str
     reason: str
+    gate: str = "none"
 
     def __str__(self) -> str:
         return f"Task {self.task!r} of pipeline {self.pipeline!r} is {self.state}: {self.reason}."
@@ -129,6 +136,7 @@ class Handle(Task, Generic[T]):
         retry: Retry | None,
         worker: str | None,
         orchestrator: Orchestrator,
+        always: bool = False,
     ) -> None:
         # All of Task's fields are set here too: calling its constructor would add a
         # tenth to the cost of a task.
@@ -137,10 +145,14 @@ class Handle(Task, Generic[T]):
         self.priority = priority
         self.needs = needs
         self.mask = mask_of(needs) if needs else 0
+        self.claim = 0
         self.state = WAITING
         self.blockers = 0
         self.dependents = None
+        self.after = ()
+        self.always = always
         self.deadline = deadline
+        self.permits = None
         self.fn = fn
         self.args = args
         self.on = on
@@ -221,11 +233,10 @@ class Handle(Task, Generic[T]):
             loop = asyncio.get_running_loop()
             if loop is not self.orchestrator.loop:
                 yield from self._await_elsewhere(loop)
+            elif (holder := HOLDER.get()) is not None:
+                yield from self._await_in(holder)
             else:
-                waiter = self.waiter
-                if waiter is None:
-                    waiter = self.waiter = _Waiter(loop=loop)
-                    waiter.handle = self
+                waiter = self._waiting()
                 # Not `yield from waiter`: that checks the result again when it is resumed.
                 waiter._asyncio_future_blocking = True  # noqa: SLF001 - asyncio's protocol for awaiting a future
                 yield waiter
@@ -251,6 +262,29 @@ class Handle(Task, Generic[T]):
             self.callbacks = None
             for callback in callbacks:
                 self.orchestrator.loop.call_soon(callback, self)
+
+    def _waiting(self) -> _Waiter:
+        waiter = self.waiter
+        if waiter is None:
+            waiter = self.waiter = _Waiter(loop=self.orchestrator.loop)
+            waiter.handle = self
+        return waiter
+
+    async def wait_unowned(self) -> None:
+        """Wait for the end on nobody's behalf; for the engine's own code."""
+        if not self.settled:
+            await self._waiting()
+        self._outcome()
+
+    def _await_in(self, holder: Task) -> Generator[Any, None, None]:
+        """Wait inside a task: what it waits for becomes as urgent, and no circle may close."""
+        self.orchestrator.begin_wait(holder, self)
+        try:
+            waiter = self._waiting()
+            waiter._asyncio_future_blocking = True  # noqa: SLF001 - see ``__await__``
+            yield waiter
+        finally:
+            self.orchestrator.end_wait(holder, self)
 
     def _outcome(self) -> T:
         error = self.error
@@ -280,9 +314,30 @@ class Handle(Task, Generic[T]):
             message = "Handle.result() would block the loop that runs the task; use `await handle` here"
             raise RuntimeError(message)
         ended = threading.Event()
-        if orchestrator.on_loop(self._add_callback, lambda _: ended.set()) and not ended.wait(timeout):
-            message = f"task {self.name!r} has not ended within {timeout} s (it goes on)"
-            raise TimeoutError(message)
+        refused: list[BaseException] = []
+        holder = HOLDER.get()
+
+        def begin() -> None:
+            if holder is not None and not self.settled:
+                try:
+                    orchestrator.begin_wait(holder, self)
+                except TaskError as error:
+                    refused.append(error)
+                    ended.set()
+                    return
+            self._add_callback(lambda _: ended.set())
+
+        if not orchestrator.on_loop(begin):
+            return
+        try:
+            if not ended.wait(timeout):
+                message = f"task {self.name!r} has not ended within {timeout} s (it goes on)"
+                raise TimeoutError(message)
+        finally:
+            if holder is not None:
+                orchestrator.on_loop(orchestrator.end_wait, holder, self)
+        if refused:
+            raise refused[0]
 
     def _await_elsewhere(self, loop: asyncio.AbstractEventLoop) -> Generator[Any, None, None]:
         ended = loop.create_future()

@@ -13,18 +13,21 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
 from tenire.clock import SYSTEM_CLOCK, Clock
 from tenire.concurrency.async_tasks import AsyncTaskManager
+from tenire.concurrency.control import Control
 from tenire.concurrency.data import DataManager
 from tenire.concurrency.loops import EventLoopManager, LoopState
 from tenire.concurrency.orchestrator import Orchestrator
 from tenire.concurrency.pools import ThreadPoolManager
+from tenire.concurrency.sampler import ThreadSampler
 from tenire.concurrency.signals import Signals
 from tenire.concurrency.snapshot import Snapshot, take_snapshot
 from tenire.concurrency.timer import UniversalTimer
 from tenire.core.admission import Admission
+from tenire.core.pool_size import threads_per_worker
 from tenire.core.scheduler import Scheduler
 from tenire.core.tasks import Priority
 from tenire.errors import ConfigError, RejectedError
-from tenire.observe.machine import read_machine
+from tenire.observe.machine import own_cores, read_machine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Iterator
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
 
     from tenire.concurrency.handle import Handle
     from tenire.core.tasks import Resources, Retry
+    from tenire.observe.machine import Machine
 
 __all__ = ["ConcurrencyManager"]
 
@@ -58,6 +62,7 @@ class ConcurrencyManager:
         memory: Bytes in flight to share out; default: half of what the machine offers.
         seed: For the jitter of retries; a fixed one makes runs repeatable.
         clock: Where time comes from; tests put a virtual one here.
+        adaptive: Whether to do less while other programs need the machine.
 
     Attributes:
         orchestrator: Shares, permits and the decisions behind them.
@@ -67,6 +72,7 @@ class ConcurrencyManager:
         loops: The event loop, and the way into it from other threads.
         timer: The engine's one timer.
         signals: Typed events.
+        control: The load of the machine, and what the engine leaves out because of it.
 
     Raises:
         ConfigError: If an argument is impossible.
@@ -77,6 +83,7 @@ class ConcurrencyManager:
     async_tasks: AsyncTaskManager
     data_manager: DataManager
     timer: UniversalTimer
+    control: Control
 
     def __init__(
         self,
@@ -86,6 +93,7 @@ class ConcurrencyManager:
         memory: int | None = None,
         seed: int | None = None,
         clock: Clock = SYSTEM_CLOCK,
+        adaptive: bool = True,
     ) -> None:
         if cpu is not None and not 0 < cpu < float("inf"):
             message = f"cpu must be a positive number of slots, got {cpu!r}"
@@ -93,16 +101,23 @@ class ConcurrencyManager:
         if memory is not None and not 0 < memory < float("inf"):
             message = f"memory must be a positive number of bytes, got {memory!r}"
             raise ConfigError(message, key="memory")
-        self.cpu = cpu if cpu is not None else read_machine().default_cpu
-        self.memory = int(memory) if memory is not None else read_machine().usable_memory // 2
+        machine = read_machine() if cpu is None or memory is None else None
+        self.cpu = cpu if cpu is not None else cast("Machine", machine).default_cpu
+        self.memory = int(memory) if memory is not None else cast("Machine", machine).usable_memory // 2
         self.home = Path(home) if home is not None else None
         self.loops = EventLoopManager()
         self.signals = Signals()
         self._clock = clock
+        # On a clock of its own there is no machine to be looked at, nor one to be spared.
+        self._adaptive = adaptive and clock is SYSTEM_CLOCK
+        # Without a look at the machine, which would read files, all but its quota is known.
+        cores = machine.usable_cores if machine is not None else own_cores()
+        self._worker_threads = threads_per_worker(self.cpu, cores)
         self._rng = random.Random(seed)
+        self._control_rng = random.Random(seed)  # its own, so that looking at the machine moves no retry
 
     def __getattr__(self, name: str) -> Any:
-        if name in ("orchestrator", "thread_pool", "async_tasks", "data_manager", "timer"):
+        if name in ("orchestrator", "thread_pool", "async_tasks", "data_manager", "timer", "control"):
             message = f"the engine has no {name} yet: use `async with ConcurrencyManager()` or `in_thread()` first"
             raise AttributeError(message)
         message = f"{type(self).__name__!r} object has no attribute {name!r}"
@@ -116,7 +131,7 @@ class ConcurrencyManager:
             raise ConfigError(message)
         loop = self.loops.adopt()
         self.timer = UniversalTimer(loop=loop, clock=self._clock, on_thread=self.loops.on_thread)
-        self.thread_pool = ThreadPoolManager(loop)
+        self.thread_pool = ThreadPoolManager(loop, threads_per_worker=self._worker_threads)
         slots = max(_LEAST_THREADS, int(self.cpu))
         admission = Admission(cpu=self.cpu, memory=self.memory, threads=slots, processes=slots)
         self.orchestrator = Orchestrator(
@@ -124,6 +139,18 @@ class ConcurrencyManager:
         )
         self.async_tasks = AsyncTaskManager(self.orchestrator)
         self.data_manager = DataManager(self.orchestrator, self.home)
+        self.control = Control(
+            self.orchestrator,
+            pools=self.thread_pool,
+            timer=self.timer,
+            clock=self._clock,
+            signals=self.signals,
+            sampler=ThreadSampler(loop, self._clock),
+            rng=self._control_rng,
+            cpu=self.cpu,
+        )
+        if self._adaptive:
+            self.control.start()
         # From here on `manager.submit` is that method itself: handing the keywords
         # through once more would cost a tenth of a task.
         self.submit = self.async_tasks.submit  # type: ignore[method-assign]
@@ -162,6 +189,7 @@ class ConcurrencyManager:
             self.orchestrator.cancel_all()
             await self._wait_for_cancelled()
         await self.loops.aclose()
+        await self.control.aclose()
         stuck = await self.thread_pool.aclose(grace=_GRACE_S, kill=cancel)
         stuck += self.async_tasks.names_running()
         self.orchestrator.close()
@@ -185,12 +213,13 @@ class ConcurrencyManager:
         memory: int | None = None,
         seed: int | None = None,
         clock: Clock = SYSTEM_CLOCK,
+        adaptive: bool = True,
     ) -> Iterator[ConcurrencyManager]:
         """Run an engine with its own loop in a thread, for scripts, Qt and notebooks.
 
         Takes the same arguments as ``ConcurrencyManager``.
         """
-        manager = cls(home=home, cpu=cpu, memory=memory, seed=seed, clock=clock)
+        manager = cls(home=home, cpu=cpu, memory=memory, seed=seed, clock=clock, adaptive=adaptive)
         entered = threading.Event()
         leave: asyncio.Event | None = None
         failure: list[BaseException] = []
@@ -306,4 +335,4 @@ class ConcurrencyManager:
             with contextlib.suppress(RejectedError):  # closing: nothing changes any more
                 return self.loops.call(self.snapshot)
         self.orchestrator.take_in_ended()
-        return take_snapshot(self.orchestrator, self.thread_pool, len(self.timer))
+        return take_snapshot(self.orchestrator, self.thread_pool, len(self.timer), self.control)

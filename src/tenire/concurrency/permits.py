@@ -1,19 +1,22 @@
-"""Permits: resources that a running coroutine holds for a while."""
+"""Permits: resources that running code holds for a while, beside what its task holds."""
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 from tenire.concurrency.handle import PERMIT, Handle
+from tenire.concurrency.holding import HOLDER, Holder
 from tenire.concurrency.submit import priority_of
 from tenire.core.tasks import RUNNING
 from tenire.errors import ConfigError, RejectedError
 
 if TYPE_CHECKING:
+    from contextvars import Token
     from types import TracebackType
 
     from tenire.concurrency.orchestrator import Orchestrator
-    from tenire.core.tasks import Priority, Resources
+    from tenire.core.tasks import Priority, Resources, Task
 
 __all__ = ["Permit"]
 
@@ -21,7 +24,11 @@ __all__ = ["Permit"]
 class Permit:
     """An async context manager that holds resources while it is open.
 
-    It waits its turn like a task, in the same queues.
+    It is queued, fair and explained like a task, and goes before tasks that have
+    not started. Who holds something already may wait only for what comes after it
+    in the order of asking: bytes, CPU, slots, rates. More of the same, or of what
+    comes before, is granted at once or refused at once, since waiting for it could
+    stop two holders for ever.
 
     Args:
         orchestrator: Who grants it.
@@ -30,6 +37,8 @@ class Permit:
         pipeline: Whose share it is charged to.
         name: For explanations.
         deadline: Seconds to wait at the most; ``None`` for no limit.
+        detached: Whether it belongs to nobody: for what is handed on to other code,
+            which must be able to give it back without asking for more.
     """
 
     def __init__(
@@ -41,6 +50,7 @@ class Permit:
         pipeline: str,
         name: str,
         deadline: float | None,
+        detached: bool = False,
     ) -> None:
         self._orchestrator = orchestrator
         self._needs = orchestrator.scheduler.needs(needs, task=name)
@@ -48,7 +58,9 @@ class Permit:
         self._pipeline = pipeline
         self._name = name
         self._deadline = deadline
+        self._detached = detached
         self._handle: Handle[None] | None = None
+        self._token: Token[Task | None] | None = None
 
     async def __aenter__(self) -> Handle[None]:
         orchestrator = self._orchestrator
@@ -60,28 +72,51 @@ class Permit:
             raise RejectedError(message)
         due = None if self._deadline is None else orchestrator.due(self._deadline, name=self._name)
         share = orchestrator.scheduler.shares.pipeline(self._pipeline)
+        holder = self._holder()
         handle: Handle[None] = Handle(
-            share, self._name, self._priority, self._needs, due, _nothing, (), PERMIT, None, None, None, orchestrator
-        )
+            share, self._name, self._priority, self._needs, due,
+            _nothing, (holder,), PERMIT, None, None, None, orchestrator,
+        )  # fmt: skip
         self._handle = handle
-        orchestrator.accept(handle)
         try:
-            await handle
+            if orchestrator.request(handle, holder):
+                await handle.wait_unowned()
         except BaseException:
             self._handle = None
+            orchestrator.end_wait(holder, handle)
             # Granted and cancelled in the same turn of the loop: what was granted
             # must not be lost with the one who waited for it.
             if handle.state == RUNNING:
                 orchestrator.end_permit(handle)
+            self._leave()
             raise
+        orchestrator.end_wait(holder, handle)
         return handle
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         handle, self._handle = self._handle, None
+        self._leave()
         if handle is not None:
             self._orchestrator.end_permit(handle)
+
+    def _holder(self) -> Task:
+        share = self._orchestrator.scheduler.shares.pipeline(self._pipeline)
+        if self._detached:
+            return Holder(share, self._name, self._priority)
+        holder = HOLDER.get()
+        if holder is None:
+            holder = Holder(share, self._name, self._priority)
+            self._token = HOLDER.set(holder)
+        return holder
+
+    def _leave(self) -> None:
+        token, self._token = self._token, None
+        if token is not None:
+            # Closed in another context than opened: there is nothing to put back there.
+            with contextlib.suppress(ValueError):
+                HOLDER.reset(token)
 
 
 def _nothing() -> Any:

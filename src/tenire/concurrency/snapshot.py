@@ -11,6 +11,7 @@ from tenire.core.tasks import CPU_UNIT
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from tenire.concurrency.control import Control
     from tenire.concurrency.orchestrator import Orchestrator
     from tenire.concurrency.pools import PoolStatistics, ThreadPoolManager
 
@@ -66,6 +67,9 @@ class Snapshot:
         resources: By name: ``cpu`` (slots), ``memory`` (bytes), ``threads``, …
         pools: Threads and worker processes.
         timers: Things that the timer will call.
+        level: ``normal``, ``elevated``, ``high`` or ``critical``: what is left out under load.
+        load: The load of the machine from 0 to 1, or ``None`` if nothing is known of it.
+        reason: Why the engine does less than it could, or ``None`` if it does not.
     """
 
     running: int
@@ -74,9 +78,12 @@ class Snapshot:
     resources: Mapping[str, ResourceSnapshot]
     pools: PoolStatistics
     timers: int
+    level: str
+    load: float | None
+    reason: str | None
 
 
-def take_snapshot(orchestrator: Orchestrator, pools: ThreadPoolManager, timers: int) -> Snapshot:
+def take_snapshot(orchestrator: Orchestrator, pools: ThreadPoolManager, timers: int, control: Control) -> Snapshot:
     """Return a picture of the engine as it is now."""
     scheduler = orchestrator.scheduler
     resources = {}
@@ -104,4 +111,7 @@ def take_snapshot(orchestrator: Orchestrator, pools: ThreadPoolManager, timers: 
         resources=resources,
         pools=pools.statistics(),
         timers=timers,
+        level=control.level,
+        load=control.load,
+        reason=control.reason,
     )

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from tenire.concurrency.timer import UniversalTimer
     from tenire.core.scheduler import Scheduler
 
-__all__ = ["Stopper"]
+__all__ = ["CANCELLED_EARLY", "Stopper"]
+
+CANCELLED_EARLY = object()
+"""Stands where a coroutine's asyncio task will be, if it was cancelled before there is one."""
 
 _LAST_WORD_S = 1.0
 """What a coroutine gets to clean up after it was cancelled at its deadline."""
@@ -63,7 +66,10 @@ class Stopper:
         """Cancel a task that runs."""
         if handle.on != LOOP:
             self._abandon(handle, CancelledError())
-        elif handle.run is not None:
+        elif handle.run is None:
+            # Its turn to start is in this very turn of the loop, or it is in its first step.
+            handle.run = CANCELLED_EARLY
+        elif handle.run is not CANCELLED_EARLY:
             handle.run.cancel()
 
     def _give_up(self, handle: Handle[Any]) -> None:

@@ -7,6 +7,7 @@ from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 from tenire.concurrency.handle import LOOP, PROCESS, THREAD
+from tenire.concurrency.sendable import check_sendable
 from tenire.core.admission import CPU, PROCESSES, THREADS
 from tenire.core.tasks import CPU_UNIT, Needs, Priority, Resources
 from tenire.errors import ConfigError
@@ -16,7 +17,17 @@ if TYPE_CHECKING:
 
     from tenire.core.scheduler import Scheduler
 
-__all__ = ["call_on_loop", "due_at", "is_coroutine_function", "name_of", "needs_of", "place_of", "priority_of"]
+__all__ = [
+    "amount_of",
+    "call_on_loop",
+    "due_at",
+    "is_coroutine_function",
+    "name_of",
+    "needs_of",
+    "place_of",
+    "priority_of",
+    "runs_always",
+]
 
 _PLACES = {"loop": LOOP, "thread": THREAD, "process": PROCESS}
 _ONE_THREAD: Needs = ((THREADS, 1),)
@@ -38,8 +49,9 @@ def place_of(fn: Callable[..., Any], on: str) -> int:
     """Return where a function runs.
 
     Raises:
-        ConfigError: If ``on`` is not one of auto, loop, thread and process, or a
-            coroutine function is to run anywhere but on the loop.
+        ConfigError: If ``on`` is not one of auto, loop, thread and process, if a
+            coroutine function is to run anywhere but on the loop, or if the function
+            cannot be sent to the process that it is to run in.
     """
     if not callable(fn):
         message = f"expected a function to submit, got {type(fn).__name__}"
@@ -57,6 +69,8 @@ def place_of(fn: Callable[..., Any], on: str) -> int:
     if coroutine and place != LOOP:
         message = f"a coroutine function runs on the loop, it cannot run on={on!r} ({name_of(fn)})"
         raise ConfigError(message, key="on", hint='pass on="auto", or a plain function')
+    if place == PROCESS:
+        check_sendable(fn)
     return place
 
 
@@ -89,6 +103,18 @@ def needs_of(scheduler: Scheduler, needs: Resources | None, *, on: int, worker: 
         return ()
     whole = scheduler.admission.capacity[CPU]
     return _ONE_CPU if whole >= CPU_UNIT else ((CPU, whole),)
+
+
+def amount_of(name: str, amount: float, *, least: float = 0) -> int:
+    """Return an amount of a resource in the core's units.
+
+    Raises:
+        ConfigError: If it is not a number from ``least`` on.
+    """
+    if not isinstance(amount, (int, float)) or not least <= amount < float("inf"):
+        message = f"{name} must be a number, {least:g} or more, got {amount!r}"
+        raise ConfigError(message, key=name)
+    return round(amount * CPU_UNIT) if name == "cpu" else int(amount)
 
 
 def due_at(deadline: float, now: float, *, name: str) -> float | None:
@@ -125,3 +151,15 @@ def priority_of(priority: str | int) -> Priority:
     except ValueError:
         message = f"priority must be one of tenire.Priority, got {priority!r}"
         raise ConfigError(message, key="priority") from None
+
+
+def runs_always(trigger: str) -> bool:
+    """Return whether a task runs however those that it waits for end.
+
+    Raises:
+        ConfigError: If there is no such trigger.
+    """
+    if trigger not in ("success", "done"):
+        message = f'trigger must be "success" (all of after succeeded) or "done" (all of them ended), got {trigger!r}'
+        raise ConfigError(message, key="trigger")
+    return trigger == "done"

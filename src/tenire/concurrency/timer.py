@@ -146,7 +146,10 @@ class UniversalTimer:
 
     def at(self, when: float, callback: Callable[[], object]) -> Timeout:
         """Call ``callback`` once at ``when`` seconds of the engine's clock."""
-        return self._add(Timeout(self, callback), round(when * _NS))
+        due = round(when * _NS)
+        # Never before it, not even by the rounding: whoever asked would find nothing due,
+        # and ask for the same time again.
+        return self._add(Timeout(self, callback), due + 1 if due / _NS < when else due)
 
     def every(self, period: float, callback: Callable[[], object], *, missed: Missed = "skip") -> Timeout:
         """Call ``callback`` every ``period`` seconds, first after one period.

@@ -7,12 +7,14 @@ taken is given back exactly.
    below what is held; then nothing more is given until enough came back.
 2. Taken is the sum of what running tasks need, at every step.
 3. A task that needs more than the whole capacity is refused when it is submitted.
+4. What is taken of a rate is not given back: it comes back with time.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tenire.core.rates import TokenBucket
 from tenire.core.tasks import CPU_UNIT, Needs, Resources
 from tenire.errors import ConfigError, RejectedError
 
@@ -26,6 +28,9 @@ __all__ = ["CPU", "MEMORY", "PROCESSES", "THREADS", "Admission"]
 CPU, MEMORY, THREADS, PROCESSES = range(4)
 """Indices of the resources that every engine has."""
 
+_MOST_KNOWN = 256
+"""``Resources`` objects whose meaning is remembered."""
+
 
 class Admission:
     """What there is, and what is free.
@@ -34,15 +39,20 @@ class Admission:
         names: Names of the resources, by index.
         capacity: How much there is, by index.
         free: How much is free, by index.
+        rates: Those that come back with time, by index; their capacity is the burst.
+        rate_mask: The set of these, one bit each.
     """
 
-    __slots__ = ("_index", "capacity", "free", "names")
+    __slots__ = ("_index", "_known", "capacity", "free", "names", "rate_mask", "rates")
 
     def __init__(self, *, cpu: float, memory: int, threads: int, processes: int) -> None:
         self.names: list[str] = []
         self.capacity: list[int] = []
         self.free: list[int] = []
+        self.rates: dict[int, TokenBucket] = {}
+        self.rate_mask = 0
         self._index: dict[str, int] = {}
+        self._known: dict[int, tuple[Resources, Needs]] = {}
         self.register("cpu", round(cpu * CPU_UNIT))
         self.register("memory", memory)
         self.register("threads", threads)
@@ -50,6 +60,7 @@ class Admission:
 
     def register(self, name: str, capacity: int) -> int:
         """Add a resource, or change its capacity; return its index."""
+        self._known.clear()
         index = self._index.get(name)
         if index is None:
             index = self._index[name] = len(self.names)
@@ -61,6 +72,25 @@ class Admission:
             self.capacity[index] = capacity
         return index
 
+    def register_rate(self, name: str, per_second: float, burst: int) -> int:
+        """Add a resource that comes back with time, or change it; return its index.
+
+        Args:
+            name: Its name.
+            per_second: Units that come back each second.
+            burst: Units that can be saved up; the most that one task can need.
+        """
+        index = self.register(name, burst)
+        self.free[index] = max(0, self.free[index])
+        self.rates[index] = TokenBucket(per_second, burst)
+        self.rate_mask |= 1 << index
+        return index
+
+    def refill(self, now: float) -> None:
+        """Bring the rates up to ``now``."""
+        for index, bucket in self.rates.items():
+            self.free[index] = bucket.refill(self.free[index], now)
+
     def needs(self, resources: Resources, *, task: str) -> Needs:
         """Turn resources into the core's form.
 
@@ -68,6 +98,18 @@ class Admission:
             RejectedError: If there is not that much in the whole engine.
             ConfigError: If a resource was never registered.
         """
+        # The same object is passed for task after task; a changed capacity forgets all.
+        known = self._known.get(id(resources))
+        if known is not None and known[0] is resources:
+            return known[1]
+        needs = self._read(resources, task)
+        if not resources.other:
+            if len(self._known) >= _MOST_KNOWN:
+                self._known.clear()
+            self._known[id(resources)] = (resources, needs)
+        return needs
+
+    def _read(self, resources: Resources, task: str) -> Needs:
         wanted: dict[int, int] = {}
         if resources.cpu:
             wanted[CPU] = max(1, round(resources.cpu * CPU_UNIT))
@@ -84,8 +126,8 @@ class Admission:
         for index, amount in wanted.items():
             if amount > self.capacity[index]:
                 message = (
-                    f"task {task!r} needs {self._shown(index, amount)} but the whole engine has "
-                    f"{self._shown(index, self.capacity[index])}"
+                    f"task {task!r} needs {self.shown(index, amount)} but the whole engine has "
+                    f"{self.shown(index, self.capacity[index])}"
                 )
                 raise RejectedError(message, hint=self._remedy(index))
         return tuple((index, amount) for index, amount in wanted.items() if amount)
@@ -96,7 +138,8 @@ class Admission:
             return f"ask for less, or give the engine more: ConcurrencyManager({name}=…)"
         return f"ask for less, or give the engine more: orchestrator.register_resource({name!r}, …)"
 
-    def _shown(self, index: int, amount: int) -> str:
+    def shown(self, index: int, amount: int) -> str:
+        """Return an amount of a resource for people."""
         if index == CPU:
             return f"{amount / CPU_UNIT:g} CPU slots"
         return f"{amount:,} bytes of memory" if index == MEMORY else f"{amount} of {self.names[index]}"
@@ -118,11 +161,6 @@ class Admission:
                 used_up |= 1 << index
         return used_up
 
-    def spoken_for(self, needs: Needs, kept: Mapping[int, int]) -> bool:
-        """Return whether these needs, free as they are, would touch what is kept for others."""
-        free = self.free
-        return any(free[index] - kept.get(index, 0) < amount for index, amount in needs)
-
     def possible(self, needs: Needs) -> bool:
         """Return whether the whole capacity would do; it may have been lowered meanwhile."""
         capacity = self.capacity
@@ -135,18 +173,46 @@ class Admission:
             free[index] -= amount
 
     def give(self, needs: Needs) -> None:
-        """Give back what was taken."""
+        """Give back what was taken; what comes back with time does not."""
         free = self.free
+        rates = self.rates
         for index, amount in needs:
-            free[index] += amount
+            if index not in rates:
+                free[index] += amount
 
     def share(self, needs: Needs) -> float:
-        """Return the largest share of one resource that these needs take, 0 to 1."""
+        """Return the largest share of one resource that these needs hold, 0 to 1."""
+        share = 0.0
         capacity = self.capacity
-        return max(amount / capacity[index] for index, amount in needs)
+        rates = self.rates
+        for index, amount in needs:
+            if index not in rates:
+                whole = capacity[index]
+                part = amount / whole if whole else 1.0
+                share = max(share, part)
+        return share
+
+    def toll(self, needs: Needs) -> float:
+        """Return how many seconds of one rate these needs use up, the largest of them."""
+        rates = self.rates
+        return max((amount / rates[index].rate for index, amount in needs if index in rates), default=0.0)
+
+    def ready_at(self, needs: Needs, now: float) -> float:
+        """Return when the rates alone would do, ``now`` being the last refill."""
+        rates = self.rates
+        return max(
+            (rates[index].ready_at(amount, self.free[index], now) for index, amount in needs if index in rates),
+            default=now,
+        )
+
+    def rank(self, index: int) -> int:
+        """Return the place of a resource in the order of asking: bytes, CPU, slots, rates."""
+        if index in self.rates:
+            return 1 << 30
+        return (1, 0)[index] if index <= MEMORY else index
 
     def held(self) -> Mapping[str, tuple[int, int]]:
-        """Return ``{name: (held, capacity)}``."""
+        """Return ``{name: (held, capacity)}``; of a rate, what is used up for now."""
         return {
             name: (self.capacity[index] - self.free[index], self.capacity[index])
             for index, name in enumerate(self.names)
@@ -163,4 +229,7 @@ class Admission:
             for index, amount in task.needs:
                 taken[index] += amount
         for index, capacity in enumerate(self.capacity):
+            if index in self.rates:
+                assert 0 <= self.free[index] <= capacity, self.names[index]
+                continue
             assert self.free[index] == capacity - taken[index], self.names[index]

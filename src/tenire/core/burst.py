@@ -1,15 +1,18 @@
-"""Burst protection: a pipeline that floods the engine goes behind the others.
+"""Burst protection: how far a pipeline may run ahead of the others, and when it must step back.
 
-A pipeline may take more than its fair share of the machine for a while, on
-credit. While others want to run too, holding more than the fair share spends
-the credit, second by second; holding less earns it back. A pipeline without
-credit is asked last until it has earned half of it again (the cooldown), so a
-herd of ten thousand tasks can delay another pipeline's task by no more than one
-running task a slot. Nothing is held back that nobody else could use.
+While others cannot use what is free, a pipeline may take more than its fair share of
+the machine: on credit. What it has taken beyond its share is how far its virtual time
+is ahead of the system's (its lead); the credit is what is left of ``BURST_S`` seconds
+at twice the fair share. A pipeline without credit cools down until it has half of it
+again: it is asked last, and yields at once what another one waits for, where others
+may still run ahead a little. So a herd of ten thousand tasks can delay another
+pipeline's task by no more than one running task a slot, and nothing is held back
+that nobody else could use.
 
-1. ``0 <= credit <= BURST_S``.
+1. ``credit <= BURST_S``; a pipeline that is due has all of it.
 2. A pipeline cools down from the moment its credit is spent until it is half full.
-3. With no other pipeline at work, credit only grows.
+3. A pipeline that has the machine for itself is always due.
+4. Under load there is no credit: whoever has a lead cools down.
 """
 
 from __future__ import annotations
@@ -24,54 +27,32 @@ class BurstCredit:
     """The burst credit of one pipeline.
 
     Attributes:
-        credit: Seconds left.
+        credit: Seconds left; below zero if it went on because nobody else could.
         cooling: Whether the pipeline is asked last.
-        fair: The share that is its due, 0 to 1; 1 if it or all others have nothing waiting.
-        held: Sum of the largest share of one resource of each of its running tasks.
     """
 
-    __slots__ = ("_at", "cooling", "credit", "fair", "held")
+    __slots__ = ("cooling", "credit")
 
     def __init__(self) -> None:
         self.credit = BURST_S
         self.cooling = False
-        self.fair = 1.0
-        self.held = 0.0
-        self._at: float | None = None
 
-    def observe(self, now: float, *, fair: float) -> bool:
-        """Bring the credit up to ``now`` and return whether the pipeline cools down.
+    def observe(self, lead: float, pull: float, *, allowed: bool = True) -> bool:
+        """Bring the credit up to date and return whether the pipeline cools down.
 
         Args:
-            now: Seconds on a clock that never goes back.
-            fair: The share that is this pipeline's due from now on.
+            lead: How far its virtual time is ahead of the system's.
+            pull: Sum of the weights of all pipelines with work waiting. Twice the fair
+                share for a second is a lead of ``1 / pull``, whatever its own weight.
+            allowed: Whether credit may be used (rule 4).
         """
-        self.advance(now)
-        self.fair = fair
+        self.credit = BURST_S - max(0.0, lead) * pull
+        if self.credit <= 0.0 or (not allowed and lead > 0.0):
+            self.cooling = True
+        elif self.credit >= BURST_S / 2:
+            self.cooling = False
         return self.cooling
-
-    def advance(self, now: float) -> None:
-        """Bring the credit up to ``now``; to be called before ``held`` or ``fair`` changes.
-
-        Otherwise the time before the change would be judged by what is held after it.
-        """
-        fair = self.fair
-        before, self._at = self._at, now
-        if before is not None and now > before:
-            # Twice the fair share spends one second of credit a second; nothing
-            # held earns one half, which makes the cooldown twice the burst.
-            rate = 1.0 - self.held / fair
-            if rate > 0.0:
-                rate *= 0.5
-            elif fair >= 1.0:  # nobody else wants anything (rule 3)
-                rate = 0.0
-            self.credit = min(BURST_S, max(0.0, self.credit + rate * (now - before)))
-            if self.credit <= 0.0:
-                self.cooling = True
-            elif self.credit >= BURST_S / 2:
-                self.cooling = False
 
     def check(self) -> None:
         """Verify the rules."""
-        assert 0.0 <= self.credit <= BURST_S
-        assert self.held > -1e-9
+        assert self.credit <= BURST_S

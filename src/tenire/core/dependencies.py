@@ -1,30 +1,38 @@
-"""Which tasks wait for which: counters, and cycles reported as the cycle.
+"""Which tasks wait for which: counters, inherited priority, and cycles reported as the cycle.
 
 A task that was submitted with ``after=[…]`` keeps one number: how many of those
 are unfinished. Each of them keeps the list of tasks to tell. So a graph costs
 time linear in its edges, and no search is needed while it runs.
+
+1. A task is ready when its last blocker has ended: DONE, or in any way if it
+   runs ``always``.
+2. A failed or cancelled task breaks those that wait for it, unless they run always.
+3. What an urgent task waits for is as urgent: priorities rise along the edges
+   (L. Sha, R. Rajkumar, J. Lehoczky, "Priority Inheritance Protocols", 1990). They
+   never fall again, so a task is raised four times at the most.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
-from tenire.core.tasks import FINAL, State, Task
+from tenire.core.tasks import DONE, FINAL, READY, WAITING, Task
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
-__all__ = ["find_cycle", "link", "resolve"]
+__all__ = ["find_cycle", "inherit", "link", "resolve"]
 
 Key = TypeVar("Key")
 
 
-def link(task: Task, after: Iterable[Task]) -> Task | None:
+def link(task: Task, after: Sequence[Task]) -> Task | None:
     """Make ``task`` wait for every unfinished task of ``after``.
 
     Returns:
         The first task of ``after`` that has already failed or was cancelled, if
-        there is one; the caller then ends ``task`` for that reason.
+        there is one and ``task`` does not run always; the caller then ends ``task``
+        for that reason.
     """
     broken: Task | None = None
     for other in after:
@@ -34,8 +42,10 @@ def link(task: Task, after: Iterable[Task]) -> Task | None:
                 other.dependents = [task]
             else:
                 other.dependents.append(task)
-        elif other.state != State.DONE and broken is None:
+        elif other.state != DONE and broken is None and not task.always:
             broken = other
+    if task.blockers:
+        task.after = tuple(after)
     return broken
 
 
@@ -47,17 +57,34 @@ def resolve(task: Task) -> tuple[list[Task], list[Task]]:
         because ``task`` failed or was cancelled.
     """
     dependents, task.dependents = task.dependents, None
-    if not dependents:
-        return [], []
-    waiting = [dependent for dependent in dependents if dependent.state == State.WAITING]
-    if task.state != State.DONE:
-        return [], waiting
-    freed = []
-    for dependent in waiting:
-        dependent.blockers -= 1
-        if not dependent.blockers:
-            freed.append(dependent)
-    return freed, []
+    freed: list[Task] = []
+    broken: list[Task] = []
+    if dependents:
+        done = task.state == DONE
+        for dependent in dependents:
+            if dependent.state != WAITING:
+                continue
+            if done or dependent.always:
+                dependent.blockers -= 1
+                if not dependent.blockers:
+                    freed.append(dependent)
+            else:
+                broken.append(dependent)
+    return freed, broken
+
+
+def inherit(task: Task, priority: int) -> None:
+    """Raise a task, and whatever it waits for, to a class if that is more urgent (rule 3)."""
+    pending = [task]
+    while pending:
+        raised = pending.pop()
+        if raised.priority <= priority or raised.state > READY:
+            continue
+        if raised.state == READY:
+            raised.pipeline.queue.promote(raised, priority=priority)
+        else:
+            raised.priority = priority
+            pending.extend(raised.after)
 
 
 def find_cycle(graph: Mapping[Key, Iterable[Key]]) -> list[Key] | None:

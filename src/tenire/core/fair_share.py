@@ -13,6 +13,7 @@ it really took.
 3. ``v`` of a pipeline with work waiting never goes back by more than the
    correction of one task's charge.
 4. Tasks that need nothing compete for nothing and are charged nothing.
+5. A suspended pipeline starts nothing, and keeps its place.
 
 Sources: P. Goyal, H. M. Vin, H. Cheng, "Start-time Fair Queuing", SIGCOMM 1996;
 A. Ghodsi et al., "Dominant Resource Fairness", NSDI 2011.
@@ -20,21 +21,16 @@ A. Ghodsi et al., "Dominant Resource Fairness", NSDI 2011.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from tenire.core.burst import BurstCredit
 from tenire.core.ready_queue import ReadyQueue
 from tenire.core.tasks import Priority
 from tenire.errors import ConfigError
 
-if TYPE_CHECKING:
-    from tenire.core.tasks import Task
-
-__all__ = ["LEVEL_FACTOR", "FairShare", "PipelineShare"]
+__all__ = ["DURATION_SMOOTHING", "LEVEL_FACTOR", "FairShare", "PipelineShare"]
 
 LEVEL_FACTOR = 4.0
 _LEAST_WEIGHT = 1e-6
-_DURATION_SMOOTHING = 0.1
+DURATION_SMOOTHING = 0.1
 _FIRST_DURATION_S = 1e-3
 
 
@@ -53,6 +49,7 @@ class PipelineShare:
         duration: Smoothed duration of its tasks, seconds.
         submitted: Tasks that were ever submitted to it.
         ended: Tasks that ended, however they did.
+        suspended: Why nothing of it may start, or ``None``.
     """
 
     __slots__ = (
@@ -65,6 +62,7 @@ class PipelineShare:
         "queue",
         "running",
         "submitted",
+        "suspended",
         "v",
         "weight",
     )
@@ -75,12 +73,13 @@ class PipelineShare:
         self.priority = Priority.NORMAL
         self.v = 0.0
         self.pull = 1.0
-        self.queue = ReadyQueue()
+        self.queue = ReadyQueue(self)
         self.burst = BurstCredit()
         self.running = 0
         self.duration = _FIRST_DURATION_S
         self.submitted = 0
         self.ended = 0
+        self.suspended: str | None = None
 
     def configure(self, *, weight: float | None = None, priority: Priority | None = None) -> None:
         """Change weight or level; takes effect from the next decision on.
@@ -132,29 +131,22 @@ class FairShare:
     def drained(self, pipeline: PipelineShare) -> None:
         """Note that a pipeline has no ready task left."""
         self.backlogged.remove(pipeline)
-        pipeline.burst.fair = 1.0  # what it holds is more than it asks for
 
     def advance(self, v: float) -> None:
         """Note the virtual time of the pipeline that is due next."""
         if v > self.v:
             self.v = v
 
-    def charge(self, task: Task, share: float) -> None:
-        """Charge a task's expected cost at its start.
-
-        Args:
-            task: The task.
-            share: The largest share of one resource that it takes, 0 to 1.
-        """
-        pipeline = task.pipeline
-        task.charge = share * pipeline.duration / pipeline.pull
-        pipeline.v += task.charge
-
-    def settle(self, task: Task, share: float, duration: float) -> None:
-        """Correct the charge of a task that ended after ``duration`` seconds."""
-        pipeline = task.pipeline
-        pipeline.v += share * duration / pipeline.pull - task.charge
-        pipeline.duration += (duration - pipeline.duration) * _DURATION_SMOOTHING
+    def observe_bursts(self, *, allowed: bool) -> None:
+        """Bring the burst credit of those with work up to date."""
+        backlogged = self.backlogged
+        if len(backlogged) == 1:
+            backlogged[0].burst.observe(0.0, 1.0)
+            return
+        pull = sum([pipeline.pull for pipeline in backlogged])
+        v = self.v
+        for pipeline in backlogged:
+            pipeline.burst.observe(pipeline.v - v, pull, allowed=allowed)
 
     def check(self) -> None:
         """Verify the rules."""

@@ -7,54 +7,42 @@ caller feeds it what happened (``submit``, ``finish``, ``cancel``), then asks
 
 1. Every submitted task ends exactly once, as DONE, FAILED or CANCELLED.
 2. A task starts at most once for each time that it became ready, never before
-   all tasks it waits for are DONE, never after its deadline.
+   all tasks it waits for have ended as they must, never after its deadline.
 3. All resources of a task are taken in one step; what is held never exceeds the
    capacity.
-4. Tasks that need nothing compete for nothing: they start at once, in turns of
-   the pipelines, a bounded number at a time so that the loop stays responsive.
-5. Of the others, ``selection`` chooses.
+4. Tasks that need nothing compete for nothing, and neither do the others while
+   there is enough for all that are ready: they start at once, in turns of the
+   pipelines, a bounded number at a time so that the loop stays responsive.
+5. If there is not enough, ``selection`` chooses.
 6. If fewer than ``most`` tasks come back from ``decide``, no other can start now.
+7. Who holds something waits for more only if that cannot close a circle; see ``waits``.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tenire.core.deadlines import DeadlineHeap
-from tenire.core.dependencies import link, resolve
-from tenire.core.fair_share import FairShare, PipelineShare
-from tenire.core.history import DurationHistory
+from tenire.core.accounts import WORTH_PLANNING_S, Accounts
+from tenire.core.dependencies import inherit, link, resolve
+from tenire.core.doom import Doom
+from tenire.core.expiry import Expiry
+from tenire.core.fair_share import FairShare
+from tenire.core.history import History
+from tenire.core.overload import OverloadControl
 from tenire.core.selection import Selection
-from tenire.core.tasks import DONE, FINAL, READY, RUNNING, WAITING, Needs, Priority, Resources, State, Task
+from tenire.core.tasks import DONE, READY, RUNNING, WAITING, Needs, Resources, State, Task
+from tenire.core.waits import Waits
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from tenire.core.admission import Admission
     from tenire.core.ready_queue import Lane
 
-__all__ = ["BYPASS", "Doom", "Scheduler"]
+__all__ = ["Scheduler"]
 
-BYPASS = 2
-"""How often others may start ahead of a task that lacks something: at four, memory is
-used 5 % better but one pipeline waits ten times as long; at eight, shares are not fair."""
-
-
-class Doom:
-    """A task that ends without running, or before it is done.
-
-    Attributes:
-        task: The task.
-        cause: The task whose failure ends it; ``None`` if its deadline does.
-        reason: One sentence for people.
-    """
-
-    __slots__ = ("cause", "reason", "task")
-
-    def __init__(self, task: Task, cause: Task | None, reason: str) -> None:
-        self.task = task
-        self.cause = cause
-        self.reason = reason
+_SAMPLE = 15
+"""Of tasks that are not planned with one in sixteen is recorded."""
 
 
 class Scheduler:
@@ -63,6 +51,10 @@ class Scheduler:
     Attributes:
         admission: The resources.
         shares: The pipelines.
+        overload: Who steps aside when urgent work waits too long.
+        selection: In which order tasks that compete start.
+        history: How long tasks of a name usually take.
+        waits: What running tasks wait for.
         running: Tasks that run now, abandoned ones included.
         abandoned: Tasks that ended but still hold what they took.
         waiting: Tasks that wait for other tasks, or for their next try.
@@ -70,34 +62,40 @@ class Scheduler:
     """
 
     __slots__ = (
-        "_deadlines",
-        "_history",
-        "_selection",
+        "_accounts",
+        "_expiry",
         "_seq",
         "abandoned",
         "admission",
         "doomed",
+        "history",
+        "overload",
         "running",
+        "selection",
         "shares",
         "waiting",
+        "waits",
     )
 
-    def __init__(self, admission: Admission, *, bypass: int = BYPASS) -> None:
+    def __init__(self, admission: Admission) -> None:
         self.admission = admission
         self.shares = FairShare()
+        self.overload = OverloadControl()
+        self.selection = Selection(admission, self.shares, self.overload)
+        self.history = History()
+        self.waits = Waits(admission)
+        self._accounts = Accounts(admission, self.overload, self.history)
         self.running = 0
         self.abandoned = 0
         self.waiting = 0
         self.doomed: list[Doom] = []
-        self._selection = Selection(admission, self.shares, bypass=bypass)
         self._seq = 0
-        self._deadlines: DeadlineHeap[Task] = DeadlineHeap()
-        self._history = DurationHistory()
+        self._expiry = Expiry(self.history)
 
     # -- what happened ---------------------------------------------------
 
-    def submit(self, task: Task, now: float, after: Iterable[Task] = ()) -> None:
-        """Take in a task. It may end at once, if one it waits for has failed."""
+    def submit(self, task: Task, now: float, after: Sequence[Task] = ()) -> None:
+        """Take in a task. It may end at once, if one it waits for has failed or it cannot make its deadline."""
         self._seq = task.seq = self._seq + 1
         pipeline = task.pipeline
         pipeline.submitted += 1
@@ -106,25 +104,49 @@ class Scheduler:
             if broken is not None:
                 self._doom(task, broken)
                 return
+            if task.priority < 2:  # normal work has no one to raise
+                for other in after:
+                    inherit(other, task.priority)
         if task.deadline is not None:
-            task.timer = self._deadlines.add(int(task.deadline * 1e9), task)
+            self._expiry.watch(task, task.deadline)
+            if self._hopeless(task, now, contended=False):
+                return
         if task.blockers:
             self.waiting += 1
-        else:
-            self._make_ready(task, now)
+            return
+        # From here on as in ``_make_ready``, which would be one call more for every task.
+        task.state = READY
+        task.ready_at = now
+        if not pipeline.queue.size:
+            self.shares.filled(pipeline)
+        pipeline.queue.push(task)
 
     def finish(self, task: Task, now: float, state: State) -> None:
         """Take in that a running task ended; frees what it held."""
         pipeline = task.pipeline
         if task.mask:
-            self._give_back(task, now)
+            self._accounts.give_back(task, now)
+            task.mask = 0  # code that it left behind holds nothing of it
         pipeline.running -= 1
         self.running -= 1
-        if task.dependents is None and task.deadline is None:
-            task.state = state
-            pipeline.ended += 1
-        else:
+        if state is DONE:
+            took = now - task.started_at
+            if took >= WORTH_PLANNING_S or not task.seq & _SAMPLE:
+                self.history.record(task.name, took)
+        if state is not DONE or task.deadline is not None:
             self._end(task, now, state)
+            return
+        task.state = state
+        pipeline.ended += 1
+        dependents = task.dependents
+        if dependents is not None:
+            task.dependents = None
+            for dependent in dependents:
+                if dependent.state is WAITING:
+                    dependent.blockers -= 1
+                    if not dependent.blockers:
+                        self.waiting -= 1
+                        self._make_ready(dependent, now)
 
     def abandon(self, task: Task, now: float, state: State) -> None:
         """Take in that a running task counts as ended though it cannot be stopped.
@@ -138,7 +160,8 @@ class Scheduler:
     def reclaim(self, task: Task, now: float) -> None:
         """Take in that an abandoned task has really ended; frees what it held."""
         if task.mask:
-            self._give_back(task, now)
+            self._accounts.give_back(task, now)
+            task.mask = 0
         task.pipeline.running -= 1
         self.running -= 1
         self.abandoned -= 1
@@ -146,14 +169,14 @@ class Scheduler:
     def postpone(self, task: Task, now: float) -> None:
         """Take back a running task that will be tried again; ``release`` makes it ready."""
         if task.mask:
-            self._give_back(task, now)
+            self._accounts.give_back(task, now)
         task.pipeline.running -= 1
         self.running -= 1
         task.state = WAITING
         self.waiting += 1
-        if task.deadline is not None and task.timer.payload is None:
+        if task.deadline is not None and self._expiry.told(task):
             # It ran at its deadline and was told so; now it must not start after it.
-            task.timer = self._deadlines.add(int(task.deadline * 1e9), task)
+            self._expiry.watch(task, task.deadline)
 
     def release(self, task: Task, now: float) -> None:
         """Make a postponed task ready; does nothing if it has ended meanwhile."""
@@ -169,9 +192,43 @@ class Scheduler:
         self._end(task, now, State.CANCELLED)
         return True
 
+    def grant(self, permit: Task, now: float) -> int:
+        """Let a permit start at once if what it needs is free, whoever else waits for it.
+
+        Returns:
+            The set of resources that it lacks, one bit each; 0 if it runs now.
+        """
+        admission = self.admission
+        admission.refill(now)
+        lacking = admission.lacking(permit.needs)
+        if not lacking:
+            self._seq = permit.seq = self._seq + 1
+            permit.pipeline.submitted += 1
+            permit.ready_at = now
+            self._run(permit, now)
+        return lacking
+
+    def wait_for(self, holder: Task, target: Task) -> bool:
+        """Take in that a running task waits for another, or for a permit of its own.
+
+        What it waits for becomes as urgent as itself; if it holds something, what it
+        waits for goes before all starts, since nothing comes back before it has run.
+
+        Returns:
+            False if neither could ever go on; then nothing has changed, and the holder
+            must not wait.
+        """
+        self.waits.begin(holder, target)
+        if self.waits.stuck(holder):
+            self.waits.end(holder, target)
+            return False
+        self.waits.urge(holder, target)
+        return True
+
     def _make_ready(self, task: Task, now: float) -> None:
         task.state = READY
         task.ready_at = now
+        task.after = ()
         pipeline = task.pipeline
         if not pipeline.queue.size:
             self.shares.filled(pipeline)
@@ -191,86 +248,85 @@ class Scheduler:
             most: How many that need nothing may start, and how many others; if
                 there are more pipelines than that, one of each may.
         """
-        if self._deadlines.live:
+        self.selection.retry_at = None  # what waited for its rate may be gone
+        if self._expiry.live:
             self._expire(now)
         backlogged = self.shares.backlogged
         if not backlogged:
             return []
-        started = self._start_free(now, most)
-        most += len(started)  # those with needs have a bound of their own
-        while backlogged and len(started) < most:
-            choice = self._selection.choose(now)
-            if choice is None:
-                break
-            if self._start(*choice, now):
-                started.append(choice[1])
+        started = self._start_all(
+            [p.queue.free for p in backlogged if p.queue.free.size and p.suspended is None], now, most
+        )
+        if backlogged:
+            most += len(started)  # those with needs have a bound of their own
+            lanes = self.selection.uncontended(now)
+            if lanes:
+                started += self._start_all(lanes, now, most - len(started))
+            else:
+                for task in self.selection.choices(now):
+                    if self._start(task, now):
+                        started.append(task)
+                        if len(started) >= most:
+                            break
         return started
 
-    def next_deadline(self) -> float | None:
+    def next_wake(self) -> float | None:
         """Return when ``decide`` must be asked again though nothing happened."""
-        # The task's own figure: nanoseconds turned back into seconds may come out one
-        # rounding early, and a caller that wakes exactly then would spin.
-        task = self._deadlines.first()
-        return None if task is None else task.deadline
+        due = self._expiry.next_at()
+        retry_at = self.selection.retry_at
+        return due if retry_at is None or (due is not None and due < retry_at) else retry_at
 
     # -- the decision ----------------------------------------------------
 
-    def _start_free(self, now: float, most: int) -> list[Task]:
-        """Start tasks that need nothing, in equal parts of the pipelines, at least one of each."""
+    def _start_all(self, lanes: Sequence[Lane], now: float, most: int) -> list[Task]:
+        """Start tasks that compete for nothing, in equal parts of the lanes, at least one of each."""
         started: list[Task] = []
-        eager = [pipeline for pipeline in self.shares.backlogged if pipeline.queue.free]
         left = most
-        while eager:
-            each = max(1, left // len(eager))
-            for pipeline in eager:
-                started += self._start_some(pipeline, each, now)
+        while lanes:
+            each = max(1, left // len(lanes))
+            for lane in lanes:
+                started += self._start_some(lane, each, now)
             left = most - len(started)
-            eager = [pipeline for pipeline in eager if pipeline.queue.free][: max(0, left)]
+            lanes = [lane for lane in lanes if lane.size and lane.used][: max(0, left)]
         self.running += len(started)
         return started
 
-    def _start_some(self, pipeline: PipelineShare, most: int, now: float) -> list[Task]:
-        """Start up to ``most`` of a pipeline's tasks that need nothing."""
+    def _start_some(self, lane: Lane, most: int, now: float) -> list[Task]:
+        """Start up to ``most`` of a lane's tasks; there is enough for all of them."""
+        pipeline = lane.pipeline
         queue = pipeline.queue
-        taken = queue.take_free(most, now)
+        taken = queue.take(lane, most, now)
         if not queue.size:
             self.shares.drained(pipeline)
-        if self._deadlines.live:
-            taken = [task for task in taken if not self._hopeless(task, now)]
+        if self._expiry.live:
+            taken = [task for task in taken if not self._hopeless(task, now, contended=False)]
         for task in taken:
             task.state = RUNNING
             task.started_at = now
         pipeline.running += len(taken)
+        if lane.mask and taken:
+            self._accounts.take_all(lane, taken, now)
         return taken
 
-    def _start(self, lane: Lane, task: Task, now: float) -> bool:
+    def _start(self, task: Task, now: float) -> bool:
         pipeline = task.pipeline
         queue = pipeline.queue
-        queue.pop(lane, task)
+        queue.pop(task)
         if not queue.size:
             self.shares.drained(pipeline)
-        if self._hopeless(task, now):
+        if task.deadline is not None and self._hopeless(task, now, contended=task.lane.size > 0):
             return False
-        share = task.share = self.admission.share(task.needs)
-        self.admission.take(task.needs)
-        pipeline.burst.held += share
-        self.shares.charge(task, share)
-        task.state = RUNNING
-        task.started_at = now
-        pipeline.running += 1
-        self.running += 1
+        self._run(task, now)
         return True
 
-    # -- endings ---------------------------------------------------------
+    def _run(self, task: Task, now: float) -> None:
+        self._accounts.take(task, now)
+        task.state = RUNNING
+        task.started_at = now
+        task.pipeline.running += 1
+        self.running += 1
 
-    def _give_back(self, task: Task, now: float) -> None:
-        share = task.share  # as it was at the start: the capacity may have changed since
-        self.admission.give(task.needs)
-        burst = task.pipeline.burst
-        if burst.fair < 1.0:
-            burst.advance(now)
-        burst.held -= share
-        self.shares.settle(task, share, now - task.started_at)
+    # -- endings ---------------------------------------------------------
 
     def _withdraw(self, task: Task) -> None:
         if task.state == READY:
@@ -283,64 +339,58 @@ class Scheduler:
 
     def _end(self, task: Task, now: float, state: State) -> None:
         task.state = state
+        task.after = ()
         task.pipeline.ended += 1
         if task.deadline is not None:
-            self._deadlines.cancel(task.timer)
-            if state == DONE:
-                self._history.record(task.name, now - task.started_at)
+            self._expiry.forget(task)
         if task.dependents is not None:
-            freed, broken = resolve(task)
+            self._tell(task, now)
+
+    def _tell(self, task: Task, now: float) -> None:
+        """Tell the dependents of a task that has ended, and theirs, if they end with it."""
+        # A work list instead of recursion: a chain may be a million tasks long.
+        pending = [task]
+        while pending:
+            ended = pending.pop()
+            freed, broken = resolve(ended)
             for dependent in freed:
                 self.waiting -= 1
                 self._make_ready(dependent, now)
-            self._doom_all(broken, task)
-
-    def _doom_all(self, tasks: list[Task], cause: Task) -> None:
-        # A work list instead of recursion: a chain may be a million tasks long.
-        pending = [(task, cause) for task in tasks]
-        while pending:
-            task, because = pending.pop()
-            if task.state != WAITING:
-                continue  # it waited for the same failure twice
-            self.waiting -= 1
-            self._doom(task, because)
-            if task.deadline is not None:
-                self._deadlines.cancel(task.timer)
-            pending.extend((dependent, task) for dependent in resolve(task)[1])
+            for dependent in broken:
+                if dependent.state == WAITING:  # it may wait for the same failure twice
+                    self.waiting -= 1
+                    self._doom(dependent, ended)
+                    if dependent.deadline is not None:
+                        self._expiry.forget(dependent)
+                    if dependent.dependents is not None:
+                        pending.append(dependent)
 
     def _doom(self, task: Task, cause: Task) -> None:
-        what = "was cancelled" if cause.state == State.CANCELLED else "failed"
         task.state = State.FAILED
         task.blockers = 0
+        task.after = ()
         task.pipeline.ended += 1
-        self.doomed.append(Doom(task, cause, f"it waits for {cause.name!r}, which {what}"))
+        self.doomed.append(Doom.by(task, cause))
 
     def _expire(self, now: float) -> None:
-        for task in self._deadlines.pop_due(int(now * 1e9)):
-            if task.state >= FINAL:
-                continue
+        for task in self._expiry.passed(now):
             if task.state == RUNNING:
                 self.doomed.append(Doom(task, None, "it was still running at its deadline"))
             else:
-                self._miss(task, now, "it had not started by its deadline")
+                self._withdraw(task)
+                self._end(task, now, State.FAILED)
+                self.doomed.append(Doom(task, None, "it had not started by its deadline"))
 
-    def _hopeless(self, task: Task, now: float) -> bool:
-        """End a task, already out of its queue, that cannot make its deadline."""
+    def _hopeless(self, task: Task, now: float, *, contended: bool) -> bool:
+        """End a task, not in a queue, that cannot make its deadline."""
         if task.deadline is None:
             return False
-        usual = self._history.usual(task.name)
-        if usual is None or now + usual <= task.deadline:
+        reason = self._expiry.hopeless(task, task.deadline, now, contended=contended)
+        if reason is None:
             return False
         self._end(task, now, State.FAILED)
-        left = max(0.0, task.deadline - now)
-        reason = f"it usually takes {usual:.3g} s and only {left:.3g} s are left"
         self.doomed.append(Doom(task, None, reason))
         return True
-
-    def _miss(self, task: Task, now: float, reason: str) -> None:
-        self._withdraw(task)
-        self._end(task, now, State.FAILED)
-        self.doomed.append(Doom(task, None, reason))
 
     # -- looking ---------------------------------------------------------
 
@@ -353,26 +403,6 @@ class Scheduler:
         """See ``Admission.needs``."""
         return self.admission.needs(resources, task=task)
 
-    def why(self, task: Task, now: float) -> str:
-        """Return what holds a task back, in one sentence."""
-        if task.state == WAITING:
-            if task.blockers:
-                return f"it waits for {task.blockers} unfinished task(s)"
-            return "it failed and waits for its next try"
-        if task.state != READY:
-            return f"it is {State(task.state).name.lower()}"
-        lane = task.pipeline.queue.lanes[task.mask]
-        lacking = self.admission.named(self.admission.lacking(task.needs))
-        if lane.head(now) is not task:
-            ahead = max(1, lane.position(task))  # at least the head, which may have aged past it
-            level = Priority(task.priority).name.lower()
-            return f"{ahead} task(s) of pipeline {task.pipeline.name!r} are in front of it (priority {level})"
-        if lacking:
-            return f"it is next in its pipeline and waits for {' and '.join(lacking)}"
-        if task.pipeline.burst.cooling:
-            return f"pipeline {task.pipeline.name!r} used up its burst credit, so others go first"
-        return "it is next in its pipeline and starts at the next decision"
-
     def check(self, running: Iterable[Task]) -> None:
         """Verify the rules, given the tasks that run, abandoned ones included."""
         running = list(running)
@@ -381,7 +411,8 @@ class Scheduler:
         assert self.abandoned == sum(task.state != RUNNING for task in running)
         self.admission.check(running)
         self.shares.check()
-        self._deadlines.check()
+        self.overload.check()
+        self._expiry.check()
         for pipeline in self.shares.pipelines.values():
             pipeline.burst.check()
             assert pipeline.running == sum(task.pipeline is pipeline for task in running)

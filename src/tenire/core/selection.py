@@ -1,85 +1,195 @@
 """Which of the ready tasks that need something starts next.
 
-1. Work that was born critical is looked at first, in all pipelines; then the
-   pipeline with the smallest virtual time; those without burst credit last.
-2. Within a pipeline the heads of its lanes go by their aged class, then by the
-   time at which they became ready.
-3. After ``CRITICAL_RUN`` critical starts in a row while other work waits, critical
-   work has no precedence until something else has started: nothing waits for ever.
-4. If the head of a lane lacks a resource, others that compete with it may start
-   ahead of it ``bypass`` times, or never if critical work waits there. Then all that
-   it needs is kept for it, even if a slot stays idle while memory comes free: if only
-   what it lacks were kept, two streams could take turns in keeping it out for ever.
-5. Nothing is kept for a task that the whole capacity, lowered meanwhile, could not
-   serve.
+One decision looks at the pipelines in this order, takes the first head of a lane
+that fits, and goes on until none does:
+
+1. What running work needs in order to finish: tasks that a holder waits for, then
+   permits of holders, then permits of running tasks that hold nothing. After
+   ``URGENT_RUN`` of the last kind in a row while starts wait they have no
+   precedence until something else has started.
+2. Work of class critical, in all pipelines. After ``URGENT_RUN`` of those in a row
+   while other work waits, the same.
+3. The pipeline with the smallest virtual time; those without burst credit last.
+4. Under overload the classes that have to step aside, when nothing else fits.
+
+Within a pipeline the heads of its lanes go in the order of ``ready_queue``. A head that
+does not fit lets others by, but not for ever; see ``reservations``.
+
+Within a decision resources only become fewer: a head that did not fit is not looked
+at again.
 """
 
 from __future__ import annotations
 
+import heapq
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
-from tenire.core.ready_queue import CRITICAL_RUN, aged
+from tenire.core.ready_queue import ALL_CLASSES, URGENT_RUN, aged, goes_before
+from tenire.core.reservations import Reservations
+from tenire.core.tasks import Claim, Priority
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from tenire.core.admission import Admission
     from tenire.core.fair_share import FairShare, PipelineShare
+    from tenire.core.overload import OverloadControl
     from tenire.core.ready_queue import Lane
     from tenire.core.tasks import Task
 
 __all__ = ["Selection"]
 
+_URGENT, _DUE, _COOLING, _ASIDE = range(4)
+_BURSTS_S = 0.05
+"""How often burst credit is brought up to date; it is a matter of seconds."""
+
 _by_virtual_time = attrgetter("v")
+
+Ranked = tuple[int, float, int, "PipelineShare"]
 
 
 class Selection:
-    """Chooses the next task among the pipelines with work waiting."""
+    """Chooses the next tasks among the pipelines with work waiting.
 
-    __slots__ = ("_admission", "_bypass", "_critical_run", "_shares")
+    Attributes:
+        burst_allowed: Whether burst credit may be used.
+        round: Number of the last decision.
+        used_up: The resources of which it left nothing, one bit each.
+        retry_at: When to ask again though nothing ended, for what comes back with
+            time; ``None`` for never. Set by a decision.
+    """
 
-    def __init__(self, admission: Admission, shares: FairShare, *, bypass: int) -> None:
+    __slots__ = (
+        "_admission",
+        "_bursts_at",
+        "_classes",
+        "_critical_run",
+        "_overload",
+        "_permit_run",
+        "_reservations",
+        "_shares",
+        "burst_allowed",
+        "retry_at",
+        "round",
+        "used_up",
+    )
+
+    def __init__(self, admission: Admission, shares: FairShare, overload: OverloadControl) -> None:
         self._admission = admission
         self._shares = shares
-        self._bypass = bypass
+        self._overload = overload
+        self._reservations = Reservations(admission)
         self._critical_run = 0
+        self._permit_run = 0
+        self.round = 0
+        self.used_up = 0
+        self._bursts_at = 0.0
+        self.burst_allowed = True
+        self._classes = ALL_CLASSES
+        self.retry_at: float | None = None
 
-    def choose(self, now: float) -> tuple[Lane, Task] | None:
-        """Return the task to start and its lane, or ``None`` if nothing fits."""
-        if len(self._shares.backlogged) > 1 and not self._anything_may_fit():
-            return None
-        ranked = self._rank(now)
-        choice = self._pick(ranked, now)
-        if choice is not None:
-            self._shares.advance(ranked[0].v)
-        return choice
+    @property
+    def lowest_class(self) -> int:
+        """The lowest class that may start; a larger number is a lower class."""
+        return self._classes.bit_length() - 1
 
-    def _pick(self, ranked: Sequence[PipelineShare], now: float) -> tuple[Lane, Task] | None:
-        passed: list[Lane] = []
-        kept: dict[int, int] = {}
-        urgent = [pipeline for pipeline in ranked if pipeline.queue.critical]
-        first = bool(urgent) and self._critical_run < CRITICAL_RUN
-        if first:
-            for pipeline in urgent:
-                # With the whole lane, so that an aged head whose turn has come (rule 3
-                # of the ready queue) does not hold up the critical work behind it.
-                heads = [head for head in _heads(pipeline, now) if head[1].urgent()]
-                choice = self._first_fit(heads, passed, kept)
-                if choice is not None:
-                    others = any(other.queue.size > other.queue.critical for other in ranked)
-                    self._critical_run = self._critical_run + 1 if others else 0
-                    return choice
-        for pipeline in ranked:
-            heads = _heads(pipeline, now)
-            if first and pipeline.queue.critical:
-                heads = [head for head in heads if not head[1].urgent()]
-            choice = self._first_fit(heads, passed, kept)
-            if choice is not None:
-                if choice[1].priority:
-                    self._critical_run = 0
-                return choice
-        return None
+    @lowest_class.setter
+    def lowest_class(self, lowest: int) -> None:
+        self._classes = (2 << lowest) - 1
+
+    def uncontended(self, now: float) -> list[Lane]:
+        """Return all lanes with work if there is enough for everything in them, else none.
+
+        Then nobody competes, and in which order they start does not matter.
+        """
+        if self._classes != ALL_CLASSES or self._overload.batch_share < 1.0:
+            return []
+        admission = self._admission
+        free, rates = admission.free, admission.rate_mask
+        wanted: dict[int, int] = {}
+        lanes: list[Lane] = []
+        for pipeline in self._shares.backlogged:
+            if pipeline.suspended is not None:
+                return []
+            for lane in pipeline.queue.lanes.values():
+                if not lane.size:
+                    continue
+                if lane.needs is None or lane.mask & rates:
+                    return []
+                for index, amount in lane.needs:
+                    total = wanted[index] = wanted.get(index, 0) + amount * lane.size
+                    if total > free[index]:
+                        return []
+                lanes.append(lane)
+        self._begin(now)
+        self._critical_run = self._permit_run = 0
+        return lanes
+
+    def _begin(self, now: float) -> None:
+        self.round += 1
+        self.retry_at = None
+        self._overload.advance(now)
+        shares = self._shares
+        shares.advance(min([pipeline.v for pipeline in shares.backlogged]))
+        if not self.burst_allowed or now >= self._bursts_at:
+            self._bursts_at = now + _BURSTS_S
+            shares.observe_bursts(allowed=self.burst_allowed)
+
+    def choices(self, now: float) -> Iterator[Task]:
+        """Yield what to start, in order; each must have been taken out of its lane before the next is asked for."""
+        self._begin(now)
+        self._reservations.clear()
+        if self._admission.rates:
+            self._admission.refill(now)
+        shares = self._shares
+        if any(lane.size for pipeline in shares.backlogged for lane in pipeline.queue.claims):
+            yield from self._claimed(now)
+        yield from self._due(now)
+
+    # -- rules 2 to 4 -------------------------------------------------------
+
+    def _due(self, now: float) -> Iterator[Task]:
+        shares = self._shares
+        free = self._admission.free
+        lasting = ~self._admission.rate_mask  # for a rate, the time at which it is back has to be found
+        self.used_up = self._admission.used_up() & lasting
+        if self.used_up and not self._anything_may_fit():
+            return
+        heap = self._ranking()
+        held_up_at: float | None = None
+        while heap:
+            tier, v, order, pipeline = heap[0]
+            task = self._first_fit(pipeline, tier, now)
+            if task is None:
+                if tier == _DUE and held_up_at is None:
+                    held_up_at = v
+                self._next_tier(heap)
+                continue
+            if tier == _DUE:
+                due = v if held_up_at is None else held_up_at
+                if due > shares.v:
+                    shares.v = due
+            # Before the task is handed out: the caller may not come back for another.
+            precedence_changed = (self._critical_run or self._permit_run or not task.priority) and self._counts(task)
+            yield task
+            used_up = 0
+            for index, _ in task.needs:
+                if free[index] <= 0:
+                    used_up |= 1 << index
+            if used_up:
+                self.used_up |= used_up & lasting
+                if not self._anything_may_fit():
+                    return
+            if precedence_changed:
+                heap = self._ranking()
+                continue
+            if not pipeline.queue.size:
+                heapq.heappop(heap)
+                continue
+            if tier == _URGENT and not pipeline.queue.critical:
+                tier = self._tier(pipeline)
+            heapq.heapreplace(heap, (tier, pipeline.v, order, pipeline))
 
     def _anything_may_fit(self) -> bool:
         """Return whether there is a lane none of whose resources is used up.
@@ -87,58 +197,147 @@ class Selection:
         Half of all questions come when the machine is full: this answers them without
         looking at any task.
         """
-        used_up = self._admission.used_up()
-        if not used_up:
-            return True
+        used_up, this = self.used_up, self.round
         for pipeline in self._shares.backlogged:
-            for lane in pipeline.queue.lanes.values():
-                if lane.size and lane.mask and not lane.mask & used_up:
+            for lane in pipeline.queue.contenders:
+                if lane.size and not lane.mask & used_up and lane.round != this:
                     return True
         return False
 
-    def _rank(self, now: float) -> Sequence[PipelineShare]:
-        """Return the pipelines with work waiting, the one that is due first in front."""
-        ranked: Sequence[PipelineShare] = self._shares.backlogged
-        if len(ranked) == 1:
-            burst = ranked[0].burst
-            if burst.fair < 1.0:
-                burst.observe(now, fair=1.0)
+    def _ranking(self) -> list[Ranked]:
+        precedence = self._critical_run < URGENT_RUN
+        heap = []
+        order = 0
+        for pipeline in self._shares.backlogged:
+            if pipeline.suspended is None:
+                if precedence and pipeline.queue.critical:
+                    tier = _URGENT
+                else:
+                    tier = _COOLING if pipeline.burst.cooling else _DUE
+                heap.append((tier, pipeline.v, order, pipeline))
+                order += 1
+        if order > 1:
+            heapq.heapify(heap)
+        return heap
+
+    def _tier(self, pipeline: PipelineShare) -> int:
+        return _COOLING if pipeline.burst.cooling else _DUE
+
+    def _next_tier(self, heap: list[Ranked]) -> None:
+        """Move the first pipeline on, now that nothing of it fits in its tier."""
+        tier, _, order, pipeline = heapq.heappop(heap)
+        if tier == _URGENT:
+            heapq.heappush(heap, (self._tier(pipeline), pipeline.v, order, pipeline))
+        elif tier < _ASIDE and self._overload.lowest < 4:
+            heapq.heappush(heap, (_ASIDE, pipeline.v, order, pipeline))
+
+    def _counts(self, task: Task) -> bool:
+        """Count a start; return whether critical work got or lost its precedence by it."""
+        if self._permit_run and not task.claim:
+            self._permit_run = 0
+        run = self._critical_run
+        if task.priority:
+            self._critical_run = 0
+        elif any(pipeline.queue.size > pipeline.queue.critical for pipeline in self._shares.backlogged):
+            self._critical_run = run + 1
         else:
-            ranked = sorted(ranked, key=_by_virtual_time)
-            pull = sum([pipeline.pull for pipeline in ranked])
-            cooling = [pipeline for pipeline in ranked if pipeline.burst.observe(now, fair=pipeline.pull / pull)]
-            if cooling and len(cooling) < len(ranked):
-                ranked = [pipeline for pipeline in ranked if not pipeline.burst.cooling] + cooling
-        return ranked
+            self._critical_run = 0
+        return (run < URGENT_RUN) != (self._critical_run < URGENT_RUN)
 
-    def _first_fit(
-        self, heads: Sequence[tuple[Task, Lane]], passed: list[Lane], kept: dict[int, int]
-    ) -> tuple[Lane, Task] | None:
-        """Return the first head that may start; note the others in ``passed`` and ``kept`` (rule 4)."""
-        admission = self._admission
-        for task, lane in heads:
-            needs = task.needs
-            lacking = admission.lacking(needs)
-            if not lacking and not (kept and admission.spoken_for(needs, kept)):
-                for other in passed:
-                    if other.mask & lane.mask:
-                        other.bypassed += 1
-                return lane, task
-            passed.append(lane)
-            if lacking and (lane.bypassed >= self._bypass or lane.urgent()) and admission.possible(needs):
-                for index, amount in needs:
-                    kept[index] = kept.get(index, 0) + amount
-        return None
+    # -- one pipeline -------------------------------------------------------
 
+    def _first_fit(self, pipeline: PipelineShare, tier: int, now: float) -> Task | None:
+        overload = self._overload
+        aside = overload.lowest < 4 or overload.batch_share < 1.0
+        return self._fitting(pipeline.queue.contenders, now, tier if aside or tier == _URGENT else None)
 
-def _heads(pipeline: PipelineShare, now: float) -> list[tuple[Task, Lane]]:
-    """Return the heads of a pipeline's lanes that need something, the most urgent first."""
-    heads: list[tuple[Task, Lane]] = []
-    for lane in pipeline.queue.lanes.values():
-        if lane.size and lane.mask:
-            task = lane.head(now)
+    def _fitting(self, lanes: Sequence[Lane], now: float, tier: int | None = None) -> Task | None:
+        """Return the most urgent head that fits and touches nothing that is kept; note what does not.
+
+        Args:
+            lanes: Lanes of one pipeline.
+            now: Seconds on a clock that never goes back.
+            tier: If given, heads that have no place in this tier are left out.
+        """
+        admission, reservations, this = self._admission, self._reservations, self.round
+        free = admission.free
+        best: Task | None = None
+        for lane in lanes:
+            if not lane.size or lane.round == this:
+                continue
+            task = lane.head(now, ALL_CLASSES if lane.claim else self._classes)
+            if task is None:
+                if lane.size:
+                    self._holds_up(lane, "degraded")
+                continue
+            if tier is not None and not self._has_place(task, lane, tier, now):
+                continue
+            for index, amount in task.needs:
+                if free[index] < amount:
+                    break
+            else:
+                if best is None or goes_before(task, best, now, by_age=task.pipeline.queue.run >= URGENT_RUN):
+                    best = task
+                continue
+            lacking = admission.lacking(task.needs)
+            if lacking & admission.rate_mask:
+                at = admission.ready_at(task.needs, now)
+                if self.retry_at is None or at < self.retry_at:
+                    self.retry_at = at
+            reservations.hold(task, lane, lacking)
+            self._holds_up(lane, lacking)
+        if best is not None and reservations.passed:  # only now: what is held up may stand in the last lane
+            keeper = reservations.in_the_way(best)
+            if keeper is not None:
+                reservations.hold(best, best.lane, 0)
+                self._holds_up(best.lane, keeper)
+                return self._fitting(lanes, now, tier)
+        return best
+
+    def _has_place(self, task: Task, lane: Lane, tier: int, now: float) -> bool:
+        return not (tier == _URGENT and not lane.used & 1) and not self._steps_aside(task, lane, tier, now)
+
+    def _steps_aside(self, task: Task, lane: Lane, tier: int, now: float) -> bool:
+        """Return whether a head must wait because of overload (rule 4)."""
+        overload = self._overload
+        if tier < _ASIDE and task.priority > overload.lowest and aged(task, now) > overload.lowest:
+            lane.gate = "aside"
+            return True
+        if task.priority > Priority.HIGH and overload.batch_share < 1.0:
+            room = overload.room()
+            if room <= 1e-9 or self._admission.share(task.needs) > room + 1e-9:
+                self._holds_up(lane, "overload")
+                return True
+        return False
+
+    def _holds_up(self, lane: Lane, gate: object) -> None:
+        lane.round = self.round
+        lane.gate = gate
+
+    # -- rule 1 -------------------------------------------------------------
+
+    def _claimed(self, now: float) -> Iterator[Task]:
+        backlogged = self._shares.backlogged
+        for claim in (Claim.AWAITED, Claim.HOLDER, Claim.PERMIT):
+            self._reservations.claim = claim
+            while True:
+                # A suspended pipeline has no other turn: what runs of it is to end.
+                suspended_only = claim == Claim.PERMIT and self._permit_run >= URGENT_RUN
+                task = self._first_claim(claim, now, suspended_only=suspended_only)
+                if task is None:
+                    break
+                if claim == Claim.PERMIT:
+                    others = any(other.queue.size > other.queue.claimed for other in backlogged)
+                    self._permit_run = self._permit_run + 1 if others else 0
+                yield task
+        self._reservations.claim = Claim.START
+
+    def _first_claim(self, claim: int, now: float, *, suspended_only: bool) -> Task | None:
+        for pipeline in sorted(self._shares.backlogged, key=_by_virtual_time):
+            if suspended_only and pipeline.suspended is None:
+                continue
+            lanes = [lane for lane in pipeline.queue.claims if lane.claim == claim]
+            task = self._fitting(lanes, now)
             if task is not None:
-                heads.append((task, lane))
-    if len(heads) > 1:
-        heads.sort(key=lambda head: (aged(head[0], now), head[0].ready_at, head[0].seq))
-    return heads
+                return task
+        return None

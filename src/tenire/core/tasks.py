@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from tenire.core.deadlines import Entry
     from tenire.core.fair_share import PipelineShare
+    from tenire.core.ready_queue import Lane
 
 __all__ = [
     "CPU_UNIT",
@@ -34,6 +35,7 @@ __all__ = [
     "READY",
     "RUNNING",
     "WAITING",
+    "Claim",
     "Needs",
     "Priority",
     "Resources",
@@ -92,6 +94,23 @@ WAITING, READY, RUNNING, DONE = State.WAITING, State.READY, State.RUNNING, State
 
 FINAL = State.DONE
 """States at or above this one are final."""
+
+
+class Claim(IntEnum):
+    """On what ground a record asks for resources; a higher ground is served first.
+
+    Only the two highest can be part of a hold-and-wait, so they are never held up
+    by what is kept for the two lowest.
+    """
+
+    START = 0
+    """A task that has not started, or a permit of somebody who holds nothing."""
+    PERMIT = 1
+    """A permit of a running task that holds nothing yet."""
+    HOLDER = 2
+    """A permit of somebody who holds something already."""
+    AWAITED = 3
+    """A task that a holder waits for: the holder gives nothing back before it has run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,44 +179,62 @@ class Retry:
             raise ConfigError(message, key="backoff")
 
 
+_MASKS: dict[Needs, int] = {(): 0}
+_MOST_MASKS = 4096
+
+
 def mask_of(needs: Needs) -> int:
     """Return the set of resources that these needs take, one bit each."""
-    mask = 0
-    for index, amount in needs:
-        if amount:
-            mask |= 1 << index
+    mask = _MASKS.get(needs)
+    if mask is None:
+        mask = 0
+        for index, amount in needs:
+            if amount:
+                mask |= 1 << index
+        if len(_MASKS) < _MOST_MASKS:
+            _MASKS[needs] = mask
     return mask
 
 
 class Task:
-    """The scheduler's record of one task.
+    """The scheduler's record of one task, or of one permit.
 
     Attributes:
-        seq: Order of submission.
+        seq: Order of submission; 0 until then.
         name: For people; need not be unique.
         pipeline: The pipeline it belongs to.
-        priority: Its class.
+        priority: Its class; it rises if something more urgent waits for it.
         needs: What it takes while it runs.
         mask: Bit ``i`` is set if it needs resource ``i``.
+        claim: On what ground it asks for them.
         state: See ``State``.
         blockers: Unfinished tasks that it waits for.
         dependents: Tasks that wait for it, or ``None``.
+        after: The tasks that it waits for, until it is ready.
+        always: Whether it runs however those that it waits for end.
+        lane: The lane that it stands in; set once it is ready.
         ready_at: When it became ready, seconds.
         started_at: When it last started, seconds.
         deadline: When it must be finished, seconds, or ``None``.
         charge: Virtual time charged at start, corrected at the end.
         share: Largest share of one resource that it took at start; set by then.
         timer: Its entry among the deadlines; set if it has one.
+        permits: Open permits that it holds beside its needs, or ``None``.
     """
 
     __slots__ = (
+        "after",
+        "always",
         "blockers",
         "charge",
+        "claim",
         "deadline",
         "dependents",
+        "lane",
         "mask",
         "name",
         "needs",
+        "permits",
         "pipeline",
         "priority",
         "ready_at",
@@ -214,15 +251,20 @@ class Task:
     priority: int
     needs: Needs
     mask: int
+    claim: int
     state: State
     blockers: int
     dependents: list[Task] | None
+    after: tuple[Task, ...]
+    always: bool
+    lane: Lane
     ready_at: float
     started_at: float
     deadline: float | None
     charge: float
     share: float
     timer: Entry[Task]
+    permits: list[Task] | None
 
     def __init__(
         self,
@@ -231,6 +273,8 @@ class Task:
         priority: int = 2,  # Priority.NORMAL; the attribute look-up would be a tenth of this call
         needs: Needs = (),
         deadline: float | None = None,
+        *,
+        always: bool = False,
     ) -> None:
         self.seq = 0
         self.name = name
@@ -238,13 +282,21 @@ class Task:
         self.priority = priority
         self.needs = needs
         self.mask = mask_of(needs) if needs else 0
+        self.claim = 0  # Claim.START
         self.state = WAITING
         self.blockers = 0
         self.dependents = None
-        self.ready_at = 0.0
-        self.started_at = 0.0
+        self.after = ()
+        self.always = always
         self.deadline = deadline
-        self.charge = 0.0
+        self.permits = None
+
+    def holds(self) -> int:
+        """Return the set of resources that it holds, its open permits' included, one bit each."""
+        held = self.mask if self.state >= RUNNING else 0  # once it has really ended there is no mask any more
+        for permit in self.permits or ():
+            held |= permit.mask
+        return held
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.seq} {self.name!r} {State(self.state).name.lower()}>"

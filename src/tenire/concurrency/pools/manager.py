@@ -93,7 +93,7 @@ class ThreadPoolManager:
         return await self._threads.aclose(grace)
 
     def _ended(self, handle: Handle[Any], value: Any, error: BaseException | None, memory: int = 0) -> None:
-        self.report(handle, value, error)
+        self.report(handle, value, error, memory)
 
 
 def _unconnected(handle: Handle[Any], value: Any, error: BaseException | None, memory: int = 0) -> None:

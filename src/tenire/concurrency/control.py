@@ -1,0 +1,262 @@
+"""The control loop: looks at the machine, and has the engine do less while it is loaded.
+
+::
+
+    sampler thread ──sample──► load index ──level──► pool size ──slots──► scheduler
+                                    └──────level──► degradation ──level──► scheduler, hooks
+
+1. One timer. While there is work, or something is about to change, it has the
+   machine looked at about every second; otherwise every five seconds while anything
+   is held back, and every ten if not.
+2. The cores decide (``core.load``, ``core.pool_size``, ``core.degradation``); here
+   is only carried out what they say, on the loop's thread.
+3. A look that takes long is not asked for twice; one that fails changes nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from tenire.concurrency.control_events import LevelChanged, SlotsChanged
+from tenire.concurrency.periodic import Periodic
+from tenire.core.degradation import Degradation
+from tenire.core.intervals import AdaptiveInterval
+from tenire.core.load import MACHINE, OWN, Level, LoadIndex
+from tenire.core.pool_size import PoolSize
+from tenire.core.tasks import CPU_UNIT
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Callable
+
+    from tenire.clock import Clock
+    from tenire.concurrency.orchestrator import Orchestrator
+    from tenire.concurrency.pools import ThreadPoolManager
+    from tenire.concurrency.sampler import Sampler
+    from tenire.concurrency.signals import Signals
+    from tenire.concurrency.timer import Timeout, UniversalTimer
+    from tenire.core.degradation import Move
+    from tenire.core.load import Reading
+    from tenire.observe.load_probe import LoadSample
+
+    Hook = Callable[[str], object]
+
+__all__ = ["Control"]
+
+# Two samples must agree: with a tenth of jitter another program is noticed after
+# 0.44 + 2 x 0.88 s at the latest, ten calm ones are over after 9 s.
+_LOOK_S = 0.8
+_IDLE_S = 10.0
+_IDLE_HELD_S = 5.0  # so that all is back within 30 s though nobody waits for it
+
+_log = logging.getLogger("tenire.control")
+
+
+class Control:
+    """Adapts the engine to the load of the machine.
+
+    Attributes:
+        level: The level that holds: ``normal``, ``elevated``, ``high`` or ``critical``.
+        load: The load from 0 to 1, or ``None`` while nothing is known of it.
+        slots: CPU slots now.
+    """
+
+    def __init__(
+        self,
+        orchestrator: Orchestrator,
+        *,
+        pools: ThreadPoolManager,
+        timer: UniversalTimer,
+        clock: Clock,
+        signals: Signals,
+        sampler: Sampler,
+        rng: random.Random,
+        cpu: float,
+    ) -> None:
+        self._orchestrator = orchestrator
+        self._pools = pools
+        self._timer = timer
+        self._clock = clock
+        self._signals = signals
+        self._sampler = sampler
+        self._rng = rng
+        self._interval = AdaptiveInterval(_LOOK_S, rng=rng, minimum=0.9 * _LOOK_S, maximum=1.1 * _LOOK_S)
+        self._machine = LoadIndex(MACHINE)
+        self._own = LoadIndex(OWN)
+        self._pool = PoolSize(cpu)
+        self._ladder = Degradation()
+        self._hooks: list[tuple[Hook | None, Hook | None]] = []
+        self._ticking: Timeout | None = None
+        self._due = 0.0
+        self._late = 0.0
+        self._looked_at = 0.0
+        self._steady = False  # it knows nothing yet
+        self._looking = False
+        self._closed = False
+
+    # -- the face ---------------------------------------------------------
+
+    @property
+    def level(self) -> str:
+        """The level that holds."""
+        return _name(self._ladder.level)
+
+    @property
+    def load(self) -> float | None:
+        """The load from 0 to 1 in the last sample."""
+        known = [reading.index for reading in self._readings() if reading.index is not None]
+        return max(known, default=None)
+
+    @property
+    def slots(self) -> float:
+        """CPU slots now."""
+        return self._pool.slots
+
+    @property
+    def reason(self) -> str | None:
+        """Why the engine does less than it could, or ``None`` if it does not."""
+        worst = max((self._machine, self._own), key=lambda index: index.level)
+        if worst.cause is not None:
+            return str(worst.cause)
+        if self._pool.taken:
+            return f"other programs use {self._pool.taken} of the cores"
+        return None if self._at_rest() else "the load is gone; it goes back to normal step by step"
+
+    def on_level(self, *, enter: Hook | None = None, leave: Hook | None = None) -> Callable[[], None]:
+        """Call ``enter(level)`` and ``leave(level)`` as levels begin and end to hold.
+
+        Levels come in their order, each with its name; ``normal`` always holds and is
+        never told. For a level that holds already, ``enter`` is called at once. The
+        hooks run on the loop's thread and must not block; one that raises is logged.
+
+        Returns:
+            A function that takes the hooks back.
+        """
+        hooks = (enter, leave)
+        self._hooks.append(hooks)
+        for level in range(1, self._ladder.level + 1):
+            _call(enter, _name(Level(level)))
+
+        def take_back() -> None:
+            if hooks in self._hooks:
+                self._hooks.remove(hooks)
+
+        return take_back
+
+    def every(self, period: float, call: Callable[[], object], *, longest: float | None = None) -> Periodic:
+        """Call ``call`` about every ``period`` seconds, and half as often with each level.
+
+        Args:
+            period: Seconds between two calls at the level ``normal``.
+            call: A plain function; it runs on the loop's thread and must not block.
+            longest: Seconds between two calls at the most; default: eight periods.
+
+        Raises:
+            ConfigError: If the period is not positive.
+        """
+        interval = AdaptiveInterval(period, rng=self._rng, maximum=longest)
+        return Periodic(self._timer, interval, lambda: self._ladder.level, call)
+
+    # -- life -------------------------------------------------------------
+
+    def start(self) -> None:
+        """Look at the machine from now on."""
+        self._arm()
+
+    async def aclose(self) -> None:
+        """Look no more."""
+        self._closed = True
+        if self._ticking is not None:
+            self._ticking.cancel()
+        await self._sampler.aclose()
+
+    def _arm(self) -> None:
+        wait = self._interval.next(Level.NORMAL)
+        self._due = self._clock.now() + wait
+        self._ticking = self._timer.after(wait, self._tick)
+
+    def _tick(self) -> None:
+        now = self._clock.now()
+        self._late = now - self._due
+        self._arm()
+        if self._looking or now < self._look_at():
+            return
+        self._looking = True
+        self._looked_at = now
+        self._sampler.request(tuple(self._pools.statistics().processes.values()), self._take)
+
+    def _look_at(self) -> float:
+        """Return when to look again."""
+        scheduler = self._orchestrator.scheduler
+        if scheduler.running or scheduler.queued or not self._steady:
+            return 0.0
+        return self._looked_at + (_IDLE_S if self._at_rest() else _IDLE_HELD_S)
+
+    def _at_rest(self) -> bool:
+        """Return whether nothing is held back."""
+        return self._ladder.level == Level.NORMAL and self._pool.slots == self._pool.full
+
+    def _readings(self) -> tuple[Reading, Reading]:
+        return self._machine.reading, self._own.reading
+
+    # -- a sample ---------------------------------------------------------
+
+    def _take(self, sample: LoadSample | None, sent_at: float) -> None:
+        self._looking = False
+        if self._closed or sample is None:
+            return
+        now = self._clock.now()
+        own = {
+            "queue_wait": self._queue_wait(now),
+            "loop_lag": max(self._late, now - sent_at),
+            "io_full": sample.signals.get("io_full"),
+        }
+        machine = self._machine.observe(sample.signals)
+        crowding = self._own.observe(own)
+        before = self._pool.slots
+        slots = self._pool.observe(now, foreign=sample.foreign, cores=sample.cores, level=machine)
+        moves = self._ladder.observe(max(machine, crowding), now)
+        readings = self._readings()
+        self._steady = self._pool.steady and [reading.level for reading in readings] == [machine, crowding]
+        if slots != before:
+            self._orchestrator.scheduler.admission.register("cpu", round(slots * CPU_UNIT))
+            self._signals.emit(SlotsChanged(slots, before, self._pool.full, self._why()))
+        for move in moves:
+            self._move(move)
+        if slots != before or moves:
+            self._orchestrator.wake()
+
+    def _queue_wait(self, now: float) -> float | None:
+        overload = self._orchestrator.scheduler.overload
+        # Between decisions nobody else ends its window, and an old wait would stand.
+        overload.advance(now)
+        return overload.interactive_wait
+
+    def _move(self, move: Move) -> None:
+        measures = self._ladder.measures
+        selection = self._orchestrator.scheduler.selection
+        selection.burst_allowed = measures.burst
+        selection.lowest_class = measures.lowest_class
+        below = Level(move.level - 1)
+        level, before = (move.level, below) if move.entered else (below, move.level)
+        _log.info("load %s, was %s: %s", _name(level), _name(before), self._why())
+        self._signals.emit(LevelChanged(_name(level), _name(before), self.load, self._why()))
+        for enter, leave in tuple(self._hooks):
+            _call(enter if move.entered else leave, _name(move.level))
+
+    def _why(self) -> str:
+        return self.reason or "the load is gone"
+
+
+def _name(level: Level) -> str:
+    return level.name.lower()
+
+
+def _call(hook: Hook | None, level: str) -> None:
+    if hook is None:
+        return
+    try:
+        hook(level)
+    except Exception:  # noqa: BLE001 - foreign code; logged, and the others are called
+        _log.exception("a hook for level %s failed", level)

@@ -1,0 +1,332 @@
+"""The shell around the scheduler: it tells the core what happened and does what it says.
+
+One ``call_soon`` a wake-up takes in everything that was submitted and everything
+that ended, reads the clock once, and starts what the core decided. Nothing else
+in the engine starts work.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import threading
+from asyncio import CancelledError
+from typing import TYPE_CHECKING, Any, cast
+
+from tenire.concurrency.endings import dependency_failed, missed_deadline
+from tenire.concurrency.handle import LOOP, PERMIT, Handle
+from tenire.concurrency.holding import HOLDER
+from tenire.concurrency.retries import Retries
+from tenire.concurrency.stopping import Stopper
+from tenire.concurrency.timer import Alarm
+from tenire.concurrency.unseen import UnseenFailures
+from tenire.core.tasks import DONE, READY, RUNNING, WAITING, State
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Callable, Sequence
+
+    from tenire.clock import Clock
+    from tenire.concurrency.pools import ThreadPoolManager
+    from tenire.concurrency.timer import UniversalTimer
+    from tenire.core.scheduler import Scheduler
+
+__all__ = ["Dispatcher"]
+
+_STARTS_A_WAKE = 256
+"""Tasks started in one turn of the loop; more would make the loop late."""
+
+_EAGER = sys.version_info >= (3, 12)
+"""Whether a coroutine can run up to its first wait without a turn of the loop."""
+
+
+class Dispatcher:
+    """Starts what the core decides, and reports to it what ended.
+
+    Attributes:
+        loop: The loop that it runs on.
+        scheduler: The core that decides.
+        thread: Identifier of the loop's thread.
+        permits: Permits that are open.
+        unseen: Failures that nobody has looked at yet.
+    """
+
+    def __init__(
+        self,
+        scheduler: Scheduler,
+        *,
+        loop: asyncio.AbstractEventLoop,
+        clock: Clock,
+        pools: ThreadPoolManager,
+        timer: UniversalTimer,
+        rng: random.Random,
+    ) -> None:
+        self.loop = loop
+        self.scheduler = scheduler
+        self.unseen = UnseenFailures()
+        self.thread = threading.get_ident()
+        self.permits: set[Handle[Any]] = set()
+        self._clock = clock
+        self._pools = pools
+        self._armed = False
+        self._now = clock.now()
+        self._ended: list[tuple[Handle[Any], State]] = []
+        self._coroutines: dict[asyncio.Task[Any], Handle[Any]] = {}
+        self._running: set[Handle[Any]] = set()
+        self._retries = Retries(timer, rng, self._retry_due)
+        self._stopper = Stopper(scheduler, pools=pools, timer=timer, clock=clock, wake=self.wake)
+        self._alarm = Alarm(timer, self.wake)
+        self._idle: asyncio.Future[None] | None = None
+        self._closed = False
+        pools.report = self._pool_ended
+
+    # -- what happens -----------------------------------------------------
+
+    def accept(self, handle: Handle[Any], after: Sequence[Handle[Any]] = ()) -> None:
+        """Take in a new task; on the loop's own thread."""
+        if not self._armed:
+            self._armed = True
+            self.loop.call_soon(self._step)
+            # Once for all that come before the loop's next turn: they are looked at together.
+            self._now = self._clock.now()
+        self.scheduler.submit(handle, self._now, after)
+
+    def wake(self) -> None:
+        """Have the core asked again, once, in the next turn of the loop."""
+        if not self._armed and not self._closed:
+            self._armed = True
+            self._now = self._clock.now()
+            self.loop.call_soon(self._step)
+
+    def on_own_thread(self) -> bool:
+        """Return whether the caller is on the loop's thread."""
+        return threading.get_ident() == self.thread
+
+    def on_loop(self, fn: Callable[..., object], *args: Any) -> bool:
+        """Call ``fn`` on the loop; at once if this is its thread.
+
+        Returns:
+            False if the loop is closed: then everything has ended already.
+        """
+        if self.on_own_thread():
+            fn(*args)
+            return True
+        try:
+            self.loop.call_soon_threadsafe(fn, *args)
+        except RuntimeError:  # the loop is closed
+            return False
+        return True
+
+    def take_in_ended(self) -> None:
+        """Tell the core about everything that has ended, now instead of in the next turn."""
+        self._take_in_ended(self._clock.now())
+
+    # -- one wake-up ------------------------------------------------------
+
+    def _step(self) -> None:
+        self._armed = False
+        if self._closed:
+            return
+        scheduler = self.scheduler
+        now = self._clock.now()
+        if self._ended:
+            self._take_in_ended(now)
+        started = cast("list[Handle[Any]]", scheduler.decide(now, _STARTS_A_WAKE))
+        if started:
+            self._start_all(started)
+        if scheduler.doomed:
+            self._end_doomed(now)
+        if len(started) >= _STARTS_A_WAKE or self._ended:
+            self.wake()
+        due = scheduler.next_wake()
+        if due is not None:
+            self._alarm.set(due)
+        if self._idle is not None and scheduler.running == scheduler.abandoned and not scheduler.queued:
+            self._idle.set_result(None)
+            self._idle = None
+
+    def _take_in_ended(self, now: float) -> None:
+        scheduler = self.scheduler
+        ended, self._ended = self._ended, []
+        for handle, state in ended:
+            if handle.state == RUNNING:
+                scheduler.finish(handle, now, state)
+            else:
+                scheduler.reclaim(handle, now)
+
+    def _start_all(self, started: list[Handle[Any]]) -> None:
+        loop = self.loop
+        # A task factory is the user's business: it may want to see every task.
+        eager = _EAGER and loop.get_task_factory() is None
+        create_task, coroutines, ended, hold = loop.create_task, self._coroutines, self._coroutine_ended, HOLDER.set
+        task: asyncio.Task[Any]
+        for handle in started:
+            if handle.on != LOOP:
+                self._start_elsewhere(handle)
+                continue
+            if handle.run is not None:  # cancelled by one that started before it in this turn
+                self._cancelled(handle)
+                continue
+            handle.attempts += 1
+            context = handle.context
+            try:
+                context.run(hold, handle)  # type: ignore[union-attr]  # what runs on the loop has one
+                coroutine = handle.fn(*handle.args)
+                if eager:
+                    task = asyncio.Task(coroutine, loop=loop, context=context, eager_start=True)  # type: ignore[call-arg]
+                else:
+                    task = create_task(coroutine, context=context)
+            except BaseException as error:
+                self._failed(handle, error)
+                if isinstance(error, KeyboardInterrupt):
+                    raise
+                continue
+            if task.done():
+                self._has_ended(handle, task)
+                continue
+            if handle.run is not None:  # cancelled in its own first step
+                task.cancel()
+            handle.run = task
+            coroutines[task] = handle
+            task.add_done_callback(ended)
+
+    def _start_elsewhere(self, handle: Handle[Any]) -> None:
+        handle.attempts += 1
+        if handle.on == PERMIT:
+            self._open(handle)
+            return
+        if handle.context is not None:
+            handle.context.run(HOLDER.set, handle)
+        self._running.add(handle)
+        try:
+            self._pools.start(handle)
+        except Exception as error:  # noqa: BLE001 - the task's outcome, for example no thread could be started
+            self._running.discard(handle)
+            self._failed(handle, error)
+
+    def _open(self, permit: Handle[Any]) -> None:
+        self.permits.add(permit)
+        holder = permit.args[0]
+        if holder.permits is None:
+            holder.permits = [permit]
+        else:
+            holder.permits.append(permit)
+        self.scheduler.waits.holds_now(holder)
+        permit.settle(None, None)
+
+    # -- endings ----------------------------------------------------------
+
+    def _coroutine_ended(self, task: asyncio.Task[Any]) -> None:
+        handle = self._coroutines.pop(task)
+        handle.run = None
+        if handle.settled:  # given up earlier; only its resources come back
+            if not task.cancelled():
+                task.exception()
+            self._end(handle, State.FAILED)
+            return
+        self._has_ended(handle, task)
+
+    def _has_ended(self, handle: Handle[Any], task: asyncio.Task[Any]) -> None:
+        """Take in the outcome of a coroutine."""
+        try:
+            value = task.result()
+        except CancelledError:
+            self._cancelled(handle)
+            return
+        except BaseException as error:  # noqa: BLE001 - the task's outcome, whatever it is
+            self._failed(handle, error)
+            return
+        if handle.stop_reason is not None:
+            self._failed(handle, None)
+            return
+        handle.value = value
+        handle.settled = True
+        handle.context = None  # it holds this handle, and would wait for the garbage collector with it
+        if handle.waiter is not None or handle.callbacks is not None:
+            handle.settle(value, None)
+        self._ended.append((handle, DONE))
+        self.wake()
+
+    def _pool_ended(self, handle: Handle[Any], value: Any, error: BaseException | None, memory: int = 0) -> None:
+        """Take in the end of a task on a thread or in a process.
+
+        Args:
+            handle: The task.
+            value: What it returned.
+            error: What it raised.
+            memory: Bytes that its process grew by at the most while it ran; 0 if unknown.
+        """
+        self._running.discard(handle)
+        handle.run = None
+        if memory:
+            self.scheduler.history.record_memory(handle.name, memory)
+        if handle.done():  # abandoned earlier; only its resources come back
+            self._end(handle, State.FAILED)
+        elif error is None and handle.stop_reason is None:
+            handle.settle(value, None)
+            self._end(handle, DONE)
+        elif isinstance(error, CancelledError):
+            self._cancelled(handle)
+        else:
+            self._failed(handle, error)
+
+    def _end(self, handle: Handle[Any], state: State) -> None:
+        handle.context = None
+        self._ended.append((handle, state))
+        self.wake()
+
+    def _cancelled(self, handle: Handle[Any]) -> None:
+        handle.run = None
+        if handle.stop_reason is not None:
+            self._failed(handle, None)
+            return
+        handle.settle(None, CancelledError())
+        self._end(handle, State.CANCELLED)
+
+    def _failed(self, handle: Handle[Any], error: BaseException | None) -> None:
+        handle.run = None
+        if handle.stop_reason is not None:
+            error = missed_deadline(handle, handle.stop_reason)
+        elif not self._closed and self._retries.allows(handle, error):
+            self._try_again(handle)
+            return
+        self.scheduler.history.record_failure(handle.name)
+        handle.settle(None, error)
+        self.unseen.add(handle)
+        self._end(handle, State.FAILED)
+
+    def _try_again(self, handle: Handle[Any]) -> None:
+        now = self._clock.now()
+        self.scheduler.postpone(handle, now)
+        self._retries.wait(handle, now)
+        self.wake()
+
+    def _retry_due(self, handle: Handle[Any]) -> None:
+        self.scheduler.release(handle, self._clock.now())
+        self.wake()
+
+    def _end_doomed(self, now: float) -> None:
+        doomed, self.scheduler.doomed = self.scheduler.doomed, []
+        for doom in doomed:
+            handle: Handle[Any] = doom.task  # type: ignore[assignment]  # our own record
+            self._retries.forget(handle)
+            if doom.cause is not None:
+                # Not among the unseen: the failure at the root is, and says it all.
+                handle.settle(None, dependency_failed(handle, doom))
+            elif handle.state == RUNNING:
+                self._stopper.at_deadline(handle, doom.reason)
+            else:
+                handle.settle(None, missed_deadline(handle, doom.reason))
+                self.unseen.add(handle)
+
+    def _cancel(self, handle: Handle[Any]) -> None:
+        if handle.done():
+            return
+        now = self._clock.now()
+        if handle.state in (WAITING, READY):
+            self._retries.forget(handle)
+            self.scheduler.cancel(handle, now)
+            handle.settle(None, CancelledError())
+            self.wake()
+        elif handle.state == RUNNING:
+            self._stopper.cancel(handle)

@@ -1,0 +1,126 @@
+"""Which gate holds a task back, in the words of the decision that did so.
+
+Selection leaves at each lane what held up its head. Nothing is decided anew here,
+so an explanation cannot contradict what happens.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from tenire.core.ready_queue import Lane
+from tenire.core.tasks import READY, WAITING, Priority, State
+
+if TYPE_CHECKING:
+    from tenire.core.scheduler import Scheduler
+    from tenire.core.tasks import Task
+
+__all__ = ["GATES", "Gate", "why"]
+
+GATES = (
+    "dependency", "retry", "position", "resource", "quota", "reserved", "share", "burst", "overload", "degraded",
+    "suspended", "next", "none",
+)  # fmt: skip
+"""Names of the gates; ``next`` means that nothing holds the task back, ``none`` that it does not wait."""
+
+
+class Gate(NamedTuple):
+    """What holds a task back.
+
+    Attributes:
+        name: One of ``GATES``.
+        reason: One sentence for people, without a full stop.
+    """
+
+    name: str
+    reason: str
+
+
+def why(scheduler: Scheduler, task: Task, now: float) -> Gate:
+    """Return what holds a task back."""
+    if task.state == WAITING:
+        return _waiting(task)
+    scheduler.admission.refill(now)
+    if task.state != READY:
+        return Gate("none", f"it is {State(task.state).name.lower()}")
+    pipeline = task.pipeline
+    if pipeline.suspended is not None and task.claim == 0:
+        return Gate("suspended", f"pipeline {pipeline.name!r} starts nothing: {pipeline.suspended}")
+    lane = task.lane
+    if lane.mask:
+        lowest = scheduler.selection.lowest_class
+        if task.priority > lowest and not task.claim:
+            return Gate("degraded", f"the engine is degraded and starts no {_class(task.priority)} work")
+        if lane.head(now) is not task:
+            return _position(task, lane)
+        if lane.round == scheduler.selection.round:
+            return _held_up(scheduler, task, lane.gate, now)
+        if lane.mask & scheduler.selection.used_up:  # the decision had no need to look at it
+            return _held_up(scheduler, task, scheduler.admission.lacking(task.needs), now)
+        return _turn(scheduler, task)
+    if lane.head(now) is not task:
+        return _position(task, lane)
+    return Gate("next", "it is next in its pipeline and starts at the next decision")
+
+
+def _class(priority: int) -> str:
+    return Priority(priority).name.lower()
+
+
+def _waiting(task: Task) -> Gate:
+    if not task.blockers:
+        return Gate("retry", "it failed and waits for its next try")
+    unfinished = [other.name for other in task.after if other.state < State.DONE]
+    named = ", ".join(repr(name) for name in unfinished[:3])
+    more = f" and {len(unfinished) - 3} more" if len(unfinished) > 3 else ""
+    return Gate("dependency", f"it waits for {task.blockers} unfinished task(s): {named}{more}")
+
+
+def _position(task: Task, lane: Lane) -> Gate:
+    ahead = max(1, lane.position(task))  # at least the head, which may have aged past it
+    reason = f"{ahead} task(s) of pipeline {task.pipeline.name!r} are in front of it (priority {_class(task.priority)})"
+    return Gate("position", reason)
+
+
+def _held_up(scheduler: Scheduler, task: Task, gate: object, now: float) -> Gate:
+    admission = scheduler.admission
+    if isinstance(gate, Lane):
+        head = gate.head(now)
+        whom = f"task {head.name!r} of pipeline {head.pipeline.name!r}" if head is not None else "another task"
+        return Gate("reserved", f"what it needs is free but kept for {whom}, which came first and needs more")
+    if isinstance(gate, int):
+        lacks = [(index, amount) for index, amount in task.needs if gate >> index & 1]
+        rates = [need for need in lacks if need[0] in admission.rates]
+        if rates and len(rates) == len(lacks):
+            at = admission.ready_at(task.needs, now)
+            names = " and ".join(admission.names[index] for index, _ in rates)
+            return Gate(
+                "quota", f"it is next in its pipeline and waits for {names} for another {max(0.0, at - now):.3g} s"
+            )
+        parts = [
+            f"{admission.names[index]} (needs {admission.shown(index, amount)}, "
+            f"free {admission.shown(index, max(0, admission.free[index]))})"
+            for index, amount in lacks
+        ]
+        return Gate("resource", f"it is next in its pipeline and waits for {' and '.join(parts)}")
+    if gate == "overload":
+        wait = scheduler.overload.interactive_wait or 0.0
+        return Gate("overload", f"urgent work waited {wait * 1000:.0f} ms on average, so less other work runs at once")
+    return Gate("degraded", f"the engine is degraded and starts no {_class(task.priority)} work")
+
+
+def _turn(scheduler: Scheduler, task: Task) -> Gate:
+    pipeline = task.pipeline
+    others = [other for other in scheduler.shares.backlogged if other is not pipeline]
+    if pipeline.burst.cooling and others:
+        reason = f"pipeline {pipeline.name!r} used up its burst credit, so others go first"
+        return Gate("burst", reason)
+    if task.lane.gate == "aside":
+        wait = scheduler.overload.batch_wait or 0.0
+        reason = f"more urgent work waited {wait:.2g} s on average, so {_class(task.priority)} work goes last"
+        return Gate("overload", reason)
+    ahead = [other.name for other in others if other.v < pipeline.v]
+    if ahead:
+        names = ", ".join(repr(name) for name in ahead[:3])
+        return Gate("share", f"pipeline {pipeline.name!r} had more than its share; first comes {names}")
+    return Gate("next", "it is next in its pipeline and starts at the next decision")

@@ -1,0 +1,119 @@
+"""Overload by queue wait: who has to step aside when urgent work waits too long.
+
+The wait in the queue is the right signal: it does not depend on what a task does,
+and is zero on a machine that keeps up. Work of class critical and high is
+interactive and should wait for no longer than 20 ms, the rest is batch, 2 s.
+
+1. In each window the mean wait of what started is compared with its target.
+2. Interactive work too late: batch may hold ``STEP_DOWN`` less of the machine, down
+   to half of it; in time: ``STEP_UP`` more. With no interactive work the limit goes
+   back up as well, so nothing is kept for work that does not come.
+3. Batch work too late for ``PATIENCE`` windows: idle work is held, then low work.
+   A task that has waited long enough to rise a class rises above this too, so
+   nothing waits for ever.
+4. Both ways back are taken step by step, the hold after ``CALM`` windows in time.
+
+Source: H. Zhou et al., "Overload Control for Scaling WeChat Microservices" (DAGOR),
+SoCC 2018, with work held back instead of refused: it was accepted.
+"""
+
+from __future__ import annotations
+
+from tenire.core.tasks import Priority
+
+__all__ = ["BATCH_TARGET_S", "INTERACTIVE_TARGET_S", "WINDOW_S", "OverloadControl"]
+
+WINDOW_S = 1.0
+INTERACTIVE_TARGET_S = 0.020
+BATCH_TARGET_S = 2.0
+STEP_DOWN = 0.05
+STEP_UP = 0.01
+PATIENCE = 3
+CALM = 10
+_LEAST_BATCH = 0.5
+_INTERACTIVE = Priority.HIGH
+
+
+class OverloadControl:
+    """Judges the waits of what has started.
+
+    Attributes:
+        batch_share: How much of any resource batch work may hold together, 0.5 to 1.
+        batch_held: Sum of the largest share of one resource of each batch task that runs.
+        lowest: The lowest class that may start, by age.
+        interactive_wait: Mean wait of interactive work in the last window, seconds, or ``None``.
+        batch_wait: The same for normal and low work.
+    """
+
+    __slots__ = (
+        "_batch_count",
+        "_batch_total",
+        "_calm",
+        "_count",
+        "_late",
+        "_total",
+        "_until",
+        "batch_held",
+        "batch_share",
+        "batch_wait",
+        "interactive_wait",
+        "lowest",
+    )
+
+    def __init__(self) -> None:
+        self.batch_share = 1.0
+        self.batch_held = 0.0
+        self.lowest: int = Priority.IDLE
+        self.interactive_wait: float | None = None
+        self.batch_wait: float | None = None
+        self._count = self._batch_count = 0
+        self._total = self._batch_total = 0.0
+        self._late = self._calm = 0
+        self._until: float | None = None
+
+    def started(self, priority: int, wait: float, share: float) -> None:
+        """Take in that a task that competes for something has started after ``wait`` seconds."""
+        if priority <= _INTERACTIVE:
+            self._count += 1
+            self._total += wait
+            return
+        self.batch_held += share
+        if priority < Priority.IDLE:  # what idle work waits is nobody's concern
+            self._batch_count += 1
+            self._batch_total += wait
+
+    def room(self) -> float:
+        """Return how large a share of the machine batch work may still take; one task always may."""
+        return self.batch_share - self.batch_held if self.batch_held > 1e-9 else 1.0
+
+    def advance(self, now: float) -> None:
+        """Judge the window if it is over."""
+        if self._until is None:
+            self._until = now + WINDOW_S
+        if now < self._until:
+            return
+        self._until = now + WINDOW_S
+        wait = self.interactive_wait = self._total / self._count if self._count else None
+        batch = self.batch_wait = self._batch_total / self._batch_count if self._batch_count else None
+        self._count = self._batch_count = 0
+        self._total = self._batch_total = 0.0
+        if wait is not None and wait > INTERACTIVE_TARGET_S:
+            self.batch_share = max(_LEAST_BATCH, self.batch_share - STEP_DOWN)
+        else:
+            self.batch_share = min(1.0, self.batch_share + STEP_UP)
+        if batch is not None and batch > BATCH_TARGET_S:
+            self._late, self._calm = self._late + 1, 0
+            if self._late >= PATIENCE:
+                self._late = 0
+                self.lowest = max(Priority.NORMAL, self.lowest - 1)
+        else:
+            self._late, self._calm = 0, self._calm + 1
+            if self._calm >= CALM:
+                self._calm = 0
+                self.lowest = min(Priority.IDLE, self.lowest + 1)
+
+    def check(self) -> None:
+        """Verify the rules."""
+        assert _LEAST_BATCH <= self.batch_share <= 1.0
+        assert self.batch_held > -1e-9
+        assert Priority.NORMAL <= self.lowest <= Priority.IDLE

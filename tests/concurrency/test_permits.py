@@ -1,0 +1,351 @@
+"""Permits inside running tasks: order of asking, precedence, and no way to a deadlock."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tenire import ConcurrencyManager, Priority, Resources
+from tenire.errors import DeadlockError, RejectedError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from tenire.testing import SimLoop
+
+
+def simulate(
+    loop: SimLoop, scenario: Callable[[ConcurrencyManager], Awaitable[Any]], *, cpu: float = 2, memory: int = 100
+) -> Any:
+    async def main() -> Any:
+        async with ConcurrencyManager(cpu=cpu, memory=memory, seed=0, clock=loop.clock) as manager:
+            outcome = await scenario(manager)
+        admission = manager.orchestrator.scheduler.admission
+        left = {name for index, name in enumerate(admission.names) if index not in admission.rates}
+        held = admission.held()
+        assert all(not held[name][0] for name in left), "something was not given back"
+        assert not manager.orchestrator.permits
+        return outcome
+
+    return loop.run_until_complete(main())
+
+
+def held(manager: ConcurrencyManager, name: str) -> float:
+    return manager.snapshot().resources[name].held
+
+
+def test_a_running_task_gets_its_permit_before_tasks_that_have_not_started(sim_loop: SimLoop) -> None:
+    async def scenario(manager: ConcurrencyManager) -> list[str]:
+        order: list[str] = []
+
+        async def small(name: str) -> None:
+            order.append(name)
+            await asyncio.sleep(1)
+
+        async def asks() -> None:
+            async with manager.orchestrator.permit(Resources(memory=60), name="asks"):
+                order.append("permit")
+
+        first = manager.submit(small, "first", needs=Resources(memory=100))
+        await asyncio.sleep(0)
+        later = [manager.submit(small, f"later {n}", needs=Resources(memory=60)) for n in range(3)]
+        asking = manager.submit(asks)
+        for handle in (first, asking, *later):
+            await handle
+        return order
+
+    assert simulate(sim_loop, scenario) == ["first", "permit", "later 0", "later 1", "later 2"]
+
+
+def test_a_holder_gets_more_of_the_same_although_it_is_kept_for_a_task_that_has_not_started(sim_loop: SimLoop) -> None:
+    async def scenario(manager: ConcurrencyManager) -> None:
+        async def holds() -> float:
+            await asyncio.sleep(1)
+            async with manager.orchestrator.permit(Resources(memory=30)):
+                return held(manager, "memory")
+
+        holder = manager.submit(holds, needs=Resources(memory=50))
+        big = manager.submit(asyncio.sleep, 0, needs=Resources(memory=60), priority=Priority.CRITICAL)
+        assert await holder == 80
+        await big
+
+    simulate(sim_loop, scenario)
+
+
+def test_a_holder_that_would_have_to_wait_for_more_of_the_same_is_refused_at_once(sim_loop: SimLoop) -> None:
+    async def scenario(manager: ConcurrencyManager) -> None:
+        async def holds() -> None:
+            await asyncio.sleep(1)
+            with pytest.raises(RejectedError, match=r"60 bytes of memory.*free: 50 bytes") as refused:
+                async with manager.orchestrator.permit(Resources(memory=60)):
+                    pass
+            assert "for ever" in str(refused.value)
+            assert sim_loop.time() == pytest.approx(1.0)
+
+        await manager.submit(holds, needs=Resources(memory=50))
+
+    simulate(sim_loop, scenario)
+
+
+def test_two_holders_of_bytes_that_ask_for_cpu_in_order_both_get_it(sim_loop: SimLoop) -> None:
+    async def scenario(manager: ConcurrencyManager) -> float:
+        async def step() -> None:
+            async with (
+                manager.orchestrator.permit(Resources(memory=50)),
+                manager.orchestrator.permit(Resources(cpu=2)),
+            ):
+                await asyncio.sleep(1)
+
+        handles = [manager.submit(step) for _ in range(5)]
+        for handle in handles:
+            await handle
+        return sim_loop.time()
+
+    assert simulate(sim_loop, scenario) == pytest.approx(5.0)
+
+
+def test_asking_for_bytes_while_holding_cpu_is_against_the_order(sim_loop: SimLoop) -> None:
+    async def scenario(manager: ConcurrencyManager) -> None:
+        async def step() -> str:
+            await asyncio.sleep(0.5)
+            async with manager.orchestrator.permit(Resources(cpu=1)):
+                try:
+                    async with manager.orchestrator.permit(Resources(memory=50)):
+                        return "granted"
+                except RejectedError:
+                    return "refused"
+
+        assert await manager.submit(step) == "granted"  # it was free: that is no waiting
+        hog = manager.submit(asyncio.sleep, 2, needs=Resources(memory=100))
+        assert await manager.submit(step) == "refused"
+        await hog
+
+    simulate(sim_loop, scenario)
+
+
+def test_children_of_a_task_ask_on_its_behalf(sim_loop: SimLoop) -> None:
+    # Two tasks that each hold half, and wait for children that want more: without this
+    # both would wait for ever.
+    async def scenario(manager: ConcurrencyManager) -> list[str]:
+        async def child() -> str:
+            try:
+                async with manager.orchestrator.permit(Resources(memory=30)):
+                    await asyncio.sleep(1)
+                    return "granted"
+            except RejectedError:
+                return "refused"
+
+        async def parent() -> list[str]:
+            async with asyncio.TaskGroup() as group:
+                children = [group.create_task(child()) for _ in range(2)]
+            return [each.result() for each in children]
+
+        parents = [manager.submit(parent, needs=Resources(memory=50)) for _ in range(2)]
+        return [outcome for handle in parents for outcome in await handle]
+
+    assert simulate(sim_loop, scenario) == ["refused"] * 4
+
+
+def test_permits_of_coroutines_outside_the_engine_keep_the_order_too(sim_loop: SimLoop) -> None:
+    async def scenario(manager: ConcurrencyManager) -> None:
+        async with manager.orchestrator.permit(Resources(memory=60)):
+            with pytest.raises(RejectedError):
+                async with manager.orchestrator.permit(Resources(memory=60)):
+                    pass
+            async with manager.orchestrator.permit(Resources(cpu=1)):
+                assert (held(manager, "memory"), held(manager, "cpu")) == (60, 1)
+        async with manager.orchestrator.permit(Resources(memory=60)):
+            pass  # the first one is forgotten
+
+    simulate(sim_loop, scenario)
+
+
+def test_endless_permits_of_tasks_that_hold_nothing_do_not_starve_starts(sim_loop: SimLoop) -> None:
+    async def scenario(manager: ConcurrencyManager) -> float:
+        stop = False
+
+        async def asks() -> None:
+            async with manager.orchestrator.permit(Resources(cpu=1)):
+                await asyncio.sleep(1)
+
+        async def keep_asking() -> None:
+            while not stop:
+                await manager.submit(asks)
+
+        streams = [asyncio.create_task(keep_asking()) for _ in range(10)]
+        await asyncio.sleep(5)
+        task = manager.submit(asyncio.sleep, 0, needs=Resources(cpu=1), pipeline="other")
+        began = sim_loop.time()
+        await task
+        waited = sim_loop.time() - began
+        stop = True
+        for stream in streams:
+            await stream
+        return waited
+
+    assert simulate(sim_loop, scenario) <= 8
+
+
+# -- waiting for tasks ---------------------------------------------------------
+
+
+@pytest.mark.parametrize("gathered", ["directly", "gather", "group"])
+def test_a_task_that_waits_for_one_that_needs_what_it_holds_is_told_so(sim_loop: SimLoop, gathered: str) -> None:
+    async def scenario(manager: ConcurrencyManager) -> None:
+        async def wait(handle: Any) -> None:
+            await handle
+
+        async def outer() -> None:
+            inner = manager.submit(asyncio.sleep, 1, needs=Resources(cpu=1), name="inner")
+            if gathered == "directly":
+                await inner
+            elif gathered == "gather":
+                await asyncio.gather(inner)  # noqa: TID251 - users do so
+            else:
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(wait(inner))
+
+        outers = [manager.submit(outer, needs=Resources(cpu=1), name="outer") for _ in range(2)]
+        errors = []
+        for handle in outers:
+            try:
+                await handle
+            except (DeadlockError, ExceptionGroup) as error:
+                errors.append(error.exceptions[0] if isinstance(error, ExceptionGroup) else error)
+        assert len(errors) == 1, "the other one can go on then"
+        assert isinstance(errors[0], DeadlockError)
+        assert "'outer' would wait for ever for 'inner'" in str(errors[0])
+        assert "1 CPU slots" in str(errors[0])
+
+    simulate(sim_loop, scenario)
+
+
+def test_a_full_thread_pool_that_waits_for_itself_is_told_so() -> None:
+    async def main() -> None:
+        async with ConcurrencyManager(cpu=2, memory=1 << 20) as manager:
+            started = asyncio.Semaphore(0)
+            loop = asyncio.get_running_loop()
+            gate = asyncio.Event()
+
+            def outer() -> str:
+                loop.call_soon_threadsafe(started.release)
+                asyncio.run_coroutine_threadsafe(gate.wait(), loop).result(10)
+                try:
+                    manager.submit(str, 1).result(10)
+                except DeadlockError:
+                    return "refused"
+                return "done"
+
+            slots = int(manager.snapshot().resources["threads"].capacity)
+            handles = [manager.submit(outer) for _ in range(slots)]
+            for _ in range(slots):
+                await started.acquire()
+            gate.set()
+            outcomes = [await handle for handle in handles]
+            assert "refused" in outcomes
+            assert set(outcomes) <= {"refused", "done"}
+
+    asyncio.run(main())
+
+
+def test_a_task_waits_for_itself_or_two_for_each_other_only_until_they_are_told(sim_loop: SimLoop) -> None:
+    async def scenario(manager: ConcurrencyManager) -> None:
+        handles: list[Any] = []
+
+        async def waits_for(number: int) -> None:
+            await asyncio.sleep(1)
+            await handles[number]
+
+        handles.append(manager.submit(waits_for, 0, name="alone"))
+        with pytest.raises(DeadlockError, match="waits for itself"):
+            await handles[0]
+        handles.append(manager.submit(waits_for, 2, name="one"))
+        handles.append(manager.submit(waits_for, 1, name="other"))
+        for handle in handles[1:]:
+            with pytest.raises(DeadlockError, match="would wait for ever"):
+                await handle
+
+    simulate(sim_loop, scenario)
+
+
+def test_what_a_holder_waits_for_goes_before_what_is_kept_for_others(sim_loop: SimLoop) -> None:
+    async def scenario(manager: ConcurrencyManager) -> None:
+        async def outer() -> float:
+            await asyncio.sleep(1)
+            await manager.submit(asyncio.sleep, 1, needs=Resources(memory=40), priority=Priority.IDLE)
+            return sim_loop.time()
+
+        holder = manager.submit(outer, needs=Resources(memory=50))
+        await asyncio.sleep(0)
+        everything = manager.submit(asyncio.sleep, 0, needs=Resources(memory=100), priority=Priority.CRITICAL)
+        small = [manager.submit(asyncio.sleep, 3, needs=Resources(memory=10)) for _ in range(20)]
+        assert await holder == pytest.approx(2.0)
+        await everything
+        for handle in small:
+            await handle
+
+    simulate(sim_loop, scenario)
+
+
+def test_an_urgent_task_makes_what_it_waits_for_urgent(sim_loop: SimLoop) -> None:
+    async def scenario(manager: ConcurrencyManager) -> list[str]:
+        order: list[str] = []
+
+        async def note(name: str) -> None:
+            order.append(name)
+            await asyncio.sleep(1)
+
+        one = Resources(cpu=2)
+        blocker = manager.submit(note, "blocker", needs=one)
+        await asyncio.sleep(0)
+        base = manager.submit(note, "base", needs=one, priority=Priority.IDLE)
+        middle = manager.submit(note, "middle", needs=one, priority=Priority.LOW, after=[base])
+        normal = [manager.submit(note, "normal", needs=one) for _ in range(3)]
+        urgent = manager.submit(note, "urgent", needs=one, priority=Priority.CRITICAL, after=[middle])
+        for handle in (blocker, base, middle, urgent, *normal):
+            await handle
+        return order
+
+    assert simulate(sim_loop, scenario) == ["blocker", "base", "middle", "urgent", *["normal"] * 3]
+
+
+def test_a_task_with_the_trigger_done_runs_however_those_before_it_end(sim_loop: SimLoop) -> None:
+    async def scenario(manager: ConcurrencyManager) -> None:
+        async def fail() -> None:
+            raise ValueError
+
+        async def value() -> int:
+            return 1
+
+        failing = manager.submit(fail)
+        skipped = manager.submit(value, after=[failing])
+        cleanup = manager.submit(value, after=[failing, skipped], trigger="done")
+        late = manager.submit(value, after=[cleanup, failing], trigger="done")
+        assert await late == await cleanup == 1
+        assert failing.exception() is not None
+        assert skipped.exception() is not None
+
+    simulate(sim_loop, scenario)
+
+
+def test_a_rate_is_used_up_at_the_start_and_comes_back_with_time(sim_loop: SimLoop) -> None:
+    async def scenario(manager: ConcurrencyManager) -> list[float]:
+        manager.orchestrator.register_rate("calls", per_second=2.0, burst=4)
+        times: list[float] = []
+
+        async def call() -> None:
+            times.append(round(sim_loop.time(), 3))
+
+        handles = [manager.submit(call, needs=Resources(other={"calls": 1})) for _ in range(8)]
+        await asyncio.sleep(0.1)
+        told = handles[-1].explain()
+        assert told.gate == "position"
+        assert handles[4].explain().gate == "quota"
+        assert "waits for calls for another 0.4 s" in handles[4].explain().reason
+        for handle in handles:
+            await handle
+        return times
+
+    assert simulate(sim_loop, scenario) == [0, 0, 0, 0, 0.5, 1.0, 1.5, 2.0]
