@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from tenire.core.tasks import Priority, Resources, Retry
     from tenire.errors import (
         ConfigError,
+        DeadlockError,
         DependencyError,
         InternalError,
         PipelineError,
@@ -44,6 +45,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "ConcurrencyManager": "tenire.concurrency",
     "ConfigError": "tenire.errors",
+    "DeadlockError": "tenire.errors",
     "DependencyError": "tenire.errors",
     "Explanation": "tenire.concurrency",
     "Handle": "tenire.concurrency",
@@ -68,6 +70,7 @@ _HOMES = {
 __all__ = [
     "ConcurrencyManager",
     "ConfigError",
+    "DeadlockError",
     "DependencyError",
     "Explanation",
     "Handle",

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 PUBLIC = [
     "ConcurrencyManager",
     "ConfigError",
+    "DeadlockError",
     "DependencyError",
     "Explanation",
     "Handle",

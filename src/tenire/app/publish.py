@@ -128,16 +128,16 @@ def look(manager: ConcurrencyManager, progress: Mapping[str, PipelineProgress], 
     for handle in handles:
         if handle.pipeline.name in tasks and not handle.done():
             tasks[handle.pipeline.name].append(handle)
-    load = getattr(snapshot, "load", None)
+    load = snapshot.load
     return Published(
         pid=os.getpid(),
         at=at,
-        level=getattr(snapshot, "level", "normal"),
+        level=snapshot.level,
         load=None if load is None else round(float(load), 2),
         running=snapshot.running,
         queued=snapshot.queued,
         pipelines={name: _pipeline(each, snapshot, tasks[name]) for name, each in progress.items()},
-        reason=getattr(snapshot, "reason", None),
+        reason=snapshot.reason,
     )
 
 
@@ -154,7 +154,7 @@ def _pipeline(progress: PipelineProgress, snapshot: Snapshot, handles: Iterable[
 
 def _task(handle: Handle[Any]) -> PublishedTask:
     explanation = handle.explain()
-    gate = getattr(explanation, "gate", "")
+    gate = explanation.gate
     return PublishedTask(task_id(handle.seq), explanation.state, explanation.task, explanation.reason, gate)
 
 

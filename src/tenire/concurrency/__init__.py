@@ -1,16 +1,26 @@
-"""The asyncio shell: the components that the architecture names."""
+"""The asyncio shell: the components that the architecture names.
 
-from tenire.concurrency.async_tasks import AsyncTaskManager
-from tenire.concurrency.data import DataManager
-from tenire.concurrency.handle import Explanation, Handle
-from tenire.concurrency.loops import EventLoopManager
-from tenire.concurrency.manager import ConcurrencyManager
-from tenire.concurrency.orchestrator import Orchestrator
-from tenire.concurrency.pools import ThreadPoolManager
-from tenire.concurrency.signals import Signals
-from tenire.concurrency.snapshot import Snapshot
-from tenire.concurrency.startup import BatchInitializationGroup, Component
-from tenire.concurrency.timer import UniversalTimer
+Loaded when they are asked for: a worker process needs one small room of this floor,
+and starts a third faster without the others.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tenire.concurrency.async_tasks import AsyncTaskManager
+    from tenire.concurrency.data import DataManager
+    from tenire.concurrency.handle import Explanation, Handle
+    from tenire.concurrency.loops import EventLoopManager
+    from tenire.concurrency.manager import ConcurrencyManager
+    from tenire.concurrency.orchestrator import Orchestrator
+    from tenire.concurrency.pools import ThreadPoolManager
+    from tenire.concurrency.signals import Signals
+    from tenire.concurrency.snapshot import Snapshot
+    from tenire.concurrency.startup import BatchInitializationGroup, Component
+    from tenire.concurrency.timer import UniversalTimer
 
 __all__ = [
     "AsyncTaskManager",
@@ -27,3 +37,29 @@ __all__ = [
     "ThreadPoolManager",
     "UniversalTimer",
 ]
+
+_HOMES = {
+    "AsyncTaskManager": "async_tasks",
+    "BatchInitializationGroup": "startup",
+    "Component": "startup",
+    "ConcurrencyManager": "manager",
+    "DataManager": "data",
+    "EventLoopManager": "loops",
+    "Explanation": "handle",
+    "Handle": "handle",
+    "Orchestrator": "orchestrator",
+    "Signals": "signals",
+    "Snapshot": "snapshot",
+    "ThreadPoolManager": "pools",
+    "UniversalTimer": "timer",
+}
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        message = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(message)
+    value = getattr(importlib.import_module(f"tenire.concurrency.{home}"), name)
+    globals()[name] = value
+    return value

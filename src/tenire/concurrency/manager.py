@@ -15,6 +15,7 @@ from tenire.clock import SYSTEM_CLOCK, Clock
 from tenire.concurrency.async_tasks import AsyncTaskManager
 from tenire.concurrency.control import Control
 from tenire.concurrency.data import DataManager
+from tenire.concurrency.history_keeper import HistoryKeeper
 from tenire.concurrency.loops import EventLoopManager, LoopState
 from tenire.concurrency.orchestrator import Orchestrator
 from tenire.concurrency.pools import ThreadPoolManager
@@ -139,6 +140,8 @@ class ConcurrencyManager:
         )
         self.async_tasks = AsyncTaskManager(self.orchestrator)
         self.data_manager = DataManager(self.orchestrator, self.home)
+        self._history = HistoryKeeper(self.orchestrator.scheduler.history, self.home, timer=self.timer)
+        self._history.start()
         self.control = Control(
             self.orchestrator,
             pools=self.thread_pool,
@@ -193,6 +196,7 @@ class ConcurrencyManager:
         stuck = await self.thread_pool.aclose(grace=_GRACE_S, kill=cancel)
         stuck += self.async_tasks.names_running()
         self.orchestrator.close()
+        await self._history.aclose(haste=cancel)
         self.timer.close()
         if stuck:
             _log.warning("given up, did not end when cancelled: %s", ", ".join(sorted(stuck)))
@@ -270,7 +274,7 @@ class ConcurrencyManager:
         self, fn: Callable[..., Coroutine[Any, Any, T]], /, *args: Any, name: str | None = ...,
         priority: Priority | str = ..., pipeline: str = ..., after: Iterable[Handle[Any]] = ...,
         needs: Resources | None = ..., deadline: float | None = ..., retry: Retry | None = ...,
-        on: str = ..., worker: str | None = ...,
+        on: str = ..., worker: str | None = ..., trigger: str = ...,
     ) -> Handle[T]: ...  # fmt: skip
 
     @overload
@@ -278,7 +282,7 @@ class ConcurrencyManager:
         self, fn: Callable[..., T], /, *args: Any, name: str | None = ...,
         priority: Priority | str = ..., pipeline: str = ..., after: Iterable[Handle[Any]] = ...,
         needs: Resources | None = ..., deadline: float | None = ..., retry: Retry | None = ...,
-        on: str = ..., worker: str | None = ...,
+        on: str = ..., worker: str | None = ..., trigger: str = ...,
     ) -> Handle[T]: ...  # fmt: skip
 
     def submit(
@@ -295,6 +299,7 @@ class ConcurrencyManager:
         retry: Retry | None = None,
         on: str = "auto",
         worker: str | None = None,
+        trigger: str = "success",
     ) -> Handle[Any]:
         """Submit a task from any thread; return its handle, which can be awaited.
 
@@ -314,6 +319,8 @@ class ConcurrencyManager:
             worker: Name of a worker process of its own, which is started on first use
                 and runs its tasks one after the other (for what should stay warm).
                 It takes no CPU slot unless ``needs`` says so.
+            trigger: ``success``: run when all of ``after`` succeeded, end with an error
+                if one did not; ``done``: run when all have ended, however they did.
 
         Raises:
             ConfigError: If an argument is impossible.
@@ -325,7 +332,7 @@ class ConcurrencyManager:
             raise RejectedError(message)
         return self.async_tasks.submit(
             fn, *args, name=name, priority=priority, pipeline=pipeline, after=after, needs=needs,
-            deadline=deadline, retry=retry, on=on, worker=worker,
+            deadline=deadline, retry=retry, on=on, worker=worker, trigger=trigger,
         )  # fmt: skip
 
     def snapshot(self) -> Snapshot:

@@ -124,7 +124,7 @@ class Orchestrator(Dispatcher):
         elif holder.state == RUNNING:
             permit.claim = Claim.PERMIT
         self.accept(permit)
-        if held and permit.state == READY and not scheduler.wait_for(holder, permit):
+        if held and permit.state == READY and not scheduler.waits.wait_for(holder, permit):
             self._cancel(permit)
             raise deadlock(holder, permit, scheduler.admission)
         return True
@@ -155,7 +155,7 @@ class Orchestrator(Dispatcher):
             own = isinstance(holder, Holder) and waits_with(run, asyncio.current_task())
         if not own:
             self.scheduler.waits.urge(holder, target)
-        elif not self.scheduler.wait_for(holder, target):
+        elif not self.scheduler.waits.wait_for(holder, target):
             raise deadlock(holder, target, self.scheduler.admission)
 
     def end_wait(self, holder: Task, target: Handle[Any]) -> None:
@@ -219,7 +219,12 @@ class Orchestrator(Dispatcher):
             waiting.extend(pipeline.queue.all())
         waiting.extend(self._coroutines.values())
         waiting.extend(self._running)
-        return [handle for handle in waiting if handle.state < FINAL]
+        found = dict.fromkeys(waiting)
+        while waiting:  # and whatever waits for those, and so on
+            fresh = [other for task in waiting for other in task.dependents or () if other not in found]
+            found.update(dict.fromkeys(fresh))
+            waiting = fresh
+        return [handle for handle in found if handle.state < FINAL]
 
     def unfinished(self) -> list[Handle[Any]]:
         """Return what still runs, tasks that count as ended included."""

@@ -111,7 +111,7 @@ class Lane:
         self.tag: float | None = None
         self.used = 0
         self.gate: object = None
-        self.round = 0
+        self.round = -1
         self.queues: tuple[deque[Task], ...] = tuple(deque() for _ in range(_CLASSES))
         # Heaps of (deadline, seq, task), one for each class; most lanes never have one.
         self._dated: tuple[list[tuple[float, int, Task]], ...] | None = None

@@ -30,7 +30,7 @@ from tenire.core.fair_share import FairShare
 from tenire.core.history import History
 from tenire.core.overload import OverloadControl
 from tenire.core.selection import Selection
-from tenire.core.tasks import DONE, READY, RUNNING, WAITING, Needs, Resources, State, Task
+from tenire.core.tasks import DONE, FINAL, READY, RUNNING, WAITING, Needs, Resources, State, Task
 from tenire.core.waits import Waits
 
 if TYPE_CHECKING:
@@ -149,29 +149,19 @@ class Scheduler:
                         self._make_ready(dependent, now)
 
     def abandon(self, task: Task, now: float, state: State) -> None:
-        """Take in that a running task counts as ended though it cannot be stopped.
-
-        It keeps what it holds until ``reclaim``: a thread that hangs still uses
-        its slot and its memory.
-        """
+        """Take in that a running task counts as ended but goes on: it keeps what it holds until ``reclaim``."""
         self.abandoned += 1
         self._end(task, now, state)
 
     def reclaim(self, task: Task, now: float) -> None:
         """Take in that an abandoned task has really ended; frees what it held."""
-        if task.mask:
-            self._accounts.give_back(task, now)
-            task.mask = 0
-        task.pipeline.running -= 1
-        self.running -= 1
+        self._vacate(task, now)
+        task.mask = 0
         self.abandoned -= 1
 
     def postpone(self, task: Task, now: float) -> None:
         """Take back a running task that will be tried again; ``release`` makes it ready."""
-        if task.mask:
-            self._accounts.give_back(task, now)
-        task.pipeline.running -= 1
-        self.running -= 1
+        self._vacate(task, now)
         task.state = WAITING
         self.waiting += 1
         if task.deadline is not None and self._expiry.told(task):
@@ -208,23 +198,6 @@ class Scheduler:
             self._run(permit, now)
         return lacking
 
-    def wait_for(self, holder: Task, target: Task) -> bool:
-        """Take in that a running task waits for another, or for a permit of its own.
-
-        What it waits for becomes as urgent as itself; if it holds something, what it
-        waits for goes before all starts, since nothing comes back before it has run.
-
-        Returns:
-            False if neither could ever go on; then nothing has changed, and the holder
-            must not wait.
-        """
-        self.waits.begin(holder, target)
-        if self.waits.stuck(holder):
-            self.waits.end(holder, target)
-            return False
-        self.waits.urge(holder, target)
-        return True
-
     def _make_ready(self, task: Task, now: float) -> None:
         task.state = READY
         task.ready_at = now
@@ -239,9 +212,8 @@ class Scheduler:
     def decide(self, now: float, most: int) -> list[Task]:
         """Return the tasks to start now; they count as running.
 
-        Tasks whose deadline has passed are in ``doomed`` afterwards: those that
-        had not started have ended, those that run are the caller's to end. So are
-        those whose turn it was but that cannot make their deadline any more.
+        Tasks that missed their deadline, or cannot make it, are in ``doomed`` afterwards:
+        those that had not started have ended, those that run are the caller's to end.
 
         Args:
             now: Seconds on a clock that never goes back.
@@ -328,6 +300,12 @@ class Scheduler:
 
     # -- endings ---------------------------------------------------------
 
+    def _vacate(self, task: Task, now: float) -> None:
+        if task.mask:
+            self._accounts.give_back(task, now)
+        task.pipeline.running -= 1
+        self.running -= 1
+
     def _withdraw(self, task: Task) -> None:
         if task.state == READY:
             queue = task.pipeline.queue
@@ -374,6 +352,8 @@ class Scheduler:
 
     def _expire(self, now: float) -> None:
         for task in self._expiry.passed(now):
+            if task.state >= FINAL:
+                continue  # it fell with another one of them
             if task.state == RUNNING:
                 self.doomed.append(Doom(task, None, "it was still running at its deadline"))
             else:

@@ -61,6 +61,19 @@ class Waits:
         """Return what a holder waits for."""
         return self._targets.get(holder, ())
 
+    def wait_for(self, holder: Task, target: Task) -> bool:
+        """Take in that a running task waits for another, or for a permit; see ``urge``.
+
+        Returns:
+            False if neither could ever go on: then the holder must not wait.
+        """
+        self.begin(holder, target)
+        if self.stuck(holder):
+            self.end(holder, target)
+            return False
+        self.urge(holder, target)
+        return True
+
     def urge(self, holder: Task, target: Task) -> None:
         """Have a task, and what it waits for in turn, run before others because a running one waits for it."""
         inherit(target, holder.priority)
