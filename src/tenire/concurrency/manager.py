@@ -15,6 +15,7 @@ from tenire.clock import SYSTEM_CLOCK, Clock
 from tenire.concurrency.async_tasks import AsyncTaskManager
 from tenire.concurrency.control import Control
 from tenire.concurrency.data import DataManager
+from tenire.concurrency.garbage import set_aside, take_back
 from tenire.concurrency.history_keeper import HistoryKeeper
 from tenire.concurrency.loops import EventLoopManager, LoopState
 from tenire.concurrency.orchestrator import Orchestrator
@@ -157,6 +158,7 @@ class ConcurrencyManager:
         # From here on `manager.submit` is that method itself: handing the keywords
         # through once more would cost a tenth of a task.
         self.submit = self.async_tasks.submit  # type: ignore[method-assign]
+        set_aside()
         return self
 
     async def __aexit__(
@@ -198,6 +200,7 @@ class ConcurrencyManager:
         self.orchestrator.close()
         await self._history.aclose(haste=cancel)
         self.timer.close()
+        take_back()
         if stuck:
             _log.warning("given up, did not end when cancelled: %s", ", ".join(sorted(stuck)))
 

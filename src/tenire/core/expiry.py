@@ -7,6 +7,10 @@
    fallen below ``CHANCE`` of what it was when it became ready. Otherwise, under
    overload, each one would start when just too little is left, and nothing would ever
    be done in time. What has never had a better chance is not refused for it.
+4. A task that runs at its deadline is remembered as having taken a little longer:
+   without those, the durations that are known would be those of the quick ones.
+5. When tasks of a name have been refused for ``TRY_AGAIN_S``, one is tried: what they
+   took when a server was slow must not count for ever.
 """
 
 from __future__ import annotations
@@ -14,15 +18,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tenire.core.deadlines import DeadlineHeap
-from tenire.core.tasks import FINAL
+from tenire.core.tasks import FINAL, RUNNING
 
 if TYPE_CHECKING:
     from tenire.core.history import History
     from tenire.core.tasks import Task
 
-__all__ = ["CHANCE", "Expiry"]
+__all__ = ["CHANCE", "TRY_AGAIN_S", "Expiry"]
 
 CHANCE = 0.98
+TRY_AGAIN_S = 60.0
+_LONGER = 1.1
+_MOST_NAMES = 1024
 _STEPS = (1.0, 0.9, 0.75, 0.6, 0.5)
 """Chances that are told apart; each takes a look at the last durations."""
 
@@ -34,11 +41,13 @@ class Expiry:
         live: How many are still to come.
     """
 
-    __slots__ = ("_heap", "_history")
+    __slots__ = ("_heap", "_history", "_refused_since", "_tried")
 
     def __init__(self, history: History) -> None:
         self._heap: DeadlineHeap[Task] = DeadlineHeap()
         self._history = history
+        self._refused_since: dict[str, float] = {}
+        self._tried: Task | None = None
 
     @property
     def live(self) -> int:
@@ -59,7 +68,11 @@ class Expiry:
 
     def passed(self, now: float) -> list[Task]:
         """Return the tasks whose deadline has come."""
-        return [task for task in self._heap.pop_due(int(now * 1e9)) if task.state < FINAL]
+        passed = [task for task in self._heap.pop_due(int(now * 1e9)) if task.state < FINAL]
+        for task in passed:
+            if task.state == RUNNING:
+                self._history.record(task.name, (now - task.started_at) * _LONGER)
+        return passed
 
     def next_at(self) -> float | None:
         """Return when the next deadline comes."""
@@ -78,16 +91,29 @@ class Expiry:
             contended: Whether its turn has come and others wait for the same.
         """
         usual = self._history.usual(task.name)
-        if usual is None:
+        if usual is None or task is self._tried:
             return None
         left = deadline - now
         if left < usual:
+            if not contended and self._tries(task, now):
+                return None
             return f"it usually takes {usual:.3g} s and only {max(0.0, left):.3g} s are left"
         if contended:
             needed = self._good_chance(task, deadline - task.ready_at)
             if left < needed:
                 return f"it may take {needed:.3g} s, only {left:.3g} s are left, and others can still make theirs"
         return None
+
+    def _tries(self, task: Task, now: float) -> bool:
+        """Return whether a task runs though it seems hopeless (rule 5)."""
+        if len(self._refused_since) >= _MOST_NAMES:
+            self._refused_since.clear()
+        since = self._refused_since.setdefault(task.name, now)
+        if now - since < TRY_AGAIN_S:
+            return False
+        self._refused_since[task.name] = now
+        self._tried = task
+        return True
 
     def _good_chance(self, task: Task, span: float) -> float:
         """Return the time that gives a task nearly the chance that ``span`` seconds give."""
