@@ -14,7 +14,7 @@ from tenire.concurrency.control_events import LevelChanged, SlotsChanged
 from tenire.concurrency.pools import PoolStatistics
 from tenire.concurrency.signals import Signals
 from tenire.concurrency.timer import UniversalTimer
-from tenire.core.admission import Admission
+from tenire.core.admission import CPU, MEMORY, Admission
 from tenire.core.tasks import CPU_UNIT
 from tenire.errors import ConfigError
 from tenire.observe.load_probe import LoadSample
@@ -47,11 +47,12 @@ class FakeScheduler:
         self.burst_allowed = True
         self.lowest_class = 4
         self.overload = FakeOverload()
+        self.limits: dict[int, int] = {}
         self.selection = self  # its other half
 
     @property
     def slots(self) -> float:
-        return self.admission.capacity[0] / CPU_UNIT
+        return self.limits.get(CPU, self.admission.capacity[CPU]) / CPU_UNIT
 
 
 class Bench:
@@ -192,7 +193,7 @@ def test_levels_are_entered_at_once_and_left_a_step_each_half_minute(bench: Benc
     bench.run(20)
     assert bench.levels() == [("normal", "elevated"), ("elevated", "high"), ("high", "critical")]
     assert (bench.scheduler.burst_allowed, bench.scheduler.lowest_class) == (False, 2)
-    assert bench.scheduler.slots == 1  # a quarter
+    assert bench.scheduler.limits == {CPU: CPU_UNIT, MEMORY: 0}  # a quarter, and nothing new
     assert bench.control.reason == "99% of the memory is in use"
     bench.run(20)
     assert bench.levels()[3:] == [("critical", "high")]
@@ -203,7 +204,7 @@ def test_levels_are_entered_at_once_and_left_a_step_each_half_minute(bench: Benc
     assert (bench.scheduler.burst_allowed, bench.scheduler.lowest_class) == (True, 4)
     bench.run(31)
     assert bench.levels()[5:] == [("elevated", "normal")]
-    assert (bench.control.level, bench.control.reason, bench.scheduler.slots) == ("normal", None, 4)
+    assert (bench.control.level, bench.control.reason, bench.scheduler.limits) == ("normal", None, {})
 
 
 def test_one_bad_sample_changes_nothing(bench: Bench) -> None:

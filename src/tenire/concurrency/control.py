@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from tenire.concurrency.control_events import LevelChanged, SlotsChanged
 from tenire.concurrency.periodic import Periodic
+from tenire.core.admission import CPU, MEMORY
 from tenire.core.degradation import Degradation
 from tenire.core.intervals import AdaptiveInterval
 from tenire.core.load import MACHINE, OWN, Level, LoadIndex
@@ -219,12 +220,26 @@ class Control:
         moves = self._ladder.observe(max(machine, crowding), now)
         readings = self._readings()
         self._steady = self._pool.steady and [reading.level for reading in readings] == [machine, crowding]
+        self._limit(CPU, None if slots == self._pool.full else round(slots * CPU_UNIT))
+        self._limit(MEMORY, 0 if machine == Level.CRITICAL else None)
         if slots != before:
-            self._orchestrator.scheduler.admission.register("cpu", round(slots * CPU_UNIT))
             self._signals.emit(SlotsChanged(slots, before, self._pool.full, self._why()))
         for move in moves:
             self._move(move)
-        if slots != before or moves:
+        if moves:
+            self._orchestrator.wake()
+
+    def _limit(self, index: int, most: int | None) -> None:
+        """Let no more of a resource be held by tasks; ``None`` for all that there is.
+
+        Not its capacity: what fits the engine must not be refused for the moment.
+        """
+        limits = self._orchestrator.scheduler.selection.limits
+        if limits.get(index) != most:
+            if most is None:
+                del limits[index]
+            else:
+                limits[index] = most
             self._orchestrator.wake()
 
     def _queue_wait(self, now: float) -> float | None:

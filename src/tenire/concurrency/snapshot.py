@@ -24,7 +24,7 @@ class ResourceSnapshot:
 
     Attributes:
         held: What running tasks hold.
-        capacity: What there is.
+        capacity: What there is; under load, what may be held for now.
     """
 
     held: float
@@ -87,7 +87,9 @@ def take_snapshot(orchestrator: Orchestrator, pools: ThreadPoolManager, timers: 
     """Return a picture of the engine as it is now."""
     scheduler = orchestrator.scheduler
     resources = {}
-    for name, (held, capacity) in scheduler.admission.held().items():
+    limits = scheduler.selection.limits
+    for index, (name, (held, capacity)) in enumerate(scheduler.admission.held().items()):
+        capacity = min(capacity, limits.get(index, capacity))
         unit = CPU_UNIT if name == "cpu" else 1
         resources[name] = ResourceSnapshot(held / unit, capacity / unit)
     permits = Counter(permit.pipeline.name for permit in orchestrator.permits)

@@ -97,6 +97,10 @@ def _held_up(scheduler: Scheduler, task: Task, gate: object, now: float) -> Gate
             return Gate(
                 "quota", f"it is next in its pipeline and waits for {names} for another {max(0.0, at - now):.3g} s"
             )
+        if all(admission.free[index] >= amount for index, amount in lacks):
+            limits = scheduler.selection.limits
+            most = " and ".join(admission.shown(i, limits.get(i, admission.capacity[i])) for i, _ in lacks)
+            return Gate("degraded", f"the machine is loaded, so tasks hold at most {most} for now")
         parts = [
             f"{admission.names[index]} (needs {admission.shown(index, amount)}, "
             f"free {admission.shown(index, max(0, admission.free[index]))})"

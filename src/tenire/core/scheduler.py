@@ -230,11 +230,11 @@ class Scheduler:
             [p.queue.free for p in backlogged if p.queue.free.size and p.suspended is None], now, most
         )
         if backlogged:
-            most += len(started)  # those with needs have a bound of their own
-            lanes = self.selection.uncontended(now)
+            lanes, fitting = self.selection.uncontended(now, most)
             if lanes:
-                started += self._start_all(lanes, now, most - len(started))
+                started += self._start_all(lanes, now, fitting, contended=fitting < most)
             else:
+                most += len(started)  # those with needs have a bound of their own
                 for task in self.selection.choices(now):
                     if self._start(task, now):
                         started.append(task)
@@ -250,20 +250,20 @@ class Scheduler:
 
     # -- the decision ----------------------------------------------------
 
-    def _start_all(self, lanes: Sequence[Lane], now: float, most: int) -> list[Task]:
-        """Start tasks that compete for nothing, in equal parts of the lanes, at least one of each."""
+    def _start_all(self, lanes: Sequence[Lane], now: float, most: int, *, contended: bool = False) -> list[Task]:
+        """Start tasks that need no choosing, in equal parts of the lanes, at least one of each."""
         started: list[Task] = []
         left = most
         while lanes:
             each = max(1, left // len(lanes))
             for lane in lanes:
-                started += self._start_some(lane, each, now)
+                started += self._start_some(lane, each, now, contended=contended)
             left = most - len(started)
             lanes = [lane for lane in lanes if lane.size and lane.used][: max(0, left)]
         self.running += len(started)
         return started
 
-    def _start_some(self, lane: Lane, most: int, now: float) -> list[Task]:
+    def _start_some(self, lane: Lane, most: int, now: float, *, contended: bool) -> list[Task]:
         """Start up to ``most`` of a lane's tasks; there is enough for all of them."""
         pipeline = lane.pipeline
         queue = pipeline.queue
@@ -271,7 +271,7 @@ class Scheduler:
         if not queue.size:
             self.shares.drained(pipeline)
         if self._expiry.live:
-            taken = [task for task in taken if not self._hopeless(task, now, contended=False)]
+            taken = [task for task in taken if not self._hopeless(task, now, contended=contended)]
         for task in taken:
             task.state = RUNNING
             task.started_at = now

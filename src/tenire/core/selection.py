@@ -54,6 +54,9 @@ class Selection:
 
     Attributes:
         burst_allowed: Whether burst credit may be used.
+        limits: How much of a resource tasks may hold for now, by index, where that is
+            less than there is. Whoever finds nothing of it held may start all the same,
+            so that the largest task runs too; permits of running tasks do not heed it.
         round: Number of the last decision.
         used_up: The resources of which it left nothing, one bit each.
         retry_at: When to ask again though nothing ended, for what comes back with
@@ -70,6 +73,7 @@ class Selection:
         "_reservations",
         "_shares",
         "burst_allowed",
+        "limits",
         "retry_at",
         "round",
         "used_up",
@@ -86,6 +90,7 @@ class Selection:
         self.used_up = 0
         self._bursts_at = 0.0
         self.burst_allowed = True
+        self.limits: dict[int, int] = {}
         self._classes = ALL_CLASSES
         self.retry_at: float | None = None
 
@@ -98,33 +103,42 @@ class Selection:
     def lowest_class(self, lowest: int) -> None:
         self._classes = (2 << lowest) - 1
 
-    def uncontended(self, now: float) -> list[Lane]:
-        """Return all lanes with work if there is enough for everything in them, else none.
+    def uncontended(self, now: float, most: int) -> tuple[list[Lane], int]:
+        """Return lanes with work that need no choosing, and how many of their tasks may start.
 
-        Then nobody competes, and in which order they start does not matter.
+        That is so if there is enough for whatever ``most`` of the ready tasks need: in this
+        decision nobody competes, and those who get ahead by it are charged for it. And if
+        only one lane has work, all of whose tasks need the same: then as many as fit.
         """
-        if self._classes != ALL_CLASSES or self._overload.batch_share < 1.0:
-            return []
-        admission = self._admission
-        free, rates = admission.free, admission.rate_mask
+        if self.limits or self._classes != ALL_CLASSES or self._overload.batch_share < 1.0:
+            return [], 0
+        free, rates = self._admission.free, self._admission.rate_mask
         wanted: dict[int, int] = {}
+        largest: dict[int, int] = {}
         lanes: list[Lane] = []
+        fitting = most
         for pipeline in self._shares.backlogged:
             if pipeline.suspended is not None:
-                return []
+                return [], 0
             for lane in pipeline.queue.lanes.values():
                 if not lane.size:
                     continue
-                if lane.needs is None or lane.mask & rates:
-                    return []
+                if lane.needs is None or lane.mask & rates or fitting < most:
+                    return [], 0
                 for index, amount in lane.needs:
+                    if amount > free[index]:
+                        return [], 0
                     total = wanted[index] = wanted.get(index, 0) + amount * lane.size
-                    if total > free[index]:
-                        return []
+                    if amount > largest.get(index, 0):
+                        largest[index] = amount
+                    if total > free[index] and largest[index] * most > free[index]:
+                        if lanes:
+                            return [], 0
+                        fitting = min(fitting, free[index] // amount)
                 lanes.append(lane)
         self._begin(now)
         self._critical_run = self._permit_run = 0
-        return lanes
+        return lanes, fitting
 
     def _begin(self, now: float) -> None:
         self.round += 1
@@ -272,14 +286,15 @@ class Selection:
                 continue
             if tier is not None and not self._has_place(task, lane, tier, now):
                 continue
+            over = self._over_limit(task) if self.limits and not lane.claim else 0
             for index, amount in task.needs:
-                if free[index] < amount:
+                if over or free[index] < amount:
                     break
             else:
                 if best is None or goes_before(task, best, now, by_age=task.pipeline.queue.run >= URGENT_RUN):
                     best = task
                 continue
-            lacking = admission.lacking(task.needs)
+            lacking = admission.lacking(task.needs) | over
             if lacking & admission.rate_mask:
                 at = admission.ready_at(task.needs, now)
                 if self.retry_at is None or at < self.retry_at:
@@ -296,6 +311,16 @@ class Selection:
 
     def _has_place(self, task: Task, lane: Lane, tier: int, now: float) -> bool:
         return not (tier == _URGENT and not lane.used & 1) and not self._steps_aside(task, lane, tier, now)
+
+    def _over_limit(self, task: Task) -> int:
+        """Return the set of resources of which tasks hold as much as they may for now, one bit each."""
+        capacity, free = self._admission.capacity, self._admission.free
+        over = 0
+        for index, limit in self.limits.items():
+            held = capacity[index] - free[index]
+            if held > 0 and any(needed == index and held + amount > limit for needed, amount in task.needs):
+                over |= 1 << index
+        return over
 
     def _steps_aside(self, task: Task, lane: Lane, tier: int, now: float) -> bool:
         """Return whether a head must wait because of overload (rule 4)."""
