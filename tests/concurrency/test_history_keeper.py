@@ -31,7 +31,7 @@ class Engine:
     def __init__(self, loop: SimLoop, home: Path | None) -> None:
         self.history = History()
         self.timer = UniversalTimer(loop=loop, clock=loop.clock, on_thread=lambda: True)
-        self.keeper = HistoryKeeper(self.history, home, timer=self.timer)
+        self.keeper = HistoryKeeper(self.history, home, every=self.timer.every)
 
     def work(self, name: str, seconds: float = 1.0) -> None:
         for _ in range(ENOUGH):

@@ -61,7 +61,7 @@ async def publishing(
         clock: For the time of what is told.
     """
     publisher = Publisher(home, manager, progress, clock=clock)
-    ticking = manager.timer.every(PERIOD_S, publisher.tick)
+    ticking = manager.control.every(PERIOD_S, publisher.tick)
     publisher.tick()
     try:
         yield

@@ -112,7 +112,7 @@ async def _watched(manager: ConcurrencyManager) -> AsyncIterator[PeakMemory]:
         return manager.submit(fn, *args, on="thread", name="measure memory")
 
     memory: PeakMemory = await look(PeakMemory, lambda: workers().processes.values())
-    sampling = manager.timer.every(_SAMPLE_S, lambda: look(memory.sample).add_done_callback(seen))
+    sampling = manager.control.every(_SAMPLE_S, lambda: look(memory.sample).add_done_callback(seen))
     try:
         yield memory
         await look(memory.sample)

@@ -21,10 +21,11 @@ from tenire.storage.home import Home, HomeLock
 from tenire.storage.ledger import Ledger
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterable
+    from collections.abc import Callable, Coroutine, Iterable
     from pathlib import Path
 
-    from tenire.concurrency.timer import Timeout, UniversalTimer
+    from tenire.concurrency.periodic import Periodic
+    from tenire.concurrency.timer import Timeout
     from tenire.core.history import Row
 
 __all__ = ["PERIOD_S", "HistoryKeeper"]
@@ -43,15 +44,17 @@ class HistoryKeeper:
     Args:
         history: The scheduler's.
         home: The engine's home; without one nothing is kept.
-        timer: The engine's timer.
+        every: Calls a function again and again, given the period in seconds.
     """
 
-    def __init__(self, history: History, home: Path | None, *, timer: UniversalTimer) -> None:
+    def __init__(
+        self, history: History, home: Path | None, *, every: Callable[[float, Callable[[], object]], Periodic | Timeout]
+    ) -> None:
         self._history = history
         self._path = home
         self._home: Home | None = None
-        self._timer = timer
-        self._ticking: Timeout | None = None
+        self._every = every
+        self._ticking: Periodic | Timeout | None = None
         self._work: asyncio.Task[None] | None = None
         self._told = False
 
@@ -59,7 +62,7 @@ class HistoryKeeper:
         """Begin to load, and save from now on."""
         if self._path is not None:
             self._begin(self._load(self._path))
-            self._ticking = self._timer.every(PERIOD_S, self._tick)
+            self._ticking = self._every(PERIOD_S, self._tick)
 
     async def aclose(self, *, haste: bool = False) -> None:
         """Save for the last time; the engine's tasks must have ended.

@@ -141,8 +141,6 @@ class ConcurrencyManager:
         )
         self.async_tasks = AsyncTaskManager(self.orchestrator)
         self.data_manager = DataManager(self.orchestrator, self.home)
-        self._history = HistoryKeeper(self.orchestrator.scheduler.history, self.home, timer=self.timer)
-        self._history.start()
         self.control = Control(
             self.orchestrator,
             pools=self.thread_pool,
@@ -155,6 +153,8 @@ class ConcurrencyManager:
         )
         if self._adaptive:
             self.control.start()
+        self._history = HistoryKeeper(self.orchestrator.scheduler.history, self.home, every=self.control.every)
+        self._history.start()
         # From here on `manager.submit` is that method itself: handing the keywords
         # through once more would cost a tenth of a task.
         self.submit = self.async_tasks.submit  # type: ignore[method-assign]

@@ -55,8 +55,9 @@ def why(scheduler: Scheduler, task: Task, now: float) -> Gate:
             return _position(task, lane)
         if lane.round == scheduler.selection.round:
             return _held_up(scheduler, task, lane.gate, now)
-        if lane.mask & scheduler.selection.used_up:  # the decision had no need to look at it
-            return _held_up(scheduler, task, scheduler.admission.lacking(task.needs), now)
+        lacking = scheduler.admission.lacking(task.needs)
+        if lacking:  # the decision had no need to look at it: there was not enough for one more
+            return _held_up(scheduler, task, lacking, now)
         return _turn(scheduler, task)
     if lane.head(now) is not task:
         return _position(task, lane)

@@ -66,6 +66,7 @@ _BYTES_HELD_PER_BYTE = 4
 _MAINTENANCE_EVERY = 16
 
 _TICK_S = 0.1
+_LONGEST_TICK_S = 0.4
 
 _LAST_WORD_S = 0.3
 """Seconds that a commit gets to end, and so to count, when its run is cancelled."""
@@ -137,7 +138,7 @@ class DocumentRun:
             # faster to take what seemed to be free.
             self._make_way()
 
-        ticking = self._manager.timer.every(_TICK_S, tick)
+        ticking = self._manager.control.every(_TICK_S, tick, longest=_LONGEST_TICK_S)
         state = "failed"
         try:
             self._run = await self._thread(self._session.start_run, self._name, self._recipe.identity)

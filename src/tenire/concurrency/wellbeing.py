@@ -1,0 +1,69 @@
+"""Suspends the pipelines of a worker that keeps dying, until it has had a pause."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from tenire.core.health import Health
+from tenire.errors import WorkerDiedError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tenire.clock import Clock
+    from tenire.concurrency.handle import Handle
+    from tenire.concurrency.timer import UniversalTimer
+    from tenire.core.fair_share import FairShare
+
+__all__ = ["Wellbeing"]
+
+_log = logging.getLogger("tenire.health")
+
+
+class Wellbeing:
+    """Watches how tasks of named workers end.
+
+    Args:
+        shares: The pipelines.
+        timer: The engine's timer.
+        clock: Where time comes from.
+        wake: Has the scheduler asked again.
+    """
+
+    def __init__(self, shares: FairShare, *, timer: UniversalTimer, clock: Clock, wake: Callable[[], None]) -> None:
+        self._shares = shares
+        self._timer = timer
+        self._clock = clock
+        self._wake = wake
+        self._health = Health()
+
+    def ended(self, handle: Handle[Any], error: BaseException | None) -> None:
+        """Take in how a task of a named worker ended."""
+        worker = handle.worker
+        if worker is None:
+            return
+        if not isinstance(error, WorkerDiedError):
+            self._health.worked(worker)
+            return
+        until = self._health.failed(worker, handle.pipeline.name, self._clock.now())
+        if until is not None:
+            reason = self._reason(worker)
+            for name in self._health.pipelines(worker):
+                pipeline = self._shares.pipeline(name)
+                pipeline.suspended = pipeline.suspended or reason
+            _log.warning("%s; it is tried again in %.0f s", reason, until - self._clock.now())
+            self._timer.at(until, lambda: self._try(worker))
+
+    def _try(self, worker: str) -> None:
+        if self._health.tried(worker, self._clock.now()):
+            reason = self._reason(worker)
+            for name in self._health.pipelines(worker):
+                pipeline = self._shares.pipeline(name)
+                if pipeline.suspended == reason:  # and not suspended by somebody else
+                    pipeline.suspended = None
+            self._wake()
+
+    @staticmethod
+    def _reason(worker: str) -> str:
+        return f"worker {worker!r} died several times in a row"

@@ -1,0 +1,93 @@
+"""A worker that keeps dying gets a pause, and its pipelines with it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tenire.concurrency.timer import UniversalTimer
+from tenire.concurrency.wellbeing import Wellbeing
+from tenire.core.fair_share import FairShare
+from tenire.core.health import LIMIT
+from tenire.errors import WorkerDiedError
+
+if TYPE_CHECKING:
+    from tenire.testing import SimLoop
+
+
+class Job:
+    def __init__(self, shares: FairShare, worker: str | None = "model", pipeline: str = "docs") -> None:
+        self.worker = worker
+        self.pipeline = shares.pipeline(pipeline)
+
+
+@pytest.fixture
+def parts(sim_loop: SimLoop) -> tuple[FairShare, Wellbeing, list[float]]:
+    shares = FairShare()
+    woken: list[float] = []
+    timer = UniversalTimer(loop=sim_loop, clock=sim_loop.clock, on_thread=lambda: True)
+    wellbeing = Wellbeing(
+        shares, timer=timer, clock=sim_loop.clock, wake=lambda: woken.append(round(sim_loop.time(), 3))
+    )
+    return shares, wellbeing, woken
+
+
+def test_pipelines_of_a_worker_that_keeps_dying_are_suspended_and_tried_again(
+    sim_loop: SimLoop, parts: tuple[FairShare, Wellbeing, list[float]], caplog: pytest.LogCaptureFixture
+) -> None:
+    import asyncio
+
+    shares, wellbeing, woken = parts
+    job: Any = Job(shares)
+
+    async def main() -> None:
+        for _ in range(LIMIT - 1):
+            wellbeing.ended(job, WorkerDiedError("gone", task="t"))
+        assert job.pipeline.suspended is None
+        wellbeing.ended(job, WorkerDiedError("gone", task="t"))
+        assert job.pipeline.suspended == "worker 'model' died several times in a row"
+        await asyncio.sleep(1.1)
+        assert job.pipeline.suspended is None
+        wellbeing.ended(job, WorkerDiedError("gone", task="t"))  # the trial failed: twice as long
+        await asyncio.sleep(1.9)
+        assert job.pipeline.suspended is not None
+        await asyncio.sleep(0.2)
+        assert job.pipeline.suspended is None
+        wellbeing.ended(job, None)
+        wellbeing.ended(job, WorkerDiedError("gone", task="t"))
+        assert job.pipeline.suspended is None, "a success has made it healthy"
+
+    sim_loop.run_until_complete(main())
+    assert woken == [1.0, 3.1]
+    assert "tried again in 1 s" in caplog.text
+
+
+def test_a_suspension_by_somebody_else_stays(
+    sim_loop: SimLoop, parts: tuple[FairShare, Wellbeing, list[float]]
+) -> None:
+    import asyncio
+
+    shares, wellbeing, _ = parts
+    job: Any = Job(shares)
+
+    async def main() -> None:
+        job.pipeline.suspended = "paused"
+        for _ in range(LIMIT):
+            wellbeing.ended(job, WorkerDiedError("gone", task="t"))
+        await asyncio.sleep(2)
+        assert job.pipeline.suspended == "paused"
+
+    sim_loop.run_until_complete(main())
+
+
+def test_failures_of_a_function_and_of_the_common_pool_say_nothing_of_a_worker(
+    parts: tuple[FairShare, Wellbeing, list[float]],
+) -> None:
+    shares, wellbeing, _ = parts
+    named: Any = Job(shares)
+    common: Any = Job(shares, worker=None)
+    for _ in range(2 * LIMIT):
+        wellbeing.ended(named, ValueError())
+        wellbeing.ended(common, WorkerDiedError("gone", task="t"))
+    assert named.pipeline.suspended is None
