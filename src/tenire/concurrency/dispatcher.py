@@ -159,8 +159,8 @@ class Dispatcher:
     def _start_all(self, started: list[Handle[Any]]) -> None:
         loop = self.loop
         # A task factory is the user's business: it may want to see every task.
-        eager = _EAGER and loop.get_task_factory() is None
-        create_task, coroutines, ended, hold = loop.create_task, self._coroutines, self._coroutine_ended, HOLDER.set
+        create_task = loop.create_task if loop.get_task_factory() is not None else None
+        coroutines, ended, hold = self._coroutines, self._coroutine_ended, HOLDER.set
         task: asyncio.Task[Any]
         for handle in started:
             if handle.on != LOOP:
@@ -174,10 +174,12 @@ class Dispatcher:
             try:
                 context.run(hold, handle)  # type: ignore[union-attr]  # what runs on the loop has one
                 coroutine = handle.fn(*handle.args)
-                if eager:
-                    task = asyncio.Task(coroutine, loop=loop, context=context, eager_start=True)  # type: ignore[call-arg]
-                else:
+                if create_task is not None:
                     task = create_task(coroutine, context=context)
+                elif _EAGER:
+                    task = asyncio.Task(coroutine, loop=loop, name=handle.name, context=context, eager_start=True)  # type: ignore[call-arg]
+                else:
+                    task = asyncio.Task(coroutine, loop=loop, name=handle.name, context=context)
             except BaseException as error:
                 self._failed(handle, error)
                 if isinstance(error, KeyboardInterrupt):
