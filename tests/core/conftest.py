@@ -57,11 +57,14 @@ class Machine:
         after: Iterable[Task] = (),
         name: str = "",
         deadline: float | None = None,
+        claim: int = 0,
+        always: bool = False,
     ) -> Task:
         needs = self.scheduler.needs(Resources(cpu=cpu, memory=memory, other=other or {}), task=name)
-        task = Task(self.scheduler.shares.pipeline(pipeline), name, priority, needs, deadline)
+        task = Task(self.scheduler.shares.pipeline(pipeline), name, priority, needs, deadline, always=always)
+        task.claim = claim
         self.durations[task] = seconds
-        self.scheduler.submit(task, self.now, after)
+        self.scheduler.submit(task, self.now, tuple(after))
         return task
 
     def decide(self) -> list[Task]:

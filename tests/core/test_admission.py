@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from tenire.core.admission import CPU, MEMORY, PROCESSES, THREADS, Admission
+from tenire.core.admission import CPU, MEMORY, PROCESSES, Admission
 from tenire.core.fair_share import PipelineShare
 from tenire.core.tasks import CPU_UNIT, Resources, Task
 from tenire.errors import ConfigError, RejectedError
@@ -123,12 +123,6 @@ def test_amounts_of_nothing_are_left_out() -> None:
 
 def test_the_share_is_that_of_the_scarcest_resource() -> None:
     assert new().share(((CPU, 500), (MEMORY, 5))) == 0.5
-
-
-def test_what_is_kept_for_others_counts_as_taken() -> None:
-    admission = new()
-    assert not admission.spoken_for(((MEMORY, 4),), {MEMORY: 6, CPU: 2000})
-    assert admission.spoken_for(((THREADS, 1), (MEMORY, 5)), {MEMORY: 6})
 
 
 def test_a_lowered_capacity_gives_nothing_until_enough_came_back() -> None:

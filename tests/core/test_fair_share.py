@@ -191,17 +191,17 @@ def test_a_pipeline_is_made_once() -> None:
     assert shares.pipeline("a") is not shares.pipeline("b")
 
 
-def test_a_settlement_moves_virtual_time_by_one_task_at_most() -> None:
-    shares = FairShare()
-    pipeline = shares.pipeline("p")
+def test_a_settlement_moves_virtual_time_by_one_task_at_most(machine: Callable[..., Any]) -> None:
+    engine = machine(cpu=2)
+    pipeline = engine.scheduler.shares.pipeline("p")
     pipeline.duration = 10.0
-    task = Task(pipeline)
-    shares.charge(task, 0.5)
+    task = engine.submit("p", cpu=1)
+    engine.submit("p", cpu=2)  # so that the two compete
+    engine.decide()
     assert pipeline.v == 5.0
-    shares.settle(task, 0.5, 0.0)
+    engine.scheduler.finish(task, 0.0, State.DONE)
     assert pipeline.v == 0.0
     assert pipeline.duration == pytest.approx(9.0)
-    assert task.state == State.WAITING
 
 
 def test_the_check_sees_a_pipeline_noted_wrongly() -> None:

@@ -53,7 +53,7 @@ def test_a_task_after_a_cancelled_one_never_runs(machine: Callable[..., Any]) ->
     engine = machine()
     first = engine.submit(name="first", cpu=1)
     assert engine.scheduler.cancel(first, 0.0)
-    second = engine.submit(after=iter([first]))
+    second = engine.submit(after=[first])
     assert second.state == State.FAILED
     assert engine.scheduler.doomed[0].reason == "it waits for 'first', which was cancelled"
     assert engine.decide() == []
@@ -101,7 +101,7 @@ def test_at_the_announced_time_the_deadline_has_really_come(machine: Callable[..
     for ulps in range(200):
         engine = machine()
         task = engine.submit(deadline=deadline + ulps * 1e-9)
-        due = engine.scheduler.next_deadline()
+        due = engine.scheduler.next_wake()
         assert due is not None
         engine.now = due
         engine.decide()
@@ -117,8 +117,8 @@ def test_a_finished_task_leaves_no_deadline_behind(machine: Callable[..., Any]) 
     engine.decide()
     engine.scheduler.finish(waiting, 1.0, State.FAILED)
     engine.run(until=10)
-    assert engine.scheduler.next_deadline() is None
-    assert len(engine.scheduler._deadlines._heap) <= 1001
+    assert engine.scheduler.next_wake() is None
+    assert len(engine.scheduler._expiry._heap._heap) <= 1001
 
 
 @pytest.mark.parametrize("cpu", [0, 1])
@@ -143,7 +143,7 @@ def test_an_undisturbed_time_is_known_only_from_tasks_that_were_done(machine: Ca
         task = engine.submit(name="x", deadline=1e9)
         engine.decide()
         engine.scheduler.finish(task, engine.now + 50, State.FAILED)
-    assert engine.scheduler._history.usual("x") is None
+    assert engine.scheduler.history.usual("x") is None
 
 
 # -- tasks that need nothing ------------------------------------------------------
@@ -177,30 +177,7 @@ def test_with_more_pipelines_than_may_start_each_gets_one(machine: Callable[...,
     assert sorted(names) == [f"p{number}" for number in range(10)]
 
 
-# -- explanations --------------------------------------------------------------
-
-
-def test_a_task_can_be_asked_why_it_waits(machine: Callable[..., Any]) -> None:
-    engine = machine(cpu=1)
-    why = engine.scheduler.why
-    running = engine.submit("p", cpu=1, memory=10)
-    blocked = engine.submit("p", after=[running])
-    assert why(running, 0.0) == "it is next in its pipeline and starts at the next decision"
-    engine.decide()
-    assert why(running, 0.0) == "it is running"
-    assert why(blocked, 0.0) == "it waits for 1 unfinished task(s)"
-    first, second = engine.submit("p", cpu=1, memory=995), engine.submit("p", cpu=1, memory=1)
-    assert why(first, 0.0) == "it is next in its pipeline and waits for cpu and memory"
-    assert why(second, 0.0) == "1 task(s) of pipeline 'p' are in front of it (priority normal)"
-    urgent = engine.submit("p", cpu=1, memory=1, priority=Priority.HIGH)
-    assert why(urgent, 0.0).startswith("it is next")
-    late = engine.submit("p", cpu=1, memory=1, priority=Priority.HIGH)
-    engine.scheduler.cancel(urgent, 0.0)
-    assert why(late, 60.0).startswith("1 task(s) of pipeline 'p' are in front of it (priority high)"), "one has aged"
-    engine.scheduler.postpone(running, 1.0)
-    assert why(running, 1.0) == "it failed and waits for its next try"
-    first.pipeline.burst.cooling = True
-    assert "burst credit" in why(first, 100.0)
+# -- counting -------------------------------------------------------------------
 
 
 def test_a_task_to_come_counts_as_queued(machine: Callable[..., Any]) -> None:

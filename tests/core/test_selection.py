@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tenire.core.burst import BURST_S
-from tenire.core.ready_queue import AGEING_S, CRITICAL_RUN
-from tenire.core.scheduler import BYPASS
+from tenire.core.ready_queue import AGEING_S, URGENT_RUN
+from tenire.core.reservations import FULL_SLACK, SLACK
 from tenire.core.tasks import Priority, State
 
 if TYPE_CHECKING:
@@ -99,16 +99,16 @@ def test_an_aged_head_does_not_hold_up_the_critical_work_behind_it(machine: Call
         for _ in range(500):
             engine.submit(pipeline, cpu=1)
     engine.run(until=200.5)
-    for _ in range(3 * CRITICAL_RUN):
+    for _ in range(3 * URGENT_RUN):
         task = engine.submit("a", cpu=1, priority=Priority.CRITICAL)
         assert engine.run_until_started(task) <= 2
 
 
 def test_critical_work_left_over_when_others_are_gone_keeps_its_precedence(machine: Callable[..., Any]) -> None:
     engine = machine(cpu=1)
-    for _ in range(3 * CRITICAL_RUN):
+    for _ in range(3 * URGENT_RUN):
         engine.submit("a", cpu=1, priority=Priority.CRITICAL)
-    engine.run(until=2 * CRITICAL_RUN + 0.5)
+    engine.run(until=2 * URGENT_RUN + 0.5)
     engine.submit("b", cpu=1)
     late = engine.submit("a", cpu=1, priority=Priority.CRITICAL)
     engine.scheduler.cancel(late, engine.now)
@@ -134,7 +134,7 @@ def test_low_work_is_not_starved_by_an_endless_stream(
     engine.run_until_started(task, limit=5000)
     # It has aged into the stream's class, then what became ready before it goes, then
     # the exceptions for critical work in its lane and among the lanes.
-    bound = 3 * AGEING_S + (3 * slots + 2 * CRITICAL_RUN + 2) / slots + 2
+    bound = 3 * AGEING_S + (3 * slots + 2 * URGENT_RUN + 2) / slots + 2
     assert engine.now - submitted <= bound
 
 
@@ -160,11 +160,14 @@ def test_two_streams_cannot_take_turns_in_keeping_a_third_task_out(machine: Call
     )
     engine.run(until=10.2)
     task = engine.submit(third, cpu=2, memory=2)
-    assert engine.run_until_started(task, limit=5000) < 30
+    # It competes with streams of its own pipeline; each of their tasks takes half of what it does.
+    assert engine.run_until_started(task, limit=5000) <= 2 * FULL_SLACK + 4
 
 
-@pytest.mark.parametrize("pipelines", ["aa", "ab"])
-def test_a_big_task_is_passed_over_twice_and_then_kept_for(machine: Callable[..., Any], pipelines: str) -> None:
+@pytest.mark.parametrize(("pipelines", "least"), [("aa", 4), ("ab", 0)])
+def test_a_big_task_is_passed_over_for_a_while_and_then_kept_for(
+    machine: Callable[..., Any], pipelines: str, least: int
+) -> None:
     engine = machine(cpu=4)
     small, big = tuple(pipelines)
     engine.submit(big, memory=1, seconds=0.001)
@@ -172,7 +175,8 @@ def test_a_big_task_is_passed_over_twice_and_then_kept_for(machine: Callable[...
         engine.submit(small, cpu=1, seconds=1 + number / 1000)
     engine.run(until=10.7)
     task = engine.submit(big, cpu=4, memory=1, priority=Priority.HIGH)
-    assert engine.run_until_started(task) == BYPASS
+    # A lead of as much as it will take itself, SLACK times; each of the others takes a quarter.
+    assert least <= engine.run_until_started(task) <= 4 * SLACK + 4
 
 
 def test_what_a_kept_for_task_does_not_need_is_free_for_others(machine: Callable[..., Any]) -> None:
@@ -210,7 +214,7 @@ def test_a_task_too_big_for_what_is_free_does_not_stop_a_smaller_one(machine: Ca
     big = engine.submit("a", cpu=2, memory=1)
     small = engine.submit("a", cpu=1)
     assert engine.decide() == [small]
-    assert big.pipeline.queue.lanes[big.mask].bypassed == 1
+    assert big.lane.tag is not None, "from here on it counts how far others run ahead"
 
 
 def test_a_task_that_ended_behind_the_schedulers_back_does_not_start(machine: Callable[..., Any]) -> None:
@@ -248,34 +252,63 @@ def test_a_pipeline_that_holds_all_while_others_wait_is_asked_last_in_the_end(
     engine.decide()
     engine.submit("b", memory=1)
     hold(engine, "a", 40_000 // 4, 0.25)
-    engine.run(until=5)
+    engine.run(until=BURST_S / 4)
     assert not engine.scheduler.shares.pipeline("a").burst.cooling
     engine.run(until=4 * BURST_S)
     assert engine.scheduler.shares.pipeline("a").burst.cooling
 
 
-def test_a_pipeline_without_credit_goes_behind_one_with_a_larger_virtual_time(machine: Callable[..., Any]) -> None:
-    engine = machine(cpu=1)
-    hold(engine, "a", 3, 1.0)
-    hold(engine, "b", 3, 1.0)
+def in_cooldown(engine: Any) -> Any:
+    """Return the shares of a machine with a pipeline that cools down though its virtual time is smaller."""
     shares = engine.scheduler.shares
-    shares.pipeline("b").v = 100.0
-    shares.pipeline("a").burst.cooling = True
-    shares.pipeline("a").burst.credit = 0.0
+    engine.submit("c", memory=10, seconds=10_000)
+    engine.decide()
+    engine.submit("c", memory=1)  # due, and can do nothing
+    hold(engine, "a", 1, 1.0)
+    hold(engine, "b", 1, 1.0)
+    shares.v = shares.pipeline("c").v
+    shares.pipeline("a").v = shares.v + 4.0
+    shares.observe_bursts(allowed=True)
+    assert shares.pipeline("a").burst.cooling
+    shares.pipeline("a").v = shares.v + 2.0
+    shares.pipeline("b").v = shares.v + 3.0
+    return shares
+
+
+def test_a_pipeline_without_credit_goes_behind_one_with_a_larger_virtual_time(machine: Callable[..., Any]) -> None:
+    engine = machine(cpu=1, memory=10)
+    in_cooldown(engine)
     assert [task.pipeline.name for task in engine.decide()] == ["b"]
+
+
+def test_if_none_has_credit_virtual_time_decides(machine: Callable[..., Any]) -> None:
+    engine = machine(cpu=1, memory=10)
+    shares = in_cooldown(engine)
     shares.pipeline("b").burst.cooling = True
-    shares.pipeline("b").burst.credit = 0.0
-    engine.run(until=0.5)
-    engine.run(until=1.5)
-    assert engine.started[-1].pipeline.name == "a", "if none has credit, virtual time decides"
+    shares.pipeline("b").v = shares.v + 3.2
+    assert [task.pipeline.name for task in engine.decide()] == ["a"]
 
 
-def test_a_capacity_that_changes_while_tasks_run_leaves_no_share_behind(machine: Callable[..., Any]) -> None:
+def test_under_load_there_is_no_credit(machine: Callable[..., Any]) -> None:
+    engine = machine(cpu=1, memory=10)
+    shares = in_cooldown(engine)
+    shares.pipeline("a").burst.cooling = False
+    engine.scheduler.selection.burst_allowed = False
+    shares.pipeline("b").v = shares.v
+    shares.pipeline("a").v = shares.v + 0.001
+    engine.decide()
+    assert shares.pipeline("a").burst.cooling
+
+
+@pytest.mark.parametrize("capacity", [0, 1000])
+def test_a_capacity_that_changes_while_tasks_run_leaves_nothing_behind(
+    machine: Callable[..., Any], capacity: int
+) -> None:
     engine = machine(cpu=4)
     hold(engine, "a", 4, 1.0)
     engine.decide()
-    engine.admission.register("cpu", 0)
+    engine.submit("b", memory=1)
+    engine.admission.register("cpu", capacity)
     engine.run()
-    burst = engine.scheduler.shares.pipeline("a").burst
-    assert burst.held == pytest.approx(0, abs=1e-12)
-    engine.scheduler.check([])
+    assert engine.scheduler.overload.batch_held == pytest.approx(0, abs=1e-9)
+    engine.scheduler.check(engine.running)

@@ -73,3 +73,41 @@ def test_a_queued_task_is_small() -> None:
     task = Task(PipelineShare("p"), "read")
     assert not hasattr(task, "__dict__")
     assert sys.getsizeof(task) < 250
+
+
+@pytest.mark.parametrize("field", ["cpu", "memory"])
+def test_what_is_no_number_is_refused_with_its_name(field: str) -> None:
+    with pytest.raises(ConfigError, match=f"Resources.{field} must be a number, got '1'") as caught:
+        Resources(**{field: "1"})  # type: ignore[arg-type]  # what a careless caller does
+    assert caught.value.key == field
+
+
+def test_what_is_worth_another_try_may_be_one_exception_or_several() -> None:
+    assert Retry().on == (Exception,)
+    assert Retry(on=ValueError).on == (ValueError,)
+    assert Retry(on=(OSError, KeyError)).on == (OSError, KeyError)
+    for bad in ("OSError", int, (OSError, 3)):
+        with pytest.raises(ConfigError, match=r"Retry\.on must be an exception class") as caught:
+            Retry(on=bad)  # type: ignore[arg-type]  # as above
+        assert caught.value.key == "on"
+
+
+@pytest.mark.parametrize("attempts", [0, -1, 1.5])
+def test_impossible_attempts_are_refused(attempts: float) -> None:
+    with pytest.raises(ConfigError, match="a whole number from 1") as caught:
+        Retry(attempts=attempts)  # type: ignore[arg-type]  # as above
+    assert caught.value.key == "attempts"
+
+
+def test_what_a_task_holds_is_what_it_took_and_its_open_permits() -> None:
+    task = Task(PipelineShare("p"), needs=((0, 1),))
+    assert task.holds() == 0
+    task.state = RUNNING
+    assert task.holds() == 0b1
+    permit = Task(PipelineShare("p"), needs=((2, 1),))
+    task.permits = [permit]
+    assert task.holds() == 0b101
+    task.state = State.FAILED
+    assert task.holds() == 0b101, "abandoned: it holds until it has really ended"
+    task.mask = 0
+    assert task.holds() == 0b100

@@ -1,0 +1,91 @@
+"""Who steps aside when urgent work waits too long, against the rules from scratch."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tenire.core.overload import BATCH_TARGET_S, INTERACTIVE_TARGET_S, WINDOW_S, OverloadControl
+from tenire.core.tasks import Priority
+
+WINDOWS = st.lists(
+    st.lists(st.tuples(st.sampled_from(Priority), st.sampled_from([0.0, 0.01, 0.05, 1.0, 5.0])), max_size=4),
+    max_size=60,
+)
+
+
+def windows(control: OverloadControl, waits: list[tuple[Priority, float]], number: int, start: float = 0.0) -> float:
+    """Start tasks with these waits in each of several windows; return the time after them."""
+    now = start
+    control.advance(now)
+    for _ in range(number):
+        for priority, wait in waits:
+            control.started(priority, wait, 0.0)
+        now += WINDOW_S
+        control.advance(now)
+    return now
+
+
+@given(WINDOWS)
+def test_the_limits_follow_the_waits_of_each_window(history: list[list[tuple[Priority, float]]]) -> None:
+    control, now = OverloadControl(), 0.0
+    control.advance(now)
+    share, lowest, late, calm = 1.0, 4, 0, 0
+    for starts in history:
+        for priority, wait in starts:
+            control.started(priority, wait, 0.1)
+            control.advance(now + 0.99)
+        now += 1.0
+        control.advance(now)
+        urgent = [wait for priority, wait in starts if priority <= 1]
+        batch = [wait for priority, wait in starts if priority in (2, 3)]
+        assert control.interactive_wait == (pytest.approx(sum(urgent) / len(urgent)) if urgent else None)
+        assert control.batch_wait == (pytest.approx(sum(batch) / len(batch)) if batch else None)
+        share = max(0.5, share - 0.05) if urgent and sum(urgent) / len(urgent) > 0.02 else min(1.0, share + 0.01)
+        if batch and sum(batch) / len(batch) > 2.0:
+            late, calm = late + 1, 0
+            if late == 3:
+                late, lowest = 0, max(2, lowest - 1)
+        else:
+            late, calm = 0, calm + 1
+            if calm == 10:
+                calm, lowest = 0, min(4, lowest + 1)
+        assert control.batch_share == pytest.approx(share)
+        assert control.lowest == lowest
+        control.check()
+
+
+def test_a_mean_of_exactly_the_target_is_in_time() -> None:
+    control = OverloadControl()
+    windows(control, [(Priority.HIGH, INTERACTIVE_TARGET_S), (Priority.NORMAL, BATCH_TARGET_S)], 5)
+    assert (control.batch_share, control.lowest) == (1.0, Priority.IDLE)
+
+
+def test_normal_work_is_never_held() -> None:
+    control = OverloadControl()
+    now = windows(control, [(Priority.NORMAL, 100.0)], 50)
+    assert control.lowest == Priority.NORMAL
+    windows(control, [], 9, now)
+    assert control.lowest == Priority.NORMAL
+    windows(control, [], 10, now)
+    assert control.lowest == Priority.LOW
+
+
+def test_what_batch_work_holds_is_counted_and_one_of_it_always_may() -> None:
+    control = OverloadControl()
+    assert control.room() == 1.0
+    control.batch_share = 0.6
+    assert control.room() == 1.0, "nothing of it runs"
+    control.started(Priority.NORMAL, 0.0, 0.5)
+    assert control.room() == pytest.approx(0.1)
+    control.started(Priority.HIGH, 0.0, 0.5)
+    assert control.room() == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize(("field", "value"), [("batch_share", 0.4), ("batch_held", -1.0), ("lowest", Priority.HIGH)])
+def test_the_check_sees_a_limit_out_of_bounds(field: str, value: float) -> None:
+    control = OverloadControl()
+    setattr(control, field, value)
+    with pytest.raises(AssertionError):
+        control.check()
