@@ -139,3 +139,9 @@ def test_a_lowered_capacity_gives_nothing_until_enough_came_back() -> None:
 
 def test_a_set_of_resources_is_named() -> None:
     assert new().named(1 << CPU | 1 << PROCESSES) == ["cpu", "processes"]
+
+
+def test_of_a_resource_of_which_nothing_is_left_everything_is_all_of_it() -> None:
+    admission = new()
+    admission.register("memory", 0)
+    assert admission.share(((MEMORY, 5),)) == 1.0

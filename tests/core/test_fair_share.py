@@ -209,3 +209,13 @@ def test_the_check_sees_a_pipeline_noted_wrongly() -> None:
     shares.filled(shares.pipeline("p"))
     with pytest.raises(AssertionError):
         shares.check()
+
+
+def test_a_rate_is_charged_by_what_is_used_up_of_it(machine: Callable[..., Any]) -> None:
+    engine = machine(cpu=4)
+    engine.admission.register_rate("rpm", 2.0, 10)
+    engine.submit("p", cpu=1, other={"rpm": 6}, seconds=1.0)
+    engine.submit("q", cpu=1, other={"rpm": 1}, seconds=8.0)
+    engine.run()
+    assert engine.scheduler.shares.pipeline("p").v == pytest.approx(3.0), "six of two a second"
+    assert engine.scheduler.shares.pipeline("q").v == pytest.approx(2.0), "a quarter of the machine for eight"

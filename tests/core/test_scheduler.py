@@ -217,3 +217,13 @@ def test_a_decision_with_ten_thousand_queued_in_sixteen_pipelines_is_cheap(
     assert full < 2e-3, "the budget is 20 µs on a quiet machine, and ten times that with coverage"
     short = min(decision_cost(machine, queued=2500) for _ in range(3))
     assert full < 3 * short, "it does not grow with the queue"
+
+
+def test_a_suspended_pipeline_starts_nothing_not_even_what_needs_nothing(machine: Callable[..., Any]) -> None:
+    engine = machine(cpu=1)
+    held = [engine.submit("p", cpu=1), engine.submit("p")]
+    other = engine.submit("q")
+    held[0].pipeline.suspended = "unhealthy"
+    assert engine.decide() == [other]
+    held[0].pipeline.suspended = None
+    assert set(engine.decide()) == set(held)

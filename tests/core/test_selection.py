@@ -258,6 +258,16 @@ def test_a_pipeline_that_holds_all_while_others_wait_is_asked_last_in_the_end(
     assert engine.scheduler.shares.pipeline("a").burst.cooling
 
 
+def test_a_pipeline_left_alone_has_its_credit_again_at_once(machine: Callable[..., Any]) -> None:
+    engine = machine(cpu=1)
+    hold(engine, "a", 3, 1.0)
+    burst = engine.scheduler.shares.pipeline("a").burst
+    burst.cooling, burst.credit = True, -5.0
+    engine.decide()
+    assert not burst.cooling
+    assert burst.credit == BURST_S
+
+
 def in_cooldown(engine: Any) -> Any:
     """Return the shares of a machine with a pipeline that cools down though its virtual time is smaller."""
     shares = engine.scheduler.shares
@@ -312,3 +322,16 @@ def test_a_capacity_that_changes_while_tasks_run_leaves_nothing_behind(
     engine.run()
     assert engine.scheduler.overload.batch_held == pytest.approx(0, abs=1e-9)
     engine.scheduler.check(engine.running)
+
+
+# -- permits ---------------------------------------------------------------------------------
+
+
+def test_permits_of_what_runs_go_before_starts_but_not_for_ever(machine: Callable[..., Any]) -> None:
+    engine = machine(cpu=1)
+    engine.submit("a", cpu=1, priority=Priority.CRITICAL, seconds=1.0)
+    endless(engine, {"pipeline": "b", "cpu": 1, "claim": 1}, ahead=3)
+    engine.run(until=5)
+    task = engine.submit("a", cpu=1, priority=Priority.CRITICAL)
+    passed = engine.run_until_started(task, limit=1000)
+    assert 0 < passed <= URGENT_RUN + 3, "eight, and what was on its way"

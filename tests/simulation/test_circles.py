@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from tests.simulation.workloads import new_world
+from tests.simulation.world import Ask, Give, Join, Plan, Spawn, Step, Work, World, as_needs
 
 from tenire.core.ready_queue import URGENT_RUN
 from tenire.core.tasks import Needs, Priority, State
 
-from .workloads import new_world
-from .world import Ask, Give, Join, Par, Plan, Spawn, Step, Work, World, as_needs
-
-ALL_CPU, ONE_CPU, HALF_CPU = as_needs(cpu=2000), as_needs(cpu=1000), as_needs(cpu=500)
+ALL_CPU, ONE_CPU = as_needs(cpu=2000), as_needs(cpu=1000)
 GREEDY = Plan(as_needs(cpu=2000, memory=10), priority=Priority.CRITICAL, name="greedy")
 """Everything is kept for it from the moment at which it waits."""
 
@@ -87,18 +86,6 @@ def test_what_a_holder_waits_for_does_not_stand_behind_what_needs_more() -> None
     big, small = Plan(as_needs(memory=10), name="big"), Plan(as_needs(memory=4), name="small")
     other = Plan(as_needs(pages=1), (Spawn(big), Join(0)), name="other")
     world = run(parent(Work(1.0), Spawn(small), Join(0)), other)
-    assert set(states(world).values()) == {State.DONE}
-
-
-def test_one_that_comes_to_hold_something_while_it_waits_is_a_holder_from_then_on() -> None:
-    child = Plan(as_needs(threads=1, memory=1), name="child")
-    waits, takes = (Spawn(child), Join(0)), (Work(1.0), Ask(as_needs(memory=5)), Join(0))
-    blocker = Plan(as_needs(threads=2), (Work(3.0),), name="blocker")
-    world = new_world()
-    world.submit(blocker)
-    world.submit(Plan((), (Par((waits, takes)),), name="parent"))
-    world.at(2.0, lambda: world.submit(GREEDY))
-    world.run()
     assert set(states(world).values()) == {State.DONE}
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tenire.core.tasks import Priority
+from tests.simulation.world import Ask, Fail, Give, Join, Par, Plan, Spawn, Step, Work, World, as_needs
 
-from .world import Ask, Fail, Give, Join, Par, Plan, Spawn, Step, Work, World, as_needs
+from tenire.core.tasks import Priority
 
 if TYPE_CHECKING:
     import random
