@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["deadlock", "dependency_failed", "explain", "missed_deadline"]
 
 _WORTH_TELLING_S = 0.1
+_WORTH_TELLING_RATIO = 0.1
 
 
 def missed_deadline(handle: Handle[Any], reason: str) -> TaskTimeoutError:
@@ -59,10 +60,7 @@ def explain(handle: Handle[Any], state: str, gate: Gate | None, history: History
         history: What is known of tasks of its name.
     """
     if gate is not None:
-        reason = gate.reason
-        usual = history.usual(handle.name)
-        if usual is not None and usual >= _WORTH_TELLING_S:
-            reason += f" (it usually takes {usual:.2g} s)"
+        reason = gate.reason + _known(handle.name, history)
     elif state == "running":
         reason = f"it runs {'on the' if handle.on == LOOP else 'in a'} {PLACES[handle.on]}, try {handle.attempts}"
         if handle.on == PROCESS and handle.worker is not None:
@@ -74,3 +72,12 @@ def explain(handle: Handle[Any], state: str, gate: Gate | None, history: History
     else:
         reason = str(handle.error) or type(handle.error).__name__
     return Explanation(handle.name, handle.pipeline.name, state, reason, "none" if gate is None else gate.name)
+
+
+def _known(name: str, history: History) -> str:
+    """Return what is known of tasks of a name, if it is worth telling."""
+    usual, failing = history.usual(name), history.failure_ratio(name)
+    known = [f"such tasks usually take {usual:.2g} s"] if usual is not None and usual >= _WORTH_TELLING_S else []
+    if failing is not None and failing >= _WORTH_TELLING_RATIO:
+        known.append(f"{failing:.0%} of them failed lately")
+    return f" ({', '.join(known)})" if known else ""

@@ -24,7 +24,7 @@ from tenire.concurrency.sampler import ThreadSampler
 from tenire.concurrency.signals import Signals
 from tenire.concurrency.snapshot import Snapshot, take_snapshot
 from tenire.concurrency.timer import UniversalTimer
-from tenire.core.admission import Admission
+from tenire.core.admission import RESIDENT, Admission
 from tenire.core.pool_size import threads_per_worker
 from tenire.core.scheduler import Scheduler
 from tenire.core.tasks import Priority
@@ -44,6 +44,8 @@ __all__ = ["ConcurrencyManager"]
 T = TypeVar("T")
 
 _LEAST_THREADS = 8
+_RESIDENT_PART = 0.8
+"""Of the machine's memory, what worker processes may be expected to take together."""
 _GRACE_S = 0.5
 """Seconds that cancelled work may take to end before it is given up, by name."""
 
@@ -112,6 +114,7 @@ class ConcurrencyManager:
         self._clock = clock
         # On a clock of its own there is no machine to be looked at, nor one to be spared.
         self._adaptive = adaptive and clock is SYSTEM_CLOCK
+        self._resident = int(machine.usable_memory * _RESIDENT_PART) if machine is not None else 0
         # Without a look at the machine, which would read files, all but its quota is known.
         cores = machine.usable_cores if machine is not None else own_cores()
         self._worker_threads = threads_per_worker(self.cpu, cores)
@@ -136,6 +139,8 @@ class ConcurrencyManager:
         self.thread_pool = ThreadPoolManager(loop, threads_per_worker=self._worker_threads)
         slots = max(_LEAST_THREADS, int(self.cpu))
         admission = Admission(cpu=self.cpu, memory=self.memory, threads=slots, processes=slots)
+        if self._resident:
+            admission.register(RESIDENT, self._resident)
         self.orchestrator = Orchestrator(
             Scheduler(admission), loop=loop, clock=self._clock, pools=self.thread_pool, timer=self.timer, rng=self._rng
         )

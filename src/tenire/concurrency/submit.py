@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from tenire.concurrency.handle import LOOP, PROCESS, THREAD
 from tenire.concurrency.sendable import check_sendable
-from tenire.core.admission import CPU, PROCESSES, THREADS
+from tenire.core.admission import CPU, PROCESSES, RESIDENT, THREADS
 from tenire.core.tasks import CPU_UNIT, Needs, Priority, Resources
 from tenire.errors import ConfigError
 
@@ -32,6 +32,8 @@ __all__ = [
 _PLACES = {"loop": LOOP, "thread": THREAD, "process": PROCESS}
 _ONE_THREAD: Needs = ((THREADS, 1),)
 _ONE_CPU: Needs = ((CPU, CPU_UNIT),)
+_MUCH_MEMORY = 64 << 20
+"""Bytes from which on a task that does not say what it needs is charged what such tasks took."""
 _FOR_EVER_S = 1e9
 """A deadline later than that is none: thirty years."""
 
@@ -94,7 +96,11 @@ def needs_of(scheduler: Scheduler, needs: Resources | None, *, on: int, worker: 
         wanted = scheduler.needs(needs, task=name)
         if on == THREAD and not needs.cpu and all(index != THREADS for index, _ in wanted):
             return (*wanted, *_ONE_THREAD)  # or a thousand small needs would be a thousand threads
-        if on != PROCESS or worker is not None or needs.cpu or any(index == PROCESSES for index, _ in wanted):
+        if on != PROCESS or worker is not None:
+            return wanted
+        if not needs.memory:
+            wanted = _with_usual_memory(scheduler, wanted, name)
+        if needs.cpu or any(index == PROCESSES for index, _ in wanted):
             return wanted
         return (*wanted, (PROCESSES, 1))
     if on == THREAD:
@@ -102,7 +108,21 @@ def needs_of(scheduler: Scheduler, needs: Resources | None, *, on: int, worker: 
     if on != PROCESS or worker is not None:
         return ()
     whole = scheduler.admission.capacity[CPU]
-    return _ONE_CPU if whole >= CPU_UNIT else ((CPU, whole),)
+    return _with_usual_memory(scheduler, _ONE_CPU if whole >= CPU_UNIT else ((CPU, whole),), name)
+
+
+def _with_usual_memory(scheduler: Scheduler, needs: Needs, name: str) -> Needs:
+    """Add what the processes of such tasks took so far, if that is much: they did not say.
+
+    Taken from the machine's memory and not from the budget of bytes in flight: whoever
+    holds bytes waits for such tasks, and they must not wait for those bytes.
+    """
+    admission = scheduler.admission
+    usual = scheduler.history.expected_memory(name)
+    index = admission.index_of(RESIDENT)
+    if usual is None or usual < _MUCH_MEMORY or index is None:
+        return needs
+    return (*needs, (index, min(usual, admission.capacity[index])))
 
 
 def amount_of(name: str, amount: float, *, least: float = 0) -> int:

@@ -23,10 +23,14 @@ if TYPE_CHECKING:
 
     from tenire.core.tasks import Task
 
-__all__ = ["CPU", "MEMORY", "PROCESSES", "THREADS", "Admission"]
+__all__ = ["CPU", "MEMORY", "PROCESSES", "RESIDENT", "THREADS", "Admission"]
 
 CPU, MEMORY, THREADS, PROCESSES = range(4)
 """Indices of the resources that every engine has."""
+
+RESIDENT = "resident memory"
+"""Name of the machine's memory, from which worker processes take what such tasks
+usually took; there only if somebody has looked at the machine."""
 
 _MOST_KNOWN = 256
 """``Resources`` objects whose meaning is remembered."""
@@ -71,6 +75,10 @@ class Admission:
             self.free[index] += capacity - self.capacity[index]
             self.capacity[index] = capacity
         return index
+
+    def index_of(self, name: str) -> int | None:
+        """Return the index of a resource, or ``None`` if there is none of that name."""
+        return self._index.get(name)
 
     def register_rate(self, name: str, per_second: float, burst: int) -> int:
         """Add a resource that comes back with time, or change it; return its index.
@@ -142,7 +150,9 @@ class Admission:
         """Return an amount of a resource for people."""
         if index == CPU:
             return f"{amount / CPU_UNIT:g} CPU slots"
-        return f"{amount:,} bytes of memory" if index == MEMORY else f"{amount} of {self.names[index]}"
+        if index == MEMORY or self.names[index] == RESIDENT:
+            return f"{amount:,} bytes of {self.names[index]}"
+        return f"{amount} of {self.names[index]}"
 
     def lacking(self, needs: Needs) -> int:
         """Return the set of resources that are not free enough, one bit each."""
