@@ -180,10 +180,10 @@ class Dispatcher:
                     task = asyncio.Task(coroutine, loop=loop, name=handle.name, context=context, eager_start=True)  # type: ignore[call-arg]
                 else:
                     task = asyncio.Task(coroutine, loop=loop, name=handle.name, context=context)
-            except BaseException as error:
+            except BaseException as error:  # noqa: BLE001 - the task's outcome, whatever it is
                 self._failed(handle, error)
                 if isinstance(error, KeyboardInterrupt):
-                    raise
+                    loop.call_soon(_interrupt, error)  # the loop's affair too, once the others have started
                 continue
             if task.done():
                 self._has_ended(handle, task)
@@ -336,3 +336,7 @@ class Dispatcher:
             self.wake()
         elif handle.state == RUNNING:
             self._stopper.cancel(handle)
+
+
+def _interrupt(error: KeyboardInterrupt) -> None:
+    raise error

@@ -194,7 +194,7 @@ class Scheduler:
         if not lacking:
             self._seq = permit.seq = self._seq + 1
             permit.pipeline.submitted += 1
-            permit.ready_at = now
+            permit.ready_at, permit.deadline = now, None  # that was for waiting
             self._run(permit, now)
         return lacking
 
