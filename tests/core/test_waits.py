@@ -215,3 +215,61 @@ def test_what_needs_nothing_is_awaited_where_it_stands() -> None:
     ended = new(state=State.DONE)
     waits.urge(holder, ended)
     assert ended.claim == Claim.START
+
+
+# -- when nothing has to be tried out ---------------------------------------------------
+
+
+def asked(claim: Claim, amounts: tuple[int, int]) -> Task:
+    permit = queued(tuple((index, amount) for index, amount in enumerate(amounts) if amount))
+    permit.pipeline.queue.promote(permit, claim=claim)
+    return permit
+
+
+def test_while_all_wait_in_order_a_wait_costs_the_same_however_many_wait() -> None:
+    looked: list[Task] = []
+
+    class Watched(Waits):
+        def stuck(self, holder: Task) -> bool:
+            looked.append(holder)
+            return False
+
+    waits = Watched(system()._admission)
+    holders = [new((0, 0)) for _ in range(200)]
+    for holder in holders:
+        holder.permits = [new((0, 1))]
+        assert waits.wait_for(holder, asked(Claim.HOLDER, (9, 0)))
+    assert looked == []
+    other = new()
+    assert waits.wait_for(other, holders[0])
+    assert waits.wait_for(new((0, 1)), asked(Claim.HOLDER, (9, 0)))
+    assert len(looked) == 2, "from here on somebody waits in no order"
+    waits.end(other, holders[0])
+    assert waits.wait_for(new((0, 1)), asked(Claim.HOLDER, (9, 0)))
+    assert len(looked) == 2
+
+
+def test_a_permit_of_one_that_holds_nothing_is_tried_out_only_if_a_holder_waits_for_it() -> None:
+    waits, parent, child = system(), new((3, 0)), new()
+    holding(waits, parent)
+    assert waits.wait_for(parent, child)
+    stranger = new()
+    assert waits.wait_for(stranger, asked(Claim.PERMIT, (3, 0)))
+    permit = asked(Claim.PERMIT, (3, 0))
+    assert not waits.wait_for(child, permit)
+    assert list(waits.targets(child)) == []
+    assert permit.claim == Claim.PERMIT, "nothing has changed"
+
+
+def test_what_was_asked_for_before_something_else_was_taken_may_be_out_of_order() -> None:
+    waits, one, other = system(), new(), new((0, 3))
+    holding(waits, other)
+    late = asked(Claim.PERMIT, (0, 3))
+    assert waits.wait_for(one, late)
+    one.permits = [new((3, 0))]
+    holding(waits, *one.permits)
+    waits.holds_now(one)
+    assert late.claim == Claim.AWAITED
+    assert not waits.wait_for(other, asked(Claim.HOLDER, (3, 0))), "it would wait for the first, and the first for it"
+    waits.end(one, late)
+    assert waits.wait_for(other, asked(Claim.HOLDER, (3, 0)))

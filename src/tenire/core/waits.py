@@ -28,15 +28,19 @@ if TYPE_CHECKING:
 
 __all__ = ["Waits"]
 
+_OF_PERMITS = (int(Claim.PERMIT), int(Claim.HOLDER))
+
 
 class Waits:
     """What running tasks wait for."""
 
-    __slots__ = ("_admission", "_targets")
+    __slots__ = ("_admission", "_loose", "_permits", "_targets")
 
     def __init__(self, admission: Admission) -> None:
         self._admission = admission
         self._targets: dict[Task, list[Task]] = {}
+        self._permits: set[Task] = set()  # those of the targets that are waited for in order
+        self._loose = 0  # and how many are waited for in no order
 
     def in_order(self, held: int, needs: Needs) -> bool:
         """Return whether one who holds this set of resources may wait for these (rule 1)."""
@@ -48,12 +52,20 @@ class Waits:
     def begin(self, holder: Task, target: Task) -> None:
         """Note that a holder waits."""
         self._targets.setdefault(holder, []).append(target)
+        if target.claim in _OF_PERMITS:
+            self._permits.add(target)
+        else:
+            self._loose += 1
 
     def end(self, holder: Task, target: Task) -> None:
         """Note that it waits no longer."""
         targets = self._targets.get(holder)
         if targets is not None and target in targets:
             targets.remove(target)
+            if target in self._permits:
+                self._permits.discard(target)
+            else:
+                self._loose -= 1
             if not targets:
                 del self._targets[holder]
 
@@ -67,8 +79,11 @@ class Waits:
         Returns:
             False if neither could ever go on: then the holder must not wait.
         """
+        # While all wait in order only (rule 1), or if it holds nothing and no holder waits
+        # for it, no circle can close, and what is linear in all that wait can be spared.
+        alone = target.claim == Claim.PERMIT and holder.claim != Claim.AWAITED
         self.begin(holder, target)
-        if self.stuck(holder):
+        if self._loose and not alone and self.stuck(holder):
             self.end(holder, target)
             return False
         self.urge(holder, target)
@@ -92,6 +107,9 @@ class Waits:
     def holds_now(self, holder: Task) -> None:
         """Take in that a running task holds something now: so does what waits for what it waits for."""
         for target in self.targets(holder):
+            if target in self._permits:  # asked for before, so perhaps not in order any more
+                self._permits.discard(target)
+                self._loose += 1
             self.urge(holder, target)
 
     def stuck(self, holder: Task) -> bool:
