@@ -217,7 +217,7 @@ def test_a_task_that_waits_for_one_that_needs_what_it_holds_is_told_so(sim_loop:
         assert len(errors) == 1, "the other one can go on then"
         assert isinstance(errors[0], DeadlockError)
         assert "'outer' would wait for ever for 'inner'" in str(errors[0])
-        assert "1 CPU slots" in str(errors[0])
+        assert "1 CPU slot" in str(errors[0])
 
     simulate(sim_loop, scenario)
 

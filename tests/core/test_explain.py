@@ -87,8 +87,9 @@ def test_what_lacks_something_is_told_what_and_how_much(machine: Callable[..., A
     engine.decide()
     assert gate(engine, both) == Gate(
         "resource",
-        "it is next in its pipeline and waits for cpu (needs 1 CPU slots, free 0 CPU slots) "
-        "and memory (needs 995 bytes of memory, free 990 bytes of memory)",
+        "it is next in its pipeline and waits for cpu (needs 1 CPU slot, free 0 CPU slots) "
+        "and memory (needs 995 bytes of memory, free 990 bytes of memory); "
+        "by their shares pipeline 'q' comes first",
     )
     assert gate(engine, cpu).reason.endswith("waits for cpu (needs 0.5 CPU slots, free 0 CPU slots)")
 
@@ -100,7 +101,7 @@ def test_of_a_lowered_capacity_nothing_is_free_and_never_less(machine: Callable[
     task = engine.submit("p", cpu=1)
     engine.admission.register("cpu", 1000)
     engine.decide()
-    assert gate(engine, task).reason.endswith("(needs 1 CPU slots, free 0 CPU slots)")
+    assert gate(engine, task).reason.endswith("(needs 1 CPU slot, free 0 CPU slots)")
 
 
 def test_what_waits_for_a_rate_alone_is_told_for_how_long(machine: Callable[..., Any]) -> None:
@@ -152,10 +153,11 @@ def test_a_pipeline_that_had_more_than_its_share_is_told_who_comes_first(machine
     task = engine.submit("b", cpu=1)
     shares = engine.scheduler.shares
     for number in range(5):
-        engine.submit(f"p{number}", memory=1)
+        engine.submit(f"p{number}", cpu=1)
+    engine.submit("other", memory=1)
     shares.pipeline("b").v = 5.0
     found = gate(engine, task)
-    assert found == Gate("share", "pipeline 'b' had more than its share; first comes 'p0', 'p1', 'p2'")
+    assert found == Gate("share", "pipeline 'b' had more than its share, so pipelines 'p0', 'p1', 'p2' come first")
     shares.pipeline("b").burst.cooling = True
     assert gate(engine, task) == Gate("burst", "pipeline 'b' used up its burst credit, so others go first")
 

@@ -350,4 +350,5 @@ class ConcurrencyManager:
             with contextlib.suppress(RejectedError):  # closing: nothing changes any more
                 return self.loops.call(self.snapshot)
         self.orchestrator.take_in_ended()
+        self.orchestrator.scheduler.admission.refill(self._clock.now())
         return take_snapshot(self.orchestrator, self.thread_pool, len(self.timer), self.control)

@@ -149,7 +149,7 @@ class Admission:
     def shown(self, index: int, amount: int) -> str:
         """Return an amount of a resource for people."""
         if index == CPU:
-            return f"{amount / CPU_UNIT:g} CPU slots"
+            return f"{amount / CPU_UNIT:g} CPU slot{'' if amount == CPU_UNIT else 's'}"
         if index == MEMORY or self.names[index] == RESIDENT:
             return f"{amount:,} bytes of {self.names[index]}"
         return f"{amount} of {self.names[index]}"

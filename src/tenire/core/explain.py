@@ -6,6 +6,7 @@ so an explanation cannot contradict what happens.
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 from tenire.core.ready_queue import Lane
@@ -107,7 +108,9 @@ def _held_up(scheduler: Scheduler, task: Task, gate: object, now: float) -> Gate
             f"free {admission.shown(index, max(0, admission.free[index]))})"
             for index, amount in lacks
         ]
-        return Gate("resource", f"it is next in its pipeline and waits for {' and '.join(parts)}")
+        reason = f"it is next in its pipeline and waits for {' and '.join(parts)}"
+        first = _due_first(scheduler, task, gate)
+        return Gate("resource", f"{reason}; by their shares {first} first" if first else reason)
     if gate == "overload":
         wait = scheduler.overload.interactive_wait or 0.0
         return Gate("overload", f"urgent work waited {wait * 1000:.0f} ms on average, so less other work runs at once")
@@ -124,8 +127,20 @@ def _turn(scheduler: Scheduler, task: Task) -> Gate:
         wait = scheduler.overload.batch_wait or 0.0
         reason = f"more urgent work waited {wait:.2g} s on average, so {_class(task.priority)} work goes last"
         return Gate("overload", reason)
-    ahead = [other.name for other in others if other.v < pipeline.v]
-    if ahead:
-        names = ", ".join(repr(name) for name in ahead[:3])
-        return Gate("share", f"pipeline {pipeline.name!r} had more than its share; first comes {names}")
+    first = _due_first(scheduler, task, task.mask)
+    if first:
+        return Gate("share", f"pipeline {pipeline.name!r} had more than its share, so {first} first")
     return Gate("next", "it is next in its pipeline and starts at the next decision")
+
+
+def _due_first(scheduler: Scheduler, task: Task, mask: int) -> str:
+    """Return which pipelines with work for the same resources are due before a task's own, in words."""
+    due = [
+        repr(other.name)
+        for other in sorted(scheduler.shares.backlogged, key=attrgetter("v"))
+        if other.v < task.pipeline.v and any(lane.size and lane.mask & mask for lane in other.queue.contenders)
+    ]
+    if not due:
+        return ""
+    names = ", ".join(due[:3])
+    return f"pipeline {names} comes" if len(due) == 1 else f"pipelines {names} come"
