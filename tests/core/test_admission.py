@@ -145,3 +145,22 @@ def test_of_a_resource_of_which_nothing_is_left_everything_is_all_of_it() -> Non
     admission = new()
     admission.register("memory", 0)
     assert admission.share(((MEMORY, 5),)) == 1.0
+
+
+def test_the_same_object_means_the_same_until_a_capacity_changes() -> None:
+    admission, resources = new(), Resources(memory=5)
+    needs = admission.needs(resources, task="t")
+    assert admission.needs(resources, task="t") is needs
+    admission.register("memory", 4)
+    with pytest.raises(RejectedError, match="the whole engine has 4 bytes"):
+        admission.needs(resources, task="t")
+    admission.register("memory", 10)
+    kept = [Resources(memory=1) for _ in range(1000)]
+    for each in kept:
+        admission.needs(each, task="t")
+    assert len(admission._known) <= 256
+
+
+def test_a_resource_is_found_by_its_name() -> None:
+    assert new().index_of("pages") == 4
+    assert new().index_of("gpu") is None

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from tenire.core import tasks
 from tenire.core.fair_share import PipelineShare
 from tenire.core.tasks import DONE, FINAL, READY, RUNNING, WAITING, Priority, Resources, Retry, State, Task, mask_of
 from tenire.errors import ConfigError
@@ -111,3 +112,9 @@ def test_what_a_task_holds_is_what_it_took_and_its_open_permits() -> None:
     assert task.holds() == 0b101, "abandoned: it holds until it has really ended"
     task.mask = 0
     assert task.holds() == 0b100
+
+
+def test_of_needs_that_never_come_again_no_more_than_some_are_remembered() -> None:
+    for amount in range(1, 6000):
+        assert mask_of(((1, amount),)) == 0b10
+    assert len(tasks._MASKS) <= tasks._MOST_MASKS

@@ -201,7 +201,8 @@ class Lane:
         dated = self._dated
         if task.deadline is None:
             queue.popleft()
-        elif dated is not None:
+        else:
+            assert dated is not None
             heapq.heappop(dated[index])
         if not queue and (dated is None or not dated[index]):
             self.used &= ~(1 << index)

@@ -281,8 +281,7 @@ class Selection:
                 continue
             task = lane.head(now, ALL_CLASSES if lane.claim else self._classes)
             if task is None:
-                if lane.size:
-                    self._holds_up(lane, "degraded")
+                self._holds_up(lane, "degraded")
                 continue
             if tier is not None and not self._has_place(task, lane, tier, now):
                 continue
