@@ -118,7 +118,7 @@ def changes(node: ast.AST) -> Iterator[tuple[str, Callable[[], Any]]]:
     elif isinstance(node, ast.If | ast.While | ast.IfExp):
         test = node.test
         yield f"not ({ast.unparse(test)})", lambda: setattr(node, "test", ast.UnaryOp(ast.Not(), test))
-    elif isinstance(node, ast.Return) and not (isinstance(node.value, ast.Constant) and node.value.value is None):
+    elif isinstance(node, ast.Return) and not (node.value is None or getattr(node.value, "value", "") is None):
         yield "return None", lambda: setattr(node, "value", ast.Constant(None))
 
 

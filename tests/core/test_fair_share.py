@@ -219,3 +219,12 @@ def test_a_rate_is_charged_by_what_is_used_up_of_it(machine: Callable[..., Any])
     engine.run()
     assert engine.scheduler.shares.pipeline("p").v == pytest.approx(3.0), "six of two a second"
     assert engine.scheduler.shares.pipeline("q").v == pytest.approx(2.0), "a quarter of the machine for eight"
+
+
+@pytest.mark.parametrize("weight", [1e-6, 1e6])
+def test_the_extreme_weights_are_possible_and_nothing_beyond_them(weight: float) -> None:
+    pipeline = FairShare().pipeline("docs")
+    pipeline.configure(weight=weight)
+    assert pipeline.weight == weight
+    with pytest.raises(ConfigError, match="from 1e-06 to 1e\\+06"):
+        pipeline.configure(weight=weight * (1.001 if weight > 1 else 0.999))

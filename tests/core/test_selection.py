@@ -335,3 +335,51 @@ def test_permits_of_what_runs_go_before_starts_but_not_for_ever(machine: Callabl
     task = engine.submit("a", cpu=1, priority=Priority.CRITICAL)
     passed = engine.run_until_started(task, limit=1000)
     assert 0 < passed <= URGENT_RUN + 3, "eight, and what was on its way"
+
+
+# -- stepping aside, waking, virtual time --------------------------------------------------
+
+
+def test_a_task_that_has_aged_to_a_class_that_may_start_does_not_step_aside(machine: Callable[..., Any]) -> None:
+    engine = machine(cpu=1)
+    engine.scheduler.overload.lowest = Priority.LOW
+    idle = engine.submit("p", cpu=1, priority=Priority.IDLE)
+    engine.now = AGEING_S
+    engine.scheduler.shares.pipeline("q").v = 1.0
+    other = engine.submit("q", cpu=1)
+    engine.scheduler.shares.pipeline("q").v = 1.0
+    assert engine.decide() == [idle]
+    assert other.state == State.READY
+
+
+def test_the_next_wake_is_that_of_the_rate_that_is_back_first(machine: Callable[..., Any]) -> None:
+    engine = machine(cpu=1)
+    for name, per_second in (("slow", 0.5), ("quick", 4.0), ("middle", 1.0)):
+        engine.admission.register_rate(name, per_second, 4)
+        engine.submit(name, other={name: 4})
+        engine.submit(name, other={name: 4})
+    engine.decide()
+    assert engine.scheduler.next_wake() == pytest.approx(1.0, abs=1e-5)
+
+
+def test_the_virtual_time_is_that_of_the_first_pipeline_that_is_held_up(machine: Callable[..., Any]) -> None:
+    engine = machine(cpu=2, memory=10)
+    engine.submit("m", memory=10, seconds=99)
+    engine.decide()
+    shares = engine.scheduler.shares
+    engine.submit("held", memory=5)
+    hold(engine, "a", 3, 1.0)
+    shares.pipeline("held").v, shares.pipeline("a").v = 1.0, 2.0
+    engine.submit("u", memory=10, priority=Priority.CRITICAL)
+    shares.pipeline("u").v = 1.5
+    engine.decide()
+    assert shares.v == 1.0, "a newcomer starts beside what is due and waits, not behind what could run"
+
+
+def test_a_pipeline_falls_back_to_its_place_when_its_critical_work_has_started(machine: Callable[..., Any]) -> None:
+    engine = machine(cpu=2)
+    urgent = engine.submit("a", cpu=1, priority=Priority.CRITICAL)
+    engine.submit("a", cpu=1)
+    due = engine.submit("b", cpu=1)
+    engine.scheduler.shares.pipeline("a").v = 5.0
+    assert engine.decide() == [urgent, due]

@@ -272,4 +272,5 @@ def test_what_was_asked_for_before_something_else_was_taken_may_be_out_of_order(
     assert late.claim == Claim.AWAITED
     assert not waits.wait_for(other, asked(Claim.HOLDER, (3, 0))), "it would wait for the first, and the first for it"
     waits.end(one, late)
+    assert waits._loose == 0
     assert waits.wait_for(other, asked(Claim.HOLDER, (3, 0)))

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
+from tests.simulation.programs import Ask, Give, Join, Plan, Spawn, Step, Work, as_needs
 from tests.simulation.workloads import new_world
-from tests.simulation.world import Ask, Give, Join, Plan, Spawn, Step, Work, World, as_needs
 
 from tenire.core.ready_queue import URGENT_RUN
 from tenire.core.tasks import Needs, Priority, State
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
 
 ALL_CPU, ONE_CPU = as_needs(cpu=2000), as_needs(cpu=1000)
 GREEDY = Plan(as_needs(cpu=2000, memory=10), priority=Priority.CRITICAL, name="greedy")

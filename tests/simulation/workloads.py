@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tests.simulation.world import Ask, Fail, Give, Join, Par, Plan, Spawn, Step, Work, World, as_needs
+from tests.simulation.programs import Ask, Fail, Give, Join, Par, Plan, Spawn, Step, Work, as_needs
+from tests.simulation.world import World
 
 from tenire.core.tasks import Priority
 
