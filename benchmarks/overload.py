@@ -111,7 +111,10 @@ async def one_run(
             for handle in [manager.submit(setting.work, 0.2, on="process", needs=slot) for _ in range(setting.slots)]:
                 await handle
         begin = loop.time()
-        drawn, sizes = random.Random(1000 + seed), random.Random(2000 + seed)  # equal interactive tasks with and without batch
+        drawn, sizes = (
+            random.Random(1000 + seed),
+            random.Random(2000 + seed),
+        )  # equal with and without batch
 
         def interactive() -> None:
             submitted = loop.time()

@@ -782,3 +782,69 @@ def test_small_needs_do_not_make_a_thousand_threads() -> None:
             assert manager.thread_pool.statistics().threads <= 8
 
     asyncio.run(scenario())
+
+
+def test_a_task_in_its_first_step_counts_as_running(sim_loop: SimLoop) -> None:
+    async def scenario(manager: ConcurrencyManager) -> list[int]:
+        async def look() -> int:
+            seen = manager.snapshot().running
+            await asyncio.sleep(1)
+            return seen
+
+        handles = [manager.submit(look) for _ in range(3)]
+        return [await handle for handle in handles]
+
+    assert simulate(sim_loop, scenario) == [3, 3, 3]
+
+
+def test_leaving_by_an_exception_cancels_what_waited_for_a_task_that_has_just_ended(sim_loop: SimLoop) -> None:
+    ran = False
+
+    async def scenario(manager: ConcurrencyManager) -> None:
+        async def late() -> None:
+            nonlocal ran
+            ran = True
+
+        first = manager.submit(double, 1)
+        manager.submit(late, after=[first])
+        await first
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        simulate(sim_loop, scenario)
+    assert not ran
+
+
+def test_tasks_with_different_needs_start_in_the_order_in_which_they_came(sim_loop: SimLoop) -> None:
+    async def scenario(manager: ConcurrencyManager) -> list[int]:
+        order: list[int] = []
+
+        async def note(number: int) -> None:
+            order.append(number)
+
+        kinds = [Resources(memory=1), Resources(cpu=0.1), Resources(memory=1)]
+        for handle in [manager.submit(note, number, needs=kinds[number % 3]) for number in range(6)]:
+            await handle
+        return order
+
+    assert simulate(sim_loop, scenario) == list(range(6))
+
+
+def test_normal_work_makes_lower_work_that_it_waits_for_normal(sim_loop: SimLoop) -> None:
+    async def scenario(manager: ConcurrencyManager) -> list[str]:
+        order: list[str] = []
+
+        async def note(name: str) -> None:
+            order.append(name)
+
+        blocker = manager.submit(asyncio.sleep, 1, needs=Resources(cpu=2))
+        await asyncio.sleep(0)
+        slots = Resources(cpu=2)
+        base = manager.submit(note, "idle", needs=slots, priority=Priority.IDLE)
+        low = [manager.submit(note, "low", needs=slots, priority=Priority.LOW) for _ in range(2)]
+        normal = manager.submit(note, "normal", needs=slots, after=[base])
+        for handle in (blocker, base, normal, *low):
+            await handle
+        return order
+
+    assert simulate(sim_loop, scenario) == ["idle", "normal", "low", "low"]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tenire import ConcurrencyManager, Priority, Resources
+from tenire import ConcurrencyManager, ConfigError, Priority, Resources
 from tenire.errors import DeadlockError, RejectedError
 
 if TYPE_CHECKING:
@@ -191,11 +191,14 @@ def test_endless_permits_of_tasks_that_hold_nothing_do_not_starve_starts(sim_loo
 # -- waiting for tasks ---------------------------------------------------------
 
 
-@pytest.mark.parametrize("gathered", ["directly", "gather", "group"])
+@pytest.mark.parametrize("gathered", ["directly", "gather", "group", "shield", "wait", "nested"])
 def test_a_task_that_waits_for_one_that_needs_what_it_holds_is_told_so(sim_loop: SimLoop, gathered: str) -> None:
     async def scenario(manager: ConcurrencyManager) -> None:
         async def wait(handle: Any) -> None:
             await handle
+
+        async def helper(handle: Any) -> None:
+            await asyncio.gather(handle)  # noqa: TID251 - users do so
 
         async def outer() -> None:
             inner = manager.submit(asyncio.sleep, 1, needs=Resources(cpu=1), name="inner")
@@ -203,6 +206,13 @@ def test_a_task_that_waits_for_one_that_needs_what_it_holds_is_told_so(sim_loop:
                 await inner
             elif gathered == "gather":
                 await asyncio.gather(inner)  # noqa: TID251 - users do so
+            elif gathered == "shield":
+                await asyncio.shield(inner)
+            elif gathered == "wait":
+                (done, _) = await asyncio.wait([asyncio.create_task(wait(inner))])
+                done.pop().result()
+            elif gathered == "nested":
+                await asyncio.gather(helper(inner))  # noqa: TID251 - users do so
             else:
                 async with asyncio.TaskGroup() as group:
                     group.create_task(wait(inner))
@@ -349,3 +359,122 @@ def test_a_rate_is_used_up_at_the_start_and_comes_back_with_time(sim_loop: SimLo
         return times
 
     assert simulate(sim_loop, scenario) == [0, 0, 0, 0, 0.5, 1.0, 1.5, 2.0]
+
+
+def test_children_that_ask_side_by_side_wait_for_each_other(sim_loop: SimLoop) -> None:
+    # What a sibling holds is no reason to refuse: it gives it back without them.
+    async def scenario(manager: ConcurrencyManager) -> float:
+        async def call() -> None:
+            async with manager.orchestrator.permit(Resources(memory=40)):
+                await asyncio.sleep(1)
+
+        async def parent() -> None:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(10):
+                    group.create_task(call())
+
+        await manager.submit(parent)
+        return sim_loop.time()
+
+    assert simulate(sim_loop, scenario) == pytest.approx(5.0)
+
+
+def test_a_permit_cancelled_in_the_turn_in_which_it_is_granted_was_never_there(sim_loop: SimLoop) -> None:
+    async def scenario(manager: ConcurrencyManager) -> None:
+        entered = False
+
+        async def victim() -> None:
+            nonlocal entered
+            async with manager.orchestrator.permit(Resources(cpu=1)):
+                entered = True
+
+        task = asyncio.create_task(victim())
+
+        async def murderer() -> None:
+            task.cancel()
+
+        hog = manager.submit(asyncio.sleep, 1, needs=Resources(cpu=2))
+        await asyncio.sleep(0.5)
+        killing = manager.submit(murderer, needs=Resources(cpu=1), priority=Priority.CRITICAL)
+        await hog
+        await killing
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert not entered
+
+    simulate(sim_loop, scenario)
+
+
+def test_a_permit_is_not_judged_by_how_long_others_of_its_name_were_held(sim_loop: SimLoop) -> None:
+    async def scenario(manager: ConcurrencyManager) -> None:
+        for _ in range(20):
+            async with manager.orchestrator.permit(Resources(cpu=1)):
+                await asyncio.sleep(5)
+        async with manager.orchestrator.permit(Resources(cpu=1), deadline=1.0):
+            pass
+
+    simulate(sim_loop, scenario)
+
+
+def test_permits_of_two_engines_keep_their_orders_apart_and_hide_no_circle(sim_loop: SimLoop) -> None:
+    async def scenario(one: ConcurrencyManager) -> None:
+        async with ConcurrencyManager(cpu=1, memory=100, seed=0, clock=sim_loop.clock) as other:
+
+            async def asks_the_other() -> str:
+                async with other.orchestrator.permit(Resources(memory=10)):
+                    return "granted"
+
+            async def hog() -> None:
+                async with other.orchestrator.permit(Resources(memory=100)):
+                    await asyncio.sleep(1)
+
+            async def waits_for_itself() -> None:
+                async with other.orchestrator.permit(Resources(memory=10)):
+                    await one.submit(asyncio.sleep, 0, needs=Resources(cpu=2))
+
+            hogging = asyncio.create_task(hog())
+            await asyncio.sleep(0.1)
+            assert await one.submit(asks_the_other, needs=Resources(cpu=1)) == "granted"
+            with pytest.raises(DeadlockError):
+                await one.submit(waits_for_itself, needs=Resources(cpu=2))
+            await hogging
+
+    simulate(sim_loop, scenario)
+
+
+def test_a_permit_on_another_loop_is_refused_and_holds_nothing() -> None:
+    async def ask(manager: ConcurrencyManager) -> None:
+        async with manager.orchestrator.permit(Resources(cpu=1)):
+            pass
+
+    with ConcurrencyManager.in_thread(cpu=1, memory=1 << 20) as manager:
+        with pytest.raises(ConfigError, match="another loop"):
+            asyncio.run(ask(manager))
+        assert manager.snapshot().resources["cpu"].held == 0
+
+
+@pytest.mark.parametrize("asks_first", [True, False])
+def test_a_task_that_holds_nothing_cannot_close_a_circle_with_one_that_waits_for_it(
+    sim_loop: SimLoop, asks_first: bool
+) -> None:
+    async def scenario(manager: ConcurrencyManager) -> None:
+        async def asks() -> None:
+            await asyncio.sleep(1)
+            async with manager.orchestrator.permit(Resources(cpu=2)):
+                pass
+
+        asking = manager.submit(asks)
+
+        async def awaits() -> None:
+            await asyncio.sleep(2 if asks_first else 0)
+            await asking
+
+        outcomes = []
+        for handle in (manager.submit(awaits, needs=Resources(cpu=1)), asking):
+            try:
+                outcomes.append(await handle)
+            except DeadlockError:
+                outcomes.append("told")
+        assert "told" in outcomes
+
+    simulate(sim_loop, scenario)

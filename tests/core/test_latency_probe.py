@@ -168,9 +168,20 @@ def test_the_aim_leans_up_with_the_noise() -> None:
     assert aims == sorted(aims)
 
 
+def test_half_a_call_too_many_is_rounded_down_where_calls_hardly_vary() -> None:
+    probe = warmed()
+    probe.belief.mean, probe.belief.spread, probe._most = log(6.6), 0.0, log(6)
+    probe._noise = 1e-4
+    probe._set_aim(6)
+    assert probe.aim == pytest.approx(6.31)
+    probe._noise = 0.1
+    probe._set_aim(6)
+    assert probe.aim == pytest.approx(6.6)
+
+
 def test_the_aim_at_most_doubles_or_halves_what_was_tried() -> None:
     probe = warmed()
-    probe._most = log(20)
+    probe._most, probe._noise = log(20), 0.3
     probe.belief.mean = log(190)
     probe._set_aim(20)
     assert probe.aim == pytest.approx(40)

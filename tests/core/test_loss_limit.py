@@ -53,6 +53,14 @@ def test_late_failures_cut_only_when_they_are_many() -> None:
         succeed(loss, 49, number)
 
 
+def test_a_late_failure_that_is_bad_luck_does_not_begin_the_round_anew() -> None:
+    loss = cut()
+    succeed(loss, 17)
+    assert not loss.fail(30, latest=40, late=True, limit=18)
+    succeed(loss, 1)
+    assert loss.grow(20.0)
+
+
 def test_nothing_grows_before_a_clean_round_since_the_cut() -> None:
     loss = cut()
     succeed(loss, 100, number=20)  # they had started before

@@ -176,9 +176,8 @@ class SchedulerMachine(RuleBasedStateMachine):
             if not always and any(self.state[other] in (State.FAILED, State.CANCELLED) for other in after):
                 self.now_ended(task, State.FAILED)
             else:
-                if priority < Priority.NORMAL:
-                    for other in after:
-                        self.now_urgent(other, priority)
+                for other in after:
+                    self.now_urgent(other, priority)
                 if self.hopeless(task, contended=False):
                     self.now_ended(task, State.FAILED)
                 elif all(self.state[other] >= FINAL for other in after):

@@ -99,7 +99,8 @@ class AsyncTaskManager:
         before = self._dependencies(handle, after) if after else ()
         if get_ident() == orchestrator.thread:
             orchestrator.accept(handle, before)
-        elif not orchestrator.on_loop(orchestrator.accept, handle, before):
+        elif not orchestrator.on_loop(orchestrator.accept, handle, before) or orchestrator.closed:
+            # If it closed just now the loop may never come to it.
             message = f"the engine is closed and takes no new task ({handle.name!r})"
             raise RejectedError(message)
         return handle

@@ -74,6 +74,7 @@ class Dispatcher:
         self._ended: list[tuple[Handle[Any], State]] = []
         self._coroutines: dict[asyncio.Task[Any], Handle[Any]] = {}
         self._running: set[Handle[Any]] = set()
+        self._starting: list[Handle[Any]] = []
         self._retries = Retries(timer, rng, self._retry_due)
         self._stopper = Stopper(scheduler, pools=pools, timer=timer, clock=clock, wake=self.wake)
         self._alarm = Alarm(timer, self.wake)
@@ -86,6 +87,9 @@ class Dispatcher:
 
     def accept(self, handle: Handle[Any], after: Sequence[Handle[Any]] = ()) -> None:
         """Take in a new task; on the loop's own thread."""
+        if self._closed:  # submitted from another thread while the engine was closing
+            handle.settle(None, CancelledError())
+            return
         if not self._armed:
             self._armed = True
             self.loop.call_soon(self._step)
@@ -162,12 +166,13 @@ class Dispatcher:
         create_task = loop.create_task if loop.get_task_factory() is not None else None
         coroutines, ended, hold = self._coroutines, self._coroutine_ended, HOLDER.set
         task: asyncio.Task[Any]
+        self._starting = started
         for handle in started:
-            if handle.on != LOOP:
-                self._start_elsewhere(handle)
-                continue
             if handle.run is not None:  # cancelled by one that started before it in this turn
                 self._cancelled(handle)
+                continue
+            if handle.on != LOOP:
+                self._start_elsewhere(handle)
                 continue
             handle.attempts += 1
             context = handle.context
@@ -193,8 +198,12 @@ class Dispatcher:
             handle.run = task
             coroutines[task] = handle
             task.add_done_callback(ended)
+        self._starting = []
 
     def _start_elsewhere(self, handle: Handle[Any]) -> None:
+        if handle.settled:  # given up by one that started before it in this turn
+            self._end(handle, State.CANCELLED)
+            return
         handle.attempts += 1
         if handle.on == PERMIT:
             self._open(handle)

@@ -140,6 +140,7 @@ class Handle(Task, Generic[T]):
     ) -> None:
         # All of Task's fields are set here too: calling its constructor would add a
         # tenth to the cost of a task.
+        self.seq = 0
         self.pipeline = pipeline
         self.name = name
         self.priority = priority
@@ -153,6 +154,7 @@ class Handle(Task, Generic[T]):
         self.always = always
         self.deadline = deadline
         self.permits = None
+        self.is_permit = on == PERMIT
         self.fn = fn
         self.args = args
         self.on = on

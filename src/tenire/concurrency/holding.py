@@ -2,7 +2,9 @@
 
 A task that holds something and waits for more can stop others for ever, so the
 engine must know on whose behalf a coroutine asks. The holder travels in the context
-and so reaches every coroutine that a task starts, directly or not.
+and so reaches every coroutine that a task starts, directly or not. Each open permit
+adds a link: what is held on behalf of a coroutine are the permits that enclose it, and
+its task's own needs; not those that its siblings hold.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from tenire.core.tasks import Task
 
 if TYPE_CHECKING:
+    from tenire.concurrency.orchestrator import Orchestrator
     from tenire.core.fair_share import PipelineShare
 
 __all__ = ["HOLDER", "Holder", "waits_with"]
@@ -22,39 +25,98 @@ HOLDER: ContextVar[Task | None] = ContextVar("tenire_holder", default=None)
 
 
 class Holder(Task):
-    """A coroutine that is no task of the engine but holds permits.
+    """The code inside of one permit, in whatever task or coroutine it stands.
 
     Attributes:
-        run: Its asyncio task.
+        orchestrator: The engine that grants the permit.
+        run: The asyncio task that asked for it.
+        outer: The holder around it, of any engine, or ``None``.
     """
 
-    __slots__ = ("run",)
+    __slots__ = ("_parent", "orchestrator", "outer", "run")
 
-    def __init__(self, pipeline: PipelineShare, name: str, priority: int) -> None:
+    def __init__(
+        self, orchestrator: Orchestrator, pipeline: PipelineShare, name: str, priority: int, outer: Task | None
+    ) -> None:
+        self.orchestrator = orchestrator
+        self.outer = outer
+        while outer is not None and getattr(outer, "orchestrator", None) is not orchestrator:
+            outer = getattr(outer, "outer", None)
+        self._parent = outer
+        if outer is not None:
+            name, priority = outer.name, min(priority, outer.priority)
         super().__init__(pipeline, name, priority)
         self.run = asyncio.current_task()
 
+    def records(self) -> list[Task]:
+        """Return what encloses this code: its own permit, and what is held around it."""
+        around = [] if self._parent is None else self._parent.records()
+        return [*(self.permits or ()), *around]
 
-def waits_with(main: Any, child: asyncio.Task[Any] | None) -> bool:
-    """Return whether a task's own coroutine cannot go on before a child of it has ended.
+    def root(self) -> Task:
+        """Return the engine's task that it stands in, or the outermost holder."""
+        return self if self._parent is None else self._parent.root()
 
-    It awaits the child itself, a ``gather`` of it, or a ``TaskGroup`` that holds it.
-    Anything else may end without the child: then the child waits on its own account.
+
+def waits_with(main: Any, child: asyncio.Task[Any] | None, *, thoroughly: bool = False) -> bool:
+    """Return whether a task's own coroutine cannot go on before another one has ended.
+
+    Anything that is not recognised may end without it: then that one waits on its own
+    account.
+
+    Args:
+        main: The asyncio task of the coroutine.
+        child: The other one, which is about to wait.
+        thoroughly: Also look at those in between, which costs time linear in all tasks.
     """
     if child is main:
         return True
-    awaited = getattr(main, "_fut_waiter", None)
-    if awaited is None or child is None:
+    if child is None or _awaits(main, child):
+        return child is not None
+    if not thoroughly:
         return False
-    if awaited is child or child in getattr(awaited, "_children", ()):
+    tasks = asyncio.all_tasks()
+    seen = {child}
+    level = [child]
+    while level:
+        level = [task for task in tasks if task not in seen and any(_awaits(task, other) for other in level)]
+        if main in level:
+            return True
+        seen.update(level)
+    return False
+
+
+def _awaits(task: Any, other: asyncio.Task[Any]) -> bool:
+    """Return whether a task awaits another: itself, or by ``gather``, ``shield``, ``wait`` or a ``TaskGroup``."""
+    awaited = getattr(task, "_fut_waiter", None)
+    if awaited is None:
+        return False
+    if awaited is other or other in getattr(awaited, "_children", ()):
         return True
-    coroutine = main.get_coro()
+    for callback, _ in getattr(other, "_callbacks", None) or ():
+        if _completes(callback, awaited):
+            return True
+    coroutine = task.get_coro()
     while coroutine is not None:
         frame = getattr(coroutine, "cr_frame", None)
         if frame is not None and frame.f_code is _GROUP_EXIT:
-            return child in frame.f_locals["self"]._tasks  # noqa: SLF001 - there is no other way to see it
+            return other in frame.f_locals["self"]._tasks  # noqa: SLF001 - there is no other way to see it
         coroutine = getattr(coroutine, "cr_await", None)
     return False
+
+
+def _completes(callback: Any, awaited: Any) -> bool:
+    """Return whether a callback of ``shield`` or ``wait`` completes what is awaited, and nothing else does."""
+    cells = getattr(callback, "__closure__", None) or ()
+    names = getattr(getattr(callback, "__code__", None), "co_freevars", ())
+    try:
+        free = {name: cell.cell_contents for name, cell in zip(names, cells, strict=True)}
+    except ValueError:  # a cell that is empty: not one of those
+        return False
+    if free.get("outer") is awaited:
+        return True
+    every = free.get("return_when") == asyncio.ALL_COMPLETED or free.get("counter") == 1
+    return free.get("waiter") is awaited and every and free.get("timeout_handle") is None
 
 
 _GROUP_EXIT = asyncio.TaskGroup.__aexit__.__code__

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from asyncio import CancelledError
+from typing import TYPE_CHECKING, Any, cast
 
 from tenire.concurrency.dispatcher import Dispatcher
 from tenire.concurrency.endings import deadlock, explain
@@ -74,8 +75,7 @@ class Orchestrator(Dispatcher):
         Raises:
             ConfigError: If the capacity is impossible.
         """
-        self.scheduler.admission.register(name, amount_of(name, capacity))
-        self.on_loop(self.wake)
+        self._register(name, amount_of(name, capacity))
 
     def register_rate(self, name: str, per_second: float, burst: int) -> None:
         """Add a resource that is used up and comes back with time, or change it.
@@ -92,10 +92,19 @@ class Orchestrator(Dispatcher):
         self.scheduler.admission.register_rate(name, per_second, int(amount_of(name, burst, least=1)))
         self.on_loop(self.wake)
 
+    def _register(self, name: str, amount: int) -> None:
+        admission = self.scheduler.admission
+        if admission.index_of(name) is None or self.on_own_thread():
+            admission.register(name, amount)
+            self.on_loop(self.wake)
+        else:  # what is free changes with every task, on the loop's thread
+            self.on_loop(self._register, name, amount)
+
     def suspend(self, pipeline: str, reason: str | None) -> None:
         """Start nothing of a pipeline until further notice; ``None`` ends that.
 
-        What runs goes on, and gets the permits that it needs in order to finish.
+        What runs goes on and gets its permits. What it submits to the same pipeline and
+        waits for starts only if it holds something meanwhile.
         """
         self.scheduler.shares.pipeline(pipeline).suspended = reason
         self.on_loop(self.wake)
@@ -113,7 +122,7 @@ class Orchestrator(Dispatcher):
         scheduler = self.scheduler
         now = self._clock.now()
         held = holder.holds()
-        if held and not scheduler.waits.in_order(held, permit.needs):
+        if not permit.mask or (held and not scheduler.waits.in_order(held, permit.needs)):
             lacking = scheduler.grant(permit, now)
             if lacking:
                 raise self._out_of_order(permit, holder, held, lacking)
@@ -121,10 +130,11 @@ class Orchestrator(Dispatcher):
             return False
         if held:
             permit.claim = Claim.HOLDER
-        elif holder.state == RUNNING:
+        elif holder.root().state == RUNNING:
             permit.claim = Claim.PERMIT
         self.accept(permit)
-        if held and permit.state == READY and not scheduler.waits.wait_for(holder, permit):
+        waits = held or permit.claim == Claim.PERMIT
+        if waits and permit.state == READY and not scheduler.waits.wait_for(holder, permit):
             self._cancel(permit)
             raise deadlock(holder, permit, scheduler.admission)
         return True
@@ -143,24 +153,39 @@ class Orchestrator(Dispatcher):
         Raises:
             DeadlockError: If neither could ever go on.
         """
-        if target.state >= FINAL:
+        own = self._own(holder)
+        if target.state >= FINAL or own is None:
             return
-        run = getattr(holder, "run", None)
-        if isinstance(holder, Handle):
-            if holder.orchestrator is not self:
-                return
-            # Without an asyncio task it is in its first step, and nothing of it runs yet.
-            own = holder.on == THREAD or not isinstance(run, asyncio.Task) or waits_with(run, asyncio.current_task())
-        else:
-            own = isinstance(holder, Holder) and waits_with(run, asyncio.current_task())
-        if not own:
-            self.scheduler.waits.urge(holder, target)
-        elif not self.scheduler.waits.wait_for(holder, target):
-            raise deadlock(holder, target, self.scheduler.admission)
+        # A target that fits will start, so it matters only for those that do not who waits for whom.
+        short = target.state < READY or (target.state == READY and bool(self.scheduler.admission.lacking(target.needs)))
+        if not self._waits_itself(own, thoroughly=short):
+            self.scheduler.waits.urge(own, target)
+        elif not self.scheduler.waits.wait_for(own, target):
+            raise deadlock(own, target, self.scheduler.admission)
+
+    def _own(self, holder: Any) -> Handle[Any] | Holder | None:
+        """Return the innermost holder of this engine; code may stand inside permits of several."""
+        while holder is not None and getattr(holder, "orchestrator", None) is not self:
+            holder = getattr(holder, "outer", None)
+        return cast("Handle[Any] | Holder | None", holder)
+
+    def _waits_itself(self, holder: Handle[Any] | Holder, *, thoroughly: bool) -> bool:
+        """Return whether a holder, and the task that it stands in, cannot go on while this code waits."""
+        this = asyncio.current_task() if self.on_own_thread() else None
+        root = holder.root()
+        inside = holder.run if isinstance(holder, Holder) else this
+        if isinstance(holder, Holder) and not waits_with(inside, this, thoroughly=thoroughly):
+            return False
+        if not isinstance(root, Handle) or root.on == THREAD:
+            return True
+        # Without an asyncio task it is in its first step, and nothing else of it runs yet.
+        return not isinstance(root.run, asyncio.Task) or waits_with(root.run, inside, thoroughly=thoroughly)
 
     def end_wait(self, holder: Task, target: Handle[Any]) -> None:
         """Take in that the waiting has ended, however it did."""
-        self.scheduler.waits.end(holder, target)
+        own = self._own(holder)
+        if own is not None:
+            self.scheduler.waits.end(own, target)
 
     def _out_of_order(self, permit: Handle[Any], holder: Task, held: int, lacking: int) -> RejectedError:
         admission = self.scheduler.admission
@@ -203,14 +228,15 @@ class Orchestrator(Dispatcher):
 
     def cancel_all(self) -> None:
         """Cancel every task, those that run included."""
+        self.take_in_ended()  # or what waited for one that has just ended would start yet
         for handle in self.everything():
             self._cancel(handle)
         self._step()
 
     @property
     def running(self) -> int:
-        """Number of tasks that run now."""
-        return len(self._coroutines) + len(self._running)
+        """Number of tasks that run now; exact once everything that ended is taken in."""
+        return self.scheduler.running - len(self.permits)
 
     def everything(self) -> list[Handle[Any]]:
         """Return every task that has not ended."""
@@ -219,6 +245,7 @@ class Orchestrator(Dispatcher):
             waiting.extend(pipeline.queue.all())
         waiting.extend(self._coroutines.values())
         waiting.extend(self._running)
+        waiting.extend(handle for handle in self._starting if not handle.is_permit)
         found = dict.fromkeys(waiting)
         while waiting:  # and whatever waits for those, and so on
             fresh = [other for task in waiting for other in task.dependents or () if other not in found]
@@ -238,6 +265,9 @@ class Orchestrator(Dispatcher):
     def close(self) -> None:
         """Stop for good. Everything must have ended, or been given up."""
         self._closed = True
+        for handle in self.everything():
+            if handle.state < RUNNING:  # accepted in the very last moment
+                handle.settle(None, CancelledError())
         self.unseen.report()
         self._alarm.cancel()
         self._retries.close()

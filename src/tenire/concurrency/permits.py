@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Any
 
@@ -70,6 +71,9 @@ class Permit:
         if orchestrator.closed:
             message = f"the engine is closed and grants no permit ({self._name!r})"
             raise RejectedError(message)
+        if asyncio.get_running_loop() is not orchestrator.loop:
+            message = f"the permit {self._name!r} was asked for on another loop than the engine's"
+            raise ConfigError(message, key="permit", hint="submit what needs it as a task of the engine")
         due = None if self._deadline is None else orchestrator.due(self._deadline, name=self._name)
         share = orchestrator.scheduler.shares.pipeline(self._pipeline)
         holder = self._holder()
@@ -103,11 +107,9 @@ class Permit:
 
     def _holder(self) -> Task:
         share = self._orchestrator.scheduler.shares.pipeline(self._pipeline)
-        if self._detached:
-            return Holder(share, self._name, self._priority)
-        holder = HOLDER.get()
-        if holder is None:
-            holder = Holder(share, self._name, self._priority)
+        outer = None if self._detached else HOLDER.get()
+        holder = Holder(self._orchestrator, share, self._name, self._priority, outer)
+        if not self._detached:
             self._token = HOLDER.set(holder)
         return holder
 

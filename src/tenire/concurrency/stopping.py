@@ -6,7 +6,7 @@ from asyncio import CancelledError
 from typing import TYPE_CHECKING, Any
 
 from tenire.concurrency.endings import missed_deadline
-from tenire.concurrency.handle import LOOP
+from tenire.concurrency.handle import LOOP, PERMIT
 from tenire.core.tasks import State
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class Stopper:
 
     def cancel(self, handle: Handle[Any]) -> None:
         """Cancel a task that runs."""
-        if handle.on != LOOP:
+        if handle.on not in (LOOP, PERMIT):
             self._abandon(handle, CancelledError())
         elif handle.run is None:
             # Its turn to start is in this very turn of the loop, or it is in its first step.

@@ -32,7 +32,7 @@ _STEP = log(1.2)  # between neighbouring capacities; what lies between them is i
 _SLOPES = ((2.5, 0.0), (1.0, 0.0), (0.4, -0.5))  # slope, and how likely it is beforehand (log)
 _MEMORY = 0.97  # of the evidence remains from one measurement to the next
 _NEAR = 0.8  # width of "near", in logarithms
-_DRIFT = 0.015**2  # how much the level moves between two measurements (variance)
+_LEAST_DRIFT, _MOST_DRIFT = 0.015**2, 0.03**2  # how far the level moves between two measurements
 _SURPRISE = 8.0  # nats that the best hypothesis is off: four standard deviations
 _KEPT = 0.6  # of the evidence after a change
 _STAYED = 1.5  # nats in favour of a level that did not change
@@ -90,7 +90,8 @@ class CapacityBelief:
             for level, capacity, slope in zip(self._levels, self._capacities, self._slopes, strict=True)
         ]
         squares = [error * error for error in errors]
-        total = self._uncertainty + _DRIFT + noise
+        # Few or variable calls take long to measure, and the level moves meanwhile.
+        total = self._uncertainty + max(_LEAST_DRIFT, min(_MOST_DRIFT, noise / 4.0)) + noise
         scale = 0.5 / total
         best = min(squares)
         surprise = best * scale > _SURPRISE

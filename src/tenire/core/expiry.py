@@ -70,7 +70,7 @@ class Expiry:
         """Return the tasks whose deadline has come."""
         passed = [task for task in self._heap.pop_due(int(now * 1e9)) if task.state < FINAL]
         for task in passed:
-            if task.state == RUNNING:
+            if task.state == RUNNING and not task.is_permit:
                 self._history.record(task.name, (now - task.started_at) * _LONGER)
         return passed
 
@@ -91,7 +91,7 @@ class Expiry:
             contended: Whether its turn has come and others wait for the same.
         """
         usual = self._history.usual(task.name)
-        if usual is None or task is self._tried:
+        if usual is None or task is self._tried or task.is_permit:
             return None
         left = deadline - now
         if left < usual:

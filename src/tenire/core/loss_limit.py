@@ -9,7 +9,8 @@ is run just below that number, and refuses about one call in sixty.
 1. Only a call that started after the last cut may cut again: a burst of refusals
    says one thing, once.
 2. A call that failed late (a timeout) may be bad luck. Late failures cut only when
-   they are more than ``LATE_SHARE`` of the calls. Others cut at once.
+   they are more than ``LATE_SHARE`` of the calls, and before that they do not hold up
+   growth either. Others cut at once.
 3. Nothing grows before a round of calls that started after the last cut went well,
    20 calls at the most. What was good before an outage is reached again in a few round
    trips: during an outage the goal stays. While nothing at all is answered ``_FEW`` calls
@@ -80,11 +81,11 @@ class LossLimit:
             late: Whether it failed later than calls usually end.
             limit: Calls that might be in flight.
         """
-        self._good = 0
         if late:
             self._late = 0.98 * self._late + 0.02
             if self._late < LATE_SHARE:
                 return False
+        self._good = 0
         self._refused = 0.94 * self._refused + 0.06
         if number <= self._cut_at:
             return False

@@ -20,6 +20,7 @@ caller feeds it what happened (``submit``, ``finish``, ``cancel``), then asks
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from tenire.core.accounts import WORTH_PLANNING_S, Accounts
@@ -43,6 +44,8 @@ __all__ = ["Scheduler"]
 
 _SAMPLE = 15
 """Of tasks that are not planned with one in sixteen is recorded."""
+
+_by_class = attrgetter("priority", "seq")
 
 
 class Scheduler:
@@ -104,8 +107,8 @@ class Scheduler:
             if broken is not None:
                 self._doom(task, broken)
                 return
-            if task.priority < 2:  # normal work has no one to raise
-                for other in after:
+            for other in after:
+                if other.priority > task.priority:
                     inherit(other, task.priority)
         if task.deadline is not None:
             self._expiry.watch(task, task.deadline)
@@ -131,7 +134,7 @@ class Scheduler:
         self.running -= 1
         if state is DONE:
             took = now - task.started_at
-            if took >= WORTH_PLANNING_S or not task.seq & _SAMPLE:
+            if (took >= WORTH_PLANNING_S or not task.seq & _SAMPLE) and not task.is_permit:
                 self.history.record(task.name, took)
         if state is not DONE or task.deadline is not None:
             self._end(task, now, state)
@@ -183,11 +186,7 @@ class Scheduler:
         return True
 
     def grant(self, permit: Task, now: float) -> int:
-        """Let a permit start at once if what it needs is free, whoever else waits for it.
-
-        Returns:
-            The set of resources that it lacks, one bit each; 0 if it runs now.
-        """
+        """Let a permit start at once if what it needs is free; return the set of resources that it lacks."""
         admission = self.admission
         admission.refill(now)
         lacking = admission.lacking(permit.needs)
@@ -217,8 +216,7 @@ class Scheduler:
 
         Args:
             now: Seconds on a clock that never goes back.
-            most: How many that need nothing may start, and how many others; if
-                there are more pipelines than that, one of each may.
+            most: How many that need nothing may start, and how many others (or one of each pipeline).
         """
         self.selection.retry_at = None  # what waited for its rate may be gone
         if self._expiry.live:
@@ -233,6 +231,8 @@ class Scheduler:
             lanes, fitting = self.selection.uncontended(now, most)
             if lanes:
                 started += self._start_all(lanes, now, fitting, contended=fitting < most)
+                if len(lanes) > 1:
+                    started.sort(key=_by_class)  # all of them start: then in the order in which they came
             else:
                 most += len(started)  # those with needs have a bound of their own
                 for task in self.selection.choices(now):

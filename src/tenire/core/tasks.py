@@ -15,6 +15,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import TYPE_CHECKING
@@ -22,8 +23,6 @@ from typing import TYPE_CHECKING
 from tenire.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from tenire.core.deadlines import Entry
     from tenire.core.fair_share import PipelineShare
     from tenire.core.ready_queue import Lane
@@ -129,7 +128,7 @@ class Resources:
 
     def __post_init__(self) -> None:
         for name, value in (("cpu", self.cpu), ("memory", self.memory)):
-            if not isinstance(value, (int, float)):
+            if not isinstance(value, (int, float)) or isinstance(value, bool):
                 message = f"Resources.{name} must be a number, got {value!r}"
                 raise ConfigError(message, key=name)
         if not self.cpu >= 0 or self.cpu == float("inf"):
@@ -138,8 +137,13 @@ class Resources:
         if not self.memory >= 0 or self.memory == float("inf"):
             message = f"Resources.memory must be a number of bytes, zero or more, got {self.memory!r}"
             raise ConfigError(message, key="memory")
+        if not isinstance(self.other, Mapping):
+            message = f"Resources.other must be a mapping of names to amounts, got {self.other!r}"
+            raise ConfigError(message, key="other")
         for name, amount in self.other.items():
-            if not amount >= 0 or amount == float("inf"):
+            # A fraction of a named resource would become nothing, and hold nothing.
+            whole = isinstance(amount, int) or (isinstance(amount, float) and (name == "cpu" or amount.is_integer()))
+            if not whole or not amount >= 0 or amount == float("inf"):
                 message = f"Resources.other[{name!r}] must be a whole number, zero or more, got {amount!r}"
                 raise ConfigError(message, key=name)
 
@@ -220,6 +224,7 @@ class Task:
         share: Largest share of one resource that it took at start; set by then.
         timer: Its entry among the deadlines; set if it has one.
         permits: Open permits that it holds beside its needs, or ``None``.
+        is_permit: Whether it is a permit: how long it is held says nothing of a task.
     """
 
     __slots__ = (
@@ -230,6 +235,7 @@ class Task:
         "claim",
         "deadline",
         "dependents",
+        "is_permit",
         "lane",
         "mask",
         "name",
@@ -265,6 +271,7 @@ class Task:
     share: float
     timer: Entry[Task]
     permits: list[Task] | None
+    is_permit: bool
 
     def __init__(
         self,
@@ -290,13 +297,23 @@ class Task:
         self.always = always
         self.deadline = deadline
         self.permits = None
+        self.is_permit = False
+
+    def records(self) -> list[Task]:
+        """Return the records of all that is held on its behalf: its own, and its open permits."""
+        own = [self] if self.state >= RUNNING and self.mask else []  # once it has really ended there is no mask
+        return own + self.permits if self.permits else own
 
     def holds(self) -> int:
         """Return the set of resources that it holds, its open permits' included, one bit each."""
-        held = self.mask if self.state >= RUNNING else 0  # once it has really ended there is no mask any more
-        for permit in self.permits or ():
-            held |= permit.mask
+        held = 0
+        for record in self.records():
+            held |= record.mask
         return held
+
+    def root(self) -> Task:
+        """Return the task on whose behalf it waits and holds."""
+        return self
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.seq} {self.name!r} {State(self.state).name.lower()}>"

@@ -15,6 +15,7 @@ together leave no way for a circle of waiting to close:
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from tenire.core.dependencies import inherit
@@ -34,11 +35,12 @@ _OF_PERMITS = (int(Claim.PERMIT), int(Claim.HOLDER))
 class Waits:
     """What running tasks wait for."""
 
-    __slots__ = ("_admission", "_loose", "_permits", "_targets")
+    __slots__ = ("_admission", "_by_root", "_loose", "_permits", "_targets")
 
     def __init__(self, admission: Admission) -> None:
         self._admission = admission
         self._targets: dict[Task, list[Task]] = {}
+        self._by_root: dict[Task, list[Task]] = {}  # a task may wait in several coroutines at once
         self._permits: set[Task] = set()  # those of the targets that are waited for in order
         self._loose = 0  # and how many are waited for in no order
 
@@ -52,6 +54,7 @@ class Waits:
     def begin(self, holder: Task, target: Task) -> None:
         """Note that a holder waits."""
         self._targets.setdefault(holder, []).append(target)
+        self._by_root.setdefault(holder.root(), []).append(target)
         if target.claim in _OF_PERMITS:
             self._permits.add(target)
         else:
@@ -68,10 +71,15 @@ class Waits:
                 self._loose -= 1
             if not targets:
                 del self._targets[holder]
+            root = holder.root()
+            all_targets = self._by_root[root]
+            all_targets.remove(target)
+            if not all_targets:
+                del self._by_root[root]
 
-    def targets(self, holder: Task) -> Sequence[Task]:
-        """Return what a holder waits for."""
-        return self._targets.get(holder, ())
+    def targets(self, task: Task) -> Sequence[Task]:
+        """Return what a task waits for."""
+        return self._by_root.get(task, ())
 
     def wait_for(self, holder: Task, target: Task) -> bool:
         """Take in that a running task waits for another, or for a permit; see ``urge``.
@@ -81,7 +89,7 @@ class Waits:
         """
         # While all wait in order only (rule 1), or if it holds nothing and no holder waits
         # for it, no circle can close, and what is linear in all that wait can be spared.
-        alone = target.claim == Claim.PERMIT and holder.claim != Claim.AWAITED
+        alone = target.claim == Claim.PERMIT and holder.root().claim != Claim.AWAITED
         self.begin(holder, target)
         if self._loose and not alone and self.stuck(holder):
             self.end(holder, target)
@@ -92,7 +100,7 @@ class Waits:
     def urge(self, holder: Task, target: Task) -> None:
         """Have a task, and what it waits for in turn, run before others because a running one waits for it."""
         inherit(target, holder.priority)
-        if holder.claim == Claim.AWAITED or holder.holds():
+        if holder.root().claim == Claim.AWAITED or holder.holds():
             pending = [target]
             while pending:
                 task = pending.pop()
@@ -118,25 +126,30 @@ class Waits:
             return False
         blocked = dict(self._targets)
         free = list(self._admission.capacity)
-        for one in blocked:
-            self._give(free, one, -1)
+        held = Counter(record for one in blocked for record in one.records())
+        for record in held:
+            self._give(free, record, -1)
         served = True
         while served and holder in blocked:
             served = False
             for one, targets in list(blocked.items()):
-                if all(self._ends(target, blocked, free) for target in targets):
+                roots = {other.root() for other in blocked}
+                if all(self._ends(target, roots, free) for target in targets):
                     del blocked[one]
-                    self._give(free, one, 1)
                     served = True
+                    for record in one.records():
+                        held[record] -= 1
+                        if not held[record]:
+                            self._give(free, record, 1)
         return holder in blocked
 
     def _ends_now(self, target: Task) -> bool:
         """Return whether a target needs nothing that is not there, without looking further."""
         if target.state == RUNNING:
-            return target not in self._targets
+            return target not in self._by_root
         return target.state >= FINAL or (target.state == READY and not self._admission.lacking(target.needs))
 
-    def _ends(self, target: Task, blocked: dict[Task, list[Task]], free: list[int]) -> bool:
+    def _ends(self, target: Task, blocked: set[Task], free: list[int]) -> bool:
         """Return whether a target, and all that it waits for, can run with what is free."""
         pending = [target]
         seen = {target}
@@ -156,9 +169,7 @@ class Waits:
             pending += fresh
         return True
 
-    def _give(self, free: list[int], holder: Task, sign: int) -> None:
-        held = [holder.needs] if holder.state >= RUNNING and holder.mask else []  # abandoned ones too: they still wait
-        held += [permit.needs for permit in holder.permits or ()]
-        for needs in held:
-            for index, amount in needs:
-                free[index] += sign * amount
+    @staticmethod
+    def _give(free: list[int], record: Task, sign: int) -> None:
+        for index, amount in record.needs:
+            free[index] += sign * amount
