@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 __all__ = ["Engine", "SimPools"]
 
 SECONDS = (0.0, 0.01, 0.3, 1.0)
-CHILDREN_ASK = False
-"""Whether a task that somebody waits for asks for a permit though it holds nothing itself."""
 LEAVES_AT_ONCE = False
 """Whether the engine is left in the very turn in which the last task was submitted."""
 
@@ -131,8 +129,7 @@ class Engine:
             if kind < 0.4:
                 await asyncio.sleep(rng.choice(SECONDS))
             elif kind < 0.7:
-                if depth == 2 or CHILDREN_ASK or self.handles[number].holds():
-                    await self.hold(depth)
+                await self.hold(depth)
             elif depth:
                 await self.wait_for(self.submit(depth - 1))
             if rng.random() < 0.05:
