@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 __all__ = ["Engine", "SimPools"]
 
 SECONDS = (0.0, 0.01, 0.3, 1.0)
-LEAVES_AT_ONCE = False
-"""Whether the engine is left in the very turn in which the last task was submitted."""
 
 
 class SimPools:
@@ -163,8 +161,6 @@ class Engine:
                 if self.rng.random() < 0.15:
                     self.handles[self.rng.randrange(len(self.handles))].cancel()
                 self.check()
-            if not LEAVES_AT_ONCE:
-                await asyncio.sleep(0.01)
         self.check_all_ended()
 
     def check(self) -> None:

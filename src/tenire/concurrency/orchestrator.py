@@ -220,7 +220,8 @@ class Orchestrator(Dispatcher):
     async def wait_idle(self) -> None:
         """Wait until nothing runs and nothing waits; abandoned threads do not count."""
         scheduler = self.scheduler
-        while scheduler.running > scheduler.abandoned or scheduler.queued or self._ended:
+        # Tasks that ended without running are only told of in the next turn.
+        while scheduler.running > scheduler.abandoned or scheduler.queued or scheduler.doomed or self._ended:
             if self._idle is None:
                 self._idle = self.loop.create_future()
                 self.wake()
