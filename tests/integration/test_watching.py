@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot hold a process still")
 
 
+_COPIES = 40
+"""Of the library: enough work for the engine to tell of a task once a second or so."""
+
+
 def told(home: Path) -> Callable[[], dict[str, Any] | None]:
     """What the engine tells, once it tells of a task."""
 
@@ -38,7 +42,8 @@ def test_status_and_why_see_into_an_engine_that_runs_and_believe_nothing_of_a_de
     tenire: Tenire, library: Path, tmp_path: Path
 ) -> None:
     files = tmp_path / "files"
-    shutil.copytree(library, files)
+    for number in range(_COPIES):
+        shutil.copytree(library, files / str(number))
     (files / "bad.txt").write_bytes(b"\0\1\2\3" * 50)
     command = tenire.start("ingest", files, "--embedder", "static")
     wait_until(told(tenire.home))
