@@ -142,3 +142,18 @@ def test_a_task_whose_turn_has_come_too_late_gives_it_to_the_next(machine: Calla
     assert engine.decide() in ([], [plain])
     assert (first.state, late.state, plain.state) == (State.DONE, State.FAILED, RUNNING)
     assert engine.admission.free[0] == 0
+
+
+def test_refusals_of_no_more_than_some_names_are_remembered() -> None:
+    expiry, history = known(10.0)
+    for number in range(2000):
+        for _ in range(ENOUGH):
+            history.record(f"n{number}", 10.0)
+        assert reason(expiry, task(1.0, name=f"n{number}"), 0.0) is not None
+    assert len(expiry._refused_since) <= 1024
+
+
+def test_a_task_that_never_had_more_than_an_even_chance_may_take_it() -> None:
+    expiry, _ = known(1.0, 1.0, 1.0, 10.0, 10.0)
+    assert reason(expiry, task(5.0), 1.0, contended=True) is None
+    assert reason(expiry, task(5.0), 4.5, contended=True) is not None

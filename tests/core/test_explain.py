@@ -212,3 +212,16 @@ def test_a_class_that_steps_aside_is_told_so(machine: Callable[..., Any]) -> Non
     assert gate(engine, idle).name in ("overload", "resource")
     engine.run()
     assert idle.state == State.DONE, "it goes when nothing else fits"
+
+
+def test_low_work_that_steps_aside_is_told_how_long_more_urgent_work_waited(machine: Callable[..., Any]) -> None:
+    engine = machine(cpu=4, most=1)
+    scheduler = engine.scheduler
+    scheduler.overload.lowest = Priority.NORMAL
+    scheduler.overload.batch_wait = 3.0
+    low = engine.submit("b", cpu=1, priority=Priority.LOW)
+    normal = engine.submit("a", cpu=1)
+    engine.submit("held", cpu=1).pipeline.suspended = "so that the others have to be chosen"
+    normal.pipeline.v = 1.0
+    assert engine.decide() == [normal]
+    assert gate(engine, low) == Gate("overload", "more urgent work waited 3 s on average, so low work goes last")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 import pytest
 
@@ -118,3 +119,13 @@ def test_of_needs_that_never_come_again_no_more_than_some_are_remembered() -> No
     for amount in range(1, 6000):
         assert mask_of(((1, amount),)) == 0b10
     assert len(tasks._MASKS) <= tasks._MOST_MASKS
+
+
+@pytest.mark.parametrize("other", [[("gpu", 1)], {"gpu": 0.5}, {"gpu": "2"}, {"gpu": None}, {"gpu": -1}])
+def test_amounts_of_named_resources_are_whole_numbers_by_name(other: Any) -> None:
+    with pytest.raises(ConfigError, match="other"):
+        Resources(other=other)
+
+
+def test_a_part_of_a_slot_and_a_whole_float_are_fine() -> None:
+    assert Resources(other={"cpu": 0.5, "gpu": 2.0}).other == {"cpu": 0.5, "gpu": 2.0}

@@ -274,3 +274,31 @@ def test_what_was_asked_for_before_something_else_was_taken_may_be_out_of_order(
     waits.end(one, late)
     assert waits._loose == 0
     assert waits.wait_for(other, asked(Claim.HOLDER, (3, 0)))
+
+
+def test_what_two_coroutines_of_one_task_hold_together_comes_back_when_both_have_gone_on() -> None:
+    class Branch(Task):
+        """A coroutine of a task, as the shell makes them."""
+
+        parent: Task
+
+        def records(self) -> list[Task]:
+            return self.parent.records()
+
+        def root(self) -> Task:
+            return self.parent
+
+    waits = system(cpu=3, memory=0)
+    task, other = new((2, 0)), new((1, 0))
+    branches = [Branch(PIPELINE, "b") for _ in range(2)]
+    for branch in branches:
+        branch.parent = task
+    holding(waits, task, other)
+    small, large = new((1, 0), READY), new((3, 0), READY)
+    waits.begin(branches[0], small)  # served once the other has ended, which waits for nothing
+    assert not waits.stuck(branches[0])
+    waits.begin(other, large)
+    assert waits.stuck(other), "it would need what it holds itself"
+    waits.end(other, large)
+    waits.begin(branches[1], large)
+    assert waits.stuck(branches[1]), "what the first coroutine gives back is still held by the second"

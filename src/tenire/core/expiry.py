@@ -30,8 +30,8 @@ CHANCE = 0.98
 TRY_AGAIN_S = 60.0
 _LONGER = 1.1
 _MOST_NAMES = 1024
-_STEPS = (1.0, 0.9, 0.75, 0.6, 0.5)
-"""Chances that are told apart; each takes a look at the last durations."""
+_CHANCES = (1.0, 0.9, 0.75, 0.6)
+"""Chances that are told apart from an even one; each takes a look at the last durations."""
 
 
 class Expiry:
@@ -118,11 +118,13 @@ class Expiry:
     def _good_chance(self, task: Task, span: float) -> float:
         """Return the time that gives a task nearly the chance that ``span`` seconds give."""
         quantile = self._history.quantile
-        for chance in _STEPS:
+        for chance in _CHANCES:
             whole = quantile(task.name, chance)
             if whole is not None and whole <= span:
-                return quantile(task.name, chance * CHANCE) or 0.0
-        return 0.0
+                break
+        else:
+            chance = 0.5  # it has at least the usual time, or it would be hopeless already
+        return quantile(task.name, chance * CHANCE) or 0.0
 
     def check(self) -> None:
         """Verify the heap."""
