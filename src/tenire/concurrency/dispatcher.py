@@ -20,7 +20,7 @@ from tenire.concurrency.retries import Retries
 from tenire.concurrency.stopping import Stopper
 from tenire.concurrency.timer import Alarm
 from tenire.concurrency.unseen import UnseenFailures
-from tenire.concurrency.wellbeing import Wellbeing
+from tenire.concurrency.worker_health import WorkerHealth
 from tenire.core.tasks import DONE, READY, RUNNING, WAITING, State
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class Dispatcher:
         self._retries = Retries(timer, rng, self._retry_due)
         self._stopper = Stopper(scheduler, pools=pools, timer=timer, clock=clock, wake=self.wake)
         self._alarm = Alarm(timer, self.wake)
-        self._wellbeing = Wellbeing(scheduler.shares, timer=timer, clock=clock, wake=self.wake)
+        self._worker_health = WorkerHealth(scheduler.shares, timer=timer, clock=clock, wake=self.wake)
         self._idle: asyncio.Future[None] | None = None
         self._closed = False
         pools.report = self._pool_ended
@@ -272,7 +272,7 @@ class Dispatcher:
         self._running.discard(handle)
         handle.run = None
         if handle.worker is not None and not handle.settled:  # one that was cancelled was killed by us
-            self._wellbeing.ended(handle, error)
+            self._worker_health.ended(handle, error)
         if memory:
             self.scheduler.history.record_memory(handle.name, memory)
         if handle.done():  # abandoned earlier; only its resources come back

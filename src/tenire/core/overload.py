@@ -8,10 +8,10 @@ interactive and should wait for no longer than 20 ms, the rest is batch, 2 s.
 2. Interactive work too late: batch may hold ``STEP_DOWN`` less of the machine, down
    to half of it; in time: ``STEP_UP`` more. With no interactive work the limit goes
    back up as well, so nothing is kept for work that does not come.
-3. Batch work too late for ``PATIENCE`` windows: idle work is held, then low work.
-   A task that has waited long enough to rise a class rises above this too, so
-   nothing waits for ever.
-4. Both ways back are taken step by step, the hold after ``CALM`` windows in time.
+3. Batch work too late for ``PATIENCE`` windows: idle work goes last of all, then low
+   work too; it starts if nothing else fits. A task that has waited long enough to rise
+   a class rises above this too, so nothing waits for ever.
+4. Both ways back are taken step by step, that of the classes after ``CALM`` windows in time.
 
 Source: H. Zhou et al., "Overload Control for Scaling WeChat Microservices" (DAGOR),
 SoCC 2018, with work held back instead of refused: it was accepted.
@@ -40,7 +40,7 @@ class OverloadControl:
     Attributes:
         batch_share: How much of any resource batch work may hold together, 0.5 to 1.
         batch_held: Sum of the largest share of one resource of each batch task that runs.
-        lowest: The lowest class that may start, by age.
+        lowest: The lowest class that does not go last, by age.
         interactive_wait: Mean wait of interactive work in the last window, seconds, or ``None``.
         batch_wait: The same for normal and low work.
     """

@@ -224,10 +224,7 @@ class Selection:
         order = 0
         for pipeline in self._shares.backlogged:
             if pipeline.suspended is None:
-                if precedence and pipeline.queue.critical:
-                    tier = _URGENT
-                else:
-                    tier = _COOLING if pipeline.burst.cooling else _DUE
+                tier = _URGENT if precedence and pipeline.queue.critical else self._tier(pipeline)
                 heap.append((tier, pipeline.v, order, pipeline))
                 order += 1
         if order > 1:

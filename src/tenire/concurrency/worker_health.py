@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from tenire.concurrency.timer import UniversalTimer
     from tenire.core.fair_share import FairShare
 
-__all__ = ["Wellbeing"]
+__all__ = ["WorkerHealth"]
 
 _log = logging.getLogger("tenire.health")
 
 
-class Wellbeing:
+class WorkerHealth:
     """Watches how tasks of named workers end.
 
     Args:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tenire.concurrency.timer import UniversalTimer
-from tenire.concurrency.wellbeing import Wellbeing
+from tenire.concurrency.worker_health import WorkerHealth
 from tenire.core.fair_share import FairShare
 from tenire.core.health import LIMIT
 from tenire.errors import WorkerDiedError
@@ -23,39 +23,39 @@ class Job:
 
 
 @pytest.fixture
-def parts(sim_loop: SimLoop) -> tuple[FairShare, Wellbeing, list[float]]:
+def parts(sim_loop: SimLoop) -> tuple[FairShare, WorkerHealth, list[float]]:
     shares = FairShare()
     woken: list[float] = []
     timer = UniversalTimer(loop=sim_loop, clock=sim_loop.clock, on_thread=lambda: True)
-    wellbeing = Wellbeing(
+    watch = WorkerHealth(
         shares, timer=timer, clock=sim_loop.clock, wake=lambda: woken.append(round(sim_loop.time(), 3))
     )
-    return shares, wellbeing, woken
+    return shares, watch, woken
 
 
 def test_pipelines_of_a_worker_that_keeps_dying_are_suspended_and_tried_again(
-    sim_loop: SimLoop, parts: tuple[FairShare, Wellbeing, list[float]], caplog: pytest.LogCaptureFixture
+    sim_loop: SimLoop, parts: tuple[FairShare, WorkerHealth, list[float]], caplog: pytest.LogCaptureFixture
 ) -> None:
     import asyncio
 
-    shares, wellbeing, woken = parts
+    shares, watch, woken = parts
     job: Any = Job(shares)
 
     async def main() -> None:
         for _ in range(LIMIT - 1):
-            wellbeing.ended(job, WorkerDiedError("gone", task="t"))
+            watch.ended(job, WorkerDiedError("gone", task="t"))
         assert job.pipeline.suspended is None
-        wellbeing.ended(job, WorkerDiedError("gone", task="t"))
+        watch.ended(job, WorkerDiedError("gone", task="t"))
         assert job.pipeline.suspended == "worker 'model' died several times in a row"
         await asyncio.sleep(1.1)
         assert job.pipeline.suspended is None
-        wellbeing.ended(job, WorkerDiedError("gone", task="t"))  # the trial failed: twice as long
+        watch.ended(job, WorkerDiedError("gone", task="t"))  # the trial failed: twice as long
         await asyncio.sleep(1.9)
         assert job.pipeline.suspended is not None
         await asyncio.sleep(0.2)
         assert job.pipeline.suspended is None
-        wellbeing.ended(job, None)
-        wellbeing.ended(job, WorkerDiedError("gone", task="t"))
+        watch.ended(job, None)
+        watch.ended(job, WorkerDiedError("gone", task="t"))
         assert job.pipeline.suspended is None, "a success has made it healthy"
 
     sim_loop.run_until_complete(main())
@@ -64,17 +64,17 @@ def test_pipelines_of_a_worker_that_keeps_dying_are_suspended_and_tried_again(
 
 
 def test_a_suspension_by_somebody_else_stays(
-    sim_loop: SimLoop, parts: tuple[FairShare, Wellbeing, list[float]]
+    sim_loop: SimLoop, parts: tuple[FairShare, WorkerHealth, list[float]]
 ) -> None:
     import asyncio
 
-    shares, wellbeing, _ = parts
+    shares, watch, _ = parts
     job: Any = Job(shares)
 
     async def main() -> None:
         job.pipeline.suspended = "paused"
         for _ in range(LIMIT):
-            wellbeing.ended(job, WorkerDiedError("gone", task="t"))
+            watch.ended(job, WorkerDiedError("gone", task="t"))
         await asyncio.sleep(2)
         assert job.pipeline.suspended == "paused"
 
@@ -82,12 +82,12 @@ def test_a_suspension_by_somebody_else_stays(
 
 
 def test_failures_of_a_function_and_of_the_common_pool_say_nothing_of_a_worker(
-    parts: tuple[FairShare, Wellbeing, list[float]],
+    parts: tuple[FairShare, WorkerHealth, list[float]],
 ) -> None:
-    shares, wellbeing, _ = parts
+    shares, watch, _ = parts
     named: Any = Job(shares)
     common: Any = Job(shares, worker=None)
     for _ in range(2 * LIMIT):
-        wellbeing.ended(named, ValueError())
-        wellbeing.ended(common, WorkerDiedError("gone", task="t"))
+        watch.ended(named, ValueError())
+        watch.ended(common, WorkerDiedError("gone", task="t"))
     assert named.pipeline.suspended is None
