@@ -122,7 +122,7 @@ MUTANTS: dict[str, tuple[str, str, str, str]] = {
         "test_explain.py -k batch",
     ),
     "a pipeline without credit keeps its place": (
-        "selection", "tier = _COOLING if pipeline.burst.cooling else _DUE", "tier = _DUE",
+        "selection", "return _COOLING if pipeline.burst.cooling else _DUE", "return _DUE",
         "test_selection.py -k credit",
     ),
     "nothing is kept for a task that is passed over": (
