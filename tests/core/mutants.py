@@ -81,7 +81,7 @@ MUTANTS: dict[str, tuple[str, str, str, str]] = {
         "test_selection.py -k left_over or low_work",
     ),
     "critical work has no precedence": (
-        "selection", "if precedence and pipeline.queue.critical:", "if False:", "test_selection.py -k critical",
+        "selection", "if precedence and pipeline.queue.critical else", "if False else", "test_selection.py -k critical",
     ),
     "permits have no precedence": (
         "selection", "yield from self._claimed(now)", "pass", "../simulation/test_circles.py",
@@ -98,8 +98,8 @@ MUTANTS: dict[str, tuple[str, str, str, str]] = {
         "selection", "if best is not None and reservations.passed:", "if False:", "test_selection.py -k take_turns",
     ),
     "a suspended pipeline starts": (
-        "selection", "            if pipeline.suspended is None:\n                if precedence",
-        "            if True:\n                if precedence", "test_scheduler_states.py::TestScheduler",
+        "selection", "            if pipeline.suspended is None:\n                tier = _URGENT",
+        "            if True:\n                tier = _URGENT", "test_scheduler_states.py::TestScheduler",
     ),
     "a class that is left out starts": (
         "selection", "self._classes = (2 << lowest) - 1", "self._classes = (4 << lowest) - 1",
