@@ -315,12 +315,12 @@ def test_a_task_that_is_raised_goes_behind_those_of_its_new_class() -> None:
 
 
 def test_a_claim_never_falls_and_one_without_needs_has_none() -> None:
-    task, free = ready(claim=Claim.HOLDER), ready(needs=())
+    task, free = ready(claim=Claim.PERMIT), ready(needs=())
     queue, lane = filled(task, free)
-    for claim in (Claim.START, Claim.PERMIT, Claim.HOLDER):
+    for claim in (Claim.START, Claim.PERMIT):
         queue.promote(task, claim=claim)
     queue.promote(free, claim=Claim.AWAITED)
-    assert (task.claim, task.lane, lane.size) == (Claim.HOLDER, lane, 1)
+    assert (task.claim, task.lane, lane.size) == (Claim.PERMIT, lane, 1)
     assert (free.claim, free.lane) == (Claim.START, queue.free)
     assert len(queue.all()) == queue.size == 2
 

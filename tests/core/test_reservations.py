@@ -141,24 +141,14 @@ def test_a_rate_counts_in_the_charge_by_the_time_that_it_takes() -> None:
     assert kept.ahead(2 * SLACK + 0.1, ((CPU, 1),)) is lane
 
 
-def test_from_holders_is_kept_what_comes_up_to_the_first_that_another_holder_lacks() -> None:
+def test_for_what_a_holder_waits_for_all_is_kept_at_once_but_not_from_what_others_wait_for() -> None:
     kept = Kept()
-    kept.reservations.claim = Claim.HOLDER
-    needs = ((CPU, 2000), (THREADS, 1), (MEMORY, 0))
-    lane = kept.hold(kept.queued("holder", needs, claim=Claim.HOLDER))
-    assert kept.ahead(0.0, ((CPU, 500),), claim=Claim.HOLDER) is lane
-    assert kept.ahead(0.0, ((THREADS, 2),), claim=Claim.HOLDER) is None, "that comes after what it lacks"
-    kept.reservations.claim = Claim.START
-    assert kept.ahead(0.0, ((THREADS, 2),)) is lane, "from others all of it is kept"
     kept.reservations.claim = Claim.AWAITED
+    lane = kept.hold(kept.queued("awaited", ((CPU, 2000), (THREADS, 1)), claim=Claim.AWAITED))
     assert kept.ahead(0.0, ((CPU, 500),), claim=Claim.AWAITED) is None
-
-
-def test_a_holder_that_lacks_nothing_has_nothing_kept_from_others() -> None:
-    kept = Kept()
-    kept.reservations.claim = Claim.HOLDER
-    kept.hold(kept.queued("holder", ((CPU, 1000),), claim=Claim.HOLDER), lacking=0)
-    assert kept.ahead(0.0, ((CPU, 500),), claim=Claim.HOLDER) is None
+    for claim in (Claim.PERMIT, Claim.START):
+        kept.reservations.claim = claim
+        assert kept.ahead(0.0, ((THREADS, 8),), claim=claim) is lane
 
 
 def test_a_new_decision_begins_with_nothing_kept() -> None:

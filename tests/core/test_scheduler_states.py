@@ -361,11 +361,11 @@ class SchedulerMachine(RuleBasedStateMachine):
             self.holding.append(permit)
             self.open(permit)
             return
-        permit.claim = Claim.HOLDER if held else Claim.PERMIT
+        permit.claim = Claim.AWAITED if held else Claim.PERMIT
         self.add_permit(permit, holder, READY)
         self.now_ready(permit)
         scheduler.submit(permit, self.now)
-        if scheduler.waits.wait_for(holder, permit):
+        if scheduler.waits.wait_for(holder, permit, in_order=True):
             self.waits.append((holder, permit))
             self.queued_elsewhere()
         else:

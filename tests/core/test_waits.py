@@ -238,14 +238,14 @@ def test_while_all_wait_in_order_a_wait_costs_the_same_however_many_wait() -> No
     holders = [new((0, 0)) for _ in range(200)]
     for holder in holders:
         holder.permits = [new((0, 1))]
-        assert waits.wait_for(holder, asked(Claim.HOLDER, (9, 0)))
+        assert waits.wait_for(holder, asked(Claim.AWAITED, (9, 0)), in_order=True)
     assert looked == []
     other = new()
     assert waits.wait_for(other, holders[0])
-    assert waits.wait_for(new((0, 1)), asked(Claim.HOLDER, (9, 0)))
+    assert waits.wait_for(new((0, 1)), asked(Claim.AWAITED, (9, 0)), in_order=True)
     assert len(looked) == 2, "from here on somebody waits in no order"
     waits.end(other, holders[0])
-    assert waits.wait_for(new((0, 1)), asked(Claim.HOLDER, (9, 0)))
+    assert waits.wait_for(new((0, 1)), asked(Claim.AWAITED, (9, 0)), in_order=True)
     assert len(looked) == 2
 
 
@@ -254,9 +254,9 @@ def test_a_permit_of_one_that_holds_nothing_is_tried_out_only_if_a_holder_waits_
     holding(waits, parent)
     assert waits.wait_for(parent, child)
     stranger = new()
-    assert waits.wait_for(stranger, asked(Claim.PERMIT, (3, 0)))
+    assert waits.wait_for(stranger, asked(Claim.PERMIT, (3, 0)), in_order=True)
     permit = asked(Claim.PERMIT, (3, 0))
-    assert not waits.wait_for(child, permit)
+    assert not waits.wait_for(child, permit, in_order=True)
     assert list(waits.targets(child)) == []
     assert permit.claim == Claim.PERMIT, "nothing has changed"
 
@@ -265,15 +265,16 @@ def test_what_was_asked_for_before_something_else_was_taken_may_be_out_of_order(
     waits, one, other = system(), new(), new((0, 3))
     holding(waits, other)
     late = asked(Claim.PERMIT, (0, 3))
-    assert waits.wait_for(one, late)
+    assert waits.wait_for(one, late, in_order=True)
     one.permits = [new((3, 0))]
     holding(waits, *one.permits)
     waits.holds_now(one)
     assert late.claim == Claim.AWAITED
-    assert not waits.wait_for(other, asked(Claim.HOLDER, (3, 0))), "it would wait for the first, and the first for it"
+    again = asked(Claim.AWAITED, (3, 0))
+    assert not waits.wait_for(other, again, in_order=True), "it would wait for the first, and the first for it"
     waits.end(one, late)
     assert waits._loose == 0
-    assert waits.wait_for(other, asked(Claim.HOLDER, (3, 0)))
+    assert waits.wait_for(other, asked(Claim.AWAITED, (3, 0)), in_order=True)
 
 
 def test_what_two_coroutines_of_one_task_hold_together_comes_back_when_both_have_gone_on() -> None:

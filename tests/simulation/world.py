@@ -143,8 +143,8 @@ class World:
         if branch is not None and task in branch.open:
             branch.open.remove(task)
 
-    def wait(self, branch: Branch, target: Task) -> bool:
-        if not self.scheduler.waits.wait_for(branch.run.task, target):
+    def wait(self, branch: Branch, target: Task, *, in_order: bool = False) -> bool:
+        if not self.scheduler.waits.wait_for(branch.run.task, target, in_order=in_order):
             self.refused += 1
             self.note("stuck", target)
             return False
@@ -166,11 +166,11 @@ class World:
             self.permits[permit] = branch
             self.opened(permit)
             return False
-        permit.claim = Claim.HOLDER if held else Claim.PERMIT
+        permit.claim = Claim.AWAITED if held else Claim.PERMIT
         self.permits[permit] = branch
         scheduler.submit(permit, self.now)
         self.note("ask", permit)
-        if self.wait(branch, permit):
+        if self.wait(branch, permit, in_order=True):
             return True
         scheduler.cancel(permit, self.now)
         del self.permits[permit]

@@ -129,12 +129,11 @@ class Orchestrator(Dispatcher):
             self._open(permit)
             return False
         if held:
-            permit.claim = Claim.HOLDER
+            permit.claim = Claim.AWAITED
         elif holder.root().state == RUNNING:
             permit.claim = Claim.PERMIT
         self.accept(permit)
-        waits = held or permit.claim == Claim.PERMIT
-        if waits and permit.state == READY and not scheduler.waits.wait_for(holder, permit):
+        if permit.claim and permit.state == READY and not scheduler.waits.wait_for(holder, permit, in_order=True):
             self._cancel(permit)
             raise deadlock(holder, permit, scheduler.admission)
         return True

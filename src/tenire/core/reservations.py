@@ -15,9 +15,9 @@ time of its own pipeline when it was first held up.
 4. For critical work everything is kept at once.
 5. If a head lacks only what comes back with time, only that is kept for it. Nothing is
    kept for a task that the whole capacity, lowered meanwhile, could not serve.
-6. For a holder's permit everything up to the first resource that it lacks is kept, in
-   the order of asking, at once, also from other holders. What a holder waits for is
-   held up by nothing that is kept. So no circle of waiting can close; see ``waits``.
+6. For what a holder waits for everything is kept at once, but not from others that
+   holders wait for: those are held up by nothing that is kept. So no circle of
+   waiting can close; see ``waits``.
 
 The lead is virtual time, so a head is passed over by at most ``FULL_SLACK`` times its
 own cost of others' work for each pipeline, whatever the sizes. A count of those that
@@ -82,16 +82,14 @@ class Reservations:
         claim: On what ground the tasks ask that are looked at now.
     """
 
-    __slots__ = ("_admission", "_always", "_fresh", "_holders", "_passed", "claim", "passed")
+    __slots__ = ("_admission", "_always", "_fresh", "_passed", "claim", "passed")
 
     def __init__(self, admission: Admission) -> None:
         self._admission = admission
         # What was held up since somebody last asked, and what that means for others.
         self._fresh: list[tuple[Task, Lane, int, int]] = []
         self._passed: list[_Passed] = []
-        # What is kept whatever the lead, and the part of it that is kept from holders' permits too.
-        self._always: list[tuple[Lane, Needs]] = []
-        self._holders: list[tuple[Lane, Needs]] = []
+        self._always: list[tuple[Lane, Needs]] = []  # what is kept whatever the lead
         self.passed = False
         self.claim: int = Claim.START
 
@@ -102,7 +100,6 @@ class Reservations:
             self._fresh = []
             self._passed = []
             self._always = []
-            self._holders = []
 
     def in_the_way(self, task: Task) -> Lane | None:
         """Return the lane for whose head is kept what a task, whose needs are free, would take, or ``None``."""
@@ -110,8 +107,6 @@ class Reservations:
             return None
         if self._fresh:
             self._sort_in()
-        if self.claim == Claim.HOLDER:
-            return self._conflict(task, self._holders)
         kept = self._always
         pipeline = task.pipeline
         slack = 0.0 if pipeline.burst.cooling else SLACK
@@ -151,15 +146,8 @@ class Reservations:
     def _sort_in(self) -> None:
         admission = self._admission
         for task, lane, lacking, claim in self._fresh:
-            if claim < Claim.HOLDER and not lane.urgent():
+            if claim < Claim.AWAITED and not lane.urgent():
                 self._passed.append(_Passed(task, lane, lacking))
             elif admission.possible(task.needs):
                 self._always.append((lane, _keepable(admission, task.needs, lacking)))
-                if claim == Claim.HOLDER:
-                    self._holders.append((lane, self._up_to_lacking(task.needs, lacking)))
         self._fresh = []
-
-    def _up_to_lacking(self, needs: Needs, lacking: int) -> Needs:
-        rank = self._admission.rank
-        first = min((rank(index) for index, _ in needs if lacking >> index & 1), default=-1)
-        return tuple((index, amount) for index, amount in needs if rank(index) <= first)

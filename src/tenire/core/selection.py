@@ -3,10 +3,9 @@
 One decision looks at the pipelines in this order, takes the first head of a lane
 that fits, and goes on until none does:
 
-1. What running work needs in order to finish: tasks that a holder waits for, then
-   permits of holders, then permits of running tasks that hold nothing. After
-   ``URGENT_RUN`` of the last kind in a row while starts wait they have no
-   precedence until something else has started.
+1. What running work needs in order to finish: what a holder waits for, then permits
+   of running tasks that hold nothing. After ``URGENT_RUN`` of the latter in a row
+   while starts wait they have no precedence until something else has started.
 2. Work of class critical, in all pipelines. After ``URGENT_RUN`` of those in a row
    while other work waits, the same.
 3. The pipeline with the smallest virtual time; those without burst credit last.
@@ -339,7 +338,7 @@ class Selection:
 
     def _claimed(self, now: float) -> Iterator[Task]:
         backlogged = self._shares.backlogged
-        for claim in (Claim.AWAITED, Claim.HOLDER, Claim.PERMIT):
+        for claim in (Claim.AWAITED, Claim.PERMIT):
             self._reservations.claim = claim
             while True:
                 # A suspended pipeline has no other turn: what runs of it is to end.

@@ -98,18 +98,17 @@ FINAL = State.DONE
 class Claim(IntEnum):
     """On what ground a record asks for resources; a higher ground is served first.
 
-    Only the two highest can be part of a hold-and-wait, so they are never held up
-    by what is kept for the two lowest.
+    Only the highest can be part of a hold-and-wait, so it is held up by nothing that is
+    kept for others.
     """
 
     START = 0
     """A task that has not started, or a permit of somebody who holds nothing."""
     PERMIT = 1
     """A permit of a running task that holds nothing yet."""
-    HOLDER = 2
-    """A permit of somebody who holds something already."""
-    AWAITED = 3
-    """A task that a holder waits for: the holder gives nothing back before it has run."""
+    AWAITED = 2
+    """What somebody who holds something waits for, a permit or a task: nothing of it
+    comes back before."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,19 +29,17 @@ if TYPE_CHECKING:
 
 __all__ = ["Waits"]
 
-_OF_PERMITS = (int(Claim.PERMIT), int(Claim.HOLDER))
-
 
 class Waits:
     """What running tasks wait for."""
 
-    __slots__ = ("_admission", "_by_root", "_loose", "_permits", "_targets")
+    __slots__ = ("_admission", "_by_root", "_in_order", "_loose", "_targets")
 
     def __init__(self, admission: Admission) -> None:
         self._admission = admission
         self._targets: dict[Task, list[Task]] = {}
         self._by_root: dict[Task, list[Task]] = {}  # a task may wait in several coroutines at once
-        self._permits: set[Task] = set()  # those of the targets that are waited for in order
+        self._in_order: set[Task] = set()  # those of the targets that are asked for in order (rule 1)
         self._loose = 0  # and how many are waited for in no order
 
     def in_order(self, held: int, needs: Needs) -> bool:
@@ -51,12 +49,12 @@ class Waits:
         rates = self._admission.rates
         return all(rank(index) > last for index, _ in needs if index not in rates)
 
-    def begin(self, holder: Task, target: Task) -> None:
-        """Note that a holder waits."""
+    def begin(self, holder: Task, target: Task, *, in_order: bool = False) -> None:
+        """Note that a holder waits, and whether it is for what comes after all that it holds."""
         self._targets.setdefault(holder, []).append(target)
         self._by_root.setdefault(holder.root(), []).append(target)
-        if target.claim in _OF_PERMITS:
-            self._permits.add(target)
+        if in_order:
+            self._in_order.add(target)
         else:
             self._loose += 1
 
@@ -65,8 +63,8 @@ class Waits:
         targets = self._targets.get(holder)
         if targets is not None and target in targets:
             targets.remove(target)
-            if target in self._permits:
-                self._permits.discard(target)
+            if target in self._in_order:
+                self._in_order.discard(target)
             else:
                 self._loose -= 1
             if not targets:
@@ -81,16 +79,21 @@ class Waits:
         """Return what a task waits for."""
         return self._by_root.get(task, ())
 
-    def wait_for(self, holder: Task, target: Task) -> bool:
+    def wait_for(self, holder: Task, target: Task, *, in_order: bool = False) -> bool:
         """Take in that a running task waits for another, or for a permit; see ``urge``.
+
+        Args:
+            holder: Who waits.
+            target: For what.
+            in_order: Whether that is a permit, which it asks for in order (rule 1).
 
         Returns:
             False if neither could ever go on: then the holder must not wait.
         """
         # While all wait in order only (rule 1), or if it holds nothing and no holder waits
         # for it, no circle can close, and what is linear in all that wait can be spared.
-        alone = target.claim == Claim.PERMIT and holder.root().claim != Claim.AWAITED
-        self.begin(holder, target)
+        alone = in_order and target.claim < Claim.AWAITED and holder.root().claim < Claim.AWAITED
+        self.begin(holder, target, in_order=in_order)
         if self._loose and not alone and self.stuck(holder):
             self.end(holder, target)
             return False
@@ -115,8 +118,8 @@ class Waits:
     def holds_now(self, holder: Task) -> None:
         """Take in that a running task holds something now: so does what waits for what it waits for."""
         for target in self.targets(holder):
-            if target in self._permits:  # asked for before, so perhaps not in order any more
-                self._permits.discard(target)
+            if target in self._in_order:  # asked for before, so perhaps not in order any more
+                self._in_order.discard(target)
                 self._loose += 1
             self.urge(holder, target)
 
