@@ -7,7 +7,7 @@ faster than to start Python and pytest anew. What no test sees is printed with i
 place. Left out is what only looks or speaks: ``check`` and ``__repr__``, texts,
 ``__all__``, ``__slots__`` and annotations.
 
-    make mutants                                  all modules of the scheduler
+    make mutants                                  all modules of the core
     make mutants ARGS="waits rates --sample 50"   two modules, fifty mutants of each
     make mutants ARGS="waits --line 112"          all mutants of one line
 """
@@ -39,17 +39,24 @@ TESTS = ROOT / "tests" / "core"
 SIMULATION = ROOT / "tests" / "simulation"
 GOAL = 0.90
 
-_COMPOSED = (
-    "test_scheduler.py", "test_selection.py", "test_fair_share.py", "test_explain.py", "test_waits.py",
-    "test_limits.py", "../simulation/test_circles.py", "test_scheduler_states.py",
-    "../simulation/test_core_simulation.py",
-)  # fmt: skip
-"""What sees the modules through the scheduler that they are composed to, the quick ones first."""
+_TOGETHER: dict[tuple[str, ...], tuple[tuple[str, ...], ...]] = {
+    (
+        "accounts", "admission", "burst", "dependencies", "doom", "expiry", "explain", "fair_share", "overload",
+        "rates", "ready_queue", "reservations", "scheduler", "selection", "tasks", "waits",
+    ): (
+        (
+            "test_scheduler.py", "test_selection.py", "test_fair_share.py", "test_explain.py", "test_waits.py",
+            "test_limits.py",
+        ),
+        ("../simulation/test_circles.py", "test_scheduler_states.py", "../simulation/test_core_simulation.py"),
+    ),
+    ("capacity_belief", "concurrency_limit", "latency_probe", "loss_limit"): (
+        ("test_concurrency_limit.py",), ("test_concurrency_limit_servers.py",),
+    ),
+}  # fmt: skip
+"""What sees modules through what they are composed to, the quick tests first."""
 
-MODULES = (
-    "accounts", "admission", "burst", "dependencies", "expiry", "fair_share", "overload", "rates", "ready_queue",
-    "reservations", "scheduler", "selection", "tasks", "waits",
-)  # fmt: skip
+MODULES = tuple(sorted(path.stem for path in CORE.glob("[!_]*.py")))
 
 _COMPARISONS: dict[type[ast.cmpop], tuple[type[ast.cmpop], ...]] = {
     ast.Lt: (ast.LtE, ast.GtE),
@@ -204,8 +211,9 @@ class _Planted(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 def tests_of(module: str) -> list[list[str]]:
     """Return the tests that see a module: what is run first, and what is run if that saw nothing."""
     own = TESTS / f"test_{module}.py"
-    composed = [str((TESTS / name).resolve()) for name in _COMPOSED if name != own.name]
-    return ([[str(own)]] if own.exists() else []) + [composed[:6], composed[6:]]
+    together = next((tests for modules, tests in _TOGETHER.items() if module in modules), ())
+    composed = [[str((TESTS / name).resolve()) for name in names if name != own.name] for names in together]
+    return ([[str(own)]] if own.exists() else []) + [files for files in composed if files]
 
 
 def judge(module: str, source: str, limit: float) -> tuple[str, float]:
@@ -266,7 +274,7 @@ def examine(module: str, args: argparse.Namespace) -> dict[str, Any]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run it; the exit status says whether the goal was met."""
     parser = argparse.ArgumentParser(description="Mutation testing of the core.")
-    parser.add_argument("modules", nargs="*", default=[], help=f"default: {', '.join(MODULES)}")
+    parser.add_argument("modules", nargs="*", default=[], help="default: all of the core")
     parser.add_argument("--sample", type=int, default=0, help="mutants to try of each module; default: all")
     parser.add_argument("--seed", type=int, default=0, help="which of them")
     parser.add_argument("--line", type=int, help="only those of this line")
