@@ -129,13 +129,14 @@ MUTANTS: dict[str, tuple[str, str, str, str]] = {
         "reservations", "if lead > slack * charge:", "if False:", "test_selection.py -k passed_over",
     ),
     "nothing is kept for critical work": (
-        "reservations", "elif admission.possible(task.needs):", "elif False:", "test_selection.py -k several_slots",
+        "reservations", "elif self._admission.possible(task.needs):", "elif False:",
+        "test_selection.py -k several_slots",
     ),
     "only what a task lacks is kept for it": (
         "reservations", "if not full and lead > FULL_SLACK * charge:", "if False:", "test_selection.py -k take_turns",
     ),
     "a task that can never fit has the machine kept for it": (
-        "reservations", "elif admission.possible(task.needs):", "else:", "test_selection.py -k lowered_capacity",
+        "reservations", "elif self._admission.possible(task.needs):", "else:", "test_selection.py -k lowered_capacity",
     ),
     "what a holder waits for stands behind what is kept": (
         "reservations", "        if self.claim == Claim.AWAITED:\n            return None\n", "",

@@ -161,3 +161,18 @@ def test_a_new_decision_begins_with_nothing_kept() -> None:
     assert not kept.reservations.passed
     assert kept.ahead(1e9, ((CPU, 1),)) is None
     kept.reservations.clear()
+
+
+def test_a_resource_is_used_up_when_all_that_is_free_of_it_is_kept_whatever_the_lead() -> None:
+    kept = Kept()
+    kept.admission.register("cpu", 4000)
+    kept.hold(kept.queued("passed over", BOTH))
+    assert not kept.reservations.used_up(), "that depends on the lead"
+    first = kept.hold(kept.queued("critical", BOTH, priority=Priority.CRITICAL))
+    assert kept.reservations.used_up() == 1 << MEMORY
+    kept.hold(kept.queued("second", ((CPU, 2000),), priority=Priority.CRITICAL))
+    assert kept.reservations.used_up() == 1 << MEMORY | 1 << CPU
+    assert kept.reservations.keeper(1 << CPU) is first
+    assert kept.reservations.keeper(1 << THREADS) is None
+    kept.reservations.clear()
+    assert not kept.reservations.used_up()

@@ -383,3 +383,14 @@ def test_a_pipeline_falls_back_to_its_place_when_its_critical_work_has_started(m
     due = engine.submit("b", cpu=1)
     engine.scheduler.shares.pipeline("a").v = 5.0
     assert engine.decide() == [urgent, due]
+
+
+def test_what_is_kept_for_critical_work_is_looked_at_for_nobody_else(machine: Callable[..., Any]) -> None:
+    engine = machine(cpu=2, memory=10)
+    engine.submit("a", cpu=1, seconds=9)
+    engine.decide()
+    engine.submit("a", cpu=2, priority=Priority.CRITICAL)
+    others = [engine.submit(f"p{number}", cpu=1) for number in range(9)]
+    memory = engine.submit("z", memory=1)
+    assert engine.decide() == [memory]
+    assert all(task.lane.round < engine.scheduler.selection.round for task in others)

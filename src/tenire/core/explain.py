@@ -59,6 +59,9 @@ def why(scheduler: Scheduler, task: Task, now: float) -> Gate:
         lacking = scheduler.admission.lacking(task.needs)
         if lacking:  # the decision had no need to look at it: there was not enough for one more
             return _held_up(scheduler, task, lacking, now)
+        keeper = scheduler.selection.kept_for(lane.mask)
+        if keeper is not None:
+            return _held_up(scheduler, task, keeper, now)
         return _turn(scheduler, task)
     if lane.head(now) is not task:
         return _position(task, lane)

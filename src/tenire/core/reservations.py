@@ -82,14 +82,15 @@ class Reservations:
         claim: On what ground the tasks ask that are looked at now.
     """
 
-    __slots__ = ("_admission", "_always", "_fresh", "_passed", "claim", "passed")
+    __slots__ = ("_admission", "_always", "_fresh", "_kept", "_passed", "claim", "passed")
 
     def __init__(self, admission: Admission) -> None:
         self._admission = admission
         # What was held up since somebody last asked, and what that means for others.
-        self._fresh: list[tuple[Task, Lane, int, int]] = []
+        self._fresh: list[tuple[Task, Lane, int]] = []
         self._passed: list[_Passed] = []
         self._always: list[tuple[Lane, Needs]] = []  # what is kept whatever the lead
+        self._kept: dict[int, int] = {}  # how much that is, by index
         self.passed = False
         self.claim: int = Claim.START
 
@@ -100,14 +101,18 @@ class Reservations:
             self._fresh = []
             self._passed = []
             self._always = []
+            self._kept = {}
 
     def in_the_way(self, task: Task) -> Lane | None:
         """Return the lane for whose head is kept what a task, whose needs are free, would take, or ``None``."""
         if self.claim == Claim.AWAITED:
             return None
-        if self._fresh:
-            self._sort_in()
         kept = self._always
+        if kept and (keeper := self._conflict(task, kept)) is not None:
+            return keeper
+        if self._fresh:
+            self._passed += [_Passed(*held) for held in self._fresh]
+            self._fresh = []
         pipeline = task.pipeline
         slack = 0.0 if pipeline.burst.cooling else SLACK
         full = False
@@ -121,7 +126,20 @@ class Reservations:
                         full = True
                         needs = passed.needs
                     kept = [*kept, (passed.lane, needs)]
-        return self._conflict(task, kept) if kept else None
+        return self._conflict(task, kept) if kept is not self._always else None
+
+    def used_up(self) -> int:
+        """Return the set of resources of which all that is free is kept whatever the lead, one bit each."""
+        free = self._admission.free
+        used_up = 0
+        for index, amount in self._kept.items():
+            if free[index] <= amount:
+                used_up |= 1 << index
+        return used_up
+
+    def keeper(self, mask: int) -> Lane | None:
+        """Return the first lane for which something of a set of resources is kept whatever the lead."""
+        return next((lane for lane, needs in self._always if any(mask >> index & 1 for index, _ in needs)), None)
 
     def _conflict(self, task: Task, kept: list[tuple[Lane, Needs]]) -> Lane | None:
         left: dict[int, int] = {}
@@ -141,13 +159,11 @@ class Reservations:
         self.passed = True
         if lane.tag is None:
             lane.tag = task.pipeline.v
-        self._fresh.append((task, lane, lacking, self.claim))
-
-    def _sort_in(self) -> None:
-        admission = self._admission
-        for task, lane, lacking, claim in self._fresh:
-            if claim < Claim.AWAITED and not lane.urgent():
-                self._passed.append(_Passed(task, lane, lacking))
-            elif admission.possible(task.needs):
-                self._always.append((lane, _keepable(admission, task.needs, lacking)))
-        self._fresh = []
+        if self.claim < Claim.AWAITED and not lane.urgent():
+            self._fresh.append((task, lane, lacking))
+        elif self._admission.possible(task.needs):
+            needs = _keepable(self._admission, task.needs, lacking)
+            self._always.append((lane, needs))
+            kept = self._kept
+            for index, amount in needs:
+                kept[index] = kept.get(index, 0) + amount

@@ -57,7 +57,8 @@ class Selection:
             less than there is. Whoever finds nothing of it held may start all the same,
             so that the largest task runs too; permits of running tasks do not heed it.
         round: Number of the last decision.
-        used_up: The resources of which it left nothing, one bit each.
+        used_up: The resources of which it left nothing, or only what is kept for urgent
+            work, one bit each.
         retry_at: When to ask again though nothing ended, for what comes back with
             time; ``None`` for never. Set by a decision.
     """
@@ -67,6 +68,7 @@ class Selection:
         "_bursts_at",
         "_classes",
         "_critical_run",
+        "_kept_up",
         "_overload",
         "_permit_run",
         "_reservations",
@@ -87,6 +89,7 @@ class Selection:
         self._permit_run = 0
         self.round = 0
         self.used_up = 0
+        self._kept_up = 0  # the part of it of which something is kept: no start of this decision can have it
         self._bursts_at = 0.0
         self.burst_allowed = True
         self.limits: dict[int, int] = {}
@@ -142,6 +145,8 @@ class Selection:
     def _begin(self, now: float) -> None:
         self.round += 1
         self.retry_at = None
+        self._reservations.clear()
+        self._kept_up = 0
         self._overload.advance(now)
         shares = self._shares
         shares.advance(min([pipeline.v for pipeline in shares.backlogged]))
@@ -152,13 +157,17 @@ class Selection:
     def choices(self, now: float) -> Iterator[Task]:
         """Yield what to start, in order; each must have been taken out of its lane before the next is asked for."""
         self._begin(now)
-        self._reservations.clear()
         if self._admission.rates:
             self._admission.refill(now)
         shares = self._shares
         if any(lane.size for pipeline in shares.backlogged for lane in pipeline.queue.claims):
             yield from self._claimed(now)
         yield from self._due(now)
+
+    def kept_for(self, mask: int) -> Lane | None:
+        """Return the lane for which all was kept that the last decision left of one of these resources."""
+        kept_up = mask & self._kept_up
+        return self._reservations.keeper(kept_up) if kept_up else None
 
     # -- rules 2 to 4 -------------------------------------------------------
 
@@ -177,6 +186,10 @@ class Selection:
             if task is None:
                 if tier == _DUE and held_up_at is None:
                     held_up_at = v
+                self._kept_up = self._reservations.used_up() & lasting
+                self.used_up |= self._kept_up
+                if self._kept_up and not self._anything_may_fit():
+                    return
                 self._next_tier(heap)
                 continue
             if tier == _DUE:
@@ -238,7 +251,7 @@ class Selection:
         tier, _, order, pipeline = heapq.heappop(heap)
         if tier == _URGENT:
             heapq.heappush(heap, (self._tier(pipeline), pipeline.v, order, pipeline))
-        elif tier < _ASIDE and self._overload.lowest < 4:
+        elif tier < _ASIDE and any(lane.gate == "aside" for lane in pipeline.queue.contenders):
             heapq.heappush(heap, (_ASIDE, pipeline.v, order, pipeline))
 
     def _counts(self, task: Task) -> bool:
@@ -270,10 +283,10 @@ class Selection:
             tier: If given, heads that have no place in this tier are left out.
         """
         admission, reservations, this = self._admission, self._reservations, self.round
-        free = admission.free
+        free, rates, skipped = admission.free, admission.rate_mask, self._kept_up
         best: Task | None = None
         for lane in lanes:
-            if not lane.size or lane.round == this:
+            if not lane.size or lane.round == this or lane.mask & skipped:
                 continue
             task = lane.head(now, ALL_CLASSES if lane.claim else self._classes)
             if task is None:
@@ -281,21 +294,20 @@ class Selection:
                 continue
             if tier is not None and not self._has_place(task, lane, tier, now):
                 continue
-            over = self._over_limit(task) if self.limits and not lane.claim else 0
+            lacking = self._over_limit(task) if self.limits and not lane.claim else 0
             for index, amount in task.needs:
-                if over or free[index] < amount:
-                    break
-            else:
+                if free[index] < amount:
+                    lacking |= 1 << index
+            if not lacking:
                 if best is None or goes_before(task, best, now, by_age=task.pipeline.queue.run >= URGENT_RUN):
                     best = task
                 continue
-            lacking = admission.lacking(task.needs) | over
-            if lacking & admission.rate_mask:
+            if lacking & rates:
                 at = admission.ready_at(task.needs, now)
                 if self.retry_at is None or at < self.retry_at:
                     self.retry_at = at
             reservations.hold(task, lane, lacking)
-            self._holds_up(lane, lacking)
+            lane.round, lane.gate = this, lacking
         if best is not None and reservations.passed:  # only now: what is held up may stand in the last lane
             keeper = reservations.in_the_way(best)
             if keeper is not None:
