@@ -55,8 +55,6 @@ def order_of(queue: ReadyQueue, lane: Lane, now: float = 0.0) -> list[Task]:
 
 def lane_of(task: Task) -> Key:
     """Tasks with equal keys stand in one lane."""
-    if not task.mask:
-        return 0, 0, ()
     return task.mask, task.claim, task.needs if task.claim == Claim.AWAITED else ()
 
 
@@ -87,7 +85,7 @@ class QueueMachine(RuleBasedStateMachine):
         for _ in range(number):
             self.seq += 1
             deadline = None if due is None else self.now + due
-            task = ready(priority, at=self.now, seq=self.seq, needs=needs, due=deadline, claim=claim if needs else 0)
+            task = ready(priority, at=self.now, seq=self.seq, needs=needs, due=deadline, claim=claim)
             self.queue.push(task)
             self.arrive(task)
 
@@ -119,7 +117,7 @@ class QueueMachine(RuleBasedStateMachine):
             task = data.draw(st.sampled_from(self.live))
             before = task.claim
             self.queue.promote(task, claim=claim)
-            assert task.claim == (max(before, claim) if task.mask else before)
+            assert task.claim == max(before, claim)
             if task.claim != before:
                 self.live.remove(task)
                 self.live.append(task)
@@ -144,7 +142,7 @@ class QueueMachine(RuleBasedStateMachine):
 
     @rule(most=st.integers(0, 12))
     def take(self, most: int) -> None:
-        there = sum(not task.mask for task in self.live)
+        there = sum(not task.mask and not task.claim for task in self.live)
         assert self.queue.free.size == there
         taken = self.queue.take(self.queue.free, most, self.now)
         assert len(taken) == min(most, there)
@@ -314,14 +312,16 @@ def test_a_task_that_is_raised_goes_behind_those_of_its_new_class() -> None:
     assert order_of(queue, lane) == [first, low, second]
 
 
-def test_a_claim_never_falls_and_one_without_needs_has_none() -> None:
+def test_a_claim_never_falls_and_one_without_needs_stands_apart_if_a_holder_waits_for_it() -> None:
     task, free = ready(claim=Claim.PERMIT), ready(needs=())
     queue, lane = filled(task, free)
     for claim in (Claim.START, Claim.PERMIT):
         queue.promote(task, claim=claim)
     queue.promote(free, claim=Claim.AWAITED)
     assert (task.claim, task.lane, lane.size) == (Claim.PERMIT, lane, 1)
-    assert (free.claim, free.lane) == (Claim.START, queue.free)
+    assert free.claim == Claim.AWAITED
+    assert free.lane in queue.claims
+    assert not queue.free.size
     assert len(queue.all()) == queue.size == 2
 
 

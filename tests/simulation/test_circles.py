@@ -138,6 +138,16 @@ def test_what_runs_of_a_suspended_pipeline_gets_all_the_permits_that_it_needs() 
     world.run()
 
 
+@pytest.mark.parametrize("needs", [(), ONE_CPU])
+def test_what_a_holder_waits_for_starts_although_its_pipeline_is_suspended(needs: Needs) -> None:
+    world = new_world()
+    holder = world.submit(parent(Work(1.0), Spawn(Plan(needs, name="child")), Join(0)))
+    pipeline = world.scheduler.shares.pipeline("a")
+    world.at(0.5, lambda: setattr(pipeline, "suspended", "unhealthy"))
+    world.at(50.0, lambda: (holder.ended or pytest.fail("it stood still"), setattr(pipeline, "suspended", None)))
+    world.run()
+
+
 def test_nobody_is_woken_for_what_waited_for_its_rate_and_is_gone() -> None:
     world = new_world()
     world.submit(Plan(as_needs(rpm=3)))

@@ -263,7 +263,7 @@ class ReadyQueue:
     """All ready tasks of one pipeline.
 
     Attributes:
-        free: The lane of those that need nothing.
+        free: The lane of those that need nothing and that no holder waits for.
         lanes: All other lanes, by what they need and on what ground.
         contenders: Those of them that compete with other pipelines' in the order of
             shares: starts, and permits of those who hold nothing.
@@ -293,7 +293,7 @@ class ReadyQueue:
         self.size += 1
         if not priority:
             self.critical += 1
-        if mask:
+        if mask or task.claim:
             # Of what holders wait for, nothing may stand behind another that needs more.
             key = mask | task.claim << _CLAIM_SHIFT if task.claim < _AWAITED else task.needs
             lane = self.lanes.get(key)
@@ -351,7 +351,7 @@ class ReadyQueue:
 
     def promote(self, task: Task, *, priority: int | None = None, claim: int | None = None) -> None:
         """Move a ready task to a more urgent class, or to a higher claim, for good."""
-        if claim is not None and (claim <= task.claim or not task.mask):
+        if claim is not None and claim <= task.claim:
             return  # it would stand in its lane twice
         self.forget(task)
         if priority is not None:
@@ -378,7 +378,7 @@ class ReadyQueue:
             live = lane.live()
             assert lane.size == len(live), (lane.size, len(live))
             assert all(task.mask == lane.mask for task in live)
-            assert all(task.claim == lane.claim for task in live if task.mask)
+            assert all(task.claim == lane.claim for task in live)
             total += len(live)
             critical += sum(task.priority == Priority.CRITICAL for task in live)
         assert self.size == total, (self.size, total)

@@ -108,7 +108,7 @@ class Waits:
             while pending:
                 task = pending.pop()
                 if task.claim < Claim.AWAITED and task.state <= RUNNING:
-                    if task.state == READY and task.mask:
+                    if task.state == READY:
                         task.pipeline.queue.promote(task, claim=Claim.AWAITED)
                     else:
                         task.claim = Claim.AWAITED  # so has what it will ask for, or wait for, once it runs
