@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tenire.concurrency.async_tasks import AsyncTaskManager
+    from tenire.concurrency.channel import ChannelClient, LoopChannel
     from tenire.concurrency.data import DataManager
     from tenire.concurrency.handle import Explanation, Handle
     from tenire.concurrency.loops import EventLoopManager
@@ -25,12 +26,14 @@ if TYPE_CHECKING:
 __all__ = [
     "AsyncTaskManager",
     "BatchInitializationGroup",
+    "ChannelClient",
     "Component",
     "ConcurrencyManager",
     "DataManager",
     "EventLoopManager",
     "Explanation",
     "Handle",
+    "LoopChannel",
     "Orchestrator",
     "Signals",
     "Snapshot",
@@ -41,12 +44,14 @@ __all__ = [
 _HOMES = {
     "AsyncTaskManager": "async_tasks",
     "BatchInitializationGroup": "startup",
+    "ChannelClient": "channel",
     "Component": "startup",
     "ConcurrencyManager": "manager",
     "DataManager": "data",
     "EventLoopManager": "loops",
     "Explanation": "handle",
     "Handle": "handle",
+    "LoopChannel": "channel",
     "Orchestrator": "orchestrator",
     "Signals": "signals",
     "Snapshot": "snapshot",
