@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from contextlib import AbstractContextManager
 
     import numpy as np
     from numpy.typing import NDArray
@@ -23,6 +24,7 @@ __all__ = [
     "Passage",
     "Rejection",
     "SourceFile",
+    "StopSign",
     "StoreCheck",
     "Unchanged",
     "VectorStore",
@@ -228,4 +230,17 @@ class VectorStore(Protocol):
 
     def close(self) -> None:
         """Let go of files."""
+        ...
+
+
+class StopSign(Protocol):
+    """Tells work that nobody waits for when to stop."""
+
+    @property
+    def requested(self) -> bool:
+        """Whether it has to stop."""
+        ...
+
+    def calling(self, interrupt: Callable[[], object]) -> AbstractContextManager[None]:
+        """Have ``interrupt`` called, on another thread, as soon as it has to stop while the block runs."""
         ...

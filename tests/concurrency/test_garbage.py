@@ -5,8 +5,15 @@ from __future__ import annotations
 import asyncio
 import gc
 import weakref
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from tenire import ConcurrencyManager
+from tenire.clock import SYSTEM_CLOCK
+from tenire.concurrency import garbage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 class Node:
@@ -63,3 +70,55 @@ def test_tasks_leave_nothing_for_the_collector() -> None:
         asyncio.run(main())
     finally:
         gc.enable()
+
+
+def cycle() -> weakref.ref[Node]:
+    """Leave garbage that only the collector finds."""
+    one, two = Node(), Node()
+    one.other, two.other = two, one
+    return weakref.ref(one)
+
+
+@contextmanager
+def set_aside_by_us() -> Iterator[None]:
+    gc.collect()
+    garbage.set_aside()
+    try:
+        yield
+    finally:
+        garbage.take_back()
+
+
+def test_in_an_idle_moment_garbage_goes_and_what_stays_is_set_aside() -> None:
+    with set_aside_by_us():
+        frozen, lost, kept = gc.get_freeze_count(), cycle(), [[number] for number in range(1000)]
+        collected = garbage.set_aside_more(SYSTEM_CLOCK, limit=10)
+        assert collected is not None
+        assert collected >= 2
+        assert lost() is None
+        assert gc.get_freeze_count() >= frozen + len(kept)
+    assert not gc.get_freeze_count()
+
+
+def test_what_became_garbage_after_it_was_set_aside_is_found_in_the_end() -> None:
+    with set_aside_by_us():
+        one = Node()
+        one.other, seen = one, weakref.ref(one)
+        garbage.set_aside_more(SYSTEM_CLOCK, limit=10)
+        del one
+        for _ in range(garbage._LOOKS):
+            garbage.set_aside_more(SYSTEM_CLOCK, limit=10)
+        assert seen() is None
+
+
+def test_what_would_take_too_long_is_not_begun() -> None:
+    with set_aside_by_us():
+        kept = [[number] for number in range(10_000)]
+        frozen, lost = gc.get_freeze_count(), cycle()
+        assert garbage.set_aside_more(SYSTEM_CLOCK, limit=len(kept) * 1e-12) is None
+        assert gc.get_freeze_count() == frozen
+        assert lost() is not None
+
+
+def test_the_collector_of_somebody_else_is_left_alone() -> None:
+    assert garbage.set_aside_more(SYSTEM_CLOCK, limit=10) is None, "no engine has set anything aside"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tenire.concurrency.async_tasks import AsyncTaskManager
-    from tenire.concurrency.channel import ChannelClient, LoopChannel
+    from tenire.concurrency.compactor import CompactionStep, Compactor, StepEnded
     from tenire.concurrency.data import DataManager
     from tenire.concurrency.handle import Explanation, Handle
     from tenire.concurrency.loops import EventLoopManager
@@ -26,17 +26,18 @@ if TYPE_CHECKING:
 __all__ = [
     "AsyncTaskManager",
     "BatchInitializationGroup",
-    "ChannelClient",
+    "CompactionStep",
+    "Compactor",
     "Component",
     "ConcurrencyManager",
     "DataManager",
     "EventLoopManager",
     "Explanation",
     "Handle",
-    "LoopChannel",
     "Orchestrator",
     "Signals",
     "Snapshot",
+    "StepEnded",
     "ThreadPoolManager",
     "UniversalTimer",
 ]
@@ -44,17 +45,18 @@ __all__ = [
 _HOMES = {
     "AsyncTaskManager": "async_tasks",
     "BatchInitializationGroup": "startup",
-    "ChannelClient": "channel",
+    "CompactionStep": "compactor",
+    "Compactor": "compactor",
     "Component": "startup",
     "ConcurrencyManager": "manager",
     "DataManager": "data",
     "EventLoopManager": "loops",
     "Explanation": "handle",
     "Handle": "handle",
-    "LoopChannel": "channel",
     "Orchestrator": "orchestrator",
     "Signals": "signals",
     "Snapshot": "snapshot",
+    "StepEnded": "compactor",
     "ThreadPoolManager": "pools",
     "UniversalTimer": "timer",
 }

@@ -50,6 +50,8 @@ class Dispatcher:
         thread: Identifier of the loop's thread.
         permits: Permits that are open.
         unseen: Failures that nobody has looked at yet.
+        busy: Whether there is work, as of the last turn.
+        busy_changed: Called with ``busy`` when that has changed.
     """
 
     def __init__(
@@ -67,6 +69,8 @@ class Dispatcher:
         self.unseen = UnseenFailures()
         self.thread = threading.get_ident()
         self.permits: set[Handle[Any]] = set()
+        self.busy = False
+        self.busy_changed: Callable[[bool], object] | None = None
         self._clock = clock
         self._pools = pools
         self._armed = False
@@ -147,7 +151,12 @@ class Dispatcher:
         due = scheduler.next_wake()
         if due is not None:
             self._alarm.set(due)
-        if self._idle is not None and scheduler.running == scheduler.abandoned and not scheduler.queued:
+        busy = scheduler.running > scheduler.abandoned or bool(scheduler.queued)
+        if busy is not self.busy:
+            self.busy = busy
+            if self.busy_changed is not None:
+                self.busy_changed(busy)
+        if self._idle is not None and not busy:
             self._idle.set_result(None)
             self._idle = None
 

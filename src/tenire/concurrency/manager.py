@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
 from tenire.clock import SYSTEM_CLOCK, Clock
 from tenire.concurrency.async_tasks import AsyncTaskManager
+from tenire.concurrency.compaction_steps import engine_steps
+from tenire.concurrency.compactor import Compactor
 from tenire.concurrency.control import Control
 from tenire.concurrency.data import DataManager
 from tenire.concurrency.garbage import set_aside, take_back
@@ -77,6 +79,7 @@ class ConcurrencyManager:
         timer: The engine's one timer.
         signals: Typed events.
         control: The load of the machine, and what the engine leaves out because of it.
+        compactor: Tidies up in idle periods.
 
     Raises:
         ConfigError: If an argument is impossible.
@@ -88,6 +91,7 @@ class ConcurrencyManager:
     data_manager: DataManager
     timer: UniversalTimer
     control: Control
+    compactor: Compactor
 
     def __init__(
         self,
@@ -122,7 +126,7 @@ class ConcurrencyManager:
         self._control_rng = random.Random(seed)  # its own, so that looking at the machine moves no retry
 
     def __getattr__(self, name: str) -> Any:
-        if name in ("orchestrator", "thread_pool", "async_tasks", "data_manager", "timer", "control"):
+        if name in ("orchestrator", "thread_pool", "async_tasks", "data_manager", "timer", "control", "compactor"):
             message = f"the engine has no {name} yet: use `async with ConcurrencyManager()` or `in_thread()` first"
             raise AttributeError(message)
         message = f"{type(self).__name__!r} object has no attribute {name!r}"
@@ -158,6 +162,12 @@ class ConcurrencyManager:
         )
         if self._adaptive:
             self.control.start()
+        self.compactor = Compactor(loop, timer=self.timer, clock=self._clock, signals=self.signals)
+        for step in engine_steps(self.thread_pool, self._clock):
+            self.compactor.add(step)
+        self.orchestrator.busy_changed = self.compactor.busy_changed
+        if self._clock is SYSTEM_CLOCK:  # nor is there memory to be given back by one that lives in virtual time
+            self.compactor.start()
         self._history = HistoryKeeper(self.orchestrator.scheduler.history, self.home, every=self.control.every)
         self._history.start()
         # From here on `manager.submit` is that method itself: handing the keywords
@@ -200,6 +210,7 @@ class ConcurrencyManager:
             await self._wait_for_cancelled()
         await self.loops.aclose()
         await self.control.aclose()
+        await self.compactor.aclose()
         stuck = await self.thread_pool.aclose(grace=_GRACE_S, kill=cancel)
         stuck += self.async_tasks.names_running()
         self.orchestrator.close()

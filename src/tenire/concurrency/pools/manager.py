@@ -72,6 +72,23 @@ class ThreadPoolManager:
         if isinstance(handle.run, WorkerLink):
             handle.run.stop(handle)
 
+    def idle_workers(self) -> list[int]:
+        """Return the process ids of workers without a name that have nothing to do."""
+        return self._processes.idle()
+
+    def retire_idle(self, *, workers: int, threads: int) -> int:
+        """End what has nothing to do; on the loop's thread.
+
+        Args:
+            workers: Idle worker processes that stay; those with a name all do.
+            threads: Idle threads that stay.
+
+        Returns:
+            How many worker processes end.
+        """
+        self._threads.retire(keep=threads)
+        return self._processes.retire(keep=workers)
+
     def statistics(self) -> PoolStatistics:
         """Return what the pools hold now."""
         links = self._processes.links

@@ -107,6 +107,25 @@ class Processes:
         if self._empty is not None and not self._pool and not self._named and not self._empty.done():
             self._empty.set_result(None)
 
+    def idle(self) -> list[int]:
+        """Return the process ids of equals that have nothing to do, idle for the longest first."""
+        return [pid for link in self._idle if (pid := link.pid) is not None]
+
+    def retire(self, *, keep: int) -> int:
+        """End equals that have nothing to do; on the loop's thread. Named ones stay: they keep something warm.
+
+        Args:
+            keep: How many of them stay.
+
+        Returns:
+            How many end.
+        """
+        retired = self._idle[: max(0, len(self._idle) - keep)]
+        del self._idle[: len(retired)]
+        for link in retired:
+            link.put(None)
+        return len(retired)
+
     async def aclose(self, *, kill: bool) -> None:
         """End every worker.
 

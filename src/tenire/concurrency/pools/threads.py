@@ -34,6 +34,7 @@ class Threads:
         self._jobs: queue.SimpleQueue[Handle[Any] | None] = queue.SimpleQueue()
         self._threads: dict[threading.Thread, Handle[Any] | None] = {}
         self._made = 0
+        self._retiring = 0
         self._empty: asyncio.Future[None] | None = None
         self.busy = 0
 
@@ -44,7 +45,7 @@ class Threads:
 
     def start(self, handle: Handle[Any]) -> None:
         """Run a task; on the loop's thread."""
-        if self.busy >= len(self._threads):
+        if self.busy >= len(self._threads) - self._retiring:
             self._grow()
         self.busy += 1
         self._jobs.put(handle)
@@ -85,8 +86,24 @@ class Threads:
         self.busy -= 1
         self._report(handle, value, error)
 
+    def retire(self, *, keep: int) -> int:
+        """End threads that have nothing to do; on the loop's thread.
+
+        Args:
+            keep: How many of them stay.
+
+        Returns:
+            How many end.
+        """
+        retired = max(0, len(self._threads) - self._retiring - self.busy - keep)
+        self._retiring += retired
+        for _ in range(retired):
+            self._jobs.put(None)
+        return retired
+
     def _left(self, thread: threading.Thread) -> None:
         self._threads.pop(thread, None)
+        self._retiring = max(0, self._retiring - 1)
         if self._empty is not None and not self._threads and not self._empty.done():
             self._empty.set_result(None)
 

@@ -1,0 +1,267 @@
+"""Tidies up after the engine while nobody needs it, and stops at once when somebody does.
+
+When what runs is decided by ``core.compaction``; here it is carried out: a step runs on
+a thread, and the engine's timer rings when the next one is due. Nothing is polled: that
+there is work, or no more, is told by the dispatcher.
+
+1. When work arrives, the step that runs is told to stop in the same turn of the loop.
+2. A step must then return within ``STOP_S``. One that does not is named in the log.
+3. A step that raises is logged; it counts as one that brought nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+import threading
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+from tenire.concurrency.timer import Alarm
+from tenire.core.compaction import QUIET_S, Compaction
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Iterator
+
+    from tenire.clock import Clock
+    from tenire.concurrency.signals import Signals
+    from tenire.concurrency.timer import UniversalTimer
+    from tenire.protocols import StopSign
+
+__all__ = ["STOP_S", "CompactionStatistics", "CompactionStep", "Compactor", "StepEnded", "Stop"]
+
+STOP_S = 0.05
+_LAST_WAIT_S = 1.0
+
+_log = logging.getLogger("tenire.compactor")
+
+
+class Stop:
+    """A ``StopSign`` that one thread sets and another one looks at."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._interrupt: Callable[[], object] | None = None
+        self._requested = False
+
+    @property
+    def requested(self) -> bool:
+        """Whether the work has to stop."""
+        return self._requested
+
+    def request(self) -> None:
+        """Have the work stop."""
+        with self._lock:
+            self._requested = True
+            if self._interrupt is not None:
+                self._interrupt()
+
+    @contextmanager
+    def calling(self, interrupt: Callable[[], object]) -> Iterator[None]:
+        """Have ``interrupt`` called as soon as the work has to stop while the block runs.
+
+        It is called at once if that was before; it must be quick and not raise.
+        """
+        with self._lock:
+            self._interrupt = interrupt
+            if self._requested:
+                interrupt()
+        try:
+            yield
+        finally:
+            # Under the lock: once the block is left, nobody is in the middle of interrupting.
+            with self._lock:
+                self._interrupt = None
+
+
+@dataclass(frozen=True, slots=True)
+class CompactionStep:
+    """Something to tidy up.
+
+    Attributes:
+        name: For people, and by which it is told apart.
+        run: Does it and returns the bytes that it gained: a plain function on a thread, a
+            coroutine function on the loop. It is given a ``StopSign``, and looks at it
+            often enough to return within ``STOP_S``.
+        every: Seconds between two runs at the least.
+        quiet: Seconds without work before it runs.
+    """
+
+    name: str
+    run: Callable[[StopSign], int] | Callable[[StopSign], Coroutine[Any, Any, int]]
+    every: float = 60.0
+    quiet: float = QUIET_S
+
+
+@dataclass(frozen=True, slots=True)
+class StepEnded:
+    """A step of the compactor has ended; a signal.
+
+    Attributes:
+        name: The step.
+        gained: Bytes that it gained; 0 if it brought nothing.
+        seconds: How long it took.
+        finished: Whether it came to its end, and was not stopped because work arrived.
+    """
+
+    name: str
+    gained: int
+    seconds: float
+    finished: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CompactionStatistics:
+    """What the compactor has done so far.
+
+    Attributes:
+        running: The step that runs now, or ``None``.
+        runs: Steps that came to their end.
+        stopped: Steps that were stopped because work arrived.
+        gained: Bytes gained, all steps together.
+        slowest_stop_s: The longest time that a step took to stop, seconds.
+        last: How each step ended when it last did, by name.
+    """
+
+    running: str | None
+    runs: int
+    stopped: int
+    gained: int
+    slowest_stop_s: float
+    last: dict[str, StepEnded]
+
+
+class Compactor:
+    """Runs steps in idle periods; its methods belong to the loop's thread.
+
+    Args:
+        loop: The engine's loop.
+        timer: The engine's timer.
+        clock: The engine's clock.
+        signals: Gets a ``StepEnded`` for each step.
+    """
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, *, timer: UniversalTimer, clock: Clock, signals: Signals
+    ) -> None:
+        self._loop = loop
+        self._clock = clock
+        self._signals = signals
+        self._core = Compaction(clock.now())
+        self._steps: dict[str, CompactionStep] = {}
+        self._alarm = Alarm(timer, self._ring)
+        self._stop = Stop()
+        self._work: asyncio.Task[None] | None = None
+        self._started = False
+        self._closed = False
+        self._told_at: float | None = None
+        self._runs = self._stopped = self._gained = 0
+        self._slowest_stop = 0.0
+        self._last: dict[str, StepEnded] = {}
+
+    def add(self, step: CompactionStep) -> Callable[[], None]:
+        """Add a step after those that are there; return a function that takes it away.
+
+        Raises:
+            ConfigError: If there is one of this name, or a number of it is impossible.
+        """
+        self._core.add(step.name, every=step.every, quiet=step.quiet)
+        self._steps[step.name] = step
+        self._set_alarm()
+
+        def take_away() -> None:
+            if self._steps.get(step.name) is step:
+                del self._steps[step.name]
+                if self._core.remove(step.name):
+                    self._tell()
+
+        return take_away
+
+    def start(self) -> None:
+        """Tidy up from now on."""
+        self._started = True
+        self._set_alarm()
+
+    def busy_changed(self, busy: bool) -> None:
+        """Take in that there is work, or none any more."""
+        if not busy:
+            self._core.idle(self._clock.now())
+            self._set_alarm()
+        elif self._core.busy():
+            self._tell()
+
+    def statistics(self) -> CompactionStatistics:
+        """Return what was done so far."""
+        return CompactionStatistics(
+            running=self._core.running,
+            runs=self._runs,
+            stopped=self._stopped,
+            gained=self._gained,
+            slowest_stop_s=self._slowest_stop,
+            last=dict(self._last),
+        )
+
+    async def aclose(self) -> None:
+        """Stop what runs, and tidy up no more."""
+        self._closed = True
+        self._alarm.cancel()
+        if self._core.busy():
+            self._tell()
+        if self._work is not None:
+            # It was told to stop; one that does not is left behind, and was named.
+            await asyncio.wait([self._work], timeout=_LAST_WAIT_S)
+
+    def _set_alarm(self) -> None:
+        if self._started and not self._closed:
+            at = self._core.next_at()
+            if at is not None:
+                # It is not taken back when work arrives: it would be set again each time that
+                # the engine has nothing to do for an instant.
+                self._alarm.set(at)
+
+    def _ring(self) -> None:
+        if self._closed:
+            return
+        name = self._core.begin(self._clock.now())
+        if name is None:
+            self._set_alarm()
+            return
+        self._stop = Stop()
+        self._told_at = None
+        self._work = self._loop.create_task(self._run(self._steps[name], self._stop), name="tenire compactor")
+
+    def _tell(self) -> None:
+        self._told_at = self._clock.now()
+        self._stop.request()
+
+    async def _run(self, step: CompactionStep, stop: Stop) -> None:
+        began = self._clock.now()
+        gained = 0
+        try:
+            if inspect.iscoroutinefunction(step.run):
+                gained = await step.run(stop)
+            else:
+                gained = await asyncio.to_thread(cast("Callable[[StopSign], int]", step.run), stop)
+        except Exception:  # noqa: BLE001 - rule 3
+            _log.exception("tidying up %r failed", step.name)
+        now = self._clock.now()
+        if self._told_at is not None:
+            self._note_stop(step, now - self._told_at)
+        ended = StepEnded(step.name, gained, now - began, finished=not stop.requested)
+        self._runs += ended.finished
+        self._stopped += not ended.finished
+        self._gained += gained
+        self._last[step.name] = ended
+        self._core.ended(now, gained=gained > 0, finished=ended.finished)
+        self._signals.emit(ended)
+        if ended.finished and not self._closed:
+            self._ring()  # the next one, at once
+        else:
+            self._set_alarm()
+
+    def _note_stop(self, step: CompactionStep, took: float) -> None:
+        self._slowest_stop = max(self._slowest_stop, took)
+        if took > STOP_S:
+            _log.warning("tidying up %r went on for %.3f s though work had arrived", step.name, took)

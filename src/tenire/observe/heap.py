@@ -1,0 +1,64 @@
+"""Gives memory that this process has freed back to the system.
+
+The only place that knows allocators. A freed block usually stays with the process:
+glibc keeps whole arenas, macOS its zones. Where nothing is known nothing is done.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+
+__all__ = ["resident_bytes", "return_memory"]
+
+
+def return_memory() -> bool:
+    """Have the allocator give back what is free; return whether there was a way to ask.
+
+    Takes milliseconds for a large heap; other threads run meanwhile.
+    """
+    _release_arrow()
+    if sys.platform == "linux":
+        return _trim_glibc()
+    if sys.platform == "darwin":
+        ctypes.CDLL(None).malloc_zone_pressure_relief(None, ctypes.c_size_t(0))
+        return True
+    if sys.platform == "win32":
+        kernel = ctypes.windll.kernel32
+        kernel.GetProcessHeap.restype = ctypes.c_void_p
+        kernel.HeapCompact.argtypes = (ctypes.c_void_p, ctypes.c_uint32)
+        kernel.HeapCompact(kernel.GetProcessHeap(), 0)
+        return True
+    return False
+
+
+def _trim_glibc() -> bool:
+    # musl has no such function: it gives back by itself.
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is None:
+        return False
+    trim.argtypes = (ctypes.c_size_t,)
+    trim(0)
+    return True
+
+
+def _release_arrow() -> None:
+    """Release what the store's memory pool keeps; only if it was loaded, and without loading it."""
+    arrow = sys.modules.get("pyarrow")
+    if arrow is not None and hasattr(arrow, "default_memory_pool"):
+        arrow.default_memory_pool().release_unused()
+
+
+def resident_bytes(pid: int | None = None) -> int:
+    """Return the memory of a process that is resident now, bytes; 0 if there is no such process.
+
+    Args:
+        pid: The process; default: this one.
+    """
+    # Imported here: a process that never asks does not need it.
+    import psutil
+
+    try:
+        return int(psutil.Process(pid).memory_info().rss)
+    except psutil.Error:
+        return 0

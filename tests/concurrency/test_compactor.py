@@ -1,0 +1,215 @@
+"""Tidying up in idle periods, mostly on virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from tests.concurrency import jobs
+from tests.concurrency.engines import eventually
+
+from tenire import ConcurrencyManager
+from tenire.concurrency.compaction_steps import KEPT_THREADS, KEPT_WORKERS, engine_steps
+from tenire.concurrency.compactor import STOP_S, CompactionStep, Compactor, StepEnded, Stop
+from tenire.core.compaction import QUIET_S
+from tenire.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from tenire.protocols import StopSign
+    from tenire.testing import SimLoop
+
+
+def simulated(loop: SimLoop, scenario: Callable[[ConcurrencyManager], Awaitable[Any]]) -> Any:
+    """Run a scenario in an engine on virtual time whose compactor has no steps of its own and runs."""
+
+    async def main() -> Any:
+        async with ConcurrencyManager(clock=loop.clock, cpu=1, memory=1 << 20) as manager:
+            manager.compactor = Compactor(loop, timer=manager.timer, clock=loop.clock, signals=manager.signals)
+            manager.orchestrator.busy_changed = manager.compactor.busy_changed
+            manager.compactor.start()
+            return await scenario(manager)
+
+    return loop.run_until_complete(main())
+
+
+def ended(manager: ConcurrencyManager) -> list[StepEnded]:
+    found: list[StepEnded] = []
+    manager.signals.subscribe(StepEnded, found.append)
+    return found
+
+
+class Waiting:
+    """A step that works until it is told to stop, and takes ``slow`` seconds to do so."""
+
+    def __init__(self, *, slow: float = 0.0) -> None:
+        self.runs = 0
+        self.began = asyncio.Event()
+        self._slow = slow
+
+    async def run(self, stop: StopSign) -> int:
+        self.runs += 1
+        self.began.set()
+        told = asyncio.Event()
+        with stop.calling(told.set):
+            await told.wait()
+        await asyncio.sleep(self._slow)
+        return 0
+
+
+def test_steps_run_in_order_once_the_engine_was_quiet_for_long_enough(sim_loop: SimLoop) -> None:
+    async def scenario(manager: ConcurrencyManager) -> None:
+        at: dict[str, float] = {}
+        found = ended(manager)
+        await manager.submit(asyncio.sleep, 3)
+        quiet_since = sim_loop.time()
+        for name in ("first", "second"):
+            manager.compactor.add(CompactionStep(name, lambda _stop, name=name: at.setdefault(name, 7) or 7))
+        manager.compactor.add(CompactionStep("later", lambda _stop: 0, quiet=60))
+        await asyncio.sleep(QUIET_S - 0.1)
+        assert not at
+        await asyncio.sleep(1)
+        assert [step.name for step in found] == ["first", "second"]
+        assert all(step.finished and step.gained == 7 for step in found)
+        await asyncio.sleep(quiet_since + 62 - sim_loop.time())
+        assert found[-1].name == "later"
+        await asyncio.sleep(10_000)
+        assert len(found) == 3, "an engine that only idles is left alone"
+        statistics = manager.compactor.statistics()
+        assert (statistics.runs, statistics.stopped, statistics.gained) == (3, 0, 14)
+
+    simulated(sim_loop, scenario)
+
+
+def test_a_step_is_told_to_stop_in_the_turn_in_which_work_arrives(sim_loop: SimLoop) -> None:
+    async def scenario(manager: ConcurrencyManager) -> None:
+        step, found = Waiting(), ended(manager)
+        manager.compactor.add(CompactionStep("long", step.run))
+        await step.began.wait()
+        before = sim_loop.time()
+        await manager.submit(asyncio.sleep, 1)
+        (told,) = found
+        assert (told.name, told.finished) == ("long", False)
+        statistics = manager.compactor.statistics()
+        assert (statistics.stopped, statistics.slowest_stop_s) == (1, 0)
+        assert sim_loop.time() == before + 1, "work did not wait for it"
+        await asyncio.sleep(QUIET_S + 0.1)
+        assert step.runs == 2, "it goes on in the next quiet period"
+
+    simulated(sim_loop, scenario)
+
+
+def test_a_step_that_does_not_stop_in_time_is_named(sim_loop: SimLoop, caplog: pytest.LogCaptureFixture) -> None:
+    async def scenario(manager: ConcurrencyManager) -> None:
+        step = Waiting(slow=2 * STOP_S)
+        manager.compactor.add(CompactionStep("stubborn", step.run))
+        await step.began.wait()
+        await manager.submit(asyncio.sleep, 1)
+        assert manager.compactor.statistics().slowest_stop_s == pytest.approx(2 * STOP_S)
+
+    simulated(sim_loop, scenario)
+    assert "stubborn" in caplog.text
+
+
+def test_a_step_that_fails_is_logged_and_the_others_run(sim_loop: SimLoop, caplog: pytest.LogCaptureFixture) -> None:
+    async def scenario(manager: ConcurrencyManager) -> None:
+        found = ended(manager)
+        manager.compactor.add(CompactionStep("broken", lambda _stop: 1 // 0))
+        manager.compactor.add(CompactionStep("whole", lambda _stop: 1))
+        await asyncio.sleep(QUIET_S + 1)
+        assert [(step.name, step.gained) for step in found] == [("broken", 0), ("whole", 1)]
+
+    with caplog.at_level(logging.ERROR):
+        simulated(sim_loop, scenario)
+    assert "ZeroDivisionError" in caplog.text
+
+
+def test_work_between_two_instants_of_rest_costs_no_timer(sim_loop: SimLoop) -> None:
+    async def scenario(manager: ConcurrencyManager) -> None:
+        manager.compactor.add(CompactionStep("any", lambda _stop: 0))
+        timers = len(manager.timer)
+        for _ in range(100):
+            await manager.submit(asyncio.sleep, 0)
+        assert len(manager.timer) == timers
+        assert not manager.compactor.statistics().runs
+
+    simulated(sim_loop, scenario)
+
+
+def test_closing_stops_what_runs_and_leaves_nothing(sim_loop: SimLoop) -> None:
+    async def scenario(manager: ConcurrencyManager) -> Waiting:
+        step = Waiting()
+        manager.compactor.add(CompactionStep("long", step.run))
+        await step.began.wait()
+        return step
+
+    assert simulated(sim_loop, scenario).runs == 1
+
+
+def test_a_step_that_is_taken_away_runs_no_more(sim_loop: SimLoop) -> None:
+    async def scenario(manager: ConcurrencyManager) -> None:
+        step = Waiting()
+        take_away = manager.compactor.add(CompactionStep("long", step.run))
+        with pytest.raises(ConfigError, match="already"):
+            manager.compactor.add(CompactionStep("long", step.run))
+        await step.began.wait()
+        take_away()
+        take_away()
+        await manager.submit(asyncio.sleep, 0)
+        await asyncio.sleep(10 * QUIET_S)
+        assert step.runs == 1
+        assert manager.compactor.statistics().running is None
+
+    simulated(sim_loop, scenario)
+
+
+def test_whoever_asks_to_be_interrupted_too_late_is_interrupted_at_once() -> None:
+    stop, calls = Stop(), []
+    with stop.calling(lambda: calls.append("while")):
+        assert not stop.requested
+        stop.request()
+    with stop.calling(lambda: calls.append("after")):
+        pass
+    stop.request()
+    assert calls == ["while", "after"], "nobody is interrupted once the block is left"
+
+
+def test_idle_workers_and_threads_are_retired_and_come_back_with_work() -> None:
+    async def main() -> None:
+        async with ConcurrencyManager(cpu=3, memory=1 << 20) as manager:
+            barrier = threading.Barrier(6)
+            for handle in [manager.submit(barrier.wait, 10) for _ in range(6)]:
+                await handle
+            for handle in [manager.submit(jobs.pid, on="process", name=f"p{n}") for n in range(3)]:
+                await handle
+            await manager.submit(jobs.pid, on="process", worker="warm")
+            retire = engine_steps(manager.thread_pool, manager._clock)[0].run
+            before = manager.thread_pool.statistics()
+            gained = await retire(Stop())
+            assert gained > 1 << 20 if len(before.processes) > KEPT_WORKERS + 1 else gained == 0
+            await eventually(lambda: manager.thread_pool.statistics().threads == KEPT_THREADS)
+            await eventually(lambda: len(manager.thread_pool.statistics().processes) == KEPT_WORKERS + 1)
+            assert "warm" in manager.thread_pool.statistics().processes
+            for handle in [manager.submit(barrier.wait, 10) for _ in range(6)]:
+                await handle
+            for handle in [manager.submit(jobs.pid, on="process") for _ in range(3)]:
+                await handle
+
+    asyncio.run(main())
+
+
+def test_work_that_comes_while_threads_retire_gets_threads_of_its_own() -> None:
+    async def main() -> None:
+        async with ConcurrencyManager(cpu=8, memory=1 << 20) as manager:
+            barrier = threading.Barrier(8)
+            for _ in range(5):
+                for handle in [manager.submit(barrier.wait, 10) for _ in range(8)]:
+                    await handle
+                manager.thread_pool.retire_idle(workers=0, threads=1)
+            assert manager.thread_pool.statistics().threads_busy == 0
+
+    asyncio.run(main())
