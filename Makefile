@@ -48,6 +48,7 @@ bench: env-test ## measure the budgets
 
 prove: env-test ## kill engines at 20 random moments and compare with an undisturbed run
 	@$(PY) scripts/kill_proof.py --kills 20 $(ARGS)
+	@$(PY) scripts/breaker_proof.py
 
 mutants: env-test ## change the core in one place at a time and see whether a test fails (two hours)
 	@$(PY) scripts/mutants.py $(ARGS)

@@ -333,6 +333,83 @@ MUTANTS: dict[str, tuple[str, str, str, str]] = {
     "the level does not follow": (
         "capacity_belief", "level + gain * error", "level", "test_capacity_belief.py -k drifts",
     ),
+    "an open breaker admits calls too early": (
+        "breaker", "if now < self.retry_at:", "if now < self.retry_at - 1e-6:", "test_breaker.py -k model_says",
+    ),
+    "a call at the very time is refused": (
+        "breaker", "if now < self.retry_at:", "if now <= self.retry_at:", "test_breaker.py -k very_time",
+    ),
+    "a refused call moves the time": (
+        "breaker", "                    return None\n                self._enter",
+        "                    self.retry_at += 1\n                    return None\n                self._enter",
+        "test_breaker.py -k very_time",
+    ),
+    "half-open admits one too many": (
+        "breaker", "elif self._out >= self._half_open_permits:", "elif self._out > self._half_open_permits:",
+        "test_breaker.py -k thousand",
+    ),
+    "half-open counts its calls off": (
+        "breaker", "            self._out -= 1\n", "", "test_breaker.py -k free_again",
+    ),
+    "a late result counts": (
+        "breaker", "if permit.generation is not self._generation:", "if False:", "test_breaker.py -k model_says",
+    ),
+    "a call may end twice": (
+        "breaker", "        if not permit.live:\n", "        if False:\n", "test_breaker.py -k ends_once",
+    ),
+    "a cancelled call is a success": (
+        "breaker", "elif outcome != \"cancelled\":", "else:", "test_breaker.py -k neither",
+    ),
+    "a cancelled probe is a success": (
+        "breaker", "            elif outcome == \"ok\":", "            else:", "test_breaker.py -k as_many",
+    ),
+    "one success closes it": (
+        "breaker", "if self._good >= self._half_open_permits:", "if True:", "test_breaker.py -k as_many",
+    ),
+    "the open time grows for ever": (
+        "breaker", "min(_MOST_DOUBLINGS, self._doublings + 1)", "self._doublings + 1",
+        "test_breaker.py -k twice_as_long",
+    ),
+    "old failures count": (
+        "outcome_window", "now - entries[0][0] >= self._length", "False", "test_outcome_window.py -k no_longer",
+    ),
+    "results pile up": (
+        "outcome_window", "if entries and len(entries) >= EXACT and", "if False and",
+        "test_outcome_window.py -k memory",
+    ),
+    "a clock that was set back keeps old failures": (
+        "outcome_window", "if now < latest - self._length:", "if False:", "test_outcome_window.py -k set_back",
+    ),
+    "retries cost nothing": (
+        "retry_budget", "        self._balance -= _UNIT\n", "", "test_retry_budget.py -k never_more",
+    ),
+    "a retry that is not made costs": (
+        "retrying", "    if when >= deadline:\n", "    if (budget and not budget.spend()) or when >= deadline:\n",
+        "test_retrying.py -k every_bound",
+    ),
+    "a poisoned input is tried again": (
+        "retrying", "if kind in (Kind.PERMANENT, Kind.POISON):", "if kind is Kind.PERMANENT:", "test_retrying.py",
+    ),
+    "copies are sent without a budget": (
+        "hedging", "return self._budget.spend()", "return True", "test_hedging.py -k never_more",
+    ),
+    "half a batch is forgotten": (
+        "batching", "self._halves += [items[middle:], items[:middle]]", "self._halves += [items[:middle]]",
+        "test_batching.py -k halving",
+    ),
+    "a batch waits though nothing runs": (
+        "batching", "or lacking <= 0 or not self.running:", "or lacking <= 0:", "test_batching.py::TestBatching",
+    ),
+    "more batches run than there are places": (
+        "batching", "if self.running >= self._places or not", "if not", "test_batching.py::TestBatching",
+    ),
+    "a batch waits beyond a deadline": (
+        "batching", "min(queue[0][1] + self._max_delay, pressing,", "min(queue[0][1] + self._max_delay,",
+        "test_batching.py -k beyond",
+    ),
+    "batches that ran together lower the size each": (
+        "batch_size", "elif started >= self._cut_at and size > 1:", "elif size > 1:", "test_batching.py -k together",
+    ),
 }  # fmt: skip
 
 
