@@ -9,6 +9,7 @@ from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 from tenire.concurrency.handle import LOOP, PROCESS, Handle
+from tenire.concurrency.loops.forks import FORKED, on_fork
 from tenire.concurrency.submit import (
     call_on_loop,
     is_coroutine_function,
@@ -40,6 +41,8 @@ class AsyncTaskManager:
     def __init__(self, orchestrator: Orchestrator) -> None:
         self._orchestrator = orchestrator
         self.accepting = True
+        self._refusal = "the engine is closing"
+        on_fork(self)
 
     def submit(
         self,
@@ -62,7 +65,7 @@ class AsyncTaskManager:
         # not make is a hundredth of what a task costs in all.
         orchestrator = self._orchestrator
         if not self.accepting:
-            message = f"the engine is closing and takes no new task ({name or fn!r})"
+            message = f"{self._refusal} and takes no new task ({name or fn!r})"
             raise RejectedError(message, hint="submit before the `with` block ends")
         if on == "auto" and type(fn) is FunctionType and fn.__code__.co_flags & CO_COROUTINE:
             place = LOOP
@@ -125,6 +128,13 @@ class AsyncTaskManager:
             raise ConfigError(message, key="after")
         message = f"task {handle.name!r} cannot wait for {dependency.name!r}, which belongs to another engine"
         raise ConfigError(message, key="after")
+
+    def forked(self) -> None:
+        """Refuse everything in a child process made by ``fork``; see ``loops.forks``."""
+        self.accepting = False
+        self._refusal = FORKED
+        for handle in self.unfinished():  # nobody would ever end them here
+            handle.settle(None, RejectedError(f"task {handle.name!r} runs elsewhere: {FORKED}"))
 
     def unfinished(self) -> list[Handle[Any]]:
         """Return every task that has not ended, waiting ones included."""

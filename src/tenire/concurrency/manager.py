@@ -6,8 +6,7 @@ import asyncio
 import contextlib
 import logging
 import random
-import threading
-from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
@@ -17,6 +16,7 @@ from tenire.concurrency.compaction_steps import engine_steps
 from tenire.concurrency.compactor import Compactor
 from tenire.concurrency.control import Control
 from tenire.concurrency.data import DataManager
+from tenire.concurrency.engine_thread import EngineThread
 from tenire.concurrency.garbage import set_aside, take_back
 from tenire.concurrency.history_keeper import HistoryKeeper
 from tenire.concurrency.loops import EventLoopManager, LoopState
@@ -34,7 +34,7 @@ from tenire.errors import ConfigError, RejectedError
 from tenire.observe.machine import own_cores, read_machine
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterable, Iterator
+    from collections.abc import Callable, Coroutine, Iterable
     from types import TracebackType
 
     from tenire.concurrency.handle import Handle
@@ -113,7 +113,7 @@ class ConcurrencyManager:
         self.cpu = cpu if cpu is not None else cast("Machine", machine).default_cpu
         self.memory = int(memory) if memory is not None else cast("Machine", machine).usable_memory // 2
         self.home = Path(home) if home is not None else None
-        self.loops = EventLoopManager()
+        self.loops = EventLoopManager(clock=clock)
         self.signals = Signals()
         self._clock = clock
         # On a clock of its own there is no machine to be looked at, nor one to be spared.
@@ -135,7 +135,7 @@ class ConcurrencyManager:
     # -- life -------------------------------------------------------------
 
     async def __aenter__(self) -> ConcurrencyManager:
-        if self.loops.state != LoopState.NEW:
+        if self.loops.adopted:
             message = "a ConcurrencyManager can be entered once; make a new one"
             raise ConfigError(message)
         loop = self.loops.adopt()
@@ -148,6 +148,7 @@ class ConcurrencyManager:
         self.orchestrator = Orchestrator(
             Scheduler(admission), loop=loop, clock=self._clock, pools=self.thread_pool, timer=self.timer, rng=self._rng
         )
+        self.loops.main.serve(self.orchestrator, left_open=partial(self.shutdown, cancel=True))
         self.async_tasks = AsyncTaskManager(self.orchestrator)
         self.data_manager = DataManager(self.orchestrator, self.home)
         self.control = Control(
@@ -227,7 +228,6 @@ class ConcurrencyManager:
             await asyncio.wait(running, timeout=_GRACE_S)
 
     @classmethod
-    @contextmanager
     def in_thread(
         cls,
         *,
@@ -237,54 +237,12 @@ class ConcurrencyManager:
         seed: int | None = None,
         clock: Clock = SYSTEM_CLOCK,
         adaptive: bool = True,
-    ) -> Iterator[ConcurrencyManager]:
+    ) -> EngineThread:
         """Run an engine with its own loop in a thread, for scripts, Qt and notebooks.
 
-        Takes the same arguments as ``ConcurrencyManager``.
+        Takes the same arguments as ``ConcurrencyManager`` and returns a context manager.
         """
-        manager = cls(home=home, cpu=cpu, memory=memory, seed=seed, clock=clock, adaptive=adaptive)
-        entered = threading.Event()
-        leave: asyncio.Event | None = None
-        failure: list[BaseException] = []
-        cancel = False
-
-        async def run() -> None:
-            nonlocal leave
-            leave = asyncio.Event()
-            await manager.__aenter__()
-            entered.set()
-            await leave.wait()
-            await manager.shutdown(cancel=cancel)
-
-        def main() -> None:
-            try:
-                asyncio.run(run())
-            except BaseException as error:  # noqa: BLE001 - raised again in the thread that waits
-                failure.append(error)
-            finally:
-                entered.set()
-
-        thread = threading.Thread(target=main, name="tenire-loop", daemon=True)
-        thread.start()
-        entered.wait()
-        if failure:
-            raise failure[0]
-        try:
-            yield manager
-        except BaseException:
-            cancel = True
-            raise
-        finally:
-            manager.orchestrator.on_loop(cast("asyncio.Event", leave).set)
-            try:
-                thread.join()
-            except BaseException:
-                # Ctrl-C while waiting: stop the work as well, then go.
-                manager.orchestrator.on_loop(manager.orchestrator.cancel_all)
-                thread.join()
-                raise
-        if failure:
-            raise failure[0]
+        return EngineThread(cls(home=home, cpu=cpu, memory=memory, seed=seed, clock=clock, adaptive=adaptive))
 
     # -- work -------------------------------------------------------------
 

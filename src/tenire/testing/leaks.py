@@ -81,6 +81,13 @@ ALLOWANCES: tuple[Allowance, ...] = (
     ),
     Allowance(
         "file",
+        r"pipe:.*",
+        "uvloop: the pipe by which libuv passes on signals, made with the first loop for the life of the process",
+        module="uvloop",
+        times=2,
+    ),
+    Allowance(
+        "file",
         r"/dev/u?random|.*/\.hypothesis/.*|.*/\.coverage.*",
         "opened once by the test tools and by random generators",
     ),

@@ -1,160 +1,252 @@
-"""The owner of the engine's event loop: adopted, or run in a thread of its own.
-
-::
-
-    NEW ──► RUNNING ──► DRAINING ──► CLOSED        (never back)
-
-1. From DRAINING on, calls from other threads are refused at once.
-2. When CLOSED, no future that another thread waits for is left pending.
-"""
+"""The loops of one engine: the one that it runs on, and others beside it."""
 
 from __future__ import annotations
 
-import asyncio
-import concurrent.futures
-import contextvars
-import threading
-from enum import IntEnum
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from tenire.errors import InternalError, RejectedError
+from tenire.clock import SYSTEM_CLOCK
+from tenire.concurrency.loops.owner import LoopOwner
+from tenire.concurrency.loops.state import LoopState
+from tenire.concurrency.loops.thread import LoopThread
+from tenire.concurrency.loops.waiting import until_gone
+from tenire.concurrency.loops.watchdog import Stall, Watchdog
+from tenire.errors import ConfigError
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable, Coroutine
+    from types import TracebackType
+    from typing import Self
 
-__all__ = ["EventLoopManager", "LoopState"]
+    from tenire.clock import Clock
+    from tenire.concurrency.loops.kinds import LoopKind
+    from tenire.concurrency.loops.spawned import Spawned
+    from tenire.concurrency.loops.tracking import TrackedTask
+
+__all__ = ["STALL_AFTER_S", "EventLoopManager"]
 
 T = TypeVar("T")
 
+_LAST_WORD_S = 1.0
 
-class LoopState(IntEnum):
-    """Where a loop is in its life."""
-
-    NEW = 0
-    RUNNING = 1
-    DRAINING = 2
-    CLOSED = 3
+STALL_AFTER_S = 1.0
+"""Seconds without a turn of a loop after which the watchdog speaks up."""
 
 
 class EventLoopManager:
-    """Owns one loop and is the way into it from other threads.
+    """Owns loops, and is the way into the main one from other threads.
+
+    Usable by itself: ``async with`` takes on the running loop as the main one, ``with``
+    runs it in a thread. Leaving the block closes every loop that it started.
+
+    Args:
+        clock: Where time comes from; on one of its own there is no watchdog.
+        stall_after: Seconds without a turn of a loop that are a stall; ``None``: no watchdog.
 
     Attributes:
-        state: See ``LoopState``.
+        main: The owner of the main loop.
+        adopted: Whether the main loop was taken on; once is all.
+
+    Raises:
+        ConfigError: If ``stall_after`` is not positive.
     """
 
-    def __init__(self) -> None:
-        self.state = LoopState.NEW
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread = 0
-        self._tasks: dict[asyncio.Task[Any], concurrent.futures.Future[Any]] = {}
+    def __init__(self, *, clock: Clock = SYSTEM_CLOCK, stall_after: float | None = STALL_AFTER_S) -> None:
+        if stall_after is not None and not 0 < stall_after < float("inf"):
+            message = f"stall_after must be a positive number of seconds, or None, got {stall_after!r}"
+            raise ConfigError(message, key="stall_after")
+        self.main = LoopOwner("main", clock)
+        self.adopted = False
+        self._clock = clock
+        self._others: dict[str, LoopThread] = {}
+        watched = stall_after is not None and clock is SYSTEM_CLOCK
+        self._watchdog = Watchdog(clock, stall_after=stall_after) if watched and stall_after is not None else None
+
+    # -- loops ------------------------------------------------------------
+
+    def adopt(self) -> asyncio.AbstractEventLoop:
+        """Take on the running loop of this thread as the main one.
+
+        Raises:
+            InternalError: If there was one before.
+        """
+        loop = self.main.adopt()
+        self.adopted = True
+        if self._watchdog is not None:
+            # A turn later: the engine starts sooner, and sets no thread's beginnings aside for good.
+            loop.call_soon(self._watchdog.watch, self.main)
+        return loop
+
+    def own_thread(self, *, kind: LoopKind = "auto") -> LoopThread:
+        """Give the main loop a thread of its own, which the caller starts; return its owner.
+
+        Raises:
+            ConfigError: If the main loop has been started already.
+        """
+        if self.main.state is not LoopState.NEW:
+            message = f"the main loop is {self.main.state.name.lower()}, too late to give it a thread of its own"
+            raise ConfigError(message, key="loops")
+        self.main = thread = LoopThread("main", self._clock, kind=kind)
+        return thread
+
+    def start(self, name: str, *, kind: LoopKind = "auto") -> LoopThread:
+        """Start another loop, in a thread of its own.
+
+        Args:
+            name: For people; unique among the loops that are open.
+            kind: ``asyncio``, ``uvloop``, or ``auto``: uvloop if it is installed.
+
+        Returns:
+            Its owner: a way into it, and a context manager that closes it. Otherwise it
+            is closed with the engine.
+
+        Raises:
+            ConfigError: If there is a loop of that name, or no such kind.
+            RejectedError: If the engine is closing.
+        """
+        if self.main.state > LoopState.RUNNING:
+            raise self.main.refusal()
+        known = self._others.get(name)
+        if name == self.main.name or (known is not None and known.state is not LoopState.CLOSED):
+            message = f"there is a loop {name!r} already"
+            raise ConfigError(message, key="name", hint="give each loop a name of its own, or close the other first")
+        thread = LoopThread(name, self._clock, kind=kind)
+        thread.start()
+        self._others[name] = thread
+        if self._watchdog is not None:
+            self._watchdog.watch(thread)
+        return thread
+
+    def owners(self) -> dict[str, LoopOwner]:
+        """Return the owners of the loops that are open, by name, the main one first."""
+        owners: list[LoopOwner] = [self.main, *self._others.values()]
+        return {owner.name: owner for owner in owners if owner.state in (LoopState.RUNNING, LoopState.DRAINING)}
+
+    # -- the main loop, as if it were this object ---------------------------
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
-        """The loop.
+        """The main loop; ``InternalError`` if there is none yet."""
+        return self.main.loop
 
-        Raises:
-            InternalError: If there is none yet.
-        """
-        if self._loop is None:
-            message = "the engine has no loop yet: enter it with `async with` or `in_thread()` first"
-            raise InternalError(message)
-        return self._loop
-
-    def adopt(self) -> asyncio.AbstractEventLoop:
-        """Take the running loop of this thread as the engine's."""
-        self._loop = asyncio.get_running_loop()
-        self._thread = threading.get_ident()
-        self.state = LoopState.RUNNING
-        return self._loop
+    @property
+    def state(self) -> LoopState:
+        """Where the main loop is in its life."""
+        return self.main.state
 
     def on_thread(self) -> bool:
-        """Return whether the caller is on the loop's thread."""
-        return threading.get_ident() == self._thread
+        """Return whether the caller is on the main loop's thread."""
+        return self.main.on_thread()
 
-    def call(self, fn: Callable[..., T], *args: Any, timeout: float | None = None) -> T:
-        """Call a plain function on the loop from another thread and return its value.
+    @overload
+    def call(self, fn: Callable[..., Coroutine[Any, Any, T]], *args: Any, timeout: float | None = ...) -> T: ...
 
-        Raises:
-            RuntimeError: On the loop's own thread, where it would wait for itself.
-            RejectedError: If the loop drains or is closed.
-        """
+    @overload
+    def call(self, fn: Callable[..., T], *args: Any, timeout: float | None = ...) -> T: ...
 
-        async def run() -> T:
-            return fn(*args)
+    def call(self, fn: Callable[..., Any], *args: Any, timeout: float | None = None) -> Any:
+        """See ``Portal.call``."""
+        return self.main.call(fn, *args, timeout=timeout)
 
-        return self.wait(run(), timeout=timeout)
+    @overload
+    async def acall(self, fn: Callable[..., Coroutine[Any, Any, T]], *args: Any) -> T: ...
+
+    @overload
+    async def acall(self, fn: Callable[..., T], *args: Any) -> T: ...
+
+    async def acall(self, fn: Callable[..., Any], *args: Any) -> Any:
+        """See ``Portal.acall``."""
+        return await self.main.acall(fn, *args)
 
     def wait(self, coroutine: Coroutine[Any, Any, T], *, timeout: float | None = None) -> T:
-        """Run a coroutine on the loop from another thread and return its value."""
-        if self.on_thread():
-            coroutine.close()
-            message = "this would block the loop that it waits for; `await` the coroutine here"
-            raise RuntimeError(message)
-        future = self.spawn(coroutine)
-        try:
-            return future.result(timeout)
-        except BaseException:
-            future.cancel()
-            raise
+        """See ``Portal.wait``."""
+        return self.main.wait(coroutine, timeout=timeout)
 
-    def spawn(self, coroutine: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
-        """Start a coroutine on the loop from any thread.
+    @overload
+    def spawn(self, what: Coroutine[Any, Any, T], /, *, name: str | None = ...) -> Spawned[T]: ...
 
-        Context variables of the caller are carried over. Cancelling the returned
-        future cancels the coroutine.
-        """
-        if self.state != LoopState.RUNNING:
-            coroutine.close()
-            self._refuse()
-        future: concurrent.futures.Future[T] = concurrent.futures.Future()
-        context = contextvars.copy_context()
+    @overload
+    def spawn(
+        self, what: Callable[..., Coroutine[Any, Any, T]], /, *args: Any, name: str | None = ...
+    ) -> Spawned[T]: ...
 
-        def start() -> None:
-            if self.state != LoopState.RUNNING or not future.set_running_or_notify_cancel():
-                coroutine.close()
-                if not future.cancelled():
-                    future.set_exception(RejectedError("the engine closed before the call could start"))
-                return
-            task = self.loop.create_task(coroutine, context=context)
-            self._tasks[task] = future
-            task.add_done_callback(self._ended)
+    @overload
+    def spawn(self, what: Callable[..., T], /, *args: Any, name: str | None = ...) -> Spawned[T]: ...
 
-        try:
-            self.loop.call_soon_threadsafe(start)
-        except RuntimeError:  # closed since the check above
-            coroutine.close()
-            self._refuse()
-        return future
+    def spawn(
+        self, what: Callable[..., Any] | Coroutine[Any, Any, Any], /, *args: Any, name: str | None = None
+    ) -> Spawned[Any]:
+        """See ``Portal.spawn``."""
+        return self.main.spawn(what, *args, name=name)
 
     def post(self, fn: Callable[..., object], *args: Any) -> None:
-        """Call a function on the loop soon, from any thread, without waiting."""
-        if self.state != LoopState.RUNNING:
-            self._refuse()
-        self.loop.call_soon_threadsafe(fn, *args)
+        """See ``Portal.post``."""
+        self.main.post(fn, *args)
+
+    # -- looking ----------------------------------------------------------
+
+    def tasks(self) -> list[TrackedTask]:
+        """Return the unfinished tasks of every open loop; from any thread."""
+        return [task for owner in self.owners().values() for task in _ask(owner, owner.tasks)]
+
+    def orphans(self) -> list[TrackedTask]:
+        """Return tasks that go on though what started them has ended, of every open loop; from any thread."""
+        return [task for owner in self.owners().values() for task in _ask(owner, owner.orphans)]
+
+    @property
+    def stalls(self) -> list[Stall]:
+        """The last times in which a loop did not come round, oldest first."""
+        return list(self._watchdog.stalls) if self._watchdog is not None else []
+
+    def on_stall(self, listener: Callable[[Stall], object]) -> None:
+        """Have ``listener`` called on the watchdog's thread when a stall is noticed, and again when it is over."""
+        if self._watchdog is not None:
+            self._watchdog.on_stall.append(listener)
+
+    # -- the end ----------------------------------------------------------
 
     def drain(self) -> None:
-        """Refuse what comes from other threads from now on."""
-        self.state = max(self.state, LoopState.DRAINING)
+        """Refuse what comes to the main loop from other threads from now on."""
+        self.main.drain()
 
     async def aclose(self) -> None:
-        """Cancel what was spawned from other threads, and wait for it."""
+        """Close the other loops, cancel what was spawned on the main one or left behind there, and close it."""
         self.drain()
-        for task in list(self._tasks):
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(list(self._tasks))
-        self.state = LoopState.CLOSED
+        for thread in self._others.values():
+            await thread.aclose()
+        await self.main.aclose()
+        if self._watchdog is not None:
+            self._watchdog.close()
+            await until_gone(self._watchdog.threads(), _LAST_WORD_S)
 
-    def _ended(self, task: asyncio.Task[Any]) -> None:
-        future = self._tasks.pop(task)
-        if task.cancelled():
-            future.set_exception(concurrent.futures.CancelledError())
-        elif (error := task.exception()) is not None:
-            future.set_exception(error)
-        else:
-            future.set_result(task.result())
+    async def __aenter__(self) -> Self:
+        self.adopt()
+        return self
 
-    def _refuse(self) -> None:
-        message = f"the engine's loop is {self.state.name.lower()} and takes no call from another thread"
-        raise RejectedError(message)
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    def __enter__(self) -> Self:
+        thread = self.own_thread()
+        thread.start(self._live)
+        if self._watchdog is not None:
+            self._watchdog.watch(thread)
+        return self
+
+    async def _live(self) -> None:
+        self.adopt()
+        await self.main.stopping.wait()  # type: ignore[attr-defined]  # a LoopThread, set by ``__enter__``
+        await self.aclose()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        thread = self.main
+        assert isinstance(thread, LoopThread)
+        thread.close()
+
+
+def _ask(owner: LoopOwner, question: Callable[[], list[T]]) -> list[T]:
+    return question() if owner.on_thread() else owner.call(question)

@@ -1,0 +1,90 @@
+"""An engine on a loop in a thread of its own, for programs without a loop."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import TYPE_CHECKING
+
+from tenire.concurrency.loops.waiting import wait_set
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from tenire.concurrency.manager import ConcurrencyManager
+
+__all__ = ["EngineThread"]
+
+
+class EngineThread:
+    """A context manager around an engine: starts its thread, and ends it.
+
+    Leaving the block waits for what was submitted. Leaving it by an exception, Ctrl-C
+    among them, cancels that; so does Ctrl-C while it is being left. A block that is
+    never left is closed in the same way when the interpreter exits.
+
+    Args:
+        manager: The engine, which has not been entered.
+    """
+
+    def __init__(self, manager: ConcurrencyManager) -> None:
+        self._manager = manager
+        self._entered = threading.Event()
+        self._cancel = False
+        self._failure: BaseException | None = None
+
+    def __enter__(self) -> ConcurrencyManager:
+        self._thread = thread = self._manager.loops.own_thread()
+        thread.at_exit = self._abort
+        thread.start(self._live)
+        try:
+            wait_set(self._entered)
+        except BaseException:  # Ctrl-C while it starts
+            self._abort()
+            raise
+        if self._failure is not None:
+            thread.join()
+            raise self._failure
+        return self._manager
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if error is not None:
+            self._cancel = True
+        thread = self._thread
+        thread.stop()
+        try:
+            thread.join()
+        except BaseException:
+            if thread.is_alive():  # Ctrl-C while waiting: stop the work as well, then go
+                self._abort()
+                thread.join()
+            raise
+
+    def _abort(self) -> None:
+        """Cancel everything and end; from any thread."""
+        self._cancel = True
+        self._thread.interrupt(self._cancel_all)
+        self._thread.stop()
+
+    def _cancel_all(self) -> None:
+        if self._entered.is_set() and self._failure is None:
+            self._manager.orchestrator.cancel_all()
+
+    async def _live(self) -> None:
+        manager = self._manager
+        try:
+            await manager.__aenter__()
+        except BaseException as error:  # noqa: BLE001 - raised again in the thread that enters
+            self._failure = error
+            return
+        finally:
+            self._entered.set()
+        try:
+            await self._thread.stopping.wait()
+        except asyncio.CancelledError:  # an interrupt went through the loop
+            self._cancel = True
+            raise
+        finally:
+            await manager.shutdown(cancel=self._cancel)

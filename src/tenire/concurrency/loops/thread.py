@@ -1,0 +1,221 @@
+"""A loop in a thread of its own, from its start to the last of its tasks.
+
+1. The thread ends when its main coroutine has ended, or was told to stop.
+2. Nothing outlives it: tasks are cancelled, async generators closed, functions on
+   threads waited for, each for a bounded time. What goes on is named and given up.
+3. A thread that nobody closed is closed when the interpreter exits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import contextlib
+import logging
+import os
+import threading
+import weakref
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Any
+
+from tenire.concurrency.loops.ending import end_tasks, give_up
+from tenire.concurrency.loops.executor import DaemonExecutor
+from tenire.concurrency.loops.kinds import LoopKind, loop_factory
+from tenire.concurrency.loops.owner import GRACE_S, LoopOwner
+from tenire.concurrency.loops.waiting import until_gone, wait_set
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+    from types import TracebackType
+    from typing import Self
+
+    from tenire.clock import Clock
+
+__all__ = ["LoopThread"]
+
+_MAIN_GRACE_S = 5.0
+"""What the main coroutine may take to end when it is cancelled: it closes a whole engine."""
+_AT_EXIT_S = 2.0
+_LAST_WORD_S = 1.0
+
+_log = logging.getLogger("tenire.loops")
+
+
+class LoopThread(LoopOwner):
+    """The owner of a loop that it runs itself.
+
+    As a context manager, ``with`` or ``async with``, it starts on entering if it has
+    not yet, and closes on leaving.
+
+    Args:
+        name: Of the loop and its thread, for people.
+        clock: Where time comes from.
+        kind: See ``loop_factory``.
+
+    Attributes:
+        stopping: Set once it was told to stop; an event of its loop.
+    """
+
+    def __init__(self, name: str, clock: Clock, *, kind: LoopKind = "auto") -> None:
+        super().__init__(name, clock)
+        self._factory = loop_factory(kind)
+        self._gone = threading.Event()
+        self._ended: Future[None] = Future()
+        self._running: threading.Thread | None = None
+        self._executor = DaemonExecutor(f"tenire-{name}-thread", min(32, (os.cpu_count() or 1) + 4))
+        self._failure: BaseException | None = None
+        self.stopping = asyncio.Event()
+        self.at_exit: Callable[[], object] = self.stop
+
+    def start(self, main: Callable[[], Coroutine[Any, Any, object]] | None = None) -> None:
+        """Start the thread; calls are taken at once.
+
+        Args:
+            main: What it runs; default: it waits until it is told to stop.
+        """
+        loop = self._factory()
+        loop.set_default_executor(self._executor)
+        thread = threading.Thread(target=self._live, args=(loop, main or self.stopping.wait), daemon=True)
+        thread.name = f"tenire-loop-{self.name}"
+        self.opened(loop)
+        try:
+            thread.start()
+        except BaseException:
+            self.closed("its thread could not be started")
+            loop.close()
+            raise
+        self._running = thread
+        _alive.add(self)
+
+    def adopt(self) -> asyncio.AbstractEventLoop:
+        """Return its own loop, on which the caller must run."""
+        if asyncio.get_running_loop() is not self.loop:
+            message = f"the loop {self.name!r} has a thread of its own and cannot be taken on by another one"
+            raise RuntimeError(message)
+        return self.loop
+
+    # -- the end ----------------------------------------------------------
+
+    def stop(self) -> None:
+        """Tell it to end, from any thread, and do not wait."""
+        self.interrupt(self.stopping.set)
+
+    def join(self, timeout: float | None = None) -> bool:
+        """Wait until its thread has ended; return whether it has.
+
+        Raises:
+            RuntimeError: On its own thread.
+            BaseException: What ended its main coroutine.
+        """
+        self.refuse_on_thread("join", "`await …aclose()` on another loop")
+        if self._running is None:
+            return True
+        # Not `Thread.join` alone: up to Python 3.12, Ctrl-C in it makes the thread look ended (bpo-45274).
+        if not wait_set(self._gone, timeout):
+            return False
+        failure, self._failure = self._failure, None
+        if failure is not None:
+            raise failure
+        return True
+
+    def close(self) -> None:
+        """Cancel what runs on it, end its thread and wait for that; doing it again does nothing.
+
+        Raises:
+            RuntimeError: On its own thread, where ``aclose`` is the way.
+        """
+        self.refuse_on_thread("close", "`await …aclose()`")
+        self.stop()
+        self.join()
+
+    async def aclose(self, *, grace: float = GRACE_S) -> None:
+        """Close it; on its own loop the thread ends a moment later, on another one it is waited for."""
+        if self.on_thread():
+            await super().aclose(grace=grace)
+            self.stopping.set()
+        elif self._running is not None:
+            self.stop()
+            await asyncio.shield(asyncio.wrap_future(self._ended))
+            await until_gone([self._running], _LAST_WORD_S)
+            self.join()
+
+    # -- the thread -------------------------------------------------------
+
+    def _live(self, loop: asyncio.AbstractEventLoop, main: Callable[[], Coroutine[Any, Any, object]]) -> None:
+        self.runs_on_this_thread()
+        asyncio.set_event_loop(loop)
+        try:
+            task = loop.create_task(main(), name=f"{self.name} main")
+            try:
+                loop.run_until_complete(task)
+            except BaseException as error:  # noqa: BLE001 - raised again by whoever joins
+                self._failure = error
+            with contextlib.suppress(asyncio.CancelledError):
+                loop.run_until_complete(self._finish(task))
+        finally:
+            self.closed()
+            asyncio.set_event_loop(None)
+            loop.close()
+            _alive.discard(self)
+            self._gone.set()
+            self._ended.set_result(None)
+
+    async def _finish(self, main: asyncio.Task[Any]) -> None:
+        """End everything that is left on the loop; rule 2."""
+        if not main.done():  # an interrupt went through the loop itself
+            main.cancel()
+            await asyncio.wait([main], timeout=_MAIN_GRACE_S)
+        await super().aclose()
+        for task in await end_tasks(lambda: asyncio.all_tasks(self.loop), grace=GRACE_S, cancel=asyncio.Task.cancel):
+            give_up(task)
+        try:
+            async with asyncio.timeout(GRACE_S):
+                await self.loop.shutdown_asyncgens()
+        except TimeoutError:
+            _log.warning("async generators on the loop %r did not end; given up", self.name)
+        self._executor.shutdown(wait=False, cancel_futures=True)
+        stuck = await until_gone(self._executor.threads, GRACE_S)
+        if stuck:
+            names = ", ".join(thread.name for thread in stuck)
+            _log.warning("given up, did not return: functions on the threads %s", names)
+        await asyncio.sleep(0)  # transports that were closed say so in a turn of their own
+
+    def is_alive(self) -> bool:
+        """Return whether its thread has not ended."""
+        return self._running is not None and not self._gone.is_set()
+
+    # -- context managers --------------------------------------------------
+
+    def __enter__(self) -> Self:
+        if self._running is None:
+            self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self.__enter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+
+_alive: weakref.WeakSet[LoopThread] = weakref.WeakSet()
+
+
+def _close_all() -> None:
+    """End what nobody closed; rule 3."""
+    left = list(_alive)
+    for thread in left:
+        thread.at_exit()
+    for thread in left:
+        with contextlib.suppress(BaseException):  # nobody is left to be told
+            thread.join(_AT_EXIT_S)
+
+
+atexit.register(_close_all)

@@ -1,0 +1,233 @@
+"""Whole scripts with an engine in them: forgotten, interrupted, forked, stuck."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_AT_ONCE_S = 5.0
+"""A second or so, on a machine that does ten other things."""
+
+COMPLAINTS = ("never retrieved", "destroyed but", "loop is closed", "ResourceWarning", "Traceback", "never awaited")
+
+HEAD = """
+import asyncio, os, signal, sys, threading, time
+import tenire
+from tenire.concurrency.loops import EventLoopManager
+
+def say(*words):
+    print(*words, flush=True)
+
+def answer():
+    return 42
+
+async def forever(name="task"):
+    say(name, "begun")
+    try:
+        await asyncio.Event().wait()
+    finally:
+        say(name, "cleaned up")
+"""
+
+
+class Script:
+    """A Python script in a process of its own, with every warning shown."""
+
+    def __init__(self, folder: Path, body: str) -> None:
+        file = folder / "script.py"
+        file.write_text(HEAD + textwrap.dedent(body), encoding="utf-8")
+        self.process = subprocess.Popen(
+            [sys.executable, "-X", "dev", str(file)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=sys.platform != "win32",
+        )
+
+    def read(self, line: str) -> None:
+        """Read up to a line."""
+        assert self.process.stdout is not None
+        for found in self.process.stdout:
+            if found.strip() == line:
+                return
+        pytest.fail(f"it ended without saying {line!r}: {self.end()}")
+
+    def end(self, seconds: float = 30) -> tuple[int, str, str]:
+        """Return exit code, stdout and stderr."""
+        try:
+            out, err = self.process.communicate(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            pytest.fail(f"it hangs: {self.process.communicate()}")
+        return self.process.returncode, out, err
+
+
+def no_complaint(err: str) -> bool:
+    return not any(complaint in err for complaint in COMPLAINTS)
+
+
+def test_a_script_that_forgets_to_close_ends_and_cleans_up(tmp_path: Path) -> None:
+    script = Script(
+        tmp_path,
+        """
+        manager = tenire.ConcurrencyManager.in_thread(cpu=1, memory=1, home=sys.argv[0] + ".home").__enter__()
+        manager.submit(forever)
+        say(manager.submit(answer).result(10))
+        """,
+    )
+    code, out, err = script.end()
+    assert (code, out.split()) == (0, ["task", "begun", "42", "task", "cleaned", "up"])
+    assert no_complaint(err), err
+
+
+def test_a_stuck_function_does_not_keep_the_interpreter_from_ending(tmp_path: Path) -> None:
+    script = Script(
+        tmp_path,
+        """
+        begun = [threading.Event() for _ in range(3)]
+
+        def stick(event):
+            event.set()
+            threading.Event().wait()
+
+        async def on_default_executor(event):
+            await asyncio.to_thread(stick, event)
+
+        manager = tenire.ConcurrencyManager.in_thread(cpu=1, memory=1).__enter__()
+        manager.submit(stick, begun[0], name="stuck one")
+        manager.loops.spawn(on_default_executor, begun[1])
+        with EventLoopManager() as loops:
+            loops.spawn(on_default_executor, begun[2])
+            for event in begun:
+                event.wait(10)
+        say("end")
+        """,
+    )
+    script.read("end")
+    code, _, err = script.end(_AT_ONCE_S)
+    assert code == 0
+    assert "stuck one" in err
+    assert no_complaint(err), err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no way to press Ctrl-C in one process only")
+@pytest.mark.parametrize(
+    "blocked",
+    [
+        "manager.submit(forever).result()",
+        "manager.loops.wait(forever())",
+        "manager.loops.call(forever)",
+        "manager.loops.spawn(forever).result()",
+        "manager.submit(forever)",
+    ],
+)
+def test_ctrl_c_while_blocked_ends_at_once_and_cancels(tmp_path: Path, blocked: str) -> None:
+    script = Script(
+        tmp_path,
+        f"""
+        try:
+            with tenire.ConcurrencyManager.in_thread(cpu=1, memory=1) as manager:
+                {blocked}
+        except KeyboardInterrupt:
+            say("interrupted")
+        """,
+    )
+    script.read("task begun")
+    script.process.send_signal(signal.SIGINT)
+    code, out, err = script.end(_AT_ONCE_S)
+    assert (code, out.splitlines()) == (0, ["task cleaned up", "interrupted"])
+    assert no_complaint(err), err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no way to press Ctrl-C in one process only")
+def test_a_second_ctrl_c_ends_at_once_whatever_is_stuck(tmp_path: Path) -> None:
+    script = Script(
+        tmp_path,
+        """
+        async def stubborn():
+            say("begun")
+            while True:
+                try:
+                    await asyncio.Event().wait()
+                except asyncio.CancelledError:
+                    say("refused")
+
+        with tenire.ConcurrencyManager.in_thread(cpu=1, memory=1) as manager:
+            manager.submit(stubborn).result()
+        """,
+    )
+    script.read("begun")
+    script.process.send_signal(signal.SIGINT)
+    script.read("refused")
+    script.process.send_signal(signal.SIGINT)
+    code, _, _ = script.end(_AT_ONCE_S)
+    assert code == -signal.SIGINT
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_a_forked_child_is_refused_with_the_reason_and_leaves_the_parent_alone(tmp_path: Path) -> None:
+    script = Script(
+        tmp_path,
+        """
+        import warnings
+        warnings.simplefilter("ignore", DeprecationWarning)
+
+        def attempt(do):
+            try:
+                say("child:", do())
+            except tenire.RejectedError as error:
+                say("child:", "forked" in str(error))
+
+        with tenire.ConcurrencyManager.in_thread(cpu=1, memory=1) as manager:
+            running = manager.submit(forever)
+            manager.submit(answer).result(10)
+            child = os.fork()
+            if not child:
+                for do in (lambda: manager.submit(answer), running.result, lambda: manager.loops.call(answer),
+                           lambda: manager.loops.wait(forever()), lambda: manager.loops.post(answer)):
+                    attempt(do)
+                sys.stdout.flush()
+                os._exit(0)
+            os.waitpid(child, 0)
+            say("parent:", manager.submit(answer).result(10))
+            running.cancel()
+        """,
+    )
+    code, out, err = script.end()
+    assert code == 0, err
+    assert [line for line in out.splitlines() if ":" in line] == ["child: True"] * 5 + ["parent: 42"]
+    assert no_complaint(err), err
+
+
+def test_leaving_by_an_exception_cancels_what_was_submitted(tmp_path: Path) -> None:
+    script = Script(
+        tmp_path,
+        """
+        begun = threading.Event()
+
+        async def waits():
+            begun.set()
+            await forever()
+
+        try:
+            with tenire.ConcurrencyManager.in_thread(cpu=1, memory=1) as manager:
+                manager.submit(waits)
+                begun.wait(10)
+                raise ValueError("enough")
+        except ValueError as error:
+            say(error)
+        say(threading.active_count())
+        """,
+    )
+    code, out, err = script.end()
+    assert (code, out.splitlines()) == (0, ["task begun", "task cleaned up", "enough", "1"])
+    assert no_complaint(err), err
