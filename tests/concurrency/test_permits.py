@@ -191,31 +191,47 @@ def test_endless_permits_of_tasks_that_hold_nothing_do_not_starve_starts(sim_loo
 # -- waiting for tasks ---------------------------------------------------------
 
 
-@pytest.mark.parametrize("gathered", ["directly", "gather", "group", "shield", "wait", "nested"])
-def test_a_task_that_waits_for_one_that_needs_what_it_holds_is_told_so(sim_loop: SimLoop, gathered: str) -> None:
+async def _waits(handle: Any) -> Any:
+    return await handle
+
+
+async def _gathers(*handles: Any) -> None:
+    await asyncio.gather(*handles)  # noqa: TID251 - users do so
+
+
+async def _gathers_shields(*handles: Any) -> None:
+    await asyncio.gather(*map(asyncio.shield, handles))  # noqa: TID251 - users do so
+
+
+async def _nests(*handles: Any) -> None:
+    await asyncio.gather(_gathers(*handles))  # noqa: TID251 - users do so
+
+
+async def _waits_for_all(*handles: Any) -> None:
+    done, _ = await asyncio.wait([asyncio.create_task(_waits(handle)) for handle in handles])
+    for one in done:
+        one.result()
+
+
+async def _takes_as_completed(*handles: Any) -> None:
+    for one in asyncio.as_completed(handles):
+        await one
+
+
+async def _groups(*handles: Any) -> None:
+    async with asyncio.TaskGroup() as group:
+        for handle in handles:
+            group.create_task(_waits(handle))
+
+
+WAYS = [_waits, _gathers, _gathers_shields, asyncio.shield, _nests, _waits_for_all, _takes_as_completed, _groups]
+
+
+@pytest.mark.parametrize("wait_for", WAYS)
+def test_a_task_that_waits_for_one_that_needs_what_it_holds_is_told_so(sim_loop: SimLoop, wait_for: Any) -> None:
     async def scenario(manager: ConcurrencyManager) -> None:
-        async def wait(handle: Any) -> None:
-            await handle
-
-        async def helper(handle: Any) -> None:
-            await asyncio.gather(handle)  # noqa: TID251 - users do so
-
         async def outer() -> None:
-            inner = manager.submit(asyncio.sleep, 1, needs=Resources(cpu=1), name="inner")
-            if gathered == "directly":
-                await inner
-            elif gathered == "gather":
-                await asyncio.gather(inner)  # noqa: TID251 - users do so
-            elif gathered == "shield":
-                await asyncio.shield(inner)
-            elif gathered == "wait":
-                (done, _) = await asyncio.wait([asyncio.create_task(wait(inner))])
-                done.pop().result()
-            elif gathered == "nested":
-                await asyncio.gather(helper(inner))  # noqa: TID251 - users do so
-            else:
-                async with asyncio.TaskGroup() as group:
-                    group.create_task(wait(inner))
+            await wait_for(manager.submit(asyncio.sleep, 1, needs=Resources(cpu=1), name="inner"))
 
         outers = [manager.submit(outer, needs=Resources(cpu=1), name="outer") for _ in range(2)]
         errors = []
@@ -230,6 +246,17 @@ def test_a_task_that_waits_for_one_that_needs_what_it_holds_is_told_so(sim_loop:
         assert "1 CPU slot" in str(errors[0])
 
     simulate(sim_loop, scenario)
+
+
+def test_a_task_that_waits_in_a_thread_of_its_own_is_told_so_too() -> None:
+    with ConcurrencyManager.in_thread(cpu=1) as manager:
+
+        async def outer() -> None:
+            inner = manager.submit(asyncio.sleep, 0, needs=Resources(cpu=1), name="inner")
+            await asyncio.to_thread(inner.result)
+
+        with pytest.raises(DeadlockError, match="'outer' would wait for ever for 'inner'"):
+            manager.submit(outer, needs=Resources(cpu=1), name="outer").result(timeout=30)
 
 
 def test_a_full_thread_pool_that_waits_for_itself_is_told_so() -> None:

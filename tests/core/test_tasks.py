@@ -129,3 +129,20 @@ def test_amounts_of_named_resources_are_whole_numbers_by_name(other: Any) -> Non
 
 def test_a_part_of_a_slot_and_a_whole_float_are_fine() -> None:
     assert Resources(other={"cpu": 0.5, "gpu": 2.0}).other == {"cpu": 0.5, "gpu": 2.0}
+
+
+def test_what_is_left_out_is_nothing_or_modest() -> None:
+    assert (Resources().cpu, Resources().memory, dict(Resources().other)) == (0.0, 0, {})
+    assert (Retry().attempts, Retry().backoff, Retry().max_delay, Retry().on) == (3, 0.1, 30.0, (Exception,))
+
+
+def test_nothing_is_a_possible_amount_and_a_possible_delay() -> None:
+    assert dict(Resources(other={"pages": 0}).other) == {"pages": 0}
+    assert Retry(backoff=0, max_delay=0).backoff == 0
+
+
+def test_the_states_keep_their_numbers() -> None:
+    """They are compared in order, and told to people who look into a home."""
+    assert [(state.name, state.value) for state in State] == [
+        ("WAITING", 0), ("READY", 1), ("RUNNING", 2), ("DONE", 3), ("FAILED", 4), ("CANCELLED", 5),
+    ]  # fmt: skip

@@ -10,6 +10,7 @@ its task's own needs; not those that its siblings hold.
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
@@ -66,13 +67,16 @@ def waits_with(main: Any, child: asyncio.Task[Any] | None, *, thoroughly: bool =
 
     Args:
         main: The asyncio task of the coroutine.
-        child: The other one, which is about to wait.
+        child: The other one, which is about to wait; ``None`` if a thread is.
         thoroughly: Also look at those in between, which costs time linear in all tasks.
     """
-    if child is main:
+    if child is None:
+        return any(
+            isinstance(free.get("source"), concurrent.futures.Future)
+            for free in map(_free_variables, _callbacks(getattr(main, "_fut_waiter", None)))
+        )
+    if child is main or _awaits(main, child):
         return True
-    if child is None or _awaits(main, child):
-        return child is not None
     if not thoroughly:
         return False
     tasks = asyncio.all_tasks()
@@ -86,37 +90,61 @@ def waits_with(main: Any, child: asyncio.Task[Any] | None, *, thoroughly: bool =
     return False
 
 
-def _awaits(task: Any, other: asyncio.Task[Any]) -> bool:
-    """Return whether a task awaits another: itself, or by ``gather``, ``shield``, ``wait`` or a ``TaskGroup``."""
+def _awaits(task: Any, other: Any) -> bool:
+    """Return whether a task awaits a future: itself, or by what ``asyncio`` has for several.
+
+    Those are ``gather``, ``shield``, ``wait``, ``as_completed`` and ``TaskGroup``. What
+    ends early by a time limit, or with the first of several, is none of them.
+    """
     awaited = getattr(task, "_fut_waiter", None)
     if awaited is None:
         return False
     if awaited is other or other in getattr(awaited, "_children", ()):
         return True
-    for callback, _ in getattr(other, "_callbacks", None) or ():
-        if _completes(callback, awaited):
+    callbacks = _callbacks(other)
+    for free in map(_free_variables, callbacks):
+        outer = free.get("outer")  # of a shield, or a gather, in something else
+        if outer is awaited or (outer is not None and _awaits(task, outer)) or _all_awaited(free, awaited):
             return True
     coroutine = task.get_coro()
     while coroutine is not None:
         frame = getattr(coroutine, "cr_frame", None)
         if frame is not None and frame.f_code is _GROUP_EXIT:
             return other in frame.f_locals["self"]._tasks  # noqa: SLF001 - there is no other way to see it
+        if frame is not None and (frame.f_code.co_name, frame.f_code.co_filename) == _NEXT_COMPLETED:
+            return any(_is_next(frame.f_locals, callback) for callback in callbacks)
         coroutine = getattr(coroutine, "cr_await", None)
     return False
 
 
-def _completes(callback: Any, awaited: Any) -> bool:
-    """Return whether a callback of ``shield`` or ``wait`` completes what is awaited, and nothing else does."""
-    cells = getattr(callback, "__closure__", None) or ()
-    names = getattr(getattr(callback, "__code__", None), "co_freevars", ())
+def _callbacks(future: Any) -> list[Any]:
+    return [callback for callback, _ in getattr(future, "_callbacks", None) or ()]
+
+
+def _free_variables(function: Any) -> dict[str, Any]:
+    """Return what a function took with it from where it was defined."""
+    cells = getattr(function, "__closure__", None) or ()
+    names = getattr(getattr(function, "__code__", None), "co_freevars", ())
     try:
-        free = {name: cell.cell_contents for name, cell in zip(names, cells, strict=True)}
-    except ValueError:  # a cell that is empty: not one of those
-        return False
-    if free.get("outer") is awaited:
-        return True
+        return {name: cell.cell_contents for name, cell in zip(names, cells, strict=True)}
+    except ValueError:  # a cell that is empty: none of those that are looked for
+        return {}
+
+
+def _all_awaited(free: dict[str, Any], awaited: Any) -> bool:
+    """Return whether a callback of ``wait`` completes what is awaited, and nothing else does."""
     every = free.get("return_when") == asyncio.ALL_COMPLETED or free.get("counter") == 1
     return free.get("waiter") is awaited and every and free.get("timeout_handle") is None
 
 
+def _is_next(inside: dict[str, Any], callback: Any) -> bool:
+    """Return whether a callback is of the ``as_completed`` that is awaited; since Python 3.13 it is an object."""
+    owner: Any = inside.get("self")
+    if owner is not None:
+        return getattr(callback, "__self__", None) is owner and getattr(owner, "_timeout_handle", None) is None
+    free = _free_variables(callback)
+    return free.get("done") is inside.get("done", owner) is not None and free.get("timeout_handle") is None
+
+
 _GROUP_EXIT = asyncio.TaskGroup.__aexit__.__code__
+_NEXT_COMPLETED = ("_wait_for_one", asyncio.tasks.__file__)
