@@ -16,9 +16,10 @@ what was expected, what came, where, and what to do.
     │   └── DeadlockError        it would wait for ever for what it holds itself
     ├── PipelineError            a pipeline as a whole cannot go on
     │   └── DocumentError        one document cannot be used; goes to quarantine
-    └── StoreError               the home or its store cannot be used
-        ├── HomeBusyError        another engine owns this home (holds its pid)
-        └── EmbedderMismatchError
+    ├── StoreError               the home or its store cannot be used
+    │   ├── HomeBusyError        another engine owns this home (holds its pid)
+    │   └── EmbedderMismatchError
+    └── ChannelError             an engine in another process cannot be talked to
 
     InternalError                a bug in Tenire: please report it
 """
@@ -28,6 +29,7 @@ from __future__ import annotations
 from typing import Any
 
 __all__ = [
+    "ChannelError",
     "ConfigError",
     "DeadlockError",
     "DependencyError",
@@ -206,6 +208,10 @@ class EmbedderMismatchError(StoreError):
         super().__init__(message, hint=hint)
         self.stored = stored
         self.asked = asked
+
+
+class ChannelError(TenireError):
+    """An engine in another process cannot be talked to: there is none, it refuses, or the connection broke off."""
 
 
 class InternalError(Exception):

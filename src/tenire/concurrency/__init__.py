@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tenire.concurrency.async_tasks import AsyncTaskManager
+    from tenire.concurrency.channel import ChannelClient, LoopChannel
     from tenire.concurrency.compactor import CompactionStep, Compactor, StepEnded
     from tenire.concurrency.data import DataManager
     from tenire.concurrency.handle import Explanation, Handle
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AsyncTaskManager",
     "BatchInitializationGroup",
+    "ChannelClient",
     "CompactionStep",
     "Compactor",
     "Component",
@@ -34,6 +36,7 @@ __all__ = [
     "EventLoopManager",
     "Explanation",
     "Handle",
+    "LoopChannel",
     "Orchestrator",
     "Signals",
     "Snapshot",
@@ -45,6 +48,7 @@ __all__ = [
 _HOMES = {
     "AsyncTaskManager": "async_tasks",
     "BatchInitializationGroup": "startup",
+    "ChannelClient": "channel",
     "CompactionStep": "compactor",
     "Compactor": "compactor",
     "Component": "startup",
@@ -53,6 +57,7 @@ _HOMES = {
     "EventLoopManager": "loops",
     "Explanation": "handle",
     "Handle": "handle",
+    "LoopChannel": "channel",
     "Orchestrator": "orchestrator",
     "Signals": "signals",
     "Snapshot": "snapshot",

@@ -1,0 +1,135 @@
+"""The other end of the channel: calls operations of an engine in another process."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from tenire.concurrency.channel.endpoint import connect
+from tenire.concurrency.channel.link import Link
+from tenire.core.backoff import full_jitter
+from tenire.errors import ChannelError, ConfigError
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Awaitable, Callable
+
+    Connect = Callable[[Path, Callable[[bytes], Link]], Awaitable[Link]]
+
+__all__ = ["ChannelClient"]
+
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.02, 0.5
+
+
+class ChannelClient:
+    """Calls what an engine has registered on its ``LoopChannel``; an async context manager.
+
+    It connects with the first call, and again with the next one after the connection
+    broke off: an engine that was started anew is found with its new key. One
+    connection carries any number of calls at a time.
+
+    Args:
+        directory: The directory of the engine's channel: its home.
+        timeout: Seconds that a call may take, connecting included.
+        patience: Seconds of them to go on trying while nobody listens, as when the
+            engine has only just begun.
+        connect: How to connect; tests put a connection of their own here.
+    """
+
+    def __init__(
+        self,
+        directory: str | os.PathLike[str],
+        *,
+        timeout: float = 5.0,
+        patience: float = 0.0,
+        connect: Connect = connect,
+    ) -> None:
+        self.directory = Path(directory)
+        self._timeout = timeout
+        self._patience = patience
+        self._connect = connect
+        self._link: Link | None = None
+        self._connecting = asyncio.Lock()
+        self._closed = False
+        self._rng = random.Random()
+
+    async def __aenter__(self) -> ChannelClient:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    async def call(self, operation: str, argument: Any = None, *, returns: Any = Any) -> Any:
+        """Call an operation and return what it returns.
+
+        Args:
+            operation: Its name.
+            argument: What it takes: anything that msgspec can encode.
+            returns: Type to make of what it returns.
+
+        Raises:
+            ChannelError: If no engine listens, it is not ours, it does not answer in
+                time, or the connection broke off meanwhile; then it is not known
+                whether the operation was carried out.
+            TenireError: What the operation raised.
+        """
+        try:
+            encoded = msgspec.Raw(msgspec.msgpack.encode(argument))
+        except (TypeError, UnicodeEncodeError) as error:
+            message = f"the argument of {operation} cannot be sent: {error}"
+            raise ConfigError(message, key=operation) from error
+        try:
+            async with asyncio.timeout(self._timeout):
+                link = await self._ready()
+                value = await link.call(operation, encoded)
+        except TimeoutError as error:
+            message = f"the engine on {self.directory} did not answer within {self._timeout:g} s"
+            raise ChannelError(
+                message, hint="it is stopped, or busy beyond measure; tenire status names its pid"
+            ) from error
+        try:
+            return msgspec.msgpack.decode(value, type=returns)
+        except (msgspec.DecodeError, RecursionError) as error:
+            message = f"the engine on {self.directory} answered {operation} with something else: {error}"
+            raise ChannelError(message, hint="use the same version of Tenire as the engine") from error
+
+    async def aclose(self) -> None:
+        """End the connection; calls that wait for an answer fail."""
+        self._closed = True
+        if self._link is not None:
+            await self._link.aclose()
+
+    async def _ready(self) -> Link:
+        async with self._connecting:  # one of many callers connects, the others use it
+            if self._closed:
+                message = "this client was closed; make a new one"
+                raise ChannelError(message)
+            if self._link is None or self._link.ended:
+                self._link = await self._connected()
+            return self._link
+
+    async def _connected(self) -> Link:
+        loop = asyncio.get_running_loop()
+        give_up_at = loop.time() + self._patience
+        tries = 0
+        while True:
+            try:
+                return await self._met()
+            except ChannelError:
+                if loop.time() >= give_up_at:
+                    raise
+            tries += 1
+            await asyncio.sleep(full_jitter(tries, base=_FIRST_PAUSE_S, cap=_LONGEST_PAUSE_S, rng=self._rng))
+
+    async def _met(self) -> Link:
+        link = await self._connect(self.directory, lambda key: Link(key, f"the engine on {self.directory}"))
+        try:
+            await asyncio.shield(link.ready)
+        except BaseException:
+            await link.aclose()
+            raise
+        return link
