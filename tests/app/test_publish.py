@@ -16,7 +16,7 @@ import pytest
 from tenire import ConcurrencyManager, Resources
 from tenire.app import publish
 from tenire.app.publish import MOST_TASKS, PERIOD_S, STALE_S, look, publishing
-from tenire.app.published import Published, engine_path, read_published, task_id
+from tenire.app.published import Published, engine_path, last_told, task_id
 from tenire.pipeline.progress import PipelineProgress, StageProgress
 from tenire.storage.home import Home, HomeLock
 from tenire.testing import FakeExecutor
@@ -37,7 +37,7 @@ class Engine:
         self.progress = {"docs": PipelineProgress("docs", state="running", stages=[StageProgress("embed")])}
 
     async def told(self) -> Published | None:
-        return await asyncio.to_thread(read_published, self.home)
+        return await asyncio.to_thread(last_told, self.home)
 
     def submit(self, fn: Any, *, name: str = "docs: step", pipeline: str = "docs", cpu: float = 1) -> Any:
         return self.manager.submit(fn, name=name, pipeline=pipeline, needs=Resources(cpu=cpu))
@@ -332,17 +332,17 @@ GOOD: dict[str, Any] = {
 )  # fmt: skip
 def test_a_file_that_is_old_or_damaged_counts_as_none(home: Home, text: str) -> None:
     engine_path(home).write_text(json.dumps({**GOOD, "later": "versions may say more"}))
-    assert read_published(home) is not None
+    assert last_told(home) is not None
     engine_path(home).write_text(text)
-    assert read_published(home) is None
+    assert last_told(home) is None
     engine_path(home).write_bytes(b"\xff\xfe" + text.encode())
-    assert read_published(home) is None
+    assert last_told(home) is None
 
 
 def test_nobody_is_believed_who_does_not_hold_the_home(tmp_path: Path) -> None:
     home = Home(tmp_path)
     engine_path(home).write_text(json.dumps(GOOD))
-    assert read_published(home) is None
+    assert last_told(home) is None
     with HomeLock(home):
-        assert read_published(home) is not None
-    assert read_published(home) is None
+        assert last_told(home) is not None
+    assert last_told(home) is None

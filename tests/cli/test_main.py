@@ -33,16 +33,22 @@ def test_the_version_is_told_without_loading_the_parser() -> None:
     assert lines[1] == "False False"
 
 
+COMMANDS = (
+    "ingest", "search", "run", "status", "failed", "retry", "why", "pause", "resume", "cancel", "priority", "verify",
+    "doctor",
+)  # fmt: skip
+
+
 def test_help_lists_the_commands_of_this_version_and_no_other(tenire: Tenire) -> None:
     done = tenire("--help")
     assert done.code == 0
-    for command in ("ingest", "search", "run", "status", "failed", "retry", "why", "verify", "doctor"):
+    for command in COMMANDS:
         assert f"\n  {command} " in done.out
-    for later in ("top", "pause", "gui", "dashboard"):
+    for later in ("top", "gui", "dashboard"):
         assert f"\n  {later} " not in done.out
 
 
-@pytest.mark.parametrize("command", ["ingest", "search", "run", "status", "failed", "retry", "why", "verify", "doctor"])
+@pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_shows_the_common_options(tenire: Tenire, command: str) -> None:
     done = tenire(command, "--help")
     assert done.code == 0

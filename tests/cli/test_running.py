@@ -74,6 +74,17 @@ def test_ingest_prints_its_totals_and_the_json_of_the_contract(tenire: Tenire, a
     assert not (docs.parent / "h").exists()
 
 
+@pytest.mark.parametrize(("quarantined", "code"), [(0, 0), (2, 3)])
+def test_a_cancelled_pipeline_is_named_and_counts_by_what_was_kept(
+    tenire: Tenire, app: App, docs: Path, quarantined: int, code: int
+) -> None:
+    engine(app, done("one", quarantined=quarantined), done("two", state="cancelled"))
+    ran = tenire("ingest", "docs")
+    assert ran.code == code
+    assert "note: pipeline two was cancelled; everything finished is kept\n" in ran.err
+    assert "pipeline one was" not in ran.err
+
+
 def test_items_in_quarantine_are_exit_code_3(tenire: Tenire, app: App, docs: Path) -> None:
     engine(app, done(quarantined=2))
     ran = tenire("ingest", "docs")

@@ -70,3 +70,12 @@ def test_status_shows_tasks_and_level(
     assert f"an engine is {shown}" in out
     assert out.splitlines()[-2:] == ["t3       running  docs: prepare", "t12345   ready    docs: \\x1b[31mbytes\\n"]
     assert tenire("status", "--json").last == facts
+
+
+def test_status_names_what_was_halted_and_an_engine_that_is_stuck(tenire: Tenire, app: App) -> None:
+    pipelines = {name: {"state": name, "tasks": []} for name in ("running", "paused", "cancelled", "failed")}
+    facts: dict[str, Any] = {"running": True, "pid": 42, "answers": True, "pipelines": pipelines}
+    app.put("inspect", status=lambda home: facts)
+    assert tenire("status").out.splitlines()[-2:] == ["paused is paused", "cancelled is cancelled"]
+    facts["answers"] = False
+    assert "an engine is running (pid 42), but does not answer" in tenire("status").out

@@ -110,6 +110,7 @@ def status(home: Path) -> dict[str, Any]:
     return {
         "running": running,
         "pid": owner,
+        "answers": published is not None and published.answered,
         "level": published.level if published is not None else None,
         "load": published.load if published is not None else None,
         "reason": published.reason if published is not None else None,

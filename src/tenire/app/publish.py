@@ -1,5 +1,8 @@
 """Tells other processes what this engine does, while it runs pipelines on a home.
 
+``control`` answers who asks. What stands in a file besides is for those who ask an
+engine that cannot answer any more:
+
 1. The file is replaced as a whole: a reader sees one moment or another, never half
    of each. It is readable for its owner only.
 2. It is written on a thread, at most once in ``PERIOD_S``, and only if something
@@ -13,7 +16,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import heapq
-import json
 import logging
 import os
 from contextlib import asynccontextmanager
@@ -21,7 +23,15 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from tenire.app.published import Published, PublishedPipeline, PublishedTask, engine_path, task_id
+from tenire.app.published import (
+    ExplainedTask,
+    Published,
+    PublishedPipeline,
+    PublishedTask,
+    as_text,
+    engine_path,
+    task_id,
+)
 from tenire.pipeline.waits import whole
 
 if TYPE_CHECKING:
@@ -35,7 +45,10 @@ if TYPE_CHECKING:
     from tenire.pipeline.progress import PipelineProgress
     from tenire.storage.home import Home
 
-__all__ = ["MOST_TASKS", "PERIOD_S", "STALE_S", "Publisher", "publishing"]
+__all__ = ["MOST_TASKS", "PAUSED", "PERIOD_S", "STALE_S", "Publisher", "explained", "look", "publishing"]
+
+PAUSED = "it was paused; tenire resume lets it go on"
+"""Why a pipeline is suspended that somebody paused."""
 
 PERIOD_S = 1.0
 STALE_S = 10.0
@@ -136,16 +149,35 @@ def look(manager: ConcurrencyManager, progress: Mapping[str, PipelineProgress], 
         load=None if load is None else round(float(load), 2),
         running=snapshot.running,
         queued=snapshot.queued,
-        pipelines={name: _pipeline(each, snapshot, tasks[name]) for name, each in progress.items()},
+        pipelines={
+            name: _pipeline(each, snapshot, tasks[name], paused=_paused(manager, each))
+            for name, each in progress.items()
+        },
         reason=snapshot.reason,
     )
 
 
-def _pipeline(progress: PipelineProgress, snapshot: Snapshot, handles: Iterable[Handle[Any]]) -> PublishedPipeline:
+def explained(manager: ConcurrencyManager, task: str) -> ExplainedTask | None:
+    """Return one task that waits or runs, or ``None`` if there is none of that id."""
+    found = (handle for handle in manager.async_tasks.unfinished() if task_id(handle.seq) == task)
+    handle = next(found, None)
+    if handle is None or handle.done():
+        return None
+    return ExplainedTask(handle.pipeline.name, _task(handle))
+
+
+def _paused(manager: ConcurrencyManager, progress: PipelineProgress) -> bool:
+    share = manager.orchestrator.scheduler.shares.pipelines.get(progress.name)
+    return share is not None and share.suspended == PAUSED and progress.state in ("waiting", "running")
+
+
+def _pipeline(
+    progress: PipelineProgress, snapshot: Snapshot, handles: Iterable[Handle[Any]], *, paused: bool
+) -> PublishedPipeline:
     counts = snapshot.pipelines.get(progress.name)
     chosen = heapq.nsmallest(MOST_TASKS, handles, key=lambda handle: (handle.state_name() != "running", handle.seq))
     return PublishedPipeline(
-        totals=progress.totals(),
+        totals=progress.totals() | ({"state": "paused"} if paused else {}),
         running=counts.running if counts is not None else 0,
         queued=counts.ready if counts is not None else 0,
         tasks=[_task(handle) for handle in chosen],
@@ -172,7 +204,7 @@ def _replace(path: Path, published: Published) -> None:
     temporary = path.with_name(path.name + ".new")
     with contextlib.suppress(FileNotFoundError):
         temporary.unlink()
-    text = json.dumps(msgspec.to_builtins(published))
+    text = as_text(published)
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(fd, "w", encoding="ascii") as file:
         file.write(text)

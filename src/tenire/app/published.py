@@ -1,24 +1,34 @@
 """What a running engine tells other processes about itself.
 
-``read_published`` is the only way to it; how it travels (today a file in the home)
-is nobody else's business.
+``read_published`` is the only way to it. It asks the engine. One that does not answer,
+because it was stopped or is stuck, has left what it told last in a file in its home.
 """
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
+
+from tenire.app.ask import ask
+from tenire.errors import TenireError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tenire.storage.home import Home
 
-__all__ = ["Published", "PublishedPipeline", "PublishedTask", "engine_path", "read_published", "task_id"]
+__all__ = [
+    "ExplainedTask", "Published", "PublishedPipeline", "PublishedTask", "as_text", "engine_path", "from_text",
+    "last_told", "read_published", "task_id",
+]  # fmt: skip
+
+T = TypeVar("T")
 
 _MOST_BYTES = 4 << 20
+_ANSWER_S = 2.0
+"""Seconds after which an engine that was asked is taken for stuck."""
 
 
 class PublishedTask(msgspec.Struct, frozen=True):
@@ -37,6 +47,18 @@ class PublishedTask(msgspec.Struct, frozen=True):
     name: str
     reason: str
     gate: str = ""
+
+
+class ExplainedTask(msgspec.Struct, frozen=True):
+    """One task of any pipeline, for who asks about it.
+
+    Attributes:
+        pipeline: Its pipeline.
+        task: The task.
+    """
+
+    pipeline: str
+    task: PublishedTask
 
 
 class PublishedPipeline(msgspec.Struct, frozen=True):
@@ -67,6 +89,7 @@ class Published(msgspec.Struct, frozen=True):
         running: Tasks that run, all pipelines together.
         queued: Tasks that wait.
         pipelines: By name.
+        answered: Whether the engine was asked just now, and answered.
     """
 
     pid: int
@@ -77,6 +100,23 @@ class Published(msgspec.Struct, frozen=True):
     queued: int
     pipelines: dict[str, PublishedPipeline]
     reason: str | None = None
+    answered: bool = True
+
+
+def as_text(value: msgspec.Struct) -> str:
+    """Return a record as JSON, in ASCII."""
+    # The standard library's: names may hold the escaped bytes of a file name.
+    return json.dumps(msgspec.to_builtins(value))
+
+
+def from_text(text: str | bytes, kind: type[T]) -> T:
+    """Return the record that ``as_text`` wrote.
+
+    Raises:
+        ValueError: If the text is something else.
+        RecursionError: If it is nested without end.
+    """
+    return msgspec.convert(json.loads(text), type=kind)
 
 
 def task_id(seq: int) -> str:
@@ -95,15 +135,24 @@ def read_published(home: Home) -> Published | None:
     ``None``: no engine runs there, or it has not told anything yet, or another
     version of Tenire that tells it differently.
     """
+    if home.owner() is None:
+        return None
+    try:
+        return from_text(ask(home, "status", timeout=_ANSWER_S, patience=0.0), Published)
+    except (TenireError, ValueError, TypeError, RecursionError):
+        return last_told(home)
+
+
+def last_told(home: Home) -> Published | None:
+    """Return what stands in the file of the engine that runs on a home, or ``None`` as above."""
     owner = home.owner()
     if owner is None:
         return None
     try:
         with engine_path(home).open("rb") as file:
-            # The standard library's parser: names may hold the escaped bytes of a file name.
-            published = msgspec.convert(json.loads(file.read(_MOST_BYTES)), type=Published)
+            published = from_text(file.read(_MOST_BYTES), Published)
     except (OSError, ValueError, RecursionError):  # msgspec's own is a ValueError
         return None
     # A killed engine leaves its file behind. The lock tells who is alive, and cannot
     # be fooled by a process that happens to get the same number.
-    return published if published.pid == owner else None
+    return msgspec.structs.replace(published, answered=False) if published.pid == owner else None

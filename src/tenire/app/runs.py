@@ -12,6 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tenire.app.config import check_runnable
+from tenire.app.control import controlled
 from tenire.app.place import Place, choose_place, require_documents_extra
 from tenire.app.publish import publishing
 from tenire.clock import SYSTEM_CLOCK
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
     from tenire.app.config import Config
     from tenire.app.config_schema import DocumentsPipeline
+    from tenire.app.control import EngineControl
     from tenire.concurrency.handle import Handle
     from tenire.protocols import SourceFile
 
@@ -89,14 +91,19 @@ async def arun_config(
     session = HomeSession(plan.place.home, plan.place.open_store, clock=SYSTEM_CLOCK)
     async with session:
         manager = ConcurrencyManager(home=plan.place.home.path, cpu=plan.cpu, memory=plan.memory)
-        async with manager, publishing(session.home, manager, progress, clock=SYSTEM_CLOCK):
+        telling = (session.home, manager, progress)
+        async with (
+            manager,
+            publishing(*telling, clock=SYSTEM_CLOCK),
+            controlled(*telling, clock=SYSTEM_CLOCK) as control,
+        ):
             await manager.submit(_begin, session, plan.place, config, list(plan.sources), on="thread", name="recover")
             manager.orchestrator.register_resource("embedder", EMBEDDER_SLOTS)
             if on_start is not None:
                 on_start(progress)
             runs = {name: _document_run(name, config, plan, session, manager, progress[name]) for name in plan.sources}
             async with _watched(manager) as memory:
-                await _run_all(config, runs, progress)
+                await _run_all(config, runs, progress, control)
                 ran = progress.values()
                 if all(each.state == "done" for each in ran) and any(each.chunks for each in ran):
                     await manager.submit(session.forget_all, on="thread", name="forget memos")
@@ -216,7 +223,9 @@ def _prepare(options: PrepareOptions, files: list[SourceFile], known: Mapping[st
     return prepare(files, options, known)
 
 
-async def _run_all(config: Config, runs: Mapping[str, DocumentRun], progress: Mapping[str, PipelineProgress]) -> None:
+async def _run_all(
+    config: Config, runs: Mapping[str, DocumentRun], progress: Mapping[str, PipelineProgress], control: EngineControl
+) -> None:
     ended = {name: asyncio.Event() for name in runs}
 
     async def run(name: str) -> None:
@@ -232,17 +241,24 @@ async def _run_all(config: Config, runs: Mapping[str, DocumentRun], progress: Ma
             # One pipeline's bug must not take the others down; the traceback is for --verbose.
             _log.debug("pipeline %s failed", name, exc_info=True)
             _note_failure(progress[name], error)
-        finally:
-            ended[name].set()
+
+    def note_end(name: str, task: asyncio.Task[None]) -> None:
+        # From a callback: a run that is cancelled before its first step never gets to say so.
+        if task.cancelled():
+            progress[name].state = "cancelled"
+        ended[name].set()
 
     async with asyncio.TaskGroup() as tasks:
         for name in runs:
-            tasks.create_task(run(name))
+            task = tasks.create_task(run(name))
+            task.add_done_callback(partial(note_end, name))
+            control.adopt(name, task)
 
 
 def _require(earlier: PipelineProgress, name: str) -> None:
-    if earlier.state == "failed":
-        message = f"it runs after {earlier.name}, which failed"
+    if earlier.state in ("failed", "cancelled"):
+        how = "failed" if earlier.state == "failed" else "was cancelled"
+        message = f"it runs after {earlier.name}, which {how}"
         raise PipelineError(message, pipeline=name)
 
 

@@ -6,8 +6,9 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tenire.app.published import read_published
-from tenire.errors import ConfigError
+from tenire.app.ask import ask
+from tenire.app.published import ExplainedTask, from_text, read_published
+from tenire.errors import ChannelError, ConfigError
 from tenire.storage.home import Home
 from tenire.storage.ledger import Ledger
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 __all__ = ["Answer", "why"]
 
 _TASK = re.compile(r"t[0-9]+")
+_ANSWER_S = 2.0
+"""Seconds after which an engine that was asked is taken for stuck."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,23 +66,31 @@ def why(home: Path, task: str) -> Answer:
     place = Home(home)
     place.require()
     if _TASK.fullmatch(task):
-        published = read_published(place)
-        if published is None:
-            engine = "no engine is running" if place.owner() is None else "an engine has only just begun"
-            message = f"there is no task {task!r}: {engine} on {home}"
-            raise ConfigError(message, key="TASK", hint="what failed is in: tenire failed")
-        for name, pipeline in published.pipelines.items():
-            for told in pipeline.tasks:
-                if told.id == task:
-                    return _of_task(told, name)
-        message = f"the engine on {home} shows no task {task!r}: it has ended, or waits far behind, or never was"
-        raise ConfigError(message, key="TASK", hint="tenire status lists the tasks that can be asked about")
+        told = _told(place, task)
+        return _of_task(told.task, told.pipeline)
     with Ledger.read(place) as ledger:
         entry = next((entry for entry in ledger.quarantine.entries() if entry.id == task), None)
     if entry is None:
         message = f"there is no task and no entry in quarantine called {task!r}"
         raise ConfigError(message, key="TASK", hint="tenire status lists running tasks, tenire failed the quarantine")
     return _of_entry(entry)
+
+
+def _told(home: Home, task: str) -> ExplainedTask:
+    try:
+        return from_text(ask(home, "why", task, timeout=_ANSWER_S, patience=0.0), ExplainedTask)
+    except ChannelError:
+        published = read_published(home)  # what it told last, if it told anything
+    if published is None:
+        engine = "no engine is running" if home.owner() is None else "an engine has only just begun"
+        message = f"there is no task {task!r}: {engine} on {home.path}"
+        raise ConfigError(message, key="TASK", hint="what failed is in: tenire failed")
+    for name, pipeline in published.pipelines.items():
+        for each in pipeline.tasks:
+            if each.id == task:
+                return ExplainedTask(name, each)
+    message = f"the engine on {home.path} shows no task {task!r}: it has ended, or waits far behind, or never was"
+    raise ConfigError(message, key="TASK", hint="tenire status lists the tasks that can be asked about")
 
 
 def _of_task(task: PublishedTask, pipeline: str) -> Answer:

@@ -7,6 +7,7 @@ import sys
 import typer
 
 from tenire.cli.commands.documents import ingest, run_file, search
+from tenire.cli.commands.engine import cancel, pause, priority, resume
 from tenire.cli.commands.home import failed, retry, status, verify
 from tenire.cli.commands.machine import doctor
 from tenire.cli.commands.why import why
@@ -41,6 +42,10 @@ def build(*, pretty: bool) -> typer.Typer:
         ("failed", failed),
         ("retry", retry),
         ("why", why),
+        ("pause", pause),
+        ("resume", resume),
+        ("cancel", cancel),
+        ("priority", priority),
         ("verify", verify),
         ("doctor", doctor),
     ):

@@ -79,6 +79,10 @@ def finish(settings: Settings, report: RunReport, *, extra: Mapping[str, Any] | 
     output = settings.output
     for name in report.failed:
         output.error_line(f"pipeline {name} failed: {report.pipelines[name].error or 'no reason was given'}")
+    if "interrupted" not in (extra or {}):  # which says the same for all of them
+        for name, progress in report.pipelines.items():
+            if progress.state == "cancelled":
+                output.error_line(f"pipeline {name} was cancelled; everything finished is kept", label="note")
     if output.as_json:
         output.json({**report.as_json(), **(extra or {})})
         return exit_code(report)

@@ -153,6 +153,7 @@ class DocumentRun:
             ticking.cancel()
             progress.seconds = self._clock.now() - started
             progress.state = state
+            self._manager.orchestrator.suspend(self._name, None)  # or a paused one could not note its end
             if self._run is not None:
                 await self._note_end(self._run, state)
 

@@ -30,7 +30,7 @@ def status(settings: Settings) -> int:
     output.show(f"{home}: {_engine(facts)}", *_holdings(facts))
     pipelines: dict[str, dict[str, Any]] = facts.get("pipelines", {})
     if pipelines:
-        output.show("", totals_table(pipelines))
+        output.show("", totals_table(pipelines), *_halted(pipelines))
     tasks = [_task(name, task) for name, pipeline in pipelines.items() for task in pipeline.get("tasks", ())]
     if tasks:
         output.show("", *tasks)
@@ -40,11 +40,19 @@ def status(settings: Settings) -> int:
 def _engine(facts: dict[str, Any]) -> str:
     if not facts.get("running"):
         return "no engine is running"
+    if not facts.get("answers", True):
+        pid = facts.get("pid") or "unknown"
+        return f"an engine is running (pid {pid}), but does not answer; this is what it told last"
     level = facts.get("level") or "normal"
     if level == "normal":
         return "an engine is running"
     reason = facts.get("reason")
     return f"an engine is running, load {level}" + (f": {reason}" if reason else "")
+
+
+def _halted(pipelines: dict[str, dict[str, Any]]) -> list[str]:
+    states = {name: pipeline.get("state") for name, pipeline in pipelines.items()}
+    return [f"{clean(name)} is {state}" for name, state in states.items() if state in ("paused", "cancelled")]
 
 
 def _task(pipeline: str, task: dict[str, Any]) -> str:

@@ -1,0 +1,169 @@
+"""What other processes may tell and ask a running engine.
+
+1. A pipeline that has ended cannot be paused, resumed, cancelled or moved any more;
+   asking for what is so already changes nothing.
+2. A cancelled pipeline keeps what it has committed. The others go on; those that come
+   after it do not start, as if it had failed.
+3. A paused pipeline starts nothing; what runs of it comes to its end. A pause ends
+   with its pipeline, however that ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from tenire.app.publish import PAUSED, explained, look
+from tenire.app.published import as_text
+from tenire.concurrency.channel import LoopChannel
+from tenire.core.tasks import Priority
+from tenire.errors import ConfigError, RejectedError
+from tenire.pipeline.waits import whole
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+
+    from tenire.clock import Clock
+    from tenire.concurrency.manager import ConcurrencyManager
+    from tenire.pipeline.progress import PipelineProgress
+    from tenire.storage.home import Home
+
+__all__ = ["EngineControl", "NewPriority", "controlled"]
+
+_ENDED = ("done", "failed", "cancelled")
+
+_log = logging.getLogger("tenire.control")
+
+
+class NewPriority(msgspec.Struct, frozen=True):
+    """What ``priority`` takes."""
+
+    pipeline: str
+    level: str
+
+
+class EngineControl:
+    """The operations; all on the engine's loop.
+
+    Args:
+        manager: The engine.
+        progress: Its pipelines.
+        clock: For the time of what is told.
+    """
+
+    def __init__(self, manager: ConcurrencyManager, progress: Mapping[str, PipelineProgress], *, clock: Clock) -> None:
+        self._manager = manager
+        self._progress = progress
+        self._clock = clock
+        self._runs: dict[str, asyncio.Task[None]] = {}
+        self._cancelled: set[str] = set()
+
+    def adopt(self, name: str, run: asyncio.Task[None]) -> None:
+        """Take over the run of a pipeline; cancel it if that was asked for before."""
+        self._runs[name] = run
+        if name in self._cancelled:
+            run.cancel()
+
+    def status(self) -> str:
+        """Return what ``look`` sees, as text: names may hold bytes that MessagePack does not carry."""
+        return as_text(look(self._manager, self._progress, at=self._clock.wall()))
+
+    def why(self, task: str) -> str:
+        """Return one task and its pipeline, as text.
+
+        Raises:
+            ConfigError: If it is not a task that waits or runs.
+        """
+        told = explained(self._manager, task)
+        if told is None:
+            message = f"the engine knows no task {task!r}: it has ended, or never was"
+            raise ConfigError(message, key="TASK", hint="tenire status lists the tasks that can be asked about")
+        return as_text(told)
+
+    def pause(self, pipeline: str) -> dict[str, Any]:
+        """Start nothing of a pipeline until ``resume``."""
+        self._living(pipeline)
+        self._manager.orchestrator.suspend(pipeline, PAUSED)
+        return {"pipeline": pipeline, "state": "paused"}
+
+    def resume(self, pipeline: str) -> dict[str, Any]:
+        """Go on with a pipeline that was paused."""
+        progress = self._living(pipeline)
+        self._manager.orchestrator.suspend(pipeline, None)
+        return {"pipeline": pipeline, "state": progress.state}
+
+    def priority(self, new: NewPriority) -> dict[str, Any]:
+        """Move a pipeline to another level."""
+        self._living(new.pipeline)
+        level = Priority.parse(new.level)
+        self._manager.orchestrator.configure_pipeline(new.pipeline, priority=level)
+        return {"pipeline": new.pipeline, "priority": level.name.lower()}
+
+    async def cancel(self, pipeline: str) -> dict[str, Any]:
+        """End a pipeline, keep what it has committed, and wait until it has ended."""
+        progress = self._known(pipeline)
+        if progress.state in ("done", "failed"):
+            raise self._over(progress)
+        run = self._runs.get(pipeline)
+        if pipeline not in self._cancelled:
+            self._cancelled.add(pipeline)
+            if run is not None:
+                run.cancel()
+        if run is not None:
+            await asyncio.wait([run])
+        # It may have come to its end just before.
+        state = "cancelled" if run is None else progress.state
+        return {"pipeline": pipeline, "state": state}
+
+    def _living(self, pipeline: str) -> PipelineProgress:
+        progress = self._known(pipeline)
+        if progress.state in _ENDED or pipeline in self._cancelled:
+            raise self._over(progress)
+        return progress
+
+    def _known(self, pipeline: str) -> PipelineProgress:
+        progress = self._progress.get(pipeline)
+        if progress is None:
+            message = f"this engine runs no pipeline {pipeline!r}; it runs: {', '.join(sorted(self._progress))}"
+            raise ConfigError(message, key="PIPELINE", hint="tenire status lists them")
+        return progress
+
+    def _over(self, progress: PipelineProgress) -> RejectedError:
+        state = progress.state if progress.state in _ENDED else "cancelled"
+        message = f"pipeline {progress.name} is over: its state is {state}"
+        return RejectedError(message, hint="the next run starts it again")
+
+
+@asynccontextmanager
+async def controlled(
+    home: Home, manager: ConcurrencyManager, progress: Mapping[str, PipelineProgress], *, clock: Clock
+) -> AsyncIterator[EngineControl]:
+    """Let other processes control the engine while the block runs.
+
+    A home in which no socket can be made is logged, and the engine goes on without.
+
+    Args:
+        home: The home, whose lock this engine holds.
+        manager: The engine.
+        progress: Its pipelines.
+        clock: For the time of what is told.
+    """
+    control = EngineControl(manager, progress, clock=clock)
+    channel = LoopChannel(home.path, timer=manager.timer, clock=clock)
+    channel.register("status", control.status)
+    for name in ("why", "pause", "resume", "cancel"):
+        channel.register(name, getattr(control, name), takes=str)
+    channel.register("priority", control.priority, takes=NewPriority)
+    try:
+        await channel.start()
+    except OSError as error:
+        _log.warning("other processes cannot control this engine: %s (%s)", error.strerror or error, home.path)
+    try:
+        yield control
+    finally:
+        # To the end even if cancelled: the socket must not outlive the run.
+        await whole(asyncio.create_task(channel.aclose()))
