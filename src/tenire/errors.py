@@ -14,6 +14,7 @@ what was expected, what came, where, and what to do.
     │   ├── WorkerDiedError      its worker process went away
     │   ├── DependencyError      a task it waited for failed or was cancelled
     │   └── DeadlockError        it would wait for ever for what it holds itself
+    ├── ComponentError           a part of the engine cannot be kept running
     ├── PipelineError            a pipeline as a whole cannot go on
     │   └── DocumentError        one document cannot be used; goes to quarantine
     ├── StoreError               the home or its store cannot be used
@@ -30,6 +31,7 @@ from typing import Any
 
 __all__ = [
     "ChannelError",
+    "ComponentError",
     "ConfigError",
     "DeadlockError",
     "DependencyError",
@@ -150,6 +152,18 @@ class DeadlockError(TaskError):
 
     Raised where the task waits, not where it was submitted.
     """
+
+
+class ComponentError(TenireError):
+    """A part of the engine failed too often, or did not end when it was told to.
+
+    Attributes:
+        component: The component's name.
+    """
+
+    def __init__(self, message: str, *, component: str, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.component = component
 
 
 class PipelineError(TenireError):

@@ -269,6 +269,62 @@ MUTANTS: dict[str, tuple[str, str, str, str]] = {
         "scheduler", "lanes = [lane for lane in lanes if lane.size and lane.used][: max(0, left)]", "lanes = []",
         "test_scheduler.py -k need_nothing",
     ),
+    "those before the one that failed are taken along": (
+        "restart", "children[children.index(child) :]", "children", "test_restart.py -k random_steps",
+    ),
+    "a temporary component starts again": (
+        "restart", 'if restart == "temporary" or (', "if (", "test_restart.py -k random_steps",
+    ),
+    "one that is done starts again": (
+        "restart", '(restart == "transient" and not failed)', "False", "test_restart.py -k random_steps",
+    ),
+    "a temporary component that was taken along comes back": (
+        "restart", "State.ENDED if gone else State.DOWN", "State.DOWN", "test_restart.py -k random_steps",
+    ),
+    "old failures count for ever": (
+        "restart", "while failures[0] <= now - self._period:", "while False:", "test_restart.py -k random_steps",
+    ),
+    "one failure fewer is too many": (
+        "restart", "len(failures) > self._intensity:", "len(failures) >= self._intensity:",
+        "test_restart.py -k random_steps",
+    ),
+    "components leave in the order in which they started": (
+        "restart", "for child in reversed(children):", "for child in children:", "test_restart.py -k random_steps",
+    ),
+    "components start while others leave": (
+        "restart", "return commands  # those", "break  # those", "test_restart.py -k random_steps",
+    ),
+    "components do not wait for those before them": (
+        "restart", "(State.DOWN, State.STARTING):\n                break",
+        "(State.DOWN, State.STARTING):\n                continue", "test_restart.py -k random_steps",
+    ),
+    "a restart does not wait": (
+        "restart", "child.state is State.DOWN and now >= child.not_before:", "child.state is State.DOWN:",
+        "test_restart.py -k doubles",
+    ),
+    "an end that was asked for is a failure": (
+        "restart", "        if asked is None:", "        if True:", "test_restart.py -k random_steps",
+    ),
+    "one that has to leave anyhow fails once more": (
+        "restart", "if child.state in _LIVE and child.then is None:", "if child.state in _LIVE:",
+        "test_restart.py -k random_steps",
+    ),
+    "an optional component takes the supervisor down": (
+        "restart", "            if not child.member.optional:", "            if True:",
+        "test_restart.py -k random_steps",
+    ),
+    "one that was taken along starts again after the end": (
+        "restart", "child.then in (None, State.DOWN):", "child.then is None:", "test_restart.py -k random_steps",
+    ),
+    "a minute is calm whatever the wait was": (
+        "restart", "max(CALM_S, 10.0 * child.delay)", "CALM_S", "test_restart.py -k doubles",
+    ),
+    "a machine that slept condemns": (
+        "liveness", "now >= asked + self._half", "now >= self.seen_at + 2 * self._half", "test_liveness.py -k asked",
+    ),
+    "an answer does not count": (
+        "liveness", "or self.seen_at >= self._asked_at else", "else", "test_liveness.py -k asked",
+    ),
     "a second failure of one round trip cuts again": (
         "loss_limit", "        if number <= self._cut_at:\n", "        if False:\n",
         "test_concurrency_limit.py -k burst",

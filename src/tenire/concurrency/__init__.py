@@ -22,12 +22,14 @@ if TYPE_CHECKING:
     from tenire.concurrency.signals import Signals
     from tenire.concurrency.snapshot import Snapshot
     from tenire.concurrency.startup import BatchInitializationGroup, Component
+    from tenire.concurrency.supervisor import Child, Life, Supervisor
     from tenire.concurrency.timer import UniversalTimer
 
 __all__ = [
     "AsyncTaskManager",
     "BatchInitializationGroup",
     "ChannelClient",
+    "Child",
     "CompactionStep",
     "Compactor",
     "Component",
@@ -36,11 +38,13 @@ __all__ = [
     "EventLoopManager",
     "Explanation",
     "Handle",
+    "Life",
     "LoopChannel",
     "Orchestrator",
     "Signals",
     "Snapshot",
     "StepEnded",
+    "Supervisor",
     "ThreadPoolManager",
     "UniversalTimer",
 ]
@@ -49,6 +53,7 @@ _HOMES = {
     "AsyncTaskManager": "async_tasks",
     "BatchInitializationGroup": "startup",
     "ChannelClient": "channel",
+    "Child": "supervisor",
     "CompactionStep": "compactor",
     "Compactor": "compactor",
     "Component": "startup",
@@ -57,11 +62,13 @@ _HOMES = {
     "EventLoopManager": "loops",
     "Explanation": "handle",
     "Handle": "handle",
+    "Life": "supervisor",
     "LoopChannel": "channel",
     "Orchestrator": "orchestrator",
     "Signals": "signals",
     "Snapshot": "snapshot",
     "StepEnded": "compactor",
+    "Supervisor": "supervisor",
     "ThreadPoolManager": "pools",
     "UniversalTimer": "timer",
 }

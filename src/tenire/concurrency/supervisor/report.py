@@ -1,0 +1,38 @@
+"""What a supervisor logs, in words."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from tenire.core.restart import State
+from tenire.errors import ComponentError
+
+__all__ = ["error_line", "log", "log_fall"]
+
+log = logging.getLogger("tenire.supervisor")
+
+
+def error_line(error: BaseException) -> str:
+    """Return an error in one line."""
+    if isinstance(error, asyncio.CancelledError):
+        return "it was cancelled"
+    return " ".join(f"{type(error).__name__}: {error}".split())
+
+
+def log_fall(name: str, error: BaseException | None, *, fate: State, prospect: str) -> None:
+    """Log that a component has ended, or has to, though nobody told it to.
+
+    Args:
+        name: The component's.
+        error: Why, or ``None`` if it just ended.
+        fate: What it is from now on.
+        prospect: What that means, in words.
+    """
+    if error is None and fate is State.ENDED:
+        return  # it is done
+    level = logging.ERROR if fate is State.FAILED else logging.WARNING
+    what = "ended" if error is None else f"failed: {error_line(error)}"
+    # Of a cancellation, or of what the supervisor itself has noticed, a trace tells nothing.
+    trace = None if isinstance(error, asyncio.CancelledError | ComponentError) else error
+    log.log(level, "component %r %s; %s", name, what, prospect, exc_info=trace)

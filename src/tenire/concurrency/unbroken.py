@@ -1,0 +1,31 @@
+"""A step that must not be left half done, however often its caller is cancelled."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+__all__ = ["unbroken"]
+
+T = TypeVar("T")
+
+
+async def unbroken(step: Coroutine[Any, Any, T]) -> T:
+    """Run a step to its end; a cancellation that comes meanwhile is raised after it.
+
+    The step must end by itself: nothing from outside can end it any more.
+    """
+    task = asyncio.get_running_loop().create_task(step)
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is None:
+        return task.result()
+    # Looked at, or the step's own error would be lost beside the cancellation.
+    raise cancelled from (None if task.cancelled() else task.exception())
