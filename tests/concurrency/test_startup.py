@@ -7,10 +7,12 @@ import pytest
 
 from tenire import ConfigError
 from tenire.concurrency import BatchInitializationGroup, Component
+from tenire.testing import cancel_sweep
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from tenire.concurrency.startup import StartupProgress
     from tenire.testing import SimLoop
 
 
@@ -134,3 +136,177 @@ def test_one_stop_that_fails_does_not_keep_the_others_from_stopping(sim_loop: Si
 
     sim_loop.run_until_complete(main())
     assert log.lines[-1] == "-a"
+
+
+def test_a_stop_that_hangs_is_given_up_and_one_that_is_cancelled_is_told(sim_loop: SimLoop) -> None:
+    log = Log()
+
+    async def cancelled() -> None:
+        raise asyncio.CancelledError
+
+    async def main() -> None:
+        parts = [
+            log.component("a"),
+            Component("b", log.step("+b"), asyncio.Event().wait, needs=("a",), timeout=7.0),
+            Component("c", log.step("+c"), cancelled, needs=("b",)),
+        ]
+        group = BatchInitializationGroup(parts)
+        await group.start()
+        with pytest.raises(BaseExceptionGroup) as caught:
+            await group.stop()
+        assert [repr(error) for error in caught.value.exceptions] == [
+            "CancelledError()", "TimeoutError(\"component 'b' did not stop within 7 s\")",
+        ]  # fmt: skip
+        assert group.ready == ()
+
+    sim_loop.run_until_complete(main())
+    assert log.lines[-1] == "-a"
+
+
+def test_tries_wait_longer_each_time_and_what_took_too_long_is_said(sim_loop: SimLoop) -> None:
+    log = Log()
+    steps: list[str] = []
+
+    async def main() -> None:
+        part = Component("slow", log.step("+slow", 99.0), timeout=1.0, attempts=4, backoff=8.0)
+        group = BatchInitializationGroup([part], on_progress=lambda progress: steps.append(progress.step))
+        with pytest.raises(ExceptionGroup) as caught:
+            await group.start()
+        assert str(caught.value.exceptions[0]) == "component 'slow' did not start within 1 s"
+        assert caught.value.exceptions[0].__notes__ == ["while component 'slow' started"]
+
+    sim_loop.run_until_complete(main())
+    assert steps == ["starting", "retrying", "retrying", "retrying", "failed"]
+    assert 5.0 < sim_loop.time() < 4 + 8 + 16 + 30
+
+
+def test_a_failure_leaves_out_exactly_those_that_need_it(sim_loop: SimLoop) -> None:
+    log = Log()
+    told: list[StartupProgress] = []
+
+    async def main() -> None:
+        parts = [
+            log.component("broken", fails=1), log.component("child", "broken"), log.component("grandchild", "child"),
+            log.component("other", seconds=5.0), log.component("other child", "other"),
+        ]  # fmt: skip
+        group = BatchInitializationGroup(parts, all_or_nothing=False, on_progress=told.append)
+        async with group:
+            assert group.ready == ("other", "other child")
+            assert group.failed == {"broken", "child", "grandchild"}
+            assert list(group.errors) == ["broken"]
+
+    sim_loop.run_until_complete(main())
+    assert log.lines == ["+other", "+other child", "-other child", "-other"]
+    assert [each.component for each in told if each.step == "left_out"] == ["child", "grandchild"]
+
+
+def test_progress_tells_every_step(sim_loop: SimLoop) -> None:
+    log = Log()
+    told: list[StartupProgress] = []
+
+    async def main() -> None:
+        async with BatchInitializationGroup([log.component("b", "a"), log.component("a")], on_progress=told.append):
+            pass
+
+    sim_loop.run_until_complete(main())
+    assert [(each.component, each.step, each.ready, each.total) for each in told] == [
+        ("a", "starting", 0, 2), ("a", "ready", 1, 2), ("b", "starting", 1, 2), ("b", "ready", 2, 2),
+        ("b", "stopping", 2, 2), ("b", "stopped", 1, 2), ("a", "stopping", 1, 2), ("a", "stopped", 0, 2),
+    ]  # fmt: skip
+
+
+def test_a_listener_that_fails_holds_nothing_up(sim_loop: SimLoop, caplog: pytest.LogCaptureFixture) -> None:
+    log = Log()
+
+    async def main() -> None:
+        async with BatchInitializationGroup([log.component("a")], on_progress=lambda _: 1 / 0) as group:
+            assert group.ready == ("a",)
+
+    sim_loop.run_until_complete(main())
+    assert "a listener to component 'a' failed" in caplog.text
+
+
+def test_what_was_measured_orders_the_next_start(sim_loop: SimLoop) -> None:
+    log = Log()
+
+    async def main() -> None:
+        parts = [log.component("a", seconds=1.0), log.component("b", seconds=3.0)]
+        group = BatchInitializationGroup(parts, concurrency=1, clock=sim_loop.clock)
+        for _ in range(2):
+            async with group:
+                pass
+        assert group.took == pytest.approx({"a": 1.0, "b": 3.0})
+
+    sim_loop.run_until_complete(main())
+    assert [line for line in log.lines if line[0] == "+"] == ["+a", "+b", "+b", "+a"]
+
+
+def test_a_group_is_started_once_and_stopped_once_however_many_ask(sim_loop: SimLoop) -> None:
+    log = Log()
+
+    async def main() -> None:
+        group = BatchInitializationGroup([Component("a", log.step("+a"), log.step("-a", 5.0))])
+        async with group:
+            with pytest.raises(ConfigError, match="started already"):
+                await group.start()
+            await asyncio.wait([asyncio.create_task(group.stop()) for _ in range(3)])
+
+    sim_loop.run_until_complete(main())
+    assert log.lines == ["+a", "-a"]
+
+
+def test_what_is_impossible_is_refused() -> None:
+    log = Log()
+    with pytest.raises(ConfigError, match="concurrency must be 1 or more, got 0"):
+        BatchInitializationGroup([], concurrency=0)
+    with pytest.raises(ConfigError, match=r"attempts must be 1 or more, got 0 .component 'a'."):
+        BatchInitializationGroup([log.component("a", attempts=0)])
+
+
+def test_a_start_that_cannot_be_cancelled_is_abandoned_by_name(
+    sim_loop: SimLoop, caplog: pytest.LogCaptureFixture
+) -> None:
+    release = asyncio.Event()
+
+    async def deaf() -> None:
+        while not release.is_set():
+            try:
+                await release.wait()
+            except asyncio.CancelledError:
+                continue
+
+    async def main() -> None:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(3):
+                await BatchInitializationGroup([Component("deaf", deaf)]).start()
+        release.set()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+
+    sim_loop.run_until_complete(main())
+    assert "component 'deaf' is abandoned: its start did not end within 5 s" in caplog.text
+
+
+@pytest.mark.parametrize("broken", [False, True])
+def test_whatever_await_is_cancelled_what_became_ready_is_stopped_in_reverse(broken: bool) -> None:
+    logs: list[Log] = []
+
+    async def scenario() -> None:
+        log = Log()
+        logs.append(log)
+        parts = [
+            log.component("a"), log.component("b"), log.component("c", "a", fails=1, attempts=2),
+            log.component("d", "b"), log.component("e", seconds=9.0, fails=int(broken)), log.component("f", "e"),
+        ]  # fmt: skip
+        try:
+            async with BatchInitializationGroup(parts, concurrency=2):
+                await asyncio.sleep(1.0)
+        except ExceptionGroup:
+            assert broken
+
+    def check() -> None:
+        lines = logs[-1].lines
+        started = [line[1:] for line in lines if line[0] == "+"]
+        assert [line[1:] for line in lines if line[0] == "-"] == started[::-1]
+
+    assert cancel_sweep(scenario, check=check).runs >= 10

@@ -269,6 +269,19 @@ MUTANTS: dict[str, tuple[str, str, str, str]] = {
         "scheduler", "lanes = [lane for lane in lanes if lane.size and lane.used][: max(0, left)]", "lanes = []",
         "test_scheduler.py -k need_nothing",
     ),
+    "the critical path ends with the component itself": (
+        "startup", "path[needed] = max(path[needed], seconds.get(needed, 1.0) + path[name])", "pass",
+        "test_startup.py -k longest",
+    ),
+    "the critical path counts components": (
+        "startup", "seconds.get(needed, 1.0) + path[name]", "1.0 + path[name]", "test_startup.py -k critical",
+    ),
+    "a failure dooms what does not need it": (
+        "startup", "if self._needs[other] & grown}", "if True}", "test_startup.py -k doomed",
+    ),
+    "a component starts without what it needs": (
+        "startup", "if self._needs[name] <= met)", "if True)", "test_startup.py -k doomed",
+    ),
     "those before the one that failed are taken along": (
         "restart", "children[children.index(child) :]", "children", "test_restart.py -k random_steps",
     ),

@@ -64,6 +64,23 @@ def test_urgent_ones_go_first_then_those_with_the_longest_chain_behind_them() ->
     assert order.next(2) == ["a"]
 
 
+def test_the_critical_path_counts_seconds_and_not_components() -> None:
+    needs = {"a": [], "b": ["a"], "c": ["b"], "slow": []}
+    assert StartupOrder(needs).next(1) == ["a"]
+    assert StartupOrder(needs, seconds={"slow": 3.5}).next(1) == ["slow"]
+    assert StartupOrder(needs, seconds={"slow": 3.5, "b": 2.0}).next(1) == ["a"]
+
+
+def test_what_was_broken_off_or_stopped_may_start_again() -> None:
+    order = StartupOrder({"a": [], "b": []})
+    assert order.next(2) == ["a", "b"]
+    order.broken_off("a")
+    order.succeeded("b")
+    order.stopped("b")
+    order.check()
+    assert order.next(2) == ["a", "b"]
+
+
 def test_a_circle_is_refused_and_shown() -> None:
     with pytest.raises(ConfigError, match="a → b → a"):
         StartupOrder({"a": ["b"], "b": ["a"]})

@@ -1,9 +1,9 @@
 """In which order components start: dependencies first, the longest chain first.
 
 List scheduling (R. L. Graham, 1969): whenever something may start, the ready
-component with the highest priority goes, among equals the one with the longest
-chain of others behind it. The time it takes is at most ``2 - 1/m`` times the best
-possible with ``m`` at once.
+component with the highest priority goes, among equals the one on the critical path:
+its own time and that of the longest chain of others behind it are the longest. The
+time it takes is at most ``2 - 1/m`` times the best possible with ``m`` at once.
 
 1. A component starts only after everything it needs is ready.
 2. A failure dooms exactly the components that need it, directly or not, unless it
@@ -27,6 +27,11 @@ __all__ = ["StartupOrder"]
 class StartupOrder:
     """The state of one start-up.
 
+    Args:
+        needs: For each component, which must be ready first.
+        priority: Smaller goes first; default: 0.
+        seconds: How long a component usually takes to start; default: 1.
+
     Attributes:
         pending: Components that have not started.
         starting: Components that start now.
@@ -34,7 +39,13 @@ class StartupOrder:
         failed: Components that failed, or were doomed by a failure.
     """
 
-    def __init__(self, needs: Mapping[str, Iterable[str]], *, priority: Mapping[str, int] | None = None) -> None:
+    def __init__(
+        self,
+        needs: Mapping[str, Iterable[str]],
+        *,
+        priority: Mapping[str, int] | None = None,
+        seconds: Mapping[str, float] | None = None,
+    ) -> None:
         self._needs = {name: frozenset(of) for name, of in needs.items()}
         for name, of in self._needs.items():
             unknown = sorted(of - self._needs.keys())
@@ -46,37 +57,37 @@ class StartupOrder:
             message = f"components need each other in a circle: {' → '.join(cycle)}"
             raise ConfigError(message, key=cycle[0])
         self._priority = dict(priority or {})
-        self._chain = self._chains()
+        self._path = self._paths(seconds or {})
         self._without: set[str] = set()
         self.pending = set(self._needs)
         self.starting: set[str] = set()
         self.ready: list[str] = []
         self.failed: set[str] = set()
 
-    def _chains(self) -> dict[str, int]:
-        """Return for each component how many stand in the longest chain behind it."""
+    def _paths(self, seconds: Mapping[str, float]) -> dict[str, float]:
+        """Return for each component the time that it and the longest chain behind it take."""
         needed_by: dict[str, list[str]] = {name: [] for name in self._needs}
         for name, of in self._needs.items():
             for needed in of:
                 needed_by[needed].append(name)
         left = {name: len(behind) for name, behind in needed_by.items()}
-        chain = dict.fromkeys(self._needs, 0)
+        path = {name: seconds.get(name, 1.0) for name in self._needs}
         done = [name for name, count in left.items() if not count]
         while done:
             name = done.pop()
             for needed in self._needs[name]:
-                chain[needed] = max(chain[needed], chain[name] + 1)
+                path[needed] = max(path[needed], seconds.get(needed, 1.0) + path[name])
                 left[needed] -= 1
                 if not left[needed]:
                     done.append(needed)
-        return chain
+        return path
 
     def next(self, most: int) -> list[str]:
         """Return the components to start now, with at most ``most`` starting at once."""
         met = {*self.ready, *self._without}
         startable = sorted(
             (name for name in self.pending if self._needs[name] <= met),
-            key=lambda name: (self._priority.get(name, 0), -self._chain[name], name),
+            key=lambda name: (self._priority.get(name, 0), -self._path[name], name),
         )
         chosen = startable[: max(0, most - len(self.starting))]
         self.pending.difference_update(chosen)
@@ -87,6 +98,17 @@ class StartupOrder:
         """Take in that a component is ready."""
         self.starting.remove(name)
         self.ready.append(name)
+
+    def broken_off(self, name: str) -> None:
+        """Take in that a component's start was broken off; it has not failed."""
+        self.starting.remove(name)
+        self.pending.add(name)
+
+    def stopped(self, name: str) -> None:
+        """Take in that the component that became ready last is stopped."""
+        assert self.ready[-1] == name
+        self.ready.pop()
+        self.pending.add(name)
 
     def gave_up(self, name: str, *, optional: bool) -> set[str]:
         """Take in that a component failed; return those that now never start."""
