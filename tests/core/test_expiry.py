@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
@@ -157,3 +157,14 @@ def test_a_task_that_never_had_more_than_an_even_chance_may_take_it() -> None:
     expiry, _ = known(1.0, 1.0, 1.0, 10.0, 10.0)
     assert reason(expiry, task(5.0), 1.0, contended=True) is None
     assert reason(expiry, task(5.0), 4.5, contended=True) is not None
+
+
+@pytest.mark.parametrize("chance", [0.6, 0.75, 0.9, 1.0])
+def test_the_chance_that_a_task_had_when_it_became_ready_is_what_it_may_nearly_keep(chance: float) -> None:
+    expiry, history = known(*(2.0**number for number in range(10)))
+    span, needed = (cast("float", history.quantile("x", part)) for part in (chance, chance * CHANCE))
+    one = task(64.0 + span)
+    one.ready_at = 64.0
+    latest = 64.0 + span - needed
+    assert reason(expiry, one, latest - 1e-9, contended=True) is None
+    assert reason(expiry, one, latest + 1e-9, contended=True) is not None
