@@ -249,14 +249,6 @@ def _run(module: str, source: str) -> int:
         return 1
 
 
-def unhurried() -> None:
-    """Have no test fail because the machine is busy."""
-    from hypothesis import HealthCheck, settings
-
-    settings.register_profile("mutants", deadline=None, suppress_health_check=list(HealthCheck))
-    settings.load_profile("mutants")
-
-
 def examine(module: str, args: argparse.Namespace) -> dict[str, Any]:
     """Judge the mutants of one module and print those that survived."""
     source = (CORE / f"{module}.py").read_text(encoding="utf-8")
@@ -294,7 +286,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     sys.dont_write_bytecode = True
     for name in ("hypothesis.stateful", "pytest"):
         importlib.import_module(name)  # once here, and there in all that are forked
-    unhurried()
 
     results = [examine(module, args) for module in args.modules or MODULES]
     tried = sum(result["tried"] for result in results)
