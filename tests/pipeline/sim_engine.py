@@ -12,77 +12,36 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tests.simulation.pools import SimPools
+
 from tenire.concurrency import ConcurrencyManager, manager, submit
-from tenire.concurrency.handle import THREAD, Handle
-from tenire.concurrency.pools import PoolStatistics
-from tenire.errors import WorkerDiedError
 from tenire.pipeline.document_recipe import DocumentRecipe
 from tenire.pipeline.document_run import DocumentRun
 from tenire.pipeline.home_session import HomeSession
 from tenire.pipeline.progress import PipelineProgress
 from tenire.protocols import Document, Passage, Rejection, SourceFile
 from tenire.storage.home import Home
-from tenire.testing import FakeExecutor
 
 from .conftest import MemoryStore
 
 if TYPE_CHECKING:
-    import asyncio
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     import pytest
     from numpy.typing import NDArray
 
+    from tenire.concurrency.handle import Handle
     from tenire.testing import SimLoop
 
 
-class SimPools:
-    """Stands in for ``ThreadPoolManager``.
+class _Pools(SimPools):
+    """``model_s`` says how much longer than other functions the model takes."""
 
-    ``kill`` says in which tasks the worker dies, ``model_s`` how much longer than
-    other functions the model takes.
-    """
-
-    kill: Callable[[Handle[Any]], bool] = staticmethod(lambda handle: False)
     model_s = 0.0
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, *, threads_per_worker: int | None = None) -> None:
-        self._loop = loop
-        self._executor = FakeExecutor(loop, name="pools")  # type: ignore[arg-type]
-        self._stopped: set[Handle[Any]] = set()
-        self.report: Callable[[Handle[Any], Any, BaseException | None], None]
-
-    def start(self, handle: Handle[Any]) -> None:
-        handle.run = self
-        if handle.worker is not None:
-            self._executor.delay(self.model_s)
-        self._executor.submit(self._run, handle).add_done_callback(lambda future: self._ended(handle, future))
-
-    def stop(self, handle: Handle[Any]) -> None:
-        if handle.on != THREAD:
-            self._stopped.add(handle)
-            self._loop.call_soon(self.report, handle, None, WorkerDiedError("stopped", task=handle.name))
-
-    def statistics(self) -> PoolStatistics:
-        return PoolStatistics(0, 0, {}, 0)
-
-    async def aclose(self, *, grace: float, kill: bool) -> list[str]:
-        return []
-
-    def _run(self, handle: Handle[Any]) -> Any:
-        if handle.on != THREAD:
-            if self.kill(handle):
-                raise WorkerDiedError("killed by signal 9", task=handle.name)
-            return handle.fn(*handle.args)
-        # A thread that was given up goes on; one that has not begun never does.
-        return None if handle.done() else handle.fn(*handle.args)
-
-    def _ended(self, handle: Handle[Any], future: Any) -> None:
-        if handle in self._stopped:
-            return
-        error = future.exception()
-        self.report(handle, None if error else future.result(), error)
+    def extra_s(self, handle: Handle[Any]) -> float:
+        return 0.0 if handle.worker is None else self.model_s
 
 
 @dataclass
@@ -174,7 +133,7 @@ class Engine:
 @contextmanager
 def sim_pools(monkeypatch: pytest.MonkeyPatch, **attributes: Any) -> Iterator[None]:
     """Let engines made in this block have faked pools."""
-    pools = type("Pools", (SimPools,), attributes)
+    pools = type("Pools", (_Pools,), attributes)
     with monkeypatch.context() as patch:
         patch.setattr(manager, "ThreadPoolManager", pools)
         # Nothing is sent anywhere, so a test's own local functions will do.

@@ -218,7 +218,7 @@ def test_only_the_file_that_kills_its_reader_goes_to_quarantine(simulate: Any) -
     def deadly(_: Any, handle: Handle[Any]) -> bool:
         return handle.name.endswith("prepare") and any(file.path == "/f/00003" for file in handle.args[0])
 
-    progress = simulate(Files(texts(9)), kill=deadly)["p0"]
+    progress = simulate(Files(texts(9)), dies=deadly)["p0"]
     assert counts(progress) == {"seen": 9, "done": 8, "quarantined": 1}
 
 
@@ -229,7 +229,7 @@ def test_a_worker_that_is_killed_from_outside_costs_nothing(simulate: Any, step:
     def kill_once(_: Any, handle: Handle[Any]) -> bool:
         return handle.name.endswith(step) and next(killed) == 0
 
-    assert counts(simulate(Files(texts(1)), kill=kill_once)["p0"]) == {"seen": 1, "done": 1}
+    assert counts(simulate(Files(texts(1)), dies=kill_once)["p0"]) == {"seen": 1, "done": 1}
     assert next(killed) >= 1 + (step != "load model")  # that one is a head start, and tried once
 
 

@@ -6,56 +6,25 @@ import asyncio
 import random
 from typing import TYPE_CHECKING, Any
 
+from tests.simulation.pools import SimPools
+
 from tenire.concurrency import ConcurrencyManager, manager
-from tenire.concurrency.handle import THREAD, Handle
-from tenire.concurrency.pools import PoolStatistics
 from tenire.core.tasks import Priority, Resources, Retry
-from tenire.errors import RejectedError, TaskError, WorkerDiedError
-from tenire.testing import FakeExecutor, SimLoop
+from tenire.errors import RejectedError, TaskError
+from tenire.testing import SimLoop
 
 if TYPE_CHECKING:
     import pytest
 
-__all__ = ["Engine", "SimPools"]
+    from tenire.concurrency.handle import Handle
+
+__all__ = ["Engine"]
 
 SECONDS = (0.0, 0.01, 0.3, 1.0)
 
 
-class SimPools:
-    """Stands in for ``ThreadPoolManager``: functions run when the seed lets them finish."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, **_: Any) -> None:
-        self._loop = loop
-        self._executor = FakeExecutor(loop, lose=0.1, name="pools")  # type: ignore[arg-type]  # a SimLoop
-        self._stopped: set[Handle[Any]] = set()
-        self.report: Any = None
-
-    def start(self, handle: Handle[Any]) -> None:
-        handle.run = self
-        future = self._executor.submit(self._call, handle)
-        future.add_done_callback(lambda ended: self._ended(handle, ended))
-
-    def stop(self, handle: Handle[Any]) -> None:
-        if handle.on != THREAD:
-            self._stopped.add(handle)
-            self._loop.call_soon(self.report, handle, None, WorkerDiedError("stopped", task=handle.name))
-
-    def statistics(self) -> PoolStatistics:
-        return PoolStatistics(0, 0, {}, 0)
-
-    async def aclose(self, **_: Any) -> list[str]:
-        return []
-
-    def _call(self, handle: Handle[Any]) -> Any:
-        return None if handle.done() else handle.fn(*handle.args)
-
-    def _ended(self, handle: Handle[Any], future: Any) -> None:
-        if handle not in self._stopped:
-            error = future.exception()
-            died = (
-                WorkerDiedError(str(error), task=handle.name) if error and not isinstance(error, ValueError) else error
-            )
-            self.report(handle, None if error else future.result(), died)
+class _Pools(SimPools):
+    lose = 0.1
 
 
 _CURRENT: list[Engine] = []
@@ -189,7 +158,7 @@ class Engine:
 
 def trace_of(seed: int, monkeypatch: pytest.MonkeyPatch) -> tuple[str, Engine]:
     """Run one engine to its end; return the digest of all that happened."""
-    monkeypatch.setattr(manager, "ThreadPoolManager", SimPools)
+    monkeypatch.setattr(manager, "ThreadPoolManager", _Pools)
     engine = Engine(seed)
     with SimLoop(seed, max_virtual_seconds=10_000) as loop:
         loop.run_until_complete(engine.run(loop))
