@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-
 from tests.simulation.pools import SimPools
 
 from tenire.concurrency import ConcurrencyManager, manager, submit
