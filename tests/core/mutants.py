@@ -479,6 +479,22 @@ MUTANTS: dict[str, tuple[str, str, str, str]] = {
     "batches that ran together lower the size each": (
         "batch_size", "elif started >= self._cut_at and size > 1:", "elif size > 1:", "test_batching.py -k together",
     ),
+    "what was used last goes first": (
+        "eviction", "self._sizes.move_to_end(key)", "self._sizes.move_to_end(key, last=False)",
+        "test_eviction.py::TestUses",
+    ),
+    "what is too old is found": (
+        "eviction", "if key not in self._sizes or self._too_old(key, now):", "if key not in self._sizes:",
+        "test_eviction.py::TestUses",
+    ),
+    "an entry too large drives out others": (
+        "eviction", "            self.evicted += 1\n", "            self.evicted += 1\n            self.shrink(0)\n",
+        "test_eviction.py::TestUses",
+    ),
+    "an age is a difference": (
+        "eviction", "now >= self._born[key] + self.ttl", "now - self._born[key] >= self.ttl",
+        "test_eviction.py -k told",
+    ),
 }  # fmt: skip
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from tenire.concurrency.async_tasks import AsyncTaskManager
     from tenire.concurrency.channel import ChannelClient, LoopChannel
     from tenire.concurrency.compactor import CompactionStep, Compactor, StepEnded
-    from tenire.concurrency.data import DataManager
+    from tenire.concurrency.data import Cache, DataManager
     from tenire.concurrency.handle import Explanation, Handle
     from tenire.concurrency.loops import EventLoopManager
     from tenire.concurrency.manager import ConcurrencyManager
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AsyncTaskManager",
     "BatchInitializationGroup",
+    "Cache",
     "ChannelClient",
     "Child",
     "CompactionStep",
@@ -52,6 +53,7 @@ __all__ = [
 _HOMES = {
     "AsyncTaskManager": "async_tasks",
     "BatchInitializationGroup": "startup",
+    "Cache": "data",
     "ChannelClient": "channel",
     "Child": "supervisor",
     "CompactionStep": "compactor",

@@ -74,7 +74,7 @@ class ConcurrencyManager:
         orchestrator: Shares, permits and the decisions behind them.
         thread_pool: Threads and worker processes.
         async_tasks: Takes tasks in and tracks them.
-        data_manager: The byte budget.
+        data_manager: The byte budget and caches.
         loops: The event loop, and the way into it from other threads.
         timer: The engine's one timer.
         signals: Typed events.
@@ -150,7 +150,7 @@ class ConcurrencyManager:
         )
         self.loops.main.serve(self.orchestrator, left_open=partial(self.shutdown, cancel=True))
         self.async_tasks = AsyncTaskManager(self.orchestrator)
-        self.data_manager = DataManager(self.orchestrator, self.home)
+        self.data_manager = DataManager(self.orchestrator, self.home, clock=self._clock, timer=self.timer)
         self.control = Control(
             self.orchestrator,
             pools=self.thread_pool,
@@ -161,6 +161,7 @@ class ConcurrencyManager:
             rng=self._control_rng,
             cpu=self.cpu,
         )
+        self.control.on_level(enter=self.data_manager.give_way)
         if self._adaptive:
             self.control.start()
         self.compactor = Compactor(loop, timer=self.timer, clock=self._clock, signals=self.signals)
@@ -216,6 +217,7 @@ class ConcurrencyManager:
         stuck += self.async_tasks.names_running()
         self.orchestrator.close()
         await self._history.aclose(haste=cancel)
+        self.data_manager.close()
         self.timer.close()
         take_back()
         if stuck:

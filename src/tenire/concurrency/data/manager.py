@@ -1,0 +1,114 @@
+"""The engine's data: bytes in flight are lent from one budget, caches have a bound each."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+from tenire.concurrency.data.cache import Cache
+from tenire.core.admission import MEMORY
+from tenire.core.tasks import Priority, Resources
+from tenire.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from tenire.clock import Clock
+    from tenire.concurrency.orchestrator import Orchestrator
+    from tenire.concurrency.timer import UniversalTimer
+
+__all__ = ["CACHE_BYTES", "DataManager"]
+
+CACHE_BYTES = 16 << 20
+
+
+class DataManager:
+    """Lends bytes in flight, keeps caches, and knows the engine's home.
+
+    Attributes:
+        home: The home directory, or ``None`` for an engine without one.
+    """
+
+    def __init__(self, orchestrator: Orchestrator, home: Path | None, *, clock: Clock, timer: UniversalTimer) -> None:
+        self._orchestrator = orchestrator
+        self._clock = clock
+        self._timer = timer
+        self._lock = threading.Lock()
+        self._caches: dict[str, Cache[Any]] = {}
+        self.home = home
+
+    # -- bytes in flight ----------------------------------------------------
+
+    @property
+    def capacity(self) -> int:
+        """Bytes that may be in flight, all pipelines together."""
+        return self._orchestrator.scheduler.admission.capacity[MEMORY]
+
+    @property
+    def free(self) -> int:
+        """Bytes that are not lent now."""
+        return self._orchestrator.scheduler.admission.free[MEMORY]
+
+    @asynccontextmanager
+    async def credit(
+        self, size: int, *, pipeline: str = "default", priority: Priority = Priority.NORMAL, name: str = "bytes"
+    ) -> AsyncIterator[int]:
+        """Hold ``size`` bytes of the budget while open; waits its turn.
+
+        More than the whole budget is cut down to the budget: such an item goes
+        alone rather than never.
+
+        Yields:
+            The bytes that are held.
+        """
+        held = min(size, self.capacity)
+        # Detached: bytes travel with an item from coroutine to coroutine, and whoever
+        # holds them gives them back without asking for more.
+        permit = self._orchestrator.permit(
+            Resources(memory=held), pipeline=pipeline, priority=priority, name=name, detached=True
+        )
+        async with permit:
+            yield held
+
+    # -- caches -------------------------------------------------------------
+
+    def cache(self, name: str, *, capacity: int = CACHE_BYTES, ttl: float | None = None) -> Cache[Any]:
+        """Return the cache of this name, made if it is new; from any thread.
+
+        Args:
+            name: One cache of it in the whole engine.
+            capacity: Bytes that it may hold, beside the bytes in flight.
+            ttl: Seconds that a value may stay, or ``None`` for any time.
+
+        Raises:
+            ConfigError: If a number is impossible, or the cache was made with others.
+        """
+        with self._lock:
+            cache = self._caches.get(name)
+            if cache is None:
+                cache = Cache(name, capacity=capacity, ttl=ttl, clock=self._clock, timer=self._timer)
+                self._caches[name] = cache
+        if (cache.capacity, cache.ttl) != (capacity, ttl):
+            message = (
+                f"there is a cache {name!r} already, of capacity={cache.capacity} and ttl={cache.ttl}; "
+                f"asked for capacity={capacity} and ttl={ttl}"
+            )
+            raise ConfigError(message, key=name, hint="give both the same numbers, or another name")
+        return cache
+
+    def caches(self) -> tuple[Cache[Any], ...]:
+        """Return all caches."""
+        return tuple(self._caches.values())
+
+    def give_way(self, level: str) -> None:
+        """Drop what caches hold, now that the machine is loaded: half of it at ``high``, all at ``critical``."""
+        if level in ("high", "critical"):
+            for cache in self.caches():
+                cache.shrink(0 if level == "critical" else cache.capacity // 2)
+
+    def close(self) -> None:
+        """Drop everything."""
+        for cache in self.caches():
+            cache.close()
