@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from tenire import vectors
     from tenire.app.pipelines import Pipeline, arun, run
     from tenire.app.search import Store
-    from tenire.concurrency import ConcurrencyManager, Explanation, Handle, Snapshot
+    from tenire.concurrency import CancelToken, ConcurrencyManager, Explanation, Handle, Snapshot, cancel_token
     from tenire.core.tasks import Priority, Resources, Retry
     from tenire.errors import (
         ConfigError,
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "CancelToken": "tenire.concurrency",
     "ConcurrencyManager": "tenire.concurrency",
     "ConfigError": "tenire.errors",
     "DeadlockError": "tenire.errors",
@@ -63,11 +64,13 @@ _HOMES = {
     "TaskError": "tenire.errors",
     "TenireError": "tenire.errors",
     "arun": "tenire.app.pipelines",
+    "cancel_token": "tenire.concurrency",
     "run": "tenire.app.pipelines",
     "vectors": "",
 }
 
 __all__ = [
+    "CancelToken",
     "ConcurrencyManager",
     "ConfigError",
     "DeadlockError",
@@ -89,6 +92,7 @@ __all__ = [
     "TenireError",
     "__version__",
     "arun",
+    "cancel_token",
     "run",
     "vectors",
 ]

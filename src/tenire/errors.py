@@ -120,7 +120,7 @@ class TaskError(TenireError):
 
 
 class TaskTimeoutError(TaskError, TimeoutError):
-    """A task did not finish within its deadline, or could not have."""
+    """A task did not finish within its deadline or its timeout, or could not have."""
 
 
 class WorkerDiedError(TaskError):

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .conftest import House
 
 PUBLIC = [
+    "CancelToken",
     "ConcurrencyManager",
     "ConfigError",
     "DeadlockError",
@@ -36,6 +37,7 @@ PUBLIC = [
     "TenireError",
     "__version__",
     "arun",
+    "cancel_token",
     "run",
     "vectors",
 ]

@@ -65,6 +65,17 @@ def hang(marker: str) -> None:
     threading.Event().wait()
 
 
+def hang_once(marker: str) -> str:
+    if not Path(marker).exists():
+        hang(marker)
+    return "second try"
+
+
+def nap(seconds: float) -> float:
+    threading.Event().wait(seconds)
+    return seconds
+
+
 def spin(seconds: float) -> int:
     end = SYSTEM_CLOCK.now() + seconds
     turns = 0

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tenire.concurrency.async_tasks import AsyncTaskManager
+    from tenire.concurrency.cancellation import CancelToken, cancel_token
     from tenire.concurrency.channel import ChannelClient, LoopChannel
     from tenire.concurrency.compactor import CompactionStep, Compactor, StepEnded
     from tenire.concurrency.data import Cache, DataManager
@@ -29,6 +30,7 @@ __all__ = [
     "AsyncTaskManager",
     "BatchInitializationGroup",
     "Cache",
+    "CancelToken",
     "ChannelClient",
     "Child",
     "CompactionStep",
@@ -48,12 +50,14 @@ __all__ = [
     "Supervisor",
     "ThreadPoolManager",
     "UniversalTimer",
+    "cancel_token",
 ]
 
 _HOMES = {
     "AsyncTaskManager": "async_tasks",
     "BatchInitializationGroup": "startup",
     "Cache": "data",
+    "CancelToken": "cancellation",
     "ChannelClient": "channel",
     "Child": "supervisor",
     "CompactionStep": "compactor",
@@ -73,6 +77,7 @@ _HOMES = {
     "Supervisor": "supervisor",
     "ThreadPoolManager": "pools",
     "UniversalTimer": "timer",
+    "cancel_token": "cancellation",
 }
 
 

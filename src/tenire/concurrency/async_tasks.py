@@ -18,6 +18,7 @@ from tenire.concurrency.submit import (
     place_of,
     priority_of,
     runs_always,
+    timeout_of,
 )
 from tenire.core.tasks import Priority, Retry
 from tenire.errors import ConfigError, RejectedError
@@ -55,6 +56,7 @@ class AsyncTaskManager:
         after: Iterable[Handle[Any]] = (),
         needs: Resources | None = None,
         deadline: float | None = None,
+        timeout: float | None = None,
         retry: Retry | None = None,
         on: str = "auto",
         worker: str | None = None,
@@ -99,6 +101,8 @@ class AsyncTaskManager:
             orchestrator,
             trigger != "success" and runs_always(trigger),
         )
+        if timeout is not None:
+            handle.timeout = timeout_of(timeout, name=name)
         before = self._dependencies(handle, after) if after else ()
         if get_ident() == orchestrator.thread:
             orchestrator.accept(handle, before)

@@ -80,7 +80,7 @@ class Dispatcher:
         self._running: set[Handle[Any]] = set()
         self._starting: list[Handle[Any]] = []
         self._retries = Retries(timer, rng, self._retry_due)
-        self._stopper = Stopper(scheduler, pools=pools, timer=timer, clock=clock, wake=self.wake)
+        self._stopper = Stopper(scheduler, pools=pools, timer=timer, clock=clock, unseen=self.unseen, wake=self.wake)
         self._alarm = Alarm(timer, self.wake)
         self._worker_health = WorkerHealth(scheduler.shares, timer=timer, clock=clock, wake=self.wake)
         self._idle: asyncio.Future[None] | None = None
@@ -207,6 +207,8 @@ class Dispatcher:
             handle.run = task
             coroutines[task] = handle
             task.add_done_callback(ended)
+            if handle.timeout is not None:
+                self._stopper.begun(handle)
         self._starting = []
 
     def _start_elsewhere(self, handle: Handle[Any]) -> None:
@@ -222,6 +224,8 @@ class Dispatcher:
         self._running.add(handle)
         try:
             self._pools.start(handle)
+            if handle.timeout is not None:
+                self._stopper.begun(handle)
         except Exception as error:  # noqa: BLE001 - the task's outcome, for example no thread could be started
             self._running.discard(handle)
             self._failed(handle, error)
@@ -241,6 +245,8 @@ class Dispatcher:
     def _coroutine_ended(self, task: asyncio.Task[Any]) -> None:
         handle = self._coroutines.pop(task)
         handle.run = None
+        if handle.timeout is not None:
+            self._stopper.ended(handle)
         if handle.settled:  # given up earlier; only its resources come back
             if not task.cancelled():
                 task.exception()
@@ -258,7 +264,7 @@ class Dispatcher:
         except BaseException as error:  # noqa: BLE001 - the task's outcome, whatever it is
             self._failed(handle, error)
             return
-        if handle.stop_reason is not None:
+        if handle.stop_error is not None:
             self._failed(handle, None)
             return
         handle.value = value
@@ -280,13 +286,16 @@ class Dispatcher:
         """
         self._running.discard(handle)
         handle.run = None
-        if handle.worker is not None and not handle.settled:  # one that was cancelled was killed by us
+        if handle.timeout is not None:
+            self._stopper.ended(handle)
+        # One that was cancelled, or took too long, was killed by us.
+        if handle.worker is not None and not handle.settled and handle.stop_error is None:
             self._worker_health.ended(handle, error)
         if memory:
             self.scheduler.history.record_memory(handle.name, memory)
         if handle.done():  # abandoned earlier; only its resources come back
             self._end(handle, State.FAILED)
-        elif error is None and handle.stop_reason is None:
+        elif error is None and handle.stop_error is None:
             handle.settle(value, None)
             self._end(handle, DONE)
         elif isinstance(error, CancelledError):
@@ -301,7 +310,7 @@ class Dispatcher:
 
     def _cancelled(self, handle: Handle[Any]) -> None:
         handle.run = None
-        if handle.stop_reason is not None:
+        if handle.stop_error is not None:
             self._failed(handle, None)
             return
         handle.settle(None, CancelledError())
@@ -309,9 +318,9 @@ class Dispatcher:
 
     def _failed(self, handle: Handle[Any], error: BaseException | None) -> None:
         handle.run = None
-        if handle.stop_reason is not None:
-            error = missed_deadline(handle, handle.stop_reason)
-        elif not self._closed and self._retries.allows(handle, error):
+        if handle.stop_error is not None:
+            error, handle.stop_error = handle.stop_error, None
+        if not self._closed and self._retries.allows(handle, error):
             self._try_again(handle)
             return
         self.scheduler.history.record_failure(handle.name)

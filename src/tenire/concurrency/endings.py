@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from tenire.core.history import History
     from tenire.core.tasks import Task
 
-__all__ = ["deadlock", "dependency_failed", "explain", "missed_deadline"]
+__all__ = ["deadlock", "dependency_failed", "explain", "missed_deadline", "took_too_long"]
 
 _WORTH_TELLING_S = 0.1
 _WORTH_TELLING_RATIO = 0.1
@@ -24,6 +24,12 @@ def missed_deadline(handle: Handle[Any], reason: str) -> TaskTimeoutError:
     """Return the error of a task that did not make its deadline."""
     message = f"task {handle.name!r} missed its deadline: {reason}"
     return TaskTimeoutError(message, task=handle.name, hint="give it a later deadline, or less to do")
+
+
+def took_too_long(handle: Handle[Any]) -> TaskTimeoutError:
+    """Return the error of a task that one try of took longer than its timeout."""
+    message = f"task {handle.name!r} ran longer than its timeout of {handle.timeout:g} s"
+    return TaskTimeoutError(message, task=handle.name, hint="give it a longer timeout, or less to do")
 
 
 def dependency_failed(handle: Handle[Any], doom: Doom) -> DependencyError:

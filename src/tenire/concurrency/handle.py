@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from tenire.concurrency.orchestrator import Orchestrator
     from tenire.core.fair_share import PipelineShare
     from tenire.core.tasks import Needs, Retry
+    from tenire.errors import TaskTimeoutError
 
 __all__ = ["LOOP", "PERMIT", "PLACES", "PROCESS", "THREAD", "Explanation", "Handle"]
 
@@ -100,7 +101,8 @@ class Handle(Task, Generic[T]):
         "retry",
         "run",
         "settled",
-        "stop_reason",
+        "stop_error",
+        "timeout",
         "value",
         "waiter",
         "worker",
@@ -114,7 +116,8 @@ class Handle(Task, Generic[T]):
     attempts: int
     worker: str | None
     run: Any
-    stop_reason: str | None
+    stop_error: TaskTimeoutError | None
+    timeout: float | None
     orchestrator: Orchestrator
     settled: bool
     value: Any
@@ -163,7 +166,8 @@ class Handle(Task, Generic[T]):
         self.worker = worker
         self.attempts = 0
         self.run = None
-        self.stop_reason = None
+        self.stop_error = None
+        self.timeout = None
         self.orchestrator = orchestrator
         self.settled = False
         self.value = None

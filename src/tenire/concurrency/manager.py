@@ -252,16 +252,16 @@ class ConcurrencyManager:
     def submit(
         self, fn: Callable[..., Coroutine[Any, Any, T]], /, *args: Any, name: str | None = ...,
         priority: Priority | str = ..., pipeline: str = ..., after: Iterable[Handle[Any]] = ...,
-        needs: Resources | None = ..., deadline: float | None = ..., retry: Retry | None = ...,
-        on: str = ..., worker: str | None = ..., trigger: str = ...,
+        needs: Resources | None = ..., deadline: float | None = ..., timeout: float | None = ...,
+        retry: Retry | None = ..., on: str = ..., worker: str | None = ..., trigger: str = ...,
     ) -> Handle[T]: ...  # fmt: skip
 
     @overload
     def submit(
         self, fn: Callable[..., T], /, *args: Any, name: str | None = ...,
         priority: Priority | str = ..., pipeline: str = ..., after: Iterable[Handle[Any]] = ...,
-        needs: Resources | None = ..., deadline: float | None = ..., retry: Retry | None = ...,
-        on: str = ..., worker: str | None = ..., trigger: str = ...,
+        needs: Resources | None = ..., deadline: float | None = ..., timeout: float | None = ...,
+        retry: Retry | None = ..., on: str = ..., worker: str | None = ..., trigger: str = ...,
     ) -> Handle[T]: ...  # fmt: skip
 
     def submit(
@@ -275,6 +275,7 @@ class ConcurrencyManager:
         after: Iterable[Handle[Any]] = (),
         needs: Resources | None = None,
         deadline: float | None = None,
+        timeout: float | None = None,
         retry: Retry | None = None,
         on: str = "auto",
         worker: str | None = None,
@@ -292,6 +293,7 @@ class ConcurrencyManager:
             needs: What it holds while it runs. Default: nothing on the loop, one
                 thread slot on a thread, one CPU slot in a process.
             deadline: Seconds from now by which it must have finished.
+            timeout: Seconds that one try may take, from when it starts.
             retry: When to try again after a failure.
             on: ``loop``, ``thread``, ``process``, or ``auto``: a coroutine function
                 runs on the loop, a plain function on a thread.
@@ -311,7 +313,7 @@ class ConcurrencyManager:
             raise RejectedError(message)
         return self.async_tasks.submit(
             fn, *args, name=name, priority=priority, pipeline=pipeline, after=after, needs=needs,
-            deadline=deadline, retry=retry, on=on, worker=worker, trigger=trigger,
+            deadline=deadline, timeout=timeout, retry=retry, on=on, worker=worker, trigger=trigger,
         )  # fmt: skip
 
     def snapshot(self) -> Snapshot:

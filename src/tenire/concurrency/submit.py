@@ -27,6 +27,7 @@ __all__ = [
     "place_of",
     "priority_of",
     "runs_always",
+    "timeout_of",
 ]
 
 _PLACES = {"loop": LOOP, "thread": THREAD, "process": PROCESS}
@@ -147,6 +148,18 @@ def due_at(deadline: float, now: float, *, name: str) -> float | None:
         message = f"deadline must be a number of seconds from now, got {deadline!r} (task {name!r})"
         raise ConfigError(message, key="deadline")
     return now + deadline if deadline < _FOR_EVER_S else None
+
+
+def timeout_of(timeout: float, *, name: str) -> float | None:
+    """Return the seconds that one try may take; ``None`` if there is no limit.
+
+    Raises:
+        ConfigError: If it is not a positive number.
+    """
+    if not isinstance(timeout, (int, float)) or not timeout > 0:
+        message = f"timeout must be a positive number of seconds, got {timeout!r} (task {name!r})"
+        raise ConfigError(message, key="timeout")
+    return timeout if timeout < _FOR_EVER_S else None
 
 
 def name_of(fn: Callable[..., Any]) -> str:

@@ -51,14 +51,16 @@ class Conversation:
     Attributes:
         child: The process, or ``None`` while there is none.
         job: The task that it runs now.
+        since: When that one was given to it, seconds of the system's clock.
         started: Processes started so far, replacements included.
     """
 
-    __slots__ = ("_killed", "_known", "_lock", "_name", "_served", "_threads", "child", "job", "started")
+    __slots__ = ("_killed", "_known", "_lock", "_name", "_served", "_threads", "child", "job", "since", "started")
 
     def __init__(self, name: str, *, threads: int | None, known: Known) -> None:
         self.child: Child | None = None
         self.job: Handle[Any] | None = None
+        self.since = 0.0
         self.started = 0
         self._name = name
         self._threads = threads
@@ -73,6 +75,7 @@ class Conversation:
         """Say that the process has got a job."""
         with self._lock:
             self.job = handle
+            self.since = SYSTEM_CLOCK.now()
 
     def stop(self, handle: Handle[Any]) -> None:
         """Kill the process if it runs this task."""
@@ -111,6 +114,7 @@ class Conversation:
                 if handle.done():  # cancelled before it came to this worker
                     return None, None, 0
                 self.job = handle
+                self.since = SYSTEM_CLOCK.now()
             try:
                 send(child.connection, pieces)
             except OSError as error:

@@ -108,6 +108,10 @@ class WorkerLink:
         """The task that it runs now."""
         return self._talk.job
 
+    def running_since(self, handle: Handle[Any]) -> float | None:
+        """Return when the process got this task, or ``None`` if it does not run it now."""
+        return self._talk.since if self._talk.job is handle else None
+
     @property
     def started(self) -> int:
         """Processes started so far, replacements included."""

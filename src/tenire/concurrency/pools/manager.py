@@ -27,12 +27,15 @@ class PoolStatistics:
     Attributes:
         threads: Threads alive.
         threads_busy: Tasks on a thread, or on their way to one.
+        abandoned: Names of tasks that have ended, by being cancelled or by taking too long, but
+            whose functions still run on a thread.
         processes: Process ids of the workers by their names.
         replaced: Worker processes started in place of one that died.
     """
 
     threads: int
     threads_busy: int
+    abandoned: tuple[str, ...]
     processes: dict[str, int]
     replaced: int
 
@@ -72,6 +75,10 @@ class ThreadPoolManager:
         if isinstance(handle.run, WorkerLink):
             handle.run.stop(handle)
 
+    def running_since(self, handle: Handle[Any]) -> float | None:
+        """Return when a worker process got a task, or ``None`` if it is not there (yet)."""
+        return handle.run.running_since(handle) if isinstance(handle.run, WorkerLink) else None
+
     def idle_workers(self) -> list[int]:
         """Return the process ids of workers without a name that have nothing to do."""
         return self._processes.idle()
@@ -95,6 +102,7 @@ class ThreadPoolManager:
         return PoolStatistics(
             threads=self._threads.size,
             threads_busy=self._threads.busy,
+            abandoned=tuple(self._threads.abandoned()),
             processes={link.name: pid for link in links if (pid := link.pid) is not None},
             replaced=self._processes.replaced,
         )

@@ -111,6 +111,11 @@ class Threads:
         """Return the names of the tasks whose functions have not returned."""
         return [handle.name for handle in list(self._threads.values()) if handle is not None]
 
+    def abandoned(self) -> list[str]:
+        """Return the names of the tasks that have ended but whose functions have not returned."""
+        running = list(self._threads.values())
+        return [handle.name for handle in running if handle is not None and handle.done()]
+
     async def aclose(self, grace: float) -> list[str]:
         """End the threads; return the names of tasks that are stuck in one.
 
