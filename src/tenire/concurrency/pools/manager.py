@@ -27,17 +27,17 @@ class PoolStatistics:
     Attributes:
         threads: Threads alive.
         threads_busy: Tasks on a thread, or on their way to one.
-        abandoned: Names of tasks that have ended, by being cancelled or by taking too long, but
-            whose functions still run on a thread.
         processes: Process ids of the workers by their names.
         replaced: Worker processes started in place of one that died.
+        abandoned: Names of tasks that have ended, by being cancelled or by taking too long, but
+            whose functions still run on a thread.
     """
 
     threads: int
     threads_busy: int
-    abandoned: tuple[str, ...]
     processes: dict[str, int]
     replaced: int
+    abandoned: tuple[str, ...] = ()
 
 
 class ThreadPoolManager:
