@@ -24,7 +24,7 @@ unexport PYTHONPATH
 export CORPUS
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench prove mutants docs pins clean env-demo env-test env-pins
+.PHONY: help demo test lint bench prove simulate mutants docs pins clean env-demo env-test env-pins
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' Makefile
@@ -49,6 +49,9 @@ bench: env-test ## measure the budgets
 prove: env-test ## kill engines at 20 random moments and compare with an undisturbed run
 	@$(PY) scripts/kill_proof.py --kills 20 $(ARGS)
 	@$(PY) scripts/breaker_proof.py
+
+simulate: env-test ## play a thousand bad days of each kind in virtual time
+	@$(PY) scripts/simulate.py $(ARGS)
 
 mutants: env-test ## change the core in one place at a time and see whether a test fails (two hours)
 	@$(PY) scripts/mutants.py $(ARGS)

@@ -39,6 +39,10 @@ class FakeOverload:
         self.interactive_wait = self.waited
 
 
+class FakeShare:
+    ended = 0
+
+
 class FakeScheduler:
     def __init__(self) -> None:
         self.admission = Admission(cpu=4, memory=1000, threads=8, processes=8)
@@ -48,7 +52,9 @@ class FakeScheduler:
         self.lowest_class = 4
         self.overload = FakeOverload()
         self.limits: dict[int, int] = {}
-        self.selection = self  # its other half
+        self.selection = self.shares = self  # its other parts
+        self.share = FakeShare()
+        self.pipelines = {"default": self.share}
 
     @property
     def slots(self) -> float:
@@ -165,6 +171,16 @@ def test_an_idle_engine_looks_seldom_and_at_once_again_when_there_is_work(bench:
     before = bench.loop.time()
     bench.run(1)
     assert bench.looks[-1] > before
+
+
+def test_short_tasks_with_pauses_between_them_count_as_work(bench: Bench) -> None:
+    bench.scheduler.running = 0
+    bench.run(100)
+    looks = len(bench.looks)
+    for _ in range(10):
+        bench.scheduler.share.ended += 3
+        bench.run(1)
+    assert len(bench.looks) >= looks + 9
 
 
 def test_an_idle_engine_comes_back_to_all_slots_too(bench: Bench) -> None:

@@ -92,6 +92,7 @@ class Control:
         self._due = 0.0
         self._late = 0.0
         self._looked_at = 0.0
+        self._ended = 0  # tasks, when it was asked last whether there is work
         self._steady = False  # it knows nothing yet
         self._looking = False
         self._closed = False
@@ -189,10 +190,18 @@ class Control:
 
     def _look_at(self) -> float:
         """Return when to look again."""
-        scheduler = self._orchestrator.scheduler
-        if scheduler.running or scheduler.queued or not self._steady:
+        if self._at_work() or not self._steady:
             return 0.0
         return self._looked_at + (_IDLE_S if self._at_rest() else _IDLE_HELD_S)
+
+    def _at_work(self) -> bool:
+        """Return whether there is work now, or was some since this was asked last.
+
+        Short tasks with pauses between them are seldom there when one looks.
+        """
+        scheduler = self._orchestrator.scheduler
+        before, self._ended = self._ended, sum(share.ended for share in scheduler.shares.pipelines.values())
+        return bool(scheduler.running or scheduler.queued or self._ended != before)
 
     def _at_rest(self) -> bool:
         """Return whether nothing is held back."""

@@ -1,0 +1,96 @@
+"""A machine under pressure, or one that cannot be looked at."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from tests.simulation.scenarios.stage import Stage, scenario
+
+from tenire.concurrency.control_events import LevelChanged, SlotsChanged
+from tenire.core.tasks import Resources
+from tenire.observe.load_probe import LoadSample
+
+QUIET = LoadSample({"foreign_cpu": 0.0, "memory_used": 0.1}, foreign=0.0, cores=2.0)
+
+
+@scenario
+async def memory_runs_short(stage: Stage) -> None:
+    """While memory is critical nothing new takes any; when it is back, everything goes on."""
+    start = stage.rng.uniform(0, 10)
+    end = start + stage.rng.uniform(10, 60)
+    pressed = LoadSample({"memory_used": 1.0}, foreign=0.0, cores=2.0)
+    stage.sample = lambda now: pressed if start <= now < end else QUIET
+    critical: list[tuple[float, bool]] = []
+    async with stage.engine(adaptive=True) as manager:
+        manager.signals.subscribe(
+            LevelChanged, on_level := lambda event: critical.append((stage.loop.time(), event.level == "critical"))
+        )
+        while stage.loop.time() < end + 5:
+            stage.submit(stage.work, needs=Resources(memory=stage.rng.randint(1, 100)))
+            await stage.work(0, 2)
+    assert on_level is not None
+    assert (True in [now for _, now in critical]) or end - start < 10
+    for (began, is_critical), (over, _) in pairwise(critical):
+        if is_critical:
+            assert not [at for times in stage.runs.values() for at in times if began < at < over]
+    assert all(handle.exception() is None for handle in stage.handles)
+
+
+@scenario
+async def another_program_computes(stage: Stage) -> None:
+    """The engine steps back for it, and takes all slots again when it is gone."""
+    begins = stage.rng.uniform(1, 5)
+    ends = begins + stage.rng.uniform(20, 60)
+    busy = LoadSample({"foreign_cpu": 0.5}, foreign=2.0, cores=4.0)
+    stage.sample = lambda now: busy if begins <= now < ends else LoadSample({"foreign_cpu": 0.0}, 0.0, 4.0)
+    async with stage.engine(cpu=4, adaptive=True) as manager:
+        while stage.loop.time() < ends:
+            for _ in range(6):
+                stage.submit(lambda: None, on="process")
+            if begins + 3 < stage.loop.time() < ends:
+                assert manager.control.slots < 4
+            await stage.work(0.2, 0.6)
+        while stage.loop.time() < ends + 30:
+            stage.submit(stage.work)
+            await stage.work()
+        assert manager.control.slots == 4
+    assert all(handle.exception() is None for handle in stage.handles)
+
+
+@scenario
+async def pressure_flaps(stage: Stage) -> None:
+    """A load that jumps with every look: levels come and go one by one, and all work is done."""
+    rng = stage.rng
+    stage.sample = lambda now: LoadSample(
+        {"memory_used": rng.random(), "foreign_cpu": rng.random()}, 4 * rng.random(), 4.0
+    )
+    levels: list[str] = []
+
+    async with stage.engine(cpu=4, adaptive=True) as manager:
+        manager.control.on_level(enter=levels.append, leave=lambda level: _leave(levels, level))
+        slots: list[float] = []
+        manager.signals.subscribe(SlotsChanged, note := lambda event: slots.append(event.slots))
+        for _ in range(100):
+            priority = rng.choice(("critical", "normal", "idle"))
+            stage.submit(stage.work, priority=priority, needs=Resources(cpu=rng.choice((0, 1, 4)), memory=1))
+            await stage.work(0, 1)
+        stage.sample = lambda now: LoadSample({"memory_used": 0.0, "foreign_cpu": 0.0}, 0.0, 4.0)
+    assert note is not None
+    assert all(0 < number <= 4 for number in slots)
+    assert all(handle.exception() is None for handle in stage.handles)
+
+
+def _leave(levels: list[str], level: str) -> None:
+    assert levels.pop() == level, "levels are left in the reverse of the order in which they were entered"
+
+
+@scenario
+async def the_machine_cannot_be_seen(stage: Stage) -> None:
+    """Looks that fail or show nothing change nothing."""
+    stage.sample = lambda now: stage.rng.choice((None, LoadSample()))
+    async with stage.engine(adaptive=True) as manager:
+        for _ in range(50):
+            stage.submit(stage.work)
+            await stage.work()
+            assert (manager.control.level, manager.control.slots) == ("normal", 2)
+    assert all(handle.exception() is None for handle in stage.handles)
