@@ -7,6 +7,7 @@ The house, from the ground up; a floor imports only from the floors below it::
     core                                 pure decisions
     storage · observe                    ledger, compression; facts on the machine
     concurrency                          the engine around the core
+    resilience                           calls that may fail
     pipeline                             sources, journal, recovery, progress
     documents · vectors                  the domains
     app                                  configuration, recipes, runs, search
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
         TenireError,
     )
     from tenire.pipeline.progress import RunReport
+    from tenire.resilience import guarded
 
 __version__ = "0.1.0"
 
@@ -65,6 +67,7 @@ _HOMES = {
     "TenireError": "tenire.errors",
     "arun": "tenire.app.pipelines",
     "cancel_token": "tenire.concurrency",
+    "guarded": "tenire.resilience",
     "run": "tenire.app.pipelines",
     "vectors": "",
 }
@@ -93,6 +96,7 @@ __all__ = [
     "__version__",
     "arun",
     "cancel_token",
+    "guarded",
     "run",
     "vectors",
 ]

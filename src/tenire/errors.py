@@ -9,6 +9,9 @@ what was expected, what came, where, and what to do.
     ├── ConfigError              the user asked for something impossible
     │   └── MissingExtraError    an optional dependency is not installed
     ├── RejectedError            refused before it started
+    │   └── CircuitOpenError     what it calls fails too often for the moment (holds retry_at)
+    ├── CallError                a guarded call was ended by its guard (holds its name, and the tries)
+    │   └── CallTimeoutError     also a TimeoutError
     ├── TaskError                the engine ended a task (holds the task's name)
     │   ├── TaskTimeoutError     also a TimeoutError
     │   ├── WorkerDiedError      its worker process went away
@@ -30,7 +33,10 @@ from __future__ import annotations
 from typing import Any
 
 __all__ = [
+    "CallError",
+    "CallTimeoutError",
     "ChannelError",
+    "CircuitOpenError",
     "ComponentError",
     "ConfigError",
     "DeadlockError",
@@ -105,6 +111,37 @@ class MissingExtraError(ConfigError):
 
 class RejectedError(TenireError):
     """Refused before it started: the engine is closing, or it can never fit."""
+
+
+class CircuitOpenError(RejectedError):
+    """Not called: too many calls to the same thing have failed, and it is too early to try again.
+
+    Attributes:
+        retry_at: When calls are made again, seconds on the guard's clock; ``None`` while
+            it is tried out whether they can be.
+    """
+
+    def __init__(self, message: str, *, retry_at: float | None = None, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.retry_at = retry_at
+
+
+class CallError(TenireError):
+    """A guard, not the function, ended a call.
+
+    Attributes:
+        call: The function's name.
+        tries: Tries that were begun.
+    """
+
+    def __init__(self, message: str, *, call: str, tries: int = 0, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.call = call
+        self.tries = tries
+
+
+class CallTimeoutError(CallError, TimeoutError):
+    """A call, or one try of it, took longer than it may."""
 
 
 class TaskError(TenireError):

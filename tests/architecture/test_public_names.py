@@ -38,6 +38,7 @@ PUBLIC = [
     "__version__",
     "arun",
     "cancel_token",
+    "guarded",
     "run",
     "vectors",
 ]

@@ -167,6 +167,14 @@ class CircuitBreaker:
             self._out += 1
         return CallPermit(self._generation)
 
+    def current(self, permit: CallPermit) -> bool:
+        """Return whether the state in which a call was admitted still lasts.
+
+        For a caller that had to wait for something else between ``acquire`` and the call:
+        if not, it should give the permit back and ask again.
+        """
+        return permit.generation is self._generation
+
     def release(self, permit: CallPermit, now: float, outcome: Outcome) -> None:
         """Record how a call ended.
 

@@ -1,0 +1,13 @@
+"""Calls that may fail, guarded: ``guarded`` puts the layers together that a call needs."""
+
+from __future__ import annotations
+
+from tenire.core.retrying import Kind
+from tenire.resilience.bulkhead import Bulkhead
+from tenire.resilience.cache import MISSING, Cache, MemoryCache
+from tenire.resilience.guard import Guard, GuardStatistics
+
+__all__ = ["MISSING", "Bulkhead", "Cache", "Guard", "GuardStatistics", "Kind", "MemoryCache", "guarded"]
+
+guarded = Guard
+"""``Guard`` under the name that reads well above a function: ``@tenire.guarded(retry=3)``."""

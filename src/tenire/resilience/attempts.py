@@ -1,0 +1,189 @@
+"""The tries of one call: Retry(Breaker(Admission(Hedge(Timeout(call))))).
+
+1. A try begins when the breaker and the admission have let it in. Waiting for them is no
+   try, and counts against nothing but the deadline.
+2. If the breaker opened while the admission was waited for, what was admitted is given
+   back, and the breaker is asked again: many that wait for a slot do not run, one after
+   the other, into a server that died meanwhile.
+3. A call that was cancelled says nothing about what it called, with one exception: without
+   a ``timeout``, the deadline is the time limit of the call.
+4. Cancellation is never tried again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from tenire.core.breaker import CLOSED
+from tenire.errors import CallTimeoutError
+from tenire.resilience.failures import UnmadeError
+from tenire.resilience.timing import sleep_until, time_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    from tenire.clock import Clock
+    from tenire.core.breaker import CallPermit, Outcome
+    from tenire.resilience.gate import Gate
+    from tenire.resilience.hedge import Hedge
+    from tenire.resilience.retries import Retries
+
+__all__ = ["Admission", "Attempts", "Call"]
+
+Admission: TypeAlias = "Callable[[], contextlib.AbstractAsyncContextManager[Any]]"
+"""Makes an async context manager that lets one try in, and holds what it needs while it is open."""
+
+_EARLY_S = 1e-3  # by which a loop's timer may fire before its time
+
+
+class Call:
+    """One call on its way through a guard.
+
+    Attributes:
+        run: Makes the call.
+        name: Of the function, for people.
+        admission: What lets a try in, or ``None``.
+        deadline: By when it must have ended, seconds; infinite for no limit.
+        tries: Tries that were begun.
+        doing: What it is at, for people.
+        error: How the last try failed.
+    """
+
+    __slots__ = ("admission", "deadline", "doing", "error", "name", "run", "tries")
+
+    def __init__(
+        self, run: Callable[[], Coroutine[Any, Any, Any]], name: str, admission: Admission | None, deadline: float
+    ) -> None:
+        self.run = run
+        self.name = name
+        self.admission = admission
+        self.deadline = deadline
+        self.tries = 0
+        self.doing = "about to start"
+        self.error: Exception | None = None
+
+
+class Attempts:
+    """Makes calls, and makes them again.
+
+    Attributes:
+        tries: Tries that were begun.
+        retries: Those of them that were not the first of their call.
+        copies: Second copies that were sent.
+    """
+
+    __slots__ = (
+        "_clock",
+        "_gate",
+        "_hedge",
+        "_retries",
+        "_timeout",
+        "copies",
+        "retries",
+        "tries",
+    )
+
+    def __init__(
+        self,
+        *,
+        retries: Retries,
+        gate: Gate | None,
+        hedge: Hedge | None,
+        timeout: float | None,
+        clock: Clock | None,
+    ) -> None:
+        self._retries = retries
+        self._gate = gate
+        self._hedge = hedge
+        self._timeout = timeout
+        self._clock = clock
+        self.tries = self.retries = self.copies = 0
+
+    async def run(self, call: Call) -> Any:
+        """Return the result of the first try that succeeds; otherwise raise what the last one raised."""
+        now = time_of(self._clock)
+        retries = self._retries
+        retries.begin()
+        number = 1
+        while True:
+            try:
+                return await self._guarded_try(call, now)
+            except Exception as error:
+                when = retries.after(error, name=call.name, tries=number, now=now(), deadline=call.deadline)
+                if when is None:
+                    raise
+                call.error = error
+            number += 1
+            call.doing = "waiting for its next try"
+            await sleep_until(when, now)
+            self.retries += 1
+
+    async def _guarded_try(self, call: Call, now: Callable[[], float]) -> Any:
+        gate = self._gate
+        if gate is None:
+            return await self._admitted_try(call, now, None)
+        while True:
+            permit = gate.enter_nowait(now())
+            if permit is None:
+                call.doing = "waiting for its circuit to close"
+                permit = await gate.enter(now, deadline=call.deadline, name=call.name)
+            tries = call.tries
+            outcome: Outcome = "cancelled"
+            try:
+                result = await self._admitted_try(call, now, permit)
+                outcome = "ok"
+            except UnmadeError:
+                continue
+            except Exception as error:
+                if call.tries > tries:
+                    outcome = self._retries.outcome(error)
+                raise
+            except asyncio.CancelledError:
+                if call.tries > tries and self._timeout is None and now() + _EARLY_S >= call.deadline:
+                    outcome = "failure"
+                raise
+            finally:
+                gate.leave(permit, now(), outcome)
+            return result
+
+    async def _admitted_try(self, call: Call, now: Callable[[], float], permit: CallPermit | None) -> Any:
+        if call.admission is None:
+            return await self._hedged_try(call, now)
+        call.doing = "waiting to be admitted"
+        async with call.admission():
+            if permit is not None and self._gate is not None and not self._gate.still_open(permit):
+                raise UnmadeError
+            return await self._hedged_try(call, now)
+
+    async def _hedged_try(self, call: Call, now: Callable[[], float]) -> Any:
+        call.tries += 1
+        self.tries += 1
+        call.doing = "waiting for the answer"
+        if self._hedge is None:
+            return await self._timed(call)
+        return await self._hedge.run(
+            lambda: self._timed(call), lambda: self._copy(call), now=now, allowed=self._may_copy
+        )
+
+    def _may_copy(self) -> bool:
+        # A server that is being tried out gets as many calls as it has places for.
+        return self._gate is None or self._gate.breaker.state == CLOSED
+
+    async def _copy(self, call: Call) -> Any:
+        async with contextlib.nullcontext() if call.admission is None else call.admission():
+            self.copies += 1
+            return await self._timed(call)
+
+    async def _timed(self, call: Call) -> Any:
+        if self._timeout is None:
+            return await call.run()
+        try:
+            async with asyncio.timeout(self._timeout) as limit:
+                return await call.run()
+        except TimeoutError as error:
+            if not limit.expired():
+                raise
+            message = f"{call.name} gave no answer within its timeout of {self._timeout:g} s"
+            raise CallTimeoutError(message, call=call.name, tries=call.tries) from error

@@ -1,0 +1,90 @@
+"""Results that are kept, so that an equal call is answered without calling."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from tenire.errors import ConfigError
+from tenire.resilience.timing import time_of
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+
+    from tenire.clock import Clock
+
+__all__ = ["MISSING", "Cache", "MemoryCache"]
+
+
+class _Missing:
+    def __repr__(self) -> str:
+        return "MISSING"
+
+
+MISSING: Final = _Missing()
+"""What ``get`` returns if there is nothing; ``None`` is a result like any other."""
+
+
+class Cache(Protocol):
+    """Where results are kept; a result is put there before anybody sees it."""
+
+    async def get(self, key: Hashable) -> Any:
+        """Return the result, or ``MISSING``."""
+        ...
+
+    async def put(self, key: Hashable, value: Any) -> None:
+        """Keep a result."""
+        ...
+
+
+class MemoryCache:
+    """Keeps the results that were used last, in memory.
+
+    Args:
+        most: Results to keep.
+        ttl: Seconds for which a result is good; ``None`` for ever.
+        clock: By default the running loop's.
+
+    Raises:
+        ConfigError: If a number is impossible.
+    """
+
+    __slots__ = ("_clock", "_kept", "_most", "_ttl")
+
+    def __init__(self, most: int = 1024, *, ttl: float | None = None, clock: Clock | None = None) -> None:
+        if isinstance(most, bool) or not isinstance(most, int) or most < 1:
+            message = f"most must be a whole number of results from 1, got {most!r}"
+            raise ConfigError(message, key="most")
+        if ttl is not None and not ttl > 0:
+            message = f"ttl must be a positive number of seconds, or None, got {ttl!r}"
+            raise ConfigError(message, key="ttl")
+        self._most = most
+        self._ttl = float("inf") if ttl is None else ttl
+        self._clock = clock
+        self._kept: OrderedDict[Hashable, tuple[Any, float]] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    async def get(self, key: Hashable) -> Any:
+        """Return the result, or ``MISSING``."""
+        found = self._kept.get(key)
+        if found is None:
+            return MISSING
+        value, good_until = found
+        if time_of(self._clock)() >= good_until:
+            del self._kept[key]
+            return MISSING
+        self._kept.move_to_end(key)
+        return value
+
+    async def put(self, key: Hashable, value: Any) -> None:
+        """Keep a result, and drop the one that was not used for longest if there are too many."""
+        self._kept[key] = value, time_of(self._clock)() + self._ttl
+        self._kept.move_to_end(key)
+        if len(self._kept) > self._most:
+            self._kept.popitem(last=False)
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._kept.clear()

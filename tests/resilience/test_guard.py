@@ -1,0 +1,544 @@
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import inspect
+import random
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import tenire
+from tenire.core.breaker import CircuitBreaker
+from tenire.core.retry_budget import RetryBudget
+from tenire.core.tasks import Retry
+from tenire.errors import CallTimeoutError, CircuitOpenError, ConfigError
+from tenire.resilience import Guard, Kind, MemoryCache
+from tenire.testing import run
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+
+class Server:
+    """Fails so often, then answers; takes so many seconds each time."""
+
+    def __init__(self, *failures: Exception, seconds: float = 0.0) -> None:
+        self.failures = list(failures)
+        self.seconds = seconds
+        self.times: list[float] = []
+        self.inside = self.most = 0
+
+    async def __call__(self, value: object = "answer") -> object:
+        self.times.append(asyncio.get_running_loop().time())
+        self.inside += 1
+        self.most = max(self.most, self.inside)
+        try:
+            await asyncio.sleep(self.seconds)
+            if self.failures:
+                raise self.failures.pop(0)
+            return value
+        finally:
+            self.inside -= 1
+
+
+def down(number: int = 1) -> list[Exception]:
+    return [ConnectionError(f"no connection ({place})") for place in range(number)]
+
+
+def test_a_guard_without_layers_only_calls() -> None:
+    server = Server(*down())
+
+    async def main() -> None:
+        with pytest.raises(ConnectionError):
+            await Guard().call(server)
+        assert await Guard().call(server, 7) == 7
+
+    run(main)
+    assert len(server.times) == 2
+
+
+def test_a_call_that_failed_is_tried_again_after_a_delay() -> None:
+    server = Server(*down(2))
+    guard = Guard(retry=Retry(attempts=3, backoff=8.0), rng=random.Random(3))
+    assert run(lambda: guard.call(server)) == "answer"
+    first, second, third = server.times
+    assert 0 < second - first <= 8
+    assert 0 < third - second <= 16
+    assert guard.statistics().tries == 3
+    assert guard.statistics().retries == 2
+
+
+def test_the_last_error_is_raised_as_it_is_and_says_why_it_is_the_last() -> None:
+    errors = down(3)
+    guard = Guard(retry=3)
+
+    async def main() -> None:
+        with pytest.raises(ConnectionError) as caught:
+            await guard.call(Server(*errors))
+        assert caught.value is errors[2]
+        assert caught.value.__notes__ == ["tenire: Server was given up after 3 tries: all 3 tries are used up"]
+
+    run(main)
+    assert guard.statistics().failed == 1
+
+
+def test_a_mistake_of_the_program_is_not_tried_again() -> None:
+    server = Server(TypeError("no such argument"))
+
+    async def main() -> None:
+        with pytest.raises(TypeError) as caught:
+            await Guard(retry=3).call(server)
+        assert not hasattr(caught.value, "__notes__")
+
+    run(main)
+    assert len(server.times) == 1
+
+
+def test_cancellation_is_never_tried_again() -> None:
+    calls = 0
+
+    async def cancelled_inside() -> None:
+        nonlocal calls
+        calls += 1
+        raise asyncio.CancelledError
+
+    async def main() -> None:
+        with pytest.raises(asyncio.CancelledError):
+            await Guard(retry=3, fallback=lambda _: None).call(cancelled_inside)
+
+    run(main)
+    assert calls == 1
+
+
+class BusyError(Exception):
+    status = 429
+
+    def __init__(self, seconds: str) -> None:
+        self.headers = {"retry-after": seconds}
+
+
+def test_a_next_try_waits_for_as_long_as_the_server_says() -> None:
+    server = Server(BusyError("40"))
+    run(lambda: Guard(retry=Retry(attempts=2, backoff=0.1)).call(server))
+    assert 40 <= server.times[1] < 40.2
+
+
+def test_a_next_try_that_would_come_after_the_deadline_is_not_waited_for() -> None:
+    server = Server(BusyError("40"))
+
+    async def main() -> None:
+        with pytest.raises(BusyError) as caught:
+            await Guard(retry=2, deadline=30).call(server)
+        assert "after the deadline" in caught.value.__notes__[0]
+        assert asyncio.get_running_loop().time() < 1
+
+    run(main)
+
+
+def test_all_calls_of_a_guard_spend_one_budget_for_retries() -> None:
+    guard = Guard(retry=Retry(attempts=3, backoff=0.0), budget=RetryBudget(ratio=0.0, reserve=3))
+
+    async def main() -> None:
+        for _ in range(4):
+            with pytest.raises(ConnectionError):
+                await guard.call(Server(*down(3)))
+
+    run(main)
+    assert guard.statistics().retries == 3
+    assert guard.statistics().tries == 7
+
+
+def test_a_try_that_takes_too_long_ends_and_the_next_one_begins() -> None:
+    async def slow_then_quick() -> str:
+        tries.append(asyncio.get_running_loop().time())
+        if len(tries) == 1:
+            await asyncio.sleep(1000)
+        return "quick"
+
+    tries: list[float] = []
+    assert run(lambda: Guard(retry=Retry(attempts=2, backoff=0.0), timeout=5).call(slow_then_quick)) == "quick"
+    assert tries == [0.0, 5.0]
+
+
+def test_the_last_try_that_takes_too_long_is_a_timeout_that_names_the_call() -> None:
+    async def main() -> None:
+        with pytest.raises(CallTimeoutError, match=r"slow gave no answer within its timeout of 5 s") as caught:
+            await Guard(timeout=5).call(slow)
+        assert isinstance(caught.value, TimeoutError)
+        assert caught.value.tries == 1
+
+    async def slow() -> None:
+        await asyncio.sleep(1000)
+
+    run(main)
+
+
+def test_a_timeout_of_the_function_s_own_is_not_taken_for_the_guard_s() -> None:
+    error = TimeoutError("of a library")
+
+    async def main() -> None:
+        with pytest.raises(TimeoutError) as caught:
+            await Guard(timeout=5, deadline=50).call(Server(error))
+        assert caught.value is error
+
+    run(main)
+
+
+def test_the_deadline_covers_all_tries_and_says_what_it_cut_off() -> None:
+    async def fails_slowly() -> None:
+        await asyncio.sleep(4)
+        raise ConnectionError
+
+    async def main() -> None:
+        guard = Guard(retry=Retry(attempts=9, backoff=0.0), deadline=10)
+        with pytest.raises(
+            CallTimeoutError, match=r"deadline of 10 s: after 3 tries it was waiting for the answer"
+        ) as it:
+            await guard.call(fails_slowly)
+        assert isinstance(it.value.__cause__, ConnectionError)
+        assert asyncio.get_running_loop().time() == 10
+
+    run(main)
+
+
+def test_waiting_behind_an_open_circuit_burns_no_try() -> None:
+    breaker = CircuitBreaker(minimum_calls=2, open_for=60.0)
+    guard = Guard(retry=Retry(attempts=2, backoff=0.0), breaker=breaker)
+    server = Server(*down(2))
+
+    async def main() -> None:
+        with pytest.raises(ConnectionError):
+            await guard.call(server)
+        assert breaker.state == "open"
+        server.failures = down(1)
+        # In half-open its first try fails too: open again, for twice as long. Then it succeeds.
+        assert await guard.call(server) == "answer"
+
+    run(main)
+    assert server.times == [0.0, 0.0, 60.0, 180.0]
+
+
+def test_who_cannot_wait_for_the_circuit_is_told_at_once_and_how_long_it_takes() -> None:
+    guard = Guard(breaker=CircuitBreaker(minimum_calls=1, open_for=60.0), deadline=20)
+
+    async def main() -> None:
+        with pytest.raises(ConnectionError):
+            await guard.call(Server(*down()))
+        await asyncio.sleep(10)
+        with pytest.raises(CircuitOpenError, match=r"open for another 50 s") as caught:
+            await guard.call(Server())
+        assert caught.value.retry_at == 60.0
+        assert asyncio.get_running_loop().time() == 10
+
+    run(main)
+
+
+def test_those_that_wait_for_a_slot_do_not_run_into_a_server_that_died_meanwhile() -> None:
+    # Without asking the breaker again, all fifty would be sent, one after the other.
+    breaker = CircuitBreaker(minimum_calls=5, open_for=60.0, half_open_permits=1)
+    guard = Guard(breaker=breaker, limit=5)
+    server = Server(*down(5), seconds=1.0)
+
+    async def main() -> None:
+        tasks = [asyncio.create_task(guard.call(server)) for _ in range(50)]
+        await asyncio.sleep(30)
+        assert len(server.times) == 5
+        assert guard.statistics().waiting == 45
+        await asyncio.wait(tasks)
+        assert sum(task.exception() is None for task in tasks) == 45
+
+    run(main)
+    assert len(server.times) == 50
+    assert server.times[5] >= 61.0
+    assert server.most == 5
+
+
+def test_a_refusal_for_good_reasons_does_not_open_the_circuit_and_a_mistake_neither() -> None:
+    class NotFoundError(Exception):
+        status_code = 404
+
+    breaker = CircuitBreaker(minimum_calls=1)
+    guard = Guard(breaker=breaker)
+
+    async def main() -> None:
+        for error in (NotFoundError(), KeyError("x")):
+            with pytest.raises(type(error)):
+                await guard.call(Server(error))
+        assert breaker.state == "closed"
+        with pytest.raises(ConnectionError):
+            await guard.call(Server(*down()))
+        assert breaker.state == "open"
+
+    run(main)
+
+
+@pytest.mark.parametrize(("timeout", "state"), [(None, "open"), (60.0, "closed")])
+def test_a_deadline_counts_against_the_server_only_if_there_is_no_timeout(timeout: float | None, state: str) -> None:
+    breaker = CircuitBreaker(minimum_calls=1)
+    guard = Guard(breaker=breaker, deadline=5, timeout=timeout)
+
+    async def main() -> None:
+        with pytest.raises(CallTimeoutError):
+            await guard.call(Server(seconds=1000))
+        assert breaker.state == state
+
+    run(main)
+
+
+def test_a_caller_that_gives_up_says_nothing_about_the_server() -> None:
+    breaker = CircuitBreaker(minimum_calls=1)
+    guard = Guard(breaker=breaker, deadline=50)
+
+    async def main() -> None:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(5):
+                await guard.call(Server(seconds=1000))
+        assert breaker.state == "closed"
+
+    run(main)
+
+
+def test_what_the_admission_raises_says_nothing_about_the_server_and_is_no_endless_loop() -> None:
+    @contextlib.asynccontextmanager
+    async def closed() -> AsyncIterator[None]:
+        raise ConnectionError("the queue is gone")
+        yield
+
+    breaker = CircuitBreaker(minimum_calls=1)
+    guard = Guard(retry=Retry(attempts=3, backoff=0.0), breaker=breaker, admission=closed)
+    server = Server()
+
+    async def main() -> None:
+        with pytest.raises(ConnectionError, match="queue"):
+            await guard.call(server)
+
+    run(main)
+    assert breaker.state == "closed"
+    assert not server.times
+
+
+def test_each_try_is_let_in_anew_and_holds_its_admission_only_while_it_runs() -> None:
+    log: list[str] = []
+
+    @contextlib.asynccontextmanager
+    async def admission() -> AsyncIterator[None]:
+        log.append("in")
+        yield
+        log.append("out")
+
+    async def main() -> None:
+        async def fails_once() -> None:
+            log.append("call")
+            if log.count("call") == 1:
+                raise ConnectionError
+
+        @contextlib.asynccontextmanager
+        async def watched() -> AsyncIterator[None]:
+            log.append("in")
+            try:
+                yield
+            finally:
+                log.append("out")
+
+        await Guard(retry=Retry(attempts=2, backoff=0.0), admission=watched).call(fails_once)
+        assert log == ["in", "call", "out", "in", "call", "out"]
+        log.clear()
+        await Guard(limit=1).call(Server(), admission=admission)
+        assert log == ["in", "out"]
+
+    run(main)
+
+
+def test_a_fallback_answers_when_all_is_lost() -> None:
+    async def later(error: Exception) -> str:
+        await asyncio.sleep(1)
+        return f"instead of {error}"
+
+    async def main() -> None:
+        assert await Guard(fallback=lambda error: f"not {error}").call(Server(ConnectionError("up"))) == "not up"
+        guard = Guard(fallback=later, deadline=5)
+        assert "deadline of 5 s" in str(await guard.call(Server(seconds=1000)))
+        assert guard.statistics().fallbacks == guard.statistics().failed == 1
+
+    run(main)
+
+
+def test_the_caller_s_own_opinion_of_an_exception_counts_first() -> None:
+    server = Server(ValueError("may pass"))
+
+    async def main() -> None:
+        guard = Guard(
+            retry=Retry(attempts=2, backoff=0.0),
+            classify=lambda error: Kind.TRANSIENT if isinstance(error, ValueError) else None,
+        )
+        assert await guard.call(server) == "answer"
+        with pytest.raises(KeyError):
+            await guard.call(Server(KeyError("x"), KeyError("y")))
+
+    run(main)
+
+
+def test_a_result_is_kept_and_equal_calls_at_the_same_time_are_one() -> None:
+    server = Server(seconds=1.0)
+    guard = Guard(cache=MemoryCache())
+
+    async def main() -> None:
+        assert [await one for one in [asyncio.create_task(guard.call(server, 5)) for _ in range(10)]] == [5] * 10
+        assert await guard.call(server, 5) == 5
+        assert await guard.call(server, 6) == 6
+
+    run(main)
+    assert len(server.times) == 2
+    statistics = guard.statistics()
+    assert (statistics.calls, statistics.shared, statistics.cached) == (12, 9, 1)
+
+
+def test_what_failed_is_not_kept() -> None:
+    server = Server(*down())
+    guard = Guard(cache=MemoryCache())
+
+    async def main() -> None:
+        with pytest.raises(ConnectionError):
+            await guard.call(server)
+        assert await guard.call(server) == "answer"
+
+    run(main)
+
+
+class SlowCache(MemoryCache):
+    async def get(self, key: Any) -> Any:
+        await asyncio.sleep(1)
+        return await super().get(key)
+
+    async def put(self, key: Any, value: Any) -> None:
+        await asyncio.sleep(1)
+        await super().put(key, value)
+
+
+def test_a_result_that_came_while_the_cache_was_asked_is_not_paid_again() -> None:
+    server = Server(seconds=0.5)
+    guard = Guard(cache=SlowCache())
+
+    async def main() -> None:
+        first = asyncio.create_task(guard.call(server))
+        # The first one lands at 3.5; this one has asked the cache before, and is told so at 3.6.
+        await asyncio.sleep(2.6)
+        assert await guard.call(server) == "answer"
+        await first
+
+    run(main)
+    assert len(server.times) == 1
+
+
+def test_a_result_that_was_paid_for_is_kept_although_its_caller_was_cancelled() -> None:
+    server = Server()
+    guard = Guard(cache=SlowCache())
+
+    async def main() -> None:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(2.5):  # while it is put into the cache
+                await guard.call(server)
+        assert await guard.call(server) == "answer"
+
+    run(main)
+    assert len(server.times) == 1
+
+
+def test_the_decorator_keeps_the_function_s_face() -> None:
+    @tenire.guarded(retry=2)
+    async def fetch(number: int, *, times: int = 1) -> int:
+        """Fetch it."""
+        return number * times
+
+    assert inspect.iscoroutinefunction(fetch)
+    assert (fetch.__name__, fetch.__doc__) == ("fetch", "Fetch it.")
+    assert list(inspect.signature(fetch).parameters) == ["number", "times"]
+    assert run(lambda: fetch(2, times=3)) == 6
+
+
+def test_methods_and_callable_objects_can_be_guarded() -> None:
+    class Client:
+        def __init__(self) -> None:
+            self.calls = 0
+
+        @tenire.guarded(cache=MemoryCache())
+        async def get(self, name: str) -> str:
+            self.calls += 1
+            return name
+
+    async def main() -> None:
+        one, other = Client(), Client()
+        assert await one.get("a") == await other.get("a") == await one.get("a") == "a"
+        assert (one.calls, other.calls) == (1, 1)
+        assert await Guard()(Server())("b") == "b"
+        assert await Guard()(functools.partial(Server(), "c"))() == "c"
+
+    run(main)
+
+
+def test_equal_arguments_of_other_types_are_other_calls() -> None:
+    server = Server()
+    guarded = Guard(cache=MemoryCache())(server)
+
+    async def main() -> None:
+        assert [repr(await guarded(value)) for value in (1, True, 1.0)] == ["1", "True", "1.0"]
+        assert [repr(await guarded(value=value)) for value in (1, True, 1.0)] == ["1", "True", "1.0"]
+
+    run(main)
+
+
+def test_arguments_that_make_no_key_are_refused_with_the_remedy() -> None:
+    async def main() -> None:
+        with pytest.raises(ConfigError, match="unhashable") as caught:
+            await Guard(share=True)(Server())([1])
+        assert "key=" in str(caught.value.hint)
+        server = Server(seconds=1)
+        fetch = Guard(share=True, key=lambda value: tuple(value))(server)
+        async with asyncio.TaskGroup() as group:
+            for _ in range(3):
+                group.create_task(fetch([1]))
+        assert len(server.times) == 1
+
+    run(main)
+
+
+def test_one_guard_works_on_one_loop_after_the_other_and_its_breaker_remembers() -> None:
+    guard = Guard(breaker=CircuitBreaker(minimum_calls=1, open_for=60.0), limit=1, share=True)
+    server = Server(*down())
+    with pytest.raises(ConnectionError):
+        run(lambda: guard.call(server))
+    assert run(lambda: guard.call(server)) == "answer"
+    assert server.times == [0.0, 60.0]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"retry": True}, "retry must be a tenire.Retry"),
+        ({"retry": 0}, "whole number from 1"),
+        ({"retry": 2.5}, "retry must be"),
+        ({"budget": 3}, "budget must be"),
+        ({"breaker": 3}, "breaker must be"),
+        ({"timeout": 0}, "timeout must be a positive number"),
+        ({"timeout": True}, "timeout must be"),
+        ({"deadline": float("inf")}, "deadline must be"),
+        ({"hedge": True}, "was not told that it may"),
+        ({"hedge": 3, "idempotent": True}, "hedge must be"),
+        ({"limit": 0}, "limit must be"),
+        ({"limit": True}, "limit must be"),
+        ({"limit": 1, "admission": contextlib.nullcontext}, "both say when"),
+    ],
+)
+def test_impossible_options_are_refused(options: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        Guard(**options)
+
+
+def test_a_generator_function_is_refused() -> None:
+    async def stream() -> AsyncIterator[int]:
+        yield 1
+
+    with pytest.raises(ConfigError, match="stream is a generator function"):
+        Guard()(stream)
