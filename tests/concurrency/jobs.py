@@ -76,6 +76,36 @@ def nap(seconds: float) -> float:
     return seconds
 
 
+kept: list[bytearray] = []
+
+
+def leak(size: int) -> int:
+    """Keep some memory for ever."""
+    kept.append(bytearray(b"x") * size)
+    nap(0.03)
+    return os.getpid()
+
+
+def hog(size: int) -> None:
+    """Take memory, and hold it for ever."""
+    held = bytearray(b"x") * size
+    threading.Event().wait()
+    del held
+
+
+def after(value: Any, seconds: float) -> Any:
+    nap(seconds)
+    return value
+
+
+def start_a_program(marker: str, wait: bool) -> None:
+    """Start a program that runs for ever, and perhaps wait for it."""
+    program = subprocess.Popen([sys.executable, "-c", "import threading; threading.Event().wait()"])
+    Path(marker).write_text(f"{os.getpid()} {program.pid}")
+    if wait:
+        program.wait()
+
+
 def spin(seconds: float) -> int:
     end = SYSTEM_CLOCK.now() + seconds
     turns = 0

@@ -74,6 +74,7 @@ class Bench:
         self.looks: list[float] = []
         self.workers: tuple[int, ...] = ()
         self.woken = 0
+        self.sizes: list[int] = []
         self.closed = False
         self.events: list[Any] = []
         for event in (LevelChanged, SlotsChanged):
@@ -93,6 +94,9 @@ class Bench:
 
     def wake(self) -> None:
         self.woken += 1
+
+    def resize(self, workers: int) -> None:
+        self.sizes.append(workers)
 
     def statistics(self) -> PoolStatistics:
         return PoolStatistics(threads=0, threads_busy=0, processes={"worker-1": 7}, replaced=0)

@@ -73,6 +73,9 @@ class SimPools:
     def statistics(self) -> PoolStatistics:
         return PoolStatistics(0, 0, {}, 0)
 
+    def resize(self, workers: int) -> None:
+        """Nothing is kept here."""
+
     def idle_workers(self) -> list[int]:
         return []
 

@@ -16,6 +16,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from typing import TYPE_CHECKING
 
 from tenire.concurrency.control_events import LevelChanged, SlotsChanged
@@ -232,6 +233,7 @@ class Control:
         self._limit(CPU, None if slots == self._pool.full else round(slots * CPU_UNIT))
         self._limit(MEMORY, 0 if machine == Level.CRITICAL else None)
         if slots != before:
+            self._pools.resize(math.ceil(slots))
             self._signals.emit(SlotsChanged(slots, before, self._pool.full, self._why()))
         for move in moves:
             self._move(move)

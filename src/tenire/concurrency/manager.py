@@ -69,6 +69,8 @@ class ConcurrencyManager:
         seed: For the jitter of retries; a fixed one makes runs repeatable.
         clock: Where time comes from; tests put a virtual one here.
         adaptive: Whether to do less while other programs need the machine.
+        worker_memory: Bytes that a worker process without a name may keep after a task; one
+            that keeps more is replaced. Default: learnt from what such workers usually keep.
 
     Attributes:
         orchestrator: Shares, permits and the decisions behind them.
@@ -102,6 +104,7 @@ class ConcurrencyManager:
         seed: int | None = None,
         clock: Clock = SYSTEM_CLOCK,
         adaptive: bool = True,
+        worker_memory: int | None = None,
     ) -> None:
         if cpu is not None and not 0 < cpu < float("inf"):
             message = f"cpu must be a positive number of slots, got {cpu!r}"
@@ -109,9 +112,13 @@ class ConcurrencyManager:
         if memory is not None and not 0 < memory < float("inf"):
             message = f"memory must be a positive number of bytes, got {memory!r}"
             raise ConfigError(message, key="memory")
+        if worker_memory is not None and not 0 < worker_memory < float("inf"):
+            message = f"worker_memory must be a positive number of bytes, got {worker_memory!r}"
+            raise ConfigError(message, key="worker_memory")
         machine = read_machine() if cpu is None or memory is None else None
         self.cpu = cpu if cpu is not None else cast("Machine", machine).default_cpu
         self.memory = int(memory) if memory is not None else cast("Machine", machine).usable_memory // 2
+        self._worker_memory = int(worker_memory) if worker_memory is not None else None
         self.home = Path(home) if home is not None else None
         self.loops = EventLoopManager(clock=clock)
         self.signals = Signals()
@@ -140,7 +147,13 @@ class ConcurrencyManager:
             raise ConfigError(message)
         loop = self.loops.adopt()
         self.timer = UniversalTimer(loop=loop, clock=self._clock, on_thread=self.loops.on_thread)
-        self.thread_pool = ThreadPoolManager(loop, threads_per_worker=self._worker_threads)
+        self.thread_pool = ThreadPoolManager(
+            loop,
+            timer=self.timer,
+            threads_per_worker=self._worker_threads,
+            worker_memory=self._worker_memory,
+            all_workers_memory=self._resident or None,
+        )
         slots = max(_LEAST_THREADS, int(self.cpu))
         admission = Admission(cpu=self.cpu, memory=self.memory, threads=slots, processes=slots)
         if self._resident:
@@ -239,12 +252,22 @@ class ConcurrencyManager:
         seed: int | None = None,
         clock: Clock = SYSTEM_CLOCK,
         adaptive: bool = True,
+        worker_memory: int | None = None,
     ) -> EngineThread:
         """Run an engine with its own loop in a thread, for scripts, Qt and notebooks.
 
         Takes the same arguments as ``ConcurrencyManager`` and returns a context manager.
         """
-        return EngineThread(cls(home=home, cpu=cpu, memory=memory, seed=seed, clock=clock, adaptive=adaptive))
+        manager = cls(
+            home=home,
+            cpu=cpu,
+            memory=memory,
+            seed=seed,
+            clock=clock,
+            adaptive=adaptive,
+            worker_memory=worker_memory,
+        )
+        return EngineThread(manager)
 
     # -- work -------------------------------------------------------------
 

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
+import multiprocessing.connection
 import multiprocessing.resource_tracker
 import signal
 import sys
 from typing import TYPE_CHECKING, Any
 
 from tenire.concurrency.pools.background import thread_limits
+from tenire.concurrency.pools.group import kill_group
 from tenire.concurrency.pools.worker import main
 
 if TYPE_CHECKING:
@@ -101,18 +103,22 @@ class Child:
         self._lifeline = lifeline_ours
 
     def kill(self) -> None:
-        """Kill it, whatever it does."""
+        """Kill it and what its tasks have started, whatever they do."""
+        if self.pid is not None:
+            kill_group(self.pid)
         self._process.kill()
 
     def end(self) -> int | None:
         """Let it end, kill it if it does not, and return its exit code."""
         self.connection.close()
-        self._lifeline.close()
         process = self._process
-        process.join(_JOIN_S)
-        if process.is_alive():
-            process.kill()
-            process.join()
+        # Not join, which would give its process id, and with it the group's, free at once.
+        multiprocessing.connection.wait([process.sentinel], _JOIN_S)
+        self._lifeline.close()  # last, or it would not come to flush what it has printed
+        if self.pid is not None:
+            kill_group(self.pid)
+        process.kill()
+        process.join()
         code = process.exitcode
         process.close()
         return code

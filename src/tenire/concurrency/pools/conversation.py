@@ -17,6 +17,7 @@ from tenire.clock import SYSTEM_CLOCK
 from tenire.concurrency.pools.child import Child
 from tenire.concurrency.pools.frames import dump, pack, receive, send
 from tenire.concurrency.pools.jobs import JOB, PLAIN
+from tenire.concurrency.pools.memory import parted
 from tenire.concurrency.pools.verdicts import died, read, unreadable, unsendable, unstartable
 from tenire.concurrency.sendable import reference_to
 from tenire.errors import ConfigError
@@ -53,9 +54,24 @@ class Conversation:
         job: The task that it runs now.
         since: When that one was given to it, seconds of the system's clock.
         started: Processes started so far, replacements included.
+        served: Jobs that this process has run.
+        kept: Bytes that it occupied after its last job, as it says itself.
     """
 
-    __slots__ = ("_killed", "_known", "_lock", "_name", "_served", "_threads", "child", "job", "since", "started")
+    __slots__ = (
+        "_killed",
+        "_known",
+        "_lock",
+        "_name",
+        "_threads",
+        "_why",
+        "child",
+        "job",
+        "kept",
+        "served",
+        "since",
+        "started",
+    )
 
     def __init__(self, name: str, *, threads: int | None, known: Known) -> None:
         self.child: Child | None = None
@@ -66,8 +82,10 @@ class Conversation:
         self._threads = threads
         self._known = known
         self._lock = threading.Lock()
-        self._served = 0
+        self.served = 0
+        self.kept = 0
         self._killed = False
+        self._why: str | None = None
 
     # -- from any thread --------------------------------------------------
 
@@ -83,10 +101,16 @@ class Conversation:
             if self.job is handle and self.child is not None:
                 self.child.kill()
 
-    def kill(self) -> None:
-        """Kill the process, whatever it does."""
+    def kill(self, why: str | None = None) -> None:
+        """Kill the process, whatever it does.
+
+        Args:
+            why: What is wrong with it; then the next job gets a new one. ``None``: it is
+                not needed any more.
+        """
         with self._lock:
-            self._killed = True
+            self._why = why
+            self._killed = self._killed or why is None
             if self.child is not None:
                 self.child.kill()
 
@@ -118,7 +142,7 @@ class Conversation:
             try:
                 send(child.connection, pieces)
             except OSError as error:
-                fresh = not self._served or self._killed
+                fresh = not self.served or self._killed
                 lost = self._lost(handle, error)
                 if fresh:
                     return lost
@@ -155,25 +179,29 @@ class Conversation:
         """Return what came; on the loop as well."""
         with self._lock:
             self.job = None
-        self._served += 1
+        self.served += 1
+        needed, self.kept = parted(outcome.number)
         if outcome.tag == PLAIN:
-            return *read(handle, outcome), outcome.number
+            return *read(handle, outcome), needed
         started = SYSTEM_CLOCK.now()
         value, error = read(handle, outcome)
         self._known.values.note(key_of(handle), SYSTEM_CLOCK.now() - started)
-        return value, error, outcome.number
+        return value, error, needed
 
     def _start(self) -> Child:
         child = Child(self._name, self._threads)
         with self._lock:
             self.child = child
+            self._why = None
         self.started += 1
-        self._served = 0
+        self.served = 0
         return child
 
     def _lost(self, handle: Handle[Any], error: BaseException) -> Outcome:
-        first = not self._served
-        return None, died(handle, error, code=self._end(), first=first), 0
+        first = not self.served
+        with self._lock:
+            why = self._why
+        return None, died(handle, error, code=self._end(), first=first, why=why), 0
 
     def bury(self, _: None) -> Outcome:
         """Let the process end, if there is one."""
@@ -183,4 +211,5 @@ class Conversation:
     def _end(self) -> int | None:
         with self._lock:
             child, self.child, self.job = self.child, None, None
+            self.kept = 0
         return child.end() if child is not None else None

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from multiprocessing.connection import Connection
 
-__all__ = ["AT_ONCE", "Message", "dump", "dump_small", "pack", "receive", "send", "unpack"]
+__all__ = ["AT_ONCE", "Message", "dump", "dump_small", "pack", "receive", "send", "size_of", "unpack"]
 
 AT_ONCE = 64 << 10
 """Bytes that one read asks for."""
@@ -105,6 +105,11 @@ def dump_small(value: Any) -> list[bytes | memoryview] | None:
     except _TooLargeError:
         return None
     return [b"".join(file.pieces), *buffers]
+
+
+def size_of(parts: Sequence[bytes | bytearray | memoryview]) -> int:
+    """Return the bytes of all parts together."""
+    return sum(part.nbytes if isinstance(part, memoryview) else len(part) for part in parts)
 
 
 def pack(tag: int, number: int, parts: Sequence[bytes | memoryview]) -> list[bytes | memoryview]:

@@ -5,8 +5,9 @@ goes in the first part and its arguments in the second; then the worker looks it
 up once and knows it the next time. Otherwise the first part is empty and the
 second holds function and arguments together, so that what they share stays shared.
 
-An outcome has the parts *pickle · buffers*; its tag says which, and its number is
-the memory that the job needed, in bytes (0: it was too short to look).
+An outcome has the parts *pickle · buffers*; its tag says which, and its number the
+memory that the job needed (0: it was too short to look) and what the worker keeps; see
+``memory.joined``.
 
 ======================  =======================================================
 tag                     pickle

@@ -3,8 +3,8 @@
 The engine holds the write end of a pipe that nobody writes to. When the engine
 is gone, however it went, the system closes that end, and the worker, which holds
 the read end, leaves. A thread watches for it; on Linux the kernel is asked for a
-signal as well (SIGIO, whose default action ends the process), because a thread
-cannot run while foreign code holds the interpreter lock.
+signal as well (SIGIO, whose default action ends a process), because a thread cannot
+run while foreign code holds the interpreter lock. It goes to the worker's whole group.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ import os
 import sys
 import threading
 from typing import TYPE_CHECKING, Any
+
+from tenire.concurrency.pools.group import kill_own_group
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -28,13 +30,16 @@ def hold_on(lifeline: Connection[Any, Any]) -> None:
         import fcntl
 
         fd = lifeline.fileno()
-        fcntl.fcntl(fd, fcntl.F_SETOWN, os.getpid())
+        own = os.getpid()
+        # Negative: a group. One that is not ours was not told to end with us.
+        fcntl.fcntl(fd, fcntl.F_SETOWN, -own if os.getpgid(0) == own else own)
         fcntl.fcntl(fd, fcntl.F_SETFL, fcntl.fcntl(fd, fcntl.F_GETFL) | os.O_ASYNC)
 
     def watch() -> None:
         try:
             lifeline.recv_bytes()
         except (EOFError, OSError):
+            kill_own_group()
             os._exit(_ORPHANED)
 
     threading.Thread(target=watch, name="tenire-lifeline", daemon=True).start()

@@ -67,6 +67,7 @@ class WorkerLink:
     Attributes:
         name: The worker's name.
         thread: The thread that talks to the process.
+        resident: Bytes that the process occupied when somebody last looked; the watch's affair.
     """
 
     def __init__(
@@ -90,6 +91,7 @@ class WorkerLink:
         self._with_thread = 0
         self._later: deque[Handle[Any] | None] = deque()
         self._watched: int | None = None
+        self.resident = 0
         self._can_watch = sys.platform != "win32"
         self._work: queue.SimpleQueue[tuple[Callable[..., Outcome], Handle[Any] | None, tuple[Any, ...]] | None]
         self._work = queue.SimpleQueue()
@@ -113,6 +115,16 @@ class WorkerLink:
         return self._talk.since if self._talk.job is handle else None
 
     @property
+    def served(self) -> int:
+        """Tasks that this process has run."""
+        return self._talk.served
+
+    @property
+    def kept(self) -> int:
+        """Bytes that the process occupied after its last task."""
+        return self._talk.kept
+
+    @property
     def started(self) -> int:
         """Processes started so far, replacements included."""
         return self._talk.started
@@ -134,9 +146,18 @@ class WorkerLink:
         """Kill the process if it runs this task; the next task gets a new one."""
         self._talk.stop(handle)
 
-    def kill(self) -> None:
-        """Kill the process, whatever it does; from any thread."""
-        self._talk.kill()
+    def renew(self) -> None:
+        """End the process, which has nothing to do; the next task gets a new one."""
+        self._hand_over(self._talk.bury, None)
+
+    def kill(self, why: str | None = None) -> None:
+        """Kill the process, whatever it does; from any thread.
+
+        Args:
+            why: What is wrong with it; then the next task gets a new one. ``None``: it is
+                not needed any more.
+        """
+        self._talk.kill(why)
 
     def _send_from_loop(self, handle: Handle[Any]) -> bool:
         child = self._talk.child

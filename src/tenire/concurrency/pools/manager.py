@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tenire.concurrency.handle import THREAD
@@ -10,12 +10,14 @@ from tenire.concurrency.pools.link import WorkerLink
 from tenire.concurrency.pools.mailbox import Mailbox
 from tenire.concurrency.pools.processes import Processes
 from tenire.concurrency.pools.threads import Threads
+from tenire.concurrency.pools.watch import PoolWatch
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from tenire.concurrency.handle import Handle
+    from tenire.concurrency.timer import UniversalTimer
 
 __all__ = ["PoolStatistics", "ThreadPoolManager"]
 
@@ -28,9 +30,11 @@ class PoolStatistics:
         threads: Threads alive.
         threads_busy: Tasks on a thread, or on their way to one.
         processes: Process ids of the workers by their names.
-        replaced: Worker processes started in place of one that died.
+        replaced: Worker processes started in place of one that died or was ended.
         abandoned: Names of tasks that have ended, by being cancelled or by taking too long, but
             whose functions still run on a thread.
+        memory: Bytes that each worker occupied when it was last looked at, by its name.
+        recycled: Worker processes ended because they kept too much memory after a task.
     """
 
     threads: int
@@ -38,6 +42,8 @@ class PoolStatistics:
     processes: dict[str, int]
     replaced: int
     abandoned: tuple[str, ...] = ()
+    memory: Mapping[str, int] = field(default_factory=dict)
+    recycled: int = 0
 
 
 class ThreadPoolManager:
@@ -48,8 +54,13 @@ class ThreadPoolManager:
 
     Args:
         loop: The engine's loop.
+        timer: Its timer; ``None``: nobody looks after the workers while they run.
         threads_per_worker: Threads that numerical libraries may use in each worker
             process; ``None``: no limit. A named worker has none: it may use every core.
+        worker_memory: Bytes that a worker process without a name may keep after a task;
+            one that keeps more is replaced. ``None``: learnt from what they usually keep.
+        all_workers_memory: Bytes that all workers may take together, or the largest is
+            ended; ``None``: not known.
 
     Attributes:
         report: Called on the loop with ``(handle, value, error, memory)`` when a task
@@ -57,11 +68,26 @@ class ThreadPoolManager:
             nobody looked: on a thread, and for a job too short to be worth it.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, *, threads_per_worker: int | None = None) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        timer: UniversalTimer | None = None,
+        threads_per_worker: int | None = None,
+        worker_memory: int | None = None,
+        all_workers_memory: int | None = None,
+    ) -> None:
         mailbox = Mailbox(loop)
         self.report: Callable[[Handle[Any], Any, BaseException | None, int], None] = _unconnected
         self._threads = Threads(mailbox, self._ended)
         self._processes = Processes(mailbox, self._ended, threads=threads_per_worker)
+        self._watch = self._processes.watch = PoolWatch(
+            timer=timer,
+            loop=loop,
+            links=lambda: self._processes.links,
+            limit=worker_memory,
+            most=all_workers_memory,
+        )
 
     def start(self, handle: Handle[Any]) -> None:
         """Run a task in its place; on the loop's thread."""
@@ -96,6 +122,13 @@ class ThreadPoolManager:
         self._threads.retire(keep=threads)
         return self._processes.retire(keep=workers)
 
+    def resize(self, workers: int) -> None:
+        """End worker processes without a name beyond so many; busy ones after their task.
+
+        They are started again when the scheduler lets more tasks run.
+        """
+        self._processes.resize(workers)
+
     def statistics(self) -> PoolStatistics:
         """Return what the pools hold now."""
         links = self._processes.links
@@ -103,6 +136,8 @@ class ThreadPoolManager:
             threads=self._threads.size,
             threads_busy=self._threads.busy,
             abandoned=tuple(self._threads.abandoned()),
+            memory={link.name: link.resident for link in links if link.pid is not None},
+            recycled=self._processes.recycled,
             processes={link.name: pid for link in links if (pid := link.pid) is not None},
             replaced=self._processes.replaced,
         )
@@ -114,6 +149,7 @@ class ThreadPoolManager:
             grace: Seconds to wait for functions on threads at the most.
             kill: Kill busy worker processes instead of waiting for their task.
         """
+        await self._watch.aclose()
         await self._processes.aclose(kill=kill)
         return await self._threads.aclose(grace)
 

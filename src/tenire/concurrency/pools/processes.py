@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tenire.concurrency.handle import Handle
+    from tenire.concurrency.pools.watch import PoolWatch
 
 __all__ = ["Processes"]
 
@@ -42,8 +43,11 @@ class Processes:
             ``None``: no limit. Named workers have none: they are few, and large.
 
     Attributes:
-        replaced: Processes started in place of one that died.
+        watch: Looks at the workers; set before the first task comes.
+        recycled: Processes ended because of the memory that they kept.
     """
+
+    watch: PoolWatch
 
     def __init__(
         self,
@@ -60,6 +64,8 @@ class Processes:
         self._pool: list[WorkerLink] = []
         self._named: dict[str, WorkerLink] = {}
         self._made = 0
+        self._surplus = 0
+        self.recycled = 0
         self._empty: asyncio.Future[None] | None = None
 
     @property
@@ -69,7 +75,7 @@ class Processes:
 
     @property
     def replaced(self) -> int:
-        """Processes started in place of one that died."""
+        """Processes started in place of one that died, or was ended because of its memory."""
         return sum(max(0, link.started - 1) for link in self.links)
 
     def start(self, handle: Handle[Any]) -> None:
@@ -86,6 +92,7 @@ class Processes:
             self._pool.append(link)
         handle.run = link
         link.put(handle)
+        self.watch.begun()
 
     def _new(self, name: str, threads: int | None) -> WorkerLink:
         return WorkerLink(
@@ -95,9 +102,25 @@ class Processes:
     def _finished(
         self, link: WorkerLink, handle: Handle[Any], value: Any, error: BaseException | None, memory: int
     ) -> None:
-        if link.name not in self._named:
-            self._idle.append(link)
+        link.resident = link.kept
+        if link.name not in self._named:  # those keep something on purpose
+            self._now_idle(link)
         self._report(handle, value, error, memory)
+
+    def _now_idle(self, link: WorkerLink) -> None:
+        if self._surplus:
+            self._surplus -= 1
+            link.put(None)
+            return
+        self._idle.append(link)
+        if self.watch.keeps_too_much(link):
+            self.recycled += 1
+            link.renew()
+
+    def resize(self, most: int) -> None:
+        """End equals beyond ``most``: idle ones now, the others after the task that they run."""
+        self._surplus = max(0, len(self._pool) - most)
+        self._surplus -= self.retire(keep=max(0, len(self._idle) - self._surplus))
 
     def _left(self, link: WorkerLink) -> None:
         if link in self._pool:

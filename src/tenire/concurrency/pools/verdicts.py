@@ -105,7 +105,9 @@ def unreadable(handle: Handle[Any], error: Exception) -> TaskError:
     return wrapped
 
 
-def died(handle: Handle[Any], error: BaseException, *, code: int | None, first: bool) -> WorkerDiedError:
+def died(
+    handle: Handle[Any], error: BaseException, *, code: int | None, first: bool, why: str | None = None
+) -> WorkerDiedError:
     """Return how a worker went away while it ran a job.
 
     Args:
@@ -113,9 +115,10 @@ def died(handle: Handle[Any], error: BaseException, *, code: int | None, first: 
         error: How that showed.
         code: The process's exit code.
         first: Whether it was the worker's first job.
+        why: Why the engine has ended it, if it has.
     """
     how = f"killed by signal {-code}" if code is not None and code < 0 else f"exit code {code}"
-    message = f"the worker process of task {handle.name!r} ended while it ran ({how})"
+    message = f"the worker process of task {handle.name!r} ended while it ran ({why or how})"
     hint = "pass retry=Retry(…) if the task may be run again"
     if first and code == 1:
         hint = (

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from tenire.clock import SYSTEM_CLOCK
 from tenire.concurrency.pools.background import limit_threads, step_back
-from tenire.concurrency.pools.frames import pack, receive, send
+from tenire.concurrency.pools.frames import pack, receive, send, size_of
+from tenire.concurrency.pools.group import become_group
 from tenire.concurrency.pools.jobs import run_job
 from tenire.concurrency.pools.lifeline import hold_on
-from tenire.concurrency.pools.memory import PeakMeter
+from tenire.concurrency.pools.memory import PeakMeter, joined
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -37,6 +38,7 @@ def serve(jobs: Connection[Any, Any], lifeline: Connection[Any, Any], threads: i
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    become_group()
     hold_on(lifeline)
     step_back()
     if threads is not None:
@@ -49,7 +51,10 @@ def serve(jobs: Connection[Any, Any], lifeline: Connection[Any, Any], threads: i
             started = now()
             tag, parts = run_job(job)
             ended = now()
-            send(jobs, pack(tag, meter.needed(ended - started), parts))
+            needed = meter.needed(ended - started)
+            # Less what came and what is sent: that goes before the next job comes.
+            kept = meter.resident - size_of(job.parts) - size_of(parts)
+            send(jobs, pack(tag, joined(needed, max(0, kept)), parts))
             # What came and what was sent must not stay in memory until the next job comes.
             del job, parts
             meter.between_jobs(ended)
