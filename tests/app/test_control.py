@@ -70,7 +70,8 @@ def test_a_paused_pipeline_starts_nothing_until_it_is_resumed(engine: Any) -> No
         await first  # what runs comes to its end
         await asyncio.sleep(100)
         assert second.explain().gate == "suspended"
-        assert "tenire resume" in second.explain().reason
+        assert "tenire resume docs" in second.explain().reason
+        assert engine.progress["docs"].shown_state == "paused"
         assert (engine.told()["docs"]["totals"]["state"], engine.progress["docs"].state) == ("paused", "running")
         assert engine.told()["notes"]["totals"]["state"] == "running"
         assert engine.control.resume("docs") == {"pipeline": "docs", "state": "running"}

@@ -13,6 +13,7 @@ from tenire.errors import ConfigError, StoreError
 from tenire.storage.home import Home, HomeLock
 from tenire.storage.ledger import Ledger
 from tenire.storage.records import Change, RejectedSource
+from tenire.testing import ManualClock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,8 +26,9 @@ TASKS = [
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Iterator[Home]:
-    """A home with an engine on it that has told what it does."""
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Home]:
+    """A home with an engine on it that told what it does, and answers no more."""
+    monkeypatch.setattr("tenire.app.why.SYSTEM_CLOCK", ManualClock(wall=9.0))
     home = Home(tmp_path / "home")
     with HomeLock(home), Ledger.open(home) as ledger:
         ledger.runs.start("docs")
@@ -45,15 +47,25 @@ def home(tmp_path: Path) -> Iterator[Home]:
 
 def test_a_task_is_explained_in_the_engines_own_words(home: Home) -> None:
     answer = why(home.path, "t3")
-    assert answer.paragraph == "Task t3 (docs: prepare) of pipeline docs is running: it runs in a process, try 1."
+    said = "Task t3 (docs: prepare) of pipeline docs is running: it runs in a process, try 1."
+    assert answer.paragraph == f"The engine does not answer now; 8 s ago it said: {said}"
     assert answer.as_json() == {
         "id": "t3", "pipeline": "docs", "state": "running", "reason": "it runs in a process, try 1",
-        "name": "docs: prepare", "gate": "none",
+        "name": "docs: prepare", "gate": "none", "answers": False,
     }  # fmt: skip
     waiting = why(home.path, "t7").as_json()
     assert waiting == {
         "id": "t7", "pipeline": "docs", "state": "ready", "reason": "it waits for 5 MiB of memory", "name": "bytes",
+        "answers": False,
     }  # fmt: skip
+
+
+def test_an_engine_that_answers_is_not_said_to_be_silent(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = {"pipeline": "docs", "task": TASKS[0]}
+    monkeypatch.setattr("tenire.app.why.ask", lambda *_, **__: json.dumps(told))
+    answer = why(home.path, "t3")
+    assert answer.paragraph.startswith("Task t3 (docs: prepare) of pipeline docs is running")
+    assert answer.as_json()["answers"] is True
 
 
 def test_an_entry_of_the_quarantine_tells_what_to_do(home: Home) -> None:

@@ -22,7 +22,8 @@ def asked(app: App, tmp_path: Path) -> list[Any]:
     """What the engine was asked, which does as it is told."""
     asked: list[Any] = []
 
-    def ask(home: Any, operation: str, argument: Any) -> dict[str, Any]:
+    def ask(home: Any, operation: str, argument: Any, *, timeout: float) -> dict[str, Any]:
+        assert timeout >= (60.0 if operation == "cancel" else 10.0), "a cancelled pipeline finishes its commit"
         asked.append((home.path, operation, argument))
         return {"pipeline": "docs", "state": "as told"}
 
@@ -71,7 +72,7 @@ def test_a_home_that_is_not_there_is_an_error_and_not_made(tenire: Tenire, tmp_p
 def test_without_an_engine_that_does_it_the_code_is_1(
     tenire: Tenire, app: App, asked: list[Any], error: Exception
 ) -> None:
-    def ask(*_: Any) -> None:
+    def ask(*_: Any, timeout: float) -> None:
         raise error
 
     app.put("ask", ask=ask)

@@ -98,6 +98,17 @@ def test_the_plain_line_tells_the_same() -> None:
     assert line == ("0:12: manual running, 504/1,200 files, 3,912 passages, 1 in quarantine, 0.8 MB/s, 0:41 left")
 
 
+def test_a_paused_pipeline_is_not_shown_as_one_that_runs() -> None:
+    look = Look({"manual": 812_000.0}, {"manual": 41.0}, 12.0)
+    assert plain_line({"manual": running(paused=True)}, look) == (
+        "0:12: manual paused, 504/1,200 files, 3,912 passages, 1 in quarantine"
+    )
+    line = draw(running(paused=True))[1]
+    assert line.startswith("‖")
+    assert line.endswith("paused")
+    assert plain_line({"manual": running(paused=True, state="done")}, look).startswith("0:12: manual done")
+
+
 def test_a_pipe_gets_a_line_every_ten_seconds_and_one_at_the_end() -> None:
     stream, clock = io.StringIO(), ManualClock()
     display = ProgressDisplay(stream, clock=clock)

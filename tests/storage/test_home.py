@@ -142,6 +142,21 @@ def test_reading_a_home_that_is_not_there_says_how_to_start_and_makes_nothing(tm
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="links need rights there")
+def test_a_home_that_cannot_be_looked_into_is_not_taken_for_one_that_is_not_there(tmp_path: Path) -> None:
+    (tmp_path / "home").symlink_to(tmp_path / "home")  # not permitted or without end, to the caller it is the same
+    with pytest.raises(StoreError, match="cannot be looked into") as caught:
+        Home(tmp_path / "home").require()
+    assert "--home" in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize("name", ["file", "file/below"])
+def test_reading_a_home_that_is_a_file_says_so(tmp_path: Path, name: str) -> None:
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(StoreError, match="must be a directory" if name == "file" else "directory|no home"):
+        Home(tmp_path / name).require()
+
+
 @pytest.mark.skipif(sys.platform == "win32" or os.geteuid() == 0, reason="root may write everywhere")
 def test_a_home_in_a_read_only_directory_is_refused(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from tenire.app.publish import PAUSED, explained, look
+from tenire.app.publish import explained, look
 from tenire.app.published import as_text
 from tenire.concurrency.channel import LoopChannel
 from tenire.core.tasks import Priority
@@ -86,13 +86,14 @@ class EngineControl:
 
     def pause(self, pipeline: str) -> dict[str, Any]:
         """Start nothing of a pipeline until ``resume``."""
-        self._living(pipeline)
-        self._manager.orchestrator.suspend(pipeline, PAUSED)
+        self._living(pipeline).paused = True
+        self._manager.orchestrator.suspend(pipeline, f"it was paused; tenire resume {pipeline} lets it go on")
         return {"pipeline": pipeline, "state": "paused"}
 
     def resume(self, pipeline: str) -> dict[str, Any]:
         """Go on with a pipeline that was paused."""
         progress = self._living(pipeline)
+        progress.paused = False
         self._manager.orchestrator.suspend(pipeline, None)
         return {"pipeline": pipeline, "state": progress.state}
 

@@ -45,10 +45,7 @@ if TYPE_CHECKING:
     from tenire.pipeline.progress import PipelineProgress
     from tenire.storage.home import Home
 
-__all__ = ["MOST_TASKS", "PAUSED", "PERIOD_S", "STALE_S", "Publisher", "explained", "look", "publishing"]
-
-PAUSED = "it was paused; tenire resume lets it go on"
-"""Why a pipeline is suspended that somebody paused."""
+__all__ = ["MOST_TASKS", "PERIOD_S", "STALE_S", "Publisher", "explained", "look", "publishing"]
 
 PERIOD_S = 1.0
 STALE_S = 10.0
@@ -149,10 +146,7 @@ def look(manager: ConcurrencyManager, progress: Mapping[str, PipelineProgress], 
         load=None if load is None else round(float(load), 2),
         running=snapshot.running,
         queued=snapshot.queued,
-        pipelines={
-            name: _pipeline(each, snapshot, tasks[name], paused=_paused(manager, each))
-            for name, each in progress.items()
-        },
+        pipelines={name: _pipeline(each, snapshot, tasks[name]) for name, each in progress.items()},
         reason=snapshot.reason,
     )
 
@@ -166,18 +160,11 @@ def explained(manager: ConcurrencyManager, task: str) -> ExplainedTask | None:
     return ExplainedTask(handle.pipeline.name, _task(handle))
 
 
-def _paused(manager: ConcurrencyManager, progress: PipelineProgress) -> bool:
-    share = manager.orchestrator.scheduler.shares.pipelines.get(progress.name)
-    return share is not None and share.suspended == PAUSED and progress.state in ("waiting", "running")
-
-
-def _pipeline(
-    progress: PipelineProgress, snapshot: Snapshot, handles: Iterable[Handle[Any]], *, paused: bool
-) -> PublishedPipeline:
+def _pipeline(progress: PipelineProgress, snapshot: Snapshot, handles: Iterable[Handle[Any]]) -> PublishedPipeline:
     counts = snapshot.pipelines.get(progress.name)
     chosen = heapq.nsmallest(MOST_TASKS, handles, key=lambda handle: (handle.state_name() != "running", handle.seq))
     return PublishedPipeline(
-        totals=progress.totals() | ({"state": "paused"} if paused else {}),
+        totals=progress.totals() | {"state": progress.shown_state},
         running=counts.running if counts is not None else 0,
         queued=counts.ready if counts is not None else 0,
         tasks=[_task(handle) for handle in chosen],

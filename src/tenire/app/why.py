@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tenire.app.ask import ask
-from tenire.app.published import ExplainedTask, from_text, read_published
+from tenire.app.published import ExplainedTask, from_text, last_told
+from tenire.clock import SYSTEM_CLOCK
 from tenire.errors import ChannelError, ConfigError
 from tenire.storage.home import Home
 from tenire.storage.ledger import Ledger
@@ -15,7 +16,6 @@ from tenire.storage.ledger import Ledger
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tenire.app.published import PublishedTask
     from tenire.storage.records import QuarantineEntry
 
 __all__ = ["Answer", "why"]
@@ -66,8 +66,7 @@ def why(home: Path, task: str) -> Answer:
     place = Home(home)
     place.require()
     if _TASK.fullmatch(task):
-        told = _told(place, task)
-        return _of_task(told.task, told.pipeline)
+        return _of_task(*_told(place, task))
     with Ledger.read(place) as ledger:
         entry = next((entry for entry in ledger.quarantine.entries() if entry.id == task), None)
     if entry is None:
@@ -76,11 +75,12 @@ def why(home: Path, task: str) -> Answer:
     return _of_entry(entry)
 
 
-def _told(home: Home, task: str) -> ExplainedTask:
+def _told(home: Home, task: str) -> tuple[ExplainedTask, float | None]:
+    """Return what the engine says of a task, and when that was if it does not answer now, seconds since the epoch."""
     try:
-        return from_text(ask(home, "why", task, timeout=_ANSWER_S, patience=0.0), ExplainedTask)
+        return from_text(ask(home, "why", task, timeout=_ANSWER_S, patience=0.0), ExplainedTask), None
     except ChannelError:
-        published = read_published(home)  # what it told last, if it told anything
+        published = last_told(home)
     if published is None:
         engine = "no engine is running" if home.owner() is None else "an engine has only just begun"
         message = f"there is no task {task!r}: {engine} on {home.path}"
@@ -88,16 +88,19 @@ def _told(home: Home, task: str) -> ExplainedTask:
     for name, pipeline in published.pipelines.items():
         for each in pipeline.tasks:
             if each.id == task:
-                return ExplainedTask(name, each)
+                return ExplainedTask(name, each), published.at
     message = f"the engine on {home.path} shows no task {task!r}: it has ended, or waits far behind, or never was"
     raise ConfigError(message, key="TASK", hint="tenire status lists the tasks that can be asked about")
 
 
-def _of_task(task: PublishedTask, pipeline: str) -> Answer:
+def _of_task(told: ExplainedTask, at: float | None) -> Answer:
+    task = told.task
     # The name of a step begins with its pipeline's already.
-    paragraph = f"Task {task.id} ({task.name}) of pipeline {pipeline} is {task.state}: {task.reason}."
-    facts = {"name": task.name, **({"gate": task.gate} if task.gate else {})}
-    return Answer(task.id, pipeline, task.state, task.reason, paragraph, facts)
+    said = f"Task {task.id} ({task.name}) of pipeline {told.pipeline} is {task.state}: {task.reason}."
+    if at is not None:
+        said = f"The engine does not answer now; {max(0.0, SYSTEM_CLOCK.wall() - at):.0f} s ago it said: {said}"
+    facts = {"name": task.name, **({"gate": task.gate} if task.gate else {}), "answers": at is None}
+    return Answer(task.id, told.pipeline, task.state, task.reason, said, facts)
 
 
 def _of_entry(entry: QuarantineEntry) -> Answer:

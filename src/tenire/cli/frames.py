@@ -21,6 +21,7 @@ __all__ = ["Look", "fraction", "frame", "plain_line"]
 _SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 _GLYPHS = {
     "waiting": ("○", ".", "dim"),
+    "paused": ("‖", "=", "yellow"),
     "done": ("✔", "+", "green"),
     "failed": ("✖", "x", "bold red"),
     "cancelled": ("■", "x", "yellow"),
@@ -85,16 +86,17 @@ def frame(pipelines: Mapping[str, PipelineProgress], look: Look) -> RenderableTy
 
 def _row(progress: PipelineProgress, speed: float, left: float | None, look: Look) -> list[RenderableType]:
     share = fraction(progress)
-    running = progress.state == "running"
+    running = progress.shown_state == "running"
     if running:
         glyph = Text(_SPINNER[look.tick % len(_SPINNER)] if look.unicode else "|/-\\"[look.tick % 4], style="cyan")
     else:
-        shown, plain, style = _GLYPHS.get(progress.state, ("?", "?", ""))
+        shown, plain, style = _GLYPHS.get(progress.shown_state, ("?", "?", ""))
         glyph = Text(shown if look.unicode else plain, style=style)
     finished = _finished(progress)
     files = Text(f"{finished:,}", style="" if finished else "dim")
     # While the source is being listed the end is not known: 120/340+.
-    files.append(f"/{progress.files_total:,}{'' if progress.listed or not running else '+'}", style="dim")
+    open_end = progress.state == "running" and not progress.listed
+    files.append(f"/{progress.files_total:,}{'+' if open_end else ''}", style="dim")
     bar: RenderableType
     if share is None and running:
         bar = ProgressBar(total=100, pulse=True, pulse_style="cyan", animation_time=look.tick / 4)
@@ -114,6 +116,8 @@ def _row(progress: PipelineProgress, speed: float, left: float | None, look: Loo
 
 
 def _left(progress: PipelineProgress, left: float | None) -> str:
+    if progress.shown_state == "paused":
+        return "paused"
     if progress.state == "running":
         return human_seconds(left) if progress.listed and left is not None else ""
     return human_seconds(progress.seconds) if progress.state == "done" else ""
@@ -141,13 +145,13 @@ def plain_line(pipelines: Mapping[str, PipelineProgress], look: Look) -> str:
     parts = []
     for name, progress in pipelines.items():
         words = [
-            f"{clean(name)} {progress.state}",
+            f"{clean(name)} {progress.shown_state}",
             f"{_finished(progress):,}/{progress.files_total:,}{'' if progress.listed else '+'} files",
             "1 passage" if progress.passages == 1 else f"{progress.passages:,} passages",
         ]
         if progress.quarantined:
             words.append(f"{progress.quarantined:,} in quarantine")
-        if progress.state == "running":
+        if progress.shown_state == "running":
             if speed := look.speeds.get(name):
                 words.append(f"{speed / 1e6:.1f} MB/s")
             left = look.remaining.get(name)

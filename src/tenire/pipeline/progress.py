@@ -15,6 +15,7 @@ __all__ = ["PipelineProgress", "RunReport", "StageProgress"]
 
 _INTERNAL = (
     "name",
+    "paused",
     "bytes_seen",
     "bytes_done",
     "bytes_ahead",
@@ -67,6 +68,7 @@ class PipelineProgress:
         listed: Whether ``expected``, or ``seen``, is the whole source.
         seconds: Wall time since the pipeline started (final once it ended).
         error: Why the pipeline failed, or an empty string.
+        paused: Whether somebody holds it back; that ends with it.
         stages: Its stages, in order.
     """
 
@@ -92,7 +94,13 @@ class PipelineProgress:
     listed: bool = False
     seconds: float = 0.0
     error: str = ""
+    paused: bool = False
     stages: list[StageProgress] = field(default_factory=list)
+
+    @property
+    def shown_state(self) -> str:
+        """The state for people: ``paused`` while it is held back and not over."""
+        return "paused" if self.paused and self.state in ("waiting", "running") else self.state
 
     @property
     def files_total(self) -> int:

@@ -74,14 +74,18 @@ class Home:
         """Check that there is something to read here.
 
         Raises:
-            StoreError: If the home does not exist, or is not a directory.
+            StoreError: If the home does not exist, is not a directory, or may not be entered.
         """
-        # os.path instead of Path: it answers "no" where Path raises for a directory that may not be entered.
-        if os.path.exists(self.path) and not os.path.isdir(self.path):
-            raise _not_a_directory(self.path)
-        if not os.path.exists(self.ledger_path):
+        try:
+            self.ledger_path.stat()
+        except (FileNotFoundError, NotADirectoryError) as error:
+            if os.path.exists(self.path) and not os.path.isdir(self.path):
+                raise _not_a_directory(self.path) from error
             message = f"there is no home at {self.path} yet"
-            raise StoreError(message, hint="run: tenire ingest PATH (or name another home with --home)")
+            raise StoreError(message, hint="run: tenire ingest PATH (or name another home with --home)") from error
+        except OSError as error:
+            message = f"the home {self.path} cannot be looked into: {error.strerror}"
+            raise StoreError(message, hint="only its owner may; name a home of yours with --home") from error
 
     def create(self) -> None:
         """Make the directory if it is not there.

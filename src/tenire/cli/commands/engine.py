@@ -11,6 +11,10 @@ from tenire.core.tasks import Priority
 
 __all__ = ["cancel", "pause", "priority", "resume"]
 
+_ANSWER_S = 10.0
+_END_S = 60.0
+"""A pipeline that is cancelled finishes its commit first."""
+
 _Pipeline = Annotated[str, typer.Argument(metavar="PIPELINE", help="A pipeline that `tenire status` shows.")]
 
 
@@ -33,7 +37,7 @@ def cancel(settings: Settings, pipeline: _Pipeline) -> int:
     The other pipelines go on.
     """
     shown = f"pipeline {pipeline} is cancelled; everything finished is kept"
-    return _tell(settings, "cancel", pipeline, shown)
+    return _tell(settings, "cancel", pipeline, shown, timeout=_END_S)
 
 
 def priority(
@@ -50,12 +54,12 @@ def priority(
     return _tell(settings, "priority", {"pipeline": pipeline, "level": name}, shown)
 
 
-def _tell(settings: Settings, operation: str, argument: Any, shown: str) -> int:
+def _tell(settings: Settings, operation: str, argument: Any, shown: str, *, timeout: float = _ANSWER_S) -> int:
     home = settings.home_path()
     from tenire.app.ask import ask
     from tenire.storage.home import Home
 
     place = Home(home)
     place.require()
-    settings.output.result(ask(place, operation, argument), [shown])
+    settings.output.result(ask(place, operation, argument, timeout=timeout), [shown])
     return 0
