@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 ALLOWED = {
     "__future__", "array", "bisect", "collections", "contextlib", "dataclasses", "enum", "functools", "hashlib",
-    "heapq", "itertools", "math", "operator", "statistics", "types", "typing",
+    "heapq", "itertools", "math", "numbers", "operator", "statistics", "types", "typing",
 }  # fmt: skip
 ALLOWED_OWN = ("tenire.core", "tenire.errors")
 

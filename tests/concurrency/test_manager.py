@@ -18,6 +18,8 @@ from tenire import (
     Retry,
     TaskError,
 )
+from tenire.concurrency import orchestrator
+from tenire.core.admission import Admission
 from tenire.errors import TaskTimeoutError
 
 if TYPE_CHECKING:
@@ -577,6 +579,25 @@ def test_failures_that_nobody_awaited_are_logged_once(sim_loop: SimLoop, caplog:
     assert "1 task(s) failed" in caplog.text
 
 
+def test_an_exception_that_cannot_be_turned_into_text_does_not_keep_the_engine_from_closing(
+    sim_loop: SimLoop, caplog: pytest.LogCaptureFixture
+) -> None:
+    class MuteError(Exception):
+        def __str__(self) -> str:
+            raise RuntimeError("no words")
+
+    async def scenario(manager: ConcurrencyManager) -> str:
+        async def mute() -> None:
+            raise MuteError
+
+        handle = manager.submit(mute)
+        await asyncio.sleep(1)
+        return handle.explain().reason
+
+    assert simulate(sim_loop, scenario) == "MuteError, which cannot be turned into text"
+    assert "mute: MuteError: MuteError, which cannot be turned into text" in caplog.text
+
+
 def test_done_callbacks_run_on_the_loop_also_if_the_task_has_ended(sim_loop: SimLoop) -> None:
     async def scenario(manager: ConcurrencyManager) -> None:
         called = []
@@ -682,6 +703,28 @@ def test_any_thread_may_submit(caplog: pytest.LogCaptureFixture) -> None:
 
     assert asyncio.run(scenario()) == [2 * number for number in range(100)]
     assert not caplog.records
+
+
+def test_other_threads_look_and_change_where_the_engine_decides(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+
+    def watched(fn: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda *args: (seen.append(threading.get_ident()), fn(*args))[1]
+
+    monkeypatch.setattr(orchestrator, "why", watched(orchestrator.why))
+    with ConcurrencyManager.in_thread(cpu=1, memory=100, adaptive=False) as manager:
+        monkeypatch.setattr(Admission, "register", watched(Admission.register))
+        manager.orchestrator.register_rate("calls", 1e-9, 1)
+        manager.orchestrator.register_resource("scanner", 0)
+        manager.orchestrator.register_resource("scanner", 1)
+        one_call = Resources(other={"calls": 1})
+        assert manager.submit(double, 1, needs=one_call).result(timeout=60) == 2
+        waiting = manager.submit(double, 1, needs=one_call)
+        assert waiting.explain().gate == "quota"
+        waiting.cancel()
+        assert set(seen) == {manager.orchestrator.thread}
+        assert len(seen) == 4
+    assert waiting.explain().state == "cancelled"  # also of an engine that has ended
 
 
 def test_a_plain_function_can_run_on_the_loop_itself(sim_loop: SimLoop) -> None:

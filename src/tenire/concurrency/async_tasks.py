@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextvars import copy_context
 from inspect import CO_COROUTINE
 from threading import get_ident
@@ -18,13 +19,14 @@ from tenire.concurrency.submit import (
     place_of,
     priority_of,
     runs_always,
+    text_of,
     timeout_of,
 )
 from tenire.core.tasks import Priority, Retry
 from tenire.errors import ConfigError, RejectedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from tenire.concurrency.orchestrator import Orchestrator
     from tenire.core.tasks import Resources
@@ -73,11 +75,13 @@ class AsyncTaskManager:
             place = LOOP
         else:
             place = place_of(fn, on)
-        if worker is not None and place != PROCESS:
-            message = f'worker={worker!r} names a worker process, so it needs on="process", got on={on!r}'
+        if worker is not None and (place != PROCESS or not isinstance(worker, str)):
+            message = f'worker={worker!r} names a worker process, so it is text and needs on="process", got on={on!r}'
             raise ConfigError(message, key="worker")
         if name is None:
             name = fn.__qualname__ if type(fn) is FunctionType else name_of(fn)
+        elif type(name) is not str:
+            name = text_of("name", name)
         if type(priority) is not Priority:
             priority = priority_of(priority)
         if place == LOOP and on == "loop" and not is_coroutine_function(fn):
@@ -87,7 +91,7 @@ class AsyncTaskManager:
             raise ConfigError(message, key="retry")
         scheduler = orchestrator.scheduler
         handle: Handle[Any] = Handle(
-            scheduler.shares.pipelines.get(pipeline) or scheduler.shares.pipeline(pipeline),
+            (type(pipeline) is str and scheduler.shares.pipelines.get(pipeline)) or scheduler.shares.pipeline(pipeline),
             name,
             priority,
             () if needs is None and place == LOOP else needs_of(scheduler, needs, on=place, worker=worker, name=name),
@@ -116,6 +120,9 @@ class AsyncTaskManager:
         if isinstance(after, Handle):
             message = f"after must be a list of handles, got one handle (task {handle.name!r})"
             raise ConfigError(message, key="after", hint=f"pass after=[{after.name}]")
+        if not isinstance(after, Iterable):
+            message = f"after must be a list of handles, got {after!r} (task {handle.name!r})"
+            raise ConfigError(message, key="after")
         dependencies = tuple(after)
         orchestrator = self._orchestrator
         for dependency in dependencies:

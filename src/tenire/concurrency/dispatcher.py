@@ -13,8 +13,8 @@ import threading
 from asyncio import CancelledError
 from typing import TYPE_CHECKING, Any, cast
 
-from tenire.concurrency.endings import dependency_failed, missed_deadline
-from tenire.concurrency.handle import LOOP, PERMIT, Handle
+from tenire.concurrency.endings import dependency_failed, left_unrun, missed_deadline, without_this_frame
+from tenire.concurrency.handle import LOOP, PERMIT, THREAD, Handle
 from tenire.concurrency.holding import HOLDER
 from tenire.concurrency.retries import Retries
 from tenire.concurrency.stopping import Stopper
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from tenire.clock import Clock
+    from tenire.concurrency.loops.portal import Portal
     from tenire.concurrency.pools import ThreadPoolManager
     from tenire.concurrency.timer import UniversalTimer
     from tenire.core.scheduler import Scheduler
@@ -46,6 +47,7 @@ class Dispatcher:
 
     Attributes:
         loop: The loop that it runs on.
+        portal: The way into it from other threads.
         scheduler: The core that decides.
         thread: Identifier of the loop's thread.
         permits: Permits that are open.
@@ -59,12 +61,14 @@ class Dispatcher:
         scheduler: Scheduler,
         *,
         loop: asyncio.AbstractEventLoop,
+        portal: Portal,
         clock: Clock,
         pools: ThreadPoolManager,
         timer: UniversalTimer,
         rng: random.Random,
     ) -> None:
         self.loop = loop
+        self.portal = portal
         self.scheduler = scheduler
         self.unseen = UnseenFailures()
         self.thread = threading.get_ident()
@@ -142,11 +146,12 @@ class Dispatcher:
         if self._ended:
             self._take_in_ended(now)
         started = cast("list[Handle[Any]]", scheduler.decide(now, _STARTS_A_WAKE))
+        number = len(started)
         if started:
             self._start_all(started)
         if scheduler.doomed:
             self._end_doomed(now)
-        if len(started) >= _STARTS_A_WAKE or self._ended:
+        if number >= _STARTS_A_WAKE or self._ended:
             self.wake()
         due = scheduler.next_wake()
         if due is not None:
@@ -174,7 +179,9 @@ class Dispatcher:
         # A task factory is the user's business: it may want to see every task.
         create_task = loop.create_task if loop.get_task_factory() is not None else None
         coroutines, ended, hold = self._coroutines, self._coroutine_ended, HOLDER.set
-        task: asyncio.Task[Any]
+        context: Any = None
+        coroutine: Any = None
+        task: Any = None
         self._starting = started
         for handle in started:
             if handle.run is not None:  # cancelled by one that started before it in this turn
@@ -186,7 +193,7 @@ class Dispatcher:
             handle.attempts += 1
             context = handle.context
             try:
-                context.run(hold, handle)  # type: ignore[union-attr]  # what runs on the loop has one
+                context.run(hold, handle)
                 coroutine = handle.fn(*handle.args)
                 if create_task is not None:
                     task = create_task(coroutine, context=context)
@@ -195,7 +202,7 @@ class Dispatcher:
                 else:
                     task = asyncio.Task(coroutine, loop=loop, name=handle.name, context=context)
             except BaseException as error:  # noqa: BLE001 - the task's outcome, whatever it is
-                self._failed(handle, error)
+                self._failed(handle, without_this_frame(error))
                 if isinstance(error, KeyboardInterrupt):
                     loop.call_soon(_interrupt, error)  # the loop's affair too, once the others have started
                 continue
@@ -210,6 +217,10 @@ class Dispatcher:
             if handle.timeout is not None:
                 self._stopper.begun(handle)
         self._starting = []
+        # What failed in its first step keeps this frame, which must not keep the handle:
+        # the circle would wait for the garbage collector.
+        started.clear()
+        del handle, context, coroutine, task
 
     def _start_elsewhere(self, handle: Handle[Any]) -> None:
         if handle.settled:  # given up by one that started before it in this turn
@@ -262,7 +273,7 @@ class Dispatcher:
             self._cancelled(handle)
             return
         except BaseException as error:  # noqa: BLE001 - the task's outcome, whatever it is
-            self._failed(handle, error)
+            self._failed(handle, without_this_frame(error))
             return
         if handle.stop_error is not None:
             self._failed(handle, None)
@@ -293,6 +304,8 @@ class Dispatcher:
             self._worker_health.ended(handle, error)
         if memory:
             self.scheduler.history.record_memory(handle.name, memory)
+        if error is None and handle.on == THREAD:
+            error = left_unrun(handle, value)
         if handle.done():  # abandoned earlier; only its resources come back
             self._end(handle, State.FAILED)
         elif error is None and handle.stop_error is None:
@@ -343,6 +356,8 @@ class Dispatcher:
         for doom in doomed:
             handle: Handle[Any] = doom.task  # type: ignore[assignment]  # our own record
             self._retries.forget(handle)
+            if handle.state != RUNNING:
+                handle.context = None
             if doom.cause is not None:
                 # Not among the unseen: the failure at the root is, and says it all.
                 handle.settle(None, dependency_failed(handle, doom))
@@ -359,6 +374,7 @@ class Dispatcher:
         if handle.state in (WAITING, READY):
             self._retries.forget(handle)
             self.scheduler.cancel(handle, now)
+            handle.context = None
             handle.settle(None, CancelledError())
             self.wake()
         elif handle.state == RUNNING:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from types import CoroutineType
 from typing import TYPE_CHECKING, Any, cast
 
 from tenire.concurrency.handle import LOOP, PLACES, PROCESS, Explanation, Handle
-from tenire.errors import DeadlockError, DependencyError, TaskTimeoutError
+from tenire.errors import DeadlockError, DependencyError, TaskError, TaskTimeoutError
 
 if TYPE_CHECKING:
     from tenire.core.admission import Admission
@@ -14,10 +15,46 @@ if TYPE_CHECKING:
     from tenire.core.history import History
     from tenire.core.tasks import Task
 
-__all__ = ["deadlock", "dependency_failed", "explain", "missed_deadline", "took_too_long"]
+__all__ = [
+    "deadlock",
+    "dependency_failed",
+    "explain",
+    "in_words",
+    "left_unrun",
+    "missed_deadline",
+    "took_too_long",
+    "without_this_frame",
+]
 
 _WORTH_TELLING_S = 0.1
 _WORTH_TELLING_RATIO = 0.1
+
+
+def without_this_frame(error: BaseException) -> BaseException:
+    """Return an exception whose traceback begins after the function that caught it.
+
+    That function's frame holds the handle, which holds the exception: the circle, with
+    all that stands in the frames below, would wait for the garbage collector.
+    """
+    traceback = error.__traceback__
+    return error if traceback is None else error.with_traceback(traceback.tb_next)
+
+
+def left_unrun(handle: Handle[Any], value: Any) -> TaskError | None:
+    """Return the error of a plain function whose value is a coroutine, which nobody would ever run."""
+    if type(value) is not CoroutineType:
+        return None
+    message = f"task {handle.name!r} ran in a thread and returned a coroutine, {value.__qualname__}, which never ran"
+    value.close()
+    return TaskError(message, task=handle.name, hint='pass on="loop", or the coroutine function itself')
+
+
+def in_words(error: BaseException) -> str:
+    """Return what an exception says, or its class if it says nothing; never raises."""
+    try:
+        return str(error) or type(error).__name__
+    except Exception:  # noqa: BLE001 - it is somebody else's code, and we only tell what happened
+        return f"{type(error).__name__}, which cannot be turned into text"
 
 
 def missed_deadline(handle: Handle[Any], reason: str) -> TaskTimeoutError:
@@ -76,7 +113,7 @@ def explain(handle: Handle[Any], state: str, gate: Gate | None, history: History
     elif handle.error is None:
         reason = "it returned its value"
     else:
-        reason = str(handle.error) or type(handle.error).__name__
+        reason = in_words(handle.error)
     return Explanation(handle.name, handle.pipeline.name, state, reason, "none" if gate is None else gate.name)
 
 

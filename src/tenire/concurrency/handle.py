@@ -222,9 +222,12 @@ class Handle(Task, Generic[T]):
                 has ended; there, ``await handle`` is the way.
             TimeoutError: If the task has not ended in time. It goes on.
         """
-        if not self.settled:
-            self._wait_from_thread(timeout)
-        return self._outcome()
+        try:
+            if not self.settled:
+                self._wait_from_thread(timeout)
+            return self._outcome()
+        finally:
+            del self  # see ``_outcome``
 
     def add_done_callback(self, callback: Callable[[Handle[T]], object]) -> None:
         """Call ``callback(handle)`` on the engine's loop once the task has ended."""
@@ -235,18 +238,22 @@ class Handle(Task, Generic[T]):
         return self.orchestrator.explain(self)
 
     def __await__(self) -> Generator[Any, None, T]:
-        if not self.settled:
-            loop = asyncio.get_running_loop()
-            if loop is not self.orchestrator.loop:
-                yield from self._await_elsewhere(loop)
-            elif (holder := HOLDER.get()) is not None:
-                yield from self._await_in(holder)
-            else:
-                waiter = self._waiting()
-                # Not `yield from waiter`: that checks the result again when it is resumed.
-                waiter._asyncio_future_blocking = True  # noqa: SLF001 - asyncio's protocol for awaiting a future
-                yield waiter
-        return self._outcome()
+        try:
+            if not self.settled:
+                loop = asyncio.get_running_loop()
+                if loop is not self.orchestrator.loop:
+                    yield from self._await_elsewhere(loop)
+                elif HOLDER.get() is not None:
+                    yield from self._await_inside()
+                else:
+                    waiter = self._waiting()
+                    # Not `yield from waiter`: that checks the result again when it is resumed.
+                    waiter._asyncio_future_blocking = True  # noqa: SLF001 - asyncio's protocol for awaiting a future
+                    yield waiter
+                    del waiter
+            return self._outcome()
+        finally:
+            del self  # see ``_outcome``
 
     # -- for the engine ---------------------------------------------------
 
@@ -278,19 +285,26 @@ class Handle(Task, Generic[T]):
 
     async def wait_unowned(self) -> None:
         """Wait for the end on nobody's behalf; for the engine's own code."""
-        if not self.settled:
-            await self._waiting()
-        self._outcome()
-
-    def _await_in(self, holder: Task) -> Generator[Any, None, None]:
-        """Wait inside a task: what it waits for becomes as urgent, and no circle may close."""
-        self.orchestrator.begin_wait(holder, self)
         try:
-            waiter = self._waiting()
-            waiter._asyncio_future_blocking = True  # noqa: SLF001 - see ``__await__``
-            yield waiter
+            if not self.settled:
+                await self._waiting()
+            self._outcome()
         finally:
-            self.orchestrator.end_wait(holder, self)
+            del self  # see ``_outcome``
+
+    def _await_inside(self) -> Generator[Any, None, None]:
+        """Wait inside a task: what it waits for becomes as urgent, and no circle may close."""
+        holder = cast("Task", HOLDER.get())
+        try:
+            self.orchestrator.begin_wait(holder, self)
+            try:
+                waiter = self._waiting()
+                waiter._asyncio_future_blocking = True  # noqa: SLF001 - see ``__await__``
+                yield waiter
+            finally:
+                self.orchestrator.end_wait(holder, self)
+        finally:
+            del holder, self  # see ``_outcome``
 
     def _outcome(self) -> T:
         error = self.error
@@ -343,7 +357,7 @@ class Handle(Task, Generic[T]):
             if holder is not None:
                 orchestrator.on_loop(orchestrator.end_wait, holder, self)
         if refused:
-            raise refused[0]
+            raise refused.pop()
 
     def _await_elsewhere(self, loop: asyncio.AbstractEventLoop) -> Generator[Any, None, None]:
         ended = loop.create_future()

@@ -7,6 +7,7 @@ import contextlib
 import logging
 import random
 from functools import partial
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
@@ -29,7 +30,7 @@ from tenire.concurrency.timer import UniversalTimer
 from tenire.core.admission import RESIDENT, Admission
 from tenire.core.pool_size import threads_per_worker
 from tenire.core.scheduler import Scheduler
-from tenire.core.tasks import Priority
+from tenire.core.tasks import CPU_UNIT, Priority, is_number
 from tenire.errors import ConfigError, RejectedError
 from tenire.observe.machine import own_cores, read_machine
 
@@ -46,6 +47,7 @@ __all__ = ["ConcurrencyManager"]
 T = TypeVar("T")
 
 _LEAST_THREADS = 8
+_MOST_SLOTS = 1_000_000
 _RESIDENT_PART = 0.8
 """Of the machine's memory, what worker processes may be expected to take together."""
 _GRACE_S = 0.5
@@ -106,15 +108,16 @@ class ConcurrencyManager:
         adaptive: bool = True,
         worker_memory: int | None = None,
     ) -> None:
-        if cpu is not None and not 0 < cpu < float("inf"):
-            message = f"cpu must be a positive number of slots, got {cpu!r}"
+        if cpu is not None and (not is_number(cpu) or not 1 / CPU_UNIT <= cpu <= _MOST_SLOTS):
+            message = f"cpu must be a positive number of slots, from {1 / CPU_UNIT:g} to {_MOST_SLOTS:,}, got {cpu!r}"
             raise ConfigError(message, key="cpu")
-        if memory is not None and not 0 < memory < float("inf"):
-            message = f"memory must be a positive number of bytes, got {memory!r}"
-            raise ConfigError(message, key="memory")
-        if worker_memory is not None and not 0 < worker_memory < float("inf"):
-            message = f"worker_memory must be a positive number of bytes, got {worker_memory!r}"
-            raise ConfigError(message, key="worker_memory")
+        for name, size in (("memory", memory), ("worker_memory", worker_memory)):
+            if size is not None and (not is_number(size) or not 1 <= size < float("inf")):
+                message = f"{name} must be a positive number of bytes, got {size!r}"
+                raise ConfigError(message, key=name)
+        if home is not None and not isinstance(home, (str, PathLike)):
+            message = f"home must be the path of a directory, got {home!r}"
+            raise ConfigError(message, key="home")
         machine = read_machine() if cpu is None or memory is None else None
         self.cpu = cpu if cpu is not None else cast("Machine", machine).default_cpu
         self.memory = int(memory) if memory is not None else cast("Machine", machine).usable_memory // 2
@@ -159,7 +162,13 @@ class ConcurrencyManager:
         if self._resident:
             admission.register(RESIDENT, self._resident)
         self.orchestrator = Orchestrator(
-            Scheduler(admission), loop=loop, clock=self._clock, pools=self.thread_pool, timer=self.timer, rng=self._rng
+            Scheduler(admission),
+            loop=loop,
+            portal=self.loops.main,
+            clock=self._clock,
+            pools=self.thread_pool,
+            timer=self.timer,
+            rng=self._rng,
         )
         self.loops.main.serve(self.orchestrator, left_open=partial(self.shutdown, cancel=True))
         self.async_tasks = AsyncTaskManager(self.orchestrator)

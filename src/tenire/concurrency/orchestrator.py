@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from asyncio import CancelledError
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from tenire.concurrency.dispatcher import Dispatcher
 from tenire.concurrency.endings import deadlock, explain
 from tenire.concurrency.handle import THREAD, Handle
 from tenire.concurrency.holding import Holder, waits_with
 from tenire.concurrency.permits import Permit
-from tenire.concurrency.submit import amount_of, due_at
+from tenire.concurrency.submit import amount_of, due_at, number_of, priority_of
 from tenire.core.explain import why
 from tenire.core.tasks import DONE, FINAL, READY, RUNNING, Claim, Priority, Resources
-from tenire.errors import RejectedError
+from tenire.errors import ConfigError, RejectedError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tenire.concurrency.handle import Explanation
     from tenire.core.tasks import Task
 
 __all__ = ["Orchestrator"]
+
+T = TypeVar("T")
 
 
 class Orchestrator(Dispatcher):
@@ -41,7 +46,7 @@ class Orchestrator(Dispatcher):
         Raises:
             ConfigError: If the weight or the priority is impossible.
         """
-        level = Priority.parse(priority) if isinstance(priority, str) else priority
+        level = None if priority is None else priority_of(priority)
         self.scheduler.shares.pipeline(name).configure(weight=weight, priority=level)
         self.on_loop(self.wake)
 
@@ -73,9 +78,15 @@ class Orchestrator(Dispatcher):
                 until enough came back.
 
         Raises:
-            ConfigError: If the capacity is impossible.
+            ConfigError: If the capacity is impossible, or the name is that of a rate.
         """
-        self._register(name, amount_of(name, capacity))
+        amount = amount_of(name, capacity)
+        admission = self.scheduler.admission
+        if admission.index_of(name) in admission.rates:
+            message = f"{name!r} is a rate, so it has no capacity"
+            raise ConfigError(message, key=name, hint="change it with register_rate, or take another name")
+        self._on_loop_now(admission.register, name, amount)
+        self.on_loop(self.wake)
 
     def register_rate(self, name: str, per_second: float, burst: int) -> None:
         """Add a resource that is used up and comes back with time, or change it.
@@ -86,19 +97,23 @@ class Orchestrator(Dispatcher):
             burst: Units that can be saved up, and the most that one task can need.
 
         Raises:
-            ConfigError: If either is impossible.
+            ConfigError: If either is impossible, or the name is that of a resource.
         """
-        amount_of(f"{name} per second", per_second, least=1e-9)
-        self.scheduler.admission.register_rate(name, per_second, int(amount_of(name, burst, least=1)))
+        admission = self.scheduler.admission
+        amount = amount_of(name, burst, least=1)
+        number_of(f"{name} per second", per_second, least=1e-9)
+        if (index := admission.index_of(name)) is not None and index not in admission.rates:
+            message = f"{name!r} is a resource that comes back when a task ends, so it cannot be a rate"
+            raise ConfigError(message, key=name, hint="take another name")
+        self._on_loop_now(admission.register_rate, name, float(per_second), amount)
         self.on_loop(self.wake)
 
-    def _register(self, name: str, amount: int) -> None:
-        admission = self.scheduler.admission
-        if admission.index_of(name) is None or self.on_own_thread():
-            admission.register(name, amount)
-            self.on_loop(self.wake)
-        else:  # what is free changes with every task, on the loop's thread
-            self.on_loop(self._register, name, amount)
+    def _on_loop_now(self, fn: Callable[..., T], *args: Any) -> T:
+        """Call a function where what it looks at changes, and return its value; from any thread."""
+        if not self.on_own_thread():
+            with contextlib.suppress(RejectedError):  # closing: nothing changes any more
+                return self.portal.call(fn, *args)
+        return fn(*args)
 
     def suspend(self, pipeline: str, reason: str | None) -> None:
         """Start nothing of a pipeline until further notice; ``None`` ends that.
@@ -211,7 +226,10 @@ class Orchestrator(Dispatcher):
         self.on_loop(self._cancel, handle)
 
     def explain(self, handle: Handle[Any]) -> Explanation:
-        """Return why a task is where it is."""
+        """Return why a task is where it is; from any thread."""
+        return self._on_loop_now(self._explain, handle)
+
+    def _explain(self, handle: Handle[Any]) -> Explanation:
         state = handle.state_name()
         gate = why(self.scheduler, handle, self._clock.now()) if state in ("waiting", "ready") else None
         return explain(handle, state, gate, self.scheduler.history)

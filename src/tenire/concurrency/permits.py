@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from tenire.concurrency.handle import PERMIT, Handle
 from tenire.concurrency.holding import HOLDER, Holder
-from tenire.concurrency.submit import priority_of
+from tenire.concurrency.submit import priority_of, resources_of, text_of
 from tenire.core.tasks import RUNNING
 from tenire.errors import ConfigError, RejectedError
 
@@ -54,7 +54,8 @@ class Permit:
         detached: bool = False,
     ) -> None:
         self._orchestrator = orchestrator
-        self._needs = orchestrator.scheduler.needs(needs, task=name)
+        text_of("name", name)
+        self._needs = orchestrator.scheduler.needs(resources_of(needs, name=name), task=name)
         self._priority = priority_of(priority)
         self._pipeline = pipeline
         self._name = name
@@ -93,6 +94,7 @@ class Permit:
             if handle.state == RUNNING:
                 orchestrator.end_permit(handle)
             self._leave()
+            del handle, holder  # the traceback holds this frame, and they would hold the exception
             raise
         orchestrator.end_wait(holder, handle)
         return handle

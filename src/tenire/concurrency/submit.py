@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import inspect
+from functools import partial
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 from tenire.concurrency.handle import LOOP, PROCESS, THREAD
 from tenire.concurrency.sendable import check_sendable
 from tenire.core.admission import CPU, PROCESSES, RESIDENT, THREADS
-from tenire.core.tasks import CPU_UNIT, Needs, Priority, Resources
+from tenire.core.tasks import CPU_UNIT, Needs, Priority, Resources, is_number
 from tenire.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -24,13 +25,17 @@ __all__ = [
     "is_coroutine_function",
     "name_of",
     "needs_of",
+    "number_of",
     "place_of",
     "priority_of",
+    "resources_of",
     "runs_always",
+    "text_of",
     "timeout_of",
 ]
 
 _PLACES = {"loop": LOOP, "thread": THREAD, "process": PROCESS}
+MEMORY_NAME = "memory"
 _ONE_THREAD: Needs = ((THREADS, 1),)
 _ONE_CPU: Needs = ((CPU, CPU_UNIT),)
 _MUCH_MEMORY = 64 << 20
@@ -43,9 +48,14 @@ _COROUTINE_FLAGS = inspect.CO_COROUTINE | inspect.CO_ITERABLE_COROUTINE
 
 def is_coroutine_function(fn: Callable[..., Any]) -> bool:
     """Return whether calling ``fn`` makes a coroutine."""
-    if type(fn) is FunctionType:  # far the most frequent, and ten times cheaper to ask
+    if type(fn) is FunctionType and not fn.__dict__:  # far the most frequent, and ten times cheaper to ask
         return bool(fn.__code__.co_flags & _COROUTINE_FLAGS)
-    return inspect.iscoroutinefunction(fn) or inspect.iscoroutinefunction(getattr(fn, "__call__", None))  # noqa: B004
+    while isinstance(fn, partial):
+        fn = fn.func
+    if inspect.iscoroutinefunction(fn):
+        return True
+    # Calling a class makes an object, whatever calling that object would do.
+    return not isinstance(fn, type) and inspect.iscoroutinefunction(getattr(fn, "__call__", None))  # noqa: B004
 
 
 def place_of(fn: Callable[..., Any], on: str) -> int:
@@ -65,7 +75,7 @@ def place_of(fn: Callable[..., Any], on: str) -> int:
     coroutine = is_coroutine_function(fn)
     if on == "auto":
         return LOOP if coroutine else THREAD
-    place = _PLACES.get(on)
+    place = _PLACES.get(on) if isinstance(on, str) else None
     if place is None:
         message = f"on must be one of auto, loop, thread, process, got {on!r}"
         raise ConfigError(message, key="on")
@@ -91,10 +101,7 @@ def needs_of(scheduler: Scheduler, needs: Resources | None, *, on: int, worker: 
         RejectedError: If it needs more than the whole engine has.
     """
     if needs is not None:
-        if not isinstance(needs, Resources):
-            message = f"needs must be tenire.Resources(…), got {type(needs).__name__} (task {name!r})"
-            raise ConfigError(message, key="needs")
-        wanted = scheduler.needs(needs, task=name)
+        wanted = scheduler.needs(resources_of(needs, name=name), task=name)
         if on == THREAD and not needs.cpu and all(index != THREADS for index, _ in wanted):
             return (*wanted, *_ONE_THREAD)  # or a thousand small needs would be a thousand threads
         if on != PROCESS or worker is not None:
@@ -112,6 +119,18 @@ def needs_of(scheduler: Scheduler, needs: Resources | None, *, on: int, worker: 
     return _with_usual_memory(scheduler, _ONE_CPU if whole >= CPU_UNIT else ((CPU, whole),), name)
 
 
+def resources_of(needs: Any, *, name: str) -> Resources:
+    """Return needs as given.
+
+    Raises:
+        ConfigError: If they are no ``Resources``.
+    """
+    if not isinstance(needs, Resources):
+        message = f"needs must be tenire.Resources(…), got {type(needs).__name__} (task {name!r})"
+        raise ConfigError(message, key="needs")
+    return needs
+
+
 def _with_usual_memory(scheduler: Scheduler, needs: Needs, name: str) -> Needs:
     """Add what the processes of such tasks took so far, if that is much: they did not say.
 
@@ -126,16 +145,34 @@ def _with_usual_memory(scheduler: Scheduler, needs: Needs, name: str) -> Needs:
     return (*needs, (index, min(usual, admission.capacity[index])))
 
 
+def number_of(name: str, value: float, *, least: float = 0, most: float = 1e18) -> float:
+    """Return a number that has to be in a range.
+
+    Raises:
+        ConfigError: If it is not.
+    """
+    if not is_number(value) or not least <= value <= most:
+        message = f"{name} must be a number from {least:g} to {most:g}, got {value!r}"
+        raise ConfigError(message, key=name)
+    return value
+
+
 def amount_of(name: str, amount: float, *, least: float = 0) -> int:
     """Return an amount of a resource in the core's units.
 
     Raises:
-        ConfigError: If it is not a number from ``least`` on.
+        ConfigError: If it is not a number from ``least`` on, or a fraction of what is counted.
     """
-    if not isinstance(amount, (int, float)) or not least <= amount < float("inf"):
-        message = f"{name} must be a number, {least:g} or more, got {amount!r}"
+    if not isinstance(name, str):
+        message = f"the name of a resource must be text, got {name!r}"
+        raise ConfigError(message, key="name")
+    number_of(name, amount, least=least)
+    if name == "cpu":
+        return round(amount * CPU_UNIT)
+    if amount != int(amount) and name not in (MEMORY_NAME, RESIDENT):
+        message = f"{name} must be a whole number, got {amount!r}"
         raise ConfigError(message, key=name)
-    return round(amount * CPU_UNIT) if name == "cpu" else int(amount)
+    return int(amount)
 
 
 def due_at(deadline: float, now: float, *, name: str) -> float | None:
@@ -144,10 +181,22 @@ def due_at(deadline: float, now: float, *, name: str) -> float | None:
     Raises:
         ConfigError: If it is not a number.
     """
-    if not isinstance(deadline, (int, float)) or deadline != deadline:
+    if not is_number(deadline) or deadline != deadline:
         message = f"deadline must be a number of seconds from now, got {deadline!r} (task {name!r})"
         raise ConfigError(message, key="deadline")
-    return now + deadline if deadline < _FOR_EVER_S else None
+    return now + max(deadline, 0.0) if deadline < _FOR_EVER_S else None
+
+
+def text_of(what: str, given: Any) -> str:
+    """Return a name as given.
+
+    Raises:
+        ConfigError: If it is no text.
+    """
+    if not isinstance(given, str):
+        message = f"{what} must be text, got {given!r}"
+        raise ConfigError(message, key=what)
+    return given
 
 
 def timeout_of(timeout: float, *, name: str) -> float | None:
@@ -156,7 +205,7 @@ def timeout_of(timeout: float, *, name: str) -> float | None:
     Raises:
         ConfigError: If it is not a positive number.
     """
-    if not isinstance(timeout, (int, float)) or not timeout > 0:
+    if not is_number(timeout) or not timeout > 0:
         message = f"timeout must be a positive number of seconds, got {timeout!r} (task {name!r})"
         raise ConfigError(message, key="timeout")
     return timeout if timeout < _FOR_EVER_S else None

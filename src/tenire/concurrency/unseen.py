@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
+
+from tenire.concurrency.endings import in_words
 
 if TYPE_CHECKING:
     from tenire.concurrency.handle import Handle
@@ -46,7 +48,7 @@ class UnseenFailures:
         if not total:
             return
         shown = [
-            f"{handle.name}: {type(handle.error).__name__}: {handle.error}"
+            f"{handle.name}: {type(handle.error).__name__}: {in_words(cast('BaseException', handle.error))}"
             for handle in list(self._handles)[:_MOST_NAMED]
         ]
         more = f" … and {total - len(shown)} more" if total > len(shown) else ""

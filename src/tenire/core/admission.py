@@ -32,6 +32,9 @@ RESIDENT = "resident memory"
 """Name of the machine's memory, from which worker processes take what such tasks
 usually took; there only if somebody has looked at the machine."""
 
+_MOST_SLOTS = 10**15
+"""More is no different, and beyond the largest float there would be no number for it."""
+
 _MOST_KNOWN = 256
 """``Resources`` objects whose meaning is remembered."""
 
@@ -120,7 +123,7 @@ class Admission:
     def _read(self, resources: Resources, task: str) -> Needs:
         wanted: dict[int, int] = {}
         if resources.cpu:
-            wanted[CPU] = max(1, round(resources.cpu * CPU_UNIT))
+            wanted[CPU] = max(1, round(min(resources.cpu, _MOST_SLOTS) * CPU_UNIT))
         if resources.memory:
             wanted[MEMORY] = int(resources.memory)
         for name, amount in resources.other.items():
@@ -130,7 +133,8 @@ class Admission:
                 message = f"task {task!r} needs a resource that does not exist: {name!r} (there are: {known})"
                 raise ConfigError(message, key=name)
             # One entry for each resource: two would each fit where their sum does not.
-            wanted[index] = wanted.get(index, 0) + int(amount * CPU_UNIT if index == CPU else amount)
+            units = min(amount, _MOST_SLOTS) * CPU_UNIT if index == CPU else amount
+            wanted[index] = wanted.get(index, 0) + int(units)
         for index, amount in wanted.items():
             if amount > self.capacity[index]:
                 message = (

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from tenire.core.burst import BurstCredit
 from tenire.core.ready_queue import ReadyQueue
-from tenire.core.tasks import Priority
+from tenire.core.tasks import Priority, is_number
 from tenire.errors import ConfigError
 
 __all__ = ["DURATION_SMOOTHING", "LEVEL_FACTOR", "FairShare", "PipelineShare"]
@@ -88,7 +88,7 @@ class PipelineShare:
             ConfigError: If the weight is out of range.
         """
         if weight is not None:
-            if not _LEAST_WEIGHT <= weight <= 1 / _LEAST_WEIGHT:
+            if not is_number(weight) or not _LEAST_WEIGHT <= weight <= 1 / _LEAST_WEIGHT:
                 message = (
                     f"weight must be a number from {_LEAST_WEIGHT:g} to {1 / _LEAST_WEIGHT:g}, "
                     f"got {weight!r} (pipeline {self.name!r})"
@@ -117,7 +117,14 @@ class FairShare:
         self.v = 0.0
 
     def pipeline(self, name: str) -> PipelineShare:
-        """Return the pipeline of that name, making it if it is new."""
+        """Return the pipeline of that name, making it if it is new.
+
+        Raises:
+            ConfigError: If the name is no text.
+        """
+        if not isinstance(name, str):
+            message = f"the name of a pipeline must be text, got {name!r}"
+            raise ConfigError(message, key="pipeline")
         found = self.pipelines.get(name)
         # setdefault: two threads that ask for a new name at once must get one object.
         return found if found is not None else self.pipelines.setdefault(name, PipelineShare(name))

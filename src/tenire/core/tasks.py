@@ -18,7 +18,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import TYPE_CHECKING
+from numbers import Real
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from tenire.errors import ConfigError
 
@@ -41,6 +42,7 @@ __all__ = [
     "Retry",
     "State",
     "Task",
+    "is_number",
     "mask_of",
 ]
 
@@ -50,6 +52,11 @@ taking and giving back any mix of fractions ends at exactly the same figure."""
 
 Needs = tuple[tuple[int, int], ...]
 """Resources as (index of the resource, amount) pairs; empty means nothing."""
+
+
+def is_number(value: Any) -> TypeGuard[float]:
+    """Return whether a value is a real number; ``True`` and ``False`` are none here."""
+    return isinstance(value, (int, float, Real)) and not isinstance(value, bool)
 
 
 class Priority(IntEnum):
@@ -127,7 +134,7 @@ class Resources:
 
     def __post_init__(self) -> None:
         for name, value in (("cpu", self.cpu), ("memory", self.memory)):
-            if not isinstance(value, (int, float)) or isinstance(value, bool):
+            if not is_number(value):
                 message = f"Resources.{name} must be a number, got {value!r}"
                 raise ConfigError(message, key=name)
         if not self.cpu >= 0 or self.cpu == float("inf"):
@@ -141,8 +148,7 @@ class Resources:
             raise ConfigError(message, key="other")
         for name, amount in self.other.items():
             # A fraction of a named resource would become nothing, and hold nothing.
-            whole = isinstance(amount, int) or (isinstance(amount, float) and (name == "cpu" or amount.is_integer()))
-            if not whole or not amount >= 0 or amount == float("inf"):
+            if not is_number(amount) or not 0 <= amount < float("inf") or (name != "cpu" and amount != int(amount)):
                 message = f"Resources.other[{name!r}] must be a whole number, zero or more, got {amount!r}"
                 raise ConfigError(message, key=name)
 
@@ -168,7 +174,7 @@ class Retry:
     on: tuple[type[BaseException], ...] | type[BaseException] = (Exception,)
 
     def __post_init__(self) -> None:
-        if not isinstance(self.attempts, int) or self.attempts < 1:
+        if not isinstance(self.attempts, int) or isinstance(self.attempts, bool) or self.attempts < 1:
             message = f"Retry.attempts counts the first try, so it must be a whole number from 1, got {self.attempts!r}"
             raise ConfigError(message, key="attempts")
         on = self.on if isinstance(self.on, tuple) else (self.on,)
@@ -177,9 +183,10 @@ class Retry:
                 message = f"Retry.on must be an exception class, or a tuple of them, got {self.on!r}"
                 raise ConfigError(message, key="on")
         object.__setattr__(self, "on", on)
-        if not self.backoff >= 0 or not self.max_delay >= 0:
-            message = f"Retry delays must be zero or more, got backoff={self.backoff!r}, max_delay={self.max_delay!r}"
-            raise ConfigError(message, key="backoff")
+        for name, delay in (("backoff", self.backoff), ("max_delay", self.max_delay)):
+            if not is_number(delay) or not delay >= 0:
+                message = f"Retry.{name} must be a number of seconds, zero or more, got {delay!r}"
+                raise ConfigError(message, key=name)
 
 
 _MASKS: dict[Needs, int] = {(): 0}
