@@ -276,4 +276,4 @@ def test_a_cancelled_call_leaves_nothing() -> None:
         loop: Any = asyncio.get_running_loop()
         await in_world(calls, loop.clock)
 
-    assert cancel_sweep(scenario, check=lambda: None).runs == 12
+    assert cancel_sweep(scenario, check=lambda: None).runs >= 12

@@ -26,8 +26,9 @@ def test_what_lives_at_the_start_is_set_aside_until_the_last_engine_has_ended() 
             frozen = gc.get_freeze_count()
             assert frozen > 1000
             async with ConcurrencyManager(cpu=1, memory=1 << 20):
-                assert gc.get_freeze_count() == frozen
-            assert gc.get_freeze_count() == frozen
+                # Of what was set aside, a little of the first engine's start has ended since.
+                assert frozen - 100 < gc.get_freeze_count() <= frozen
+            assert frozen - 100 < gc.get_freeze_count() <= frozen
         assert not gc.get_freeze_count()
 
     asyncio.run(main())

@@ -140,7 +140,7 @@ def test_without_a_time_there_is_no_thread_and_no_stall() -> None:
 
 def test_every_loop_of_an_engine_is_watched() -> None:
     with EventLoopManager(stall_after=30.0) as loops, loops.start("other"):
-        assert loops.call(lambda: sorted(owner.name for owner in loops._watchdog._watched)) == ["main", "other"]  # type: ignore[union-attr]
+        assert loops.call(lambda: sorted(owner.name for owner in loops.watchdog._watched)) == ["main", "other"]  # type: ignore[union-attr]
 
 
 def test_a_thread_of_its_own_can_be_watched_alone() -> None:

@@ -171,7 +171,7 @@ def test_how_it_ended_decides_whether_it_starts_again(
             bench.a.end(error)
             await asyncio.sleep(SOON)
             assert bench.health() == after
-            assert bench.supervisor.statistics()["a"].error == (error and "OSError:")
+            assert bench.supervisor.statistics()["a"].error == (error and "OSError")
 
     sim_loop.run_until_complete(main())
 

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from tenire.concurrency.pools import ThreadPoolManager
     from tenire.concurrency.signals import Signals
     from tenire.concurrency.snapshot import Snapshot
-    from tenire.concurrency.startup import BatchInitializationGroup, Component
-    from tenire.concurrency.supervisor import Child, Life, Supervisor
+    from tenire.concurrency.startup import BatchInitializationGroup, Component, StartupProgress
+    from tenire.concurrency.supervisor import Child, ChildStatistics, ComponentChanged, Life, Supervisor
     from tenire.concurrency.timer import UniversalTimer
 
 __all__ = [
@@ -33,9 +33,11 @@ __all__ = [
     "CancelToken",
     "ChannelClient",
     "Child",
+    "ChildStatistics",
     "CompactionStep",
     "Compactor",
     "Component",
+    "ComponentChanged",
     "ConcurrencyManager",
     "DataManager",
     "EventLoopManager",
@@ -46,6 +48,7 @@ __all__ = [
     "Orchestrator",
     "Signals",
     "Snapshot",
+    "StartupProgress",
     "StepEnded",
     "Supervisor",
     "ThreadPoolManager",
@@ -60,9 +63,11 @@ _HOMES = {
     "CancelToken": "cancellation",
     "ChannelClient": "channel",
     "Child": "supervisor",
+    "ChildStatistics": "supervisor",
     "CompactionStep": "compactor",
     "Compactor": "compactor",
     "Component": "startup",
+    "ComponentChanged": "supervisor",
     "ConcurrencyManager": "manager",
     "DataManager": "data",
     "EventLoopManager": "loops",
@@ -73,6 +78,7 @@ _HOMES = {
     "Orchestrator": "orchestrator",
     "Signals": "signals",
     "Snapshot": "snapshot",
+    "StartupProgress": "startup",
     "StepEnded": "compactor",
     "Supervisor": "supervisor",
     "ThreadPoolManager": "pools",

@@ -7,6 +7,7 @@ there is work, or no more, is told by the dispatcher.
 1. When work arrives, the step that runs is told to stop in the same turn of the loop.
 2. A step must then return within ``STOP_S``. One that does not is named in the log.
 3. A step that raises is logged; it counts as one that brought nothing.
+4. It runs under a supervisor, which starts it again if somebody cancels its task.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from tenire.clock import Clock
     from tenire.concurrency.signals import Signals
+    from tenire.concurrency.supervisor import Life
     from tenire.concurrency.timer import UniversalTimer
     from tenire.protocols import StopSign
 
@@ -160,6 +162,7 @@ class Compactor:
         self._runs = self._stopped = self._gained = 0
         self._slowest_stop = 0.0
         self._last: dict[str, StepEnded] = {}
+        self._fell: Callable[[BaseException], object] = _note_fall
 
     def add(self, step: CompactionStep) -> Callable[[], None]:
         """Add a step after those that are there; return a function that takes it away.
@@ -183,6 +186,17 @@ class Compactor:
         """Tidy up from now on."""
         self._started = True
         self._set_alarm()
+
+    async def run(self, life: Life) -> None:
+        """Be a component: tidy up for as long as it lives."""
+        self._fell = life.fail
+        self.start()
+        life.ready()
+        try:
+            await life.wait_told_to_end()
+        finally:
+            self._started = False
+            self._alarm.cancel()
 
     def busy_changed(self, busy: bool) -> None:
         """Take in that there is work, or none any more."""
@@ -224,6 +238,12 @@ class Compactor:
     def _ring(self) -> None:
         if self._closed:
             return
+        try:
+            self._begin()
+        except Exception as error:  # noqa: BLE001 - it would never ring again
+            self._fell(error)
+
+    def _begin(self) -> None:
         name = self._core.begin(self._clock.now())
         if name is None:
             self._set_alarm()
@@ -231,6 +251,14 @@ class Compactor:
         self._stop = Stop()
         self._told_at = None
         self._work = self._loop.create_task(self._run(self._steps[name], self._stop), name="tenire compactor")
+        self._work.add_done_callback(self._work_ended)
+
+    def _work_ended(self, work: asyncio.Task[None]) -> None:
+        error = asyncio.CancelledError() if work.cancelled() else work.exception()
+        if error is not None:
+            self._stop.request()  # its thread, if it has one, goes on
+            self._core.ended(self._clock.now(), gained=False, finished=False)
+            self._fell(error)
 
     def _tell(self) -> None:
         self._told_at = self._clock.now()
@@ -265,3 +293,7 @@ class Compactor:
         self._slowest_stop = max(self._slowest_stop, took)
         if took > STOP_S:
             _log.warning("tidying up %r went on for %.3f s though work had arrived", step.name, took)
+
+
+def _note_fall(error: BaseException) -> None:
+    _log.error("tidying up was broken off", exc_info=error)

@@ -11,6 +11,8 @@
 2. The cores decide (``core.load``, ``core.pool_size``, ``core.degradation``); here
    is only carried out what they say, on the loop's thread.
 3. A look that takes long is not asked for twice; one that fails changes nothing.
+4. It runs under a supervisor. A look that never comes back is one more reason to start
+   again, and what was learned of the load stays.
 """
 
 from __future__ import annotations
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from tenire.concurrency.pools import ThreadPoolManager
     from tenire.concurrency.sampler import Sampler
     from tenire.concurrency.signals import Signals
+    from tenire.concurrency.supervisor import Life
     from tenire.concurrency.timer import Timeout, UniversalTimer
     from tenire.core.degradation import Move
     from tenire.core.load import Reading
@@ -97,6 +100,7 @@ class Control:
         self._steady = False  # it knows nothing yet
         self._looking = False
         self._closed = False
+        self._beat: Callable[[], object] = lambda: None
 
     # -- the face ---------------------------------------------------------
 
@@ -167,12 +171,31 @@ class Control:
         """Look at the machine from now on."""
         self._arm()
 
+    async def run(self, life: Life) -> None:
+        """Be a component: look at the machine for as long as it lives."""
+        self._beat = life.beat
+        self._sampler.fell = life.fail
+        self._looking = False
+        self.start()
+        life.ready()
+        try:
+            await life.wait_told_to_end()
+        finally:
+            self._stop_ticking()
+
+    def ask(self, beat: Callable[[], None]) -> None:
+        """Have ``beat`` called if looking at the machine works."""
+        self._sampler.request((), lambda *_: beat())
+
     async def aclose(self) -> None:
         """Look no more."""
         self._closed = True
+        self._stop_ticking()
+        await self._sampler.aclose()
+
+    def _stop_ticking(self) -> None:
         if self._ticking is not None:
             self._ticking.cancel()
-        await self._sampler.aclose()
 
     def _arm(self) -> None:
         wait = self._interval.next(Level.NORMAL)
@@ -215,6 +238,7 @@ class Control:
 
     def _take(self, sample: LoadSample | None, sent_at: float) -> None:
         self._looking = False
+        self._beat()
         if self._closed or sample is None:
             return
         now = self._clock.now()

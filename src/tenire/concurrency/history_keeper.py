@@ -5,7 +5,8 @@
 2. It is written every ``PERIOD_S`` and at the end, on a thread, and only the names
    that have changed.
 3. Nothing that goes wrong here stops the engine: it is logged once. What could not
-   be written is tried again the next time.
+   be written is tried again the next time. If it is broken off, its supervisor starts
+   it again.
 4. A home that does not exist yet is made only once there is something to keep.
 """
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tenire.concurrency.periodic import Periodic
+    from tenire.concurrency.supervisor import Life
     from tenire.concurrency.timer import Timeout
     from tenire.core.history import Row
 
@@ -53,15 +55,29 @@ class HistoryKeeper:
         self._history = history
         self._path = home
         self._home: Home | None = None
+        self._loaded = False
         self._every = every
         self._ticking: Periodic | Timeout | None = None
         self._work: asyncio.Task[None] | None = None
         self._told = False
+        self._fell: Callable[[BaseException], object] = _note_fall
+
+    async def run(self, life: Life) -> None:
+        """Be a component: load, and save, for as long as it lives."""
+        self._fell = life.fail
+        self.start()
+        life.ready()
+        try:
+            await life.wait_told_to_end()
+        finally:
+            if self._ticking is not None:
+                self._ticking.cancel()
 
     def start(self) -> None:
-        """Begin to load, and save from now on."""
+        """Begin to load, unless that was done, and save from now on."""
         if self._path is not None:
-            self._begin(self._load(self._path))
+            if not self._loaded:
+                self._begin(self._load(self._path))
             self._ticking = self._every(PERIOD_S, self._tick)
 
     async def aclose(self, *, haste: bool = False) -> None:
@@ -73,13 +89,16 @@ class HistoryKeeper:
         if self._ticking is None:
             return
         self._ticking.cancel()
+        self._fell = lambda _: None  # from here on it is told below
         limit = _LAST_WAIT_IN_HASTE_S if haste else _LAST_WAIT_S
         try:
             async with asyncio.timeout(limit):
                 if self._work is not None:
-                    await self._work
+                    await asyncio.wait([self._work])
                 await self._save()
         except TimeoutError:
+            if self._work is not None:
+                self._work.cancel()
             self._tell("saved", f"the disk took longer than {limit:g} s")
 
     def _tick(self) -> None:
@@ -88,13 +107,22 @@ class HistoryKeeper:
 
     def _begin(self, work: Coroutine[None, None, None]) -> None:
         self._work = asyncio.get_running_loop().create_task(work, name="tenire history")
+        self._work.add_done_callback(self._ended)
+
+    def _ended(self, work: asyncio.Task[None]) -> None:
+        error = asyncio.CancelledError() if work.cancelled() else work.exception()
+        if error is not None:
+            self._fell(error)
 
     async def _load(self, path: Path) -> None:
         try:
             self._home = await asyncio.to_thread(Home, path)
-            self._history.absorb(await asyncio.to_thread(_read, self._home))
+            known = await asyncio.to_thread(_read, self._home)
         except Exception as error:  # noqa: BLE001 - rule 3
             self._tell("read", error)
+        else:
+            self._history.absorb(known)
+        self._loaded = True
 
     async def _save(self) -> None:
         home = self._home
@@ -102,6 +130,9 @@ class HistoryKeeper:
             return
         try:
             await asyncio.to_thread(_write, home, rows)
+        except asyncio.CancelledError:
+            self._history.keep_trying(rows)  # it may have been written; the next time it is written over
+            raise
         except HomeBusyError:
             self._history.keep_trying(rows)  # another engine is making the ledger right now
         except Exception as error:  # noqa: BLE001 - rule 3
@@ -129,3 +160,7 @@ def _write(home: Home, rows: Iterable[Row]) -> None:
         # With the lock, as any engine that makes a ledger: two at once would get in each other's way.
         with HomeLock(home), Ledger.open(home) as ledger:
             ledger.history.save(rows)
+
+
+def _note_fall(error: BaseException) -> None:
+    _log.error("keeping what tasks usually take was broken off", exc_info=error)

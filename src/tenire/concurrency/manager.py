@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import logging
 import random
 from functools import partial
@@ -18,15 +19,18 @@ from tenire.concurrency.compactor import Compactor
 from tenire.concurrency.control import Control
 from tenire.concurrency.data import DataManager
 from tenire.concurrency.engine_thread import EngineThread
-from tenire.concurrency.garbage import set_aside, take_back
 from tenire.concurrency.history_keeper import HistoryKeeper
 from tenire.concurrency.loops import EventLoopManager, LoopState
 from tenire.concurrency.orchestrator import Orchestrator
+from tenire.concurrency.parts import Parts
 from tenire.concurrency.pools import ThreadPoolManager
 from tenire.concurrency.sampler import ThreadSampler
 from tenire.concurrency.signals import Signals
 from tenire.concurrency.snapshot import Snapshot, take_snapshot
+from tenire.concurrency.startup import BatchInitializationGroup
+from tenire.concurrency.supervisor import Supervisor
 from tenire.concurrency.timer import UniversalTimer
+from tenire.concurrency.unbroken import unbroken
 from tenire.core.admission import RESIDENT, Admission
 from tenire.core.pool_size import threads_per_worker
 from tenire.core.scheduler import Scheduler
@@ -50,8 +54,6 @@ _LEAST_THREADS = 8
 _MOST_SLOTS = 1_000_000
 _RESIDENT_PART = 0.8
 """Of the machine's memory, what worker processes may be expected to take together."""
-_GRACE_S = 0.5
-"""Seconds that cancelled work may take to end before it is given up, by name."""
 
 _log = logging.getLogger("tenire.manager")
 
@@ -84,6 +86,7 @@ class ConcurrencyManager:
         signals: Typed events.
         control: The load of the machine, and what the engine leaves out because of it.
         compactor: Tidies up in idle periods.
+        supervisor: Keeps alive what lives as long as the engine; add what shall do so too.
 
     Raises:
         ConfigError: If an argument is impossible.
@@ -96,6 +99,7 @@ class ConcurrencyManager:
     timer: UniversalTimer
     control: Control
     compactor: Compactor
+    supervisor: Supervisor
 
     def __init__(
         self,
@@ -133,10 +137,12 @@ class ConcurrencyManager:
         cores = machine.usable_cores if machine is not None else own_cores()
         self._worker_threads = threads_per_worker(self.cpu, cores)
         self._rng = random.Random(seed)
-        self._control_rng = random.Random(seed)  # its own, so that looking at the machine moves no retry
+        # Their own, so that looking at the machine, or a restart, moves no retry.
+        self._control_rng = random.Random(seed)
+        self._supervisor_rng = random.Random(seed)
 
     def __getattr__(self, name: str) -> Any:
-        if name in ("orchestrator", "thread_pool", "async_tasks", "data_manager", "timer", "control", "compactor"):
+        if name in type(self).__annotations__:
             message = f"the engine has no {name} yet: use `async with ConcurrencyManager()` or `in_thread()` first"
             raise AttributeError(message)
         message = f"{type(self).__name__!r} object has no attribute {name!r}"
@@ -148,7 +154,25 @@ class ConcurrencyManager:
         if self.loops.adopted:
             message = "a ConcurrencyManager can be entered once; make a new one"
             raise ConfigError(message)
-        loop = self.loops.adopt()
+        self._parts = parts = self._build(self.loops.adopt())
+        group = BatchInitializationGroup(
+            parts.components(), on_progress=self.signals.emit, rng=self._supervisor_rng, clock=self._clock
+        )
+        try:
+            await group.start()
+        except BaseException as error:
+            await self.loops.aclose()
+            if isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+                raise error.exceptions[0] from None
+            raise
+        self._group = group
+        # From here on `manager.submit` is that method itself: handing the keywords
+        # through once more would cost a tenth of a task.
+        self.submit = self.async_tasks.submit  # type: ignore[method-assign]
+        return self
+
+    def _build(self, loop: asyncio.AbstractEventLoop) -> Parts:
+        """Make all parts, and have each know its neighbours; none of them does anything yet."""
         self.timer = UniversalTimer(loop=loop, clock=self._clock, on_thread=self.loops.on_thread)
         self.thread_pool = ThreadPoolManager(
             loop,
@@ -170,7 +194,6 @@ class ConcurrencyManager:
             timer=self.timer,
             rng=self._rng,
         )
-        self.loops.main.serve(self.orchestrator, left_open=partial(self.shutdown, cancel=True))
         self.async_tasks = AsyncTaskManager(self.orchestrator)
         self.data_manager = DataManager(self.orchestrator, self.home, clock=self._clock, timer=self.timer)
         self.control = Control(
@@ -184,21 +207,28 @@ class ConcurrencyManager:
             cpu=self.cpu,
         )
         self.control.on_level(enter=self.data_manager.give_way)
-        if self._adaptive:
-            self.control.start()
         self.compactor = Compactor(loop, timer=self.timer, clock=self._clock, signals=self.signals)
         for step in engine_steps(self.thread_pool, self._clock):
             self.compactor.add(step)
         self.orchestrator.busy_changed = self.compactor.busy_changed
-        if self._clock is SYSTEM_CLOCK:  # nor is there memory to be given back by one that lives in virtual time
-            self.compactor.start()
-        self._history = HistoryKeeper(self.orchestrator.scheduler.history, self.home, every=self.control.every)
-        self._history.start()
-        # From here on `manager.submit` is that method itself: handing the keywords
-        # through once more would cost a tenth of a task.
-        self.submit = self.async_tasks.submit  # type: ignore[method-assign]
-        set_aside()
-        return self
+        self.supervisor = Supervisor(
+            timer=self.timer, clock=self._clock, rng=self._supervisor_rng, on_change=self.signals.emit
+        )
+        return Parts(
+            loops=self.loops,
+            timer=self.timer,
+            supervisor=self.supervisor,
+            history=HistoryKeeper(self.orchestrator.scheduler.history, self.home, every=self.control.every),
+            orchestrator=self.orchestrator,
+            thread_pool=self.thread_pool,
+            async_tasks=self.async_tasks,
+            data_manager=self.data_manager,
+            control=self.control,
+            compactor=self.compactor,
+            clock=self._clock,
+            adaptive=self._adaptive,
+            left_open=partial(self.shutdown, cancel=True),
+        )
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -227,29 +257,15 @@ class ConcurrencyManager:
         await self._stop(cancel=cancel)
 
     async def _stop(self, *, cancel: bool) -> None:
-        self.async_tasks.accepting = False
-        self.loops.drain()
-        if cancel:
-            self.orchestrator.cancel_all()
-            await self._wait_for_cancelled()
-        await self.loops.aclose()
-        await self.control.aclose()
-        await self.compactor.aclose()
-        stuck = await self.thread_pool.aclose(grace=_GRACE_S, kill=cancel)
-        stuck += self.async_tasks.names_running()
-        self.orchestrator.close()
-        await self._history.aclose(haste=cancel)
-        self.data_manager.close()
-        self.timer.close()
-        take_back()
-        if stuck:
+        parts = self._parts
+        parts.cancel = parts.cancel or cancel
+        parts.stopped_by = asyncio.current_task()
+        parts.shut_the_door()  # in this very moment
+        # In a context of its own: it must not count as left behind by the task that asks for it.
+        await unbroken(self._group.stop(), context=contextvars.Context())
+        if parts.stuck:
+            stuck, parts.stuck = parts.stuck, ()
             _log.warning("given up, did not end when cancelled: %s", ", ".join(sorted(stuck)))
-
-    async def _wait_for_cancelled(self) -> None:
-        running = [handle.run for handle in self.orchestrator.unfinished() if isinstance(handle.run, asyncio.Task)]
-        running = [task for task in running if task is not asyncio.current_task()]
-        if running:
-            await asyncio.wait(running, timeout=_GRACE_S)
 
     @classmethod
     def in_thread(
@@ -356,4 +372,4 @@ class ConcurrencyManager:
                 return self.loops.call(self.snapshot)
         self.orchestrator.take_in_ended()
         self.orchestrator.scheduler.admission.refill(self._clock.now())
-        return take_snapshot(self.orchestrator, self.thread_pool, len(self.timer), self.control)
+        return take_snapshot(self.orchestrator, self.thread_pool, len(self.timer), self.control, self.supervisor)

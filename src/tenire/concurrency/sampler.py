@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 import queue
-import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from tenire.concurrency.pools.mailbox import Mailbox, gone
+from tenire.concurrency.reporting_thread import ReportingThread
 from tenire.observe.load_probe import LoadProbe, LoadSample
 
 if TYPE_CHECKING:
@@ -25,7 +25,13 @@ _log = logging.getLogger("tenire.control")
 
 
 class Sampler(Protocol):
-    """Where samples come from; tests put their own here."""
+    """Where samples come from; tests put their own here.
+
+    Attributes:
+        fell: Called from any thread when no answer will come any more to what was asked.
+    """
+
+    fell: Callable[[BaseException], object]
 
     def request(self, workers: tuple[int, ...], deliver: Deliver) -> None:
         """Look once, given the process ids of the workers; have ``deliver`` called on the loop."""
@@ -37,20 +43,25 @@ class Sampler(Protocol):
 
 
 class ThreadSampler:
-    """Samples of this machine. The thread starts with the first look."""
+    """Samples of this machine. The thread starts with the first look, and anew with the next one if it died."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, clock: Clock) -> None:
         self._mailbox = Mailbox(loop)
         self._clock = clock
         self._requests: queue.SimpleQueue[tuple[tuple[int, ...], Deliver] | None] = queue.SimpleQueue()
-        self._thread: threading.Thread | None = None
+        self._thread: ReportingThread | None = None
+        self.fell: Callable[[BaseException], object] = _note_fall
 
     def request(self, workers: tuple[int, ...], deliver: Deliver) -> None:
         """See ``Sampler``."""
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._serve, name="tenire-control", daemon=True)
+        if self._thread is None or not self._thread.is_alive():
+            self._thread = ReportingThread(self._serve, name="tenire-control", fell=self._has_died)
             self._thread.start()
         self._requests.put((workers, deliver))
+
+    def _has_died(self, error: BaseException) -> None:
+        self._thread = None
+        self.fell(error)
 
     def _serve(self) -> None:
         probe: LoadProbe | None = None
@@ -73,3 +84,7 @@ class ThreadSampler:
         self._requests.put(None)
         if self._thread is not None:
             await gone([self._thread])
+
+
+def _note_fall(error: BaseException) -> None:
+    _log.error("the thread that looks at this machine ended", exc_info=error)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from tenire.concurrency.control import Control
     from tenire.concurrency.orchestrator import Orchestrator
     from tenire.concurrency.pools import PoolStatistics, ThreadPoolManager
+    from tenire.concurrency.supervisor import ChildStatistics, Supervisor
 
 __all__ = ["PipelineSnapshot", "ResourceSnapshot", "Snapshot", "take_snapshot"]
 
@@ -67,6 +68,7 @@ class Snapshot:
         resources: By name: ``cpu`` (slots), ``memory`` (bytes), ``threads``, …
         pools: Threads and worker processes.
         timers: Things that the timer will call.
+        components: How each supervised component fares, by name.
         level: ``normal``, ``elevated``, ``high`` or ``critical``: what is left out under load.
         load: The load of the machine from 0 to 1, or ``None`` if nothing is known of it.
         reason: Why the engine does less than it could, or ``None`` if it does not.
@@ -78,12 +80,15 @@ class Snapshot:
     resources: Mapping[str, ResourceSnapshot]
     pools: PoolStatistics
     timers: int
+    components: Mapping[str, ChildStatistics]
     level: str
     load: float | None
     reason: str | None
 
 
-def take_snapshot(orchestrator: Orchestrator, pools: ThreadPoolManager, timers: int, control: Control) -> Snapshot:
+def take_snapshot(
+    orchestrator: Orchestrator, pools: ThreadPoolManager, timers: int, control: Control, supervisor: Supervisor
+) -> Snapshot:
     """Return a picture of the engine as it is now."""
     scheduler = orchestrator.scheduler
     resources = {}
@@ -113,6 +118,7 @@ def take_snapshot(orchestrator: Orchestrator, pools: ThreadPoolManager, timers: 
         resources=resources,
         pools=pools.statistics(),
         timers=timers,
+        components=supervisor.statistics(),
         level=control.level,
         load=control.load,
         reason=control.reason,

@@ -7,18 +7,23 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
+    from contextvars import Context
 
 __all__ = ["unbroken"]
 
 T = TypeVar("T")
 
 
-async def unbroken(step: Coroutine[Any, Any, T]) -> T:
+async def unbroken(step: Coroutine[Any, Any, T], *, context: Context | None = None) -> T:
     """Run a step to its end; a cancellation that comes meanwhile is raised after it.
 
     The step must end by itself: nothing from outside can end it any more.
+
+    Args:
+        step: The step.
+        context: In which it runs; default: a copy of the caller's.
     """
-    task = asyncio.get_running_loop().create_task(step)
+    task = asyncio.get_running_loop().create_task(step, context=context)
     cancelled: asyncio.CancelledError | None = None
     while not task.done():
         try:

@@ -46,6 +46,7 @@ class EventLoopManager:
     Attributes:
         main: The owner of the main loop.
         adopted: Whether the main loop was taken on; once is all.
+        watchdog: What looks at the loops, or ``None``. Its thread starts with the block; an engine keeps it alive.
 
     Raises:
         ConfigError: If ``stall_after`` is not positive.
@@ -60,7 +61,7 @@ class EventLoopManager:
         self._clock = clock
         self._others: dict[str, LoopThread] = {}
         watched = stall_after is not None and clock is SYSTEM_CLOCK
-        self._watchdog = Watchdog(clock, stall_after=stall_after) if watched and stall_after is not None else None
+        self.watchdog = Watchdog(clock, stall_after=stall_after) if watched and stall_after is not None else None
 
     # -- loops ------------------------------------------------------------
 
@@ -72,9 +73,8 @@ class EventLoopManager:
         """
         loop = self.main.adopt()
         self.adopted = True
-        if self._watchdog is not None:
-            # A turn later: the engine starts sooner, and sets no thread's beginnings aside for good.
-            loop.call_soon(self._watchdog.watch, self.main)
+        if self.watchdog is not None:
+            self.watchdog.watch(self.main)
         return loop
 
     def own_thread(self, *, kind: LoopKind = "auto") -> LoopThread:
@@ -113,8 +113,8 @@ class EventLoopManager:
         thread = LoopThread(name, self._clock, kind=kind)
         thread.start()
         self._others[name] = thread
-        if self._watchdog is not None:
-            self._watchdog.watch(thread)
+        if self.watchdog is not None:
+            self.watchdog.watch(thread)
         return thread
 
     def owners(self) -> dict[str, LoopOwner]:
@@ -196,12 +196,12 @@ class EventLoopManager:
     @property
     def stalls(self) -> list[Stall]:
         """The last times in which a loop did not come round, oldest first."""
-        return list(self._watchdog.stalls) if self._watchdog is not None else []
+        return list(self.watchdog.stalls) if self.watchdog is not None else []
 
     def on_stall(self, listener: Callable[[Stall], object]) -> None:
         """Have ``listener`` called on the watchdog's thread when a stall is noticed, and again when it is over."""
-        if self._watchdog is not None:
-            self._watchdog.on_stall.append(listener)
+        if self.watchdog is not None:
+            self.watchdog.on_stall.append(listener)
 
     # -- the end ----------------------------------------------------------
 
@@ -215,12 +215,14 @@ class EventLoopManager:
         for thread in self._others.values():
             await thread.aclose()
         await self.main.aclose()
-        if self._watchdog is not None:
-            self._watchdog.close()
-            await until_gone(self._watchdog.threads(), _LAST_WORD_S)
+        if self.watchdog is not None:
+            self.watchdog.close()
+            await until_gone(self.watchdog.threads(), _LAST_WORD_S)
 
     async def __aenter__(self) -> Self:
         self.adopt()
+        if self.watchdog is not None:
+            self.watchdog.start()
         return self
 
     async def __aexit__(
@@ -231,8 +233,8 @@ class EventLoopManager:
     def __enter__(self) -> Self:
         thread = self.own_thread()
         thread.start(self._live)
-        if self._watchdog is not None:
-            self._watchdog.watch(thread)
+        if self.watchdog is not None:
+            self.watchdog.start()
         return self
 
     async def _live(self) -> None:

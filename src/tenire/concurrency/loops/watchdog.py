@@ -1,7 +1,8 @@
 """A thread that notices when a loop does not come round, and writes down where it stands.
 
 It asks each loop twice in the time that is a stall; the loop answers in its next turn.
-It also finds loops that were closed behind the back of their owner.
+It also finds loops that were closed behind the back of their owner. In an engine it
+runs under a supervisor, which starts it again if it dies or hangs.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from typing import TYPE_CHECKING
 
 from tenire.concurrency.loops.state import LoopState
 from tenire.concurrency.loops.tracking import thread_stack
+from tenire.concurrency.loops.waiting import until_gone
+from tenire.concurrency.reporting_thread import ReportingThread
 from tenire.core.stalls import StallDetector
 
 if TYPE_CHECKING:
@@ -23,10 +26,12 @@ if TYPE_CHECKING:
 
     from tenire.clock import Clock
     from tenire.concurrency.loops.owner import LoopOwner
+    from tenire.concurrency.supervisor import Life
 
 __all__ = ["Stall", "Watchdog"]
 
 _MOST_KEPT = 50
+_LAST_WORD_S = 1.0
 
 _log = logging.getLogger("tenire.loops")
 
@@ -86,29 +91,55 @@ class Watchdog:
         self._interval = stall_after / 2
         self._watched: dict[LoopOwner, _Watched] = {}
         self._stop = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._closed = False
+        self._thread: ReportingThread | None = None
 
     def watch(self, owner: LoopOwner) -> None:
-        """Begin to watch a loop; starts the thread with the first one."""
-        if self._stop.is_set() or owner in self._watched:
-            return
-        detector = StallDetector(self._limit, late=self._interval + self._limit)
-        self._watched[owner] = _Watched(owner, detector, self._clock)
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._serve, name="tenire-watchdog", daemon=True)
-            self._thread.start()
+        """Begin to watch a loop."""
+        if not self._closed and owner not in self._watched:
+            detector = StallDetector(self._limit, late=self._interval + self._limit)
+            self._watched[owner] = _Watched(owner, detector, self._clock)
+
+    async def run(self, life: Life) -> None:
+        """Be a component: look at the loops for as long as it lives."""
+        self.start(beat=life.beat, fell=life.fail)
+        life.ready()
+        try:
+            await life.wait_told_to_end()
+        finally:
+            self._stop.set()
+            await until_gone(self.threads(), _LAST_WORD_S)
+
+    def start(
+        self,
+        *,
+        beat: Callable[[], object] = lambda: None,
+        fell: Callable[[BaseException], object] = lambda error: _log.error("the watchdog died", exc_info=error),
+    ) -> None:
+        """Start the thread.
+
+        Args:
+            beat: Called on it after each look.
+            fell: Called on it if it dies.
+        """
+        stop = self._stop = threading.Event()  # one that hangs keeps its own
+
+        def serve() -> None:
+            while not stop.wait(self._interval):
+                self.look()
+                beat()
+
+        self._thread = ReportingThread(serve, name="tenire-watchdog", fell=fell)
+        self._thread.start()
 
     def close(self) -> None:
         """End the thread; it is gone within a moment."""
+        self._closed = True
         self._stop.set()
 
-    def threads(self) -> list[threading.Thread]:
+    def threads(self) -> list[ReportingThread]:
         """Return its thread, if it has started one."""
         return [] if self._thread is None else [self._thread]
-
-    def _serve(self) -> None:
-        while not self._stop.wait(self._interval):
-            self.look()
 
     def look(self) -> None:
         """Look at every loop once."""

@@ -59,6 +59,11 @@ class Mailbox:
         # too often, never once too seldom.
         self._posted = False
         calls = self._calls
-        while calls:
-            fn, args = calls.popleft()
-            fn(*args)
+        try:
+            while calls:
+                fn, args = calls.popleft()
+                fn(*args)
+        finally:
+            if calls:  # one raised; those after it have their turn all the same
+                self._posted = True
+                self.loop.call_soon(self._deliver)

@@ -17,7 +17,8 @@ def error_line(error: BaseException) -> str:
     """Return an error in one line."""
     if isinstance(error, asyncio.CancelledError):
         return "it was cancelled"
-    return " ".join(f"{type(error).__name__}: {error}".split())
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def log_fall(name: str, error: BaseException | None, *, fate: State, prospect: str) -> None:
@@ -31,8 +32,10 @@ def log_fall(name: str, error: BaseException | None, *, fate: State, prospect: s
     """
     if error is None and fate is State.ENDED:
         return  # it is done
-    level = logging.ERROR if fate is State.FAILED else logging.WARNING
+    cancelled = isinstance(error, asyncio.CancelledError)
+    # Who cancels every task of a loop, as is usual at its end, means nothing by it.
+    level = logging.ERROR if fate is State.FAILED else logging.INFO if cancelled else logging.WARNING
     what = "ended" if error is None else f"failed: {error_line(error)}"
     # Of a cancellation, or of what the supervisor itself has noticed, a trace tells nothing.
-    trace = None if isinstance(error, asyncio.CancelledError | ComponentError) else error
+    trace = None if cancelled or isinstance(error, ComponentError) else error
     log.log(level, "component %r %s; %s", name, what, prospect, exc_info=trace)

@@ -1,0 +1,167 @@
+"""What an engine consists of: which part starts after which, and which is kept alive.
+
+::
+
+    timer ─┬─► supervisor ─┬─► watchdog
+           │               ▼
+           └─► data_manager ─► history ─► orchestrator ─┬─► thread_pool ─┐
+                                                        ├─► compactor ───┼─► loops ─► async_tasks ─► garbage
+                                                        └─► control ─────┘
+
+1. A part starts once all that it needs is there; ``core.startup`` computes the order.
+   They stop in exact reverse: first the door, then what others started through it, then
+   what runs tasks, and last what keeps the records.
+2. A part with a life of its own is a component of the supervisor meanwhile.
+3. Whoever is without a component that fails too often can go on. Only the supervisor
+   itself cannot be done without.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from tenire.clock import SYSTEM_CLOCK
+from tenire.concurrency.garbage import set_aside, take_back
+from tenire.concurrency.holding import HOLDER
+from tenire.concurrency.startup import Component
+from tenire.concurrency.supervisor import Child
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from tenire.clock import Clock
+    from tenire.concurrency.async_tasks import AsyncTaskManager
+    from tenire.concurrency.compactor import Compactor
+    from tenire.concurrency.control import Control
+    from tenire.concurrency.data import DataManager
+    from tenire.concurrency.history_keeper import HistoryKeeper
+    from tenire.concurrency.loops import EventLoopManager
+    from tenire.concurrency.orchestrator import Orchestrator
+    from tenire.concurrency.pools import ThreadPoolManager
+    from tenire.concurrency.supervisor import Supervisor
+    from tenire.concurrency.timer import UniversalTimer
+
+__all__ = ["Parts"]
+
+_GRACE_S = 0.5
+"""Seconds that cancelled work, or a component, may take to end before it is given up, by name."""
+_SILENCE_S = 60.0
+
+
+@dataclass(slots=True)
+class Parts:
+    """The parts of one engine.
+
+    Attributes:
+        adaptive: Whether the machine is looked at.
+        left_open: Closes the engine; called if its loop ends before it.
+        stopped_by: The task that has them stop; it is not waited for.
+        cancel: Whether what runs is cancelled when they stop, instead of waited for.
+        stuck: Names of the tasks that did not end when they were told to.
+    """
+
+    loops: EventLoopManager
+    timer: UniversalTimer
+    supervisor: Supervisor
+    history: HistoryKeeper
+    orchestrator: Orchestrator
+    thread_pool: ThreadPoolManager
+    async_tasks: AsyncTaskManager
+    data_manager: DataManager
+    control: Control
+    compactor: Compactor
+    clock: Clock
+    adaptive: bool
+    left_open: Callable[[], Awaitable[object]]
+    stopped_by: asyncio.Task[Any] | None = None
+    cancel: bool = False
+    stuck: tuple[str, ...] = ()
+
+    def components(self) -> list[Component]:
+        """Return all that starts and stops, in any order."""
+        # On a clock of its own there is no machine to be looked at, nor memory to be given back.
+        real = self.clock is SYSTEM_CLOCK
+        lives = ["thread_pool"]
+        found = [
+            Component("timer", _nothing, _step(self.timer.close)),
+            Component("supervisor", self._start_supervisor, self.supervisor.aclose, needs=("timer",)),
+            Component("data_manager", _nothing, _step(self.data_manager.close), needs=("timer",)),
+            self._living(Child("history", self.history.run), "supervisor", "data_manager", stop=self._stop_history),
+            Component("orchestrator", _nothing, _step(self.orchestrator.close), needs=("history",)),
+            Component("thread_pool", _nothing, self._stop_pools, needs=("orchestrator",)),
+        ]
+        if self.loops.watchdog is not None:
+            watchdog = Child("watchdog", self.loops.watchdog.run, silence=_SILENCE_S)
+            found.append(self._living(watchdog, "supervisor"))
+        if real:
+            compactor = Child("compactor", self.compactor.run)
+            found.append(self._living(compactor, "orchestrator", stop=self.compactor.aclose))
+            lives.append("compactor")
+        if self.adaptive:
+            control = Child("control", self.control.run, silence=_SILENCE_S, ask=self.control.ask)
+            found.append(self._living(control, "orchestrator", stop=self.control.aclose))
+            lives.append("control")
+        return [
+            *found,
+            Component("loops", _step(self._serve), self.loops.aclose, needs=tuple(lives)),
+            Component("async_tasks", _nothing, self._stop_tasks, needs=("loops",)),
+            # Last, so that all of the engine is there.
+            Component("garbage", _step(set_aside), _step(take_back), needs=("async_tasks",)),
+        ]
+
+    def _living(self, child: Child, *needs: str, stop: Callable[[], Awaitable[object]] | None = None) -> Component:
+        """Return a component that the supervisor keeps alive; ``stop`` is for after its life."""
+        child = Child(child.name, child.run, optional=True, silence=child.silence, ask=child.ask, grace=_GRACE_S)
+
+        async def end() -> None:
+            await self.supervisor.remove(child.name)
+            if stop is not None:
+                await stop()
+
+        return Component(child.name, partial(self.supervisor.add, child), end, needs=needs)
+
+    # -- steps ------------------------------------------------------------
+
+    async def _start_supervisor(self) -> None:
+        # The engine may be entered inside a task of another one, which is not who holds what these do.
+        HOLDER.set(None)
+        await self.supervisor.start()
+
+    def _serve(self) -> None:
+        self.loops.main.serve(self.orchestrator, left_open=self.left_open)
+
+    def shut_the_door(self) -> None:
+        """Take no new task from now on, and cancel what there is if it shall be cancelled."""
+        self.async_tasks.accepting = False
+        self.loops.drain()
+        if self.cancel:
+            self.orchestrator.cancel_all()
+
+    async def _stop_tasks(self) -> None:
+        self.shut_the_door()
+        if self.cancel:
+            running = {handle.run for handle in self.orchestrator.unfinished() if isinstance(handle.run, asyncio.Task)}
+            running.discard(self.stopped_by)
+            if running:
+                await asyncio.wait(running, timeout=_GRACE_S)
+
+    async def _stop_pools(self) -> None:
+        stuck = await self.thread_pool.aclose(grace=_GRACE_S, kill=self.cancel)
+        self.stuck = (*stuck, *self.async_tasks.names_running())
+
+    async def _stop_history(self) -> None:
+        await self.history.aclose(haste=self.cancel)
+
+
+async def _nothing() -> None:
+    """Be ready from the beginning."""
+
+
+def _step(fn: Callable[[], object]) -> Callable[[], Awaitable[Any]]:
+    async def step() -> None:
+        fn()
+
+    return step
