@@ -31,6 +31,7 @@ __all__ = ["Batch", "Batching"]
 Item = TypeVar("Item")
 
 _GAP_WEIGHT = 0.2  # of the newest gap between two items in the average
+_SLACK = 1.5  # a batch may well take half as long again as they take on average
 _NEVER = float("inf")
 
 
@@ -122,7 +123,7 @@ class Batching(Generic[Item]):
         queue, lacking = self._queue, self._size.limit - len(self._queue)
         if self._halves or lacking <= 0 or not self.running:
             return -_NEVER
-        pressing = min(deadline for _, _, deadline in queue) - self._took
+        pressing = min(deadline for _, _, deadline in queue) - _SLACK * self._took
         return min(queue[0][1] + self._max_delay, pressing, self._latest + self._gap * lacking)
 
     def take(self, now: float) -> Batch[Item] | None:

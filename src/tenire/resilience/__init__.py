@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 from tenire.core.retrying import Kind
+from tenire.resilience.batcher import Batcher, BatcherStatistics
 from tenire.resilience.bulkhead import Bulkhead
 from tenire.resilience.cache import MISSING, Cache, MemoryCache
 from tenire.resilience.guard import Guard, GuardStatistics
 
-__all__ = ["MISSING", "Bulkhead", "Cache", "Guard", "GuardStatistics", "Kind", "MemoryCache", "guarded"]
+__all__ = [
+    "MISSING",
+    "Batcher",
+    "BatcherStatistics",
+    "Bulkhead",
+    "Cache",
+    "Guard",
+    "GuardStatistics",
+    "Kind",
+    "MemoryCache",
+    "guarded",
+]
 
 guarded = Guard
 """``Guard`` under the name that reads well above a function: ``@tenire.guarded(retry=3)``."""

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from tenire.core.breaker import Outcome
 
-__all__ = ["Failure", "Judge", "UnmadeError"]
+__all__ = ["Failure", "Judge", "UnmadeError", "may_be_an_item"]
 
 _ANY = (Exception,)
 _MISTAKES = (
@@ -122,6 +122,24 @@ class Judge:
             return _of_status(status, headers)
         mistake = isinstance(error, _MISTAKES) and not isinstance(error, _BROKEN_REPLIES)
         return Kind.PERMANENT if mistake and self._on == _ANY else Kind.TRANSIENT
+
+
+_OF_INPUT = frozenset({400, 413, 414, 415, 422})
+
+
+def may_be_an_item(error: BaseException) -> bool:
+    """Return whether a batch may have failed because of one item in it.
+
+    What says that the other side is unwell, or that nobody may call it, says nothing about
+    the items: each of them would fail on its own too. A worker that died may have been
+    killed by one.
+    """
+    if isinstance(error, WorkerDiedError):
+        return True
+    status, _ = _reply(error)
+    if status is not None:
+        return status in _OF_INPUT
+    return not isinstance(error, TenireError) and Judge()(error).kind is Kind.PERMANENT
 
 
 def _of_status(status: int, headers: Any) -> Kind:
