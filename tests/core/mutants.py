@@ -495,6 +495,27 @@ MUTANTS: dict[str, tuple[str, str, str, str]] = {
         "eviction", "now >= self._born[key] + self.ttl", "now - self._born[key] >= self.ttl",
         "test_eviction.py -k told",
     ),
+    "a blob that is open moves": (
+        "spilling", "        self._order.pop(blob, None)\n\n    def closed", "\n    def closed",
+        "test_spilling.py::TestMoves",
+    ),
+    "what was opened while it was written counts as moved": (
+        "spilling", "if well and (known.asked or not known.open):", "if well:", "test_spilling.py -k asked",
+    ),
+    "more lies on disk than may": (
+        "spilling", "if known.size and self.disk + known.size <= self.most:", "if known.size:",
+        "test_spilling.py::TestMoves",
+    ),
+    "what is on its way out is not counted": (
+        "spilling", "if self._moving >= size:", "if sum(self._blobs[key].size for key in chosen) >= size:",
+        "test_spilling.py::TestMoves",
+    ),
+    "a disk that failed is tried again at once": (
+        "spilling", "        if now < self._not_before:\n", "        if False:\n", "test_spilling.py::TestMoves",
+    ),
+    "what is set aside is free": (
+        "admission", "self.aside.pop(index, 0) - amount", "self.aside.pop(index, 0)", "test_spilling.py -k aside",
+    ),
 }  # fmt: skip
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from tenire.concurrency.cancellation import CancelToken, cancel_token
     from tenire.concurrency.channel import ChannelClient, LoopChannel
     from tenire.concurrency.compactor import CompactionStep, Compactor, StepEnded
-    from tenire.concurrency.data import Cache, DataManager
+    from tenire.concurrency.data import Blob, Cache, DataManager
     from tenire.concurrency.handle import Explanation, Handle
     from tenire.concurrency.loops import EventLoopManager
     from tenire.concurrency.manager import ConcurrencyManager
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AsyncTaskManager",
     "BatchInitializationGroup",
+    "Blob",
     "Cache",
     "CancelToken",
     "ChannelClient",
@@ -59,6 +60,7 @@ __all__ = [
 _HOMES = {
     "AsyncTaskManager": "async_tasks",
     "BatchInitializationGroup": "startup",
+    "Blob": "data",
     "Cache": "data",
     "CancelToken": "cancellation",
     "ChannelClient": "channel",

@@ -54,6 +54,7 @@ class Dispatcher:
         unseen: Failures that nobody has looked at yet.
         busy: Whether there is work, as of the last turn.
         busy_changed: Called with ``busy`` when that has changed.
+        waiting_for_more: Called when tasks stay waiting though something is set aside.
     """
 
     def __init__(
@@ -75,6 +76,7 @@ class Dispatcher:
         self.permits: set[Handle[Any]] = set()
         self.busy = False
         self.busy_changed: Callable[[bool], object] | None = None
+        self.waiting_for_more: Callable[[], object] | None = None
         self._clock = clock
         self._pools = pools
         self._armed = False
@@ -153,6 +155,8 @@ class Dispatcher:
             self._end_doomed(now)
         if number >= _STARTS_A_WAKE or self._ended:
             self.wake()
+        if scheduler.admission.aside and scheduler.shares.backlogged and self.waiting_for_more is not None:
+            self.waiting_for_more()
         due = scheduler.next_wake()
         if due is not None:
             self._alarm.set(due)

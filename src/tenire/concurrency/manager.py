@@ -70,6 +70,7 @@ class ConcurrencyManager:
         cpu: CPU slots to share out; default: what the machine really offers
             (affinity, container limits), less one.
         memory: Bytes in flight to share out; default: half of what the machine offers.
+        spill: Bytes of blobs that may lie on disk; default: eight times ``memory``.
         seed: For the jitter of retries; a fixed one makes runs repeatable.
         clock: Where time comes from; tests put a virtual one here.
         adaptive: Whether to do less while other programs need the machine.
@@ -80,7 +81,7 @@ class ConcurrencyManager:
         orchestrator: Shares, permits and the decisions behind them.
         thread_pool: Threads and worker processes.
         async_tasks: Takes tasks in and tracks them.
-        data_manager: The byte budget and caches.
+        data_manager: The byte budget, blobs and caches.
         loops: The event loop, and the way into it from other threads.
         timer: The engine's one timer.
         signals: Typed events.
@@ -111,6 +112,7 @@ class ConcurrencyManager:
         clock: Clock = SYSTEM_CLOCK,
         adaptive: bool = True,
         worker_memory: int | None = None,
+        spill: int | None = None,
     ) -> None:
         if cpu is not None and (not is_number(cpu) or not 1 / CPU_UNIT <= cpu <= _MOST_SLOTS):
             message = f"cpu must be a positive number of slots, from {1 / CPU_UNIT:g} to {_MOST_SLOTS:,}, got {cpu!r}"
@@ -119,6 +121,9 @@ class ConcurrencyManager:
             if size is not None and (not is_number(size) or not 1 <= size < float("inf")):
                 message = f"{name} must be a positive number of bytes, got {size!r}"
                 raise ConfigError(message, key=name)
+        if spill is not None and (not is_number(spill) or not 0 <= spill < float("inf")):
+            message = f"spill must be a number of bytes from 0, got {spill!r}"
+            raise ConfigError(message, key="spill")
         if home is not None and not isinstance(home, (str, PathLike)):
             message = f"home must be the path of a directory, got {home!r}"
             raise ConfigError(message, key="home")
@@ -126,6 +131,7 @@ class ConcurrencyManager:
         self.cpu = cpu if cpu is not None else cast("Machine", machine).default_cpu
         self.memory = int(memory) if memory is not None else cast("Machine", machine).usable_memory // 2
         self._worker_memory = int(worker_memory) if worker_memory is not None else None
+        self._spill = int(spill) if spill is not None else None
         self.home = Path(home) if home is not None else None
         self.loops = EventLoopManager(clock=clock)
         self.signals = Signals()
@@ -195,7 +201,9 @@ class ConcurrencyManager:
             rng=self._rng,
         )
         self.async_tasks = AsyncTaskManager(self.orchestrator)
-        self.data_manager = DataManager(self.orchestrator, self.home, clock=self._clock, timer=self.timer)
+        self.data_manager = DataManager(
+            self.orchestrator, self.home, clock=self._clock, timer=self.timer, spill=self._spill
+        )
         self.control = Control(
             self.orchestrator,
             pools=self.thread_pool,
@@ -278,6 +286,7 @@ class ConcurrencyManager:
         clock: Clock = SYSTEM_CLOCK,
         adaptive: bool = True,
         worker_memory: int | None = None,
+        spill: int | None = None,
     ) -> EngineThread:
         """Run an engine with its own loop in a thread, for scripts, Qt and notebooks.
 
@@ -291,6 +300,7 @@ class ConcurrencyManager:
             clock=clock,
             adaptive=adaptive,
             worker_memory=worker_memory,
+            spill=spill,
         )
         return EngineThread(manager)
 

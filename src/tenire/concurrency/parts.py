@@ -88,7 +88,7 @@ class Parts:
         found = [
             Component("timer", _nothing, _step(self.timer.close)),
             Component("supervisor", self._start_supervisor, self.supervisor.aclose, needs=("timer",)),
-            Component("data_manager", _nothing, _step(self.data_manager.close), needs=("timer",)),
+            Component("data_manager", _step(self._start_data), self._stop_data, needs=("timer",)),
             self._living(Child("history", self.history.run), "supervisor", "data_manager", stop=self._stop_history),
             Component("orchestrator", _nothing, _step(self.orchestrator.close), needs=("history",)),
             Component("thread_pool", _nothing, self._stop_pools, needs=("orchestrator",)),
@@ -151,6 +151,13 @@ class Parts:
     async def _stop_pools(self) -> None:
         stuck = await self.thread_pool.aclose(grace=_GRACE_S, kill=self.cancel)
         self.stuck = (*stuck, *self.async_tasks.names_running())
+
+    def _start_data(self) -> None:
+        if self.clock is SYSTEM_CLOCK:
+            self.data_manager.start()
+
+    async def _stop_data(self) -> None:
+        await self.data_manager.aclose(haste=self.cancel)
 
     async def _stop_history(self) -> None:
         await self.history.aclose(haste=self.cancel)

@@ -5,7 +5,7 @@ taken is given back exactly.
 
 1. For each resource, ``0 <= free <= capacity`` unless the capacity was lowered
    below what is held; then nothing more is given until enough came back.
-2. Taken is the sum of what running tasks need, at every step.
+2. Taken is the sum of what running tasks need, and of what is set aside, at every step.
 3. A task that needs more than the whole capacity is refused when it is submitted.
 4. What is taken of a rate is not given back: it comes back with time.
 """
@@ -48,9 +48,10 @@ class Admission:
         free: How much is free, by index.
         rates: Those that come back with time, by index; their capacity is the burst.
         rate_mask: The set of these, one bit each.
+        aside: How much is set aside for what gives way to tasks, by index.
     """
 
-    __slots__ = ("_index", "_known", "capacity", "free", "names", "rate_mask", "rates")
+    __slots__ = ("_index", "_known", "aside", "capacity", "free", "names", "rate_mask", "rates")
 
     def __init__(self, *, cpu: float, memory: int, threads: int, processes: int) -> None:
         self.names: list[str] = []
@@ -58,6 +59,7 @@ class Admission:
         self.free: list[int] = []
         self.rates: dict[int, TokenBucket] = {}
         self.rate_mask = 0
+        self.aside: dict[int, int] = {}
         self._index: dict[str, int] = {}
         self._known: dict[int, tuple[Resources, Needs]] = {}
         self.register("cpu", round(cpu * CPU_UNIT))
@@ -194,6 +196,15 @@ class Admission:
             if index not in rates:
                 free[index] += amount
 
+    def set_aside(self, index: int, amount: int) -> None:
+        """Keep an amount from tasks, in place of what was set aside before; 0 gives all of it back.
+
+        For what gives way as soon as a task lacks it: it never makes a task impossible.
+        """
+        self.free[index] += self.aside.pop(index, 0) - amount
+        if amount:
+            self.aside[index] = amount
+
     def share(self, needs: Needs) -> float:
         """Return the largest share of one resource that these needs hold, 0 to 1."""
         share = 0.0
@@ -246,4 +257,4 @@ class Admission:
             if index in self.rates:
                 assert 0 <= self.free[index] <= capacity, self.names[index]
                 continue
-            assert self.free[index] == capacity - taken[index], self.names[index]
+            assert self.free[index] == capacity - taken[index] - self.aside.get(index, 0), self.names[index]

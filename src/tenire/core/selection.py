@@ -321,10 +321,10 @@ class Selection:
 
     def _over_limit(self, task: Task) -> int:
         """Return the set of resources of which tasks hold as much as they may for now, one bit each."""
-        capacity, free = self._admission.capacity, self._admission.free
+        capacity, free, aside = self._admission.capacity, self._admission.free, self._admission.aside
         over = 0
         for index, limit in self.limits.items():
-            held = capacity[index] - free[index]
+            held = capacity[index] - free[index] - aside.get(index, 0)
             if held > 0 and any(needed == index and held + amount > limit for needed, amount in task.needs):
                 over |= 1 << index
         return over

@@ -1,4 +1,4 @@
-"""The engine's data: bytes in flight are lent from one budget, caches have a bound each."""
+"""The engine's data: bytes in flight, blobs that give way to them, and caches."""
 
 from __future__ import annotations
 
@@ -6,38 +6,70 @@ import threading
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
+from tenire.concurrency.data.blobs import Blobs
 from tenire.concurrency.data.cache import Cache
 from tenire.core.admission import MEMORY
 from tenire.core.tasks import Priority, Resources
 from tenire.errors import ConfigError
+from tenire.storage.home import Home
+from tenire.storage.scratch import temporary_base
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
     from tenire.clock import Clock
+    from tenire.concurrency.data.blob import Blob
     from tenire.concurrency.orchestrator import Orchestrator
     from tenire.concurrency.timer import UniversalTimer
 
-__all__ = ["CACHE_BYTES", "DataManager"]
+__all__ = ["CACHE_BYTES", "SPILL_TIMES", "DataManager"]
 
 CACHE_BYTES = 16 << 20
+SPILL_TIMES = 8
 
 
 class DataManager:
-    """Lends bytes in flight, keeps caches, and knows the engine's home.
+    """Lends bytes in flight, keeps blobs and caches, and knows the engine's home.
+
+    Args:
+        orchestrator: Whose byte budget it lends.
+        home: The home directory, or ``None`` for an engine without one.
+        spill: Bytes of blobs that may lie on disk; default: ``SPILL_TIMES`` the byte budget.
+        clock: The engine's clock.
+        timer: The engine's timer.
 
     Attributes:
-        home: The home directory, or ``None`` for an engine without one.
+        home: As given.
+        blobs: What carries out ``put``.
+
+    Raises:
+        ConfigError: If a number is impossible.
     """
 
-    def __init__(self, orchestrator: Orchestrator, home: Path | None, *, clock: Clock, timer: UniversalTimer) -> None:
+    def __init__(
+        self,
+        orchestrator: Orchestrator,
+        home: Path | None,
+        *,
+        clock: Clock,
+        timer: UniversalTimer,
+        spill: int | None = None,
+    ) -> None:
         self._orchestrator = orchestrator
         self._clock = clock
         self._timer = timer
         self._lock = threading.Lock()
         self._caches: dict[str, Cache[Any]] = {}
         self.home = home
+        self.blobs = Blobs(
+            orchestrator,
+            disk=temporary_base if home is None else lambda: Home(home).cache_path / "spill",
+            most=SPILL_TIMES * self.capacity if spill is None else spill,
+            clock=clock,
+            timer=timer,
+        )
+        orchestrator.waiting_for_more = self.blobs.pressed
 
     # -- bytes in flight ----------------------------------------------------
 
@@ -72,6 +104,23 @@ class DataManager:
         async with permit:
             yield held
 
+    # -- blobs ----------------------------------------------------------------
+
+    async def put(self, data: Any, *, name: str = "blob") -> Blob:
+        """Keep bytes, in memory as long as nobody needs that for work, then on disk; return their handle.
+
+        Args:
+            data: ``bytes``, or an array in one piece. It is not copied and must not be
+                changed any more.
+            name: For people.
+
+        Raises:
+            RejectedError: If it fits neither memory nor disk, or the engine has ended.
+            StoreError: If it has to go to disk and cannot be written.
+            ConfigError: If it is no bytes.
+        """
+        return await self.blobs.put(data, name=name)
+
     # -- caches -------------------------------------------------------------
 
     def cache(self, name: str, *, capacity: int = CACHE_BYTES, ttl: float | None = None) -> Cache[Any]:
@@ -103,12 +152,27 @@ class DataManager:
         return tuple(self._caches.values())
 
     def give_way(self, level: str) -> None:
-        """Drop what caches hold, now that the machine is loaded: half of it at ``high``, all at ``critical``."""
+        """Give memory back, now that the machine is loaded.
+
+        At ``high`` caches drop what they hold beyond half of their capacity, at ``critical``
+        everything, and blobs leave memory.
+        """
+        if level == "critical":
+            self.blobs.shrink()
         if level in ("high", "critical"):
             for cache in self.caches():
                 cache.shrink(0 if level == "critical" else cache.capacity // 2)
 
-    def close(self) -> None:
-        """Drop everything."""
+    def start(self) -> None:
+        """Tidy up after engines that were killed."""
+        self.blobs.start()
+
+    async def aclose(self, *, haste: bool = False) -> None:
+        """Drop everything.
+
+        Args:
+            haste: Wait for a slow disk only as long as nobody notices.
+        """
+        await self.blobs.aclose(haste=haste)
         for cache in self.caches():
             cache.close()
