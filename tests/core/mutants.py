@@ -176,12 +176,18 @@ MUTANTS: dict[str, tuple[str, str, str, str]] = {
         "fair_share", "pipeline.v = max(pipeline.v, self.v)", "pass", "test_fair_share.py -k credit",
     ),
     "a charge is never corrected": (
-        "accounts", "        pipeline.v += (cost if cost > toll else toll) / pipeline.pull - task.charge\n", "",
+        "accounts", "        pipeline.v += ((cost if cost > toll else toll) - task.charge) / pipeline.pull\n", "",
         "test_fair_share.py -k corrected",
     ),
     "a weight does not count": (
-        "accounts", "(cost if cost > toll else toll) / pipeline.pull - task.charge",
+        "accounts", "((cost if cost > toll else toll) - task.charge) / pipeline.pull",
         "(cost if cost > toll else toll) - task.charge", "test_fair_share.py -k greedy",
+    ),
+    "a pipeline whose weight was small waits as if it still were": (
+        "fair_share", "* before / pipeline.pull", "", "test_fair_share.py -k weight_was_small",
+    ),
+    "a head that is held up counts from a time that was set back": (
+        "fair_share", "            pipeline.queue.not_ahead_of(pipeline.v)\n", "", "test_fair_share.py -k set_back",
     ),
     "a rate costs nothing": (
         "accounts", "            toll = admission.toll(task.needs)\n", "", "test_fair_share.py -k rate",

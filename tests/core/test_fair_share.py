@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tenire.core.fair_share import LEVEL_FACTOR, FairShare
+from tenire.core.ready_queue import Lane
 from tenire.core.tasks import Priority, State, Task
 from tenire.errors import ConfigError
 
@@ -94,7 +95,7 @@ def test_a_weight_changed_while_running_counts_from_then_on(machine: Callable[..
     pipelines: dict[str, dict[str, Any]] = {name: {"cpu": 1, "seconds": 1.0} for name in "ab"}
     used = shares_of(engine, pipelines, seconds=300)
     assert used["a"]["cpu"] == pytest.approx(used["b"]["cpu"], rel=0.05)
-    engine.scheduler.shares.pipeline("a").configure(weight=3)
+    engine.scheduler.shares.configure("a", weight=3)
     before = len(engine.started)
     engine.run(until=900)
     later = [task.pipeline.name for task in engine.started[before:]]
@@ -176,6 +177,48 @@ def test_an_impossible_weight_is_refused_and_changes_nothing(weight: float) -> N
     with pytest.raises(ConfigError, match="pipeline 'docs'"):
         pipeline.configure(weight=weight, priority=Priority.HIGH)
     assert (pipeline.weight, pipeline.priority, pipeline.pull) == (1.0, Priority.NORMAL, 1.0)
+
+
+@pytest.mark.parametrize("small", [{"weight": 1e-6}, {"weight": 0.1, "priority": Priority.IDLE}])
+def test_a_pipeline_whose_weight_was_small_gets_its_share_as_soon_as_it_is_not(
+    machine: Callable[..., Any], small: dict[str, Any]
+) -> None:
+    engine = machine(cpu=4)
+    pipelines: dict[str, dict[str, Any]] = {name: {"cpu": 1, "seconds": 1.0} for name in "ab"}
+    shares_of(engine, pipelines, seconds=30)
+    for weight in (small, {"weight": 1.0, "priority": Priority.NORMAL}):
+        engine.scheduler.shares.configure("a", **weight)  # while tasks of it run
+        before = len(engine.started)
+        engine.run(until=engine.now + 60)
+    later = [task.pipeline.name for task in engine.started[before:]]
+    assert later.count("a") == pytest.approx(later.count("b"), rel=0.05)
+
+
+def test_a_weight_that_changes_while_a_task_runs_leaves_nobody_ahead_or_behind(machine: Callable[..., Any]) -> None:
+    engine = machine(cpu=2)
+    shares = engine.scheduler.shares
+    task = engine.submit("p", cpu=1, seconds=4.0)
+    other = engine.submit("q", cpu=1, seconds=4.0)
+    engine.decide()
+    shares.configure("p", weight=1e-6)
+    engine.run()
+    assert (task.state, other.state) == (State.DONE, State.DONE)
+    shares.configure("p", weight=1.0)
+    assert shares.pipeline("p").v == pytest.approx(shares.pipeline("q").v)
+
+
+def test_a_head_counts_from_no_later_than_its_pipelines_time_which_was_set_back() -> None:
+    shares = FairShare()
+    shares.configure("p", weight=0.5)
+    pipeline = shares.pipeline("p")
+    pipeline.v, shares.v = 101.0, 1.0
+    lanes = [pipeline.queue.lanes.setdefault(key, Lane(pipeline, key)) for key in (1, 2, 3)]
+    lanes[0].tag, lanes[1].tag = 90.0, 3.0
+    shares.configure("p", weight=10)
+    assert pipeline.v == 6.0
+    assert [lane.tag for lane in lanes] == [6.0, 3.0, None]
+    shares.configure("p", priority=Priority.NORMAL)
+    assert pipeline.v == 6.0
 
 
 def test_settings_that_are_not_given_stay() -> None:

@@ -255,9 +255,9 @@ class SchedulerMachine(RuleBasedStateMachine):
                 head = self.fitting(lane)
                 if head is None:
                     continue
-                assert lane.round == selection.round, "it fits and nobody looked at it"
-                assert isinstance(lane.gate, Lane), f"it fits and {lane.gate!r} holds it up"
-                keeper = lane.gate
+                # A decision ends early if all that is left is kept for critical work.
+                keeper = lane.gate if lane.round == selection.round else selection.kept_for(lane.mask)
+                assert isinstance(keeper, Lane), f"it fits, and {keeper!r} holds it up"
                 assert keeper.size
                 assert keeper.mask & lane.mask, "kept is what it needs"
                 assert lane.claim < Claim.AWAITED, "it goes before all that anything is kept for"
@@ -414,7 +414,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         burst: bool,
     ) -> None:
         share = self.scheduler.shares.pipeline(pipeline)
-        share.configure(weight=weight, priority=level)
+        self.scheduler.shares.configure(pipeline, weight=weight, priority=level)
         share.suspended = suspended
         self.scheduler.selection.lowest_class = lowest
         self.scheduler.selection.burst_allowed = burst

@@ -132,4 +132,5 @@ def disturb(world: World, rng: random.Random) -> None:
             world.at(at + 20.0, lambda: setattr(scheduler.selection, "lowest_class", Priority.IDLE))
         case 6:
             weight = rng.choice((0.01, 1.0, 50.0))
-            world.at(at, lambda: pipeline.configure(weight=weight, priority=rng.choice(tuple(Priority))))
+            level = rng.choice(tuple(Priority))
+            world.at(at, lambda: scheduler.shares.configure(pipeline.name, weight=weight, priority=level))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from asyncio import CancelledError
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from tenire.concurrency.dispatcher import Dispatcher
@@ -47,7 +48,7 @@ class Orchestrator(Dispatcher):
             ConfigError: If the weight or the priority is impossible.
         """
         level = None if priority is None else priority_of(priority)
-        self.scheduler.shares.pipeline(name).configure(weight=weight, priority=level)
+        self._on_loop_now(partial(self.scheduler.shares.configure, name, weight=weight, priority=level))
         self.on_loop(self.wake)
 
     def permit(

@@ -3,6 +3,7 @@
 1. What was taken is given back exactly; what comes back with time is not.
 2. A start charges its pipeline what it is expected to cost, and its end corrects that
    by what it cost: the share that it held times the time, or what it used up of a rate.
+   It counts by the weight of that moment, which may be another one at the end.
 """
 
 from __future__ import annotations
@@ -59,8 +60,8 @@ class Accounts:
         if expected > WORTH_PLANNING_S:
             expected = self._history.usual(task.name) or expected
         cost = share * expected
-        task.charge = charge = (cost if cost > toll else toll) / pipeline.pull
-        pipeline.v += charge
+        task.charge = charge = cost if cost > toll else toll
+        pipeline.v += charge / pipeline.pull
 
     def take_all(self, lane: Lane, taken: list[Task], now: float) -> None:
         """Do for several tasks with the same needs what ``take`` does for one."""
@@ -71,8 +72,8 @@ class Accounts:
         for index, amount in needs:
             admission.free[index] -= amount * number
         pipeline = lane.pipeline
-        charge = share * pipeline.duration / pipeline.pull
-        pipeline.v += charge * number
+        charge = share * pipeline.duration
+        pipeline.v += charge * number / pipeline.pull
         started = self._overload.started
         for task in taken:
             task.share = share
@@ -96,5 +97,5 @@ class Accounts:
             self._overload.batch_held -= share
         took = now - task.started_at
         cost = share * took
-        pipeline.v += (cost if cost > toll else toll) / pipeline.pull - task.charge
+        pipeline.v += ((cost if cost > toll else toll) - task.charge) / pipeline.pull
         pipeline.duration += (took - pipeline.duration) * DURATION_SMOOTHING

@@ -11,7 +11,8 @@ it really took.
 2. Each priority level of a pipeline is worth ``LEVEL_FACTOR`` times the share of
    the level below. No level starves another.
 3. ``v`` of a pipeline with work waiting never goes back by more than the
-   correction of one task's charge.
+   correction of one task's charge, unless its weight changes: how far it is ahead
+   then counts by the new one, as if that had always been its weight.
 4. Tasks that need nothing compete for nothing and are charged nothing.
 5. A suspended pipeline starts nothing, and keeps its place.
 
@@ -82,7 +83,7 @@ class PipelineShare:
         self.suspended: str | None = None
 
     def configure(self, *, weight: float | None = None, priority: Priority | None = None) -> None:
-        """Change weight or level; takes effect from the next decision on.
+        """Set weight or level; for a pipeline that has run, see ``FairShare.configure``.
 
         Raises:
             ConfigError: If the weight is out of range.
@@ -128,6 +129,21 @@ class FairShare:
         found = self.pipelines.get(name)
         # setdefault: two threads that ask for a new name at once must get one object.
         return found if found is not None else self.pipelines.setdefault(name, PipelineShare(name))
+
+    def configure(self, name: str, *, weight: float | None = None, priority: Priority | None = None) -> None:
+        """Change weight or level of a pipeline; takes effect from the next decision on.
+
+        Raises:
+            ConfigError: If the name is no text, or the weight is out of range.
+        """
+        pipeline = self.pipeline(name)
+        before = pipeline.pull
+        pipeline.configure(weight=weight, priority=priority)
+        if pipeline.pull != before and pipeline.v > self.v:
+            # Else a pipeline that had little weight would have to wait for as long as it
+            # takes with little weight to make up for what it holds now.
+            pipeline.v = self.v + (pipeline.v - self.v) * before / pipeline.pull
+            pipeline.queue.not_ahead_of(pipeline.v)
 
     def filled(self, pipeline: PipelineShare) -> None:
         """Note that a pipeline without ready tasks is about to get one."""

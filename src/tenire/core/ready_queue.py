@@ -361,6 +361,12 @@ class ReadyQueue:
         self.push(task)
         task.lane.look_again()
 
+    def not_ahead_of(self, v: float) -> None:
+        """Have no head that is held up count from later than ``v``, which has been set back."""
+        for lane in self.lanes.values():
+            if lane.tag is not None:
+                lane.tag = min(lane.tag, v)
+
     @property
     def claimed(self) -> int:
         """Live tasks in the lanes that go before all starts."""

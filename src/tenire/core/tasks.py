@@ -226,7 +226,7 @@ class Task:
         ready_at: When it became ready, seconds.
         started_at: When it last started, seconds.
         deadline: When it must be finished, seconds, or ``None``.
-        charge: Virtual time charged at start, corrected at the end.
+        charge: Cost charged at start, corrected at the end; virtual time of weight 1.
         share: Largest share of one resource that it took at start; set by then.
         timer: Its entry among the deadlines; set if it has one.
         permits: Open permits that it holds beside its needs, or ``None``.
