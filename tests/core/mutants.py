@@ -23,7 +23,14 @@ SOURCE = HERE.parents[1] / "src" / "tenire"
 # module, what is replaced, by what, tests that see it
 MUTANTS: dict[str, tuple[str, str, str, str]] = {
     "a deadline comes out early": (
-        "deadlines", "heap[0][0] <= now or", "heap[0][0] <= now + 1 or", "test_deadlines.py::TestHeap",
+        "deadlines", "heap[0][2].due <= now or", "heap[0][2].due <= now + 1 or", "test_deadlines.py::TestHeap",
+    ),
+    "slack makes a deadline come late": (
+        "deadlines", "return heap[0][0] if heap else None", "return heap[0][0] + 1 if heap else None",
+        "test_deadlines.py::TestHeap",
+    ),
+    "missed ticks move those to come": (
+        "missed_ticks", "due + (late + 1) * period", "now + period", "test_missed_ticks.py",
     ),
     "a cancelled deadline comes out": (
         "deadlines", "            if payload is not None:", "            if True:", "test_deadlines.py::TestHeap",

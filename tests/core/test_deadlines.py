@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+from typing import Any
+
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -20,16 +23,16 @@ class HeapMachine(RuleBasedStateMachine):
         super().__init__()
         self.heap: DeadlineHeap[str] = DeadlineHeap()
         self.entries: list[Entry[str]] = []
-        self.model: list[tuple[int, int, str]] = []  # due, number of the entry, payload
+        self.model: list[tuple[int, int, str, int]] = []  # due, number of the entry, payload, latest
         self.slack, deadlines.SLACK = deadlines.SLACK, 3
 
     def teardown(self) -> None:
         deadlines.SLACK = self.slack
 
-    @rule(due=DUE, payload=st.sampled_from("abc"))
-    def add(self, due: int, payload: str) -> None:
-        self.model.append((due, len(self.entries), payload))
-        self.entries.append(self.heap.add(due, payload))
+    @rule(due=DUE, payload=st.sampled_from("abc"), slack=st.sampled_from([0, 0, 0, 2, 5]))
+    def add(self, due: int, payload: str, slack: int) -> None:
+        self.model.append((due, len(self.entries), payload, due + slack))
+        self.entries.append(self.heap.add(due, payload, slack))
 
     @rule(data=st.data())
     def cancel(self, data: st.DataObject) -> None:
@@ -39,15 +42,34 @@ class HeapMachine(RuleBasedStateMachine):
             assert self.heap.cancel(self.entries[number]) == bool(alive)
             self.model = [item for item in self.model if item[1] != number]
 
-    @rule(now=DUE)
-    def pop(self, now: int) -> None:
-        due = sorted(item for item in self.model if item[0] <= now)
-        assert self.heap.pop_due(now) == [payload for _, _, payload in due]
-        self.model = [item for item in self.model if item[0] > now]
+    @rule(now=DUE, most=st.sampled_from([None, None, 1, 3]))
+    def take(self, now: int, most: int | None) -> None:
+        taken = self.heap.take_due(now, most)
+        numbers = [self.entries.index(entry) for entry, _ in taken]
+        out = [item for item in self.model if item[1] in numbers]
+        left = [item for item in self.model if item[1] not in numbers]
+        assert [(due, number, payload) for due, number, payload, _ in sorted(out)] == [
+            (entry.due, number, payload) for number, (entry, payload) in zip(numbers, taken, strict=True)
+        ]
+        assert all(due <= now for due, *_ in out)
+        if len(taken) != most:
+            # What must come out does; what has slack left waits only behind what is not due.
+            assert all(latest > now for *_, latest in left)
+            first = min(((latest, number, due) for due, number, _, latest in left), default=None)
+            assert first is None or first[2] > now
+        self.model = left
+
+    @rule(by=st.integers(1, 4), payload=st.sampled_from("abc"))
+    def bring_forward(self, by: int, payload: str) -> None:
+        self.heap.bring_forward(by, lambda entry: entry.payload == payload)
+        self.model = [
+            (due - by, number, each, latest - by) if each == payload else (due, number, each, latest)
+            for due, number, each, latest in self.model
+        ]
 
     @rule()
     def look(self) -> None:
-        first = min(self.model, default=None)
+        first = min(((latest, number, payload) for _, number, payload, latest in self.model), default=None)
         assert self.heap.next_due() == (None if first is None else first[0])
         assert self.heap.first() == (None if first is None else first[2])
 
@@ -70,6 +92,43 @@ def test_cancelled_entries_do_not_pile_up() -> None:
     heap.check()
     assert heap.pop_due(10**9 + 9) == list(range(10))
     assert not heap.cancel(kept[0])
+
+
+def test_times_that_overlap_come_out_together() -> None:
+    heap: DeadlineHeap[str] = DeadlineHeap()
+    for due, payload in ((8, "c"), (0, "a"), (5, "b"), (11, "not due")):
+        heap.add(due, payload, slack=10)
+    assert heap.next_due() == 10
+    assert heap.pop_due(10) == ["a", "b", "c"]
+    assert heap.next_due() == 21
+
+
+class Nosy:
+    """Adds to the heap when it is collected, in the middle of whatever goes on."""
+
+    def __init__(self, heap: DeadlineHeap[Any]) -> None:
+        self.heap = heap
+        self.itself = self
+
+    def __del__(self) -> None:
+        self.heap.add(5, "from a finaliser")
+
+
+def test_a_finaliser_that_adds_while_the_heap_is_pruned_loses_nothing() -> None:
+    heap: DeadlineHeap[Any] = DeadlineHeap()
+    entries = [heap.add(10, number) for number in range(3 * SLACK)]
+    Nosy(heap)
+
+    def collects(_: object) -> bool:
+        gc.collect()  # once per entry, so in the middle
+        return False
+
+    for entry in entries[5:]:
+        heap.cancel(entry)
+    heap.bring_forward(1, collects)
+    heap.check()
+    assert heap.pop_due(9) == ["from a finaliser"]
+    assert heap.pop_due(10) == [0, 1, 2, 3, 4]
 
 
 def test_the_check_sees_a_broken_heap() -> None:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tenire.concurrency.snapshot import Snapshot
     from tenire.concurrency.startup import BatchInitializationGroup, Component, StartupProgress
     from tenire.concurrency.supervisor import Child, ChildStatistics, ComponentChanged, Life, Supervisor
-    from tenire.concurrency.timer import UniversalTimer
+    from tenire.concurrency.timer import Suspended, UniversalTimer
 
 __all__ = [
     "AsyncTaskManager",
@@ -52,6 +52,7 @@ __all__ = [
     "StartupProgress",
     "StepEnded",
     "Supervisor",
+    "Suspended",
     "ThreadPoolManager",
     "UniversalTimer",
     "cancel_token",
@@ -83,6 +84,7 @@ _HOMES = {
     "StartupProgress": "startup",
     "StepEnded": "compactor",
     "Supervisor": "supervisor",
+    "Suspended": "timer",
     "ThreadPoolManager": "pools",
     "UniversalTimer": "timer",
     "cancel_token": "cancellation",

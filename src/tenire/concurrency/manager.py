@@ -179,7 +179,9 @@ class ConcurrencyManager:
 
     def _build(self, loop: asyncio.AbstractEventLoop) -> Parts:
         """Make all parts, and have each know its neighbours; none of them does anything yet."""
-        self.timer = UniversalTimer(loop=loop, clock=self._clock, on_thread=self.loops.on_thread)
+        self.timer = UniversalTimer(
+            loop=loop, clock=self._clock, on_thread=self.loops.on_thread, on_suspended=self.signals.emit
+        )
         self.thread_pool = ThreadPoolManager(
             loop,
             timer=self.timer,

@@ -1,17 +1,29 @@
 """When things are due: one heap with lazy deletion.
 
-1. Entries come out ordered by (due, order of adding), never before they are due.
+1. Nothing comes out before it is due. What comes out together is ordered by (due,
+   order of adding).
 2. A cancelled entry never comes out.
 3. The heap holds at most twice the live entries plus ``SLACK`` (trio's rule for
    its cancel scopes: prune when more than half is stale).
+4. An entry may have slack: it is due at ``due`` and must come out by ``due + slack``.
+   ``next_due`` is the earliest of those latest times, so that entries whose times
+   overlap come out together (as the high-resolution timers of Linux do it).
 
 Times are whole numbers of nanoseconds: floats lose resolution as they grow.
+
+Whoever shares a heap between threads must hold a lock around each method. A lock that
+the same thread may take again is enough: a finaliser that runs in the middle of a
+method may call any other one.
 """
 
 from __future__ import annotations
 
-import heapq
-from typing import Generic, TypeVar
+from heapq import heapify, heappop, heappush
+from itertools import count
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = ["SLACK", "DeadlineHeap", "Entry"]
 
@@ -41,20 +53,28 @@ class DeadlineHeap(Generic[Payload]):
         live: Entries that were neither cancelled nor taken.
     """
 
-    __slots__ = ("_heap", "_seq", "live")
+    __slots__ = ("_heap", "_order", "live")
 
     def __init__(self) -> None:
-        self._heap: list[tuple[int, int, Entry[Payload]]] = []
-        self._seq = 0
+        self._heap: list[tuple[int, int, Any]] = []
+        self._order = count()
         self.live = 0
 
-    def add(self, due: int, payload: Payload) -> Entry[Payload]:
+    def add(self, due: int, payload: Payload, slack: int = 0) -> Entry[Payload]:
         """Add something that is due at ``due`` nanoseconds; return its entry."""
         entry = Entry(due, payload)
-        self._seq += 1
-        heapq.heappush(self._heap, (due, self._seq, entry))
-        self.live += 1
+        self.put(entry, due + slack)
         return entry
+
+    def put(self, entry: Entry[Payload], latest: int) -> None:
+        """Add an entry that was made elsewhere, or that came out before.
+
+        Args:
+            entry: With its due time and a payload.
+            latest: By when it must come out, nanoseconds; ``due``, and its slack.
+        """
+        heappush(self._heap, (latest, next(self._order), entry))
+        self.live += 1
 
     def cancel(self, entry: Entry[Payload]) -> bool:
         """Cancel an entry; return whether it was still to come."""
@@ -63,15 +83,15 @@ class DeadlineHeap(Generic[Payload]):
         entry.payload = None
         self.live -= 1
         if len(self._heap) > 2 * self.live + SLACK:
-            self._heap = [item for item in self._heap if item[2].payload is not None]
-            heapq.heapify(self._heap)
+            self._rebuild(0, _nothing)
         return True
 
     def next_due(self) -> int | None:
-        """Return when the next entry is due, in nanoseconds, or ``None``."""
+        """Return by when the next entry must come out, in nanoseconds, or ``None``."""
         heap = self._heap
         while heap and heap[0][2].payload is None:
-            heapq.heappop(heap)
+            heappop(heap)
+            heap = self._heap
         return heap[0][0] if heap else None
 
     def first(self) -> Payload | None:
@@ -80,16 +100,52 @@ class DeadlineHeap(Generic[Payload]):
 
     def pop_due(self, now: int) -> list[Payload]:
         """Take out everything that is due at ``now`` nanoseconds, in order."""
-        due: list[Payload] = []
+        return [payload for _, payload in self.take_due(now)]
+
+    def take_due(self, now: int, most: int | None = None) -> list[tuple[Any, Payload]]:
+        """Take out entries that are due at ``now`` nanoseconds; return each with its payload, in order.
+
+        What has slack left and stands behind something that is not due may stay.
+
+        Args:
+            now: Nanoseconds.
+            most: How many at the most; ``None``: all of them.
+        """
+        due: list[tuple[int, int, Any, Payload]] = []
         heap = self._heap
-        while heap and (heap[0][0] <= now or heap[0][2].payload is None):
-            entry = heapq.heappop(heap)[2]
+        while heap and (heap[0][2].due <= now or heap[0][2].payload is None) and len(due) != most:
+            _, order, entry = heappop(heap)
             payload = entry.payload
             if payload is not None:
                 entry.payload = None
                 self.live -= 1
-                due.append(payload)
-        return due
+                due.append((entry.due, order, entry, payload))
+            heap = self._heap
+        due.sort(key=_by_due)
+        return [(entry, payload) for _, _, entry, payload in due]
+
+    def bring_forward(self, by: int, which: Callable[[Any], bool]) -> None:
+        """Make entries due ``by`` nanoseconds sooner.
+
+        Args:
+            by: Nanoseconds.
+            which: Returns whether an entry is one of them.
+        """
+        self._rebuild(by, which)
+
+    def _rebuild(self, by: int, which: Callable[[Any], bool]) -> None:
+        # What a finaliser adds meanwhile goes into a heap of its own.
+        stale, self._heap = self._heap, []
+        kept = [item for item in stale if item[2].payload is not None]
+        if by:
+            for index, (latest, order, entry) in enumerate(kept):
+                if which(entry):
+                    entry.due -= by
+                    kept[index] = (latest - by, order, entry)
+        heapify(kept)
+        added, self._heap = self._heap, kept
+        for item in added:
+            heappush(self._heap, item)
 
     def __len__(self) -> int:
         return self.live
@@ -98,4 +154,13 @@ class DeadlineHeap(Generic[Payload]):
         """Verify the rules."""
         assert self.live == sum(item[2].payload is not None for item in self._heap)
         assert len(self._heap) <= 2 * self.live + SLACK + 1
+        assert all(item[0] >= item[2].due for item in self._heap if item[2].payload is not None)
         assert all(self._heap[(child - 1) // 2][:2] <= self._heap[child][:2] for child in range(1, len(self._heap)))
+
+
+def _nothing(_: object) -> bool:
+    return False
+
+
+def _by_due(item: tuple[int, int, Any, Any]) -> tuple[int, int]:
+    return item[:2]

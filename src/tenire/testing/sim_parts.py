@@ -7,6 +7,7 @@ import functools
 import weakref
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar
 
+from tenire.clock import Asleep
 from tenire.testing.clock import DEFAULT_WALL
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ class SimClock:
         # loop would live until a collection.
         self._loop = weakref.ref(loop)
         self._wall_ns = round(DEFAULT_WALL * 1e9)
+        self._asleep = Asleep(0, 0)
 
     def now(self) -> float:
         """Return virtual seconds since the loop was made."""
@@ -85,6 +87,17 @@ class SimClock:
     def step_wall(self, seconds: float) -> None:
         """Step only the wall clock, forward or back (negative)."""
         self._wall_ns += round(seconds * 1e9)
+
+    def asleep(self) -> Asleep:
+        """Return how long the machine was suspended."""
+        return self._asleep
+
+    def sleep_ns(self, ns: int, *, unseen: bool) -> None:
+        """Take in that the machine was suspended; the loop's ``suspend`` calls it."""
+        total, hidden = self._asleep
+        self._asleep = Asleep(total + ns, hidden + ns if unseen else hidden)
+        if unseen:
+            self._wall_ns += ns
 
 
 class SimFuture(asyncio.Future[T]):

@@ -86,9 +86,17 @@ class VirtualLoop(asyncio.BaseEventLoop):
         """Return virtual nanoseconds since the loop was made."""
         return self._now_ns
 
-    def suspend(self, seconds: float) -> None:
-        """Let time pass without running anything, as when the lid is closed."""
-        self._now_ns += to_ns(seconds)
+    def suspend(self, seconds: float, *, unseen: bool = False) -> None:
+        """Let time pass without running anything, as when the lid is closed.
+
+        Args:
+            seconds: How long.
+            unseen: Whether the loop's own time stands still meanwhile, as on Linux and
+                macOS; otherwise it goes on, as on Windows.
+        """
+        self.clock.sleep_ns(to_ns(seconds), unseen=unseen)
+        if not unseen:
+            self._now_ns += to_ns(seconds)
 
     # Scheduling
 

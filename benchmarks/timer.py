@@ -1,0 +1,145 @@
+"""The timer with 200,000 live calls, and how late calls come while nothing else is to be done.
+
+Adding and cancelling are measured in rounds, each beside asyncio's own ``call_later``,
+so that a busy moment of the machine hits both. Times to come are drawn at random.
+
+- add, cancel: microseconds each; in every round 20,000 more, beside the 200,000.
+- add_thread: the same from another thread than the loop's.
+- bytes: memory of a live timer; and what 50,000 more leave behind, added and cancelled beside 1,000.
+- late_ms: how late the calls of an idle loop come, 1 to 20 ms apart. early: how many came too early.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import random
+import statistics
+import threading
+import time
+import tracemalloc
+from typing import TYPE_CHECKING, Any
+
+from _common import report, spread
+
+from tenire.clock import SYSTEM_CLOCK
+from tenire.concurrency import UniversalTimer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+LIVE = 200_000
+MORE = 20_000
+KEPT, MOST_CANCELLED = 1_000, 50_000
+ROUNDS = 15
+CALLS = 1_000
+
+NS = time.perf_counter_ns
+
+
+def nothing() -> None:
+    pass
+
+
+def new_timer() -> UniversalTimer:
+    owner = threading.get_ident()
+    return UniversalTimer(
+        loop=asyncio.get_running_loop(), clock=SYSTEM_CLOCK, on_thread=lambda: threading.get_ident() == owner
+    )
+
+
+def one_round(add: Callable[[float, Callable[[], object]], Any], delays: list[float]) -> tuple[float, float]:
+    """Return microseconds for adding one, and for cancelling it again."""
+    started = NS()
+    added = [add(delay, nothing) for delay in delays]
+    between = NS()
+    for timeout in added:
+        timeout.cancel()
+    ended = NS()
+    return (between - started) / len(delays) / 1e3, (ended - between) / len(delays) / 1e3
+
+
+async def costs() -> None:
+    rng = random.Random(0)
+    loop, timer = asyncio.get_running_loop(), new_timer()
+    kept = [timer.after(rng.uniform(3000, 4000), nothing) for _ in range(LIVE)]
+    handles = [loop.call_later(rng.uniform(3000, 4000), nothing) for _ in range(LIVE)]
+    figures: dict[str, list[float]] = {
+        name: [] for name in ("add", "cancel", "asyncio_add", "asyncio_cancel", "add_thread", "cancel_thread")
+    }
+    gc.freeze()
+    for _ in range(ROUNDS):
+        delays = [rng.uniform(3000, 4000) for _ in range(MORE)]
+        for prefix, add in (("", timer.after), ("asyncio_", loop.call_later)):
+            for name, value in zip(("add", "cancel"), one_round(add, delays), strict=True):
+                figures[prefix + name].append(value)
+        await asyncio.sleep(0)
+        both = await asyncio.to_thread(one_round, timer.after, delays)
+        figures["add_thread"].append(both[0])
+        figures["cancel_thread"].append(both[1])
+    gc.unfreeze()
+    medians = {name: statistics.median(values) for name, values in figures.items()}
+    report(
+        "timer",
+        live=len(timer),
+        us={name: spread(values, 2) for name, values in figures.items()},
+        ratio_add=round(medians["add"] / medians["asyncio_add"], 3),
+        ratio_cancel=round(medians["cancel"] / medians["asyncio_cancel"], 3),
+    )
+    for handle in handles:
+        handle.cancel()
+    del kept
+    timer.close()
+
+
+async def memory() -> None:
+    timer = new_timer()
+    tracemalloc.start()
+    before = tracemalloc.get_traced_memory()[0]
+    kept = [timer.after(3600.0 + number / 1e3, nothing) for number in range(KEPT)]
+    live = (tracemalloc.get_traced_memory()[0] - before) / KEPT
+    before = tracemalloc.get_traced_memory()[0]
+    for number in range(MOST_CANCELLED):
+        timer.after(5000.0 + number / 1e3, nothing).cancel()
+    cancelled = tracemalloc.get_traced_memory()[0] - before
+    for timeout in kept:
+        timeout.cancel()
+    del kept
+    tracemalloc.stop()
+    report("timer_memory", live=KEPT, bytes_live=round(live), cancelled=MOST_CANCELLED, bytes_cancelled=cancelled)
+    timer.close()
+
+
+async def lateness() -> None:
+    timer, rng, done = new_timer(), random.Random(1), asyncio.Event()
+    late: list[float] = []
+
+    def plan() -> None:
+        due = time.monotonic() + rng.uniform(0.001, 0.02)
+
+        def ring() -> None:
+            late.append(time.monotonic() - due)
+            if len(late) < CALLS:
+                plan()
+            else:
+                done.set()
+
+        timer.at(due, ring)
+
+    plan()
+    await done.wait()
+    late.sort()
+    report(
+        "timer_lateness",
+        late_ms={"p50": round(late[CALLS // 2] * 1e3, 2), "p99": round(late[CALLS * 99 // 100] * 1e3, 2)},
+        worst_ms=round(late[-1] * 1e3, 2),
+        early=sum(each < 0 for each in late),
+        said_p99_ms=round((timer.statistics().p99_s or 0.0) * 1e3, 2),
+    )
+    timer.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(costs())
+    asyncio.run(memory())
+    asyncio.run(lateness())
