@@ -371,9 +371,10 @@ class Dispatcher:
                 handle.settle(None, missed_deadline(handle, doom.reason))
                 self.unseen.add(handle)
 
-    def _cancel(self, handle: Handle[Any]) -> None:
+    def cancel(self, handle: Handle[Any]) -> bool:
+        """Cancel a task; on the loop's own thread. Return whether it ends because of it."""
         if handle.done():
-            return
+            return False
         now = self._clock.now()
         if handle.state in (WAITING, READY):
             self._retries.forget(handle)
@@ -381,8 +382,8 @@ class Dispatcher:
             handle.context = None
             handle.settle(None, CancelledError())
             self.wake()
-        elif handle.state == RUNNING:
-            self._stopper.cancel(handle)
+            return True
+        return handle.state == RUNNING and self._stopper.cancel(handle)
 
 
 def _interrupt(error: KeyboardInterrupt) -> None:

@@ -76,10 +76,8 @@ class _Waiter(asyncio.Future[None]):
     handle: Handle[Any]
 
     def cancel(self, msg: Any | None = None) -> bool:
-        if self.done():
-            return False
-        self.handle.cancel()
-        return True
+        # Too late for the work is not too late for who waits: then the waiting itself is cancelled.
+        return not self.done() and self.handle.orchestrator.cancel(self.handle)
 
 
 class Handle(Task, Generic[T]):
@@ -193,8 +191,7 @@ class Handle(Task, Generic[T]):
         """
         if self.settled:
             return False
-        self.orchestrator.request_cancel(self)
-        return True
+        return self.orchestrator.request_cancel(self)
 
     def exception(self) -> BaseException | None:
         """Return the exception of an ended task, or ``None``.

@@ -150,7 +150,7 @@ class Orchestrator(Dispatcher):
             permit.claim = Claim.PERMIT
         self.accept(permit)
         if permit.claim and permit.state == READY and not scheduler.waits.wait_for(holder, permit, in_order=True):
-            self._cancel(permit)
+            self.cancel(permit)
             raise deadlock(holder, permit, scheduler.admission)
         return True
 
@@ -222,9 +222,9 @@ class Orchestrator(Dispatcher):
         """Return a deadline given in seconds from now as a time."""
         return due_at(deadline, self._clock.now(), name=name)
 
-    def request_cancel(self, handle: Handle[Any]) -> None:
-        """Cancel a task from any thread."""
-        self.on_loop(self._cancel, handle)
+    def request_cancel(self, handle: Handle[Any]) -> bool:
+        """Cancel a task from any thread; return whether it may end because of it."""
+        return self.cancel(handle) if self.on_own_thread() else self.on_loop(self.cancel, handle)
 
     def explain(self, handle: Handle[Any]) -> Explanation:
         """Return why a task is where it is; from any thread."""
@@ -249,7 +249,7 @@ class Orchestrator(Dispatcher):
         """Cancel every task, those that run included."""
         self.take_in_ended()  # or what waited for one that has just ended would start yet
         for handle in self.everything():
-            self._cancel(handle)
+            self.cancel(handle)
         self._step()
 
     @property

@@ -77,8 +77,8 @@ class Stopper:
         else:
             self._abandon(handle, handle.stop_error)
 
-    def cancel(self, handle: Handle[Any]) -> None:
-        """Cancel a task that runs."""
+    def cancel(self, handle: Handle[Any]) -> bool:
+        """Cancel a task that runs; return whether that is not too late."""
         handle.retry = None  # not even if it raises something else now
         if handle.on not in (LOOP, PERMIT):
             self._abandon(handle, CancelledError())
@@ -86,7 +86,8 @@ class Stopper:
             # Its turn to start is in this very turn of the loop, or it is in its first step.
             handle.run = CANCELLED_EARLY
         elif handle.run is not CANCELLED_EARLY:
-            handle.run.cancel()
+            return handle.run.cancel()  # type: ignore[no-any-return]  # an asyncio task
+        return True
 
     def _look_at(self, handle: Handle[Any], when: float) -> None:
         self._timeouts[handle] = self._timer.at(when, lambda: self._at_timeout(handle))
