@@ -348,6 +348,7 @@ class Dispatcher:
     def _try_again(self, handle: Handle[Any]) -> None:
         now = self._clock.now()
         self.scheduler.postpone(handle, now)
+        handle.pipeline.retried += 1
         self._retries.wait(handle, now)
         self.wake()
 

@@ -18,7 +18,9 @@ from tenire.concurrency.compaction_steps import engine_steps
 from tenire.concurrency.compactor import Compactor
 from tenire.concurrency.control import Control
 from tenire.concurrency.data import DataManager
+from tenire.concurrency.engine_metrics import families
 from tenire.concurrency.engine_thread import EngineThread
+from tenire.concurrency.event_keeper import event_keeper
 from tenire.concurrency.history_keeper import HistoryKeeper
 from tenire.concurrency.loops import EventLoopManager, LoopState
 from tenire.concurrency.orchestrator import Orchestrator
@@ -37,6 +39,7 @@ from tenire.core.scheduler import Scheduler
 from tenire.core.tasks import CPU_UNIT, Priority, is_number
 from tenire.errors import ConfigError, RejectedError
 from tenire.observe.machine import own_cores, read_machine
+from tenire.observe.metrics import Metrics
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable
@@ -85,6 +88,7 @@ class ConcurrencyManager:
         loops: The event loop, and the way into it from other threads.
         timer: The engine's one timer.
         signals: Typed events.
+        metrics: Counters, gauges and summaries: the engine's own, and any that you add.
         control: The load of the machine, and what the engine leaves out because of it.
         compactor: Tidies up in idle periods.
         supervisor: Keeps alive what lives as long as the engine; add what shall do so too.
@@ -135,6 +139,8 @@ class ConcurrencyManager:
         self.home = Path(home) if home is not None else None
         self.loops = EventLoopManager(clock=clock)
         self.signals = Signals()
+        self.metrics = Metrics()
+        self.metrics.add_source(lambda: families(self.snapshot()))
         self._clock = clock
         # On a clock of its own there is no machine to be looked at, nor one to be spared.
         self._adaptive = adaptive and clock is SYSTEM_CLOCK
@@ -238,6 +244,7 @@ class ConcurrencyManager:
             clock=self._clock,
             adaptive=self._adaptive,
             left_open=partial(self.shutdown, cancel=True),
+            events=event_keeper(self.home, self.orchestrator, self.signals, clock=self._clock, timer=self.timer),
         )
 
     async def __aexit__(
@@ -384,4 +391,4 @@ class ConcurrencyManager:
                 return self.loops.call(self.snapshot)
         self.orchestrator.take_in_ended()
         self.orchestrator.scheduler.admission.refill(self._clock.now())
-        return take_snapshot(self.orchestrator, self.thread_pool, len(self.timer), self.control, self.supervisor)
+        return take_snapshot(self._parts)

@@ -2,7 +2,8 @@
 
 ::
 
-    timer ─┬─► supervisor ─┬─► watchdog
+    timer ─┬─► events
+           ├─► supervisor ─┬─► watchdog
            │               ▼
            └─► data_manager ─► history ─► orchestrator ─┬─► thread_pool ─┐
                                                         ├─► compactor ───┼─► loops ─► async_tasks ─► garbage
@@ -28,6 +29,8 @@ from tenire.concurrency.garbage import set_aside, take_back
 from tenire.concurrency.holding import HOLDER
 from tenire.concurrency.startup import Component
 from tenire.concurrency.supervisor import Child
+from tenire.core.admission import CPU, MEMORY
+from tenire.core.tasks import CPU_UNIT
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -37,6 +40,7 @@ if TYPE_CHECKING:
     from tenire.concurrency.compactor import Compactor
     from tenire.concurrency.control import Control
     from tenire.concurrency.data import DataManager
+    from tenire.concurrency.event_keeper import EventKeeper
     from tenire.concurrency.history_keeper import HistoryKeeper
     from tenire.concurrency.loops import EventLoopManager
     from tenire.concurrency.orchestrator import Orchestrator
@@ -58,6 +62,7 @@ class Parts:
     Attributes:
         adaptive: Whether the machine is looked at.
         left_open: Closes the engine; called if its loop ends before it.
+        events: Writes down what happens, or ``None`` for an engine without a home.
         stopped_by: The task that has them stop; it is not waited for.
         cancel: Whether what runs is cancelled when they stop, instead of waited for.
         stuck: Names of the tasks that did not end when they were told to.
@@ -76,6 +81,7 @@ class Parts:
     clock: Clock
     adaptive: bool
     left_open: Callable[[], Awaitable[object]]
+    events: EventKeeper | None = None
     stopped_by: asyncio.Task[Any] | None = None
     cancel: bool = False
     stuck: tuple[str, ...] = ()
@@ -93,6 +99,10 @@ class Parts:
             Component("orchestrator", _nothing, _step(self.orchestrator.close), needs=("history",)),
             Component("thread_pool", _nothing, self._stop_pools, needs=("orchestrator",)),
         ]
+        if self.events is not None:
+            # Right after the timer: whatever starts and stops later is written down.
+            events = Component("events", _step(self._start_events), self.events.aclose, needs=("timer",), priority=-1)
+            found.append(events)
         if self.loops.watchdog is not None:
             watchdog = Child("watchdog", self.loops.watchdog.run, silence=_SILENCE_S)
             found.append(self._living(watchdog, "supervisor"))
@@ -151,6 +161,11 @@ class Parts:
     async def _stop_pools(self) -> None:
         stuck = await self.thread_pool.aclose(grace=_GRACE_S, kill=self.cancel)
         self.stuck = (*stuck, *self.async_tasks.names_running())
+
+    def _start_events(self) -> None:
+        assert self.events is not None
+        capacity = self.orchestrator.scheduler.admission.capacity
+        self.events.start(cpu=capacity[CPU] / CPU_UNIT, memory=capacity[MEMORY])
 
     def _start_data(self) -> None:
         if self.clock is SYSTEM_CLOCK:

@@ -23,8 +23,9 @@ A. Ghodsi et al., "Dominant Resource Fairness", NSDI 2011.
 from __future__ import annotations
 
 from tenire.core.burst import BurstCredit
+from tenire.core.quantiles import QuantileSketch
 from tenire.core.ready_queue import ReadyQueue
-from tenire.core.tasks import Priority, is_number
+from tenire.core.tasks import Priority, State, is_number
 from tenire.errors import ConfigError
 
 __all__ = ["DURATION_SMOOTHING", "LEVEL_FACTOR", "FairShare", "PipelineShare"]
@@ -50,21 +51,31 @@ class PipelineShare:
         duration: Smoothed duration of its tasks, seconds.
         submitted: Tasks that were ever submitted to it.
         ended: Tasks that ended, however they did.
+        failed: Those of them that failed.
+        cancelled: Those of them that were cancelled.
+        retried: How often one of its tasks was to be tried again.
+        took: How long tasks ran that went well, seconds; short ones by sampling.
+        waited: How long those were ready before they started.
         suspended: Why nothing of it may start, or ``None``.
     """
 
     __slots__ = (
         "burst",
+        "cancelled",
         "duration",
         "ended",
+        "failed",
         "name",
         "priority",
         "pull",
         "queue",
+        "retried",
         "running",
         "submitted",
         "suspended",
+        "took",
         "v",
+        "waited",
         "weight",
     )
 
@@ -79,7 +90,9 @@ class PipelineShare:
         self.running = 0
         self.duration = _FIRST_DURATION_S
         self.submitted = 0
-        self.ended = 0
+        self.ended = self.failed = self.cancelled = self.retried = 0
+        self.took = QuantileSketch()
+        self.waited = QuantileSketch()
         self.suspended: str | None = None
 
     def configure(self, *, weight: float | None = None, priority: Priority | None = None) -> None:
@@ -99,6 +112,19 @@ class PipelineShare:
         if priority is not None:
             self.priority = Priority(priority)
         self.pull = self.weight * LEVEL_FACTOR ** (Priority.NORMAL - self.priority)
+
+    def count_end(self, state: State) -> None:
+        """Count a task that ended."""
+        self.ended += 1
+        if state is State.FAILED:
+            self.failed += 1
+        elif state is State.CANCELLED:
+            self.cancelled += 1
+
+    def observe(self, took: float, waited: float, times: int) -> None:
+        """Take in how long a task ran and had waited, for ``times`` of its like."""
+        self.took.add(took, times)
+        self.waited.add(max(0.0, waited), times)
 
 
 class FairShare:

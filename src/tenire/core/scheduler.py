@@ -136,6 +136,7 @@ class Scheduler:
             took = now - task.started_at
             if (took >= WORTH_PLANNING_S or not task.seq & _SAMPLE) and not task.is_permit:
                 self.history.record(task.name, took)
+                pipeline.observe(took, task.started_at - task.ready_at, 1 if took >= WORTH_PLANNING_S else _SAMPLE + 1)
         if state is not DONE or task.deadline is not None:
             self._end(task, now, state)
             return
@@ -318,7 +319,7 @@ class Scheduler:
     def _end(self, task: Task, now: float, state: State) -> None:
         task.state = state
         task.after = ()
-        task.pipeline.ended += 1
+        task.pipeline.count_end(state)
         if task.deadline is not None:
             self._expiry.forget(task)
         if task.dependents is not None:
@@ -347,7 +348,7 @@ class Scheduler:
         task.state = State.FAILED
         task.blockers = 0
         task.after = ()
-        task.pipeline.ended += 1
+        task.pipeline.count_end(State.FAILED)
         self.doomed.append(Doom.by(task, cause))
 
     def _expire(self, now: float) -> None:

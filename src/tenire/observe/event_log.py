@@ -88,6 +88,11 @@ class EventLog:
         """The file that is written now."""
         return self._folder / f"{_NAME}.jsonl"
 
+    @property
+    def pending(self) -> int:
+        """Lines that wait to be written."""
+        return len(self._pending)
+
     def note(self, event: str, **facts: Fact) -> bool:
         """Take in one event; from any thread, without waiting.
 

@@ -18,7 +18,7 @@ from tenire.core.quantiles import ERROR, QuantileSketch
 from tenire.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
 __all__ = ["OTHER", "QUANTILES", "SERIES", "Counter", "Family", "Gauge", "Metrics", "Sample", "Summary"]
 
@@ -189,6 +189,7 @@ class Metrics:
         self._lock = threading.Lock()
         self._metrics: dict[str, _Metric] = {}
         self._refreshers: list[Callable[[], object]] = []
+        self._sources: list[Callable[[], Iterable[Family]]] = []
 
     def counter(self, name: str, about: str, labels: tuple[str, ...] = ()) -> Counter:
         """Return the counter of this name, made if it is new; its name ends with ``_total``.
@@ -221,11 +222,17 @@ class Metrics:
         """Call ``refresh`` before each ``collect``: for gauges that are read only when somebody looks."""
         self._refreshers.append(refresh)
 
+    def add_source(self, source: Callable[[], Iterable[Family]]) -> None:
+        """Have ``collect`` return what ``source`` returns too: for what is counted elsewhere already."""
+        self._sources.append(source)
+
     def collect(self) -> tuple[Family, ...]:
-        """Return everything as it is now, by name."""
+        """Return everything as it is now, by name; of two with one name the one that was made here."""
         for refresh in self._refreshers:
             refresh()
-        return tuple(metric.family() for _, metric in sorted(self._metrics.items()))
+        found = {family.name: family for source in self._sources for family in source()}
+        found |= {name: metric.family() for name, metric in list(self._metrics.items())}
+        return tuple(family for _, family in sorted(found.items()))
 
     def _get(self, kind: type[M], name: str, about: str, labels: tuple[str, ...]) -> M:
         for word in (name, *labels):

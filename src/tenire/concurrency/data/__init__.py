@@ -5,6 +5,6 @@ from __future__ import annotations
 from tenire.concurrency.data.blob import Blob
 from tenire.concurrency.data.blobs import BlobStatistics
 from tenire.concurrency.data.cache import Cache, CacheStatistics
-from tenire.concurrency.data.manager import DataManager
+from tenire.concurrency.data.manager import DataManager, DataStatistics
 
-__all__ = ["Blob", "BlobStatistics", "Cache", "CacheStatistics", "DataManager"]
+__all__ = ["Blob", "BlobStatistics", "Cache", "CacheStatistics", "DataManager", "DataStatistics"]

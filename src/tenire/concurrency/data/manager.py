@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tenire.concurrency.data.blobs import Blobs
@@ -15,18 +16,33 @@ from tenire.storage.home import Home
 from tenire.storage.scratch import temporary_base
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Mapping
     from pathlib import Path
 
     from tenire.clock import Clock
     from tenire.concurrency.data.blob import Blob
+    from tenire.concurrency.data.blobs import BlobStatistics
+    from tenire.concurrency.data.cache import CacheStatistics
     from tenire.concurrency.orchestrator import Orchestrator
     from tenire.concurrency.timer import UniversalTimer
 
-__all__ = ["CACHE_BYTES", "SPILL_TIMES", "DataManager"]
+__all__ = ["CACHE_BYTES", "SPILL_TIMES", "DataManager", "DataStatistics"]
 
 CACHE_BYTES = 16 << 20
 SPILL_TIMES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class DataStatistics:
+    """What an engine keeps for its tasks.
+
+    Attributes:
+        blobs: What blobs take.
+        caches: How each cache fares, by name.
+    """
+
+    blobs: BlobStatistics
+    caches: Mapping[str, CacheStatistics]
 
 
 class DataManager:
@@ -150,6 +166,10 @@ class DataManager:
     def caches(self) -> tuple[Cache[Any], ...]:
         """Return all caches."""
         return tuple(self._caches.values())
+
+    def statistics(self) -> DataStatistics:
+        """Return what it keeps."""
+        return DataStatistics(self.blobs.statistics(), {cache.name: cache.statistics() for cache in self.caches()})
 
     def give_way(self, level: str) -> None:
         """Give memory back, now that the machine is loaded.

@@ -1,0 +1,189 @@
+"""Writes down what happens in an engine, in the logs of its home.
+
+1. Lines are collected for ``DELAY_S`` and written together, on a thread.
+2. A home that does not exist is not made for this. What happened before something else
+   makes it is written then, as far as it is kept.
+3. Of two engines on one home the first one writes, and the other one does not.
+4. No event holds a text of a user: names, numbers, and reasons in the engine's own words.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from typing import TYPE_CHECKING
+
+from tenire.clock import SYSTEM_CLOCK
+from tenire.concurrency.compactor import StepEnded
+from tenire.concurrency.control_events import LevelChanged, SlotsChanged
+from tenire.concurrency.supervisor.child import ComponentChanged
+from tenire.observe.event_log import EventLog
+from tenire.storage.file_lock import LockTakenError, lock_exclusive
+from tenire.storage.home import Home
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tenire.clock import Clock
+    from tenire.concurrency.orchestrator import Orchestrator
+    from tenire.concurrency.signals import Signals
+    from tenire.concurrency.timer import UniversalTimer
+    from tenire.core.fair_share import PipelineShare
+
+__all__ = ["DELAY_S", "PERIOD_S", "EventKeeper", "event_keeper"]
+
+DELAY_S = 1.0
+PERIOD_S = 60.0
+"""Between two looks at what the pipelines did."""
+
+_LAST_WAIT_S = 2.0
+
+_log = logging.getLogger("tenire.events")
+
+
+def event_keeper(
+    home: Path | None, orchestrator: Orchestrator, signals: Signals, *, clock: Clock, timer: UniversalTimer
+) -> EventKeeper | None:
+    """Return the keeper of an engine; ``None`` without a home, and in virtual time."""
+    if home is None or clock is not SYSTEM_CLOCK:
+        return None
+    shares = orchestrator.scheduler.shares
+    return EventKeeper(home, signals=signals, pipelines=lambda: shares.pipelines, clock=clock, timer=timer)
+
+
+class EventKeeper:
+    """Keeps the event log of one engine; its methods belong to the loop's thread.
+
+    Args:
+        home: The engine's home.
+        signals: Where events come from.
+        pipelines: Returns the pipelines by name.
+        clock: The engine's clock.
+        timer: The engine's timer.
+    """
+
+    def __init__(
+        self,
+        home: Path,
+        *,
+        signals: Signals,
+        pipelines: Callable[[], dict[str, PipelineShare]],
+        clock: Clock,
+        timer: UniversalTimer,
+    ) -> None:
+        self._home = home
+        self._signals = signals
+        self._pipelines = pipelines
+        self._clock = clock
+        self._timer = timer
+        self._events: EventLog | None = None
+        self._lock_fd: int | None = None
+        self._refused = self._closing = False
+        self._writing: asyncio.Task[None] | None = None
+        self._told: dict[str, tuple[int, ...]] = {}
+        self._began = clock.now()
+
+    def start(self, **facts: str | float) -> None:
+        """Write down from now on what happens; first that the engine has started, with ``facts``."""
+        self._events = EventLog(self._home / "logs", clock=self._clock)
+        self._signals.subscribe(LevelChanged, self._level)
+        self._signals.subscribe(SlotsChanged, self._slots)
+        self._signals.subscribe(ComponentChanged, self._component)
+        self._signals.subscribe(StepEnded, self._tidied)
+        self._ticking = self._timer.every(PERIOD_S, self._tick)
+        self.note("engine started", pid=os.getpid(), **facts)
+
+    def note(self, event: str, **facts: str | float | bool | None) -> None:
+        """Write down that something happened."""
+        if self._events is not None and self._events.note(event, **facts):
+            self._timer.after(DELAY_S, self._flush)
+
+    async def aclose(self) -> None:
+        """Write the last lines."""
+        if self._events is None:
+            return
+        self._ticking.cancel()
+        self._closing = True
+        self._tick()
+        self.note("engine ended", seconds=round(self._clock.now() - self._began, 3))
+        try:
+            async with asyncio.timeout(_LAST_WAIT_S):
+                if self._writing is not None:
+                    await asyncio.wait([self._writing])
+                await asyncio.to_thread(self._write)
+        except TimeoutError:
+            _log.warning("the last events could not be written within %g s to %s", _LAST_WAIT_S, self._home)
+        finally:
+            fd, self._lock_fd = self._lock_fd, None
+            if fd is not None:
+                os.close(fd)
+
+    # -- what happens -------------------------------------------------------
+
+    def _level(self, it: LevelChanged) -> None:
+        load = None if it.load is None else round(it.load, 3)
+        self.note("level changed", level=it.level, before=it.before, load=load, reason=it.reason)
+
+    def _slots(self, it: SlotsChanged) -> None:
+        self.note("slots changed", slots=it.slots, before=it.before, full=it.full, reason=it.reason)
+
+    def _component(self, it: ComponentChanged) -> None:
+        # The kind of the error alone: its message may quote anything.
+        kind = None if it.error is None else type(it.error).__name__
+        if it.state in ("down", "failed") or (it.state == "up" and it.restarts):
+            self.note("component changed", component=it.component, state=it.state, error=kind, restarts=it.restarts)
+
+    def _tidied(self, it: StepEnded) -> None:
+        if it.gained:
+            self.note("tidied up", step=it.name, bytes=it.gained, seconds=round(it.seconds, 3))
+
+    def _tick(self) -> None:
+        for name, it in self._pipelines().items():
+            counts = (it.submitted, it.ended, it.failed, it.cancelled, it.retried)
+            if self._told.get(name, (0,) * len(counts)) != counts:
+                self._told[name] = counts
+                submitted, ended, failed, cancelled, retried = counts
+                self.note(
+                    "pipeline counted", pipeline=name, submitted=submitted, ended=ended, failed=failed,
+                    cancelled=cancelled, retried=retried,
+                )  # fmt: skip
+        if self._events is not None and self._events.pending:  # the home was not there yet
+            self._flush()
+
+    # -- writing --------------------------------------------------------------
+
+    def _flush(self) -> None:
+        if self._closing:
+            return  # all of it is about to be written
+        if self._writing is None or self._writing.done():
+            self._writing = asyncio.get_running_loop().create_task(asyncio.to_thread(self._write), name="tenire events")
+        else:
+            self._timer.after(DELAY_S, self._flush)
+
+    def _write(self) -> None:
+        assert self._events is not None
+        if self._refused or not os.path.isdir(self._home) or not self._hold():
+            return
+        self._events.flush()
+
+    def _hold(self) -> bool:
+        """Return whether this engine is the one that writes."""
+        if self._lock_fd is not None:
+            return True
+        logs = Home(self._home).logs_path
+        fd = None
+        try:
+            logs.mkdir(mode=0o700, exist_ok=True)
+            fd = os.open(logs / "events.lock", os.O_RDWR | os.O_CREAT, 0o600)
+            lock_exclusive(fd)
+        except (OSError, LockTakenError) as error:
+            self._refused = True
+            if fd is not None:
+                os.close(fd)
+            why = "another engine writes there" if isinstance(error, LockTakenError) else error
+            _log.warning("events are not written to %s: %s", logs, why)
+            return False
+        self._lock_fd = fd
+        return True
