@@ -61,13 +61,19 @@ class BatchingMachine(RuleBasedStateMachine):
         if how == "end":
             self.batching.end(batch, self.now)
             self.ended += batch.items
-        elif how == "give_up":
+            return
+        if how == "give_up":
             self.batching.give_up(batch)
             self.ended += batch.items
-        elif self.batching.fail(batch) is None:
+            return
+        wanted = [item for item in batch.items if data.draw(st.booleans())] if data.draw(st.booleans()) else None
+        if self.batching.fail(batch, wanted) is None:
             assert len(batch.items) > 1
-            self.halves += batch.items
+            again = batch.items if wanted is None else wanted
+            self.halves += again
+            self.ended += [item for item in batch.items if item not in again]
         else:
+            assert len(batch.items) == 1
             self.ended += batch.items
 
     @precondition(lambda self: self.waiting or self.halves or self.running)

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from tenire.testing import SimLoop
 
 
-class _Pools(SimPools):
+class Pools(SimPools):
     """``model_s`` says how much longer than other functions the model takes."""
 
     model_s = 0.0
@@ -132,7 +132,7 @@ class Engine:
 @contextmanager
 def sim_pools(monkeypatch: pytest.MonkeyPatch, **attributes: Any) -> Iterator[None]:
     """Let engines made in this block have faked pools."""
-    pools = type("Pools", (_Pools,), attributes)
+    pools = type("Pools", (Pools,), attributes)
     with monkeypatch.context() as patch:
         patch.setattr(manager, "ThreadPoolManager", pools)
         # Nothing is sent anywhere, so a test's own local functions will do.

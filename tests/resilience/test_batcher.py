@@ -184,6 +184,20 @@ def test_an_item_without_a_caller_is_not_tried_again() -> None:
     assert not any(0 in batch for batch in double.batches[1:])
 
 
+def test_who_is_left_of_a_batch_is_not_blamed_for_one_that_left() -> None:
+    double = Double(0)
+
+    async def main() -> None:
+        batcher = Batcher(double)
+        bad, good = [asyncio.create_task(batcher(number)) for number in range(2)]
+        await asyncio.sleep(0.5)
+        bad.cancel()
+        assert await good == 2
+
+    run(main)
+    assert double.batches == [[0, 1], [1]]
+
+
 def test_a_batch_that_cancels_itself_is_cancelled_for_all() -> None:
     async def main() -> None:
         async def cancels(_: list[int]) -> list[int]:

@@ -22,9 +22,12 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from tenire.core.batch_size import BatchSize
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 __all__ = ["Batch", "Batching"]
 
@@ -144,18 +147,23 @@ class Batching(Generic[Item]):
         self._took = took if not self._took else self._took + _GAP_WEIGHT * (took - self._took)
         self._size.end(len(batch.items), batch.started, now)
 
-    def fail(self, batch: Batch[Item]) -> Item | None:
+    def fail(self, batch: Batch[Item], wanted: Sequence[Item] | None = None) -> Item | None:
         """Record that a batch failed because of an item in it.
+
+        Args:
+            batch: The batch.
+            wanted: Those of its items that may run again; default: all.
 
         Returns:
             That item, if it was alone. Otherwise ``None``: both halves run again.
         """
         self.running -= 1
-        items = batch.items
-        if len(items) == 1:
-            return items[0]
+        if len(batch.items) == 1:
+            return batch.items[0]
+        # One that is left of several may not be the bad one: it runs again too.
+        items = list(batch.items if wanted is None else wanted)
         middle = len(items) // 2
-        self._halves += [items[middle:], items[:middle]]  # the first half is taken first
+        self._halves += [half for half in (items[middle:], items[:middle]) if half]  # the first half is taken first
         return None
 
     def give_up(self, batch: Batch[Item]) -> None:

@@ -268,12 +268,11 @@ class Batcher(Generic[Item, Result]):
         self._start_soon()
 
     def _fail(self, batch: Batch[_Entry], error: BaseException) -> None:
-        batch.items = [entry for entry in batch.items if not entry.future.done()] or batch.items[:1]
         if not self._blame(error):
             self._core.give_up(batch)
             guilty = batch.items
         else:
-            alone = self._core.fail(batch)
+            alone = self._core.fail(batch, [entry for entry in batch.items if not entry.future.done()])
             self._splits += alone is None
             guilty = [] if alone is None else [alone]
         for entry in guilty:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from tests.simulation.scenarios import clocks, components, crowds, endings, machine, waiting, workers
+from tests.simulation.scenarios import calls, clocks, components, crowds, documents, endings, machine, waiting, workers
 from tests.simulation.scenarios.stage import SCENARIOS, Scenario, play
 
 __all__ = ["SCENARIOS", "Scenario", "play"]
 
-_MODULES = (clocks, components, crowds, endings, machine, waiting, workers)
+_MODULES = (calls, clocks, components, crowds, documents, endings, machine, waiting, workers)
 """Importing them is what fills ``SCENARIOS``."""
