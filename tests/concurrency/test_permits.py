@@ -505,3 +505,92 @@ def test_a_task_that_holds_nothing_cannot_close_a_circle_with_one_that_waits_for
         assert "told" in outcomes
 
     simulate(sim_loop, scenario)
+
+
+def test_coroutines_may_nest_in_permits_thousands_deep(sim_loop: SimLoop) -> None:
+    async def scenario(manager: ConcurrencyManager) -> float:
+        async def nest(depth: int) -> float:
+            async with manager.orchestrator.permit(Resources(other={"calls": 1})):
+                if depth:
+                    return await asyncio.create_task(nest(depth - 1))
+                return held(manager, "calls")
+
+        manager.orchestrator.register_rate("calls", 1e-9, 5000)
+        return await manager.submit(nest, 2000)
+
+    assert simulate(sim_loop, scenario) == 2001
+
+
+def test_a_permit_of_more_than_is_left_of_a_capacity_is_refused_when_it_is_opened(sim_loop: SimLoop) -> None:
+    async def scenario(manager: ConcurrencyManager) -> None:
+        permit = manager.orchestrator.permit(Resources(memory=100), name="much")
+        manager.orchestrator.register_resource("memory", 50)
+        with pytest.raises(RejectedError, match="'much' needs 100 bytes of memory but the whole engine has 50"):
+            async with permit:
+                pass
+        manager.orchestrator.register_resource("memory", 100)
+        async with permit:
+            assert held(manager, "memory") == 100
+
+    simulate(sim_loop, scenario)
+
+
+def test_a_running_task_says_what_it_waits_for(sim_loop: SimLoop) -> None:
+    async def scenario(manager: ConcurrencyManager) -> None:
+        async def holds() -> None:
+            async with manager.orchestrator.permit(Resources(memory=100)):
+                await asyncio.sleep(1)
+
+        async def asks() -> None:
+            async with manager.orchestrator.permit(Resources(memory=60), name="bytes"):
+                await inner
+
+        holding, asking = manager.submit(holds), manager.submit(asks)
+        inner = manager.submit(asyncio.sleep, 1, name="inner", after=[holding])
+        await asyncio.sleep(0.5)
+        told = asking.explain()
+        assert (told.state, told.gate) == ("running", "resource")
+        assert told.reason.endswith(
+            "waits for the permit 'bytes': it is next in its pipeline and waits for memory "
+            "(needs 60 bytes of memory, free 0 bytes of memory)"
+        )
+        await asyncio.sleep(0.7)
+        told = asking.explain()
+        assert (told.state, told.gate) == ("running", "none")
+        assert told.reason.endswith("and waits for the task 'inner': it is running")
+        await asking
+        assert "waits" not in asking.explain().reason
+
+    simulate(sim_loop, scenario)
+
+
+@pytest.mark.parametrize("kind", ["after", "circle"])
+def test_a_wait_that_could_never_end_is_told_by_what_stands_in_its_way(sim_loop: SimLoop, kind: str) -> None:
+    async def scenario(manager: ConcurrencyManager) -> str:
+        handles: list[Any] = []
+
+        async def nothing() -> None:
+            pass
+
+        async def waits(number: int) -> str:
+            if kind == "after":
+                first = manager.submit(nothing, name="first", needs=Resources(cpu=2))
+                target = manager.submit(nothing, name="last", after=[first])
+            else:
+                await asyncio.sleep(1)
+                target = handles[1 - number]
+            try:
+                await target
+            except DeadlockError as error:
+                return str(error)
+            return ""
+
+        one_slot = Resources(cpu=1)
+        handles += [manager.submit(waits, number, name=f"number {number}", needs=one_slot) for number in range(2)]
+        return "".join([await handle for handle in handles])
+
+    told = simulate(sim_loop, scenario)
+    assert {
+        "after": "waits for 'first': 'number 0' holds cpu until it ends",
+        "circle": "which is running and waits in turn, itself or through others, for 'number ",
+    }[kind] in told

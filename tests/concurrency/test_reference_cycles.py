@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import traceback
+import weakref
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from tests.concurrency.engines import engine
+from tests.concurrency.engines import engine, eventually
 
 from tenire import ConcurrencyManager, Resources, Retry
 from tenire.concurrency.handle import Handle
@@ -97,6 +99,45 @@ def test_a_task_that_is_cancelled_between_two_tries_leaves_no_circle_of_referenc
         return await _garbage(manager, submit)
 
     assert engine(cancelled) == []
+
+
+@pytest.mark.parametrize("on", ["loop", "thread"])
+def test_a_handle_that_is_kept_keeps_nothing_but_the_outcome(on: str) -> None:
+    async def scenario(manager: ConcurrencyManager) -> None:
+        blob = Blob()
+        seen = weakref.ref(blob)
+
+        def look(it: Blob) -> str:
+            return type(it).__name__
+
+        handle = manager.submit(look, blob, on=on)
+        cancelled = manager.submit(look, blob, on=on)
+        cancelled.cancel()
+        del blob
+        assert await handle == "Blob"
+        for _ in range(3):
+            await asyncio.sleep(0)
+        if on == "thread":  # its thread drops what it was called with only after it has reported
+            await eventually(lambda: seen() is None)
+        assert seen() is None
+        assert (handle.result(), cancelled.cancelled()) == ("Blob", True)
+
+    engine(scenario)
+
+
+def test_a_failure_that_many_wait_for_keeps_its_own_traceback() -> None:
+    async def scenario(manager: ConcurrencyManager) -> list[int]:
+        handle = manager.submit(fails_later)
+        depths = []
+        for _ in range(3):
+            try:
+                await handle
+            except ValueError as error:
+                depths.append(len(traceback.extract_tb(error.__traceback__)))
+        return depths
+
+    first, *more = engine(scenario)
+    assert more == [first, first]
 
 
 async def _garbage(manager: ConcurrencyManager, submit: Submit) -> list[str]:

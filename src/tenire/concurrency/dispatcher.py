@@ -284,7 +284,7 @@ class Dispatcher:
             return
         handle.value = value
         handle.settled = True
-        handle.context = None  # it holds this handle, and would wait for the garbage collector with it
+        handle.release()
         if handle.waiter is not None or handle.callbacks is not None:
             handle.settle(value, None)
         self._ended.append((handle, DONE))
@@ -321,7 +321,7 @@ class Dispatcher:
             self._failed(handle, error)
 
     def _end(self, handle: Handle[Any], state: State) -> None:
-        handle.context = None
+        handle.release()
         self._ended.append((handle, state))
         self.wake()
 
@@ -362,7 +362,7 @@ class Dispatcher:
             handle: Handle[Any] = doom.task  # type: ignore[assignment]  # our own record
             self._retries.forget(handle)
             if handle.state != RUNNING:
-                handle.context = None
+                handle.release()
             if doom.cause is not None:
                 # Not among the unseen: the failure at the root is, and says it all.
                 handle.settle(None, dependency_failed(handle, doom))
@@ -380,7 +380,7 @@ class Dispatcher:
         if handle.state in (WAITING, READY):
             self._retries.forget(handle)
             self.scheduler.cancel(handle, now)
-            handle.context = None
+            handle.release()
             handle.settle(None, CancelledError())
             self.wake()
             return True

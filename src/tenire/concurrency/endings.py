@@ -6,6 +6,7 @@ from types import CoroutineType
 from typing import TYPE_CHECKING, Any, cast
 
 from tenire.concurrency.handle import LOOP, PLACES, PROCESS, Explanation, Handle
+from tenire.core.tasks import DONE
 from tenire.errors import DeadlockError, DependencyError, TaskError, TaskTimeoutError
 
 if TYPE_CHECKING:
@@ -83,31 +84,47 @@ def deadlock(holder: Task, target: Handle[Any], admission: Admission) -> Deadloc
     if holder is target:
         message = f"task {holder.name!r} waits for itself"
         return DeadlockError(message, task=holder.name)
-    needs = " and ".join(admission.shown(index, amount) for index, amount in target.needs) or "nothing"
-    held = " and ".join(admission.named(holder.holds())) or "nothing"
-    message = (
-        f"task {holder.name!r} would wait for ever for {target.name!r}, which is {target.state_name()} and needs "
-        f"{needs}: {holder.name!r} holds {held} until it ends, and so do others that wait"
-    )
+    held = " and ".join(admission.named(holder.holds()))
+    also = f": {holder.name!r} holds {held} until it ends, and so do others that wait" if held else ""
+    stands = _stands(target, holder, admission)
+    message = f"task {holder.name!r} would wait for ever for {target.name!r}, which {stands}{also}"
     hint = "wait for it outside the task, pass it on with after=[…], or give the engine more"
     return DeadlockError(message, task=holder.name, hint=hint)
 
 
-def explain(handle: Handle[Any], state: str, gate: Gate | None, history: History) -> Explanation:
+def _stands(target: Handle[Any], holder: Task, admission: Admission) -> str:
+    """Return what keeps a task that a holder wants to wait for from ending."""
+    if target.state_name() == "running":
+        return f"is running and waits in turn, itself or through others, for {holder.name!r}"
+    unfinished = [other.name for other in target.after if other.state < DONE]
+    if unfinished:
+        named = ", ".join(repr(name) for name in unfinished[:3])
+        return f"waits for {named}" + (f" and {len(unfinished) - 3} more" if len(unfinished) > 3 else "")
+    needs = " and ".join(admission.shown(index, amount) for index, amount in target.needs) or "nothing"
+    return f"is {target.state_name()} and needs {needs}"
+
+
+def explain(handle: Handle[Any], state: str, asked: Task | None, gate: Gate | None, history: History) -> Explanation:
     """Return why a task is where it is.
 
     Args:
         handle: The task.
         state: Its state, as people see it.
-        gate: What the scheduler says holds it back, if it waits.
+        asked: What waits: the task itself, or what it waits for while it runs.
+        gate: What the scheduler says holds that back.
         history: What is known of tasks of its name.
     """
-    if gate is not None:
-        reason = gate.reason + _known(handle.name, history)
-    elif state == "running":
+    if state == "running":
         reason = f"it runs {'on the' if handle.on == LOOP else 'in a'} {PLACES[handle.on]}, try {handle.attempts}"
         if handle.on == PROCESS and handle.worker is not None:
             reason += f", worker {handle.worker!r}"
+        if asked is not None and gate is not None:
+            what = "the permit" if asked.is_permit else "the task"
+            reason += f", and waits for {what} {asked.name!r}: {gate.reason}"
+            if not asked.is_permit:
+                gate = None  # nothing holds this one back
+    elif gate is not None:
+        reason = gate.reason + _known(handle.name, history)
     elif handle.cancelled():
         reason = "it was cancelled"
     elif handle.error is None:

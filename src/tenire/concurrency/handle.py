@@ -66,6 +66,10 @@ def _set(future: asyncio.Future[None]) -> None:
         future.set_result(None)
 
 
+def _ended() -> None:
+    """Stand for the function of a task that has ended."""
+
+
 class _Waiter(asyncio.Future[None]):
     """What an awaiting task waits on.
 
@@ -256,7 +260,8 @@ class Handle(Task, Generic[T]):
 
     def settle(self, value: Any, error: BaseException | None) -> None:
         """Set the outcome and wake whoever waits; on the engine's loop only."""
-        self.value = value
+        # A failed one has no value, but a traceback that each raising would make longer.
+        self.value = value if error is None else error.__traceback__
         self.error = error
         self.settled = True
         if self.waiter is not None or self.callbacks is not None:
@@ -272,6 +277,10 @@ class Handle(Task, Generic[T]):
             self.callbacks = None
             for callback in callbacks:
                 self.orchestrator.loop.call_soon(callback, self)
+
+    def release(self) -> None:
+        """Let go of the function and what it was given; it has ended, or will never run."""
+        self.fn, self.args, self.context = _ended, (), None
 
     def _waiting(self) -> _Waiter:
         waiter = self.waiter
@@ -311,7 +320,7 @@ class Handle(Task, Generic[T]):
             if isinstance(error, CancelledError):
                 raise CancelledError
             self.orchestrator.unseen.discard(self)
-            raise error
+            raise error.with_traceback(self.value)
         finally:
             # The traceback holds this frame; without this the frame would hold the
             # handle, and the cycle would wait for the garbage collector.

@@ -51,12 +51,20 @@ class Holder(Task):
 
     def records(self) -> list[Task]:
         """Return what encloses this code: its own permit, and what is held around it."""
-        around = [] if self._parent is None else self._parent.records()
-        return [*(self.permits or ()), *around]
+        # A loop, not a recursion: coroutines that start one another may nest thousands deep.
+        records: list[Task] = []
+        holder: Task | None = self
+        while isinstance(holder, Holder):
+            records += holder.permits or ()
+            holder = holder._parent  # noqa: SLF001 - of the same class
+        return records if holder is None else records + holder.records()
 
     def root(self) -> Task:
         """Return the engine's task that it stands in, or the outermost holder."""
-        return self if self._parent is None else self._parent.root()
+        holder: Task = self
+        while isinstance(holder, Holder) and holder._parent is not None:  # noqa: SLF001 - of the same class
+            holder = holder._parent  # noqa: SLF001 - as above
+        return holder
 
 
 def waits_with(main: Any, child: asyncio.Task[Any] | None, *, thoroughly: bool = False) -> bool:

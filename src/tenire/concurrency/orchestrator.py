@@ -232,8 +232,12 @@ class Orchestrator(Dispatcher):
 
     def _explain(self, handle: Handle[Any]) -> Explanation:
         state = handle.state_name()
-        gate = why(self.scheduler, handle, self._clock.now()) if state in ("waiting", "ready") else None
-        return explain(handle, state, gate, self.scheduler.history)
+        asked: Task | None = handle if state in ("waiting", "ready") else None
+        if state == "running":  # then what it waits for, first of all a permit
+            targets = [task for task in self.scheduler.waits.targets(handle) if task.state < FINAL]
+            asked = min(targets, key=lambda task: not task.is_permit, default=None)
+        gate = None if asked is None else why(self.scheduler, asked, self._clock.now())
+        return explain(handle, state, asked, gate, self.scheduler.history)
 
     async def wait_idle(self) -> None:
         """Wait until nothing runs and nothing waits; abandoned threads do not count."""

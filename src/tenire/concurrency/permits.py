@@ -55,7 +55,8 @@ class Permit:
     ) -> None:
         self._orchestrator = orchestrator
         text_of("name", name)
-        self._needs = orchestrator.scheduler.needs(resources_of(needs, name=name), task=name)
+        self._resources = resources_of(needs, name=name)
+        self._needs = orchestrator.scheduler.needs(needs, task=name)
         self._priority = priority_of(priority)
         self._pipeline = pipeline
         self._name = name
@@ -75,6 +76,8 @@ class Permit:
         if asyncio.get_running_loop() is not orchestrator.loop:
             message = f"the permit {self._name!r} was asked for on another loop than the engine's"
             raise ConfigError(message, key="permit", hint="submit what needs it as a task of the engine")
+        if not orchestrator.scheduler.admission.possible(self._needs):  # a capacity was lowered since
+            self._needs = orchestrator.scheduler.needs(self._resources, task=self._name)
         due = None if self._deadline is None else orchestrator.due(self._deadline, name=self._name)
         share = orchestrator.scheduler.shares.pipeline(self._pipeline)
         holder = self._holder()
