@@ -160,6 +160,39 @@ def test_a_task_in_time_leaves_no_timer_behind(sim_loop: SimLoop) -> None:
     simulate(sim_loop, scenario)
 
 
+@pytest.mark.parametrize("step", [-3600, 3600])
+def test_a_wall_clock_that_is_set_moves_no_timeout_deadline_or_retry(sim_loop: SimLoop, step: float) -> None:
+    async def fails() -> None:
+        raise ConnectionError
+
+    async def scenario(manager: ConcurrencyManager) -> None:
+        late = [
+            manager.submit(asyncio.sleep, 100, timeout=5),
+            manager.submit(asyncio.sleep, 100, deadline=5),
+            manager.submit(
+                asyncio.sleep, 1, needs=Resources(cpu=1), deadline=5, after=[manager.submit(asyncio.sleep, 9)]
+            ),
+        ]
+        in_time = manager.submit(asyncio.sleep, 8, "in time", timeout=9, deadline=9)
+        retried = manager.submit(fails, retry=Retry(attempts=4, backoff=0.5))
+        ticks: list[float] = []
+        ticking = manager.timer.every(1, lambda: ticks.append(sim_loop.time()))
+        await asyncio.sleep(2.5)
+        sim_loop.clock.step_wall(step)
+        for handle in late:
+            with pytest.raises(TimeoutError):
+                await handle
+            assert sim_loop.time() == pytest.approx(5)
+        with pytest.raises(ConnectionError):
+            await retried
+        assert sim_loop.time() == pytest.approx(5)
+        assert await in_time == "in time"
+        ticking.cancel()
+        assert ticks == pytest.approx(list(range(1, 9)))
+
+    simulate(sim_loop, scenario)
+
+
 @pytest.mark.parametrize("timeout", [0, -1, float("nan"), "5"])
 def test_an_impossible_timeout_is_refused(sim_loop: SimLoop, timeout: Any) -> None:
     async def scenario(manager: ConcurrencyManager) -> None:

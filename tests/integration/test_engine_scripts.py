@@ -4,75 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
-import textwrap
 from typing import TYPE_CHECKING
 
 import pytest
 
+from .scripts import AT_ONCE_S, Script, no_complaint
+
 if TYPE_CHECKING:
     from pathlib import Path
-
-_AT_ONCE_S = 5.0
-"""A second or so, on a machine that does ten other things."""
-
-COMPLAINTS = ("never retrieved", "destroyed but", "loop is closed", "ResourceWarning", "Traceback", "never awaited")
-
-HEAD = """
-import asyncio, os, signal, sys, threading, time
-import tenire
-from tenire.concurrency.loops import EventLoopManager
-
-def say(*words):
-    print(*words, flush=True)
-
-def answer():
-    return 42
-
-async def forever(name="task"):
-    say(name, "begun")
-    try:
-        await asyncio.Event().wait()
-    finally:
-        say(name, "cleaned up")
-"""
-
-
-class Script:
-    """A Python script in a process of its own, with every warning shown."""
-
-    def __init__(self, folder: Path, body: str) -> None:
-        file = folder / "script.py"
-        file.write_text(HEAD + textwrap.dedent(body), encoding="utf-8")
-        self.process = subprocess.Popen(
-            [sys.executable, "-X", "dev", str(file)],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=sys.platform != "win32",
-        )
-
-    def read(self, line: str) -> None:
-        """Read up to a line."""
-        assert self.process.stdout is not None
-        for found in self.process.stdout:
-            if found.strip() == line:
-                return
-        pytest.fail(f"it ended without saying {line!r}: {self.end()}")
-
-    def end(self, seconds: float = 30) -> tuple[int, str, str]:
-        """Return exit code, stdout and stderr."""
-        try:
-            out, err = self.process.communicate(timeout=seconds)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            pytest.fail(f"it hangs: {self.process.communicate()}")
-        return self.process.returncode, out, err
-
-
-def no_complaint(err: str) -> bool:
-    return not any(complaint in err for complaint in COMPLAINTS)
 
 
 def test_a_script_that_forgets_to_close_ends_and_cleans_up(tmp_path: Path) -> None:
@@ -113,7 +53,7 @@ def test_a_stuck_function_does_not_keep_the_interpreter_from_ending(tmp_path: Pa
         """,
     )
     script.read("end")
-    code, _, err = script.end(_AT_ONCE_S)
+    code, _, err = script.end(AT_ONCE_S)
     assert code == 0
     assert "stuck one" in err
     assert no_complaint(err), err
@@ -143,7 +83,7 @@ def test_ctrl_c_while_blocked_ends_at_once_and_cancels(tmp_path: Path, blocked: 
     )
     script.read("task begun")
     script.process.send_signal(signal.SIGINT)
-    code, out, err = script.end(_AT_ONCE_S)
+    code, out, err = script.end(AT_ONCE_S)
     assert (code, out.splitlines()) == (0, ["task cleaned up", "interrupted"])
     assert no_complaint(err), err
 
@@ -169,7 +109,7 @@ def test_a_second_ctrl_c_ends_at_once_whatever_is_stuck(tmp_path: Path) -> None:
     script.process.send_signal(signal.SIGINT)
     script.read("refused")
     script.process.send_signal(signal.SIGINT)
-    code, _, _ = script.end(_AT_ONCE_S)
+    code, _, _ = script.end(AT_ONCE_S)
     assert code == -signal.SIGINT
 
 

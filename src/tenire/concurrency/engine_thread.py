@@ -7,6 +7,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from tenire.concurrency.loops.waiting import wait_set
+from tenire.concurrency.termination import Termination
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -32,6 +33,7 @@ class EngineThread:
         self._entered = threading.Event()
         self._cancel = False
         self._failure: BaseException | None = None
+        self._termination = Termination()
 
     def __enter__(self) -> ConcurrencyManager:
         self._thread = thread = self._manager.loops.own_thread()
@@ -45,6 +47,7 @@ class EngineThread:
         if self._failure is not None:
             thread.join()
             raise self._failure
+        self._termination.begin()
         return self._manager
 
     def __exit__(
@@ -61,6 +64,8 @@ class EngineThread:
                 self._abort()
                 thread.join()
             raise
+        finally:
+            self._termination.end()
 
     def _abort(self) -> None:
         """Cancel everything and end; from any thread."""

@@ -31,6 +31,7 @@ from tenire.concurrency.signals import Signals
 from tenire.concurrency.snapshot import Snapshot, take_snapshot
 from tenire.concurrency.startup import BatchInitializationGroup
 from tenire.concurrency.supervisor import Supervisor
+from tenire.concurrency.termination import Termination
 from tenire.concurrency.timer import UniversalTimer
 from tenire.concurrency.unbroken import unbroken
 from tenire.core.admission import RESIDENT, Admission
@@ -141,6 +142,7 @@ class ConcurrencyManager:
         self.signals = Signals()
         self.metrics = Metrics()
         self.metrics.add_source(lambda: families(self.snapshot()))
+        self._termination = Termination()
         self._clock = clock
         # On a clock of its own there is no machine to be looked at, nor one to be spared.
         self._adaptive = adaptive and clock is SYSTEM_CLOCK
@@ -178,6 +180,7 @@ class ConcurrencyManager:
                 raise error.exceptions[0] from None
             raise
         self._group = group
+        self._termination.begin()
         # From here on `manager.submit` is that method itself: handing the keywords
         # through once more would cost a tenth of a task.
         self.submit = self.async_tasks.submit  # type: ignore[method-assign]
@@ -283,6 +286,7 @@ class ConcurrencyManager:
         if parts.stuck:
             stuck, parts.stuck = parts.stuck, ()
             _log.warning("given up, did not end when cancelled: %s", ", ".join(sorted(stuck)))
+        self._termination.end()
 
     @classmethod
     def in_thread(

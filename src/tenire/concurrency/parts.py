@@ -52,6 +52,8 @@ __all__ = ["Parts"]
 
 _GRACE_S = 0.5
 """Seconds that cancelled work, or a component, may take to end before it is given up, by name."""
+_LEAST_GRACE_S = 0.1
+"""What functions on threads get of that if coroutines have used it up."""
 _SILENCE_S = 60.0
 
 
@@ -66,6 +68,7 @@ class Parts:
         stopped_by: The task that has them stop; it is not waited for.
         cancel: Whether what runs is cancelled when they stop, instead of waited for.
         stuck: Names of the tasks that did not end when they were told to.
+        give_up_at: When cancelled work is given up, seconds of the clock.
     """
 
     loops: EventLoopManager
@@ -85,6 +88,7 @@ class Parts:
     stopped_by: asyncio.Task[Any] | None = None
     cancel: bool = False
     stuck: tuple[str, ...] = ()
+    give_up_at: float = 0.0
 
     def components(self) -> list[Component]:
         """Return all that starts and stops, in any order."""
@@ -151,6 +155,7 @@ class Parts:
             self.orchestrator.cancel_all()
 
     async def _stop_tasks(self) -> None:
+        self.give_up_at = self.clock.now() + _GRACE_S
         self.shut_the_door()
         if self.cancel:
             running = {handle.run for handle in self.orchestrator.unfinished() if isinstance(handle.run, asyncio.Task)}
@@ -159,7 +164,8 @@ class Parts:
                 await asyncio.wait(running, timeout=_GRACE_S)
 
     async def _stop_pools(self) -> None:
-        stuck = await self.thread_pool.aclose(grace=_GRACE_S, kill=self.cancel)
+        grace = max(_LEAST_GRACE_S, self.give_up_at - self.clock.now())
+        stuck = await self.thread_pool.aclose(grace=grace, kill=self.cancel)
         self.stuck = (*stuck, *self.async_tasks.names_running())
 
     def _start_events(self) -> None:

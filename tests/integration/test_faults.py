@@ -1,0 +1,263 @@
+"""What happens to an engine when something is killed, stopped, full or used up."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sys
+import threading
+from typing import TYPE_CHECKING
+
+import psutil
+import pytest
+
+from .scripts import AT_ONCE_S, Script, no_complaint
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals and limits")
+
+ORPHANS_GONE_S = 2.0
+
+
+def left_of(family: list[psutil.Process], seconds: float = ORPHANS_GONE_S) -> list[psutil.Process]:
+    """Return what of a family still runs after some seconds; a zombie does not."""
+    left = psutil.wait_procs(family, timeout=seconds)[1]
+    return [process for process in left if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
+
+
+STUCK = """
+    begun = threading.Barrier(51)
+
+    def stick():
+        begun.wait(60)
+        threading.Event().wait()
+
+    def load(manager):
+        stuck = [manager.submit(stick, name=f"stuck {number}") for number in range(50)]
+        for _ in range(10_000):
+            manager.submit(asyncio.sleep, 0, after=stuck[:1])
+        begun.wait(60)
+        say("ready")
+
+    async def on_a_loop():
+        async with tenire.ConcurrencyManager(cpu=50, memory=1) as manager:
+            await asyncio.to_thread(load, manager)
+            await asyncio.Event().wait()
+
+    def in_a_thread():
+        with tenire.ConcurrencyManager.in_thread(cpu=50, memory=1) as manager:
+            load(manager)
+            while True:
+                time.sleep(0.05)  # a signal just before a sleep does not end it
+
+    if __name__ == "__main__":
+        try:
+            {"loop": lambda: asyncio.run(on_a_loop()), "thread": in_a_thread}[sys.argv[1]]()
+        except KeyboardInterrupt:
+            say("interrupted")
+"""
+
+
+@pytest.mark.parametrize("where", ["loop", "thread"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ten_thousand_queued_and_fifty_stuck_end_at_once_and_the_stuck_are_named(
+    tmp_path: Path, where: str, number: signal.Signals
+) -> None:
+    script = Script(tmp_path, STUCK, where)
+    script.read("ready")
+    script.process.send_signal(number)
+    code, out, err = script.end(AT_ONCE_S)
+    assert (code, out.strip()) == ((0, "interrupted") if number == signal.SIGINT else (143, ""))
+    assert all(f"stuck {stuck}" in err for stuck in range(50)), err
+    assert no_complaint(err), err
+
+
+def test_a_second_sigterm_ends_at_once(tmp_path: Path) -> None:
+    script = Script(
+        tmp_path,
+        """
+        async def stubborn():
+            say("begun")
+            while True:
+                try:
+                    await asyncio.Event().wait()
+                except asyncio.CancelledError:
+                    say("refused")
+
+        with tenire.ConcurrencyManager.in_thread(cpu=1, memory=1) as manager:
+            manager.submit(stubborn)
+            while True:
+                time.sleep(0.05)
+        """,
+    )
+    script.read("begun")
+    script.process.send_signal(signal.SIGTERM)
+    script.read("refused")
+    script.process.send_signal(signal.SIGTERM)
+    code, _, _ = script.end(AT_ONCE_S)
+    assert code == -signal.SIGTERM
+
+
+def test_a_killed_worker_costs_its_own_task_only_and_the_next_one_runs_at_once(tmp_path: Path) -> None:
+    script = Script(
+        tmp_path,
+        """
+        def until(go, number):
+            while not os.path.exists(go):
+                time.sleep(0.01)
+            return number
+
+        if __name__ == "__main__":
+            go = sys.argv[0] + ".go"
+            with tenire.ConcurrencyManager.in_thread(cpu=4, memory=1) as manager:
+                handles = [manager.submit(until, go, number, on="process") for number in range(4)]
+                while not all(manager.thread_pool.running_since(handle) for handle in handles):
+                    time.sleep(0.01)
+                os.kill(manager.thread_pool.statistics().processes["worker-2"], signal.SIGKILL)
+                killed = time.monotonic()
+                say(isinstance(manager.submit(os.getpid, on="process").result(30), int))
+                say(time.monotonic() - killed)
+                open(go, "w").close()
+                for handle in handles:
+                    try:
+                        say(handle.result(30))
+                    except tenire.TaskError as error:
+                        say(error.exit_code)
+        """,
+    )
+    code, out, err = script.end()
+    assert code == 0, err
+    usable, seconds, *outcomes = out.splitlines()
+    assert usable == "True"
+    assert float(seconds) < AT_ONCE_S
+    assert sorted(outcomes) == sorted(["-9", *({"0", "1", "2", "3"} & set(outcomes))])
+    assert len(set(outcomes)) == 4
+    assert no_complaint(err), err
+
+
+@pytest.mark.parametrize("stop_first", [False, True], ids=["busy", "stopped"])
+def test_nothing_outlives_an_engine_that_was_killed(tmp_path: Path, stop_first: bool) -> None:
+    script = Script(
+        tmp_path,
+        """
+        import subprocess
+
+        def starts_a_program():
+            subprocess.run([sys.executable, "-c", "import threading; threading.Event().wait()"])
+
+        def never_lets_go():
+            sum(range(10**13))  # does not give another thread a turn
+
+        if __name__ == "__main__":
+            with tenire.ConcurrencyManager.in_thread(cpu=3, memory=1) as manager:
+                for _ in range(2):
+                    manager.submit(starts_a_program, on="process")
+                manager.submit(never_lets_go, on="process", worker="own")
+                manager.submit(os.getpid, on="process").result(30)
+                say("ready")
+                while True:
+                    time.sleep(0.05)
+        """,
+    )
+    script.read("ready")
+    engine = psutil.Process(script.process.pid)
+    family: list[psutil.Process] = []
+    pause = threading.Event()
+    for _ in range(500):
+        family = engine.children(recursive=True)
+        if sum("threading.Event" in " ".join(process.cmdline()) for process in family) == 2:
+            break
+        pause.wait(0.02)
+    assert len(family) >= 6  # four workers, two programs
+    if stop_first:
+        for process in family:
+            if "spawn_main" in " ".join(process.cmdline()):
+                process.suspend()
+    script.process.kill()
+    script.process.wait()
+    assert left_of(family) == []
+    script.end()
+
+
+def test_an_engine_without_free_file_descriptors_says_so_and_goes_on(tmp_path: Path) -> None:
+    script = Script(
+        tmp_path,
+        """
+        import resource
+
+        async def on_loop():
+            return "loop"
+
+        if __name__ == "__main__":
+            resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256))
+            with tenire.ConcurrencyManager.in_thread(cpu=2, memory=1) as manager:
+                manager.submit(os.getpid, on="process").result(30)
+                manager.submit(answer).result(30)
+                before = len(os.listdir("/dev/fd"))
+                taken = []
+                try:
+                    while True:
+                        taken.append(os.open(os.devnull, os.O_RDONLY))
+                except OSError:
+                    pass
+                errors = set()
+                for number in range(5):
+                    try:
+                        manager.submit(os.getpid, on="process", worker=f"new {number}").result(30)
+                    except tenire.TaskError as error:
+                        errors.add((type(error).__name__, str(error)[:44], error.hint))
+                say(errors)
+                # What runs already goes on.
+                say(manager.submit(on_loop).result(30), manager.submit(answer).result(30),
+                    isinstance(manager.submit(os.getpid, on="process").result(30), int))
+                for fd in taken:
+                    os.close(fd)
+                say(isinstance(manager.submit(os.getpid, on="process", worker="new 0").result(30), int))
+                for _ in range(4):
+                    manager.submit(os.getpid, on="process", worker="new 0").result(30)
+                say(len(os.listdir("/dev/fd")) - before)
+        """,
+    )
+    code, out, err = script.end()
+    assert code == 0, err
+    errors, others, again, more = out.splitlines()
+    assert "no worker process can be started for task" in errors
+    assert "short of processes, memory or open files" in errors
+    assert others == "loop 42 True"
+    assert again == "True"
+    assert int(more) <= 6  # two pipes and a sentinel of one more worker, and what its task took along
+    assert no_complaint(err), err
+
+
+def test_a_full_or_read_only_home_is_told_once_and_stops_nothing(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    body = """
+        import resource
+
+        if __name__ == "__main__":
+            if sys.argv[2] == "full":
+                signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+                resource.setrlimit(resource.RLIMIT_FSIZE, (4096, resource.RLIM_INFINITY))
+            with tenire.ConcurrencyManager.in_thread(cpu=1, memory=1, home=sys.argv[1]) as manager:
+                say(sum(manager.submit(answer).result(30) for _ in range(100)))
+    """
+    through: tuple[str, ...] = ()
+    if os.geteuid() == 0 and shutil.which("setpriv"):
+        through = ("setpriv", "--bounding-set", "-dac_override,-dac_read_search")
+    for how in ("full", "read-only", "fine"):
+        if how == "read-only":
+            if os.geteuid() == 0 and not through:
+                continue
+            shutil.rmtree(home)
+            home.mkdir(mode=0o500)
+        script = Script(tmp_path, body, str(home), how, through=through if how == "read-only" else ())
+        code, out, err = script.end()
+        home.chmod(0o700)
+        assert (code, out.strip()) == (0, "4200"), err
+        assert no_complaint(err), err
+        assert err.count("what tasks usually take could not be saved") == (how != "fine"), err
+    assert (home / "ledger.db").exists()
