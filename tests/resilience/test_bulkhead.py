@@ -160,3 +160,41 @@ def test_it_finds_how_much_a_server_bears_that_refuses_what_is_too_much() -> Non
 def test_an_impossible_limit_is_refused(limit: object) -> None:
     with pytest.raises(ConfigError, match="limit must be"):
         Bulkhead(limit)  # type: ignore[arg-type]
+
+
+def test_who_waits_goes_before_who_comes_when_the_limit_has_risen_in_between() -> None:
+    limit = AdaptiveLimit(initial=1, maximum=9)
+    bulkhead = Bulkhead(limit)
+
+    async def main() -> None:
+        token = await bulkhead.acquire()
+        first = asyncio.create_task(bulkhead.acquire())
+        await asyncio.sleep(1)
+        limit.limit = 2
+        second = asyncio.create_task(bulkhead.acquire())
+        await asyncio.sleep(1)
+        assert not second.done()
+        bulkhead.release(token, None)
+        await first
+        await second
+
+    run(main)
+
+
+def test_a_limit_that_a_start_has_raised_lets_in_those_that_wait() -> None:
+    class Rising(AdaptiveLimit):
+        __slots__ = ()
+
+        def on_start(self, now, inflight):  # type: ignore[no-untyped-def]
+            self.limit = inflight + 1
+            return super().on_start(now, inflight)
+
+    bulkhead = Bulkhead(Rising(initial=1, maximum=9))
+
+    async def main() -> None:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(5):
+                group.create_task(bulkhead.acquire())
+        assert bulkhead.inflight == 5
+
+    run(main)

@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
-from tenire.errors import CallTimeoutError
+from tenire.core.tasks import Retry
+from tenire.errors import CallTimeoutError, ConfigError
 from tenire.resilience import Guard, MemoryCache
-from tenire.testing import run
+from tenire.testing import cancel_sweep, run
 
 
 class Slow:
@@ -145,8 +146,6 @@ def test_everybody_has_a_deadline_of_their_own_and_the_call_that_of_the_most_pat
         return "at last"
 
     async def main() -> None:
-        from tenire.core.tasks import Retry
-
         guard = Guard(share=True, retry=Retry(attempts=5, backoff=0.0))
         hasty = asyncio.create_task(guard.call(fails_twice, deadline=5))
         patient = asyncio.create_task(guard.call(fails_twice, deadline=60))
@@ -227,7 +226,20 @@ def test_none_is_a_result_like_any_other() -> None:
 
 @pytest.mark.parametrize("options", [{"most": 0}, {"most": True}, {"ttl": 0}, {"ttl": -1.0}])
 def test_an_impossible_cache_is_refused(options: dict[str, Any]) -> None:
-    from tenire.errors import ConfigError
-
     with pytest.raises(ConfigError):
         MemoryCache(**options)
+
+
+def test_an_error_that_came_in_the_moment_of_cancellation_is_not_left_behind() -> None:
+    guard: Guard
+
+    async def scenario() -> None:
+        nonlocal guard
+        guard = Guard(share=True)
+        with pytest.raises(ConnectionError):
+            await guard.call(Slow(ConnectionError()))
+
+    def check() -> None:
+        assert not len(guard._flights)
+
+    assert cancel_sweep(scenario, check=check).awaits == 1

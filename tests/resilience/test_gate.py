@@ -216,3 +216,16 @@ def test_a_thread_that_cannot_wait_until_then_is_refused() -> None:
     with pytest.raises(CircuitOpenError, match=r"half open"):
         gate.enter_blocking(lambda: next(clock), deadline=10.3, name="call")
     assert len(gate) == 0
+
+
+def test_at_the_very_time_the_one_who_waits_goes_before_the_one_who_comes() -> None:
+    gate = opened(permits=1)
+
+    async def main() -> None:
+        waiting = asyncio.create_task(enter(gate))
+        await asyncio.sleep(1)
+        assert gate.enter_nowait(10.0) is None
+        await waiting
+        assert asyncio.get_running_loop().time() == 10
+
+    run(main)

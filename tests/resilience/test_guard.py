@@ -542,3 +542,62 @@ def test_a_generator_function_is_refused() -> None:
 
     with pytest.raises(ConfigError, match="stream is a generator function"):
         Guard()(stream)
+
+
+def test_cancellation_is_never_tried_again_even_if_it_is_named() -> None:
+    calls = 0
+
+    async def cancels_itself() -> None:
+        nonlocal calls
+        calls += 1
+        raise asyncio.CancelledError
+
+    async def main() -> None:
+        with pytest.raises(asyncio.CancelledError):
+            await Guard(retry=Retry(attempts=3, on=BaseException)).call(cancels_itself)
+
+    run(main)
+    assert calls == 1
+
+
+def test_a_deadline_that_ran_out_in_a_queue_of_ours_says_nothing_about_the_server() -> None:
+    breaker = CircuitBreaker(minimum_calls=1)
+    guard = Guard(breaker=breaker, limit=1)
+
+    async def main() -> None:
+        running = asyncio.create_task(guard.call(Server(seconds=100)))
+        await asyncio.sleep(1)
+        with pytest.raises(CallTimeoutError, match="after 0 tries it was waiting to be admitted"):
+            await guard.call(Server(), deadline=5)
+        assert breaker.state == "closed"
+        await running
+
+    run(main)
+
+
+def test_no_next_try_comes_early_though_timers_do() -> None:
+    class SlowClock:
+        def now(self) -> float:
+            return asyncio.get_running_loop().time() / 2
+
+        def now_ns(self) -> int:
+            raise NotImplementedError
+
+        wall = now
+
+    server = Server(BusyError("40"))
+    run(lambda: Guard(retry=2, clock=SlowClock()).call(server))
+    assert server.times[1] >= 80
+
+
+def test_an_exception_that_is_raised_again_and_again_gets_one_note() -> None:
+    error = ConnectionError()
+
+    async def main() -> None:
+        guard = Guard(retry=1 + 1)
+        for _ in range(3):
+            with pytest.raises(ConnectionError):
+                await guard.call(Server(error, error))
+        assert len(error.__notes__) == 1
+
+    run(main)

@@ -207,3 +207,35 @@ def test_the_time_limit_holds_for_each_of_both() -> None:
         assert asyncio.get_running_loop().time() - began == 5.5
 
     run(main)
+
+
+class Spy(Hedging):
+    __slots__ = ("ends",)
+
+    def __init__(self) -> None:
+        super().__init__(quantile=0.5, budget=1.0)
+        for _ in range(ENOUGH):
+            self.end(1.0)
+        self.ends: list[float] = []
+
+    def end(self, seconds: float) -> None:
+        if hasattr(self, "ends"):
+            self.ends.append(seconds)
+        super().end(seconds)
+
+
+def test_calls_that_were_given_up_count_with_the_time_that_they_had() -> None:
+    # Left out, the slow ones would no longer count, and more and more calls would look slow.
+    spy = Spy()
+    guard = Guard(hedge=spy, idempotent=True, timeout=50.0)
+    server = Server(9.0, 2.0, 100.0, 100.0)
+
+    async def main() -> None:
+        await guard.call(server)
+        assert spy.ends == [3.0]
+        spy.ends.clear()
+        with pytest.raises(TimeoutError):
+            await guard.call(server)
+        assert spy.ends == [50.0]
+
+    run(main)

@@ -83,7 +83,9 @@ class Bulkhead:
         if isinstance(self._limit, int):
             return None
         with self._lock:
-            return self._limit.on_start(time_of(self._clock)(), self.inflight)
+            token = self._limit.on_start(time_of(self._clock)(), self.inflight)
+            self._grant()  # a start may raise the limit
+            return token
 
     async def _wait(self) -> None:
         turn: LoopTurn[bool] = LoopTurn()
