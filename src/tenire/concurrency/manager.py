@@ -39,7 +39,7 @@ from tenire.core.pool_size import threads_per_worker
 from tenire.core.scheduler import Scheduler
 from tenire.core.tasks import CPU_UNIT, Priority, is_number
 from tenire.errors import ConfigError, RejectedError
-from tenire.observe.machine import own_cores, read_machine
+from tenire.observe.machine import own_share, read_machine
 from tenire.observe.metrics import Metrics
 
 if TYPE_CHECKING:
@@ -147,9 +147,6 @@ class ConcurrencyManager:
         # On a clock of its own there is no machine to be looked at, nor one to be spared.
         self._adaptive = adaptive and clock is SYSTEM_CLOCK
         self._resident = int(machine.usable_memory * _RESIDENT_PART) if machine is not None else 0
-        # Without a look at the machine, which would read files, all but its quota is known.
-        cores = machine.usable_cores if machine is not None else own_cores()
-        self._worker_threads = threads_per_worker(self.cpu, cores)
         self._rng = random.Random(seed)
         # Their own, so that looking at the machine, or a restart, moves no retry.
         self._control_rng = random.Random(seed)
@@ -194,7 +191,7 @@ class ConcurrencyManager:
         self.thread_pool = ThreadPoolManager(
             loop,
             timer=self.timer,
-            threads_per_worker=self._worker_threads,
+            threads_per_worker=lambda: threads_per_worker(self.cpu, own_share()),  # when one starts: it reads files
             worker_memory=self._worker_memory,
             all_workers_memory=self._resident or None,
         )

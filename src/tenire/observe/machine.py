@@ -16,7 +16,16 @@ from pathlib import Path
 from tenire.core.pool_size import slots_at_rest
 from tenire.observe.cgroups import read_cgroups
 
-__all__ = ["Battery", "Machine", "own_cores", "peak_rss_bytes", "pressure_available", "read_battery", "read_machine"]
+__all__ = [
+    "Battery",
+    "Machine",
+    "own_cores",
+    "own_share",
+    "peak_rss_bytes",
+    "pressure_available",
+    "read_battery",
+    "read_machine",
+]
 
 _GIB = 1 << 30
 
@@ -109,6 +118,12 @@ def own_cores() -> int:
 
     affinity = getattr(psutil.Process(), "cpu_affinity", None)
     return len(affinity()) or cores if affinity is not None else cores
+
+
+def own_share() -> float:
+    """Return the cores' worth of CPU time that affinity and control groups leave to this process; reads files."""
+    cores = own_cores()
+    return min(cores, read_cgroups().cpu or cores)
 
 
 def read_battery() -> Battery | None:

@@ -23,6 +23,8 @@ from tenire.concurrency.sendable import reference_to
 from tenire.errors import ConfigError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tenire.concurrency.handle import Handle
     from tenire.concurrency.pools.frames import Message
     from tenire.concurrency.pools.quickness import Known
@@ -46,7 +48,8 @@ class Conversation:
 
     Args:
         name: The worker's name.
-        threads: Threads that numerical libraries may use there; ``None``: no limit.
+        threads: Asked, when its process starts, for the threads that numerical libraries may use there;
+            ``None``: no limit.
         known: Where to say how quick pickling was.
 
     Attributes:
@@ -73,7 +76,7 @@ class Conversation:
         "started",
     )
 
-    def __init__(self, name: str, *, threads: int | None, known: Known) -> None:
+    def __init__(self, name: str, *, threads: Callable[[], int] | None, known: Known) -> None:
         self.child: Child | None = None
         self.job: Handle[Any] | None = None
         self.since = 0.0
@@ -189,7 +192,7 @@ class Conversation:
         return value, error, needed
 
     def _start(self) -> Child:
-        child = Child(self._name, self._threads)
+        child = Child(self._name, None if self._threads is None else self._threads())
         with self._lock:
             self.child = child
             self._why = None

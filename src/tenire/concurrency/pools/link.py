@@ -61,7 +61,8 @@ class WorkerLink:
         mailbox: The thread's way to the loop.
         ended: Called on the loop with ``(link, handle, value, error, memory)``.
         left: Called on the loop with the link when its process and its thread are gone.
-        threads: Threads that numerical libraries may use there; ``None``: no limit.
+        threads: Asked, when its process starts, for the threads that numerical libraries may use there;
+            ``None``: no limit.
         known: What pickling is quick.
 
     Attributes:
@@ -77,7 +78,7 @@ class WorkerLink:
         *,
         ended: Callable[..., None],
         left: Callable[..., None],
-        threads: int | None,
+        threads: Callable[[], int] | None,
         known: Known,
     ) -> None:
         self.name = name

@@ -55,7 +55,7 @@ class ThreadPoolManager:
     Args:
         loop: The engine's loop.
         timer: Its timer; ``None``: nobody looks after the workers while they run.
-        threads_per_worker: Threads that numerical libraries may use in each worker
+        threads_per_worker: Tells how many threads numerical libraries may use in each worker
             process; ``None``: no limit. A named worker has none: it may use every core.
         worker_memory: Bytes that a worker process without a name may keep after a task;
             one that keeps more is replaced. ``None``: learnt from what they usually keep.
@@ -73,7 +73,7 @@ class ThreadPoolManager:
         loop: asyncio.AbstractEventLoop,
         *,
         timer: UniversalTimer | None = None,
-        threads_per_worker: int | None = None,
+        threads_per_worker: Callable[[], int] | None = None,
         worker_memory: int | None = None,
         all_workers_memory: int | None = None,
     ) -> None:

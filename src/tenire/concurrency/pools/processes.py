@@ -39,7 +39,7 @@ class Processes:
     Args:
         mailbox: The way to the loop.
         report: Called on the loop with ``(handle, value, error, memory)``.
-        threads: Threads that numerical libraries may use in each of the equals;
+        threads: Tells how many threads numerical libraries may use in each of the equals;
             ``None``: no limit. Named workers have none: they are few, and large.
 
     Attributes:
@@ -54,7 +54,7 @@ class Processes:
         mailbox: Mailbox,
         report: Callable[[Handle[Any], Any, BaseException | None, int], None],
         *,
-        threads: int | None,
+        threads: Callable[[], int] | None,
     ) -> None:
         self._mailbox = mailbox
         self._report = report
@@ -94,7 +94,7 @@ class Processes:
         link.put(handle)
         self.watch.begun()
 
-    def _new(self, name: str, threads: int | None) -> WorkerLink:
+    def _new(self, name: str, threads: Callable[[], int] | None) -> WorkerLink:
         return WorkerLink(
             name, self._mailbox, ended=self._finished, left=self._left, threads=threads, known=self._known
         )
