@@ -383,7 +383,7 @@ MUTANTS: dict[str, tuple[str, str, str, str]] = {
         "latency_probe", "max(0.1, 1.0 - 4.0 * self.belief.overloaded)", "1.0", "test_latency_probe.py -k creeps",
     ),
     "one bad call cuts": (
-        "loss_limit", "if self._late < LATE_SHARE:", "if False:", "test_loss_limit.py -k late_failures",
+        "loss_limit", "if self._late < bearable:", "if False:", "test_loss_limit.py -k late_failures",
     ),
     "a cut that rounds to the same number": (
         "loss_limit", "min(limit - 1.0, limit * (1.0 - cut))", "limit * (1.0 - cut)", "test_loss_limit.py -k one_call",

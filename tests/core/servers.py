@@ -52,9 +52,13 @@ def serve(
     queue: int = NEVER,
     down: Callable[[float], bool] = lambda _now: False,
     demand: Callable[[float], int] = lambda _now: NEVER,
+    timeout: float = math.inf,
     seed: int = 1,
 ) -> Run:
-    """Run clients against one server: so many slots, a queue in order, what does not fit is refused at once."""
+    """Run clients against one server: so many slots, a queue in order, what does not fit is refused at once.
+
+    A call that timed out is given up by its client; the server works on it all the same.
+    """
     rng, run, now, busy = random.Random(seed), Run(), 0.0, 0
     inflight = [0] * len(clients)
     waiting: deque[tuple[int, float, Any]] = deque()
@@ -71,6 +75,8 @@ def serve(
         while inflight[client] < min(clients[client].limit, demand(now)):
             inflight[client] += 1
             token = clients[client].on_start(now, inflight[client])
+            if timeout < math.inf:
+                at(now + timeout, client, now, token, ok=False)
             if down(now) or (busy >= slots(now) and len(waiting) >= queue):
                 at(now + 0.05, client, now, token, ok=False)
             elif busy < slots(now):
@@ -92,10 +98,11 @@ def serve(
                     other, began, queued = waiting.popleft()
                     busy += 1
                     at(now + service(rng, now), other, began, queued, ok=True)
-            inflight[client] -= 1
-            clients[client].on_end(token, now, ok=ok)
-            run.ends.append((now, now - start, ok))
-            run.limits.append((now, client, clients[client].limit))
+            if token.live:  # it had not timed out
+                inflight[client] -= 1
+                clients[client].on_end(token, now, ok=ok)
+                run.ends.append((now, now - start, ok))
+                run.limits.append((now, client, clients[client].limit))
         fill(client)
         clients[client].check()
     return run

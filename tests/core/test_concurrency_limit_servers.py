@@ -130,3 +130,15 @@ def test_heavy_tails_and_two_kinds_of_calls_are_no_queue() -> None:
     )
     assert run.throughput(60, 600) >= 0.8 * 12
     assert run.limit(480) == pytest.approx(12, rel=0.25)
+
+
+def test_calls_that_take_longer_than_the_timeout_by_themselves_do_not_cut() -> None:
+    run = serve([AdaptiveLimit()], until=300, slots=lambda _: 40, service=lognormal(1.0), timeout=4.0, seed=3)
+    assert 0.01 < run.refused(60) < 0.05, "some calls take that long, however few are in flight"
+    assert run.limit(60) >= 0.8 * 40
+
+
+def test_a_server_that_is_so_flooded_that_all_calls_time_out_recovers() -> None:
+    run = serve([AdaptiveLimit(initial=150)], until=300, slots=lambda _: 10, service=lognormal(0.3), timeout=4.0)
+    assert run.throughput(60, 300) >= 0.8 * 10
+    assert run.limit(120) == pytest.approx(10, rel=0.3)

@@ -256,3 +256,13 @@ def test_the_check_sees_an_aim_of_nothing() -> None:
     probe.aim = 0.0
     with pytest.raises(AssertionError):
         probe.check()
+
+
+def test_a_failure_where_answers_end_looks_like_a_timeout() -> None:
+    probe = LatencyProbe(4, 1, 200)
+    for took in (1.0, 3.0, 2.0):
+        probe.end(Token(0.0, 1, 1), took, ok=True)
+    probe.end(Token(0.0, 1, 1), 9.0, ok=False)
+    assert not probe.cut_off(3.0)
+    assert probe.cut_off(3.1), "a failure is no answer"
+    assert not probe.cut_off(4.5), "no answer took nearly as long"

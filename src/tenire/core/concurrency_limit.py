@@ -30,7 +30,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tenire.core.latency_probe import LatencyProbe
-from tenire.core.loss_limit import LossLimit
+from tenire.core.loss_limit import LATE_SHARE, TIMEOUT_SHARE, LossLimit
 
 if TYPE_CHECKING:
     from tenire.core.latency_probe import Phase
@@ -128,7 +128,11 @@ class AdaptiveLimit:
         late = self._probe.end(token, now, ok=ok)
         if ok:
             self._loss.succeed(token.number)
-        elif self._loss.fail(token.number, latest=self._started, late=late, limit=self.limit):
+            return
+        bearable = 0.0
+        if late:
+            bearable = TIMEOUT_SHARE if self._probe.cut_off(now - token.start) else LATE_SHARE
+        if self._loss.fail(token.number, latest=self._started, bearable=bearable, limit=self.limit):
             self._probe.retreat()
             self._settle()
 

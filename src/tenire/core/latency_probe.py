@@ -44,6 +44,7 @@ _LEAST_STEP, _MOST_STEP = 0.06, 0.25  # of the phases that go up or down, in log
 _CYCLE = 3.0  # phases from one step up or down to the next
 _LEAST_NOISE = 4e-4  # variance of one call's log time; clocks and networks are never exact
 _MISFIT = 0.02**2  # variance of a phase, however many calls it counts: the hinge is a model
+_NEARLY = 0.3  # in logarithms
 _SHORTEST = 1e-9  # seconds
 
 
@@ -163,6 +164,14 @@ class LatencyProbe:
                 break
             self._give_up(waiting.popleft())
         return late and self._phase is not None
+
+    def cut_off(self, took: float) -> bool:
+        """Return whether a failure after so many seconds looks like a timeout.
+
+        No call answered of late took longer, and some took nearly as long.
+        """
+        longest = max(self._recent, default=0.0)
+        return longest < log(max(took, _SHORTEST)) < longest + _NEARLY
 
     def retreat(self) -> None:
         """End a step up or down at once; the phase goes on with what is aimed at."""

@@ -8,9 +8,11 @@ is run just below that number, and refuses about one call in sixty.
 
 1. Only a call that started after the last cut may cut again: a burst of refusals
    says one thing, once.
-2. A call that failed late (a timeout) may be bad luck. Late failures cut only when
-   they are more than ``LATE_SHARE`` of the calls, and before that they do not hold up
-   growth either. Others cut at once.
+2. A call that failed late may be bad luck. Late failures cut only when they are more
+   than ``LATE_SHARE`` of the calls, and before that they do not hold up growth either.
+   Where some answers take nearly as long and none longer, they are timeouts: some calls
+   take that long however few are in flight, and a queue shows by their time anyway, so
+   only more than ``TIMEOUT_SHARE`` cut. Others cut at once.
 3. Nothing grows before a round of calls that started after the last cut went well,
    20 calls at the most. What was good before an outage is reached again in a few round
    trips: during an outage the goal stays. While nothing at all is answered ``_FEW`` calls
@@ -20,9 +22,10 @@ is run just below that number, and refuses about one call in sixty.
 
 from __future__ import annotations
 
-__all__ = ["LATE_SHARE", "LossLimit"]
+__all__ = ["LATE_SHARE", "TIMEOUT_SHARE", "LossLimit"]
 
 LATE_SHARE = 0.05
+TIMEOUT_SHARE = 0.12
 _LEAST_CUT = 0.1
 _MOST_CUT = 0.5
 _ROUND = 20  # calls that show that a larger limit is borne, if it is larger than that
@@ -72,18 +75,19 @@ class LossLimit:
         self._refused *= 0.94
         self._late *= 0.98
 
-    def fail(self, number: int, *, latest: int, late: bool, limit: int) -> bool:
+    def fail(self, number: int, *, latest: int, bearable: float, limit: int) -> bool:
         """Record that a call failed and return whether the bound was cut.
 
         Args:
             number: Of the call.
             latest: Number of the call that started last.
-            late: Whether it failed later than calls usually end.
+            bearable: Share of the calls that may fail as late as this one did; 0 if it
+                failed no later than calls usually end.
             limit: Calls that might be in flight.
         """
-        if late:
+        if bearable:
             self._late = 0.98 * self._late + 0.02
-            if self._late < LATE_SHARE:
+            if self._late < bearable:
                 return False
         self._good = 0
         self._refused = 0.94 * self._refused + 0.06
