@@ -224,8 +224,8 @@ class VectorStore(Protocol):
         """Read everything and report what is there."""
         ...
 
-    def optimise(self, *, idle: bool = False) -> bool:
-        """Tidy up where it pays; return whether anything was done."""
+    def optimise(self, *, idle: bool = False, stop: StopSign | None = None) -> bool:
+        """Tidy up where it pays, until ``stop`` says that it has to end; return whether anything was done."""
         ...
 
     def close(self) -> None:

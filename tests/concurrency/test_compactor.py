@@ -187,7 +187,7 @@ def test_idle_workers_and_threads_are_retired_and_come_back_with_work() -> None:
             for handle in [manager.submit(jobs.pid, on="process", name=f"p{n}") for n in range(3)]:
                 await handle
             await manager.submit(jobs.pid, on="process", worker="warm")
-            retire = engine_steps(manager.thread_pool, manager._clock)[0].run
+            retire = engine_steps(manager.thread_pool, manager.data_manager, manager._clock)[0].run
             before = manager.thread_pool.statistics()
             gained = await retire(Stop())
             assert gained > 1 << 20 if len(before.processes) > KEPT_WORKERS + 1 else gained == 0
@@ -213,3 +213,24 @@ def test_work_that_comes_while_threads_retire_gets_threads_of_its_own() -> None:
             assert manager.thread_pool.statistics().threads_busy == 0
 
     asyncio.run(main())
+
+
+def test_caches_are_trimmed_to_half_of_what_they_may_hold(sim_loop: SimLoop) -> None:
+    async def scenario(manager: ConcurrencyManager) -> None:
+        cache = manager.data_manager.cache("pages", capacity=10_000)
+        for key in range(10):
+            cache.put(key, bytes(500))
+        (trim,) = [
+            step.run
+            for step in engine_steps(manager.thread_pool, manager.data_manager, manager._clock)
+            if step.name == "caches"
+        ]
+        assert trim(Stop()) == 4500
+        assert (len(cache), cache.get(9)) == (5, bytes(500))
+        assert trim(Stop()) == 0
+        stop = Stop()
+        stop.request()
+        cache.put(10, bytes(5000))
+        assert trim(stop) == 0
+
+    simulated(sim_loop, scenario)

@@ -521,7 +521,7 @@ MUTANTS: dict[str, tuple[str, str, str, str]] = {
     ),
     "what is on its way out is not counted": (
         "spilling", "if self._moving >= size:", "if sum(self._blobs[key].size for key in chosen) >= size:",
-        "test_spilling.py::TestMoves",
+        "test_spilling.py -k counted",
     ),
     "a disk that failed is tried again at once": (
         "spilling", "        if now < self._not_before:\n", "        if False:\n", "test_spilling.py::TestMoves",

@@ -174,8 +174,11 @@ def test_what_left_memory_is_counted() -> None:
     core = Spilling(MOST)
     core.place(1, 5, room=9)
     core.place(2, 5, room=4)
+    core.place(3, 5, room=9)
     assert core.make_room(1, 0.0) == [1]
-    assert core.make_room(1, 0.0) == [], "what is under way counts"
+    assert core.make_room(5, 0.0) == [], "what is under way counts"
+    assert core.make_room(6, 0.0) == [3]
+    core.written(3, 0.0, well=False)
     core.written(1, 0.0, well=True)
     core.written(2, 0.0, well=True)
     assert (core.spilled, core.spilled_bytes) == (1, 5), "what was never in memory did not leave it"

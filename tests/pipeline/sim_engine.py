@@ -18,7 +18,7 @@ from tenire.pipeline.document_recipe import DocumentRecipe
 from tenire.pipeline.document_run import DocumentRun
 from tenire.pipeline.home_session import HomeSession
 from tenire.pipeline.progress import PipelineProgress
-from tenire.protocols import Document, Passage, Rejection, SourceFile
+from tenire.protocols import Document, Passage, Rejection, SourceFile, StopSign
 from tenire.storage.home import Home
 
 from .conftest import MemoryStore
@@ -82,7 +82,7 @@ class SimStore(MemoryStore):
     def vectors_of(self, documents: list[str]) -> dict[str, Any]:
         return {}
 
-    def optimise(self, *, idle: bool = False) -> bool:
+    def optimise(self, *, idle: bool = False, stop: StopSign | None = None) -> bool:
         return False
 
     def close(self) -> None:

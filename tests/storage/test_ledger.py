@@ -5,6 +5,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,7 +13,7 @@ import pytest
 from tenire.errors import InternalError, StoreError
 from tenire.protocols import SourceFile
 from tenire.storage import schema
-from tenire.storage.database import Database, explain
+from tenire.storage.database import Database, StoppedError, explain
 from tenire.storage.home import Home
 from tenire.storage.ledger import Ledger
 from tenire.storage.records import (
@@ -26,7 +27,8 @@ from tenire.storage.records import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
 STRANGE = ["/plain", "/with\nnewline", "/\udcff\udcfe", "/ünï", "/a;'\"--", "/NUL-free \x01"]
@@ -452,3 +454,101 @@ def test_threads_share_one_ledger(ledger: Ledger) -> None:
         thread.join()
     assert errors == []
     assert ledger.quarantine.count() == 80
+
+
+class Never:
+    """A stop sign that is never given; counts how often it was looked at."""
+
+    requested = False
+
+    def calling(self, interrupt: Callable[[], object]) -> AbstractContextManager[None]:
+        return nullcontext()
+
+
+def grown(ledger: Ledger) -> int:
+    """Fill a ledger with what nobody needs any more; return the bytes of its files."""
+    ledger.memos.put("r", {str(number): bytes(4000) for number in range(1000)})
+    ledger.memos.clear()
+    path = ledger._database.path
+    return sum(path.with_name(path.name + suffix).stat().st_size for suffix in ("", "-wal"))
+
+
+def test_a_ledger_gives_back_what_nobody_needs_and_stays_whole(ledger: Ledger) -> None:
+    filled(ledger, "/a", "/b")
+    before = grown(ledger)
+    gained = ledger.tidy(Never())
+    assert gained > 4_000_000
+    assert ledger._database.path.stat().st_size == before - gained < 500_000
+    assert ledger.tidy(Never()) == 0
+    schema.check_integrity(ledger._database)
+    assert ledger.totals().documents == 2
+
+
+def test_a_reader_that_looks_on_keeps_nobody_waiting(ledger: Ledger, home: Home) -> None:
+    filled(ledger, "/a")
+    with Ledger.read(home) as reader, reader.snapshot():
+        assert reader.totals().documents == 1
+        grown(ledger)
+        ledger.tidy(Never())
+    assert ledger.tidy(Never()) > 0, "what it kept is given back the next time"
+
+
+def test_a_ledger_stops_tidying_when_it_is_told_to(ledger: Ledger) -> None:
+    class Soon(Never):
+        looked = 0
+
+        @property
+        def requested(self) -> bool:  # type: ignore[override]
+            self.looked += 1
+            return self.looked > 2
+
+    grown(ledger)
+    stop = Soon()
+    before = ledger._database.path.stat().st_size
+    ledger.tidy(stop)
+    assert stop.looked == 4
+    assert ledger._database.path.stat().st_size == before, "it is only shorter once the log was emptied"
+    assert ledger.tidy(Never()) > 0
+
+
+def test_an_old_ledger_that_cannot_shrink_is_left_as_it_is(home: Home) -> None:
+    home.create()
+    connection = sqlite3.connect(home.ledger_path)
+    connection.execute("CREATE TABLE x (y)")
+    connection.execute("DROP TABLE x")
+    connection.close()
+    with Ledger.open(home) as ledger:
+        grown(ledger)
+        ledger.tidy(Never())
+        assert ledger.tidy(Never()) == 0
+        schema.check_integrity(ledger._database)
+
+
+def test_a_change_that_is_broken_off_changes_nothing(home: Home) -> None:
+    class Now(Never):
+        def calling(self, interrupt: Callable[[], object]) -> AbstractContextManager[None]:
+            timer = threading.Timer(0.05, interrupt)
+            timer.start()
+
+            @contextmanager
+            def block() -> Iterator[None]:
+                try:
+                    yield
+                finally:
+                    timer.join()
+
+            return block()
+
+    with Ledger.open(home) as ledger:
+        filled(ledger, "/a")
+        endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
+
+        def change() -> None:
+            with ledger._database.writing(stop=Now()) as connection:
+                connection.execute("DELETE FROM sources")
+                connection.execute(endless)
+
+        with pytest.raises(StoppedError):
+            change()
+        assert ledger.totals().documents == 1
+        filled(ledger, "/b")

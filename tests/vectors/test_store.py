@@ -1,18 +1,20 @@
 from __future__ import annotations
 
+import asyncio
 import pydoc_data.topics
 import subprocess
 import sys
 import threading
 from hashlib import sha256
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
+from tenire.concurrency.compactor import Stop
 from tenire.errors import EmbedderMismatchError, StoreError
 from tenire.protocols import Batch
-from tenire.vectors import maintenance
+from tenire.vectors import interruptible, lance_table, maintenance
 from tenire.vectors.store import LanceStore
 
 if TYPE_CHECKING:
@@ -328,6 +330,47 @@ def test_texts_from_before_the_dictionary_stay_readable(open_store: Open, make: 
     first = documents[0].passages[0].text
     assert reader.search(first[:200], None, k=1, mode="text", exact=False)[0].text == first
     assert open_store().check().details == ()
+
+
+def test_maintenance_that_may_be_broken_off_does_the_same(open_store: Open, make: Maker) -> None:
+    store = open_store()
+    for n in range(6):
+        store.commit(make.batch(f"b{n}", make.document(f"d{n}", f"{FOX} {n}")))
+    assert store.optimise(idle=True, stop=Stop())
+    assert store._table.state().fragments <= 1
+    assert store._words.version == store._table.version()
+    store.commit(make.batch("later", make.document("later", SEA), remove=("d0",)))
+    assert store.check().unindexed == 0
+    assert _ids(store.search("herring", None, k=1, mode="text", exact=False)) == ["later"]
+
+
+def test_maintenance_that_is_broken_off_loses_nothing_and_is_done_the_next_time(
+    open_store: Open, make: Maker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = open_store()
+    for n in range(6):
+        store.commit(make.batch(f"b{n}", make.document(f"d{n}", f"{FOX} {n}")))
+    before = store._table.version()
+    stop = Stop()
+    stop.request()
+    assert not store.optimise(idle=True, stop=stop)
+    real = interruptible.work_on
+
+    def told_at_once(path: Any, name: str, work: Any, stop: Stop) -> bool:
+        async def slow(table: Any) -> None:
+            threading.Timer(0.05, stop.request).start()
+            await asyncio.Event().wait()
+            await work(table)
+
+        return real(path, name, slow, stop)
+
+    monkeypatch.setattr(lance_table, "work_on", told_at_once)
+    assert not store.optimise(idle=True, stop=Stop())
+    monkeypatch.undo()
+    assert store._table.version() == before
+    assert store.check().details == ()
+    assert store.optimise(idle=True, stop=Stop())
+    assert store._table.state().rows == 6
 
 
 def test_maintenance_keeps_every_row_and_forgets_what_left(open_store: Open, make: Maker) -> None:

@@ -15,6 +15,7 @@ from tenire.app.config import check_runnable
 from tenire.app.control import controlled
 from tenire.app.place import Place, choose_place, require_documents_extra
 from tenire.app.publish import publishing
+from tenire.app.tidying import tidy_in_idle_periods
 from tenire.clock import SYSTEM_CLOCK
 from tenire.concurrency import ConcurrencyManager
 from tenire.documents.prepare import Prepared, PrepareOptions, prepare, recipe_identity
@@ -97,6 +98,7 @@ async def arun_config(
             publishing(*telling, clock=SYSTEM_CLOCK),
             controlled(*telling, clock=SYSTEM_CLOCK) as control,
         ):
+            tidy_in_idle_periods(manager, session, plan.place.store)
             await manager.submit(_begin, session, plan.place, config, list(plan.sources), on="thread", name="recover")
             manager.orchestrator.register_resource("embedder", EMBEDDER_SLOTS)
             if on_start is not None:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from tenire.clock import Clock
+    from tenire.concurrency.data import DataManager
     from tenire.concurrency.pools import ThreadPoolManager
     from tenire.protocols import StopSign
 
@@ -21,10 +22,11 @@ __all__ = ["KEPT_THREADS", "KEPT_WORKERS", "engine_steps"]
 KEPT_WORKERS = 1  # one answers at once when work arrives; the others are back in a tenth of a second
 KEPT_THREADS = 2
 _WORKERS_QUIET_S = 60.0
+_CACHES_QUIET_S = 60.0
 _GARBAGE_S = STOP_S / 2
 
 
-def engine_steps(pools: ThreadPoolManager, clock: Clock) -> list[CompactionStep]:
+def engine_steps(pools: ThreadPoolManager, data: DataManager, clock: Clock) -> list[CompactionStep]:
     """Return the steps, in the order in which they make sense: what frees comes before what gives back."""
 
     async def retire(stop: StopSign) -> int:
@@ -33,6 +35,10 @@ def engine_steps(pools: ThreadPoolManager, clock: Clock) -> list[CompactionStep]
         if stop.requested:
             return 0
         return gained if pools.retire_idle(workers=KEPT_WORKERS, threads=KEPT_THREADS) else 0
+
+    def trim(stop: StopSign) -> int:
+        # What was used lately is in the half that stays.
+        return sum(cache.shrink(cache.capacity // 2) for cache in data.caches() if not stop.requested)
 
     def collect(stop: StopSign) -> int:
         before = resident_bytes()
@@ -48,6 +54,7 @@ def engine_steps(pools: ThreadPoolManager, clock: Clock) -> list[CompactionStep]
 
     return [
         CompactionStep("idle workers", retire, quiet=_WORKERS_QUIET_S),
+        CompactionStep("caches", trim, quiet=_CACHES_QUIET_S),
         CompactionStep("garbage", collect),
         CompactionStep("freed memory", give_back),
     ]

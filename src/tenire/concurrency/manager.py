@@ -224,7 +224,7 @@ class ConcurrencyManager:
         )
         self.control.on_level(enter=self.data_manager.give_way)
         self.compactor = Compactor(loop, timer=self.timer, clock=self._clock, signals=self.signals)
-        for step in engine_steps(self.thread_pool, self._clock):
+        for step in engine_steps(self.thread_pool, self.data_manager, self._clock):
             self.compactor.add(step)
         self.orchestrator.busy_changed = self.compactor.busy_changed
         self.supervisor = Supervisor(

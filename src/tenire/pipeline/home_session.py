@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from tenire.clock import Clock
     from tenire.pipeline.journal import Committed
     from tenire.pipeline.recovery import Recovered
-    from tenire.protocols import Document, SourceFile, VectorStore
+    from tenire.protocols import Document, SourceFile, StopSign, VectorStore
     from tenire.storage.home import Home
     from tenire.storage.records import Run
 
@@ -199,6 +199,16 @@ class HomeSession:
         """Let the store tidy up where it pays."""
         with self._using():
             self.open_store().optimise()
+
+    def tidy_ledger(self, stop: StopSign) -> int:
+        """Give free space of the ledger back; see ``Ledger.tidy``."""
+        with self._using():
+            return self.ledger.tidy(stop)
+
+    def tidy_store(self, stop: StopSign) -> bool:
+        """Have the store do all that brings anything, if it is open; return whether anything was done."""
+        with self._using():
+            return self._store is not None and self._store.optimise(idle=True, stop=stop)
 
     def start_run(self, pipeline: str, recipe: str) -> Run:
         """Begin a run of a pipeline."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 from tenire.errors import InternalError, StoreError
@@ -19,10 +19,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["Database", "explain"]
+    from tenire.protocols import StopSign
+
+__all__ = ["Database", "StoppedError", "explain"]
 
 _BUSY_TIMEOUT_S = 10.0
+_PAGES = 256  # a few milliseconds
+_INCREMENTAL = 2
 _RESTORE = "move it aside and run tenire ingest again, or restore it from a backup"
+
+
+class StoppedError(Exception):
+    """Work was broken off, as its stop sign asked for."""
 
 
 class Database:
@@ -69,14 +77,16 @@ class Database:
                 yield self._connection
 
     @contextmanager
-    def writing(self, *, durable: bool = False) -> Iterator[sqlite3.Connection]:
+    def writing(self, *, durable: bool = False, stop: StopSign | None = None) -> Iterator[sqlite3.Connection]:
         """Change the file, all or nothing.
 
         Args:
             durable: Survive a power cut from here on, not only the death of this
                 process. Costs one flush of the disk.
+            stop: Tells when to break it off, if that may be.
 
         Raises:
+            StoppedError: If it was broken off; nothing was changed.
             StoreError: If the file cannot be written; nothing was changed.
             InternalError: If a change breaks a rule of the schema, or if the
                 block is inside of another.
@@ -86,8 +96,51 @@ class Database:
                 message = f"a second transaction was begun inside of one on {self.path.name}"
                 raise InternalError(message)
             self._set_durable(durable=durable)
-            with self._transaction("BEGIN IMMEDIATE"):
+            # Nobody else uses the connection while this has the lock, so nobody else is interrupted.
+            interrupted = nullcontext() if stop is None else stop.calling(self._connection.interrupt)
+            with self._transaction("BEGIN IMMEDIATE"), interrupted:
                 yield self._connection
+
+    def tidy(self, stop: StopSign) -> int:
+        """Give free pages back to the system and empty the log; return the bytes gained.
+
+        A little at a time, so that nobody waits for it long.
+
+        Raises:
+            StoreError: If the file cannot be written.
+        """
+        before = self._bytes()
+        try:
+            while not stop.requested and self._shorten():
+                pass
+            if not stop.requested:
+                self._empty_log(stop)
+        except StoppedError:
+            pass  # what was done is done
+        return max(0, before - self._bytes())
+
+    def _shorten(self) -> bool:
+        """Give some free pages back; return whether there are more. A file of an older version keeps its pages."""
+        with self.writing() as connection:
+            connection.execute(f"PRAGMA incremental_vacuum({_PAGES})").fetchall()
+            free = connection.execute("PRAGMA freelist_count").fetchone()[0]
+            return bool(free) and connection.execute("PRAGMA auto_vacuum").fetchone()[0] == _INCREMENTAL
+
+    def _empty_log(self, stop: StopSign) -> None:
+        with self._lock, stop.calling(self._connection.interrupt):
+            try:
+                # First without waiting for readers; then there is nothing to wait for, or it is left for another time.
+                busy, log, moved = self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+                if not busy and log == moved:
+                    self._connection.execute("PRAGMA busy_timeout = 0")
+                    self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            except sqlite3.Error as error:
+                raise explain(error, self.path) from error
+            finally:
+                self._connection.execute(f"PRAGMA busy_timeout = {_BUSY_TIMEOUT_S * 1000:.0f}")
+
+    def _bytes(self) -> int:
+        return sum(_size(self.path.with_name(self.path.name + suffix)) for suffix in ("", "-wal"))
 
     def use_write_ahead_log(self) -> None:
         """Let readers read while this connection writes; the file remembers it.
@@ -138,6 +191,8 @@ def _connect_writer(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA foreign_keys = ON")
         # Touches the file: what is no database at all is found here.
         connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        if not connection.execute("PRAGMA page_count").fetchone()[0]:
+            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # only a new file can be made so
     except BaseException:
         connection.close()
         raise
@@ -164,7 +219,14 @@ def _connect_reader(path: Path) -> sqlite3.Connection:
 
 
 def _holds_something(path: Path) -> bool:
-    return path.exists() and path.stat().st_size > 0
+    return _size(path) > 0
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def _try_reader(uri: str) -> sqlite3.Connection:
@@ -177,12 +239,14 @@ def _try_reader(uri: str) -> sqlite3.Connection:
     return connection
 
 
-def explain(error: sqlite3.Error, path: Path) -> StoreError | InternalError:
+def explain(error: sqlite3.Error, path: Path) -> StoreError | InternalError | StoppedError:
     """Return the error that says what happened to ``path`` and what to do about it."""
     if isinstance(error, sqlite3.IntegrityError | sqlite3.ProgrammingError | sqlite3.InterfaceError):
         return InternalError(f"the ledger {path} was used wrongly: {error}")
     # Extended codes keep the primary code in their low byte.
     code = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
+    if code == sqlite3.SQLITE_INTERRUPT:
+        return StoppedError()
     if code == sqlite3.SQLITE_FULL:
         return StoreError(f"no space left to write {path}", hint="free some space and run the same command again")
     if code == sqlite3.SQLITE_READONLY:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from tenire.clock import Clock
+    from tenire.protocols import StopSign
     from tenire.storage.home import Home
 
 __all__ = ["Ledger"]
@@ -163,6 +164,14 @@ class Ledger:
                 "SELECT count(*), coalesce(sum(passages), 0), coalesce(sum(text_bytes), 0) FROM documents"
             ).fetchone()
             return LedgerTotals(done, unique, chunks, text_bytes, self.quarantine.count(), self.runs.last())
+
+    def tidy(self, stop: StopSign) -> int:
+        """Give free space back to the system, until ``stop`` says that it has to end; return the bytes gained.
+
+        Raises:
+            StoreError: If it cannot be written.
+        """
+        return self._database.tidy(stop)
 
     def close(self) -> None:
         """Close the file; closing twice is fine."""

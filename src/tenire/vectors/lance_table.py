@@ -18,15 +18,18 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from tenire.errors import MissingExtraError, StoreError
+from tenire.vectors.interruptible import work_on
 from tenire.vectors.lance_import import import_lancedb
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+    from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Sequence
     from pathlib import Path
 
     import numpy as np
     import pyarrow as pa
     from numpy.typing import NDArray
+
+    from tenire.protocols import StopSign
 
 __all__ = ["LanceTable", "StoredPassage", "TableState"]
 
@@ -212,32 +215,56 @@ class LanceTable:
             merge = table.merge_insert("key").when_not_matched_insert_all()
             return int(merge.when_not_matched_by_source_delete(condition).execute(rows).version)
 
-    def build_index(self, rows: int) -> None:
+    def build_index(self, rows: int, *, stop: StopSign | None = None) -> bool:
         """Build the vector index over all passages, in place of any there is.
+
+        Args:
+            rows: Passages in the table.
+            stop: Tells when to break it off, if that may be.
+
+        Returns:
+            Whether it was built.
 
         Raises:
             StoreError: If it cannot be built; the old one stays.
         """
         with _explained(self._path, "index"):
+            _import_lancedb()
             from lancedb.index import HnswSq
 
-            table = self._table(create=False)
             config = HnswSq(
                 distance_type="cosine", num_partitions=max(1, rows // _PARTITION), m=20, ef_construction=150
             )
-            table.create_index("vector", config=config, replace=True)
+            if stop is not None:
+                return self._work(lambda table: table.create_index("vector", config=config, replace=True), stop)
+            self._table(create=False).create_index("vector", config=config, replace=True)
+            return True
 
-    def compact(self, *, keep: timedelta) -> None:
+    def compact(self, *, keep: timedelta, stop: StopSign | None = None) -> bool:
         """Join small fragments, drop deleted rows, refresh the index, forget old versions.
 
         Args:
             keep: Versions younger than this stay, for readers that are in the middle of them.
+            stop: Tells when to break it off, if that may be.
+
+        Returns:
+            Whether it was done.
 
         Raises:
             StoreError: If it cannot be done; nothing was lost.
         """
         with _explained(self._path, "compact"):
+            if stop is not None:
+                return self._work(lambda table: table.optimize(cleanup_older_than=keep), stop)
             self._table(create=False).optimize(cleanup_older_than=keep)
+            return True
+
+    def _work(self, work: Callable[[Any], Awaitable[object]], stop: StopSign) -> bool:
+        try:
+            return work_on(self._path, _NAME, work, stop)
+        finally:
+            # It was done through another connection than this table's.
+            self._table(create=False).checkout_latest()
 
     def open(self) -> None:
         """Import LanceDB and open the table, if there is one: what the first call would do."""

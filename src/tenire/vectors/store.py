@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from tenire.protocols import Batch, Document, StoreCheck
+    from tenire.protocols import Batch, Document, StopSign, StoreCheck
     from tenire.vectors.lance_table import StoredPassage
     from tenire.vectors.text_index import Span
 
@@ -138,7 +138,7 @@ class LanceStore:
             self._synchronise()
             return self._words.has_batch(batch_id)
 
-    def optimise(self, *, idle: bool = False) -> bool:
+    def optimise(self, *, idle: bool = False, stop: StopSign | None = None) -> bool:
         """Tidy up where it pays; cheap where it does not.
 
         Joins fragments, drops deleted rows and old versions, builds or refreshes
@@ -146,6 +146,7 @@ class LanceStore:
 
         Args:
             idle: Nobody waits for the machine: do all that brings anything.
+            stop: Tells when to break it off, if that may be; what was not done is done the next time.
 
         Returns:
             Whether anything was done to the vectors.
@@ -163,16 +164,15 @@ class LanceStore:
                 stale=self._words.stale,
                 idle=idle,
             )
-            if decision.build:
-                self._table.build_index(state.rows)
-            if decision.compact:
-                self._table.compact(keep=_KEEP)
-            if not (decision.build or decision.compact or idle):
+            done = decision.build and self._table.build_index(state.rows, stop=stop)
+            if decision.compact and not (stop is not None and stop.requested):
+                done = self._table.compact(keep=_KEEP, stop=stop) or done
+            if not (done or idle):
                 return False
-            if self._words.optimise(idle=idle):
+            if not (stop is not None and stop.requested) and self._words.optimise(idle=idle, stop=stop):
                 self._synchronise()
             self._words.apply([], [], batches=[], version=self._table.version())
-            return decision.build or decision.compact
+            return done
 
     # ------------------------------------------------------------------ reading
 

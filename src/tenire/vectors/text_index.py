@@ -21,7 +21,7 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from tenire.storage.database import Database
+from tenire.storage.database import Database, StoppedError
 from tenire.vectors.text_query import ranked, verbatim
 from tenire.vectors.text_rows import add, deletes_words, prepare, remove, set_meta
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
     from pathlib import Path
 
+    from tenire.protocols import StopSign
     from tenire.vectors.text_query import TextMatch
     from tenire.vectors.text_rows import IndexedDocument
 
@@ -223,28 +224,32 @@ class TextIndex:
             if version is not None:
                 set_meta(connection, "version", version)
 
-    def optimise(self, *, idle: bool) -> bool:
+    def optimise(self, *, idle: bool, stop: StopSign | None = None) -> bool:
         """Drop what lingers of passages that left.
 
         Args:
             idle: Also merge the index into one piece.
+            stop: Tells when to break that off, if that may be; then nothing was done.
 
         Returns:
             Whether so much lingers, in a file of an old SQLite that cannot delete
             words, that the index was emptied: the caller fills it again.
         """
-        with self._writing().writing() as connection:
-            stale = int(connection.execute("SELECT value FROM meta WHERE name = 'stale'").fetchone()[0])
-            passages = connection.execute("SELECT coalesce(sum(passages), 0) FROM documents").fetchone()[0]
-            rebuild = not deletes_words(connection) and stale > _REBUILD_SHARE * (stale + passages)
-            if rebuild:
-                connection.execute("INSERT INTO words (words) VALUES ('delete-all')")
-                connection.execute("DELETE FROM documents")
-                set_meta(connection, "version", 0)
-            elif idle:
-                connection.execute("INSERT INTO words (words) VALUES ('optimize')")
-            if rebuild or deletes_words(connection):
-                set_meta(connection, "stale", 0)
+        try:
+            with self._writing().writing(stop=stop) as connection:
+                stale = int(connection.execute("SELECT value FROM meta WHERE name = 'stale'").fetchone()[0])
+                passages = connection.execute("SELECT coalesce(sum(passages), 0) FROM documents").fetchone()[0]
+                rebuild = not deletes_words(connection) and stale > _REBUILD_SHARE * (stale + passages)
+                if rebuild:
+                    connection.execute("INSERT INTO words (words) VALUES ('delete-all')")
+                    connection.execute("DELETE FROM documents")
+                    set_meta(connection, "version", 0)
+                elif idle:
+                    connection.execute("INSERT INTO words (words) VALUES ('optimize')")
+                if rebuild or deletes_words(connection):
+                    set_meta(connection, "stale", 0)
+        except StoppedError:
+            return False
         return rebuild
 
     def close(self) -> None:

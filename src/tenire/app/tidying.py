@@ -1,0 +1,40 @@
+"""What an engine tidies up of its home while nobody needs it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tenire.concurrency.compactor import CompactionStep
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tenire.concurrency.manager import ConcurrencyManager
+    from tenire.pipeline.home_session import HomeSession
+    from tenire.protocols import StopSign
+
+__all__ = ["QUIET_S", "tidy_in_idle_periods"]
+
+QUIET_S = 20.0
+_EVERY_S = 300.0
+
+
+def tidy_in_idle_periods(manager: ConcurrencyManager, session: HomeSession, store: Path) -> None:
+    """Have store and ledger tidied up whenever the engine has nothing to do.
+
+    Args:
+        manager: The engine.
+        session: Its hold on the home, which lasts longer than the engine.
+        store: Directory of the store.
+    """
+
+    def tidy_store(stop: StopSign) -> int:
+        before = _bytes_below(store)
+        return max(0, before - _bytes_below(store)) if session.tidy_store(stop) else 0
+
+    for name, run in (("store", tidy_store), ("ledger", session.tidy_ledger)):
+        manager.compactor.add(CompactionStep(name, run, every=_EVERY_S, quiet=QUIET_S))
+
+
+def _bytes_below(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
