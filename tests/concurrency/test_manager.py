@@ -579,6 +579,20 @@ def test_failures_that_nobody_awaited_are_logged_once(sim_loop: SimLoop, caplog:
     assert "1 task(s) failed" in caplog.text
 
 
+def test_of_very_many_failures_those_that_somebody_awaits_are_not_said_to_be_unheard(
+    sim_loop: SimLoop, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scenario(manager: ConcurrencyManager) -> None:
+        handles = [manager.submit(fail, "heard", name=str(number)) for number in range(1200)]
+        await asyncio.sleep(1)
+        for handle in handles[:-3]:
+            for _ in range(2):
+                assert isinstance(handle.exception(), ValueError)
+
+    simulate(sim_loop, scenario)
+    assert "3 task(s) failed and nobody awaited them" in caplog.text
+
+
 def test_an_exception_that_cannot_be_turned_into_text_does_not_keep_the_engine_from_closing(
     sim_loop: SimLoop, caplog: pytest.LogCaptureFixture
 ) -> None:

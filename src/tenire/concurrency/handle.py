@@ -96,6 +96,7 @@ class Handle(Task, Generic[T]):
         "attempts",
         "callbacks",
         "context",
+        "dropped",
         "error",
         "fn",
         "on",
@@ -126,6 +127,7 @@ class Handle(Task, Generic[T]):
     error: BaseException | None
     waiter: _Waiter | None
     callbacks: list[Callable[[Handle[Any]], object]] | None
+    dropped: bool  # set only if ``UnseenFailures`` has too many of them to keep this one
 
     def __init__(
         self,
@@ -277,6 +279,10 @@ class Handle(Task, Generic[T]):
             self.callbacks = None
             for callback in callbacks:
                 self.orchestrator.loop.call_soon(callback, self)
+
+    def was_dropped(self) -> bool:
+        """Return whether its failure is only counted among those that nobody has looked at."""
+        return getattr(self, "dropped", False)
 
     def release(self) -> None:
         """Let go of the function and what it was given; it has ended, or will never run."""

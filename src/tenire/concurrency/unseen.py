@@ -22,7 +22,7 @@ class UnseenFailures:
     """Failed handles whose outcome was never asked for.
 
     Attributes:
-        dropped: Failures that were not kept because there were too many.
+        dropped: Failures that nobody has looked at, and that were not kept because there were too many.
     """
 
     __slots__ = ("_handles", "dropped")
@@ -37,10 +37,15 @@ class UnseenFailures:
             self._handles[handle] = None
         else:
             self.dropped += 1
+            handle.dropped = True
 
     def discard(self, handle: Handle[Any]) -> None:
         """Note that somebody has seen a failure."""
-        self._handles.pop(handle, None)
+        if handle in self._handles:
+            del self._handles[handle]
+        elif handle.was_dropped():
+            handle.dropped = False
+            self.dropped -= 1
 
     def report(self) -> None:
         """Log what nobody has seen, in one record."""
