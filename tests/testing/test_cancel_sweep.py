@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 from typing import Any
 
 import pytest
@@ -143,3 +144,38 @@ def test_the_library_of_python_survives_its_own_sweep() -> None:
                 await asyncio.sleep(1)
 
     assert cancel_sweep(scenario, check=lambda: None).awaits == 2
+
+
+@pytest.mark.parametrize("sound", [True, False])
+def test_on_a_real_loop_it_sees_what_needs_threads_or_sockets(sound: bool) -> None:
+    held: list[str] = []
+
+    async def scenario() -> None:
+        held.clear()
+        near, far = socket.socketpair()
+        with near, far:
+            near.setblocking(False)
+            held.append("place")
+            try:
+                await asyncio.to_thread(far.send, b"x")
+                await asyncio.get_running_loop().sock_recv(near, 1)
+            except asyncio.CancelledError:
+                if sound:
+                    held.clear()
+                raise
+            held.clear()
+
+    def check() -> None:
+        assert not held
+
+    with contextlib.nullcontext() if sound else pytest.raises(SweepError, match="cancelled at await 1"):
+        report = cancel_sweep(scenario, check=check, loop_factory=asyncio.new_event_loop)
+        assert report.runs >= 2
+
+
+def test_a_real_loop_is_waited_for_only_so_long() -> None:
+    async def scenario() -> None:
+        await asyncio.get_running_loop().create_future()
+
+    with pytest.raises(SweepError, match="undisturbed"):
+        cancel_sweep(scenario, check=lambda: None, loop_factory=asyncio.new_event_loop, patience=0.05)

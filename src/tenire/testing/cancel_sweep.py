@@ -120,6 +120,8 @@ def cancel_sweep(
     max_steps: int = 1_000_000,
     may_finish: bool = False,
     only: tuple[int, Moment] | None = None,
+    loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None,
+    patience: float = 30.0,
 ) -> SweepReport:
     """Run ``scenario`` with a cancellation at every await, and ``check`` after each run.
 
@@ -133,6 +135,9 @@ def cancel_sweep(
         may_finish: Whether the scenario may end well although it was cancelled.
             By default that counts as swallowing the cancellation.
         only: Only this await and moment, as a failure's message tells.
+        loop_factory: Makes a real loop for each run, for scenarios with sockets, threads
+            or processes; by default all time is virtual.
+        patience: Real seconds after which one run on a real loop counts as hanging.
 
     Returns:
         How much was covered.
@@ -142,39 +147,73 @@ def cancel_sweep(
             with another exception, hung, or left tasks behind; tells which await,
             where in the source, the seed, and how to replay just that run.
     """
-    calm = _one_run(scenario, check, seed, max_steps, 0, "waiting", may_finish=True)
+    run = _Virtual(seed, max_steps) if loop_factory is None else _Real(loop_factory, patience)
+    calm = _one_run(run, scenario, check, seed, 0, "waiting", may_finish=True)
     moments: list[tuple[int, Moment]] = [(index, "waiting") for index in range(1, calm.suspensions + 1)]
     moments += [(index, "granted") for index in calm.granted_possible]
     plan = [only] if only is not None else sorted(moments)
     for index, moment in plan:
-        _one_run(scenario, check, seed, max_steps, index, moment, may_finish=may_finish)
+        _one_run(run, scenario, check, seed, index, moment, may_finish=may_finish)
     return SweepReport(awaits=calm.suspensions, runs=len(plan))
 
 
+class _Virtual:
+    """Runs in virtual time."""
+
+    def __init__(self, seed: int, max_steps: int) -> None:
+        self._seed = seed
+        self._max_steps = max_steps
+
+    def __call__(self, main: Coroutine[Any, Any, None]) -> None:
+        with SimLoop(self._seed, max_steps=self._max_steps) as loop:
+            loop.run_until_complete(main)
+
+
+class _Real:
+    """Runs on a real loop."""
+
+    def __init__(self, loop_factory: Callable[[], asyncio.AbstractEventLoop], patience: float) -> None:
+        self._loop_factory = loop_factory
+        self._patience = patience
+
+    def __call__(self, main: Coroutine[Any, Any, None]) -> None:
+        async def limited() -> None:
+            async with asyncio.timeout(self._patience):
+                await main
+
+        with asyncio.Runner(loop_factory=self._loop_factory) as runner:
+            runner.run(limited())
+
+
 def _one_run(
-    scenario: Scenario, check: Check, seed: int, max_steps: int, index: int, moment: Moment, *, may_finish: bool
+    run: _Virtual | _Real,
+    scenario: Scenario,
+    check: Check,
+    seed: int,
+    index: int,
+    moment: Moment,
+    *,
+    may_finish: bool,
 ) -> _Driver:
     driver = _Driver(scenario, index, moment)
 
     async def main() -> None:
-        loop = asyncio.get_running_loop()
         outcome = await _settled(driver)
         as_asked = driver.cancelled and isinstance(outcome, asyncio.CancelledError)
         if outcome is not None and not as_asked:
             raise outcome
         if driver.cancelled and outcome is None and not may_finish:
             raise AssertionError("the scenario swallowed its cancellation")
-        left = [task for task in getattr(loop, "pending_tasks", list)() if task is not asyncio.current_task()]
+        left = [describe_task(task) for task in asyncio.all_tasks() if task is not asyncio.current_task()]
         if left:
-            msg = "tasks were left behind:\n" + "\n".join(describe_task(task) for task in left)
+            msg = "tasks were left behind:\n" + "\n".join(sorted(left))
             raise AssertionError(msg)
         verdict = check()
         if inspect.isawaitable(verdict):
             await verdict
 
     try:
-        with SimLoop(seed, max_steps=max_steps) as loop:
-            loop.run_until_complete(main())
+        run(main())
     except Exception as error:
         where = f"cancelled at await {index} ({moment}), {driver.place}" if index else "in the undisturbed run"
         msg = (
