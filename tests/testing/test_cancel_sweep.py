@@ -179,3 +179,12 @@ def test_a_real_loop_is_waited_for_only_so_long() -> None:
 
     with pytest.raises(SweepError, match="undisturbed"):
         cancel_sweep(scenario, check=lambda: None, loop_factory=asyncio.new_event_loop, patience=0.05)
+
+
+def test_of_a_long_scenario_it_tries_a_part() -> None:
+    async def scenario() -> None:
+        for _ in range(10):
+            await asyncio.sleep(1)
+
+    assert cancel_sweep(scenario, check=lambda: None).runs == 20
+    assert cancel_sweep(scenario, check=lambda: None, every=7).runs == 3

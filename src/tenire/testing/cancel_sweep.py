@@ -122,6 +122,7 @@ def cancel_sweep(
     only: tuple[int, Moment] | None = None,
     loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None,
     patience: float = 30.0,
+    every: int = 1,
 ) -> SweepReport:
     """Run ``scenario`` with a cancellation at every await, and ``check`` after each run.
 
@@ -138,6 +139,7 @@ def cancel_sweep(
         loop_factory: Makes a real loop for each run, for scenarios with sockets, threads
             or processes; by default all time is virtual.
         patience: Real seconds after which one run on a real loop counts as hanging.
+        every: Try only each ``every``-th moment, where one run takes long.
 
     Returns:
         How much was covered.
@@ -151,7 +153,7 @@ def cancel_sweep(
     calm = _one_run(run, scenario, check, seed, 0, "waiting", may_finish=True)
     moments: list[tuple[int, Moment]] = [(index, "waiting") for index in range(1, calm.suspensions + 1)]
     moments += [(index, "granted") for index in calm.granted_possible]
-    plan = [only] if only is not None else sorted(moments)
+    plan = [only] if only is not None else sorted(moments)[::every]
     for index, moment in plan:
         _one_run(run, scenario, check, seed, index, moment, may_finish=may_finish)
     return SweepReport(awaits=calm.suspensions, runs=len(plan))
