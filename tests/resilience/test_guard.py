@@ -14,7 +14,7 @@ from tenire.core.breaker import CircuitBreaker
 from tenire.core.retry_budget import RetryBudget
 from tenire.core.tasks import Retry
 from tenire.errors import CallTimeoutError, CircuitOpenError, ConfigError
-from tenire.resilience import Guard, Kind, MemoryCache
+from tenire.resilience import FailedTry, Guard, Kind, MemoryCache
 from tenire.testing import run
 
 if TYPE_CHECKING:
@@ -601,3 +601,22 @@ def test_an_exception_that_is_raised_again_and_again_gets_one_note() -> None:
         assert len(error.__notes__) == 1
 
     run(main)
+
+
+def test_who_watches_is_told_of_every_try_that_failed_and_what_follows() -> None:
+    seen: list[FailedTry] = []
+    errors: list[Exception] = [ConnectionError(), BusyError("40")]
+
+    async def main() -> None:
+        with pytest.raises(BusyError):
+            await Guard(retry=Retry(attempts=3, backoff=0.0), deadline=30, watch=seen.append).call(Server(*errors))
+
+    run(main)
+    assert [(one.call, one.tries, one.error, one.kind) for one in seen] == [
+        ("Server", 1, errors[0], Kind.TRANSIENT),
+        ("Server", 2, errors[1], Kind.OVERLOAD),
+    ]
+    assert [(one.next_in, one.reason) for one in seen] == [
+        (0.0, None),
+        (None, "the next try would come after the deadline"),
+    ]

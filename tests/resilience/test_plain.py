@@ -10,7 +10,7 @@ import tenire
 from tenire.core.breaker import CircuitBreaker
 from tenire.core.tasks import Retry
 from tenire.errors import CircuitOpenError, ConfigError
-from tenire.resilience import Guard
+from tenire.resilience import FailedTry, Guard
 from tenire.testing import ManualClock
 
 
@@ -133,3 +133,17 @@ def test_on_a_running_loop_it_is_refused_with_the_remedy() -> None:
 def test_what_a_plain_function_cannot_have_is_refused(options: dict[str, Any], words: str) -> None:
     with pytest.raises(ConfigError, match=f"Failing is a plain function, for which guarded\\(\\) has {words}"):
         Guard(**options)(Failing())
+
+
+def test_who_watches_may_call_the_guard_itself() -> None:
+    seen: list[int] = []
+
+    def watch(failed: FailedTry) -> None:
+        seen.append(failed.tries)
+        if failed.next_in is None:
+            guard(Failing())()
+
+    guard = guard_at(ManualClock(), retry=2, watch=watch)
+    with pytest.raises(ConnectionError):
+        guard(Failing(ConnectionError(), ConnectionError()))()
+    assert seen == [1, 2]

@@ -6,11 +6,13 @@ import asyncio
 import threading
 from typing import TYPE_CHECKING, Any
 
-from tenire import ConcurrencyManager, Resources
+import pytest
+
+from tenire import ConcurrencyManager, ConfigError, Resources
 from tenire.core.breaker import CircuitBreaker
 from tenire.core.hedging import ENOUGH, Hedging
 from tenire.core.tasks import Retry
-from tenire.resilience import Batcher, Guard
+from tenire.resilience import Batcher, EngineCache, Guard
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -169,3 +171,20 @@ def test_a_plain_guarded_function_runs_on_the_engine_s_threads() -> None:
 
     asyncio.run(main())
     assert threading.main_thread() not in threads
+
+
+def test_results_can_be_kept_in_a_cache_of_the_engine(sim_loop: SimLoop) -> None:
+    async def scenario(manager: ConcurrencyManager) -> None:
+        cache = manager.data_manager.cache("replies", capacity=2000)
+        server = Server()
+        guard = guard_of(manager, cache=EngineCache(cache, size=lambda _: 1000))
+        assert [await guard.call(server) for _ in range(3)] == [1, 1, 1]
+        assert cache.statistics().entries == 1
+        texts = Guard(cache=EngineCache(manager.data_manager.cache("texts")))
+        assert await texts.call(nothing) is None is await texts.call(nothing)
+
+    async def nothing() -> None:
+        return None
+
+    with pytest.raises(ConfigError, match="size"):  # nobody can tell how large None is
+        simulate(sim_loop, scenario)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from tenire.core.retrying import Kind
 from tenire.resilience.batcher import Batcher, BatcherStatistics
 from tenire.resilience.bulkhead import Bulkhead
-from tenire.resilience.cache import MISSING, Cache, MemoryCache
+from tenire.resilience.cache import MISSING, Cache, EngineCache, MemoryCache
 from tenire.resilience.guard import Guard, GuardStatistics
+from tenire.resilience.retries import FailedTry
 
 __all__ = [
     "MISSING",
@@ -14,6 +15,8 @@ __all__ = [
     "BatcherStatistics",
     "Bulkhead",
     "Cache",
+    "EngineCache",
+    "FailedTry",
     "Guard",
     "GuardStatistics",
     "Kind",

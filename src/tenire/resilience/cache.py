@@ -9,11 +9,12 @@ from tenire.errors import ConfigError
 from tenire.resilience.timing import time_of
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
+    from collections.abc import Callable, Hashable
 
     from tenire.clock import Clock
+    from tenire.concurrency.data.cache import Cache as BytesCache
 
-__all__ = ["MISSING", "Cache", "MemoryCache"]
+__all__ = ["MISSING", "Cache", "EngineCache", "MemoryCache"]
 
 
 class _Missing:
@@ -88,3 +89,30 @@ class MemoryCache:
     def clear(self) -> None:
         """Forget everything."""
         self._kept.clear()
+
+
+class EngineCache:
+    """Keeps results in a cache of an engine, which is bounded in bytes and shared with others.
+
+    Args:
+        cache: From ``manager.data_manager.cache(name, capacity=…, ttl=…)``.
+        size: Tells the bytes of a result; not needed for strings, bytes and arrays.
+    """
+
+    __slots__ = ("_cache", "_size")
+
+    def __init__(self, cache: BytesCache[Any], *, size: Callable[[Any], int] | None = None) -> None:
+        self._cache = cache
+        self._size = size
+
+    async def get(self, key: Hashable) -> Any:
+        """Return the result, or ``MISSING``."""
+        return self._cache.get(key, MISSING)
+
+    async def put(self, key: Hashable, value: Any) -> None:
+        """Keep a result, if there is room for it.
+
+        Raises:
+            ConfigError: If its size cannot be told.
+        """
+        self._cache.put(key, value, size=None if self._size is None else self._size(value))

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from tenire.core.tasks import Retry
     from tenire.resilience.attempts import Admission
     from tenire.resilience.cache import Cache
+    from tenire.resilience.retries import FailedTry
 
 __all__ = ["Guard", "GuardStatistics"]
 
@@ -113,6 +114,7 @@ class Guard:
         key: What makes two calls equal, a function of their arguments. By default, all of them.
         fallback: Is given the exception when all is lost, and returns the result, or an
             awaitable of it, or raises.
+        watch: Is told of every try that failed, as a ``FailedTry``: for logs and metrics.
         classify: Says what an exception means, or ``None`` for the usual meaning.
         clock: By default the running loop's time.
         rng: Where chance comes from.
@@ -140,6 +142,7 @@ class Guard:
         cache: Cache | None = None,
         key: Callable[..., Hashable] | None = None,
         fallback: Callable[[Exception], Any] | None = None,
+        watch: Callable[[FailedTry], object] | None = None,
         classify: Callable[[BaseException], Kind | None] | None = None,
         clock: Clock | None = None,
         rng: random.Random | None = None,
@@ -165,7 +168,7 @@ class Guard:
             classify=classify,
             wall=(clock or SYSTEM_CLOCK).wall,
         )
-        retries = Retries(retry=policy, budget=budget_of(budget, policy), judge=judge, rng=rng)
+        retries = Retries(retry=policy, budget=budget_of(budget, policy), judge=judge, rng=rng, watch=watch)
         self._attempts = Attempts(
             retries=retries, gate=self._gate, hedge=self._hedge, timeout=seconds_of("timeout", timeout), clock=clock
         )

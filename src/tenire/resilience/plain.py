@@ -66,7 +66,7 @@ class PlainCalls:
             raise ConfigError(message, key="guarded", hint=hint)
         with self._lock:
             self.calls += 1
-            self._retries.begin()
+        self._retries.begin()
         try:
             return self._tries(run, name)
         except Exception as error:
@@ -86,8 +86,7 @@ class PlainCalls:
             try:
                 return self._guarded_try(run, name, deadline)
             except Exception as error:
-                with self._lock:
-                    when = self._retries.after(error, name=name, tries=number, now=self._clock.now(), deadline=deadline)
+                when = self._retries.after(error, name=name, tries=number, now=self._clock.now(), deadline=deadline)
                 if when is None:
                     raise
             while (left := when - self._clock.now()) > 0:

@@ -2,43 +2,79 @@
 
 from __future__ import annotations
 
+import threading
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tenire.core.retrying import Kind, next_try
 
 if TYPE_CHECKING:
     import random
+    from collections.abc import Callable
 
     from tenire.core.breaker import Outcome
     from tenire.core.retry_budget import RetryBudget
     from tenire.core.tasks import Retry
     from tenire.resilience.failures import Judge
 
-__all__ = ["Retries", "tries_in_words"]
+__all__ = ["FailedTry", "Retries", "tries_in_words"]
+
+
+@dataclass(frozen=True, slots=True)
+class FailedTry:
+    """One try that failed, and what follows.
+
+    Attributes:
+        call: The function's name.
+        tries: Tries so far, this one included.
+        error: What it raised.
+        kind: What that means.
+        next_in: Seconds until the next try; ``None`` if there is none.
+        reason: Why there is none, in words; ``None`` if there is one.
+    """
+
+    call: str
+    tries: int
+    error: Exception
+    kind: Kind
+    next_in: float | None
+    reason: str | None
 
 
 class Retries:
-    """Asks the core, and says on the exception why there is no other try.
+    """Asks the core, from any thread, and says on the exception why there is no other try.
 
     Args:
         retry: How often, and after which delays.
         budget: What pays for retries, or ``None``.
         judge: Says what exceptions mean.
         rng: Where the chance in delays comes from.
+        watch: Is told of every try that failed, or ``None``.
     """
 
-    __slots__ = ("_budget", "_judge", "_retry", "_rng")
+    __slots__ = ("_budget", "_judge", "_lock", "_retry", "_rng", "_watch")
 
-    def __init__(self, *, retry: Retry, budget: RetryBudget | None, judge: Judge, rng: random.Random) -> None:
+    def __init__(
+        self,
+        *,
+        retry: Retry,
+        budget: RetryBudget | None,
+        judge: Judge,
+        rng: random.Random,
+        watch: Callable[[FailedTry], object] | None,
+    ) -> None:
         self._retry = retry
         self._budget = budget
         self._judge = judge
         self._rng = rng
+        self._watch = watch
+        self._lock = threading.Lock()
 
     def begin(self) -> None:
         """Take in that a call begins."""
         if self._budget is not None:
-            self._budget.earn()
+            with self._lock:
+                self._budget.earn()
 
     def outcome(self, error: BaseException) -> Outcome:
         """Return what an exception says to a breaker."""
@@ -55,18 +91,23 @@ class Retries:
             deadline: When the call must have ended, seconds; infinite for no limit.
         """
         failure = self._judge(error)
-        when = next_try(
-            failure.kind,
-            tries,
-            now,
-            retry=self._retry,
-            budget=self._budget,
-            deadline=deadline,
-            not_before=now + failure.retry_after,
-            rng=self._rng,
-        )
-        if not isinstance(when, str):
-            return when
+        with self._lock:
+            when = next_try(
+                failure.kind,
+                tries,
+                now,
+                retry=self._retry,
+                budget=self._budget,
+                deadline=deadline,
+                not_before=now + failure.retry_after,
+                rng=self._rng,
+            )
+        reason = when if isinstance(when, str) else None
+        at = None if isinstance(when, str) else when
+        if self._watch is not None:
+            self._watch(FailedTry(name, tries, error, failure.kind, None if at is None else at - now, reason))
+        if at is not None:
+            return at
         if self._retry.attempts > 1 and (tries > 1 or failure.kind in (Kind.TRANSIENT, Kind.OVERLOAD)):
             _note(error, f"tenire: {name} was given up after {tries_in_words(tries)}: {when}")
         return None
