@@ -462,6 +462,9 @@ MUTANTS: dict[str, tuple[str, str, str, str]] = {
     "a clock that was set back keeps old failures": (
         "outcome_window", "if now < latest - self._length:", "if False:", "test_outcome_window.py -k set_back",
     ),
+    "what was admitted before the breaker opened is still good": (
+        "breaker", "return permit.generation is self._generation", "return True", "test_breaker.py -k still_worth",
+    ),
     "retries cost nothing": (
         "retry_budget", "        self._balance -= _UNIT\n", "", "test_retry_budget.py -k never_more",
     ),
@@ -476,7 +479,7 @@ MUTANTS: dict[str, tuple[str, str, str, str]] = {
         "hedging", "return self._budget.spend()", "return True", "test_hedging.py -k never_more",
     ),
     "half a batch is forgotten": (
-        "batching", "self._halves += [items[middle:], items[:middle]]", "self._halves += [items[:middle]]",
+        "batching", "for half in (items[middle:], items[:middle]) if half]", "for half in (items[:middle],) if half]",
         "test_batching.py -k halving",
     ),
     "a batch waits though nothing runs": (

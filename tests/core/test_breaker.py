@@ -210,3 +210,17 @@ def test_the_check_sees_a_broken_breaker() -> None:
     breaker._out = 1
     with pytest.raises(AssertionError):
         breaker.check()
+
+
+def test_it_can_be_asked_whether_a_permit_is_still_worth_a_call() -> None:
+    breaker = CircuitBreaker(minimum_calls=1, open_for=5.0)
+    early, late = breaker.acquire(0.0), breaker.acquire(0.0)
+    assert early is not None
+    assert late is not None
+    assert breaker.current(late)
+    breaker.release(early, 1.0, "failure")
+    assert not breaker.current(late)
+    probe = breaker.acquire(6.0)
+    assert probe is not None
+    assert breaker.current(probe)
+    assert not breaker.current(late)
