@@ -6,20 +6,28 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.concurrency import jobs
 from tests.concurrency.engines import engine
+from tests.concurrency.process_jobs import same
 
-from tenire import ConcurrencyManager
+from tenire import ConcurrencyManager, Resources
 from tenire.concurrency import ComponentChanged, StartupProgress
 from tenire.concurrency.history_keeper import HistoryKeeper
 from tenire.concurrency.loops import EventLoopManager
 from tenire.concurrency.loops.watchdog import Watchdog
+from tenire.concurrency.pools.conversation import Conversation
+from tenire.concurrency.pools.mailbox import Mailbox
 from tenire.core.compaction import Compaction
+from tenire.core.scheduler import Scheduler
+from tenire.errors import ComponentError, RejectedError, TaskError
 from tenire.observe.load_probe import LoadProbe
 from tenire.testing import Faults, cancel_sweep
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from tenire.testing import SimLoop
 
 
 async def double(number: int) -> int:
@@ -97,6 +105,8 @@ class Watch:
 
     async def wait(self, component: str, state: str) -> None:
         happened = asyncio.Event()
+        if (component, state) in self.seen:
+            return
         self._waiting.append(((component, state), happened))
         async with asyncio.timeout(10):
             await happened.wait()
@@ -121,7 +131,11 @@ def history(manager: ConcurrencyManager, faults: Faults) -> None:
     manager._parts.history._begin(manager._parts.history._save())
 
 
-KILLERS: list[Callable[[ConcurrencyManager, Faults], None]] = [watchdog, control, compactor, history]
+def orchestrator(manager: ConcurrencyManager, faults: Faults) -> None:
+    faults.patch(Scheduler, "decide", point="kill")
+
+
+KILLERS: list[Callable[[ConcurrencyManager, Faults], None]] = [watchdog, control, compactor, history, orchestrator]
 
 
 @pytest.mark.parametrize("kill", KILLERS)
@@ -148,6 +162,100 @@ def test_whichever_component_dies_starts_again_while_tasks_run(
 
     engine(scenario, home=tmp_path / "home")
     assert f"component '{name}' failed" in caplog.text
+
+
+class Broken:
+    """In place of a queue: the next ``get`` fails."""
+
+    def __init__(self, real: Any) -> None:
+        self.real = real
+        self.put = real.put
+        self.broken = True
+
+    def get(self) -> Any:
+        if self.broken:
+            self.broken = False
+            message = "killed"
+            raise MemoryError(message)
+        return self.real.get()
+
+
+@pytest.mark.parametrize("on", ["thread", "process"])
+def test_a_thread_of_the_pools_that_dies_is_replaced_and_no_task_is_lost(on: str) -> None:
+    async def scenario(manager: ConcurrencyManager) -> None:
+        watch = Watch(manager)
+        pools: Any = manager.thread_pool
+        assert await manager.submit(jobs.square, 2, on=on) == 4
+        holder, name = (pools._threads, "_jobs") if on == "thread" else (pools._processes._pool[0], "_work")
+        broken = Broken(getattr(holder, name))
+        setattr(holder, name, broken)
+        # The thread waits in the old queue: this one is its last from there.
+        first = manager.submit(same, bytes(1 << 20), on=on)
+        assert len(await first) == 1 << 20
+        await watch.wait("thread_pool", "up")
+        assert not broken.broken
+        handles = [manager.submit(jobs.square, number, on=on) for number in range(4)]
+        assert [await handle for handle in handles] == [0, 1, 4, 9]
+
+    engine(scenario)
+
+
+@pytest.mark.parametrize("on", ["thread", "process"])
+def test_a_job_whose_thread_dies_with_it_ends_with_an_error(on: str) -> None:
+    async def scenario(manager: ConcurrencyManager) -> None:
+        assert await manager.submit(jobs.square, 2, on=on) == 4
+        with Faults() as faults:
+            faults.at("kill", raise_=MemoryError("killed"))
+            if on == "thread":
+                faults.patch(Mailbox, "post", point="kill")
+            else:
+                faults.patch(Conversation, "run", point="kill")
+            with pytest.raises(TaskError, match="the thread of task 'big' died while it had it"):
+                await manager.submit(same, bytes(1 << 20), on=on, name="big")
+        assert await manager.submit(jobs.square, 3, on=on) == 9
+
+    engine(scenario, adaptive=False)
+
+
+def test_an_engine_that_cannot_dispatch_gives_up_and_leaves_nobody_waiting(
+    sim_loop: SimLoop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def use(manager: ConcurrencyManager) -> None:
+        running = manager.submit(asyncio.Event().wait, name="running")
+        await asyncio.sleep(0)
+        monkeypatch.setattr(Scheduler, "decide", lambda *_: 1 // 0)
+        waiting = manager.submit(double, 1, after=[running], name="waiting")
+        for handle in (running, waiting):
+            with pytest.raises(TaskError, match=f"task '{handle.name}' was given up with its engine") as caught:
+                await handle
+            assert isinstance(caught.value.__cause__, ComponentError)
+        assert isinstance(caught.value.__cause__.__cause__, ZeroDivisionError)
+        with pytest.raises(RejectedError, match="the engine has given up"):
+            manager.submit(double, 2)
+
+    async def scenario() -> None:
+        async with ConcurrencyManager(cpu=1, memory=1 << 20, clock=sim_loop.clock) as manager:
+            await use(manager)
+
+    with pytest.raises(ComponentError, match="component 'orchestrator' failed more than 5 times within 60 s"):
+        sim_loop.run_until_complete(scenario())
+
+
+@pytest.mark.parametrize("point", ["before", "in the middle"])
+def test_nothing_is_lost_in_a_turn_that_fails(sim_loop: SimLoop, point: str) -> None:
+    """Whatever was decided, or had ended, when it failed, has its turn afterwards."""
+
+    async def scenario() -> None:
+        async with ConcurrencyManager(cpu=2, memory=1 << 20, clock=sim_loop.clock, seed=1) as manager:
+            with Faults() as faults:
+                for name in ("finish", "next_wake"):
+                    faults.patch(Scheduler, name)
+                    faults.at(name, nth=1 if point == "before" else 7, raise_=OSError("killed"))
+                handles = [manager.submit(double, number, needs=Resources(cpu=1)) for number in range(20)]
+                assert [await handle for handle in handles] == [2 * number for number in range(20)]
+            assert manager.supervisor.statistics()["orchestrator"].restarts >= 1
+
+    sim_loop.run_until_complete(scenario())
 
 
 def test_a_component_that_cannot_live_is_given_up_and_the_engine_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:

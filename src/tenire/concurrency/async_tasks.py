@@ -140,6 +140,11 @@ class AsyncTaskManager:
         message = f"task {handle.name!r} cannot wait for {dependency.name!r}, which belongs to another engine"
         raise ConfigError(message, key="after")
 
+    def refuse(self, reason: str) -> None:
+        """Take no new task from now on, and say why."""
+        self.accepting = False
+        self._refusal = reason
+
     def forked(self) -> None:
         """Refuse everything in a child process made by ``fork``; see ``loops.forks``."""
         self.accepting = False

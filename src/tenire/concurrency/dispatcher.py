@@ -19,6 +19,7 @@ from tenire.concurrency.holding import HOLDER
 from tenire.concurrency.retries import Retries
 from tenire.concurrency.stopping import Stopper
 from tenire.concurrency.timer import Alarm
+from tenire.concurrency.turns import Turns
 from tenire.concurrency.unseen import UnseenFailures
 from tenire.concurrency.worker_health import WorkerHealth
 from tenire.core.tasks import DONE, READY, RUNNING, WAITING, State
@@ -42,7 +43,7 @@ _EAGER = sys.version_info >= (3, 12)
 """Whether a coroutine can run up to its first wait without a turn of the loop."""
 
 
-class Dispatcher:
+class Dispatcher(Turns):
     """Starts what the core decides, and reports to it what ended.
 
     Attributes:
@@ -68,7 +69,7 @@ class Dispatcher:
         timer: UniversalTimer,
         rng: random.Random,
     ) -> None:
-        self.loop = loop
+        super().__init__(loop, clock)
         self.portal = portal
         self.scheduler = scheduler
         self.unseen = UnseenFailures()
@@ -77,10 +78,7 @@ class Dispatcher:
         self.busy = False
         self.busy_changed: Callable[[bool], object] | None = None
         self.waiting_for_more: Callable[[], object] | None = None
-        self._clock = clock
         self._pools = pools
-        self._armed = False
-        self._now = clock.now()
         self._ended: list[tuple[Handle[Any], State]] = []
         self._coroutines: dict[asyncio.Task[Any], Handle[Any]] = {}
         self._running: set[Handle[Any]] = set()
@@ -90,7 +88,6 @@ class Dispatcher:
         self._alarm = Alarm(timer, self.wake)
         self._worker_health = WorkerHealth(scheduler.shares, timer=timer, clock=clock, wake=self.wake)
         self._idle: asyncio.Future[None] | None = None
-        self._closed = False
         pools.report = self._pool_ended
 
     # -- what happens -----------------------------------------------------
@@ -106,13 +103,6 @@ class Dispatcher:
             # Once for all that come before the loop's next turn: they are looked at together.
             self._now = self._clock.now()
         self.scheduler.submit(handle, self._now, after)
-
-    def wake(self) -> None:
-        """Have the core asked again, once, in the next turn of the loop."""
-        if not self._armed and not self._closed:
-            self._armed = True
-            self._now = self._clock.now()
-            self.loop.call_soon(self._step)
 
     def on_own_thread(self) -> bool:
         """Return whether the caller is on the loop's thread."""
@@ -139,12 +129,11 @@ class Dispatcher:
 
     # -- one wake-up ------------------------------------------------------
 
-    def _step(self) -> None:
-        self._armed = False
-        if self._closed:
-            return
+    def _turn(self) -> None:
         scheduler = self.scheduler
         now = self._clock.now()
+        if self._starting:  # a turn that failed got no further
+            self._start_all([handle for handle in self._starting if self._is_lost(handle)])
         if self._ended:
             self._take_in_ended(now)
         started = cast("list[Handle[Any]]", scheduler.decide(now, _STARTS_A_WAKE))
@@ -169,14 +158,25 @@ class Dispatcher:
             self._idle.set_result(None)
             self._idle = None
 
+    def _is_lost(self, handle: Handle[Any]) -> bool:
+        started = handle.run in self._coroutines or handle in self._running or handle.done()
+        return handle.state == RUNNING and not started
+
     def _take_in_ended(self, now: float) -> None:
         scheduler = self.scheduler
         ended, self._ended = self._ended, []
-        for handle, state in ended:
-            if handle.state == RUNNING:
-                scheduler.finish(handle, now, state)
-            else:
-                scheduler.reclaim(handle, now)
+        taken = 0
+        try:
+            for handle, state in ended:
+                if handle.state == RUNNING:
+                    scheduler.finish(handle, now, state)
+                else:
+                    scheduler.reclaim(handle, now)
+                taken += 1
+        except Exception:
+            taken += ended[taken][0].state != RUNNING  # that one has been taken in, as far as could be
+            self._ended = ended[taken:] + self._ended
+            raise
 
     def _start_all(self, started: list[Handle[Any]]) -> None:
         loop = self.loop

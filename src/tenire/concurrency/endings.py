@@ -15,11 +15,13 @@ if TYPE_CHECKING:
     from tenire.core.explain import Gate
     from tenire.core.history import History
     from tenire.core.tasks import Task
+    from tenire.errors import ComponentError
 
 __all__ = [
     "deadlock",
     "dependency_failed",
     "explain",
+    "given_up",
     "in_words",
     "left_unrun",
     "missed_deadline",
@@ -56,6 +58,13 @@ def in_words(error: BaseException) -> str:
         return str(error) or type(error).__name__
     except Exception:  # noqa: BLE001 - it is somebody else's code, and we only tell what happened
         return f"{type(error).__name__}, which cannot be turned into text"
+
+
+def given_up(handle: Handle[Any], error: ComponentError) -> TaskError:
+    """Return the error of a task whose engine cannot go on."""
+    ended = TaskError(f"task {handle.name!r} was given up with its engine: {error}", task=handle.name)
+    ended.__cause__ = error
+    return ended
 
 
 def missed_deadline(handle: Handle[Any], reason: str) -> TaskTimeoutError:

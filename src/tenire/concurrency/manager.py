@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import contextvars
 import logging
 import random
 from functools import partial
-from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
@@ -18,6 +16,7 @@ from tenire.concurrency.compaction_steps import engine_steps
 from tenire.concurrency.compactor import Compactor
 from tenire.concurrency.control import Control
 from tenire.concurrency.data import DataManager
+from tenire.concurrency.engine_arguments import check_arguments
 from tenire.concurrency.engine_metrics import families
 from tenire.concurrency.engine_thread import EngineThread
 from tenire.concurrency.event_keeper import event_keeper
@@ -29,16 +28,14 @@ from tenire.concurrency.pools import ThreadPoolManager
 from tenire.concurrency.sampler import ThreadSampler
 from tenire.concurrency.signals import Signals
 from tenire.concurrency.snapshot import Snapshot, take_snapshot
-from tenire.concurrency.startup import BatchInitializationGroup
 from tenire.concurrency.supervisor import Supervisor
 from tenire.concurrency.termination import Termination
 from tenire.concurrency.timer import UniversalTimer
-from tenire.concurrency.unbroken import unbroken
 from tenire.core.admission import RESIDENT, Admission
 from tenire.core.pool_size import threads_per_worker
 from tenire.core.scheduler import Scheduler
-from tenire.core.tasks import CPU_UNIT, Priority, is_number
-from tenire.errors import ConfigError, RejectedError
+from tenire.core.tasks import Priority
+from tenire.errors import ComponentError, ConfigError, RejectedError
 from tenire.observe.machine import own_share, read_machine
 from tenire.observe.metrics import Metrics
 
@@ -55,7 +52,6 @@ __all__ = ["ConcurrencyManager"]
 T = TypeVar("T")
 
 _LEAST_THREADS = 8
-_MOST_SLOTS = 1_000_000
 _RESIDENT_PART = 0.8
 """Of the machine's memory, what worker processes may be expected to take together."""
 
@@ -119,19 +115,7 @@ class ConcurrencyManager:
         worker_memory: int | None = None,
         spill: int | None = None,
     ) -> None:
-        if cpu is not None and (not is_number(cpu) or not 1 / CPU_UNIT <= cpu <= _MOST_SLOTS):
-            message = f"cpu must be a positive number of slots, from {1 / CPU_UNIT:g} to {_MOST_SLOTS:,}, got {cpu!r}"
-            raise ConfigError(message, key="cpu")
-        for name, size in (("memory", memory), ("worker_memory", worker_memory)):
-            if size is not None and (not is_number(size) or not 1 <= size < float("inf")):
-                message = f"{name} must be a positive number of bytes, got {size!r}"
-                raise ConfigError(message, key=name)
-        if spill is not None and (not is_number(spill) or not 0 <= spill < float("inf")):
-            message = f"spill must be a number of bytes from 0, got {spill!r}"
-            raise ConfigError(message, key="spill")
-        if home is not None and not isinstance(home, (str, PathLike)):
-            message = f"home must be the path of a directory, got {home!r}"
-            raise ConfigError(message, key="home")
+        check_arguments(home=home, cpu=cpu, memory=memory, worker_memory=worker_memory, spill=spill)
         machine = read_machine() if cpu is None or memory is None else None
         self.cpu = cpu if cpu is not None else cast("Machine", machine).default_cpu
         self.memory = int(memory) if memory is not None else cast("Machine", machine).usable_memory // 2
@@ -151,6 +135,7 @@ class ConcurrencyManager:
         # Their own, so that looking at the machine, or a restart, moves no retry.
         self._control_rng = random.Random(seed)
         self._supervisor_rng = random.Random(seed)
+        self._failure: ComponentError | None = None
 
     def __getattr__(self, name: str) -> Any:
         if name in type(self).__annotations__:
@@ -165,18 +150,8 @@ class ConcurrencyManager:
         if self.loops.adopted:
             message = "a ConcurrencyManager can be entered once; make a new one"
             raise ConfigError(message)
-        self._parts = parts = self._build(self.loops.adopt())
-        group = BatchInitializationGroup(
-            parts.components(), on_progress=self.signals.emit, rng=self._supervisor_rng, clock=self._clock
-        )
-        try:
-            await group.start()
-        except BaseException as error:
-            await self.loops.aclose()
-            if isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
-                raise error.exceptions[0] from None
-            raise
-        self._group = group
+        self._parts = self._build(self.loops.adopt())
+        await self._parts.start(on_progress=self.signals.emit, rng=self._supervisor_rng)
         self._termination.begin()
         # From here on `manager.submit` is that method itself: handing the keywords
         # through once more would cost a tenth of a task.
@@ -228,8 +203,9 @@ class ConcurrencyManager:
             self.compactor.add(step)
         self.orchestrator.busy_changed = self.compactor.busy_changed
         self.supervisor = Supervisor(
-            timer=self.timer, clock=self._clock, rng=self._supervisor_rng, on_change=self.signals.emit
-        )
+            timer=self.timer, clock=self._clock, rng=self._supervisor_rng,
+            on_change=self.signals.emit, on_escalation=self._give_up,
+        )  # fmt: skip
         return Parts(
             loops=self.loops,
             timer=self.timer,
@@ -250,7 +226,11 @@ class ConcurrencyManager:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        await self.shutdown(cancel=error is not None)
+        try:
+            await self.shutdown(cancel=error is not None)
+        except ComponentError:
+            if error is None:
+                raise
 
     async def shutdown(self, *, cancel: bool = False) -> None:
         """Stop the engine; calling it again does nothing.
@@ -262,6 +242,9 @@ class ConcurrencyManager:
 
         Args:
             cancel: Cancel what was submitted instead of waiting for it.
+
+        Raises:
+            ComponentError: If the engine had to give up, because a part of it failed too often.
         """
         if self.loops.state in (LoopState.NEW, LoopState.CLOSED):
             return
@@ -274,16 +257,19 @@ class ConcurrencyManager:
         await self._stop(cancel=cancel)
 
     async def _stop(self, *, cancel: bool) -> None:
-        parts = self._parts
-        parts.cancel = parts.cancel or cancel
-        parts.stopped_by = asyncio.current_task()
-        parts.shut_the_door()  # in this very moment
-        # In a context of its own: it must not count as left behind by the task that asks for it.
-        await unbroken(self._group.stop(), context=contextvars.Context())
-        if parts.stuck:
-            stuck, parts.stuck = parts.stuck, ()
+        stuck = await self._parts.stop(cancel=cancel)
+        if stuck:
             _log.warning("given up, did not end when cancelled: %s", ", ".join(sorted(stuck)))
         self._termination.end()
+        failure, self._failure = self._failure, None
+        if failure is not None:
+            raise failure
+
+    def _give_up(self, error: ComponentError) -> None:
+        """Take in that the engine cannot go on: nobody may wait for it in vain."""
+        self._failure = error
+        self.async_tasks.refuse(f"the engine has given up ({error})")
+        self.orchestrator.give_up(error)
 
     @classmethod
     def in_thread(

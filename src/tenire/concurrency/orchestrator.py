@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from tenire.concurrency.dispatcher import Dispatcher
-from tenire.concurrency.endings import deadlock, explain
+from tenire.concurrency.endings import deadlock, explain, given_up
 from tenire.concurrency.handle import THREAD, Handle
 from tenire.concurrency.holding import Holder, waits_with
 from tenire.concurrency.permits import Permit
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from tenire.concurrency.handle import Explanation
     from tenire.core.tasks import Task
+    from tenire.errors import ComponentError
 
 __all__ = ["Orchestrator"]
 
@@ -243,7 +244,9 @@ class Orchestrator(Dispatcher):
         """Wait until nothing runs and nothing waits; abandoned threads do not count."""
         scheduler = self.scheduler
         # Tasks that ended without running are only told of in the next turn.
-        while scheduler.running > scheduler.abandoned or scheduler.queued or scheduler.doomed or self._ended:
+        while not self._closed and (
+            scheduler.running > scheduler.abandoned or scheduler.queued or scheduler.doomed or self._ended
+        ):
             if self._idle is None:
                 self._idle = self.loop.create_future()
                 self.wake()
@@ -279,6 +282,18 @@ class Orchestrator(Dispatcher):
     def unfinished(self) -> list[Handle[Any]]:
         """Return what still runs, tasks that count as ended included."""
         return [*self._coroutines.values(), *self._running]
+
+    def give_up(self, error: ComponentError) -> None:
+        """Stop for good because the engine cannot go on; every task that has not ended ends with an error."""
+        self._closed = True
+        for handle in self.everything():
+            if not handle.done():
+                handle.settle(None, given_up(handle, error))
+        for task in self._coroutines:
+            task.cancel()
+        if self._idle is not None:
+            self._idle.set_result(None)
+            self._idle = None
 
     @property
     def closed(self) -> bool:

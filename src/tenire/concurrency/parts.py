@@ -13,26 +13,29 @@
    They stop in exact reverse: first the door, then what others started through it, then
    what runs tasks, and last what keeps the records.
 2. A part with a life of its own is a component of the supervisor meanwhile.
-3. Whoever is without a component that fails too often can go on. Only the supervisor
-   itself cannot be done without.
+3. The engine goes on without a component that fails too often, unless it is the
+   orchestrator or the pools: then it gives up, and every task with it.
 """
 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+import contextvars
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tenire.clock import SYSTEM_CLOCK
 from tenire.concurrency.garbage import set_aside, take_back
 from tenire.concurrency.holding import HOLDER
-from tenire.concurrency.startup import Component
+from tenire.concurrency.startup import BatchInitializationGroup, Component
 from tenire.concurrency.supervisor import Child
+from tenire.concurrency.unbroken import unbroken
 from tenire.core.admission import CPU, MEMORY
 from tenire.core.tasks import CPU_UNIT
 
 if TYPE_CHECKING:
+    import random
     from collections.abc import Awaitable, Callable
 
     from tenire.clock import Clock
@@ -45,6 +48,7 @@ if TYPE_CHECKING:
     from tenire.concurrency.loops import EventLoopManager
     from tenire.concurrency.orchestrator import Orchestrator
     from tenire.concurrency.pools import ThreadPoolManager
+    from tenire.concurrency.startup import StartupProgress
     from tenire.concurrency.supervisor import Supervisor
     from tenire.concurrency.timer import UniversalTimer
 
@@ -55,6 +59,7 @@ _GRACE_S = 0.5
 _LEAST_GRACE_S = 0.1
 """What functions on threads get of that if coroutines have used it up."""
 _SILENCE_S = 60.0
+_ESSENTIAL = ("orchestrator", "thread_pool")
 
 
 @dataclass(slots=True)
@@ -68,6 +73,7 @@ class Parts:
         stopped_by: The task that has them stop; it is not waited for.
         cancel: Whether what runs is cancelled when they stop, instead of waited for.
         stuck: Names of the tasks that did not end when they were told to.
+        group: What starts and stops them, once they are to start.
         give_up_at: When cancelled work is given up, seconds of the clock.
     """
 
@@ -89,24 +95,31 @@ class Parts:
     cancel: bool = False
     stuck: tuple[str, ...] = ()
     give_up_at: float = 0.0
+    group: BatchInitializationGroup | None = None
 
     def components(self) -> list[Component]:
         """Return all that starts and stops, in any order."""
         # On a clock of its own there is no machine to be looked at, nor memory to be given back.
         real = self.clock is SYSTEM_CLOCK
+        silence = _SILENCE_S if real else None
+        orchestrator = Child("orchestrator", self.orchestrator.run, silence=silence, ask=self.orchestrator.ask)
         lives = ["thread_pool"]
         found = [
             Component("timer", _nothing, _step(self.timer.close)),
             Component("supervisor", self._start_supervisor, self.supervisor.aclose, needs=("timer",)),
             Component("data_manager", _step(self._start_data), self._stop_data, needs=("timer",)),
             self._living(Child("history", self.history.run), "supervisor", "data_manager", stop=self._stop_history),
-            Component("orchestrator", _nothing, _step(self.orchestrator.close), needs=("history",)),
-            Component("thread_pool", _nothing, self._stop_pools, needs=("orchestrator",)),
+            self._living(orchestrator, "history", stop=_step(self.orchestrator.close)),
         ]
         if self.events is not None:
             # Right after the timer: whatever starts and stops later is written down.
             events = Component("events", _step(self._start_events), self.events.aclose, needs=("timer",), priority=-1)
             found.append(events)
+        if real:
+            pool = Child("thread_pool", self.thread_pool.run, silence=silence, ask=self.thread_pool.ask)
+            found.append(self._living(pool, "orchestrator", stop=self._stop_pools))
+        else:
+            found.append(Component("thread_pool", _nothing, self._stop_pools, needs=("orchestrator",)))
         if self.loops.watchdog is not None:
             watchdog = Child("watchdog", self.loops.watchdog.run, silence=_SILENCE_S)
             found.append(self._living(watchdog, "supervisor"))
@@ -126,9 +139,40 @@ class Parts:
             Component("garbage", _step(set_aside), _step(take_back), needs=("async_tasks",)),
         ]
 
+    async def start(self, *, on_progress: Callable[[StartupProgress], object], rng: random.Random) -> None:
+        """Start everything; what has started is stopped again if that fails or is cancelled.
+
+        Raises:
+            ExceptionGroup: What went wrong; if it was one thing only, that error itself.
+        """
+        self.group = BatchInitializationGroup(self.components(), on_progress=on_progress, rng=rng, clock=self.clock)
+        try:
+            await self.group.start()
+        except BaseException as error:
+            await self.loops.aclose()
+            if isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+                raise error.exceptions[0] from None
+            raise
+
+    async def stop(self, *, cancel: bool) -> tuple[str, ...]:
+        """Stop everything; return the names of the tasks that did not end when they were told to.
+
+        Args:
+            cancel: Cancel what runs instead of waiting for it.
+        """
+        assert self.group is not None
+        self.cancel = self.cancel or cancel
+        self.stopped_by = asyncio.current_task()
+        self.shut_the_door()  # in this very moment
+        # In a context of its own: it must not count as left behind by the task that asks for it.
+        await unbroken(self.group.stop(), context=contextvars.Context())
+        stuck, self.stuck = self.stuck, ()
+        return stuck
+
     def _living(self, child: Child, *needs: str, stop: Callable[[], Awaitable[object]] | None = None) -> Component:
         """Return a component that the supervisor keeps alive; ``stop`` is for after its life."""
-        child = Child(child.name, child.run, optional=True, silence=child.silence, ask=child.ask, grace=_GRACE_S)
+        optional = child.name not in _ESSENTIAL
+        child = replace(child, optional=optional, grace=_GRACE_S)
 
         async def end() -> None:
             await self.supervisor.remove(child.name)

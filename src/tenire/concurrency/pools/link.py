@@ -27,7 +27,6 @@ import os
 import pickle
 import queue
 import sys
-import threading
 import weakref
 from collections import deque
 from typing import TYPE_CHECKING, Any
@@ -38,6 +37,8 @@ from tenire.concurrency.pools.conversation import Conversation, key_of
 from tenire.concurrency.pools.frames import AT_ONCE, dump_small, pack, unpack
 from tenire.concurrency.pools.jobs import JOB, PLAIN, VALUE
 from tenire.concurrency.pools.plain import is_plain
+from tenire.concurrency.pools.verdicts import thread_died
+from tenire.concurrency.reporting_thread import ReportingThread
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,6 +62,7 @@ class WorkerLink:
         mailbox: The thread's way to the loop.
         ended: Called on the loop with ``(link, handle, value, error, memory)``.
         left: Called on the loop with the link when its process and its thread are gone.
+        fell: Called on the loop with the error that the thread died of; there is a new one then.
         threads: Asked, when its process starts, for the threads that numerical libraries may use there;
             ``None``: no limit.
         known: What pickling is quick.
@@ -78,6 +80,7 @@ class WorkerLink:
         *,
         ended: Callable[..., None],
         left: Callable[..., None],
+        fell: Callable[[BaseException], object],
         threads: Callable[[], int] | None,
         known: Known,
     ) -> None:
@@ -96,8 +99,9 @@ class WorkerLink:
         self._can_watch = sys.platform != "win32"
         self._work: queue.SimpleQueue[tuple[Callable[..., Outcome], Handle[Any] | None, tuple[Any, ...]] | None]
         self._work = queue.SimpleQueue()
-        self.thread = threading.Thread(target=self._serve, name=f"tenire-link-{name}", daemon=True)
-        self.thread.start()
+        self._doing: tuple[Handle[Any] | None] | None = None  # the thread's, for whoever finds it dead
+        self._fell = fell
+        self._start_thread()
         links.add(self)
 
     @property
@@ -241,6 +245,23 @@ class WorkerLink:
         while self._later and not self._on_loop:
             self.put(self._later.popleft())
 
+    def _start_thread(self) -> None:
+        self.thread = ReportingThread(self._serve, name=f"tenire-link-{self.name}", fell=self._dying)
+        self.thread.start()
+
+    def _dying(self, error: BaseException) -> None:
+        if self._doing is not None:
+            self._talk.bury(None)  # what it was saying to the process nobody can take up again
+        self._mailbox.post(self._died, error)
+
+    def _died(self, error: BaseException) -> None:
+        doing, self._doing = self._doing, None
+        self._start_thread()
+        if doing is not None:
+            handle = doing[0]
+            self._over(handle, (None, None if handle is None else thread_died(handle, error), 0))
+        self._fell(error)
+
     def _over(self, handle: Handle[Any] | None, outcome: Outcome) -> None:
         self._with_thread -= 1
         if handle is not None:
@@ -252,8 +273,10 @@ class WorkerLink:
         hold_interrupts()
         while (item := self._work.get()) is not None:
             work, handle, args = item
+            self._doing = (handle,)
             outcome = work(handle, *args)
             self._mailbox.post(self._over, handle, outcome)
+            self._doing = None
             # An idle thread must not keep the last job's value alive.
             del item, handle, args, outcome
         self._talk.bury(None)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from tenire.concurrency.handle import Handle
+    from tenire.concurrency.supervisor import Life
     from tenire.concurrency.timer import UniversalTimer
 
 __all__ = ["PoolStatistics", "ThreadPoolManager"]
@@ -77,7 +78,7 @@ class ThreadPoolManager:
         worker_memory: int | None = None,
         all_workers_memory: int | None = None,
     ) -> None:
-        mailbox = Mailbox(loop)
+        self._mailbox = mailbox = Mailbox(loop)
         self.report: Callable[[Handle[Any], Any, BaseException | None, int], None] = _unconnected
         self._threads = Threads(mailbox, self._ended)
         self._processes = Processes(mailbox, self._ended, threads=threads_per_worker)
@@ -88,6 +89,18 @@ class ThreadPoolManager:
             limit=worker_memory,
             most=all_workers_memory,
         )
+
+    async def run(self, life: Life) -> None:
+        """Be a component: have what died told, and the workers looked at, for as long as it lives."""
+        self._threads.fell = self._processes.fell = self._watch.fell = life.fail
+        if self._processes.links:
+            self._watch.begun()
+        life.ready()
+        await life.wait_told_to_end()
+
+    def ask(self, beat: Callable[[], None]) -> None:
+        """Have ``beat`` called on the way that the ends of tasks take."""
+        self._mailbox.post(beat)
 
     def start(self, handle: Handle[Any]) -> None:
         """Run a task in its place; on the loop's thread."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import logging
 import multiprocessing.util  # noqa: F401 - it registers its own exit handler, see below
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,8 @@ __all__ = ["Processes"]
 
 _END_S = 2.0
 """Seconds that workers get to end once they have nothing more to do."""
+
+_log = logging.getLogger("tenire.pools")
 
 
 def _kill_leftovers() -> None:
@@ -45,6 +48,7 @@ class Processes:
     Attributes:
         watch: Looks at the workers; set before the first task comes.
         recycled: Processes ended because of the memory that they kept.
+        fell: Called on the loop with the error that a thread of ours died of.
     """
 
     watch: PoolWatch
@@ -67,6 +71,7 @@ class Processes:
         self._surplus = 0
         self.recycled = 0
         self._empty: asyncio.Future[None] | None = None
+        self.fell: Callable[[BaseException], object] = lambda error: _log.error("a thread died", exc_info=error)
 
     @property
     def links(self) -> list[WorkerLink]:
@@ -96,8 +101,9 @@ class Processes:
 
     def _new(self, name: str, threads: Callable[[], int] | None) -> WorkerLink:
         return WorkerLink(
-            name, self._mailbox, ended=self._finished, left=self._left, threads=threads, known=self._known
-        )
+            name, self._mailbox, ended=self._finished, left=self._left, fell=lambda error: self.fell(error),
+            threads=threads, known=self._known,
+        )  # fmt: skip
 
     def _finished(
         self, link: WorkerLink, handle: Handle[Any], value: Any, error: BaseException | None, memory: int

@@ -7,11 +7,14 @@ exits, so one stuck function would keep the whole program from ending.
 from __future__ import annotations
 
 import asyncio
+import logging
 import queue
 import threading
 from typing import TYPE_CHECKING, Any
 
 from tenire.concurrency.pools.mailbox import Mailbox, gone
+from tenire.concurrency.pools.verdicts import thread_died
+from tenire.concurrency.reporting_thread import ReportingThread
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,11 +23,16 @@ if TYPE_CHECKING:
 
 __all__ = ["Threads"]
 
+_log = logging.getLogger("tenire.pools")
+
 
 class Threads:
     """A pool that grows when every thread is busy.
 
+    A thread that dies is replaced. Its job, if it had one, ends with an error.
+
     Attributes:
+        fell: Called on the loop with the error that a thread died of.
         busy: Jobs that run or wait for a thread.
     """
 
@@ -37,6 +45,7 @@ class Threads:
         self._retiring = 0
         self._empty: asyncio.Future[None] | None = None
         self.busy = 0
+        self.fell: Callable[[BaseException], object] = lambda error: _log.error("a thread died", exc_info=error)
 
     @property
     def size(self) -> int:
@@ -52,7 +61,7 @@ class Threads:
 
     def _grow(self) -> None:
         self._made += 1
-        thread = threading.Thread(target=self._serve, name=f"tenire-thread-{self._made}", daemon=True)
+        thread = ReportingThread(self._serve, name=f"tenire-thread-{self._made}", fell=self._dying)
         self._threads[thread] = None
         try:
             thread.start()
@@ -77,14 +86,26 @@ class Threads:
                     value = handle.context.run(handle.fn, *handle.args)
                 except BaseException as caught:  # noqa: BLE001 - the task's outcome, whatever it is
                     error = caught
-            self._threads[me] = None
             self._mailbox.post(self._finished, handle, value, error)
+            self._threads[me] = None
             # An idle thread must not keep the last job's value alive.
             del handle, value, error
 
     def _finished(self, handle: Handle[Any], value: Any, error: BaseException | None) -> None:
         self.busy -= 1
         self._report(handle, value, error)
+
+    def _dying(self, error: BaseException) -> None:
+        self._mailbox.post(self._died, threading.current_thread(), error)
+
+    def _died(self, thread: threading.Thread, error: BaseException) -> None:
+        handle = self._threads.pop(thread, None)
+        if handle is not None:
+            self._finished(handle, None, thread_died(handle, error))
+        while self.busy > len(self._threads) and self._empty is None:
+            self._grow()  # for the jobs that wait
+        self._tell_if_empty()
+        self.fell(error)
 
     def retire(self, *, keep: int) -> int:
         """End threads that have nothing to do; on the loop's thread.
@@ -104,6 +125,9 @@ class Threads:
     def _left(self, thread: threading.Thread) -> None:
         self._threads.pop(thread, None)
         self._retiring = max(0, self._retiring - 1)
+        self._tell_if_empty()
+
+    def _tell_if_empty(self) -> None:
         if self._empty is not None and not self._threads and not self._empty.done():
             self._empty.set_result(None)
 

@@ -105,6 +105,14 @@ def unreadable(handle: Handle[Any], error: Exception) -> TaskError:
     return wrapped
 
 
+def thread_died(handle: Handle[Any], error: BaseException) -> TaskError:
+    """Return what became of a job whose thread died of something that was not the job's."""
+    message = f"the thread of task {handle.name!r} died while it had it ({type(error).__name__}: {error})"
+    ended = TaskError(message, task=handle.name, hint="it may have run to its end")
+    ended.__cause__ = error
+    return ended
+
+
 def died(
     handle: Handle[Any], error: BaseException, *, code: int | None, first: bool, why: str | None = None
 ) -> WorkerDiedError:

@@ -37,6 +37,9 @@ class PoolWatch:
         links: Returns every worker that there is.
         limit: Bytes that a worker may keep after a task; ``None``: learnt.
         most: Bytes that all workers may take together; ``None``: not known.
+
+    Attributes:
+        fell: Called on the loop if a look was broken off; until ``begun`` there is no other one.
     """
 
     def __init__(
@@ -56,6 +59,7 @@ class PoolWatch:
         self._soon = False
         self._looking: asyncio.Future[dict[int, ProcessLook]] | None = None
         self._closed = False
+        self.fell: Callable[[BaseException], object] = lambda error: _log.error("no look at workers", exc_info=error)
 
     def begun(self) -> None:
         """Take in that a worker has got something to do."""
@@ -98,9 +102,13 @@ class PoolWatch:
 
     def _seen(self, links: Mapping[int, WorkerLink], looking: asyncio.Future[dict[int, ProcessLook]]) -> None:
         self._looking = None
-        if looking.cancelled() or self._closed:
+        if self._closed:
             return
-        self._judge(links, looking.result())
+        try:
+            self._judge(links, looking.result())
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - the supervisor decides
+            self.fell(error)
+            return
         busy = any(link.job is not None for link in self._links())
         self._arm(BUSY_S if busy or self._decisions.suspects else IDLE_S)
 

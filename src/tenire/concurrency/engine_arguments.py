@@ -1,0 +1,34 @@
+"""What an engine may be made of; an impossible argument is refused before anything starts."""
+
+from __future__ import annotations
+
+from os import PathLike
+from typing import Any
+
+from tenire.core.tasks import CPU_UNIT, is_number
+from tenire.errors import ConfigError
+
+__all__ = ["check_arguments"]
+
+_MOST_SLOTS = 1_000_000
+
+
+def check_arguments(*, home: Any, cpu: Any, memory: Any, worker_memory: Any, spill: Any) -> None:
+    """Check what ``ConcurrencyManager`` is given; ``None`` is always possible.
+
+    Raises:
+        ConfigError: If an argument is impossible.
+    """
+    if cpu is not None and (not is_number(cpu) or not 1 / CPU_UNIT <= cpu <= _MOST_SLOTS):
+        message = f"cpu must be a positive number of slots, from {1 / CPU_UNIT:g} to {_MOST_SLOTS:,}, got {cpu!r}"
+        raise ConfigError(message, key="cpu")
+    for name, size in (("memory", memory), ("worker_memory", worker_memory)):
+        if size is not None and (not is_number(size) or not 1 <= size < float("inf")):
+            message = f"{name} must be a positive number of bytes, got {size!r}"
+            raise ConfigError(message, key=name)
+    if spill is not None and (not is_number(spill) or not 0 <= spill < float("inf")):
+        message = f"spill must be a number of bytes from 0, got {spill!r}"
+        raise ConfigError(message, key="spill")
+    if home is not None and not isinstance(home, (str, PathLike)):
+        message = f"home must be the path of a directory, got {home!r}"
+        raise ConfigError(message, key="home")
