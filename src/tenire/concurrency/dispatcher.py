@@ -56,6 +56,7 @@ class Dispatcher(Turns):
         busy: Whether there is work, as of the last turn.
         busy_changed: Called with ``busy`` when that has changed.
         waiting_for_more: Called when tasks stay waiting though something is set aside.
+        enter: Called with a task, in its context, before it starts.
     """
 
     def __init__(
@@ -78,6 +79,7 @@ class Dispatcher(Turns):
         self.busy = False
         self.busy_changed: Callable[[bool], object] | None = None
         self.waiting_for_more: Callable[[], object] | None = None
+        self.enter: Callable[[Handle[Any]], object] = HOLDER.set
         self._pools = pools
         self._ended: list[tuple[Handle[Any], State]] = []
         self._coroutines: dict[asyncio.Task[Any], Handle[Any]] = {}
@@ -182,7 +184,7 @@ class Dispatcher(Turns):
         loop = self.loop
         # A task factory is the user's business: it may want to see every task.
         create_task = loop.create_task if loop.get_task_factory() is not None else None
-        coroutines, ended, hold = self._coroutines, self._coroutine_ended, HOLDER.set
+        coroutines, ended, enter = self._coroutines, self._coroutine_ended, self.enter
         context: Any = None
         coroutine: Any = None
         task: Any = None
@@ -197,7 +199,7 @@ class Dispatcher(Turns):
             handle.attempts += 1
             context = handle.context
             try:
-                context.run(hold, handle)
+                context.run(enter, handle)
                 coroutine = handle.fn(*handle.args)
                 if create_task is not None:
                     task = create_task(coroutine, context=context)
@@ -235,7 +237,7 @@ class Dispatcher(Turns):
             self._open(handle)
             return
         if handle.context is not None:
-            handle.context.run(HOLDER.set, handle)
+            handle.context.run(self.enter, handle)
         self._running.add(handle)
         try:
             self._pools.start(handle)

@@ -14,9 +14,11 @@ from tenire.concurrency.handle import THREAD, Handle
 from tenire.concurrency.holding import Holder, waits_with
 from tenire.concurrency.permits import Permit
 from tenire.concurrency.submit import amount_of, due_at, number_of, priority_of
+from tenire.concurrency.tracing import TaskSpans
 from tenire.core.explain import why
 from tenire.core.tasks import DONE, FINAL, READY, RUNNING, Claim, Priority, Resources
 from tenire.errors import ConfigError, RejectedError
+from tenire.observe.tracing import Spans
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -125,6 +127,17 @@ class Orchestrator(Dispatcher):
         """
         self.scheduler.shares.pipeline(pipeline).suspended = reason
         self.on_loop(self.wake)
+
+    def trace(self, tracer_provider: Any = None) -> None:
+        """Have an OpenTelemetry span for each try of each task that starts from now on.
+
+        Args:
+            tracer_provider: Where spans go; ``None`` for the provider of the process.
+
+        Raises:
+            MissingExtraError: If OpenTelemetry is not installed.
+        """
+        self.enter = TaskSpans(Spans(tracer_provider)).enter
 
     # -- permits and waiting ------------------------------------------------
 
