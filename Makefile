@@ -54,6 +54,9 @@ prove: env-test ## the slow proofs: kills at 20 random moments, the breaker, att
 simulate: env-test ## play a thousand bad days of each kind in virtual time
 	@$(PY) scripts/simulate.py $(ARGS)
 
+soak: env-test ## run a mixed load under random faults for half an hour and see whether anything grows
+	@$(PY) scripts/soak.py $(ARGS)
+
 mutants: env-test ## change the core in one place at a time and see whether a test fails (two hours)
 	@$(PY) scripts/mutants.py $(ARGS)
 

@@ -21,6 +21,10 @@ def pid() -> int:
     return os.getpid()
 
 
+def has_imported(module: str) -> bool:
+    return module in sys.modules
+
+
 def nice() -> int:
     return os.nice(0)
 

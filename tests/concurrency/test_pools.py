@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -12,7 +13,7 @@ import pytest
 from tests.concurrency import jobs
 from tests.concurrency.engines import engine, eventually
 
-from tenire import ConcurrencyManager, Resources, Retry, TaskError
+from tenire import ConcurrencyManager, ConfigError, Resources, Retry, TaskError
 from tenire.errors import WorkerDiedError
 
 if TYPE_CHECKING:
@@ -204,6 +205,53 @@ def test_less_than_one_cpu_slot_still_runs_processes_one_by_one() -> None:
         assert await manager.submit(jobs.square, 4, on="process") == 16
 
     engine(scenario, cpu=0.5)
+
+
+def test_workers_can_be_ready_before_there_is_work_for_them() -> None:
+    async def scenario(manager: ConcurrencyManager) -> None:
+        pool = manager.thread_pool
+        await pool.warm_up(2, imports=["wave"])
+        pids = set(pool.statistics().processes.values())
+        assert len(pids) == 2
+        assert await manager.submit(jobs.has_imported, "wave", on="process")
+        assert not await manager.submit(jobs.has_imported, "chunk", on="process")
+        assert {await manager.submit(jobs.pid, on="process") for _ in range(3)} <= pids
+        # Those that are there count; one that died meanwhile is started again.
+        os.kill(pids.pop(), signal.SIGKILL)
+        await pool.warm_up(2)
+        assert len(pool.statistics().processes) == 2
+        assert all(psutil.pid_exists(pid) for pid in pool.statistics().processes.values())
+
+    engine(scenario)
+
+
+def test_a_task_that_comes_while_workers_warm_up_gets_one_of_them() -> None:
+    async def scenario(manager: ConcurrencyManager) -> None:
+        warming = asyncio.create_task(manager.thread_pool.warm_up(2))
+        await asyncio.sleep(0)
+        handles = [manager.submit(jobs.pid, on="process") for _ in range(2)]
+        pids = {await handle for handle in handles}
+        await warming
+        assert pids <= set(manager.thread_pool.statistics().processes.values())
+        assert len(manager.thread_pool.statistics().processes) == 2
+
+    engine(scenario)
+
+
+def test_a_warm_up_that_cannot_be_is_refused_and_harms_nobody() -> None:
+    async def scenario(manager: ConcurrencyManager) -> None:
+        with pytest.raises(ModuleNotFoundError, match="no_such_module"):
+            await manager.thread_pool.warm_up(1, imports=["no_such_module"])
+        with pytest.raises(
+            TaskError, match="no worker process can be started for task 'warm-up': it ended with exit code 7"
+        ):
+            await manager.thread_pool.warm_up(1, imports=["tests.concurrency.falls_over"])
+        for number in (-1, 1.5):
+            with pytest.raises(ConfigError, match="workers must be a whole number"):
+                await manager.thread_pool.warm_up(number)  # type: ignore[arg-type]
+        assert await manager.submit(jobs.square, 3, on="process") == 9
+
+    engine(scenario)
 
 
 def test_a_script_without_a_guard_is_told_so_and_ends(tmp_path: Path) -> None:

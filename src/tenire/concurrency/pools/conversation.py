@@ -10,15 +10,16 @@ goes to a new one; every other job of a lost process ends with an error.
 from __future__ import annotations
 
 import math
+import pickle
 import threading
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from tenire.clock import SYSTEM_CLOCK
 from tenire.concurrency.pools.child import Child
 from tenire.concurrency.pools.frames import dump, pack, receive, send
-from tenire.concurrency.pools.jobs import JOB, PLAIN
+from tenire.concurrency.pools.jobs import JOB, PLAIN, RAISED, import_all
 from tenire.concurrency.pools.memory import parted
-from tenire.concurrency.pools.verdicts import died, read, unreadable, unsendable, unstartable
+from tenire.concurrency.pools.verdicts import GUARD_HINT, died, read, unreadable, unsendable, unstartable
 from tenire.concurrency.sendable import reference_to
 from tenire.errors import ConfigError
 
@@ -136,7 +137,7 @@ class Conversation:
             try:
                 child = self.child or self._start()
             except Exception as error:  # noqa: BLE001 - also what multiprocessing says to a script without a guard
-                return None, unstartable(handle, error), 0
+                return None, unstartable(handle.name, error), 0
             with self._lock:
                 if handle.done():  # cancelled before it came to this worker
                     return None, None, 0
@@ -151,6 +152,26 @@ class Conversation:
                     return lost
                 continue  # it had died while it waited for work: see the rule above
             return self.receive(handle)
+
+    def warm_up(self, modules: tuple[str, ...]) -> BaseException | None:
+        """Have a process that has imported modules; return why there is none."""
+        fresh = self.child is None
+        try:
+            child = self.child or self._start()
+            send(child.connection, pack(JOB, 0, [reference_to(import_all), *dump((modules,))]))
+            outcome = receive(child.connection)
+        except Exception as error:  # noqa: BLE001 - told to whoever waits; the next task finds out by itself
+            code = self._end()
+            if not fresh:
+                return self.warm_up(modules)  # it had died while it waited for work
+            if not isinstance(error, EOFError):
+                return error
+            return RuntimeError(f"it ended with exit code {code}" + (f"; {GUARD_HINT}" if code == 1 else ""))
+        self.served += 1
+        if outcome.tag == PLAIN:
+            return None
+        raised = pickle.loads(outcome.parts[0])[0]
+        return raised if outcome.tag == RAISED else RuntimeError(raised)
 
     def send_rest(self, handle: Handle[Any], rest: bytes) -> Outcome:
         """Send the rest of a job and wait for its outcome."""

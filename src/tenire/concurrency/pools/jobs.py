@@ -24,6 +24,7 @@ tag                     pickle
 
 from __future__ import annotations
 
+import importlib
 import pickle
 import traceback
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -45,6 +46,7 @@ __all__ = [
     "RAISED_UNSENDABLE",
     "UNSENDABLE",
     "VALUE",
+    "import_all",
     "run_job",
 ]
 
@@ -55,6 +57,12 @@ Outcome: TypeAlias = tuple[int, list[bytes | memoryview]]
 _MOST_FUNCTIONS = 1024
 
 _functions: dict[bytes, Callable[..., Any]] = {}
+
+
+def import_all(modules: tuple[str, ...]) -> None:
+    """Import modules, in the worker, so that its first task does not have to."""
+    for name in modules:
+        importlib.import_module(name)
 
 
 def run_job(job: Message) -> Outcome:

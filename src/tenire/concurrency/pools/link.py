@@ -147,6 +147,10 @@ class WorkerLink:
         elif self._with_thread or handle.done() or not self._send_from_loop(handle):
             self._hand_over(self._talk.run, handle)
 
+    def warm_up(self, modules: tuple[str, ...], ready: Callable[[BaseException | None], None]) -> None:
+        """Have a process that has imported modules, and call ``ready`` on the loop."""
+        self._hand_over(self._warm_up, None, modules, ready)
+
     def stop(self, handle: Handle[Any]) -> None:
         """Kill the process if it runs this task; the next task gets a new one."""
         self._talk.stop(handle)
@@ -268,6 +272,12 @@ class WorkerLink:
             self._ended(self, handle, *outcome)
 
     # -- on the link's own thread -----------------------------------------
+
+    def _warm_up(
+        self, _: None, modules: tuple[str, ...], ready: Callable[[BaseException | None], None]
+    ) -> tuple[None, None, int]:
+        self._mailbox.post(ready, self._talk.warm_up(modules))
+        return None, None, 0
 
     def _serve(self) -> None:
         hold_interrupts()

@@ -10,11 +10,13 @@ from tenire.concurrency.pools.link import WorkerLink
 from tenire.concurrency.pools.mailbox import Mailbox
 from tenire.concurrency.pools.processes import Processes
 from tenire.concurrency.pools.threads import Threads
+from tenire.concurrency.pools.verdicts import unstartable
 from tenire.concurrency.pools.watch import PoolWatch
+from tenire.errors import ConfigError
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from tenire.concurrency.handle import Handle
     from tenire.concurrency.supervisor import Life
@@ -134,6 +136,26 @@ class ThreadPoolManager:
         """
         self._threads.retire(keep=threads)
         return self._processes.retire(keep=workers)
+
+    async def warm_up(self, workers: int, *, imports: Iterable[str] = ()) -> None:
+        """Have worker processes ready before there is work for them.
+
+        Args:
+            workers: How many there are to be at least, those with names not counted.
+            imports: Names of modules that each of those that are idle imports.
+
+        Raises:
+            ImportError: A module cannot be imported there.
+            TaskError: No process can be started.
+            ConfigError: If the number is impossible.
+        """
+        if not isinstance(workers, int) or workers < 0:
+            message = f"workers must be a whole number, 0 or more, got {workers!r}"
+            raise ConfigError(message, key="workers")
+        try:
+            await self._processes.warm_up(workers, tuple(imports))
+        except (OSError, RuntimeError) as error:
+            raise unstartable("warm-up", error) from error
 
     def resize(self, workers: int) -> None:
         """End worker processes without a name beyond so many; busy ones after their task.

@@ -6,6 +6,7 @@ import asyncio
 import atexit
 import logging
 import multiprocessing.util  # noqa: F401 - it registers its own exit handler, see below
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tenire.concurrency.pools.link import WorkerLink, links
@@ -24,6 +25,11 @@ _END_S = 2.0
 """Seconds that workers get to end once they have nothing more to do."""
 
 _log = logging.getLogger("tenire.pools")
+
+
+def _set(future: asyncio.Future[BaseException | None], error: BaseException | None) -> None:
+    if not future.done():  # nobody waits any more
+        future.set_result(error)
 
 
 def _kill_leftovers() -> None:
@@ -92,12 +98,36 @@ class Processes:
         elif self._idle:
             link = self._idle.pop()
         else:
-            self._made += 1
-            link = self._new(f"worker-{self._made}", self._threads)
-            self._pool.append(link)
+            link = self._new_equal()
         handle.run = link
         link.put(handle)
         self.watch.begun()
+
+    async def warm_up(self, workers: int, modules: tuple[str, ...]) -> None:
+        """Have so many equals ready, each with modules imported.
+
+        Raises:
+            Exception: The first that went wrong: a module cannot be imported, or a process not started.
+        """
+        loop = asyncio.get_running_loop()
+        while len(self._pool) < workers:
+            # In front: those that are ready are taken first, from the end.
+            self._idle.insert(0, self._new_equal())
+        waiting = []
+        for link in self._idle:
+            ready: asyncio.Future[BaseException | None] = loop.create_future()
+            link.warm_up(modules, partial(_set, ready))
+            waiting.append(ready)
+        self.watch.begun()
+        for error in [await ready for ready in waiting]:
+            if error is not None:
+                raise error
+
+    def _new_equal(self) -> WorkerLink:
+        self._made += 1
+        link = self._new(f"worker-{self._made}", self._threads)
+        self._pool.append(link)
+        return link
 
     def _new(self, name: str, threads: Callable[[], int] | None) -> WorkerLink:
         return WorkerLink(

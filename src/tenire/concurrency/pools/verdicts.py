@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     from tenire.concurrency.handle import Handle
     from tenire.concurrency.pools.frames import Message
 
-__all__ = ["RemoteTraceback", "died", "read", "unreadable", "unsendable", "unstartable"]
+__all__ = ["GUARD_HINT", "RemoteTraceback", "died", "read", "unreadable", "unsendable", "unstartable"]
+
+
+GUARD_HINT = 'a main script needs an if __name__ == "__main__": guard around what it does'
 
 
 class RemoteTraceback(Exception):  # noqa: N818 - not an error of its own, the text of one
@@ -87,11 +90,11 @@ def unsendable(handle: Handle[Any], error: Exception) -> TaskError:
     return wrapped
 
 
-def unstartable(handle: Handle[Any], error: Exception) -> TaskError:
-    """Return why there is no worker for a job."""
-    message = f"no worker process can be started for task {handle.name!r}: {error}"
+def unstartable(task: str, error: Exception) -> TaskError:
+    """Return why there is no worker for a task."""
+    message = f"no worker process can be started for task {task!r}: {str(error) or type(error).__name__}"
     hint = "the system is short of processes, memory or open files" if isinstance(error, OSError) else None
-    wrapped = TaskError(message, task=handle.name, hint=hint)
+    wrapped = TaskError(message, task=task, hint=hint)
     wrapped.__cause__ = error
     return wrapped
 
@@ -129,10 +132,7 @@ def died(
     message = f"the worker process of task {handle.name!r} ended while it ran ({why or how})"
     hint = "pass retry=Retry(…) if the task may be run again"
     if first and code == 1:
-        hint = (
-            "it never got as far as the first task: a main script needs an "
-            'if __name__ == "__main__": guard around what it does'
-        )
+        hint = f"it never got as far as the first task: {GUARD_HINT}"
     wrapped = WorkerDiedError(message, task=handle.name, exit_code=code, hint=hint)
     wrapped.__cause__ = error
     return wrapped
