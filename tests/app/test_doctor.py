@@ -1,16 +1,22 @@
 from __future__ import annotations
 
 import os
+import shutil
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tenire.app import doctor
-from tenire.app.doctor import Check, Diagnosis, examine
+from tenire.app.doctor import examine
+from tenire.app.system_checks import descriptors, extras, gpu, shared_memory, terminal
 from tenire.observe.machine import Machine
+from tenire.storage.home import Home, HomeLock
+from tenire.storage.ledger import Ledger
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from tenire.app.diagnosis import Check, Diagnosis
 
 
 @pytest.fixture(autouse=True)
@@ -85,3 +91,66 @@ def test_the_cache_folder_can_be_named(tmp_path: Path, monkeypatch: pytest.Monke
     (tmp_path / "file").write_text("x")
     monkeypatch.setenv("TENIRE_CACHE", str(tmp_path / "file"))
     assert by_name(examine(tmp_path))["model cache"].state == "warn"
+
+
+def test_the_engine_that_runs_on_a_home_is_named(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    with HomeLock(Home(home)):
+        assert f"pid {os.getpid()}" in by_name(examine(home))["engine"].found
+    assert "engine" not in by_name(examine(home))
+
+
+def test_a_damaged_ledger_is_missing_with_its_remedy(tmp_path: Path) -> None:
+    home = Home(tmp_path / "home")
+    Ledger.open(home).close()
+    assert by_name(examine(home.path))["ledger"].state == "ok"
+    home.ledger_path.write_bytes(b"nonsense" * 1000)
+    diagnosis = examine(home.path)
+    ledger = by_name(diagnosis)["ledger"]
+    assert (ledger.state, diagnosis.usable) == ("missing", False)
+    assert ledger.remedy
+
+
+def test_a_container_with_little_shared_memory_is_told_how_to_get_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = shutil._ntuple_diskusage(64 << 20, 0, 64 << 20)  # type: ignore[attr-defined]
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    little = shared_memory(tmp_path)
+    assert (little.state, little.found) == ("warn", f"64 MiB free in {tmp_path}")
+    assert "--shm-size" in str(little.remedy)
+    monkeypatch.undo()
+    gone = shared_memory(tmp_path / "gone")
+    assert (gone.state, bool(gone.remedy)) == ("warn", True)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="there is no such limit")
+def test_few_open_files_are_warned_of_with_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    import resource
+
+    for limits, state, remedy in (
+        ((256, 4096), "warn", "ulimit -n 4096"), ((256, 256), "warn", "administrator"),
+        ((256, resource.RLIM_INFINITY), "warn", "ulimit -n 1024"), ((4096, 4096), "ok", "None"),
+        ((resource.RLIM_INFINITY, resource.RLIM_INFINITY), "ok", "None"),
+    ):  # fmt: skip
+        monkeypatch.setattr(resource, "getrlimit", lambda _, limits=limits: limits)
+        check = descriptors()
+        assert check.state == state
+        assert remedy in str(check.remedy)
+
+
+def test_a_terminal_that_shows_few_letters_is_warned_of() -> None:
+    assert terminal("utf-8").state == terminal("UTF8").state == "ok"
+    assert terminal("cp1252").state == "warn"
+    assert "PYTHONUTF8" in str(terminal("cp1252").remedy)
+
+
+def test_devices_and_extras_are_told_of_without_counting_as_missing(tmp_path: Path) -> None:
+    assert "none found" in gpu(tmp_path).found
+    (tmp_path / "nvidia0").touch()
+    assert gpu(tmp_path).found.startswith("NVIDIA device")
+    some = extras(lambda name: "1.0" if name in ("aiohttp", "starlette") else None)
+    assert some.found.startswith("installed: llm; not installed: data, ")
+    assert "dashboard" in some.found.partition("not installed")[2], "half of an extra is none"
+    assert (some.state, "tenire[NAME]" in str(some.remedy)) == ("ok", True)
+    assert extras(lambda _: "1.0").remedy is None

