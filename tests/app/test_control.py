@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tenire import ConcurrencyManager, ConfigError, Priority, RejectedError, Resources
+from tenire import ConcurrencyManager, ConfigError, Priority, RejectedError, Resources, Retry
 from tenire.app.control import EngineControl, NewPriority, controlled
 from tenire.concurrency.channel import LoopChannel
 from tenire.pipeline.progress import PipelineProgress
@@ -184,10 +184,30 @@ def test_any_task_can_be_asked_about_not_only_those_that_status_shows(engine: An
         for unknown in ("t999999", "", "docs"):
             with pytest.raises(ConfigError, match="knows no task"):
                 engine.control.why(unknown)
-        handle.cancel()
-        with pytest.raises(ConfigError, match="knows no task"):
-            engine.control.why(f"t{handle.seq}")
         await engine.manager.shutdown(cancel=True)
+
+    engine(scenario)
+
+
+def test_what_has_ended_lately_can_still_be_asked_about(engine: Any) -> None:
+    async def broken() -> None:
+        raise ValueError("no such page.")
+
+    async def scenario(engine: Engine) -> None:
+        done, waiting = engine.submit("docs", "done"), engine.submit("docs", "waiting")
+        failed = engine.manager.submit(broken, name="failed", pipeline="docs", retry=Retry(attempts=2))
+        await asyncio.sleep(1)
+        waiting.cancel()
+        await asyncio.sleep(24)
+        assert failed.exception() is not None
+        told = [json.loads(engine.control.why(f"t{handle.seq}")) for handle in (done, waiting, failed)]
+        assert [(each["pipeline"], each["task"]["state"]) for each in told] == [
+            ("docs", "done"), ("docs", "cancelled"), ("docs", "failed"),
+        ]  # fmt: skip
+        assert [each["task"]["reason"] for each in told[:2]] == [
+            "it took 10 s and ended 15 s ago", "it was cancelled 24 s ago",
+        ]  # fmt: skip
+        assert told[2]["task"]["reason"].endswith("at try 2, with ValueError: no such page")
 
     engine(scenario)
 

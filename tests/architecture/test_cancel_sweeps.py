@@ -36,6 +36,7 @@ SWEPT = {
     "Spawned": "concurrency/test_cancelling.py",
     "Store": "integration/test_cancel_sweeps.py",
     "Supervisor": "concurrency/test_supervisor.py",
+    "TaskGroup": "concurrency/test_task_groups.py",
     "ThreadPoolManager": "integration/test_cancel_sweeps.py",
     "arun": "integration/test_cancel_sweeps.py",
 }

@@ -90,3 +90,18 @@ def test_an_engine_on_another_thread_leaves_it_alone() -> None:
     thread.start()
     thread.join()
     assert seen == [signal.SIG_DFL]
+
+
+def test_an_engine_whose_end_was_cancelled_minds_it_no_more() -> None:
+    async def main() -> None:
+        manager = ConcurrencyManager(cpu=1, memory=1)
+        await manager.__aenter__()
+        ending = asyncio.get_running_loop().create_task(manager.shutdown())
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        ending.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await ending
+
+    asyncio.run(main())
+    assert mind() == signal.SIG_DFL

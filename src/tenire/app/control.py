@@ -76,11 +76,11 @@ class EngineControl:
         """Return one task and its pipeline, as text.
 
         Raises:
-            ConfigError: If it is not a task that waits or runs.
+            ConfigError: If it is not a task that waits or runs, or ended lately.
         """
         told = explained(self._manager, task)
         if told is None:
-            message = f"the engine knows no task {task!r}: it has ended, or never was"
+            message = f"the engine knows no task {task!r}: it ended long ago, or never was"
             raise ConfigError(message, key="TASK", hint="tenire status lists the tasks that can be asked about")
         return as_text(told)
 

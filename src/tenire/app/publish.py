@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tenire.clock import Clock
+    from tenire.concurrency.ended_tasks import EndedTask
     from tenire.concurrency.handle import Handle
     from tenire.concurrency.manager import ConcurrencyManager
     from tenire.concurrency.snapshot import Snapshot
@@ -152,12 +153,25 @@ def look(manager: ConcurrencyManager, progress: Mapping[str, PipelineProgress], 
 
 
 def explained(manager: ConcurrencyManager, task: str) -> ExplainedTask | None:
-    """Return one task that waits or runs, or ``None`` if there is none of that id."""
+    """Return one task that waits or runs, or ended lately, or ``None`` if there is none of that id."""
     found = (handle for handle in manager.async_tasks.unfinished() if task_id(handle.seq) == task)
     handle = next(found, None)
-    if handle is None or handle.done():
+    if handle is not None and not handle.done():
+        return ExplainedTask(handle.pipeline.name, _task(handle))
+    ended = next((each for each in manager.async_tasks.ended() if task_id(each.number) == task), None)
+    if ended is None:
         return None
-    return ExplainedTask(handle.pipeline.name, _task(handle))
+    reason = _how(ended, manager.loops.main.clock.now())
+    return ExplainedTask(ended.pipeline, PublishedTask(task, ended.state, ended.name, reason, "none"))
+
+
+def _how(ended: EndedTask, now: float) -> str:
+    ago = f"{max(0.0, now - ended.ended_at):.0f} s ago"
+    if ended.state == "cancelled":
+        return f"it was cancelled {ago}"
+    took = "" if ended.seconds is None else f"it took {ended.seconds:.2g} s and "
+    times = "" if ended.attempts <= 1 else f", at try {ended.attempts}"
+    return f"{took}ended {ago}{times}" + ("" if ended.error is None else f", with {ended.error.rstrip('.')}")
 
 
 def _pipeline(progress: PipelineProgress, snapshot: Snapshot, handles: Iterable[Handle[Any]]) -> PublishedPipeline:

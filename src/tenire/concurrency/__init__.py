@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from tenire.concurrency.channel import ChannelClient, LoopChannel
     from tenire.concurrency.compactor import CompactionStep, Compactor, StepEnded
     from tenire.concurrency.data import Blob, Cache, DataManager
+    from tenire.concurrency.ended_tasks import EndedTask
     from tenire.concurrency.handle import Explanation, Handle
     from tenire.concurrency.loops import EventLoopManager
     from tenire.concurrency.manager import ConcurrencyManager
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from tenire.concurrency.snapshot import Snapshot
     from tenire.concurrency.startup import BatchInitializationGroup, Component, StartupProgress
     from tenire.concurrency.supervisor import Child, ChildStatistics, ComponentChanged, Life, Supervisor
+    from tenire.concurrency.task_groups import TaskGroup
     from tenire.concurrency.timer import Suspended, UniversalTimer
 
 __all__ = [
@@ -41,6 +43,7 @@ __all__ = [
     "ComponentChanged",
     "ConcurrencyManager",
     "DataManager",
+    "EndedTask",
     "EventLoopManager",
     "Explanation",
     "Handle",
@@ -53,6 +56,7 @@ __all__ = [
     "StepEnded",
     "Supervisor",
     "Suspended",
+    "TaskGroup",
     "ThreadPoolManager",
     "UniversalTimer",
     "cancel_token",
@@ -73,6 +77,7 @@ _HOMES = {
     "ComponentChanged": "supervisor",
     "ConcurrencyManager": "manager",
     "DataManager": "data",
+    "EndedTask": "ended_tasks",
     "EventLoopManager": "loops",
     "Explanation": "handle",
     "Handle": "handle",
@@ -85,6 +90,7 @@ _HOMES = {
     "StepEnded": "compactor",
     "Supervisor": "supervisor",
     "Suspended": "timer",
+    "TaskGroup": "task_groups",
     "ThreadPoolManager": "pools",
     "UniversalTimer": "timer",
     "cancel_token": "cancellation",

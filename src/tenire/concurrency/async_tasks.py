@@ -1,4 +1,4 @@
-"""Takes tasks in from any thread and keeps track of them until they end."""
+"""Takes tasks in from any thread, and keeps track of them until they end and a little longer."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 from tenire.concurrency.handle import LOOP, PROCESS, Handle
+from tenire.concurrency.holding import HOLDER
 from tenire.concurrency.loops.forks import FORKED, on_fork
 from tenire.concurrency.submit import (
     call_on_loop,
@@ -22,14 +23,16 @@ from tenire.concurrency.submit import (
     text_of,
     timeout_of,
 )
+from tenire.concurrency.task_groups import TaskGroup
 from tenire.core.tasks import Priority, Retry
 from tenire.errors import ConfigError, RejectedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from tenire.concurrency.ended_tasks import EndedTask
     from tenire.concurrency.orchestrator import Orchestrator
-    from tenire.core.tasks import Resources
+    from tenire.core.tasks import Resources, Task
 
 __all__ = ["AsyncTaskManager"]
 
@@ -63,6 +66,7 @@ class AsyncTaskManager:
         on: str = "auto",
         worker: str | None = None,
         trigger: str = "success",
+        group: TaskGroup | None = None,
     ) -> Handle[Any]:
         """Submit a task; see ``ConcurrencyManager.submit``."""
         # One flat function: it runs once for every task, and each call that it does
@@ -108,13 +112,30 @@ class AsyncTaskManager:
         if timeout is not None:
             handle.timeout = timeout_of(timeout, name=name)
         before = self._dependencies(handle, after) if after else ()
+        holder = HOLDER.get()
+        if holder is not None or group is not None:
+            self._belongs(handle, holder, group)
         if get_ident() == orchestrator.thread:
             orchestrator.accept(handle, before)
         elif not orchestrator.on_loop(orchestrator.accept, handle, before) or orchestrator.closed:
             # If it closed just now the loop may never come to it.
+            if handle.group is not None:
+                handle.group.leave_out(handle)
             message = f"the engine is closed and takes no new task ({handle.name!r})"
             raise RejectedError(message)
         return handle
+
+    def _belongs(self, handle: Handle[Any], holder: Task | None, group: TaskGroup | None) -> None:
+        """Note who submits a task, and take it into its group."""
+        if group is not None and (type(group) is not TaskGroup or group.orchestrator is not self._orchestrator):
+            message = f"group must be one that async_tasks.group() of this engine made, got {group!r}"
+            raise ConfigError(f"{message} (task {handle.name!r})", key="group")
+        parent = holder.root() if holder is not None else None
+        if isinstance(parent, Handle) and parent.orchestrator is self._orchestrator:
+            handle.parent = parent.seq
+            group = group or parent.group
+        if group is not None:
+            group.take_in(handle)
 
     def _dependencies(self, handle: Handle[Any], after: Iterable[Handle[Any]]) -> tuple[Handle[Any], ...]:
         if isinstance(after, Handle):
@@ -151,6 +172,20 @@ class AsyncTaskManager:
         self._refusal = FORKED
         for handle in self.unfinished():  # nobody would ever end them here
             handle.settle(None, RejectedError(f"task {handle.name!r} runs elsewhere: {FORKED}"))
+
+    def group(self, name: str = "group", *, keep_going: bool = False) -> TaskGroup:
+        """Return a group: a context manager that is left when all tasks that were submitted in it have ended.
+
+        Args:
+            name: For people.
+            keep_going: Whether the others run to their end when one fails. Otherwise they
+                are cancelled, and the block is interrupted.
+        """
+        return TaskGroup(self.submit, self._orchestrator, text_of("name", name), keep_going=keep_going)
+
+    def ended(self) -> list[EndedTask]:
+        """Return the last 1,000 tasks that have ended, the oldest first; from any thread."""
+        return self._orchestrator.ended.all()
 
     def unfinished(self) -> list[Handle[Any]]:
         """Return every task that has not ended, waiting ones included."""

@@ -13,7 +13,8 @@ import threading
 from asyncio import CancelledError
 from typing import TYPE_CHECKING, Any, cast
 
-from tenire.concurrency.endings import dependency_failed, left_unrun, missed_deadline, without_this_frame
+from tenire.concurrency.ended_tasks import EndedTasks
+from tenire.concurrency.endings import dependency_failed, interrupt, left_unrun, missed_deadline, without_this_frame
 from tenire.concurrency.handle import LOOP, PERMIT, THREAD, Handle
 from tenire.concurrency.holding import HOLDER
 from tenire.concurrency.retries import Retries
@@ -53,6 +54,7 @@ class Dispatcher(Turns):
         thread: Identifier of the loop's thread.
         permits: Permits that are open.
         unseen: Failures that nobody has looked at yet.
+        ended: The last tasks that have ended.
         busy: Whether there is work, as of the last turn.
         busy_changed: Called with ``busy`` when that has changed.
         waiting_for_more: Called when tasks stay waiting though something is set aside.
@@ -74,6 +76,7 @@ class Dispatcher(Turns):
         self.portal = portal
         self.scheduler = scheduler
         self.unseen = UnseenFailures()
+        self.ended = EndedTasks()
         self.thread = threading.get_ident()
         self.permits: set[Handle[Any]] = set()
         self.busy = False
@@ -86,7 +89,9 @@ class Dispatcher(Turns):
         self._running: set[Handle[Any]] = set()
         self._starting: list[Handle[Any]] = []
         self._retries = Retries(timer, rng, self._retry_due)
-        self._stopper = Stopper(scheduler, pools=pools, timer=timer, clock=clock, unseen=self.unseen, wake=self.wake)
+        self._stopper = Stopper(
+            scheduler, ended=self.ended, pools=pools, timer=timer, clock=clock, unseen=self.unseen, wake=self.wake
+        )
         self._alarm = Alarm(timer, self.wake)
         self._worker_health = WorkerHealth(scheduler.shares, timer=timer, clock=clock, wake=self.wake)
         self._idle: asyncio.Future[None] | None = None
@@ -167,11 +172,14 @@ class Dispatcher(Turns):
     def _take_in_ended(self, now: float) -> None:
         scheduler = self.scheduler
         ended, self._ended = self._ended, []
+        note = self.ended.note
         taken = 0
         try:
             for handle, state in ended:
                 if handle.state == RUNNING:
                     scheduler.finish(handle, now, state)
+                    if not handle.is_permit:
+                        note(handle, state, now)
                 else:
                     scheduler.reclaim(handle, now)
                 taken += 1
@@ -210,7 +218,7 @@ class Dispatcher(Turns):
             except BaseException as error:  # noqa: BLE001 - the task's outcome, whatever it is
                 self._failed(handle, without_this_frame(error))
                 if isinstance(error, KeyboardInterrupt):
-                    loop.call_soon(_interrupt, error)  # the loop's affair too, once the others have started
+                    loop.call_soon(interrupt, error)  # the loop's affair too, once the others have started
                 continue
             if task.done():
                 self._has_ended(handle, task)
@@ -370,9 +378,11 @@ class Dispatcher(Turns):
                 handle.settle(None, dependency_failed(handle, doom))
             elif handle.state == RUNNING:
                 self._stopper.at_deadline(handle, doom.reason)
+                continue
             else:
                 handle.settle(None, missed_deadline(handle, doom.reason))
                 self.unseen.add(handle)
+            self.ended.note(handle, State.FAILED, now)
 
     def cancel(self, handle: Handle[Any]) -> bool:
         """Cancel a task; on the loop's own thread. Return whether it ends because of it."""
@@ -384,10 +394,7 @@ class Dispatcher(Turns):
             self.scheduler.cancel(handle, now)
             handle.release()
             handle.settle(None, CancelledError())
+            self.ended.note(handle, State.CANCELLED, now)
             self.wake()
             return True
         return handle.state == RUNNING and self._stopper.cancel(handle)
-
-
-def _interrupt(error: KeyboardInterrupt) -> None:
-    raise error

@@ -23,6 +23,7 @@ __all__ = [
     "explain",
     "given_up",
     "in_words",
+    "interrupt",
     "left_unrun",
     "missed_deadline",
     "took_too_long",
@@ -77,6 +78,11 @@ def took_too_long(handle: Handle[Any]) -> TaskTimeoutError:
     """Return the error of a task that one try of took longer than its timeout."""
     message = f"task {handle.name!r} ran longer than its timeout of {handle.timeout:g} s"
     return TaskTimeoutError(message, task=handle.name, hint="give it a longer timeout, or less to do")
+
+
+def interrupt(error: KeyboardInterrupt) -> None:
+    """Raise what a task raised, where it is the loop's affair."""
+    raise error
 
 
 def dependency_failed(handle: Handle[Any], doom: Doom) -> DependencyError:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from contextvars import Context
 
     from tenire.concurrency.orchestrator import Orchestrator
+    from tenire.concurrency.task_groups import TaskGroup
     from tenire.core.fair_share import PipelineShare
     from tenire.core.tasks import Needs, Retry
     from tenire.errors import TaskTimeoutError
@@ -99,6 +100,7 @@ class Handle(Task, Generic[T]):
         "dropped",
         "error",
         "fn",
+        "group",
         "on",
         "orchestrator",
         "retry",
@@ -122,6 +124,7 @@ class Handle(Task, Generic[T]):
     stop_error: TaskTimeoutError | None
     timeout: float | None
     orchestrator: Orchestrator
+    group: TaskGroup | None
     settled: bool
     value: Any
     error: BaseException | None
@@ -162,6 +165,7 @@ class Handle(Task, Generic[T]):
         self.deadline = deadline
         self.permits = None
         self.is_permit = on == PERMIT
+        self.parent = 0
         self.fn = fn
         self.args = args
         self.on = on
@@ -173,6 +177,7 @@ class Handle(Task, Generic[T]):
         self.stop_error = None
         self.timeout = None
         self.orchestrator = orchestrator
+        self.group = None
         self.settled = False
         self.value = None
         self.error = None

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from tenire.concurrency.handle import Handle
+    from tenire.concurrency.task_groups import TaskGroup
     from tenire.core.tasks import Resources, Retry
     from tenire.observe.machine import Machine
 
@@ -257,10 +258,12 @@ class ConcurrencyManager:
         await self._stop(cancel=cancel)
 
     async def _stop(self, *, cancel: bool) -> None:
-        stuck = await self._parts.stop(cancel=cancel)
-        if stuck:
-            _log.warning("given up, did not end when cancelled: %s", ", ".join(sorted(stuck)))
-        self._termination.end()
+        try:
+            stuck = await self._parts.stop(cancel=cancel)
+            if stuck:
+                _log.warning("given up, did not end when cancelled: %s", ", ".join(sorted(stuck)))
+        finally:  # it has stopped, also if that was cancelled meanwhile
+            self._termination.end()
         failure, self._failure = self._failure, None
         if failure is not None:
             raise failure
@@ -308,6 +311,7 @@ class ConcurrencyManager:
         priority: Priority | str = ..., pipeline: str = ..., after: Iterable[Handle[Any]] = ...,
         needs: Resources | None = ..., deadline: float | None = ..., timeout: float | None = ...,
         retry: Retry | None = ..., on: str = ..., worker: str | None = ..., trigger: str = ...,
+        group: TaskGroup | None = ...,
     ) -> Handle[T]: ...  # fmt: skip
 
     @overload
@@ -316,6 +320,7 @@ class ConcurrencyManager:
         priority: Priority | str = ..., pipeline: str = ..., after: Iterable[Handle[Any]] = ...,
         needs: Resources | None = ..., deadline: float | None = ..., timeout: float | None = ...,
         retry: Retry | None = ..., on: str = ..., worker: str | None = ..., trigger: str = ...,
+        group: TaskGroup | None = ...,
     ) -> Handle[T]: ...  # fmt: skip
 
     def submit(
@@ -334,6 +339,7 @@ class ConcurrencyManager:
         on: str = "auto",
         worker: str | None = None,
         trigger: str = "success",
+        group: TaskGroup | None = None,
     ) -> Handle[Any]:
         """Submit a task from any thread; return its handle, which can be awaited.
 
@@ -356,6 +362,7 @@ class ConcurrencyManager:
                 It takes no CPU slot unless ``needs`` says so.
             trigger: ``success``: run when all of ``after`` succeeded, end with an error
                 if one did not; ``done``: run when all have ended, however they did.
+            group: The group that it belongs to; default: that of the task that submits it.
 
         Raises:
             ConfigError: If an argument is impossible.
@@ -368,6 +375,7 @@ class ConcurrencyManager:
         return self.async_tasks.submit(
             fn, *args, name=name, priority=priority, pipeline=pipeline, after=after, needs=needs,
             deadline=deadline, timeout=timeout, retry=retry, on=on, worker=worker, trigger=trigger,
+            group=group,
         )  # fmt: skip
 
     def snapshot(self) -> Snapshot:

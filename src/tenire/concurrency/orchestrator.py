@@ -17,6 +17,7 @@ from tenire.concurrency.submit import amount_of, due_at, number_of, priority_of
 from tenire.concurrency.tracing import TaskSpans
 from tenire.core.explain import why
 from tenire.core.tasks import DONE, FINAL, READY, RUNNING, Claim, Priority, Resources
+from tenire.core.unwinding import leaves
 from tenire.errors import ConfigError, RejectedError
 from tenire.observe.tracing import Spans
 
@@ -176,8 +177,13 @@ class Orchestrator(Dispatcher):
             held.remove(permit)
         self._end(permit, DONE)
 
-    def begin_wait(self, holder: Task, target: Handle[Any]) -> None:
+    def begin_wait(self, holder: Task, target: Handle[Any], *, itself: bool | None = None) -> None:
         """Take in that code of a holder is about to wait for a task; on the loop's thread.
+
+        Args:
+            holder: The holder.
+            target: The task.
+            itself: Whether the holder cannot go on before; ``None``: find out from the code that calls.
 
         Raises:
             DeadlockError: If neither could ever go on.
@@ -187,10 +193,15 @@ class Orchestrator(Dispatcher):
             return
         # A target that fits will start, so it matters only for those that do not who waits for whom.
         short = target.state < READY or (target.state == READY and bool(self.scheduler.admission.lacking(target.needs)))
-        if not self._waits_itself(own, thoroughly=short):
+        if not (self._waits_itself(own, thoroughly=short) if itself is None else itself):
             self.scheduler.waits.urge(own, target)
         elif not self.scheduler.waits.wait_for(own, target):
             raise deadlock(own, target, self.scheduler.admission)
+
+    def waits_itself(self, holder: Task) -> bool:
+        """Return whether a holder cannot go on while the code that calls waits."""
+        own = self._own(holder)
+        return own is not None and self._waits_itself(own, thoroughly=True)
 
     def _own(self, holder: Any) -> Handle[Any] | Holder | None:
         """Return the innermost holder of this engine; code may stand inside permits of several."""
@@ -238,7 +249,13 @@ class Orchestrator(Dispatcher):
 
     def request_cancel(self, handle: Handle[Any]) -> bool:
         """Cancel a task from any thread; return whether it may end because of it."""
-        return self.cancel(handle) if self.on_own_thread() else self.on_loop(self.cancel, handle)
+        if not self.on_own_thread():
+            return self.on_loop(self.cancel, handle)
+        if handle.seq:
+            return self.cancel(handle)
+        # Another thread has only just submitted it: it comes in the loop's next turn.
+        self.loop.call_soon(self.request_cancel, handle)
+        return True
 
     def explain(self, handle: Handle[Any]) -> Explanation:
         """Return why a task is where it is; from any thread."""
@@ -266,11 +283,17 @@ class Orchestrator(Dispatcher):
             await asyncio.shield(self._idle)
 
     def cancel_all(self) -> None:
-        """Cancel every task, those that run included."""
+        """Cancel every task at once, those that run included, the newest first."""
         self.take_in_ended()  # or what waited for one that has just ended would start yet
-        for handle in self.everything():
+        for handle in sorted(self.everything(), key=lambda handle: handle.seq, reverse=True):
             self.cancel(handle)
         self._step()
+
+    def cancel_waiting(self) -> None:
+        """Cancel every task that has not started, the newest first."""
+        self.take_in_ended()
+        for handle in leaves([handle for handle in self.everything() if handle.state < RUNNING]):
+            self.cancel(handle)
 
     @property
     def running(self) -> int:

@@ -31,6 +31,7 @@ from tenire.concurrency.holding import HOLDER
 from tenire.concurrency.startup import BatchInitializationGroup, Component
 from tenire.concurrency.supervisor import Child
 from tenire.concurrency.unbroken import unbroken
+from tenire.concurrency.unwinding import unwind
 from tenire.core.admission import CPU, MEMORY
 from tenire.core.tasks import CPU_UNIT
 
@@ -56,6 +57,8 @@ __all__ = ["Parts"]
 
 _GRACE_S = 0.5
 """Seconds that cancelled work, or a component, may take to end before it is given up, by name."""
+_FIRST_PART = 0.6
+"""Of that, before what goes on is cancelled a second time."""
 _LEAST_GRACE_S = 0.1
 """What functions on threads get of that if coroutines have used it up."""
 _SILENCE_S = 60.0
@@ -192,20 +195,20 @@ class Parts:
         self.loops.main.serve(self.orchestrator, left_open=self.left_open)
 
     def shut_the_door(self) -> None:
-        """Take no new task from now on, and cancel what there is if it shall be cancelled."""
+        """Take no new task from now on, and begin to cancel what there is if it shall be cancelled."""
         self.async_tasks.accepting = False
         self.loops.drain()
         if self.cancel:
-            self.orchestrator.cancel_all()
+            self.orchestrator.cancel_waiting()
 
     async def _stop_tasks(self) -> None:
         self.give_up_at = self.clock.now() + _GRACE_S
         self.shut_the_door()
         if self.cancel:
-            running = {handle.run for handle in self.orchestrator.unfinished() if isinstance(handle.run, asyncio.Task)}
-            running.discard(self.stopped_by)
-            if running:
-                await asyncio.wait(running, timeout=_GRACE_S)
+            left = await unwind(self.orchestrator.everything, grace=_GRACE_S * _FIRST_PART, but=self.stopped_by)
+            if left:
+                rest = self.give_up_at - self.clock.now()
+                await unwind(self.orchestrator.everything, grace=rest, again=True, but=self.stopped_by)
 
     async def _stop_pools(self) -> None:
         grace = max(_LEAST_GRACE_S, self.give_up_at - self.clock.now())

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tenire.clock import Clock
+    from tenire.concurrency.ended_tasks import EndedTasks
     from tenire.concurrency.handle import Handle
     from tenire.concurrency.pools import ThreadPoolManager
     from tenire.concurrency.timer import Timeout, UniversalTimer
@@ -41,6 +42,7 @@ class Stopper:
         self,
         scheduler: Scheduler,
         *,
+        ended: EndedTasks,
         pools: ThreadPoolManager,
         timer: UniversalTimer,
         clock: Clock,
@@ -48,6 +50,7 @@ class Stopper:
         wake: Callable[[], None],
     ) -> None:
         self._scheduler = scheduler
+        self._ended = ended
         self._pools = pools
         self._timer = timer
         self._clock = clock
@@ -129,6 +132,8 @@ class Stopper:
         handle.settle(None, error)
         if state == State.FAILED:
             self._unseen.add(handle)
-        self._scheduler.abandon(handle, self._clock.now(), state)
+        now = self._clock.now()
+        self._scheduler.abandon(handle, now, state)
+        self._ended.note(handle, state, now)
         self._pools.stop(handle)
         self._wake()

@@ -231,6 +231,7 @@ class Task:
         timer: Its entry among the deadlines; set if it has one.
         permits: Open permits that it holds beside its needs, or ``None``.
         is_permit: Whether it is a permit: how long it is held says nothing of a task.
+        parent: ``seq`` of the task that submitted it; 0 if none did.
     """
 
     __slots__ = (
@@ -246,6 +247,7 @@ class Task:
         "mask",
         "name",
         "needs",
+        "parent",
         "permits",
         "pipeline",
         "priority",
@@ -278,6 +280,7 @@ class Task:
     timer: Entry[Task]
     permits: list[Task] | None
     is_permit: bool
+    parent: int
 
     def __init__(
         self,
@@ -304,6 +307,7 @@ class Task:
         self.deadline = deadline
         self.permits = None
         self.is_permit = False
+        self.parent = 0
 
     def records(self) -> list[Task]:
         """Return the records of all that is held on its behalf: its own, and its open permits."""
