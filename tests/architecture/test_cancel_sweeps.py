@@ -24,6 +24,7 @@ SWEPT = {
     "Compactor": "concurrency/test_parts.py",
     "ConcurrencyManager": "concurrency/test_cancelling.py",
     "DataManager": "concurrency/test_blobs.py",
+    "EngineCache": "resilience/test_cancelling.py",
     "EventLoopManager": "concurrency/test_cancelling.py",
     "Guard": "resilience/test_cancelling.py",
     "Handle": "concurrency/test_cancelling.py",

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tenire import ConcurrencyManager
 from tenire.core.breaker import CircuitBreaker
 from tenire.core.hedging import ENOUGH, Hedging
 from tenire.core.tasks import Retry
-from tenire.resilience import MISSING, Bulkhead, Guard, MemoryCache
+from tenire.resilience import MISSING, Bulkhead, EngineCache, Guard, MemoryCache
 from tenire.resilience.tasks import end
 from tenire.testing import cancel_sweep, run
 
@@ -214,3 +215,21 @@ def test_the_memory_cache_never_waits() -> None:
         assert await cache.get("x") == 1
 
     assert cancel_sweep(scenario, check=lambda: None).awaits == 0
+
+
+def test_a_call_whose_result_is_kept_by_an_engine() -> None:
+    ground: Ground
+
+    async def scenario() -> None:
+        nonlocal ground
+        ground = guarded_ground()
+        loop: Any = asyncio.get_running_loop()
+        async with ConcurrencyManager(cpu=1, memory=1000, seed=0, clock=loop.clock) as manager:
+            cache = manager.data_manager.cache("replies", capacity=5000)
+            kept = EngineCache(cache, size=lambda _: 10)
+            ground.guard = Guard(retry=Retry(attempts=4, backoff=2.0), cache=kept, rng=random.Random(1))
+            assert [await ground.guard.call(ground.call) for _ in range(2)] == [3, 3]
+            await kept.put("another", 1)
+            assert await kept.get("another") == 1
+
+    cancel_sweep(scenario, check=lambda: ground.check())
