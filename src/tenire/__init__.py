@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from tenire.concurrency import CancelToken, ConcurrencyManager, Explanation, Handle, Snapshot, cancel_token
     from tenire.core.tasks import Priority, Resources, Retry
     from tenire.errors import (
+        CallError,
+        CircuitOpenError,
         ConfigError,
         DeadlockError,
         DependencyError,
@@ -45,6 +47,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "CallError": "tenire.errors",
+    "CircuitOpenError": "tenire.errors",
     "CancelToken": "tenire.concurrency",
     "ConcurrencyManager": "tenire.concurrency",
     "ConfigError": "tenire.errors",
@@ -73,7 +77,9 @@ _HOMES = {
 }
 
 __all__ = [
+    "CallError",
     "CancelToken",
+    "CircuitOpenError",
     "ConcurrencyManager",
     "ConfigError",
     "DeadlockError",

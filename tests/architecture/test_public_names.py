@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 PUBLIC = [
     "CancelToken",
+    "CallError",
+    "CircuitOpenError",
     "ConcurrencyManager",
     "ConfigError",
     "DeadlockError",

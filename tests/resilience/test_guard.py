@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import functools
 import inspect
+import pickle
 import random
 from typing import TYPE_CHECKING, Any
 
@@ -620,3 +621,15 @@ def test_who_watches_is_told_of_every_try_that_failed_and_what_follows() -> None
         (0.0, None),
         (None, "the next try would come after the deadline"),
     ]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        CallTimeoutError("too long", call="fetch", tries=2, hint="wait"),
+        CircuitOpenError("open", retry_at=60.0, hint="later"),
+    ],
+)
+def test_an_error_keeps_its_facts_on_the_way_from_another_process(error: Exception) -> None:
+    came = pickle.loads(pickle.dumps(error))
+    assert (type(came), str(came), vars(came)) == (type(error), str(error), vars(error))
