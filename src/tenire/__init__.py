@@ -48,8 +48,8 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "CallError": "tenire.errors",
-    "CircuitOpenError": "tenire.errors",
     "CancelToken": "tenire.concurrency",
+    "CircuitOpenError": "tenire.errors",
     "ConcurrencyManager": "tenire.concurrency",
     "ConfigError": "tenire.errors",
     "DeadlockError": "tenire.errors",

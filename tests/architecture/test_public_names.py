@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from .conftest import House
 
 PUBLIC = [
-    "CancelToken",
     "CallError",
+    "CancelToken",
     "CircuitOpenError",
     "ConcurrencyManager",
     "ConfigError",
