@@ -11,7 +11,7 @@ import pytest
 TESTS = Path(__file__).parents[1]
 ROOMS = (
     "tenire", "tenire.concurrency", "tenire.concurrency.channel", "tenire.concurrency.data",
-    "tenire.concurrency.loops", "tenire.concurrency.supervisor", "tenire.resilience",
+    "tenire.concurrency.loops", "tenire.concurrency.signals", "tenire.concurrency.supervisor", "tenire.resilience",
 )  # fmt: skip
 AWAITED = ("__aenter__", "__anext__", "__await__", "__call__")
 
@@ -34,8 +34,10 @@ SWEPT = {
     "LoopThread": "integration/test_cancel_sweeps.py",
     "MemoryCache": "resilience/test_cancelling.py",
     "Orchestrator": "concurrency/test_cancelling.py",
+    "Signals": "concurrency/test_signals_streams.py",
     "Spawned": "concurrency/test_cancelling.py",
     "Store": "integration/test_cancel_sweeps.py",
+    "Stream": "concurrency/test_signals_streams.py",
     "Supervisor": "concurrency/test_supervisor.py",
     "TaskGroup": "concurrency/test_task_groups.py",
     "ThreadPoolManager": "integration/test_cancel_sweeps.py",

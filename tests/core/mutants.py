@@ -29,6 +29,12 @@ MUTANTS: dict[str, tuple[str, str, str, str]] = {
         "deadlines", "return heap[0][0] if heap else None", "return heap[0][0] + 1 if heap else None",
         "test_deadlines.py::TestHeap",
     ),
+    "the end of something is lost for want of room": (
+        "event_queue", "if terminal:", "if False:", "test_event_queue.py",
+    ),
+    "events come out of order": (
+        "event_queue", "terminal[0][0] < ordinary[0][0]", "True", "test_event_queue.py",
+    ),
     "missed ticks move those to come": (
         "missed_ticks", "due + (late + 1) * period", "now + period", "test_missed_ticks.py",
     ),

@@ -283,7 +283,7 @@ class Compactor:
         self._gained += gained
         self._last[step.name] = ended
         self._core.ended(now, gained=gained > 0, finished=ended.finished)
-        self._signals.emit(ended)
+        self._signals.post(ended)
         if ended.finished and not self._closed:
             self._ring()  # the next one, at once
         else:

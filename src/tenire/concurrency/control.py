@@ -258,7 +258,7 @@ class Control:
         self._limit(MEMORY, 0 if machine == Level.CRITICAL else None)
         if slots != before:
             self._pools.resize(math.ceil(slots))
-            self._signals.emit(SlotsChanged(slots, before, self._pool.full, self._why()))
+            self._signals.post(SlotsChanged(slots, before, self._pool.full, self._why()))
         for move in moves:
             self._move(move)
         if moves:
@@ -291,7 +291,7 @@ class Control:
         below = Level(move.level - 1)
         level, before = (move.level, below) if move.entered else (below, move.level)
         _log.info("load %s, was %s: %s", _name(level), _name(before), self._why())
-        self._signals.emit(LevelChanged(_name(level), _name(before), self.load, self._why()))
+        self._signals.post(LevelChanged(_name(level), _name(before), self.load, self._why()))
         for enter, leave in tuple(self._hooks):
             _call(enter if move.entered else leave, _name(move.level))
 

@@ -152,7 +152,11 @@ class ConcurrencyManager:
             message = "a ConcurrencyManager can be entered once; make a new one"
             raise ConfigError(message)
         self._parts = self._build(self.loops.adopt())
-        await self._parts.start(on_progress=self.signals.emit, rng=self._supervisor_rng)
+        try:
+            await self._parts.start(on_progress=self.signals.post, rng=self._supervisor_rng)
+        except BaseException:
+            self.signals.close()
+            raise
         self._termination.begin()
         # From here on `manager.submit` is that method itself: handing the keywords
         # through once more would cost a tenth of a task.
@@ -162,7 +166,7 @@ class ConcurrencyManager:
     def _build(self, loop: asyncio.AbstractEventLoop) -> Parts:
         """Make all parts, and have each know its neighbours; none of them does anything yet."""
         self.timer = UniversalTimer(
-            loop=loop, clock=self._clock, on_thread=self.loops.on_thread, on_suspended=self.signals.emit
+            loop=loop, clock=self._clock, on_thread=self.loops.on_thread, on_suspended=self.signals.post
         )
         self.thread_pool = ThreadPoolManager(
             loop,
@@ -205,7 +209,7 @@ class ConcurrencyManager:
         self.orchestrator.busy_changed = self.compactor.busy_changed
         self.supervisor = Supervisor(
             timer=self.timer, clock=self._clock, rng=self._supervisor_rng,
-            on_change=self.signals.emit, on_escalation=self._give_up,
+            on_change=self.signals.post, on_escalation=self._give_up,
         )  # fmt: skip
         return Parts(
             loops=self.loops,
@@ -263,6 +267,7 @@ class ConcurrencyManager:
             if stuck:
                 _log.warning("given up, did not end when cancelled: %s", ", ".join(sorted(stuck)))
         finally:  # it has stopped, also if that was cancelled meanwhile
+            self.signals.close()
             self._termination.end()
         failure, self._failure = self._failure, None
         if failure is not None:

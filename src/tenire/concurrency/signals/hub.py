@@ -1,0 +1,275 @@
+"""The hub: who gets which event, and who has to wait until there is room for it.
+
+1. ``emit`` decides under one lock for all subscribers at once; it delivers without it.
+2. Each subscriber gets the events in the order in which they were emitted. All of its
+   subscribers get an event, or, while one that must not lose any has no room, none.
+3. What was emitted before ``close`` is delivered; nothing after it, and nobody waits
+   any more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+from tenire.concurrency.loops.waiting import wait_set
+from tenire.concurrency.signals.knocking import knock, running_loop
+from tenire.concurrency.signals.stream import Inbox, Stream
+from tenire.concurrency.signals.subscription import Subscription
+from tenire.core.event_queue import CAPACITY
+from tenire.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from tenire.concurrency.signals.subscriber import Subscriber
+    from tenire.core.event_queue import QueuePolicy
+
+    Sent = tuple[list[Subscriber], list[Subscriber]]
+    """Those to deliver to now, and those for whom the event waits."""
+    On = asyncio.AbstractEventLoop | Callable[[Callable[[], object]], object] | Literal["emitter"] | None
+
+__all__ = ["Signals"]
+
+Event = TypeVar("Event")
+
+_MOST_TYPES = 1024
+
+
+class Signals:
+    """Delivers events, which are objects of any class, to those who subscribed to it.
+
+    An event is terminal if its class says ``terminal = True``: it tells that something
+    has ended, and no policy loses it.
+
+    All methods may be called from any thread.
+
+    Attributes:
+        lock: Held while it is decided who gets what.
+        gone: Subscribers whose owners are gone.
+    """
+
+    def __init__(self) -> None:
+        # Taken again by the same thread if a finaliser, which may run anywhere, emits something.
+        self.lock = threading.RLock()
+        self.gone: deque[Subscriber] = deque()
+        self._subscribers: dict[Subscriber, None] = {}  # in the order of subscribing
+        self._of_type: dict[type[Any], tuple[Subscriber, ...]] = {}
+        self._closed = False
+
+    # -- listening --------------------------------------------------------
+
+    def subscribe(
+        self,
+        event: type[Event],
+        listener: Callable[[Event], object],
+        *,
+        on: On = None,
+        policy: QueuePolicy = "drop_oldest",
+        capacity: int = CAPACITY,
+    ) -> Subscription:
+        """Call ``listener(event)`` for every event of a type, or of its subclasses, from now on.
+
+        Args:
+            event: The type; ``object`` for all events.
+            listener: A plain function, which must not block. A bound method is held weakly.
+            on: Where to call it: on a loop, or through a function that has a function
+                called somewhere (``portal.post``); ``"emitter"``: at once, by whoever
+                emits. Default: on the loop that runs here; if there is none, as ``"emitter"``.
+            policy: When more than ``capacity`` events wait: ``"latest"`` keeps the newest
+                only, ``"drop_oldest"`` drops and counts, ``"block"`` lets ``emit`` wait.
+            capacity: Events that may wait.
+
+        Raises:
+            ConfigError: If an argument is impossible.
+        """
+        place = running_loop() if on is None else None if on == "emitter" else on
+        if not (place is None or isinstance(place, asyncio.AbstractEventLoop) or callable(place)):
+            message = f'on must be a loop, a function that takes a function, "emitter" or None, got {on!r}'
+            raise ConfigError(message, key="on")
+        subscription = Subscription(self, _type(event), listener, place, policy, capacity)
+        self._add(subscription)
+        return subscription
+
+    def unsubscribe(self, subscription: Subscription) -> None:
+        """Stop calling a listener; does nothing if it was not subscribed."""
+        subscription.cancel()
+
+    def stream(
+        self, event: type[Event], *, policy: QueuePolicy = "drop_oldest", capacity: int = CAPACITY
+    ) -> Stream[Event]:
+        """Return the events of a type, or of its subclasses, from now on, to iterate over.
+
+        ``async for event in signals.stream(Type)`` in a coroutine, ``for`` or ``get`` in
+        a thread. See ``subscribe`` for the arguments.
+        """
+        inbox = Inbox(self, _type(event), policy, capacity)
+        self._add(inbox)
+        return Stream(self, inbox)
+
+    # -- emitting ---------------------------------------------------------
+
+    def emit(self, event: object) -> int:
+        """Send an event; return how many get it.
+
+        A listener that belongs here is called now, unless older events wait for it; one
+        that raises is logged and does not keep the event from the others.
+
+        Raises:
+            RuntimeError: If a subscriber that lets emitters wait has no room, and this is
+                the thread of a running loop (use ``aemit``), or that subscriber itself.
+                Nobody got the event.
+        """
+        return self._send(event, self._offer(event) or self._wait(event))
+
+    def post(self, event: object) -> int:
+        """Send an event as ``emit`` does, but never wait.
+
+        A subscriber that lets emitters wait, and has no room, drops and counts what has
+        waited longest. The engine sends its own events in this way.
+        """
+        sent = self._offer(event, insist=True)
+        assert sent is not None
+        return self._send(event, sent)
+
+    async def aemit(self, event: object) -> int:
+        """Send an event as ``emit`` does, and wait without blocking the loop while there is no room."""
+        loop = asyncio.get_running_loop()
+        while not (sent := self._offer(event)):
+            future, arrive = knock(loop)
+            full = self._wait_at(event, arrive)
+            if full is not None:
+                try:
+                    await future
+                finally:
+                    full.forget(arrive)
+        return self._send(event, sent)
+
+    def close(self) -> None:
+        """Take in no more events, and wake all who wait; what was emitted is still delivered."""
+        with self.lock:
+            self._closed = True
+            subscribers = tuple(self._subscribers)
+            self._subscribers.clear()
+            self._of_type.clear()
+        for subscriber in subscribers:
+            subscriber.end()
+
+    # -- inside -----------------------------------------------------------
+
+    def remove(self, subscriber: Subscriber) -> None:
+        """Send it nothing more; see ``unsubscribe``."""
+        with self.lock:
+            if subscriber in self._subscribers:
+                del self._subscribers[subscriber]
+                self._of_type.clear()
+        subscriber.end()
+
+    def _add(self, subscriber: Subscriber) -> None:
+        with self.lock:
+            self._bury()
+            if self._closed:
+                subscriber.ended = True
+                return
+            self._subscribers[subscriber] = None
+            self._of_type.clear()
+
+    def _bury(self) -> None:
+        while self.gone:
+            self.remove(self.gone.popleft())
+
+    def _targets(self, kind: type[Any]) -> tuple[Subscriber, ...]:
+        targets = self._of_type.get(kind)
+        if targets is None:
+            if len(self._of_type) >= _MOST_TYPES:
+                self._of_type.clear()
+            targets = tuple(each for each in self._subscribers if issubclass(kind, each.event))
+            self._of_type[kind] = targets
+        return targets
+
+    def _offer(self, event: object, *, insist: bool = False) -> Sent | None:
+        """Let all subscribers have an event; return ``None`` if one of them has no room."""
+        running = running_loop()
+        kind = type(event)
+        terminal = _is_terminal(kind)
+        direct: list[Subscriber] = []
+        waiting: list[Subscriber] = []
+        with self.lock:
+            if self.gone:
+                self._bury()
+            targets = self._targets(kind)
+            if not (terminal or insist) and self._full(targets) is not None:
+                return None
+            for target in targets:
+                if target.ready_now(running):
+                    direct.append(target)
+                else:
+                    target.queue.put(event, terminal=terminal, insist=insist)
+                    waiting.append(target)
+        return direct, waiting
+
+    def _send(self, event: object, sent: Sent) -> int:
+        direct, waiting = sent
+        left = iter(direct)
+        try:
+            for subscriber in left:
+                subscriber.run(event)
+        finally:
+            for subscriber in left:  # the program is being ended by one of them
+                subscriber.give_back(event)
+            for subscriber in waiting:
+                subscriber.wake()
+        return len(direct) + len(waiting)
+
+    def _full(self, targets: Iterable[Subscriber]) -> Subscriber | None:
+        for target in targets:
+            if target.blocks and target.queue.full:
+                return target
+        return None
+
+    def _wait_at(self, event: object, arrive: Callable[[], object]) -> Subscriber | None:
+        """Have ``arrive`` called when a subscriber that has no room may have some; return that one."""
+        with self.lock:
+            full = self._full(self._targets(type(event)))
+            if full is not None:
+                full.room.append(arrive)
+            return full
+
+    def _wait(self, event: object) -> Sent:
+        """Do as ``_offer``, and wait until there is room."""
+        while not (sent := self._offer(event)):
+            arrived = threading.Event()
+            arrive = arrived.set
+            full = self._wait_at(event, arrive)
+            if full is None:
+                continue
+            try:
+                running = running_loop()
+                if running is not None or full.waits_for_itself():
+                    raise RuntimeError(_no_room(type(event), full, running))
+                wait_set(arrived)
+            finally:
+                full.forget(arrive)
+        return sent
+
+
+def _is_terminal(kind: type[Any]) -> bool:
+    return getattr(kind, "terminal", False) is True
+
+
+def _type(event: type[Event]) -> type[Event]:
+    if not isinstance(event, type):
+        message = f"the type of an event must be a class, got {event!r}"
+        raise ConfigError(message, key="event")
+    return event
+
+
+def _no_room(kind: type[Any], target: Subscriber, running: object) -> str:
+    what = (
+        f"{kind.__name__} would have to wait: {target.queue.capacity} events wait for a subscriber that may lose none"
+    )
+    if running is not None:
+        return f"{what}, and this would block the event loop; use: await signals.aemit(event)"
+    return f"{what}, and only this thread, which is its listener, could make room"

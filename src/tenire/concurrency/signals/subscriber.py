@@ -1,0 +1,89 @@
+"""One that events are for: what waits for it, and who waits for room in that."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any, Protocol
+
+from tenire.core.event_queue import EventQueue
+
+if TYPE_CHECKING:
+    import threading
+    from collections import deque
+    from collections.abc import Callable
+
+    from tenire.core.event_queue import QueuePolicy
+
+__all__ = ["Hub", "Subscriber"]
+
+
+class Hub(Protocol):
+    """What subscribers know of ``Signals``."""
+
+    lock: threading.RLock  # type: ignore[valid-type,unused-ignore]
+    gone: deque[Subscriber]
+
+    def remove(self, subscriber: Subscriber) -> None:
+        """Send it nothing more."""
+
+
+class Subscriber:
+    """Gets the events of one type and of its subclasses.
+
+    Attributes:
+        event: The type.
+        blocks: Whether emitters wait while it has no room.
+        queue: What waits to be delivered; changes under the hub's lock.
+        ended: Whether no event will be taken in any more.
+        room: What to call when there is room, or never will be; see ``core.event_queue``.
+    """
+
+    __slots__ = ("_hub", "blocks", "ended", "event", "queue", "room")
+
+    def __init__(self, hub: Hub, event: type[Any], policy: QueuePolicy, capacity: int) -> None:
+        self._hub = hub
+        self.event = event
+        self.queue: EventQueue[Any] = EventQueue(policy, capacity)
+        self.blocks = policy == "block"
+        self.ended = False
+        self.room: list[Callable[[], object]] = []
+
+    def ready_now(self, running: object) -> bool:
+        """Return whether the caller, on this running loop, may deliver to it directly; under the lock."""
+        raise NotImplementedError
+
+    def run(self, event: object) -> None:
+        """Deliver an event directly, after ``ready_now`` said yes."""
+        raise NotImplementedError
+
+    def give_back(self, event: object) -> None:
+        """Let an event wait after all that was to be delivered directly."""
+        raise NotImplementedError
+
+    def wake(self) -> None:
+        """See to it that what waits is delivered; without the lock."""
+        raise NotImplementedError
+
+    def end(self) -> None:
+        """Take in no more, and wake who waits for room."""
+        self.ended = True
+        self.let_in()
+
+    def let_in(self) -> None:
+        """Tell those who wait for room to look again."""
+        if self.room:
+            with self._hub.lock:
+                waiting, self.room = self.room, []
+            for look_again in waiting:
+                with contextlib.suppress(RuntimeError):  # its loop is closed, and whoever waited gone with it
+                    look_again()
+
+    def forget(self, look_again: Callable[[], object]) -> None:
+        """Do not tell this one when there is room."""
+        with self._hub.lock:
+            if look_again in self.room:
+                self.room.remove(look_again)
+
+    def waits_for_itself(self) -> bool:
+        """Return whether the caller would wait for room that only it can make."""
+        return False
