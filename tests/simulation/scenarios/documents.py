@@ -55,11 +55,11 @@ async def documents_survive_the_day(stage: Stage) -> None:
 
 
 async def _run(stage: Stage, path: Path, store: Any, files: Files) -> None:
-    engine = Engine(stage.loop, path, store)
+    engine = await asyncio.to_thread(Engine, stage.loop, path, store)
     async with engine, engine.session:
-        engine.session.recover()
+        await asyncio.to_thread(engine.session.recover)
         await engine.run("p", files).run()
-        report = verify(engine.session.ledger, store)
+        report = await asyncio.to_thread(verify, engine.session.ledger, store)
         assert report.ok, report
         engine.manager.orchestrator.take_in_ended()
         engine.check_nothing_is_held()
