@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from contextvars import copy_context
 from inspect import CO_COROUTINE
 from threading import get_ident
@@ -28,7 +27,7 @@ from tenire.core.tasks import Priority, Retry
 from tenire.errors import ConfigError, RejectedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from tenire.concurrency.ended_tasks import EndedTask
     from tenire.concurrency.orchestrator import Orchestrator
@@ -141,10 +140,13 @@ class AsyncTaskManager:
         if isinstance(after, Handle):
             message = f"after must be a list of handles, got one handle (task {handle.name!r})"
             raise ConfigError(message, key="after", hint=f"pass after=[{after.name}]")
-        if not isinstance(after, Iterable):
+        # Not asked first: the answer of an abstract class costs more than all the rest here.
+        try:
+            each = iter(after)
+        except TypeError:
             message = f"after must be a list of handles, got {after!r} (task {handle.name!r})"
-            raise ConfigError(message, key="after")
-        dependencies = tuple(after)
+            raise ConfigError(message, key="after") from None
+        dependencies = tuple(each)
         orchestrator = self._orchestrator
         for dependency in dependencies:
             if type(dependency) is not Handle or dependency.orchestrator is not orchestrator:
