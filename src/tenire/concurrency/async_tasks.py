@@ -93,8 +93,13 @@ class AsyncTaskManager:
             message = f"retry must be tenire.Retry(…), got {retry!r} (task {name!r})"
             raise ConfigError(message, key="retry")
         scheduler = orchestrator.scheduler
+        try:
+            share = scheduler.shares.pipelines.get(pipeline) or scheduler.shares.pipeline(pipeline)
+        except TypeError:  # it cannot be hashed
+            text_of("pipeline", pipeline)
+            raise
         handle: Handle[Any] = Handle(
-            (type(pipeline) is str and scheduler.shares.pipelines.get(pipeline)) or scheduler.shares.pipeline(pipeline),
+            share,
             name,
             priority,
             () if needs is None and place == LOOP else needs_of(scheduler, needs, on=place, worker=worker, name=name),

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from tenire.concurrency.ended_tasks import EndedTasks
 from tenire.concurrency.endings import dependency_failed, interrupt, left_unrun, missed_deadline, without_this_frame
-from tenire.concurrency.handle import LOOP, PERMIT, THREAD, Handle
+from tenire.concurrency.handle import LOOP, PERMIT, THREAD, Handle, gone
 from tenire.concurrency.holding import HOLDER
 from tenire.concurrency.retries import Retries
 from tenire.concurrency.stopping import Stopper
@@ -294,7 +294,7 @@ class Dispatcher(Turns):
             return
         handle.value = value
         handle.settled = True
-        handle.release()
+        handle.fn, handle.args, handle.context = gone, (), None  # as ``release``, which would be one call more
         if handle.waiter is not None or handle.callbacks is not None:
             handle.settle(value, None)
         self._ended.append((handle, DONE))

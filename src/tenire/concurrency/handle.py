@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from tenire.core.tasks import Needs, Retry
     from tenire.errors import TaskTimeoutError
 
-__all__ = ["LOOP", "PERMIT", "PLACES", "PROCESS", "THREAD", "Explanation", "Handle"]
+__all__ = ["LOOP", "PERMIT", "PLACES", "PROCESS", "THREAD", "Explanation", "Handle", "gone"]
 
 T = TypeVar("T")
 
@@ -67,7 +67,7 @@ def _set(future: asyncio.Future[None]) -> None:
         future.set_result(None)
 
 
-def _ended() -> None:
+def gone() -> None:
     """Stand for the function of a task that has ended."""
 
 
@@ -246,19 +246,21 @@ class Handle(Task, Generic[T]):
         return self.orchestrator.explain(self)
 
     def __await__(self) -> Generator[Any, None, T]:
+        if not self.settled:
+            loop = asyncio.get_running_loop()
+            if loop is not self.orchestrator.loop:
+                yield from self._await_elsewhere(loop)
+            elif HOLDER.get() is not None:
+                yield from self._await_inside()
+            else:
+                waiter = self._waiting()
+                # Not `yield from waiter`: that checks the result again when it is resumed.
+                waiter._asyncio_future_blocking = True  # noqa: SLF001 - asyncio's protocol for awaiting a future
+                yield waiter
+                del waiter
+        if self.error is None:
+            return cast("T", self.value)
         try:
-            if not self.settled:
-                loop = asyncio.get_running_loop()
-                if loop is not self.orchestrator.loop:
-                    yield from self._await_elsewhere(loop)
-                elif HOLDER.get() is not None:
-                    yield from self._await_inside()
-                else:
-                    waiter = self._waiting()
-                    # Not `yield from waiter`: that checks the result again when it is resumed.
-                    waiter._asyncio_future_blocking = True  # noqa: SLF001 - asyncio's protocol for awaiting a future
-                    yield waiter
-                    del waiter
             return self._outcome()
         finally:
             del self  # see ``_outcome``
@@ -291,7 +293,7 @@ class Handle(Task, Generic[T]):
 
     def release(self) -> None:
         """Let go of the function and what it was given; it has ended, or will never run."""
-        self.fn, self.args, self.context = _ended, (), None
+        self.fn, self.args, self.context = gone, (), None
 
     def _waiting(self) -> _Waiter:
         waiter = self.waiter

@@ -101,7 +101,9 @@ def needs_of(scheduler: Scheduler, needs: Resources | None, *, on: int, worker: 
         RejectedError: If it needs more than the whole engine has.
     """
     if needs is not None:
-        wanted = scheduler.needs(resources_of(needs, name=name), task=name)
+        if not isinstance(needs, Resources):
+            resources_of(needs, name=name)
+        wanted = scheduler.needs(needs, task=name)
         if on == THREAD and not needs.cpu and all(index != THREADS for index, _ in wanted):
             return (*wanted, *_ONE_THREAD)  # or a thousand small needs would be a thousand threads
         if on != PROCESS or worker is not None:
