@@ -1,10 +1,9 @@
-"""Groups of tasks, on virtual time; from threads at the end, on a real loop."""
+"""Groups of tasks, on virtual time."""
 
 from __future__ import annotations
 
 import asyncio
 import gc
-import threading
 import weakref
 from typing import TYPE_CHECKING, Any
 
@@ -42,10 +41,11 @@ async def fail(seconds: float = 0.0, word: str = "broken") -> None:
 
 
 class Family:
-    """Tasks that submit tasks, take a second to clean up, and say in which order they ended."""
+    """Tasks that submit tasks, take a while to clean up, and say in which order they ended."""
 
-    def __init__(self, manager: ConcurrencyManager) -> None:
+    def __init__(self, manager: ConcurrencyManager, *, cleanup: float = 1.0) -> None:
         self._manager = manager
+        self._cleanup = cleanup
         self.ended: list[str] = []
 
     async def member(self, name: str, children: int = 0, depth: int = 1) -> None:
@@ -55,7 +55,7 @@ class Family:
         try:
             await asyncio.sleep(1000)
         finally:
-            await asyncio.sleep(1)
+            await asyncio.sleep(self._cleanup)
             self.ended.append(name)
 
 
@@ -335,6 +335,45 @@ def test_a_block_that_would_wait_for_ever_is_told_so(engine: Any, late: bool) ->
     engine(scenario)
 
 
+def test_a_holder_waits_for_nothing_once_it_has_left_the_block(engine: Any) -> None:
+    async def scenario(manager: ConcurrencyManager) -> None:
+        waits = manager.orchestrator.scheduler.waits
+        seen: list[int] = []
+
+        async def holder() -> None:
+            async with manager.async_tasks.group() as group:
+                group.submit(look, needs=Resources(cpu=1))
+            seen.append(len(waits.targets(handle)))
+
+        async def look() -> None:
+            await asyncio.sleep(1)
+            seen.append(len(waits.targets(handle)))
+
+        handle = manager.submit(holder, needs=Resources(cpu=1))
+        await handle
+        assert seen == [1, 0]
+
+    engine(scenario)
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_one_that_was_cancelled_before_is_not_disturbed_while_it_cleans_up(sim_loop: SimLoop, whole: bool) -> None:
+    async def main() -> None:
+        async with ConcurrencyManager(clock=sim_loop.clock, cpu=1, memory=1) as manager:
+            family = Family(manager, cleanup=0.2)
+            async with manager.async_tasks.group() as group:
+                handle = group.submit(family.member, "a")
+                await asyncio.sleep(1)
+                handle.cancel()
+                await asyncio.sleep(0.1)
+                if whole:
+                    await manager.shutdown(cancel=True)
+                group.cancel()
+            assert family.ended == ["a"]
+
+    sim_loop.run_until_complete(main())
+
+
 def test_cancelled_at_any_moment_it_leaves_nothing(sim_loop: SimLoop) -> None:
     state: dict[str, Any] = {}
 
@@ -373,91 +412,3 @@ def test_an_ended_group_keeps_no_value_alive(engine: Any) -> None:
         assert group.submitted == 1
 
     engine(scenario)
-
-
-# -- from threads -------------------------------------------------------------------
-
-
-def test_a_thread_waits_for_its_group() -> None:
-    with ConcurrencyManager.in_thread(cpu=1, memory=1) as manager:
-        with manager.async_tasks.group() as group:
-            handles = [group.submit(nap, 0.0), group.submit(threading.get_ident)]
-        assert [handle.done() for handle in handles] == [True, True]
-        with pytest.raises(ExceptionGroup) as caught, manager.async_tasks.group() as group:  # noqa: PT012 - the block is what is tested
-            waiting = group.submit(nap, 1000)
-            group.submit(fail)
-        assert (words(caught.value), waiting.cancelled()) == (["broken"], True)
-        with pytest.raises(ExceptionGroup) as caught, manager.async_tasks.group() as group:  # noqa: PT012 - the block is what is tested
-            waiting = group.submit(nap, 1000)
-            raise KeyError("mine")
-        assert (words(caught.value), waiting.cancelled()) == (["'mine'"], True)
-        with manager.async_tasks.group() as group:
-            waiting = group.submit(nap, 1000)
-            group.cancel()
-        assert waiting.cancelled()
-
-
-def test_on_the_wrong_loop_or_thread_the_right_way_is_named() -> None:
-    with ConcurrencyManager.in_thread(cpu=1, memory=1) as manager:
-
-        async def blocks() -> None:
-            with manager.async_tasks.group():
-                pass
-
-        with pytest.raises(RuntimeError, match="use `async with`"):
-            manager.submit(blocks).result(timeout=5)
-
-        async def elsewhere() -> None:
-            async with manager.async_tasks.group():
-                pass
-
-        with pytest.raises(ConfigError, match="another loop"):
-            asyncio.run(elsewhere())
-
-
-def test_threads_that_submit_while_the_block_is_left_are_taken_in_or_refused() -> None:
-    refused: list[int] = []
-    ran: list[int] = []
-
-    with ConcurrencyManager.in_thread(cpu=1, memory=1) as manager:
-        for _ in range(50):
-            begin = threading.Barrier(2)
-
-            def submit(group: Any = None, begin: threading.Barrier = begin) -> None:
-                begin.wait()
-                for number in range(20):
-                    try:
-                        group.submit(ran.append, number, on="loop")
-                    except RejectedError:
-                        refused.append(number)
-
-            with manager.async_tasks.group() as group:
-                thread = threading.Thread(target=submit, args=(group,))
-                thread.start()
-                begin.wait()
-            assert group.unfinished() == [], "none outlives the block"
-            thread.join()
-    assert len(ran) + len(refused) == 50 * 20
-
-
-def test_a_task_is_cancelled_before_the_loop_has_heard_of_it() -> None:
-    with ConcurrencyManager.in_thread(cpu=1, memory=1) as manager:
-        ran: list[int] = []
-
-        def on_loop(handed: list[Any], began: threading.Event) -> None:
-            began.set()
-            while not handed:  # for a moment: what another thread submits meanwhile has to wait for a turn
-                pass
-            handed[0].cancel()
-
-        for _ in range(20):
-            handed: list[Any] = []
-            began = threading.Event()
-            manager.loops.post(on_loop, handed, began)
-            began.wait(5)
-            handed.append(manager.submit(ran.append, 1))
-            with pytest.raises(asyncio.CancelledError):
-                handed[0].result(timeout=5)
-        assert ran == []
-        snapshot = manager.snapshot()
-        assert (snapshot.running, snapshot.queued) == (0, 0)
