@@ -1,6 +1,6 @@
 """Sends frames that are wrong in every way to a control channel, and proves that nobody else notices.
 
-    python scripts/channel_fuzz.py [--frames 100000] [--attackers 8] [--seed 0]
+    python scripts/channel_fuzz.py [--frames 100000] [--attackers 8] [--seed 0] [--loop auto|asyncio|uvloop]
 
 An engine offers a few operations on a real socket. Attackers, half of whom have the
 key, send what a seed draws: noise, valid messages with bits turned over, cut short or
@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import logging
 import random
 import struct
@@ -49,6 +48,7 @@ from tenire.concurrency.channel.messages import (
     from_server,
     pack,
 )
+from tenire.concurrency.loops import loop_factory
 
 MOST_GROWTH_MIB = 64
 ANSWER_S = 20.0
@@ -307,10 +307,11 @@ def main() -> int:
     parser.add_argument("--frames", type=int, default=100_000)
     parser.add_argument("--attackers", type=int, default=8)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--loop", choices=("auto", "asyncio", "uvloop"), default="asyncio")
     options = parser.parse_args()
     logging.getLogger("tenire.channel").setLevel(logging.ERROR)
     started = time.perf_counter()
-    with tempfile.TemporaryDirectory() as directory, contextlib.closing(asyncio.Runner()) as runner:
+    with tempfile.TemporaryDirectory() as directory, asyncio.Runner(loop_factory=loop_factory(options.loop)) as runner:
         outcome = runner.run(
             fuzz(Path(directory), frames=options.frames, attackers=options.attackers, seed=options.seed)
         )

@@ -3,24 +3,31 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from tenire.concurrency.channel import messages, peer
+from tenire.concurrency.loops import loop_factory
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
     from types import ModuleType
 
-    import pytest
+    from tenire.concurrency.loops import LoopKind
 
     Script = Callable[[str], ModuleType]
 
 
-def fuzz(script: Script, directory: Path, frames: int, seed: int = 0) -> Any:
-    return asyncio.run(script("channel_fuzz").fuzz(directory, frames=frames, seed=seed))
+def fuzz(script: Script, directory: Path, frames: int, kind: LoopKind = "asyncio") -> Any:
+    with asyncio.Runner(loop_factory=loop_factory(kind)) as runner:
+        return runner.run(script("channel_fuzz").fuzz(directory, frames=frames))
 
 
-def test_wrong_frames_disturb_nobody(script: Script, tmp_path: Path) -> None:
-    outcome = fuzz(script, tmp_path, 3_000)
+@pytest.mark.parametrize("kind", ["asyncio", "uvloop"])
+def test_wrong_frames_disturb_nobody(script: Script, tmp_path: Path, kind: LoopKind) -> None:
+    if kind == "uvloop":
+        pytest.importorskip("uvloop")
+    outcome = fuzz(script, tmp_path, 3_000, kind)
     assert outcome.problems == []
     assert outcome.frames == 3_000
     assert outcome.dropped > 1_000
