@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
 MEBI = 1 << 20
 AT_ONCE = 60
+DOCUMENTS = 40
 PIPELINES = ("first", "second", "third")
 KEEP = 120 * MEBI
 
@@ -242,7 +243,6 @@ class Soak:
 
     async def ingest(self, folder: Path, home: Path) -> None:
         """Ingest a folder that changes, again and again."""
-        pipeline = tenire.Pipeline("documents", source=folder, embedder="static")
         files = await asyncio.to_thread(lambda: sorted(folder.iterdir()))
         while True:
             for file in self.rng.sample(files, 5):
@@ -250,15 +250,24 @@ class Soak:
                 await asyncio.to_thread(
                     file.write_text, text.partition("\n# soak ")[0] + f"\n# soak {self.rng.random()}"
                 )
-            try:
-                report = await tenire.arun(pipeline, home=home, cpu=1, memory=256 * MEBI)
-            except tenire.TenireError as error:
-                self.wrong.append(f"documents: {type(error).__name__}: {error}")
-                return
-            if report.failed:
-                self.wrong.append(f"documents: {report.failed}")
-            self.outcomes["documents: run"] += 1
+            await self.ingest_once(folder, home, disturbed=True)
             await asyncio.sleep(self.rng.uniform(5, 10))
+
+    async def ingest_once(self, folder: Path, home: Path, *, disturbed: bool) -> None:
+        """Ingest a folder; only who is disturbed may fail, and only by losing a worker again and again."""
+        pipeline = tenire.Pipeline("documents", source=folder, embedder="static")
+        try:
+            report = await tenire.arun(pipeline, home=home, cpu=1, memory=256 * MEBI)
+        except tenire.TenireError as error:
+            self.wrong.append(f"documents: {type(error).__name__}: {error}")
+            return
+        progress = report.pipelines["documents"]
+        ended = progress.done + progress.unchanged + progress.quarantined
+        if report.failed and not (disturbed and "worker process" in progress.error):
+            self.wrong.append(f"documents: {progress.error}")
+        elif not report.failed and not ended == progress.seen == DOCUMENTS:
+            self.wrong.append(f"documents: {ended} ended and {progress.seen} seen of {DOCUMENTS}")
+        self.outcomes[f"documents: {progress.error or 'value'}"[:60]] += 1
 
 
 def _group(pid: int) -> int | None:
@@ -333,6 +342,7 @@ async def soak(minutes: float, seed: int, quiet: bool, folder: Path) -> dict[str
             task.cancel()
         await asyncio.wait(beside)
         await asyncio.wait(tasks)
+        await run.ingest_once(folder / "texts", homes[1], disturbed=False)
         await settled(manager, run.wrong)
         statistics_ = manager.thread_pool.statistics()
         stalls = list(manager.loops.stalls)
@@ -363,7 +373,7 @@ def corpus(folder: Path, rng: random.Random) -> None:
     """Copy some real files."""
     folder.mkdir()
     found = sorted(Path(sysconfig.get_path("stdlib")).glob("*.py"))
-    for path in rng.sample([path for path in found if 2_000 < path.stat().st_size < 60_000], 40):
+    for path in rng.sample([path for path in found if 2_000 < path.stat().st_size < 60_000], DOCUMENTS):
         shutil.copyfile(path, folder / path.name)
 
 

@@ -124,6 +124,21 @@ def test_a_worker_that_ends_or_stops_without_work_is_replaced(
     engine(scenario, cpu=1)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nobody tells whether the worker has read its task")
+@pytest.mark.parametrize("tasks", [1, 3])
+@pytest.mark.parametrize("size", [10, 100_000, 8_000_000])
+def test_a_task_that_a_stopped_worker_never_got_runs_in_the_next_one(tasks: int, size: int) -> None:
+    async def scenario(manager: ConcurrencyManager) -> None:
+        for _ in range(tasks):
+            pid = await manager.submit(jobs.pid, on="process")
+        os.kill(pid, signal.SIGSTOP)
+        data = bytes(size)
+        assert await manager.submit(jobs.after, data, 0.0, on="process") == data
+        assert manager.thread_pool.statistics().replaced == 1
+
+    engine(scenario, cpu=1)
+
+
 @posix
 def test_a_worker_that_is_stopped_for_a_moment_stays() -> None:
     async def scenario(manager: ConcurrencyManager) -> None:

@@ -219,6 +219,24 @@ def test_a_thread_that_takes_too_long_is_left_to_itself_and_named() -> None:
     engine(scenario)
 
 
+def test_who_waits_for_a_thread_is_told_which_abandoned_functions_have_them_all() -> None:
+    async def scenario(manager: ConcurrencyManager) -> None:
+        release = threading.Event()
+        for number in range(8):
+            manager.submit(release.wait, 30, timeout=0.02, name=f"stuck {number}")
+        await eventually(lambda: len(manager.thread_pool.statistics().abandoned) == 8)
+        waiting = manager.submit(jobs.pid, name="waiting")
+        explanation = manager.submit(asyncio.sleep, 0, after=[waiting]).explain()
+        assert "stuck" not in explanation.reason
+        reason = waiting.explain().reason
+        assert "8 thread(s) still run functions whose tasks have ended: 'stuck 0', " in reason
+        assert reason.endswith(", …")
+        release.set()
+        await waiting
+
+    engine(scenario, cpu=1)
+
+
 def test_a_process_that_takes_too_long_is_killed_and_the_next_try_gets_a_new_one(tmp_path: Path) -> None:
     marker = tmp_path / "pid"
 

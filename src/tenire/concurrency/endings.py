@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, cast
 
@@ -10,6 +11,8 @@ from tenire.core.tasks import DONE
 from tenire.errors import DeadlockError, DependencyError, TaskError, TaskTimeoutError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tenire.core.admission import Admission
     from tenire.core.doom import Doom
     from tenire.core.explain import Gate
@@ -22,6 +25,7 @@ __all__ = [
     "dependency_failed",
     "explain",
     "given_up",
+    "held_by_abandoned",
     "in_words",
     "interrupt",
     "left_unrun",
@@ -31,6 +35,7 @@ __all__ = [
 ]
 
 _WORTH_TELLING_S = 0.1
+_MOST_NAMED = 5
 _WORTH_TELLING_RATIO = 0.1
 
 
@@ -147,6 +152,15 @@ def explain(handle: Handle[Any], state: str, asked: Task | None, gate: Gate | No
     else:
         reason = in_words(handle.error)
     return Explanation(handle.name, handle.pipeline.name, state, reason, "none" if gate is None else gate.name)
+
+
+def held_by_abandoned(explanation: Explanation, names: Sequence[str]) -> Explanation:
+    """Add to an explanation that threads are held by functions that go on after their tasks have ended."""
+    if not names:
+        return explanation
+    shown = ", ".join(repr(name) for name in names[:_MOST_NAMED]) + (", …" if len(names) > _MOST_NAMED else "")
+    reason = f"{explanation.reason}; {len(names)} thread(s) still run functions whose tasks have ended: {shown}"
+    return replace(explanation, reason=reason)
 
 
 def _known(name: str, history: History) -> str:

@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from tenire.concurrency.dispatcher import Dispatcher
-from tenire.concurrency.endings import deadlock, explain, given_up
+from tenire.concurrency.endings import deadlock, explain, given_up, held_by_abandoned
 from tenire.concurrency.handle import THREAD, Handle
 from tenire.concurrency.holding import Holder, waits_with
 from tenire.concurrency.permits import Permit
@@ -268,7 +268,10 @@ class Orchestrator(Dispatcher):
             targets = [task for task in self.scheduler.waits.targets(handle) if task.state < FINAL]
             asked = min(targets, key=lambda task: not task.is_permit, default=None)
         gate = None if asked is None else why(self.scheduler, asked, self._clock.now())
-        return explain(handle, state, asked, gate, self.scheduler.history)
+        explanation = explain(handle, state, asked, gate, self.scheduler.history)
+        if gate is not None and gate.name == "resource" and handle.on == THREAD and asked is handle:
+            return held_by_abandoned(explanation, self._pools.statistics().abandoned)
+        return explanation
 
     async def wait_idle(self) -> None:
         """Wait until nothing runs and nothing waits; abandoned threads do not count."""

@@ -102,6 +102,21 @@ class Child:
         self.pid: int | None = self._process.pid
         self._lifeline = lifeline_ours
 
+    def has_unread(self) -> bool:
+        """Return whether it has not read all that was sent to it; False where that cannot be seen."""
+        if sys.platform == "win32":
+            return False
+        import array
+        import fcntl
+        import termios
+
+        left = array.array("i", [0])
+        try:
+            fcntl.ioctl(self.connection.fileno(), termios.TIOCOUTQ, left)
+        except OSError:  # macOS does not tell it of sockets
+            return False
+        return left[0] > 0
+
     def kill(self) -> None:
         """Kill it and what its tasks have started, whatever they do."""
         if self.pid is not None:

@@ -68,6 +68,7 @@ class Conversation:
         "_lock",
         "_name",
         "_threads",
+        "_unread",
         "_why",
         "child",
         "job",
@@ -90,6 +91,7 @@ class Conversation:
         self.kept = 0
         self._killed = False
         self._why: str | None = None
+        self._unread = False
 
     # -- from any thread --------------------------------------------------
 
@@ -113,9 +115,10 @@ class Conversation:
                 not needed any more.
         """
         with self._lock:
-            self._why = why
             self._killed = self._killed or why is None
             if self.child is not None:
+                self._why = why
+                self._unread = self.child.has_unread()
                 self.child.kill()
 
     # -- on the link's thread ---------------------------------------------
@@ -146,10 +149,9 @@ class Conversation:
             try:
                 send(child.connection, pieces)
             except OSError as error:
-                fresh = not self.served or self._killed
-                lost = self._lost(handle, error)
-                if fresh:
-                    return lost
+                if not self.served or self._killed:
+                    return self._lost(handle, error)
+                self._end()
                 continue  # it had died while it waited for work: see the rule above
             return self.receive(handle)
 
@@ -217,6 +219,7 @@ class Conversation:
         with self._lock:
             self.child = child
             self._why = None
+            self._unread = False
         self.started += 1
         self.served = 0
         return child
@@ -224,8 +227,11 @@ class Conversation:
     def _lost(self, handle: Handle[Any], error: BaseException) -> Outcome:
         first = not self.served
         with self._lock:
-            why = self._why
-        return None, died(handle, error, code=self._end(), first=first, why=why), 0
+            why, unread = self._why, self._unread
+        code = self._end()
+        if why is not None and unread and not self._killed:
+            return self.run(handle)  # it had been stopped before the job came: see the rule above
+        return None, died(handle, error, code=code, first=first, why=why), 0
 
     def bury(self, _: None) -> Outcome:
         """Let the process end, if there is one."""
