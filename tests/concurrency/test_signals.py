@@ -306,6 +306,54 @@ def test_on_a_loop_that_must_not_block_emitting_says_so_and_nobody_gets_it(sim_l
     sim_loop.run_until_complete(scenario())
 
 
+def test_a_listener_of_the_loop_that_may_lose_nothing_lets_threads_wait() -> None:
+    seen: list[int] = []
+
+    async def scenario() -> None:
+        signals = Signals()
+        subscription = signals.subscribe(int, seen.append, policy="block", capacity=2)
+        await asyncio.to_thread(lambda: [signals.emit(number) for number in range(50)])
+        assert subscription.dropped == 0
+        over = asyncio.Event()
+        signals.subscribe(str, lambda _: over.set())
+        await asyncio.to_thread(signals.emit, "over")
+        await over.wait()
+        assert subscription.room == []
+
+    asyncio.run(scenario())
+    assert seen == list(range(50))
+
+
+def test_who_gave_up_waiting_for_room_leaves_nothing_behind(sim_loop: SimLoop) -> None:
+    async def scenario() -> None:
+        signals = Signals()
+        slow = signals.stream(int, policy="block", capacity=1)
+        signals.emit(1)
+        waiting = asyncio.create_task(signals.aemit(2))
+        await asyncio.sleep(1.0)
+        waiting.cancel()
+        await asyncio.wait([waiting])
+        with pytest.raises(RuntimeError):
+            signals.emit(3)
+        assert slow._inbox.room == []
+        assert await anext(slow) == 1
+        assert slow.waiting == 0
+
+    sim_loop.run_until_complete(scenario())
+
+
+def test_what_waits_for_a_listener_is_dropped_when_it_is_unsubscribed(sim_loop: SimLoop) -> None:
+    signals, seen = Signals(), []
+    subscription = signals.subscribe(Event, seen.append, on=sim_loop)
+    signals.emit(Finished("a"))
+    signals.emit(Over("b"))
+    assert subscription.waiting == 2
+    subscription.cancel()
+    assert subscription.waiting == 0
+    sim_loop.run_until_complete(asyncio.sleep(1.0))
+    assert seen == []
+
+
 def test_a_listener_that_would_have_to_wait_for_itself_is_told() -> None:
     signals = Signals()
     errors: list[str] = []

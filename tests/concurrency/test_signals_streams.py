@@ -49,6 +49,22 @@ def test_only_one_waits_for_a_stream(sim_loop: SimLoop) -> None:
     sim_loop.run_until_complete(scenario())
 
 
+def test_who_gave_up_waiting_makes_room_for_another(sim_loop: SimLoop) -> None:
+    async def scenario() -> None:
+        signals = Signals()
+        stream = signals.stream(int)
+        first = asyncio.create_task(_take(stream, 1))
+        await asyncio.sleep(1.0)
+        first.cancel()
+        await asyncio.wait([first])
+        second = asyncio.create_task(_take(stream, 1))
+        await asyncio.sleep(1.0)
+        signals.emit(1)
+        assert await second == [1]
+
+    sim_loop.run_until_complete(scenario())
+
+
 def test_a_stream_that_nobody_holds_gets_nothing(sim_loop: SimLoop) -> None:
     async def scenario() -> None:
         signals = Signals()
