@@ -109,12 +109,15 @@ class Attempts:
         number = 1
         while True:
             try:
-                return await self._guarded_try(call, now)
+                result = await self._guarded_try(call, now)
             except Exception as error:
                 when = retries.after(error, name=call.name, tries=number, now=now(), deadline=call.deadline)
                 if when is None:
                     raise
                 call.error = error
+            else:
+                call.error = None  # its traceback leads back to this call: a circle for the collector
+                return result
             number += 1
             call.doing = "waiting for its next try"
             await sleep_until(when, now)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from tenire.concurrency.data.cache import Cache as BytesCache
 
 __all__ = ["MISSING", "Cache", "EngineCache", "MemoryCache"]
+
+
+_NEVER = float("inf")
 
 
 class _Missing:
@@ -39,7 +43,7 @@ class Cache(Protocol):
 
 
 class MemoryCache:
-    """Keeps the results that were used last, in memory.
+    """Keeps the results that were used last, in memory; from any thread.
 
     Args:
         most: Results to keep.
@@ -50,7 +54,7 @@ class MemoryCache:
         ConfigError: If a number is impossible.
     """
 
-    __slots__ = ("_clock", "_kept", "_most", "_ttl")
+    __slots__ = ("_clock", "_kept", "_lock", "_most", "_ttl")
 
     def __init__(self, most: int = 1024, *, ttl: float | None = None, clock: Clock | None = None) -> None:
         if isinstance(most, bool) or not isinstance(most, int) or most < 1:
@@ -60,8 +64,9 @@ class MemoryCache:
             message = f"ttl must be a positive number of seconds, or None, got {ttl!r}"
             raise ConfigError(message, key="ttl")
         self._most = most
-        self._ttl = float("inf") if ttl is None else ttl
+        self._ttl = _NEVER if ttl is None else ttl
         self._clock = clock
+        self._lock = threading.Lock()
         self._kept: OrderedDict[Hashable, tuple[Any, float]] = OrderedDict()
 
     def __len__(self) -> int:
@@ -69,26 +74,30 @@ class MemoryCache:
 
     async def get(self, key: Hashable) -> Any:
         """Return the result, or ``MISSING``."""
-        found = self._kept.get(key)
-        if found is None:
-            return MISSING
-        value, good_until = found
-        if time_of(self._clock)() >= good_until:
-            del self._kept[key]
-            return MISSING
-        self._kept.move_to_end(key)
-        return value
+        now = time_of(self._clock)()
+        with self._lock:
+            value, good_until = self._kept.get(key, (MISSING, _NEVER))
+            if value is MISSING:
+                return MISSING
+            if now >= good_until:
+                del self._kept[key]
+                return MISSING
+            self._kept.move_to_end(key)
+            return value
 
     async def put(self, key: Hashable, value: Any) -> None:
         """Keep a result, and drop the one that was not used for longest if there are too many."""
-        self._kept[key] = value, time_of(self._clock)() + self._ttl
-        self._kept.move_to_end(key)
-        if len(self._kept) > self._most:
-            self._kept.popitem(last=False)
+        good_until = time_of(self._clock)() + self._ttl
+        with self._lock:
+            self._kept[key] = value, good_until
+            self._kept.move_to_end(key)
+            if len(self._kept) > self._most:
+                self._kept.popitem(last=False)
 
     def clear(self) -> None:
         """Forget everything."""
-        self._kept.clear()
+        with self._lock:
+            self._kept.clear()
 
 
 class EngineCache:
