@@ -103,7 +103,7 @@ def needs_of(scheduler: Scheduler, needs: Resources | None, *, on: int, worker: 
     if needs is not None:
         if not isinstance(needs, Resources):
             resources_of(needs, name=name)
-        wanted = scheduler.needs(needs, task=name)
+        wanted = scheduler.admission.needs(needs, task=name)
         if on == THREAD and not needs.cpu and all(index != THREADS for index, _ in wanted):
             return (*wanted, *_ONE_THREAD)  # or a thousand small needs would be a thousand threads
         if on != PROCESS or worker is not None:
