@@ -5,7 +5,8 @@
 - home: as again, with a home, whose ledger is read at the start and written at the end;
 - thread: as again, on a loop in a thread of its own.
 
-The machine is looked at, as by default. The worst of the medians is what counts.
+The machine is looked at, as by default. The worst of the medians is what counts. On a machine that is busy with other
+things look at ``first_cpu_ms`` instead: the processor time of a first start and end together.
 """
 
 from __future__ import annotations
@@ -30,6 +31,10 @@ async def nothing():
 def figures(entering, started, ended):
     return {"start": (started - entering) * 1e3, "stop": (ended - started) * 1e3}
 
+def first():
+    began = time.process_time()
+    return asyncio.run(engine()) | {"cpu": (time.process_time() - began) * 1e3}
+
 async def engine(home=None):
     entering = time.perf_counter()
     async with ConcurrencyManager(home=home) as manager:
@@ -45,7 +50,7 @@ def thread():
     return figures(entering, started, time.perf_counter())
 
 home, times = sys.argv[1], int(sys.argv[2])
-told = {"first": [asyncio.run(engine())], "again": [], "home": [], "thread": []}
+told = {"first": [first()], "again": [], "home": [], "thread": []}
 for _ in range(times):
     told["again"].append(asyncio.run(engine()))
     told["home"].append(asyncio.run(engine(home)))
@@ -75,7 +80,7 @@ def main() -> None:
         f"worst_{what}_ms": max(spread_["median"] for name, spread_ in figures.items() if name.endswith(f"{what}_ms"))
         for what in ("start", "stop")
     }
-    report("lifecycle", **figures, **worst, must_ms=50)
+    report("lifecycle", **figures, first_cpu_ms=spread([each["cpu"] for each in first], 1), **worst, must_ms=50)
 
 
 if __name__ == "__main__":

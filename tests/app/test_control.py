@@ -93,6 +93,7 @@ def test_a_level_is_changed_at_once(engine: Any) -> None:
         assert engine.control.priority(NewPriority("docs", "HIGH")) == {"pipeline": "docs", "priority": "high"}
         share = engine.manager.orchestrator.scheduler.shares.pipelines["docs"]
         assert share.priority == Priority.HIGH
+        assert (engine.told()["docs"]["priority"], engine.told()["notes"]["priority"]) == ("high", "")
         with pytest.raises(ConfigError, match="priority must be one of critical, high, normal, low, idle"):
             engine.control.priority(NewPriority("docs", "urgent"))
 

@@ -79,3 +79,10 @@ def test_status_names_what_was_halted_and_an_engine_that_is_stuck(tenire: Tenire
     assert tenire("status").out.splitlines()[-2:] == ["paused is paused", "cancelled is cancelled"]
     facts["answers"] = False
     assert "an engine is running (pid 42), but does not answer" in tenire("status").out
+
+
+def test_a_level_that_is_not_normal_is_told_while_it_matters(tenire: Tenire, app: App) -> None:
+    levels = {"a": ("running", "low"), "b": ("running", "normal"), "c": ("paused", "high"), "d": ("done", "low")}
+    pipelines = {name: {"state": state, "priority": level} for name, (state, level) in levels.items()}
+    app.put("inspect", status=lambda home: {"running": True, "pipelines": pipelines})
+    assert tenire("status").out.splitlines()[-3:] == ["a has priority low", "c is paused", "c has priority high"]

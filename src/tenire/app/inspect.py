@@ -124,7 +124,8 @@ def status(home: Path) -> dict[str, Any]:
 
 def _live(pipeline: PublishedPipeline) -> dict[str, Any]:
     tasks = [{"id": task.id, "state": task.state, "name": task.name} for task in pipeline.tasks]
-    return {**pipeline.totals, "running": pipeline.running, "queued": pipeline.queued, "tasks": tasks}
+    facts = {**pipeline.totals, "running": pipeline.running, "queued": pipeline.queued, "tasks": tasks}
+    return facts | ({"priority": pipeline.priority} if pipeline.priority else {})
 
 
 def failed(home: Path) -> list[FailedItem]:

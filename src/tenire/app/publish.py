@@ -182,6 +182,7 @@ def _pipeline(progress: PipelineProgress, snapshot: Snapshot, handles: Iterable[
         running=counts.running if counts is not None else 0,
         queued=counts.ready if counts is not None else 0,
         tasks=[_task(handle) for handle in chosen],
+        priority=counts.priority if counts is not None else "",
     )
 
 

@@ -69,12 +69,14 @@ class PublishedPipeline(msgspec.Struct, frozen=True):
         running: Tasks that run.
         queued: Tasks that wait.
         tasks: Some of them, those that run first.
+        priority: Its level now, or an empty text if it has not begun.
     """
 
     totals: dict[str, Any]
     running: int
     queued: int
     tasks: list[PublishedTask]
+    priority: str = ""
 
 
 class Published(msgspec.Struct, frozen=True):

@@ -30,7 +30,7 @@ def status(settings: Settings) -> int:
     output.show(f"{home}: {_engine(facts)}", *_holdings(facts))
     pipelines: dict[str, dict[str, Any]] = facts.get("pipelines", {})
     if pipelines:
-        output.show("", totals_table(pipelines), *_halted(pipelines))
+        output.show("", totals_table(pipelines), *_unusual(pipelines))
     tasks = [_task(name, task) for name, pipeline in pipelines.items() for task in pipeline.get("tasks", ())]
     if tasks:
         output.show("", *tasks)
@@ -50,9 +50,15 @@ def _engine(facts: dict[str, Any]) -> str:
     return f"an engine is running, load {level}" + (f": {reason}" if reason else "")
 
 
-def _halted(pipelines: dict[str, dict[str, Any]]) -> list[str]:
-    states = {name: pipeline.get("state") for name, pipeline in pipelines.items()}
-    return [f"{clean(name)} is {state}" for name, state in states.items() if state in ("paused", "cancelled")]
+def _unusual(pipelines: dict[str, dict[str, Any]]) -> list[str]:
+    lines = []
+    for name, pipeline in pipelines.items():
+        state, priority = pipeline.get("state"), pipeline.get("priority", "normal")
+        if state in ("paused", "cancelled"):
+            lines.append(f"{clean(name)} is {state}")
+        if priority != "normal" and state not in ("done", "failed", "cancelled"):
+            lines.append(f"{clean(name)} has priority {priority}")
+    return lines
 
 
 def _task(pipeline: str, task: dict[str, Any]) -> str:
