@@ -9,11 +9,14 @@
   ``blocking_allowed("reason")`` excuses one test; ``_MAY_BLOCK`` lists the rest.
 - Property tests repeat themselves: the examples are the same in every run.
   ``HYPOTHESIS_PROFILE=thorough`` looks for new ones.
+- ``TENIRE_TEST_LOOP=uvloop`` runs all that is not in virtual time on uvloop.
 """
 
 from __future__ import annotations
 
+import asyncio
 import gc
+import importlib
 import logging
 import os
 from typing import TYPE_CHECKING
@@ -40,6 +43,9 @@ hypothesis.settings.register_profile(
     "thorough", parent=hypothesis.settings.get_profile("repeatable"), derandomize=False, max_examples=2_000
 )
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
+
+if os.environ.get("TENIRE_TEST_LOOP") == "uvloop":
+    asyncio.set_event_loop_policy(importlib.import_module("uvloop").EventLoopPolicy())
 
 _MAY_BLOCK: tuple[tuple[str, str, str], ...] = (
     ("tenire/testing/executors.py", "_call", "a fake executor's function; on a real pool it is not on the loop"),

@@ -11,6 +11,7 @@ from tests.simulation.pools import SimPools
 from tenire import ConcurrencyManager
 from tenire.concurrency import manager as manager_module
 from tenire.concurrency import submit
+from tenire.concurrency.termination import Termination
 from tenire.core.tasks import Resources, Retry
 from tenire.testing import SimLoop, cancel_sweep
 
@@ -53,6 +54,7 @@ class Ground:
         if not scheduler.abandoned:  # a thread that goes on keeps its slot
             assert list(scheduler.admission.free) == list(scheduler.admission.capacity)
         assert not orchestrator.permits
+        assert not Termination._minding
         assert (scheduler.running, scheduler.queued) == (scheduler.abandoned, 0)
         assert len(self._engine.timer) == 0
 
