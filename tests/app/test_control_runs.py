@@ -61,7 +61,7 @@ def run(tmp_path: Path) -> Callable[..., RunReport]:
 
 async def tell(home: Home, operation: str, argument: Any) -> Any:
     """As another process does: from a thread, over the socket."""
-    return await asyncio.to_thread(ask, home, operation, argument)
+    return await asyncio.to_thread(ask, home, operation, argument, timeout=10.0)
 
 
 def states(report: RunReport) -> dict[str, str]:
@@ -144,7 +144,7 @@ def test_tasks_are_explained_by_the_engine_itself(run: Callable[..., RunReport])
 def test_without_an_engine_there_is_nobody_to_tell(tmp_path: Path) -> None:
     home = Home(tmp_path)
     with pytest.raises(ChannelError, match="no engine is running on") as caught:
-        ask(home, "pause", "docs")
+        ask(home, "pause", "docs", timeout=10.0)
     assert "tenire run" in (caught.value.hint or "")
     with HomeLock(home), pytest.raises(TenireError, match="no engine listens"):
-        ask(home, "pause", "docs", patience=0.05)
+        ask(home, "pause", "docs", timeout=10.0, patience=0.05)
