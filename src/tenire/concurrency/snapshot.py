@@ -67,7 +67,7 @@ class PipelineSnapshot:
         cancelled: Tasks of those that ended that were cancelled.
         retried: How often a task was to be tried again.
         took: How long tasks ran that went well, seconds. Of those shorter than a
-            hundredth of a second one in sixteen is looked at, and counts as sixteen.
+            hundredth of a second one in sixty-four is looked at, and counts for all of those.
         waited: How long those were ready before they started, seconds.
     """
 

@@ -28,12 +28,13 @@ from tenire.core.ready_queue import ReadyQueue
 from tenire.core.tasks import Priority, State, is_number
 from tenire.errors import ConfigError
 
-__all__ = ["DURATION_SMOOTHING", "LEVEL_FACTOR", "FairShare", "PipelineShare"]
+__all__ = ["DURATION_SMOOTHING", "LEVEL_FACTOR", "SAMPLED", "FairShare", "PipelineShare"]
 
 LEVEL_FACTOR = 4.0
 _LEAST_WEIGHT = 1e-6
 DURATION_SMOOTHING = 0.1
 _FIRST_DURATION_S = 1e-3
+SAMPLED = 64
 
 
 class PipelineShare:
@@ -121,8 +122,20 @@ class PipelineShare:
         elif state is State.CANCELLED:
             self.cancelled += 1
 
-    def observe(self, took: float, waited: float, times: int) -> None:
-        """Take in how long a task ran and had waited, for ``times`` of its like."""
+    def observe(self, took: float, waited: float, seq: int | None) -> None:
+        """Take in how long a task ran and had waited.
+
+        Args:
+            took: Seconds.
+            waited: Seconds.
+            seq: Its number, by which one in ``SAMPLED`` is chosen to stand for its like; ``None``: it counts as one.
+        """
+        if seq is None:
+            times = 1
+        elif seq % SAMPLED:
+            return
+        else:
+            times = SAMPLED
         self.took.add(took, times)
         self.waited.add(max(0.0, waited), times)
 

@@ -136,7 +136,7 @@ class Scheduler:
             took = now - task.started_at
             if (took >= WORTH_PLANNING_S or not task.seq & _SAMPLE) and not task.is_permit:
                 self.history.record(task.name, took)
-                pipeline.observe(took, task.started_at - task.ready_at, 1 if took >= WORTH_PLANNING_S else _SAMPLE + 1)
+                pipeline.observe(took, task.started_at - task.ready_at, None if took >= WORTH_PLANNING_S else task.seq)
         if state is not DONE or task.deadline is not None:
             self._end(task, now, state)
             return
