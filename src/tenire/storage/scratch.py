@@ -115,7 +115,7 @@ class Scratch:
             fd, self._lock_fd = self._lock_fd, None
             if fd is not None:
                 _remove(self.path, _lock_of(self.path))
-                os.close(fd)
+                _let_go(fd, _lock_of(self.path))
 
     def _make(self) -> None:
         with self._guard:
@@ -157,7 +157,7 @@ def _sweep_one(lock: Path) -> bool:
         _remove(lock.with_suffix(""), lock)
         return True
     finally:
-        os.close(fd)
+        _let_go(fd, lock)
 
 
 def _hold(lock: Path) -> int:
@@ -193,5 +193,12 @@ def _remove(folder: Path, lock: Path) -> None:
     # The lock last: as long as it is there, somebody will come and finish this.
     shutil.rmtree(folder, ignore_errors=True)
     if not folder.exists():
-        with contextlib.suppress(OSError):  # Windows: it is open here; the next sweep takes it
+        with contextlib.suppress(OSError):  # Windows: it is open here
             lock.unlink(missing_ok=True)
+
+
+def _let_go(fd: int, lock: Path) -> None:
+    os.close(fd)
+    if os.name == "nt" and not lock.with_suffix("").exists():
+        with contextlib.suppress(OSError):  # its owner still has it open, or it is gone
+            lock.unlink()
