@@ -63,6 +63,27 @@ def test_pipelines_of_a_worker_that_keeps_dying_are_suspended_and_tried_again(
     assert "tried again in 1 s" in caplog.text
 
 
+def test_work_that_had_begun_before_the_pause_ends_it_by_a_success(
+    sim_loop: SimLoop, parts: tuple[FairShare, WorkerHealth, list[float]]
+) -> None:
+    import asyncio
+
+    shares, watch, woken = parts
+    job: Any = Job(shares)
+
+    async def main() -> None:
+        for _ in range(LIMIT):
+            watch.ended(job, WorkerDiedError("gone", task="t"))
+        await asyncio.sleep(0.5)
+        watch.ended(job, None)
+        assert job.pipeline.suspended is None
+        await asyncio.sleep(5)
+        assert job.pipeline.suspended is None
+
+    sim_loop.run_until_complete(main())
+    assert woken == [0.5]
+
+
 def test_a_suspension_by_somebody_else_stays(
     sim_loop: SimLoop, parts: tuple[FairShare, WorkerHealth, list[float]]
 ) -> None:

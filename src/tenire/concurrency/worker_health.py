@@ -9,7 +9,7 @@ from tenire.core.health import Health
 from tenire.errors import WorkerDiedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from tenire.clock import Clock
     from tenire.concurrency.handle import Handle
@@ -44,7 +44,7 @@ class WorkerHealth:
         if worker is None:
             return
         if not isinstance(error, WorkerDiedError):
-            self._health.worked(worker)
+            self._resume(worker, self._health.worked(worker))
             return
         until = self._health.failed(worker, handle.pipeline.name, self._clock.now())
         if until is not None:
@@ -57,12 +57,15 @@ class WorkerHealth:
 
     def _try(self, worker: str) -> None:
         if self._health.tried(worker, self._clock.now()):
-            reason = self._reason(worker)
-            for name in self._health.pipelines(worker):
-                pipeline = self._shares.pipeline(name)
-                if pipeline.suspended == reason:  # and not suspended by somebody else
-                    pipeline.suspended = None
-            self._wake()
+            self._resume(worker, self._health.pipelines(worker))
+
+    def _resume(self, worker: str, pipelines: Iterable[str]) -> None:
+        reason = self._reason(worker)
+        for name in pipelines:
+            pipeline = self._shares.pipeline(name)
+            if pipeline.suspended == reason:  # and not suspended by somebody else
+                pipeline.suspended = None
+                self._wake()
 
     @staticmethod
     def _reason(worker: str) -> str:

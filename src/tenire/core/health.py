@@ -10,7 +10,8 @@ again at full speed by all the work that waits for it.
        └───────────────────────── success ───┼──────────────────────────┤
                                              └──────── failure ─────────┘
 
-1. A success makes a component healthy and forgets its failures.
+1. A success makes a component healthy and forgets its failures; also one of work that had
+   begun before the pause, and is over within it.
 2. The pause doubles with each failed trial, from ``PAUSE_S`` up to ``LONGEST_PAUSE_S``.
 3. While it is unhealthy, and only then, its pipelines are suspended; on trial they run.
 """
@@ -55,9 +56,10 @@ class Health:
         state.until = now + min(LONGEST_PAUSE_S, PAUSE_S * 2.0 ** (state.failures - LIMIT))
         return state.until
 
-    def worked(self, component: str) -> bool:
-        """Take in a success; return whether it was not healthy before."""
-        return self._components.pop(component, None) is not None
+    def worked(self, component: str) -> set[str]:
+        """Take in a success; return the pipelines that it had failed for, which may run again."""
+        state = self._components.pop(component, None)
+        return set() if state is None else state.pipelines
 
     def tried(self, component: str, now: float) -> bool:
         """Return whether a component's pause is over; then it is on trial."""

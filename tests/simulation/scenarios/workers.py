@@ -50,15 +50,13 @@ async def a_named_worker_flaps(stage: Stage) -> None:
             stage.submit(lambda: stage.loop.time(), worker="model", on="process", pipeline="model")
             stage.submit(stage.work, pipeline="other")
             await stage.work()
-        suspended_at_once = model.suspended is not None
         while stage.loop.time() < well_from:
             await stage.work()
         last = stage.submit(lambda: "well", worker="model", on="process", pipeline="model", retry=Retry(attempts=9))
         assert await last == "well"
-    died = [handle for handle in stage.handles if handle.worker and isinstance(handle.exception(), WorkerDiedError)]
+        assert model.suspended is None
     others = [handle for handle in stage.handles if not handle.worker]
     assert all(handle.exception() is None for handle in others)
-    assert suspended_at_once or len(died) < 20
 
 
 @scenario
