@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["ask"]
 
 
-def ask(home: Home, operation: str, argument: Any = None, *, timeout: float, patience: float = 2.0) -> Any:
+def ask(home: Home, operation: str, argument: Any = None, *, timeout: float = 10.0, patience: float = 2.0) -> Any:
     """Call an operation of the running engine; see ``control`` for what there is.
 
     Args:
