@@ -11,7 +11,7 @@ from tests.concurrency.engines import engine
 from tests.concurrency.process_jobs import same
 
 from tenire import ConcurrencyManager, Resources
-from tenire.concurrency import ComponentChanged, StartupProgress
+from tenire.concurrency import Child, ComponentChanged, Life, StartupProgress
 from tenire.concurrency.history_keeper import HistoryKeeper
 from tenire.concurrency.loops import EventLoopManager
 from tenire.concurrency.loops.watchdog import Watchdog
@@ -162,6 +162,40 @@ def test_whichever_component_dies_starts_again_while_tasks_run(
 
     engine(scenario, home=tmp_path / "home")
     assert f"component '{name}' failed" in caplog.text
+
+
+def test_pipelines_of_a_component_that_is_down_start_nothing_until_it_is_up(sim_loop: SimLoop) -> None:
+    lives = []
+
+    async def feed(life: Life) -> None:
+        lives.append(life)
+        life.ready()
+        await life.wait_told_to_end()
+
+    async def scenario() -> None:
+        async with ConcurrencyManager(cpu=1, memory=1 << 20, clock=sim_loop.clock, seed=1) as manager:
+            watch = Watch(manager)
+            await manager.supervisor.add(Child("feed", feed, pipelines=("docs",)))
+            lives[0].fail(OSError("lost"))
+            await watch.wait("feed", "down")
+            held, free = manager.submit(double, 1, pipeline="docs"), manager.submit(double, 2, pipeline="other")
+            assert await free == 4
+            assert held.explain().gate == "suspended"
+            assert "component 'feed' failed" in held.explain().reason
+            manager.orchestrator.suspend("docs", "paused by hand")
+            await watch.wait("feed", "up")
+            await asyncio.sleep(1)
+            assert "paused by hand" in held.explain().reason, "that is somebody else's affair"
+            lives[1].fail(OSError("lost"))
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            manager.orchestrator.suspend("docs", None)
+            assert not held.done()
+            assert "component 'feed' failed" in held.explain().reason, "resuming does not heal it"
+            assert await held == 2
+            assert manager.supervisor.statistics()["feed"].restarts == 2
+
+    sim_loop.run_until_complete(scenario())
 
 
 class Broken:

@@ -19,15 +19,18 @@ import msgspec
 
 from tenire.app.publish import explained, look
 from tenire.app.published import as_text
+from tenire.clock import SYSTEM_CLOCK
+from tenire.concurrency import Child
 from tenire.concurrency.channel import LoopChannel
 from tenire.core.tasks import Priority
 from tenire.errors import ConfigError, RejectedError
 from tenire.pipeline.waits import whole
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Mapping
 
     from tenire.clock import Clock
+    from tenire.concurrency import Life
     from tenire.concurrency.manager import ConcurrencyManager
     from tenire.pipeline.progress import PipelineProgress
     from tenire.storage.home import Home
@@ -35,6 +38,8 @@ if TYPE_CHECKING:
 __all__ = ["EngineControl", "NewPriority", "controlled"]
 
 _ENDED = ("done", "failed", "cancelled")
+
+_SILENCE_S = 20.0
 
 _log = logging.getLogger("tenire.control")
 
@@ -154,17 +159,39 @@ async def controlled(
         clock: For the time of what is told.
     """
     control = EngineControl(manager, progress, clock=clock)
-    channel = LoopChannel(home.path, timer=manager.timer, clock=clock)
+    channel: LoopChannel | None = None
+
+    async def live(life: Life) -> None:
+        nonlocal channel
+        channel = _channel(control, LoopChannel(home.path, timer=manager.timer, clock=clock))
+        try:
+            await channel.start()
+        except OSError as error:
+            channel = None
+            _log.warning("other processes cannot control this engine: %s (%s)", error.strerror or error, home.path)
+        life.ready()
+        try:
+            await life.wait_told_to_end()
+        finally:
+            if channel is not None:
+                # To the end even if cancelled: the socket must not outlive the run.
+                await whole(asyncio.create_task(channel.aclose()))
+
+    def ask(beat: Callable[[], None]) -> None:
+        if channel is None or channel.serving:
+            beat()
+
+    silence = _SILENCE_S if clock is SYSTEM_CLOCK else None
+    await manager.supervisor.add(Child("channel", live, optional=True, silence=silence, ask=ask))
+    try:
+        yield control
+    finally:
+        await whole(asyncio.create_task(manager.supervisor.remove("channel")))
+
+
+def _channel(control: EngineControl, channel: LoopChannel) -> LoopChannel:
     channel.register("status", control.status)
     for name in ("why", "pause", "resume", "cancel"):
         channel.register(name, getattr(control, name), takes=str)
     channel.register("priority", control.priority, takes=NewPriority)
-    try:
-        await channel.start()
-    except OSError as error:
-        _log.warning("other processes cannot control this engine: %s (%s)", error.strerror or error, home.path)
-    try:
-        yield control
-    finally:
-        # To the end even if cancelled: the socket must not outlive the run.
-        await whole(asyncio.create_task(channel.aclose()))
+    return channel

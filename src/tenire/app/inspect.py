@@ -6,6 +6,8 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from tenire.app.config_schema import Config, DocumentsPipeline, TenireSettings
 from tenire.app.place import Place, kept_store, recorded_place
 from tenire.app.published import read_published
@@ -114,6 +116,7 @@ def status(home: Path) -> dict[str, Any]:
         "level": published.level if published is not None else None,
         "load": published.load if published is not None else None,
         "reason": published.reason if published is not None else None,
+        "components": msgspec.to_builtins(published.components) if published is not None else {},
         "pipelines": pipelines,
         "documents": totals.documents,
         "chunks": totals.chunks,

@@ -26,12 +26,14 @@ import msgspec
 from tenire.app.published import (
     ExplainedTask,
     Published,
+    PublishedComponent,
     PublishedPipeline,
     PublishedTask,
     as_text,
     engine_path,
     task_id,
 )
+from tenire.concurrency import Child
 from tenire.pipeline.waits import whole
 
 if TYPE_CHECKING:
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tenire.clock import Clock
+    from tenire.concurrency import Life
     from tenire.concurrency.ended_tasks import EndedTask
     from tenire.concurrency.handle import Handle
     from tenire.concurrency.manager import ConcurrencyManager
@@ -72,14 +75,17 @@ async def publishing(
         clock: For the time of what is told.
     """
     publisher = Publisher(home, manager, progress, clock=clock)
-    ticking = manager.control.every(PERIOD_S, publisher.tick)
-    publisher.tick()
+
+    async def end() -> None:
+        await manager.supervisor.remove("publisher")
+        await publisher.aclose()
+
+    await manager.supervisor.add(Child("publisher", publisher.run, optional=True))
     try:
         yield
     finally:
-        ticking.cancel()
         # To the end even if cancelled: the file must not outlive the run.
-        await whole(asyncio.create_task(publisher.aclose()))
+        await whole(asyncio.create_task(end()))
 
 
 class Publisher:
@@ -97,6 +103,32 @@ class Publisher:
         self._writing: asyncio.Task[None] | None = None
         self._told = False
 
+    async def run(self, life: Life) -> None:
+        """Be a component: write now and then for as long as it lives."""
+
+        def tick() -> None:
+            try:
+                before = self._writing
+                self.tick()
+                if self._writing is not None and self._writing is not before:
+                    self._writing.add_done_callback(ended)
+            except Exception as error:  # noqa: BLE001 - the supervisor decides
+                life.fail(error)
+
+        def ended(writing: asyncio.Task[None]) -> None:
+            error = asyncio.CancelledError() if writing.cancelled() else writing.exception()
+            if error is not None:
+                self._last = None
+                life.fail(error)
+
+        ticking = self._manager.control.every(PERIOD_S, tick)
+        tick()
+        life.ready()
+        try:
+            await life.wait_told_to_end()
+        finally:
+            ticking.cancel()
+
     def tick(self) -> None:
         """Write if something changed and nothing is being written."""
         if self._writing is not None and not self._writing.done():
@@ -113,7 +145,7 @@ class Publisher:
     async def aclose(self) -> None:
         """Remove the file."""
         if self._writing is not None:
-            await self._writing
+            await asyncio.wait([self._writing])
         await asyncio.to_thread(_remove, self._path)
 
     async def _write(self, published: Published) -> None:
@@ -149,6 +181,10 @@ def look(manager: ConcurrencyManager, progress: Mapping[str, PipelineProgress], 
         queued=snapshot.queued,
         pipelines={name: _pipeline(each, snapshot, tasks[name]) for name, each in progress.items()},
         reason=snapshot.reason,
+        components={
+            name: PublishedComponent(fares.health, fares.restarts, fares.error)
+            for name, fares in snapshot.components.items()
+        },
     )
 
 

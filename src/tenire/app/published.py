@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from tenire.storage.home import Home
 
 __all__ = [
-    "ExplainedTask", "Published", "PublishedPipeline", "PublishedTask", "as_text", "engine_path", "from_text",
-    "last_told", "read_published", "task_id",
+    "ExplainedTask", "Published", "PublishedComponent", "PublishedPipeline", "PublishedTask", "as_text",
+    "engine_path", "from_text", "last_told", "read_published", "task_id",
 ]  # fmt: skip
 
 T = TypeVar("T")
@@ -79,6 +79,20 @@ class PublishedPipeline(msgspec.Struct, frozen=True):
     priority: str = ""
 
 
+class PublishedComponent(msgspec.Struct, frozen=True):
+    """How one component of an engine fares.
+
+    Attributes:
+        health: ``healthy``, ``unsteady`` (up, but it failed lately), ``down``, ``failed`` (given up), …
+        restarts: How often it was started again.
+        error: Its last failure in one line, or ``None``.
+    """
+
+    health: str
+    restarts: int
+    error: str | None = None
+
+
 class Published(msgspec.Struct, frozen=True):
     """One engine.
 
@@ -92,6 +106,7 @@ class Published(msgspec.Struct, frozen=True):
         queued: Tasks that wait.
         pipelines: By name.
         answered: Whether the engine was asked just now, and answered.
+        components: How its components fare, by name.
     """
 
     pid: int
@@ -103,6 +118,7 @@ class Published(msgspec.Struct, frozen=True):
     pipelines: dict[str, PublishedPipeline]
     reason: str | None = None
     answered: bool = True
+    components: dict[str, PublishedComponent] = {}
 
 
 def as_text(value: msgspec.Struct) -> str:

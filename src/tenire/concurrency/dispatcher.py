@@ -55,6 +55,7 @@ class Dispatcher(Turns):
         permits: Permits that are open.
         unseen: Failures that nobody has looked at yet.
         ended: The last tasks that have ended.
+        health: Suspends the pipelines of what is not well.
         busy: Whether there is work, as of the last turn.
         busy_changed: Called with ``busy`` when that has changed.
         waiting_for_more: Called when tasks stay waiting though something is set aside.
@@ -93,7 +94,7 @@ class Dispatcher(Turns):
             scheduler, ended=self.ended, pools=pools, timer=timer, clock=clock, unseen=self.unseen, wake=self.wake
         )
         self._alarm = Alarm(timer, self.wake)
-        self._worker_health = WorkerHealth(scheduler.shares, timer=timer, clock=clock, wake=self.wake)
+        self.health = WorkerHealth(scheduler.shares, timer=timer, clock=clock, wake=self.wake)
         self._idle: asyncio.Future[None] | None = None
         pools.report = self._pool_ended
 
@@ -194,8 +195,7 @@ class Dispatcher(Turns):
         create_task = loop.create_task if loop.get_task_factory() is not None else None
         coroutines, ended, enter = self._coroutines, self._coroutine_ended, self.enter
         context: Any = None
-        coroutine: Any = None
-        task: Any = None
+        coroutine = task = cast("Any", None)
         self._starting = started
         for handle in started:
             if handle.run is not None:  # cancelled by one that started before it in this turn
@@ -315,7 +315,7 @@ class Dispatcher(Turns):
             self._stopper.ended(handle)
         # One that was cancelled, or took too long, was killed by us.
         if handle.worker is not None and not handle.settled and handle.stop_error is None:
-            self._worker_health.ended(handle, error)
+            self.health.ended(handle, error)
         if memory:
             self.scheduler.history.record_memory(handle.name, memory)
         if error is None and handle.on == THREAD:

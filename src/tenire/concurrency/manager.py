@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from tenire.concurrency.handle import Handle
+    from tenire.concurrency.supervisor import ComponentChanged
     from tenire.concurrency.task_groups import TaskGroup
     from tenire.core.tasks import Resources, Retry
     from tenire.observe.machine import Machine
@@ -209,7 +210,7 @@ class ConcurrencyManager:
         self.orchestrator.busy_changed = self.compactor.busy_changed
         self.supervisor = Supervisor(
             timer=self.timer, clock=self._clock, rng=self._supervisor_rng,
-            on_change=self.signals.post, on_escalation=self._give_up,
+            on_change=self._component_changed, on_escalation=self._give_up,
         )  # fmt: skip
         return Parts(
             loops=self.loops,
@@ -272,6 +273,10 @@ class ConcurrencyManager:
         failure, self._failure = self._failure, None
         if failure is not None:
             raise failure
+
+    def _component_changed(self, change: ComponentChanged) -> None:
+        self.orchestrator.health.changed(change)
+        self.signals.post(change)
 
     def _give_up(self, error: ComponentError) -> None:
         """Take in that the engine cannot go on: nobody may wait for it in vain."""

@@ -126,6 +126,8 @@ class Orchestrator(Dispatcher):
         What runs goes on and gets its permits. What it submits to the same pipeline and
         waits for starts only if it holds something meanwhile.
         """
+        if reason is None:
+            reason = self.health.reason(pipeline)  # what it needs may not be well
         self.scheduler.shares.pipeline(pipeline).suspended = reason
         self.on_loop(self.wake)
 

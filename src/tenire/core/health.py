@@ -14,9 +14,16 @@ again at full speed by all the work that waits for it.
    begun before the pause, and is over within it.
 2. The pause doubles with each failed trial, from ``PAUSE_S`` up to ``LONGEST_PAUSE_S``.
 3. While it is unhealthy, and only then, its pipelines are suspended; on trial they run.
+4. What is supervised is unhealthy from each failure until it is up again, and has
+   the pipelines that it was said to serve.
 """
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 __all__ = ["LIMIT", "LONGEST_PAUSE_S", "PAUSE_S", "Health"]
 
@@ -56,6 +63,20 @@ class Health:
         state.until = now + min(LONGEST_PAUSE_S, PAUSE_S * 2.0 ** (state.failures - LIMIT))
         return state.until
 
+    def fell(self, component: str, pipelines: Iterable[str]) -> None:
+        """Take in that something supervised is not up any more, and which pipelines need it."""
+        state = self._components.setdefault(component, _Component())
+        state.failures = max(state.failures, LIMIT)
+        state.pipelines.update(pipelines)
+        state.until = float("inf")
+
+    def ailing(self, pipeline: str) -> str | None:
+        """Return an unhealthy component that a pipeline needs, or ``None``."""
+        for name, state in self._components.items():
+            if state.until is not None and pipeline in state.pipelines:
+                return name
+        return None
+
     def worked(self, component: str) -> set[str]:
         """Take in a success; return the pipelines that it had failed for, which may run again."""
         state = self._components.pop(component, None)
@@ -78,5 +99,5 @@ class Health:
         """Verify the rules."""
         for state in self._components.values():
             assert state.failures > 0
-            assert state.pipelines
+            assert state.pipelines or state.until == float("inf")
             assert state.until is None or state.failures >= LIMIT

@@ -27,7 +27,7 @@ def status(settings: Settings) -> int:
         return 0
     from tenire.cli.tables import totals_table
 
-    output.show(f"{home}: {_engine(facts)}", *_holdings(facts))
+    output.show(f"{home}: {_engine(facts)}", *_ailing(facts), *_holdings(facts))
     pipelines: dict[str, dict[str, Any]] = facts.get("pipelines", {})
     if pipelines:
         output.show("", totals_table(pipelines), *_unusual(pipelines))
@@ -48,6 +48,14 @@ def _engine(facts: dict[str, Any]) -> str:
         return "an engine is running"
     reason = facts.get("reason")
     return f"an engine is running, load {level}" + (f": {reason}" if reason else "")
+
+
+def _ailing(facts: dict[str, Any]) -> list[str]:
+    ill = {name: fares for name, fares in facts.get("components", {}).items() if fares["health"] != "healthy"}
+    return [
+        f"component {name} is {fares['health']}" + (f": {clean(fares['error'])}" if fares.get("error") else "")
+        for name, fares in ill.items()
+    ]
 
 
 def _unusual(pipelines: dict[str, dict[str, Any]]) -> list[str]:

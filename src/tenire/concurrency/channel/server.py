@@ -163,6 +163,11 @@ class LoopChannel:
             raise
         self._listener = listener
 
+    @property
+    def serving(self) -> bool:
+        """Whether new connections are accepted."""
+        return self._server is not None and self._server.is_serving()
+
     async def aclose(self) -> None:
         """Drop every peer and stop listening; calling it again does nothing."""
         if self._closing:

@@ -75,6 +75,7 @@ class Child:
         ask: Called with ``life.beat`` after half of that silence: passes it on, to be
             called from wherever the component lives, which shows that it does.
         grace: Seconds that it may take to end when it is told to.
+        pipelines: In an engine, those that start nothing while it is not up.
     """
 
     name: str
@@ -84,6 +85,7 @@ class Child:
     silence: float | None = None
     ask: Callable[[Callable[[], None]], object] | None = None
     grace: float = 5.0
+    pipelines: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,9 +113,11 @@ class ComponentChanged:
         state: ``up``, ``down`` (it failed and starts again), ``failed`` (given up) or ``ended``.
         error: Why, or ``None``.
         restarts: How often it was started again so far.
+        pipelines: Those that need it.
     """
 
     component: str
     state: str
     error: BaseException | None
     restarts: int
+    pipelines: tuple[str, ...] = ()

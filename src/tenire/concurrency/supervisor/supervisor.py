@@ -312,7 +312,9 @@ class Supervisor:
 
     def _tell(self, name: str, state: str, error: BaseException | None) -> None:
         try:
-            self._on_change(ComponentChanged(name, state, error, self._core.restarts(name)))
+            self._on_change(
+                ComponentChanged(name, state, error, self._core.restarts(name), self._children[name].pipelines)
+            )
         except Exception:  # noqa: BLE001 - foreign code; logged, and what follows is done all the same
             log.exception("a listener to component %r failed", name)
 
