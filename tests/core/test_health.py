@@ -60,3 +60,16 @@ def test_the_pause_doubles_up_to_half_a_minute() -> None:
     pauses = [health.failed("worker", "p", 100.0) for _ in range(LIMIT + 7)]
     assert pauses[: LIMIT - 1] == [None] * (LIMIT - 1)
     assert [until - 100.0 for until in pauses[LIMIT - 1 :] if until is not None] == [1, 2, 4, 8, 16, 30, 30, 30]
+
+
+def test_what_is_supervised_is_unhealthy_until_it_is_up() -> None:
+    health = Health()
+    health.fell("feed", ["docs", "notes"])
+    health.check()
+    assert health.ailing("docs") == health.ailing("notes") == "feed"
+    assert health.ailing("other") is None
+    assert not health.tried("feed", 1e9), "no pause heals it"
+    assert health.worked("feed")
+    assert health.ailing("docs") is None
+    health.fell("alone", [])
+    health.check()

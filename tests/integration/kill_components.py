@@ -1,0 +1,92 @@
+"""Run a command with an engine whose components are all killed once while its pipelines run.
+
+``python kill_components.py RESULT WORDS…``: RESULT gets, as JSON, what became of each component. The
+product knows nothing of this: faults are put into functions from outside, and tasks are cancelled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from tenire.app import runs
+from tenire.concurrency import ComponentChanged, ConcurrencyManager
+from tenire.concurrency.loops.watchdog import Watchdog
+from tenire.core.scheduler import Scheduler
+from tenire.observe.load_probe import LoadProbe
+from tenire.testing import Faults
+
+BY_FAULT: dict[str, tuple[Any, str, BaseException]] = {
+    # A thread dies of what nobody catches; a turn of the dispatcher fails.
+    "watchdog": (Watchdog, "look", SystemExit("killed")),
+    "control": (LoadProbe, "sample", SystemExit("killed")),
+    "orchestrator": (Scheduler, "decide", MemoryError("killed")),
+}
+BY_CANCELLING = ("history", "compactor", "channel", "publisher", "thread_pool")
+
+found: dict[str, list[str]] = {}
+during: dict[str, str] = {}
+
+
+class Attacked(ConcurrencyManager):
+    """An engine, and who kills its components."""
+
+    async def __aenter__(self) -> ConcurrencyManager:
+        manager = await super().__aenter__()
+        self._changed = asyncio.Event()
+        self.signals.subscribe(ComponentChanged, self._note)
+        self._attacker = asyncio.get_running_loop().create_task(self._attack())
+        return manager
+
+    async def shutdown(self, *, cancel: bool = False) -> None:
+        await self._attacker
+        await super().shutdown(cancel=cancel)
+
+    def _note(self, change: ComponentChanged) -> None:
+        found.setdefault(change.component, []).append(change.state)
+        self._changed.set()
+
+    async def _until(self, component: str, state: str, times: int = 1) -> None:
+        while found.get(component, []).count(state) < times:
+            self._changed.clear()
+            await self._changed.wait()
+
+    async def _attack(self) -> None:
+        while self.snapshot().pools.threads_busy == 0 or not self.thread_pool.statistics().processes:  # noqa: ASYNC110
+            await asyncio.sleep(0.005)  # until the pipelines work
+        with Faults() as faults:
+            for name, (target, attribute, error) in BY_FAULT.items():
+                faults.patch(target, attribute, point=name)
+                faults.at(name, raise_=error)
+            self.control.ask(lambda: None)
+            for name in BY_CANCELLING:
+                tasks = [task for task in asyncio.all_tasks() if task.get_name() == f"tenire {name}"]
+                before = found.get(name, []).count("up")
+                for task in tasks:
+                    task.cancel()
+                during[name] = f"{len(tasks)} cancelled, {self.snapshot().running} task(s) running"
+                await self._until(name, "down")
+                await self._until(name, "up", before + 1)
+            for name in BY_FAULT:
+                await self._until(name, "down")
+                await self._until(name, "up")
+                during[name] = f"killed, {self.snapshot().running} task(s) running"
+
+
+def main() -> int:
+    """Run the command; return its exit code."""
+    result, *words = sys.argv[1:]
+    sys.argv[1:] = words
+    runs.ConcurrencyManager = Attacked  # type: ignore[misc]
+    from tenire.cli import main as run
+
+    code = run()
+    Path(result).write_text(json.dumps({"found": found, "during": during}), encoding="utf-8")
+    return code
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
