@@ -333,7 +333,7 @@ def test_cancelled_anywhere_a_run_gives_everything_back_and_loses_nothing(
         await asyncio.sleep(1)  # virtual; threads that could not be stopped end
         engine.manager.orchestrator.take_in_ended()
         engine.check_nothing_is_held()
-        assert not engine.session._lock.held
+        assert not engine.session.hold.held
         # What it left is settled by the next run, which ends as an undisturbed one does.
         again = fresh(engine.session.home.path.parent, engine.store)
         async with again, again.session:

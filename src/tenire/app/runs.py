@@ -98,6 +98,7 @@ async def arun_config(
             publishing(*telling, clock=SYSTEM_CLOCK),
             controlled(*telling, clock=SYSTEM_CLOCK) as control,
         ):
+            manager.data_manager.share(session.hold)
             tidy_in_idle_periods(manager, session, plan.place.store)
             await manager.submit(_begin, session, plan.place, config, list(plan.sources), on="thread", name="recover")
             manager.orchestrator.register_resource("embedder", EMBEDDER_SLOTS)

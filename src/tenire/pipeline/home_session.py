@@ -18,8 +18,7 @@ from typing import TYPE_CHECKING, Any
 from tenire.errors import StoreError
 from tenire.pipeline.journal import Journal
 from tenire.pipeline.waits import whole
-from tenire.storage.home import HomeLock
-from tenire.storage.ledger import Ledger
+from tenire.storage.hold import HomeHold
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from tenire.pipeline.recovery import Recovered
     from tenire.protocols import Document, SourceFile, StopSign, VectorStore
     from tenire.storage.home import Home
+    from tenire.storage.ledger import Ledger
     from tenire.storage.records import Run
 
 __all__ = ["HomeSession"]
@@ -43,6 +43,9 @@ class HomeSession:
         open_store: Opens the store; called at most once.
         clock: For the ledger.
 
+    Attributes:
+        hold: The lock and the ledger, which others of the same engine may share.
+
     Raises:
         HomeBusyError: On entering, if another engine runs on this home.
         StoreError: On entering, if the home cannot be used.
@@ -51,29 +54,21 @@ class HomeSession:
     def __init__(self, home: Home, open_store: Callable[[], VectorStore], *, clock: Clock) -> None:
         self.home = home
         self._open_store = open_store
-        self._clock = clock
-        self._lock = HomeLock(home)
+        self.hold = HomeHold(home, clock=clock)
         self._opening = threading.Lock()
         self._counting = threading.Lock()
         self._inside = 1  # the one who entered the session
         self._left = False
-        self._ledger: Ledger | None = None
         self._store: VectorStore | None = None
         self._journal: Journal | None = None
 
     @property
     def ledger(self) -> Ledger:
         """The home's ledger."""
-        assert self._ledger is not None, "the session is not open"
-        return self._ledger
+        return self.hold.ledger
 
     def __enter__(self) -> HomeSession:
-        self._lock.acquire()
-        try:
-            self._ledger = Ledger.open(self.home, clock=self._clock)
-        except BaseException:
-            self._lock.release()
-            raise
+        self.hold.enter()
         return self
 
     def __exit__(
@@ -124,10 +119,7 @@ class HomeSession:
             if self._store is not None:
                 self._store.close()
         finally:
-            try:
-                self.ledger.close()
-            finally:
-                self._lock.release()
+            self.hold.leave()
 
     def recover(self) -> Recovered | None:
         """Settle what an engine that was killed left behind; opens the store only if there is something."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -9,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from tenire.concurrency.data.blobs import Blobs
 from tenire.concurrency.data.cache import Cache
+from tenire.concurrency.unbroken import unbroken
 from tenire.core.admission import MEMORY
 from tenire.core.tasks import Priority, Resources
 from tenire.errors import ConfigError
+from tenire.storage.hold import HomeHold
 from tenire.storage.home import Home
 from tenire.storage.scratch import temporary_base
 
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     from tenire.concurrency.data.cache import CacheStatistics
     from tenire.concurrency.orchestrator import Orchestrator
     from tenire.concurrency.timer import UniversalTimer
+    from tenire.storage.ledger import Ledger
 
 __all__ = ["CACHE_BYTES", "SPILL_TIMES", "DataManager", "DataStatistics"]
 
@@ -77,6 +81,7 @@ class DataManager:
         self._timer = timer
         self._lock = threading.Lock()
         self._caches: dict[str, Cache[Any]] = {}
+        self._hold: HomeHold | None = None
         self.home = home
         self.blobs = Blobs(
             orchestrator,
@@ -137,6 +142,45 @@ class DataManager:
         """
         return await self.blobs.put(data, name=name)
 
+    # -- the home ---------------------------------------------------------------
+
+    def share(self, hold: HomeHold) -> None:
+        """Have ``ledger`` use a hold on the home that this engine's pipelines have already."""
+        self._hold = hold
+
+    @asynccontextmanager
+    async def ledger(self) -> AsyncIterator[Ledger]:
+        """Hold the home and its ledger while open; all of this engine share them.
+
+        The ledger's methods block: call them on a thread.
+
+        Yields:
+            The ledger, checked for damage by the first one who opens it.
+
+        Raises:
+            HomeBusyError: If another engine has the home; it holds that one's pid.
+            StoreError: If the home or its ledger cannot be used.
+            ConfigError: If the engine has no home.
+        """
+        if self.home is None:
+            message = "the engine has no home and so no ledger"
+            raise ConfigError(message, key="home", hint="ConcurrencyManager(home=…)")
+        if self._hold is None:
+            made = HomeHold(await asyncio.to_thread(Home, self.home), clock=self._clock)
+            self._hold = self._hold or made  # somebody else may have been quicker
+        hold = self._hold
+        entering = self._orchestrator.loop.create_task(asyncio.to_thread(hold.enter), name="tenire ledger")
+        try:
+            ledger = await asyncio.shield(entering)
+        except asyncio.CancelledError:
+            # It cannot be broken off, and what it got has to be given back.
+            await unbroken(_undo(entering, hold))
+            raise
+        try:
+            yield ledger
+        finally:
+            await unbroken(asyncio.to_thread(hold.leave))
+
     # -- caches -------------------------------------------------------------
 
     def cache(self, name: str, *, capacity: int = CACHE_BYTES, ttl: float | None = None) -> Cache[Any]:
@@ -196,3 +240,9 @@ class DataManager:
         await self.blobs.aclose(haste=haste)
         for cache in self.caches():
             cache.close()
+
+
+async def _undo(entering: asyncio.Task[Ledger], hold: HomeHold) -> None:
+    await asyncio.wait([entering])
+    if entering.exception() is None:
+        await asyncio.to_thread(hold.leave)
