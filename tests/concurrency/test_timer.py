@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -152,3 +153,25 @@ def test_any_thread_may_set_and_cancel() -> None:
             assert len(manager.timer) == before
 
     asyncio.run(scenario())
+
+
+def test_periodic_jobs_of_an_engine_share_wake_ups_and_none_waits_too_long(sim_loop: SimLoop) -> None:
+    async def scenario(manager: ConcurrencyManager) -> None:
+        runs: dict[int, list[float]] = {job: [sim_loop.time()] for job in range(8)}
+        before = manager.timer.statistics()
+        jobs = [
+            manager.control.every(1.0, lambda job=job: runs[job].append(sim_loop.time()), longest=1.05) for job in runs
+        ]
+        await asyncio.sleep(200.0)
+        for job in jobs:
+            job.cancel()
+        after = manager.timer.statistics()
+        fired = after.fired - before.fired
+        assert fired > 8 * 180
+        assert after.wake_ups - before.wake_ups < fired / 3
+        for times in runs.values():
+            gaps = [later - earlier for earlier, later in pairwise(times)]
+            assert max(gaps) <= 1.05 + 1e-6
+            assert min(gaps) >= 0.8
+
+    simulate(sim_loop, scenario)

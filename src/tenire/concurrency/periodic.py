@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Periodic"]
 
+_EARLIER = 0.1
+"""Part of the interval by which a job may run sooner, if something else wakes the loop then."""
+
 
 class Periodic:
     """One periodic job; made by ``Control.every``.
@@ -50,9 +53,10 @@ class Periodic:
         return self._timeout is not None
 
     def _arm(self) -> None:
+        wait = self._interval.next(self._level())
         # Not a bound method: the timer would hold it weakly, and a job that nobody
         # else keeps would end.
-        self._timeout = self._timer.after(self._interval.next(self._level()), lambda: self._run())
+        self._timeout = self._timer.after((1 - _EARLIER) * wait, lambda: self._run(), slack=_EARLIER * wait)
 
     def _run(self) -> None:
         self.runs += 1
