@@ -533,7 +533,7 @@ MUTANTS: dict[str, tuple[str, str, str, str]] = {
         "test_spilling.py -k counted",
     ),
     "a disk that failed is tried again at once": (
-        "spilling", "        if now < self._not_before:\n", "        if False:\n", "test_spilling.py::TestMoves",
+        "spilling", "        if now < self._not_before:\n", "        if False:\n", "test_spilling.py -k failure",
     ),
     "what is set aside is free": (
         "admission", "self.aside.pop(index, 0) - amount", "self.aside.pop(index, 0)", "test_spilling.py -k aside",

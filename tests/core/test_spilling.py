@@ -170,6 +170,15 @@ TestMoves = Moves.TestCase
 TestMoves.settings = settings(max_examples=200, stateful_step_count=60)
 
 
+def test_after_a_failure_nothing_moves_for_a_while() -> None:
+    core = Spilling(MOST)
+    core.place(1, 5, room=9)
+    assert core.make_room(1, 0.0) == [1]
+    core.written(1, 1.0, well=False)
+    assert core.make_room(1, 1.0) == core.make_room(1, 1.0 + PAUSE_S / 2) == []
+    assert core.make_room(1, 1.0 + PAUSE_S) == [1]
+
+
 def test_what_left_memory_is_counted() -> None:
     core = Spilling(MOST)
     core.place(1, 5, room=9)
