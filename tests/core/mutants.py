@@ -156,10 +156,20 @@ MUTANTS: dict[str, tuple[str, str, str, str]] = {
         "../simulation/test_circles.py -k stand_behind",
     ),
     "a wait is safe if its first step is": (
-        "waits", "        return holder in blocked\n", "        return False\n", "test_waits.py -k exactly",
+        "waits", "        self._safe = None\n        return True\n", "        return False\n",
+        "test_waits.py -k exactly",
     ),
     "those that wait give back what they hold": (
-        "waits", "            self._give(free, record, -1)\n", "            pass\n", "test_waits.py -k exactly",
+        "waits", "            self._give(record, -1)\n", "            pass\n", "test_waits.py -k exactly",
+    ),
+    "who can go on still can when there is less": (
+        "waits", " and safe.capacity == self._admission.capacity", "", "test_waits.py -k anew",
+    ),
+    "who can go on still can when somebody holds more": (
+        "waits", "it waits for.\"\"\"\n        self._safe = None\n", "it waits for.\"\"\"\n", "test_waits.py -k anew",
+    ),
+    "one that waits for thousands is gone through from the first for each": (
+        "waits", "if safe is not None and safe.holder is holder and", "if False and", "test_waits.py -k thousands",
     ),
     "the order of asking does not matter": (
         "waits", "return all(rank(index) > last", "return all(rank(index) >= 0", "test_waits.py -k after_all",

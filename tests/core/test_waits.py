@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import permutations
+from typing import TYPE_CHECKING
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,6 +12,9 @@ from tenire.core.admission import CPU, MEMORY, PROCESSES, THREADS, Admission
 from tenire.core.fair_share import PipelineShare
 from tenire.core.tasks import READY, RUNNING, WAITING, Claim, Needs, Priority, State, Task
 from tenire.core.waits import Waits
+
+if TYPE_CHECKING:
+    import pytest
 
 AMOUNTS = st.tuples(st.integers(0, 3), st.integers(0, 3))
 PIPELINE = PipelineShare("p")
@@ -63,7 +67,7 @@ def serves(target: Task, left: list[Task], free: list[int]) -> bool:
 @given(
     st.lists(AMOUNTS, min_size=1, max_size=4),
     st.lists(AMOUNTS, min_size=1, max_size=4),
-    st.lists(st.tuples(st.integers(0, 3), st.integers(0, 7)), min_size=1, max_size=6),
+    st.lists(st.tuples(st.integers(0, 3), st.integers(0, 7)), min_size=1, max_size=8),
     st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), max_size=3),
 )
 def test_a_wait_is_stuck_exactly_if_no_order_of_serving_reaches_it(
@@ -126,6 +130,54 @@ def test_a_circle_of_those_that_hold_nothing_is_a_circle_too() -> None:
     assert waits.stuck(other)
 
 
+def goes_on(waits: Waits, holder: Task, target: Task) -> bool:
+    waits.begin(holder, target)
+    return not waits.stuck(holder)
+
+
+def test_one_that_waits_for_thousands_is_not_gone_through_from_the_first_for_each(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looks = []
+    for name in ("_ends_now", "_ends"):
+        own = getattr(Waits, name)
+        monkeypatch.setattr(Waits, name, lambda self, *args, own=own: (looks.append(1), own(self, *args))[1])
+    for free in (3, 1):  # with enough for the first ones, and with what comes back when another one is served
+        waits, holder, other = system(cpu=3), new((1, 0)), new((2 if free == 1 else 0, 0))
+        holding(waits, holder, other)
+        if free == 1:
+            assert goes_on(waits, other, new((0, 1), READY))
+            waits._admission.free[CPU] = 0
+        looks.clear()
+        targets = [new((1, 0), READY) for _ in range(1000)]
+        for target in targets:
+            assert goes_on(waits, holder, target)
+        assert len(looks) < 4 * len(targets)
+        for target in targets:
+            waits.end(holder, target)
+        assert waits._safe is None
+
+
+def test_that_one_can_go_on_is_looked_at_anew_when_there_is_less_or_somebody_holds_more() -> None:
+    def waiting() -> tuple[Waits, Task, Task]:
+        waits, holder, other, runs = system(cpu=4), new((1, 0)), new((1, 0)), new((2, 0))
+        holding(waits, holder, other, runs)
+        assert goes_on(waits, other, holder)
+        assert goes_on(waits, holder, new((2, 0), READY)), "what runs gives back two"
+        return waits, holder, other
+
+    waits, holder, _ = waiting()
+    assert goes_on(waits, holder, new((2, 0), READY))
+    waits, holder, _ = waiting()
+    waits._admission.register("cpu", 3)
+    assert not goes_on(waits, holder, new((2, 0), READY))
+    waits, holder, other = waiting()
+    other.permits = [new((1, 0))]
+    other.claim = holder.claim = Claim.AWAITED  # so that nobody is urged
+    waits.holds_now(other)
+    assert not goes_on(waits, holder, new((2, 0), READY))
+
+
 def test_permits_are_held_like_needs() -> None:
     waits, holder, target = system(), new((1, 0)), new((2, 0), READY)
     permit = new((1, 0))
@@ -134,6 +186,8 @@ def test_permits_are_held_like_needs() -> None:
     holder.permits = []
     assert not waits.stuck(holder)
     holder.permits = [permit]
+    waits.end(holder, target)
+    waits.begin(holder, target)
     waits._admission.free[CPU] = 1
     assert waits.stuck(holder)
 

@@ -22,7 +22,7 @@ from tenire.core.dependencies import inherit
 from tenire.core.tasks import FINAL, READY, RUNNING, Claim
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Container, Mapping, Sequence
 
     from tenire.core.admission import Admission
     from tenire.core.tasks import Needs, Task
@@ -30,10 +30,65 @@ if TYPE_CHECKING:
 __all__ = ["Waits"]
 
 
+class _Served:
+    """How far those that wait have been served, all that run and do not wait having given back what they held.
+
+    Attributes:
+        blocked: What is waited for, by holder, of those that have not been served.
+        roots: The tasks that those stand in.
+        free: What is free, by index.
+    """
+
+    __slots__ = ("_held", "blocked", "free", "roots")
+
+    def __init__(self, targets: Mapping[Task, list[Task]], admission: Admission) -> None:
+        self.blocked = dict(targets)
+        self.roots = Counter(one.root() for one in self.blocked)
+        self.free = list(admission.capacity)
+        self._held = Counter(record for one in self.blocked for record in one.records())
+        for record in self._held:
+            self._give(record, -1)
+
+    def serve(self, one: Task) -> None:
+        """Take in that one can go on, and gives back what it holds."""
+        del self.blocked[one]
+        root = one.root()
+        self.roots[root] -= 1
+        if not self.roots[root]:
+            del self.roots[root]
+        for record in one.records():
+            self._held[record] -= 1
+            if not self._held[record]:
+                self._give(record, 1)
+
+    def _give(self, record: Task, sign: int) -> None:
+        for index, amount in record.needs:
+            self.free[index] += sign * amount
+
+
+class _Safe:
+    """That one holder, the last that began to wait, can go on: as long as nobody else waits for or holds more.
+
+    So one that waits for thousands is not gone through from the first for each of them.
+
+    Attributes:
+        holder: Who.
+        capacity: What there was in all.
+        served: When its turn comes; ``None``: at once.
+    """
+
+    __slots__ = ("capacity", "holder", "served")
+
+    def __init__(self, holder: Task, admission: Admission, served: _Served | None) -> None:
+        self.holder = holder
+        self.capacity = list(admission.capacity)
+        self.served = served
+
+
 class Waits:
     """What running tasks wait for."""
 
-    __slots__ = ("_admission", "_by_root", "_in_order", "_loose", "_targets")
+    __slots__ = ("_admission", "_by_root", "_in_order", "_loose", "_safe", "_targets")
 
     def __init__(self, admission: Admission) -> None:
         self._admission = admission
@@ -41,6 +96,7 @@ class Waits:
         self._by_root: dict[Task, list[Task]] = {}  # a task may wait in several coroutines at once
         self._in_order: set[Task] = set()  # those of the targets that are asked for in order (rule 1)
         self._loose = 0  # and how many are waited for in no order
+        self._safe: _Safe | None = None
 
     def in_order(self, held: int, needs: Needs) -> bool:
         """Return whether one who holds this set of resources may wait for these (rule 1)."""
@@ -69,6 +125,8 @@ class Waits:
                 self._loose -= 1
             if not targets:
                 del self._targets[holder]
+                if self._safe is not None and self._safe.holder is holder:
+                    self._safe = None  # it would be kept alive
             root = holder.root()
             all_targets = self._by_root[root]
             all_targets.remove(target)
@@ -94,7 +152,9 @@ class Waits:
         # for it, no circle can close, and what is linear in all that wait can be spared.
         alone = in_order and target.claim < Claim.AWAITED and holder.root().claim < Claim.AWAITED
         self.begin(holder, target, in_order=in_order)
-        if self._loose and not alone and self.stuck(holder):
+        if alone or not self._loose:
+            self._safe = None  # nobody has looked at this one
+        elif self.stuck(holder):
             self.end(holder, target)
             return False
         self.urge(holder, target)
@@ -117,6 +177,7 @@ class Waits:
 
     def holds_now(self, holder: Task) -> None:
         """Take in that a running task holds something now: so does what waits for what it waits for."""
+        self._safe = None
         for target in self.targets(holder):
             if target in self._in_order:  # asked for before, so perhaps not in order any more
                 self._in_order.discard(target)
@@ -124,27 +185,34 @@ class Waits:
             self.urge(holder, target)
 
     def stuck(self, holder: Task) -> bool:
-        """Return whether a holder that waits can never go on (rule 2)."""
-        if all(self._ends_now(target) for target in self._targets.get(holder, ())):
+        """Return whether a holder that has just begun to wait for something can never go on (rule 2)."""
+        targets = self._targets.get(holder)
+        if not targets:
             return False
-        blocked = dict(self._targets)
-        free = list(self._admission.capacity)
-        held = Counter(record for one in blocked for record in one.records())
-        for record in held:
-            self._give(free, record, -1)
-        served = True
-        while served and holder in blocked:
-            served = False
-            for one, targets in list(blocked.items()):
-                roots = {other.root() for other in blocked}
-                if all(self._ends(target, roots, free) for target in targets):
-                    del blocked[one]
-                    served = True
-                    for record in one.records():
-                        held[record] -= 1
-                        if not held[record]:
-                            self._give(free, record, 1)
-        return holder in blocked
+        safe = self._safe
+        if safe is not None and safe.holder is holder and safe.capacity == self._admission.capacity:
+            served = safe.served = safe.served or _Served(self._targets, self._admission)
+            if self._ends(targets[-1], served.roots, served.free):
+                return False
+        elif all(self._ends_now(target) for target in targets):
+            self._safe = _Safe(holder, self._admission, None)
+            return False
+        return self._never_served(holder)
+
+    def _never_served(self, holder: Task) -> bool:
+        state = _Served(self._targets, self._admission)
+        progress = True
+        while progress:
+            progress = False
+            for one, targets in list(state.blocked.items()):
+                if all(self._ends(target, state.roots, state.free) for target in targets):
+                    if one is holder:
+                        self._safe = _Safe(holder, self._admission, state)
+                        return False
+                    state.serve(one)
+                    progress = True
+        self._safe = None
+        return True
 
     def _ends_now(self, target: Task) -> bool:
         """Return whether a target needs nothing that is not there, without looking further."""
@@ -152,7 +220,7 @@ class Waits:
             return target not in self._by_root
         return target.state >= FINAL or (target.state == READY and not self._admission.lacking(target.needs))
 
-    def _ends(self, target: Task, blocked: set[Task], free: list[int]) -> bool:
+    def _ends(self, target: Task, blocked: Container[Task], free: list[int]) -> bool:
         """Return whether a target, and all that it waits for, can run with what is free."""
         pending = [target]
         seen = {target}
@@ -171,8 +239,3 @@ class Waits:
             seen.update(fresh)
             pending += fresh
         return True
-
-    @staticmethod
-    def _give(free: list[int], record: Task, sign: int) -> None:
-        for index, amount in record.needs:
-            free[index] += sign * amount
