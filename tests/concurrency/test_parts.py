@@ -275,6 +275,32 @@ def test_an_engine_that_cannot_dispatch_gives_up_and_leaves_nobody_waiting(
         sim_loop.run_until_complete(scenario())
 
 
+def test_nothing_is_decided_while_the_orchestrator_is_down(sim_loop: SimLoop, monkeypatch: pytest.MonkeyPatch) -> None:
+    decide = Scheduler.decide
+    calls: list[float] = []
+
+    def fail_first(scheduler: Scheduler, now: float, most: int) -> Any:
+        calls.append(now)
+        if len(calls) == 1:
+            message = "killed"
+            raise OSError(message)
+        return decide(scheduler, now, most)
+
+    async def scenario() -> None:
+        async with ConcurrencyManager(cpu=1, memory=1 << 20, clock=sim_loop.clock, seed=1) as manager:
+            watch = Watch(manager)
+            await asyncio.sleep(0)  # its first turn, with nothing to do
+            monkeypatch.setattr(Scheduler, "decide", fail_first)
+            handles = [manager.submit(double, 1)]
+            await watch.wait("orchestrator", "down")
+            handles.append(manager.submit(double, 2))
+            await asyncio.sleep(0)
+            assert len(calls) == 1
+            assert [await handle for handle in handles] == [2, 4]
+
+    sim_loop.run_until_complete(scenario())
+
+
 @pytest.mark.parametrize("point", ["before", "in the middle"])
 def test_nothing_is_lost_in_a_turn_that_fails(sim_loop: SimLoop, point: str) -> None:
     """Whatever was decided, or had ended, when it failed, has its turn afterwards."""
