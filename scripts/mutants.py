@@ -242,9 +242,11 @@ def _run(module: str, source: str) -> int:
     os.dup2(quiet, 2)
     sys.path[:0] = [str(ROOT / "src"), str(ROOT)]
     sys.meta_path.insert(0, _Planted(f"tenire.core.{module}", source))
-    options = ["-x", "-q", "-c", os.devnull, "--rootdir", str(TESTS), "--confcutdir", str(TESTS)]
+    # Tests import their neighbours by relative names, which needs the root and this mode.
+    options = ["-x", "-q", "-c", os.devnull, "--rootdir", str(ROOT), "--confcutdir", str(TESTS)]
+    options += ["--import-mode=importlib", "-p", "no:cacheprovider"]
     try:
-        return any(pytest.main([*options, "-p", "no:cacheprovider", *files]) for files in tests_of(module))
+        return any(pytest.main([*options, *files]) for files in tests_of(module))
     except BaseException:  # noqa: BLE001 - a mutant may do anything; whatever it is, it was seen
         return 1
 
