@@ -261,3 +261,54 @@ def test_a_full_or_read_only_home_is_told_once_and_stops_nothing(tmp_path: Path)
         assert no_complaint(err), err
         assert err.count("what tasks usually take could not be saved") == (how != "fine"), err
     assert (home / "ledger.db").exists()
+
+
+FORKS = """
+    import warnings
+    warnings.simplefilter("ignore", DeprecationWarning)
+
+    def nap(seconds):
+        time.sleep(seconds)
+        return seconds
+
+    if __name__ == "__main__":
+        with tenire.ConcurrencyManager.in_thread(cpu=1, memory=1) as manager:
+            manager.submit(os.getpid, on="process").result(30)
+            napping = manager.submit(nap, 1.0, on="process")
+            while not manager.thread_pool.running_since(napping):
+                time.sleep(0.01)
+            child = os.fork()
+            if not child:
+                if sys.argv[1] == "leaves":
+                    sys.exit(0)  # out of the block, and through what Python does at the end
+                time.sleep(20)
+                os._exit(0)
+            if sys.argv[1] == "leaves":
+                os.waitpid(child, 0)
+                say(napping.result(30))
+            else:
+                say(child)
+                say(*manager.thread_pool.statistics().processes.values())
+                napping.result(30)
+"""
+
+
+def test_a_fork_that_leaves_the_block_ends_and_harms_no_worker(tmp_path: Path) -> None:
+    script = Script(tmp_path, FORKS, "leaves")
+    code, out, err = script.end()
+    assert (code, out.strip()) == (0, "1.0"), err
+
+
+def test_a_fork_that_lives_on_keeps_no_worker_alive(tmp_path: Path) -> None:
+    script = Script(tmp_path, FORKS, "stays")
+    fork = psutil.Process(int(script.line()))
+    workers = [psutil.Process(int(pid)) for pid in script.line().split()]
+    script.process.kill()
+    script.process.wait()
+    assert workers
+    try:
+        assert left_of(workers) == []
+        assert fork.is_running()
+    finally:
+        fork.kill()
+    script.end()

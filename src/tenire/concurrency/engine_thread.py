@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from typing import TYPE_CHECKING
 
@@ -36,6 +37,7 @@ class EngineThread:
         self._termination = Termination()
 
     def __enter__(self) -> ConcurrencyManager:
+        self._pid = os.getpid()
         self._thread = thread = self._manager.loops.own_thread()
         thread.at_exit = self._abort
         thread.start(self._live)
@@ -53,6 +55,8 @@ class EngineThread:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        if os.getpid() != self._pid:  # in a fork, which has none of the threads that this would wait for
+            return
         if error is not None:
             self._cancel = True
         thread = self._thread

@@ -102,6 +102,15 @@ class Child:
         self.pid: int | None = self._process.pid
         self._lifeline = lifeline_ours
 
+    def let_go(self) -> None:
+        """Close this process's ends of all ways to it; for a fork of the engine's process.
+
+        Or the worker would not see the engine's end before the fork's.
+        """
+        for end in (self.connection, self._lifeline):
+            with contextlib.suppress(OSError):
+                end.close()
+
     def has_unread(self) -> bool:
         """Return whether it has not read all that was sent to it; False where that cannot be seen."""
         if sys.platform == "win32":

@@ -121,6 +121,12 @@ class Conversation:
                 self._unread = self.child.has_unread()
                 self.child.kill()
 
+    def let_go(self) -> None:
+        """Have no process any more, and leave the one that there was alone."""
+        child, self.child = self.child, None  # without the lock: its holder may not be here
+        if child is not None:
+            child.let_go()
+
     # -- on the link's thread ---------------------------------------------
 
     def run(self, handle: Handle[Any]) -> Outcome:

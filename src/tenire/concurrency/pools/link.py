@@ -155,6 +155,10 @@ class WorkerLink:
         """Kill the process if it runs this task; the next task gets a new one."""
         self._talk.stop(handle)
 
+    def forked(self) -> None:
+        """Let go of the process; in a fork of the engine's process."""
+        self._talk.let_go()
+
     def renew(self) -> None:
         """End the process, which has nothing to do; the next task gets a new one."""
         self._hand_over(self._talk.bury, None)

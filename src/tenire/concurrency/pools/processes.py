@@ -6,6 +6,7 @@ import asyncio
 import atexit
 import logging
 import multiprocessing.util  # noqa: F401 - it registers its own exit handler, see below
+import os
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +37,15 @@ def _kill_leftovers() -> None:
     for link in list(links):
         link.kill()
 
+
+def _let_go() -> None:
+    for link in list(links):
+        link.forked()
+    links.clear()
+
+
+if hasattr(os, "register_at_fork"):  # Windows has no fork
+    os.register_at_fork(after_in_child=_let_go)
 
 # After multiprocessing.util registered its own exit handler, so this runs before that
 # one, which would wait for the workers of an engine that was never closed.
