@@ -665,6 +665,7 @@ def test_an_engine_in_a_thread_serves_scripts() -> None:
         slow = manager.submit(asyncio.sleep, 60)
         with pytest.raises(TimeoutError, match="has not ended"):
             slow.result(timeout=0.01)
+        assert manager.loops.call(lambda: slow.callbacks) == [], "who looks again and again leaves nothing behind"
         slow.cancel()
         with pytest.raises(asyncio.CancelledError):
             slow.result(timeout=5)

@@ -14,6 +14,14 @@ from .scripts import AT_ONCE_S, Script, no_complaint
 if TYPE_CHECKING:
     from pathlib import Path
 
+BLOCKED = [
+    "manager.submit(forever).result()",
+    "manager.loops.wait(forever())",
+    "manager.loops.call(forever)",
+    "manager.loops.spawn(forever).result()",
+    "manager.submit(forever)",
+]
+
 
 def test_a_script_that_forgets_to_close_ends_and_cleans_up(tmp_path: Path) -> None:
     script = Script(
@@ -60,16 +68,7 @@ def test_a_stuck_function_does_not_keep_the_interpreter_from_ending(tmp_path: Pa
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no way to press Ctrl-C in one process only")
-@pytest.mark.parametrize(
-    "blocked",
-    [
-        "manager.submit(forever).result()",
-        "manager.loops.wait(forever())",
-        "manager.loops.call(forever)",
-        "manager.loops.spawn(forever).result()",
-        "manager.submit(forever)",
-    ],
-)
+@pytest.mark.parametrize("blocked", BLOCKED)
 def test_ctrl_c_while_blocked_ends_at_once_and_cancels(tmp_path: Path, blocked: str) -> None:
     script = Script(
         tmp_path,
@@ -85,6 +84,29 @@ def test_ctrl_c_while_blocked_ends_at_once_and_cancels(tmp_path: Path, blocked: 
     script.process.send_signal(signal.SIGINT)
     code, out, err = script.end(AT_ONCE_S)
     assert (code, out.splitlines()) == (0, ["task cleaned up", "interrupted"])
+    assert no_complaint(err), err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no way to press Ctrl-C in one process only")
+@pytest.mark.parametrize("blocked", BLOCKED)
+def test_ctrl_c_that_another_thread_gets_ends_the_wait_too(tmp_path: Path, blocked: str) -> None:
+    # As one that comes just before the main thread waits: nothing wakes that.
+    script = Script(
+        tmp_path,
+        f"""
+        async def signals_its_own_thread():
+            asyncio.get_running_loop().call_later(0.2, signal.pthread_kill, threading.get_ident(), signal.SIGINT)
+            await forever()
+
+        try:
+            with tenire.ConcurrencyManager.in_thread(cpu=1, memory=1) as manager:
+                {blocked.replace("forever", "signals_its_own_thread")}
+        except KeyboardInterrupt:
+            say("interrupted")
+        """,
+    )
+    code, out, err = script.end(AT_ONCE_S)
+    assert (code, out.splitlines()) == (0, ["task begun", "task cleaned up", "interrupted"])
     assert no_complaint(err), err
 
 

@@ -7,8 +7,8 @@ import os
 import threading
 from typing import TYPE_CHECKING
 
-from tenire.concurrency.loops.waiting import wait_set
 from tenire.concurrency.termination import Termination
+from tenire.concurrency.waiting import wait_set
 
 if TYPE_CHECKING:
     from types import TracebackType

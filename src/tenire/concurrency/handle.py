@@ -8,14 +8,13 @@ costs a few hundred bytes and no asyncio object.
 from __future__ import annotations
 
 import asyncio
-import threading
 from asyncio import CancelledError
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
+from tenire.concurrency.elsewhere import await_elsewhere, wait_on_thread
 from tenire.concurrency.holding import HOLDER
 from tenire.core.tasks import WAITING, State, Task, mask_of
-from tenire.errors import TaskError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -232,14 +231,14 @@ class Handle(Task, Generic[T]):
         """
         try:
             if not self.settled:
-                self._wait_from_thread(timeout)
+                wait_on_thread(self, timeout)
             return self._outcome()
         finally:
             del self  # see ``_outcome``
 
     def add_done_callback(self, callback: Callable[[Handle[T]], object]) -> None:
         """Call ``callback(handle)`` on the engine's loop once the task has ended."""
-        self.orchestrator.on_loop(self._add_callback, callback)
+        self.orchestrator.on_loop(self.call_back, callback)
 
     def explain(self) -> Explanation:
         """Return why the task is where it is."""
@@ -249,7 +248,7 @@ class Handle(Task, Generic[T]):
         if not self.settled:
             loop = asyncio.get_running_loop()
             if loop is not self.orchestrator.loop:
-                yield from self._await_elsewhere(loop)
+                yield from await_elsewhere(self, loop)
             elif HOLDER.get() is not None:
                 yield from self._await_inside()
             else:
@@ -339,7 +338,8 @@ class Handle(Task, Generic[T]):
             # handle, and the cycle would wait for the garbage collector.
             del self, error
 
-    def _add_callback(self, callback: Callable[[Handle[Any]], object]) -> None:
+    def call_back(self, callback: Callable[[Handle[Any]], object]) -> None:
+        """Do what ``add_done_callback`` is for; on the engine's loop."""
         if self.settled:
             self.orchestrator.loop.call_soon(callback, self)
         elif self.callbacks is None:
@@ -347,49 +347,10 @@ class Handle(Task, Generic[T]):
         else:
             self.callbacks.append(callback)
 
-    def _wait_from_thread(self, timeout: float | None) -> None:
-        orchestrator = self.orchestrator
-        if orchestrator.on_own_thread():
-            message = "Handle.result() would block the loop that runs the task; use `await handle` here"
-            raise RuntimeError(message)
-        ended = threading.Event()
-        refused: list[BaseException] = []
-        holder = HOLDER.get()
-
-        def begin() -> None:
-            if holder is not None and not self.settled:
-                try:
-                    orchestrator.begin_wait(holder, self)
-                except TaskError as error:
-                    refused.append(error)
-                    ended.set()
-                    return
-            self._add_callback(lambda _: ended.set())
-
-        if not orchestrator.on_loop(begin):
-            return
-        try:
-            if not ended.wait(timeout):
-                message = f"task {self.name!r} has not ended within {timeout} s (it goes on)"
-                raise TimeoutError(message)
-        finally:
-            if holder is not None:
-                orchestrator.on_loop(orchestrator.end_wait, holder, self)
-        if refused:
-            raise refused.pop()
-
-    def _await_elsewhere(self, loop: asyncio.AbstractEventLoop) -> Generator[Any, None, None]:
-        ended = loop.create_future()
-
-        def wake(_: Handle[Any]) -> None:
-            loop.call_soon_threadsafe(_set, ended)
-
-        if self.orchestrator.on_loop(self._add_callback, wake):
-            try:
-                yield from ended
-            except CancelledError:
-                self.cancel()
-                raise
+    def call_back_no_more(self, callback: Callable[[Handle[Any]], object]) -> None:
+        """Take back a callback that need not be called any more; on the engine's loop."""
+        if self.callbacks is not None and callback in self.callbacks:
+            self.callbacks.remove(callback)
 
     def state_name(self) -> str:
         """Return the state as people see it."""

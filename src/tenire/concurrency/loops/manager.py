@@ -8,8 +8,8 @@ from tenire.clock import SYSTEM_CLOCK
 from tenire.concurrency.loops.owner import LoopOwner
 from tenire.concurrency.loops.state import LoopState
 from tenire.concurrency.loops.thread import LoopThread
-from tenire.concurrency.loops.waiting import until_gone
 from tenire.concurrency.loops.watchdog import Stall, Watchdog
+from tenire.concurrency.waiting import until_gone
 from tenire.errors import ConfigError
 
 if TYPE_CHECKING:

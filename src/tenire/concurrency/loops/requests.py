@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 from tenire.concurrency.holding import HOLDER
 from tenire.concurrency.loops.state import LoopState
 from tenire.concurrency.loops.tracking import STARTED_BY
-from tenire.concurrency.loops.waiting import acquire
+from tenire.concurrency.waiting import acquire
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine

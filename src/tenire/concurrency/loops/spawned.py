@@ -8,6 +8,7 @@ import logging
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from tenire.concurrency.loops.requests import Request
+from tenire.concurrency.waiting import in_slices
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Generator
@@ -55,24 +56,27 @@ class Spawned(concurrent.futures.Future[T]):
             TimeoutError: If it has not ended in time. It goes on.
         """
         self._seen = True
-        self._may_block("result")
-        return super().result(timeout)
+        self._wait("result", timeout)
+        return super().result(0)
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
         """Wait for the exception, or ``None``; raises as ``result`` does."""
         self._seen = True
-        self._may_block("exception")
-        return super().exception(timeout)
+        self._wait("exception", timeout)
+        return super().exception(0)
 
     def add_done_callback(self, fn: Callable[[concurrent.futures.Future[T]], object]) -> None:
         """Call ``fn(future)`` once it has ended, on whatever thread that is."""
         self._seen = True
         super().add_done_callback(fn)
 
-    def _may_block(self, name: str) -> None:
+    def _wait(self, name: str, timeout: float | None) -> None:
+        if self.done():
+            return
         request = self.request
-        if request is not None and not self.done():
+        if request is not None:
             request.portal.refuse_on_thread(name, "`await` the future")
+        in_slices(lambda left: bool(concurrent.futures.wait((self,), left).done), timeout)
 
     def __await__(self) -> Generator[Any, None, T]:
         return asyncio.wrap_future(self).__await__()

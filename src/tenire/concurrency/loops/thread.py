@@ -22,7 +22,7 @@ from tenire.concurrency.loops.ending import end_tasks, give_up
 from tenire.concurrency.loops.executor import DaemonExecutor
 from tenire.concurrency.loops.kinds import LoopKind, loop_factory
 from tenire.concurrency.loops.owner import GRACE_S, LoopOwner
-from tenire.concurrency.loops.waiting import until_gone, wait_set
+from tenire.concurrency.waiting import until_gone, wait_set
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine

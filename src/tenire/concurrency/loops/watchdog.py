@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 
 from tenire.concurrency.loops.state import LoopState
 from tenire.concurrency.loops.tracking import thread_stack
-from tenire.concurrency.loops.waiting import until_gone
 from tenire.concurrency.reporting_thread import ReportingThread
+from tenire.concurrency.waiting import until_gone
 from tenire.core.stalls import StallDetector
 
 if TYPE_CHECKING:

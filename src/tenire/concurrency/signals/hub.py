@@ -14,10 +14,10 @@ import threading
 from collections import deque
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from tenire.concurrency.loops.waiting import wait_set
 from tenire.concurrency.signals.knocking import knock, running_loop
 from tenire.concurrency.signals.stream import Inbox, Stream
 from tenire.concurrency.signals.subscription import Subscription
+from tenire.concurrency.waiting import wait_set
 from tenire.core.event_queue import CAPACITY
 from tenire.errors import ConfigError
 

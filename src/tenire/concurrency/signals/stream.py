@@ -7,9 +7,9 @@ import threading
 from collections.abc import AsyncIterator, Iterator
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from tenire.concurrency.loops.waiting import wait_set
 from tenire.concurrency.signals.knocking import knock, running_loop
 from tenire.concurrency.signals.subscriber import Subscriber
+from tenire.concurrency.waiting import wait_set
 
 if TYPE_CHECKING:
     from collections.abc import Callable

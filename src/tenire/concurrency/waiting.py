@@ -3,20 +3,37 @@
 from __future__ import annotations
 
 import asyncio
-import sys
+import threading
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    import threading
     from _thread import LockType
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
-__all__ = ["acquire", "until_gone", "wait_set"]
+__all__ = ["acquire", "in_slices", "until_gone", "wait_set"]
 
 _SLICE_S = 0.2
-"""How long Windows may keep Ctrl-C from the thread that waits: there a signal does not
-wake who waits for a lock."""
+"""How long Ctrl-C may take to reach the main thread while that waits for a lock.
+
+A signal does not wake it where another thread gets the signal, where it comes just
+before the wait begins, and on Windows."""
 _LOOK_S = 0.001
+
+
+def in_slices(wait: Callable[[float | None], bool], timeout: float | None) -> bool:
+    """Wait; on the main thread in slices, between which it takes in signals.
+
+    Args:
+        wait: Waits for so many seconds, ``None`` for ever, and returns whether what it waits for came.
+        timeout: Seconds at the most; ``None`` waits for ever.
+    """
+    left = timeout
+    if threading.get_ident() == threading.main_thread().ident:
+        while left is None or left > _SLICE_S:
+            if wait(_SLICE_S):
+                return True
+            left = None if left is None else left - _SLICE_S
+    return wait(left)
 
 
 def acquire(lock: LockType, timeout: float | None) -> bool:
@@ -26,14 +43,7 @@ def acquire(lock: LockType, timeout: float | None) -> bool:
         lock: The lock.
         timeout: Seconds at the most; ``None`` waits for ever.
     """
-    if sys.platform != "win32":
-        return lock.acquire() if timeout is None else lock.acquire(timeout=max(0.0, timeout))
-    left = timeout
-    while left is None or left > _SLICE_S:
-        if lock.acquire(timeout=_SLICE_S):
-            return True
-        left = None if left is None else left - _SLICE_S
-    return lock.acquire(timeout=max(0.0, left))
+    return in_slices(lambda left: lock.acquire(timeout=-1 if left is None else max(0.0, left)), timeout)
 
 
 def wait_set(event: threading.Event, timeout: float | None = None) -> bool:
@@ -43,12 +53,7 @@ def wait_set(event: threading.Event, timeout: float | None = None) -> bool:
         event: The event.
         timeout: Seconds at the most; ``None`` waits for ever.
     """
-    left = timeout
-    while sys.platform == "win32" and (left is None or left > _SLICE_S):
-        if event.wait(_SLICE_S):
-            return True
-        left = None if left is None else left - _SLICE_S
-    return event.wait(left)
+    return in_slices(event.wait, timeout)
 
 
 async def until_gone(threads: Sequence[threading.Thread], seconds: float) -> list[threading.Thread]:

@@ -1,0 +1,88 @@
+"""Waiting for a task where its loop is not: on another thread, or on another loop."""
+
+from __future__ import annotations
+
+import threading
+from asyncio import CancelledError
+from typing import TYPE_CHECKING, Any
+
+from tenire.concurrency.holding import HOLDER
+from tenire.concurrency.waiting import wait_set
+from tenire.errors import TaskError
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Generator
+
+    from tenire.concurrency.handle import Handle
+
+__all__ = ["await_elsewhere", "wait_on_thread"]
+
+
+def wait_on_thread(handle: Handle[Any], timeout: float | None) -> None:
+    """Block the calling thread until a task has ended.
+
+    Args:
+        handle: The task.
+        timeout: Seconds to wait at the most; ``None`` waits for ever.
+
+    Raises:
+        RuntimeError: On the thread of the task's own loop.
+        TaskError: If the caller is a task for which the other one waits.
+        TimeoutError: If it has not ended in time.
+    """
+    orchestrator = handle.orchestrator
+    if orchestrator.on_own_thread():
+        message = "Handle.result() would block the loop that runs the task; use `await handle` here"
+        raise RuntimeError(message)
+    ended = threading.Event()
+    refused: list[BaseException] = []
+    holder = HOLDER.get()
+
+    def wake(_: Handle[Any]) -> None:
+        ended.set()
+
+    def begin() -> None:
+        if holder is not None and not handle.settled:
+            try:
+                orchestrator.begin_wait(holder, handle)
+            except TaskError as error:
+                refused.append(error)
+                ended.set()
+                return
+        handle.call_back(wake)
+
+    if not orchestrator.on_loop(begin):
+        return
+    in_time = False
+    try:
+        in_time = wait_set(ended, timeout)
+    finally:
+        if not in_time:  # or each look at a long task would leave one
+            orchestrator.on_loop(handle.call_back_no_more, wake)
+        if holder is not None:
+            orchestrator.on_loop(orchestrator.end_wait, holder, handle)
+    if not in_time:
+        message = f"task {handle.name!r} has not ended within {timeout} s (it goes on)"
+        raise TimeoutError(message)
+    if refused:
+        raise refused.pop()
+
+
+def await_elsewhere(handle: Handle[Any], loop: asyncio.AbstractEventLoop) -> Generator[Any, None, None]:
+    """Wait on another loop until a task has ended; whoever is cancelled meanwhile cancels it."""
+    ended = loop.create_future()
+
+    def set_ended() -> None:
+        if not ended.done():
+            ended.set_result(None)
+
+    def wake(_: Handle[Any]) -> None:
+        loop.call_soon_threadsafe(set_ended)
+
+    if handle.orchestrator.on_loop(handle.call_back, wake):
+        try:
+            yield from ended
+        except CancelledError:
+            handle.cancel()
+            raise
