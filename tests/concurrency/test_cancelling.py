@@ -17,6 +17,7 @@ from tenire.testing import SimLoop, cancel_sweep
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
+    from pathlib import Path
 
     Use = Callable[[ConcurrencyManager], Awaitable[object]]
 
@@ -31,14 +32,15 @@ class Losing(SimPools):
 class Ground:
     """Engines, each used once by what is swept; and what they held at their end."""
 
-    def __init__(self, use: Use, *, inside: bool) -> None:
+    def __init__(self, use: Use, *, inside: bool, home: Path | None = None) -> None:
         self._use = use
+        self._home = home
         self._inside = inside  # whether it is a task of the engine that is cancelled, or somebody outside
         self._engine: ConcurrencyManager
 
     async def scenario(self) -> None:
         loop: Any = asyncio.get_running_loop()
-        engine = self._engine = ConcurrencyManager(cpu=1, memory=100, seed=0, clock=loop.clock)
+        engine = self._engine = ConcurrencyManager(cpu=1, memory=100, seed=0, clock=loop.clock, home=self._home)
         async with engine:
             engine.orchestrator.register_resource("pages", 1)
             busy = engine.submit(asyncio.sleep, 1, name="busy", needs=Resources(cpu=1, other={"pages": 1}))
@@ -126,6 +128,18 @@ OUTSIDE: tuple[Use, ...] = (*INSIDE, wait_idle, call_across, shut_down)
 @pytest.mark.parametrize("use", OUTSIDE)
 def test_who_waits_outside_of_the_engine_may_be_cancelled_anywhere(use: Use) -> None:
     ground = Ground(use, inside=False)
+    assert cancel_sweep(ground.scenario, check=ground.check).runs >= 2
+
+
+async def use_the_home(engine: ConcurrencyManager) -> None:
+    await engine.submit(asyncio.sleep, 1, name="usual")
+    async with engine.data_manager.ledger():
+        await asyncio.sleep(1)
+
+
+@pytest.mark.usefixtures("simulated")
+def test_an_engine_with_a_home_may_be_cancelled_anywhere(tmp_path: Path) -> None:
+    ground = Ground(use_the_home, inside=False, home=tmp_path / "home")
     assert cancel_sweep(ground.scenario, check=ground.check).runs >= 2
 
 

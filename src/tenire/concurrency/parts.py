@@ -22,7 +22,6 @@ from __future__ import annotations
 import asyncio
 import contextvars
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tenire.clock import SYSTEM_CLOCK
@@ -149,8 +148,10 @@ class Parts:
             ExceptionGroup: What went wrong; if it was one thing only, that error itself.
         """
         self.group = BatchInitializationGroup(self.components(), on_progress=on_progress, rng=rng, clock=self.clock)
+        self.cancel = True  # a start that is broken off waits for nothing
         try:
             await self.group.start()
+            self.cancel = False
         except BaseException as error:
             await self.loops.aclose()
             if isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
@@ -177,12 +178,21 @@ class Parts:
         optional = child.name not in _ESSENTIAL
         child = replace(child, optional=optional, grace=_GRACE_S)
 
+        async def begin() -> None:
+            try:
+                await self.supervisor.add(child)
+            except BaseException:
+                # It is not ready, and so is not stopped with the others; but it may have begun.
+                if stop is not None:
+                    await unbroken(_step_of(stop))
+                raise
+
         async def end() -> None:
             await self.supervisor.remove(child.name)
             if stop is not None:
                 await stop()
 
-        return Component(child.name, partial(self.supervisor.add, child), end, needs=needs)
+        return Component(child.name, begin, end, needs=needs)
 
     # -- steps ------------------------------------------------------------
 
@@ -229,6 +239,10 @@ class Parts:
 
     async def _stop_history(self) -> None:
         await self.history.aclose(haste=self.cancel)
+
+
+async def _step_of(stop: Callable[[], Awaitable[object]]) -> None:
+    await stop()
 
 
 async def _nothing() -> None:
