@@ -51,6 +51,18 @@ def test_a_loop_that_has_not_started_says_so() -> None:
     assert "async with" in (caught.value.hint or "")
 
 
+def test_a_manager_whose_main_loop_never_ran_closes_its_other_loops() -> None:
+    async def scenario() -> None:
+        loops = EventLoopManager()
+        side = loops.start("side")
+        assert await side.acall(int) == 0
+        await loops.aclose()
+        await loops.aclose()
+        assert {loops.state, side.state} == {LoopState.CLOSED}
+
+    asyncio.run(scenario())
+
+
 def test_several_loops_run_side_by_side_and_end_with_the_engine() -> None:
     async def main() -> tuple[set[int], list[LoopThread]]:
         async with ConcurrencyManager(cpu=1, memory=1) as manager:

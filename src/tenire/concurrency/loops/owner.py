@@ -106,7 +106,10 @@ class LoopOwner(Portal):
         Args:
             grace: Seconds that what is cancelled may take to end.
         """
-        if self.state in (LoopState.NEW, LoopState.CLOSED):
+        if self.state is LoopState.CLOSED:
+            return
+        if self._loop is None:  # it never had one
+            self.closed()
             return
         self.drain()
         for task in await end_tasks(lambda: list(self.running), grace=grace, cancel=asyncio.Task.cancel):
