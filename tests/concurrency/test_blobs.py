@@ -419,3 +419,17 @@ def test_after_the_engine_there_are_no_bytes(home: Path) -> None:
         pass
     blob.release()
     assert blob.where is None
+
+
+def test_an_engine_that_has_no_place_for_blobs_starts_and_says_so(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def nowhere() -> Path:
+        raise FileNotFoundError(2, "No usable temporary directory found")
+
+    async def scenario(manager: ConcurrencyManager) -> None:
+        assert await manager.submit(len, "four") == 4
+
+    monkeypatch.setattr(data_manager, "temporary_base", nowhere)
+    engine(scenario)
+    assert "No usable temporary directory" in caplog.text

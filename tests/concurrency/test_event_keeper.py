@@ -8,9 +8,10 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.concurrency.engines import engine
+from tests.concurrency.engines import engine, eventually
 
 from tenire.clock import SYSTEM_CLOCK
+from tenire.concurrency import event_keeper as event_keeper_module
 from tenire.concurrency.compactor import StepEnded
 from tenire.concurrency.control_events import LevelChanged, SlotsChanged
 from tenire.concurrency.event_keeper import DELAY_S, PERIOD_S, EventKeeper, event_keeper
@@ -19,6 +20,7 @@ from tenire.concurrency.supervisor.child import ComponentChanged
 from tenire.concurrency.timer import UniversalTimer
 from tenire.core.fair_share import PipelineShare
 from tenire.core.tasks import State
+from tenire.observe.event_log import EventLog
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -142,6 +144,34 @@ def test_of_two_engines_on_one_home_the_first_one_writes(
         run(sim_loop, home, scenario)
     assert [line.get("cpu") for line in lines(home)] == [2.0, None]
     assert "another engine writes there" in caplog.text
+
+
+def test_one_that_is_broken_off_starts_again_and_loses_no_line(
+    home: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    broken = [MemoryError("no memory")]
+    flush = EventLog.flush
+
+    def breaks(log: EventLog) -> None:
+        if broken:
+            raise broken.pop()
+        flush(log)
+
+    monkeypatch.setattr(EventLog, "flush", breaks)
+    monkeypatch.setattr(event_keeper_module, "DELAY_S", 0.01)
+
+    async def scenario(manager: ConcurrencyManager) -> None:
+        await eventually(lambda: manager.supervisor.statistics()["events"].restarts == 1)
+        await eventually(lambda: manager.supervisor.statistics()["events"].health != "down")
+        manager.signals.emit(StepEnded("garbage", 100, 0.01, True))
+
+    engine(scenario, home=home)
+    told = events(home)
+    assert told[0] == "engine started"
+    assert told[-1] == "engine ended"
+    assert told.count("engine started") == told.count("tidied up") == 1, "it hears each event once"
+    assert "component changed" in told
+    assert "MemoryError: no memory" in caplog.text
 
 
 def test_an_engine_writes_its_life_into_a_home_that_is_there(home: Path) -> None:

@@ -12,7 +12,7 @@ from tests.integration.conftest import MOST_S, SOURCES, Tenire
 
 SCRIPT = Path(__file__).with_name("kill_components.py")
 COMPONENTS = {
-    "watchdog", "control", "orchestrator", "history", "compactor", "channel", "publisher", "thread_pool",
+    "watchdog", "control", "orchestrator", "history", "compactor", "channel", "publisher", "thread_pool", "events",
 }  # fmt: skip
 
 

@@ -121,6 +121,24 @@ def test_a_disk_that_cannot_be_written_is_told_once_and_tried_again(
     assert told == [("room again", None), ("lines dropped", 3)]
 
 
+def test_lines_that_are_lost_by_any_other_error_are_counted_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events = log(tmp_path)
+
+    def breaks(*_: object) -> int:
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", breaks)
+        events.note("e")
+        with pytest.raises(MemoryError):
+            events.flush()
+    events.note("again")
+    events.flush()
+    assert [(line["event"], line.get("count")) for line in lines(tmp_path)] == [("again", None), ("lines dropped", 1)]
+
+
 def test_lines_of_several_threads_stay_whole(tmp_path: Path) -> None:
     events = log(tmp_path, file_bytes=5_000, files=100)
 

@@ -5,6 +5,8 @@
    makes it is written then, as far as it is kept.
 3. Of two engines on one home the first one writes, and the other one does not.
 4. No event holds a text of a user: names, numbers, and reasons in the engine's own words.
+5. Its supervisor starts it again if it is broken off. Lines that were not written by then
+   are written later.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tenire.clock import SYSTEM_CLOCK
 from tenire.concurrency.compactor import StepEnded
@@ -28,8 +30,9 @@ if TYPE_CHECKING:
 
     from tenire.clock import Clock
     from tenire.concurrency.orchestrator import Orchestrator
-    from tenire.concurrency.signals import Signals
-    from tenire.concurrency.timer import UniversalTimer
+    from tenire.concurrency.signals import Signals, Subscription
+    from tenire.concurrency.supervisor import Life
+    from tenire.concurrency.timer import Timeout, UniversalTimer
     from tenire.core.fair_share import PipelineShare
 
 __all__ = ["DELAY_S", "PERIOD_S", "EventKeeper", "event_keeper"]
@@ -39,6 +42,7 @@ PERIOD_S = 60.0
 """Between two looks at what the pipelines did."""
 
 _LAST_WAIT_S = 2.0
+_WRITING = "tenire event lines"
 
 _log = logging.getLogger("tenire.events")
 
@@ -84,16 +88,39 @@ class EventKeeper:
         self._writing: asyncio.Task[None] | None = None
         self._told: dict[str, tuple[int, ...]] = {}
         self._began = clock.now()
+        self._heard: list[Subscription] = []
+        self._ticking: Timeout | None = None
+        self._fell: Callable[[BaseException], object] = _note_fall
+
+    async def run(self, life: Life, **facts: str | float) -> None:
+        """Be a component: write down what happens, for as long as it lives."""
+        self._fell = life.fail
+        self.start(**facts)
+        life.ready()
+        try:
+            await life.wait_told_to_end()
+        finally:
+            self._listen_no_more()
 
     def start(self, **facts: str | float) -> None:
-        """Write down from now on what happens; first that the engine has started, with ``facts``."""
-        self._events = EventLog(self._home / "logs", clock=self._clock)
-        self._signals.subscribe(LevelChanged, self._level)
-        self._signals.subscribe(SlotsChanged, self._slots)
-        self._signals.subscribe(ComponentChanged, self._component)
-        self._signals.subscribe(StepEnded, self._tidied)
+        """Write down from now on what happens; the first time also that the engine has started, with ``facts``."""
+        listeners: dict[type[Any], Callable[[Any], None]] = {
+            LevelChanged: self._level, SlotsChanged: self._slots, ComponentChanged: self._component,
+            StepEnded: self._tidied,
+        }  # fmt: skip
+        self._heard = [self._signals.subscribe(event, listener) for event, listener in listeners.items()]
         self._ticking = self._timer.every(PERIOD_S, self._tick)
-        self.note("engine started", pid=os.getpid(), **facts)
+        if self._events is None:
+            self._events = EventLog(self._home / "logs", clock=self._clock)
+            self.note("engine started", pid=os.getpid(), **facts)
+        elif self._events.pending:
+            self._flush()
+
+    def _listen_no_more(self) -> None:
+        if self._ticking is not None:
+            self._ticking.cancel()
+        for subscription in self._heard:
+            subscription.cancel()
 
     def note(self, event: str, **facts: str | float | bool | None) -> None:
         """Write down that something happened."""
@@ -104,7 +131,8 @@ class EventKeeper:
         """Write the last lines."""
         if self._events is None:
             return
-        self._ticking.cancel()
+        self._listen_no_more()
+        self._fell = _note_fall  # from here on nobody starts it again
         self._closing = True
         self._tick()
         self.note("engine ended", seconds=round(self._clock.now() - self._began, 3))
@@ -158,9 +186,15 @@ class EventKeeper:
         if self._closing:
             return  # all of it is about to be written
         if self._writing is None or self._writing.done():
-            self._writing = asyncio.get_running_loop().create_task(asyncio.to_thread(self._write), name="tenire events")
+            self._writing = asyncio.get_running_loop().create_task(asyncio.to_thread(self._write), name=_WRITING)
+            self._writing.add_done_callback(self._written)
         else:
             self._timer.after(DELAY_S, self._flush)
+
+    def _written(self, writing: asyncio.Task[None]) -> None:
+        error = asyncio.CancelledError() if writing.cancelled() else writing.exception()
+        if error is not None:
+            self._fell(error)
 
     def _write(self) -> None:
         assert self._events is not None
@@ -187,3 +221,7 @@ class EventKeeper:
             return False
         self._lock_fd = fd
         return True
+
+
+def _note_fall(error: BaseException) -> None:
+    _log.error("writing down what happens was broken off", exc_info=error)

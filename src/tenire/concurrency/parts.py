@@ -2,8 +2,7 @@
 
 ::
 
-    timer ─┬─► events
-           ├─► supervisor ─┬─► watchdog
+    timer ─┬─► supervisor ─┬─► events, watchdog
            │               ▼
            └─► data_manager ─► history ─► orchestrator ─┬─► thread_pool ─┐
                                                         ├─► compactor ───┼─► loops ─► async_tasks ─► garbage
@@ -22,6 +21,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tenire.clock import SYSTEM_CLOCK
@@ -114,9 +114,11 @@ class Parts:
             self._living(orchestrator, "history", stop=_step(self.orchestrator.close)),
         ]
         if self.events is not None:
-            # Right after the timer: whatever starts and stops later is written down.
-            events = Component("events", _step(self._start_events), self.events.aclose, needs=("timer",), priority=-1)
-            found.append(events)
+            # First of the components: whatever starts and stops later is written down.
+            capacity = self.orchestrator.scheduler.admission.capacity
+            run = partial(self.events.run, cpu=capacity[CPU] / CPU_UNIT, memory=capacity[MEMORY])
+            events = Child("events", run)
+            found.append(replace(self._living(events, "supervisor", stop=self.events.aclose), priority=-1))
         if real:
             pool = Child("thread_pool", self.thread_pool.run, silence=silence, ask=self.thread_pool.ask)
             found.append(self._living(pool, "orchestrator", stop=self._stop_pools))
@@ -224,11 +226,6 @@ class Parts:
         grace = max(_LEAST_GRACE_S, self.give_up_at - self.clock.now())
         stuck = await self.thread_pool.aclose(grace=grace, kill=self.cancel)
         self.stuck = (*stuck, *self.async_tasks.names_running())
-
-    def _start_events(self) -> None:
-        assert self.events is not None
-        capacity = self.orchestrator.scheduler.admission.capacity
-        self.events.start(cpu=capacity[CPU] / CPU_UNIT, memory=capacity[MEMORY])
 
     def _start_data(self) -> None:
         if self.clock is SYSTEM_CLOCK:

@@ -125,10 +125,12 @@ class EventLog:
                 return
             try:
                 self._write(lines)
-            except OSError as error:
+            except BaseException as error:
                 with self._noting:
                     self.dropped += events
                     self._untold += events + untold
+                if not isinstance(error, OSError):
+                    raise
                 _log.log(
                     logging.DEBUG if self._failed else logging.WARNING,
                     "events cannot be written to %s: %s", self.path, error.strerror or error,

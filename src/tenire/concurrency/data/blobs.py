@@ -103,7 +103,11 @@ class Blobs:
         def everywhere() -> int:
             return sum(sweep(base) for base in (self._shared, self._disk()) if base is not None)
 
-        swept = await asyncio.to_thread(everywhere)
+        try:
+            swept = await asyncio.to_thread(everywhere)
+        except OSError as error:  # there is no such place; whoever puts a blob there is told
+            _log.warning("blobs that killed engines may have left are not looked for: %s", error)
+            return
         if swept:
             _log.info("removed the blobs of %d engine(s) that were killed", swept)
 
