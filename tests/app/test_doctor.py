@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,8 +15,6 @@ from tenire.storage.home import Home, HomeLock
 from tenire.storage.ledger import Ledger
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tenire.app.diagnosis import Check, Diagnosis
 
 
@@ -91,6 +90,17 @@ def test_the_cache_folder_can_be_named(tmp_path: Path, monkeypatch: pytest.Monke
     (tmp_path / "file").write_text("x")
     monkeypatch.setenv("TENIRE_CACHE", str(tmp_path / "file"))
     assert by_name(examine(tmp_path))["model cache"].state == "warn"
+
+
+def test_a_user_without_a_home_is_told_what_to_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def nowhere() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("TENIRE_CACHE", raising=False)
+    monkeypatch.setattr(Path, "home", nowhere)
+    check = by_name(examine(tmp_path))["model cache"]
+    assert check.state == "warn"
+    assert "TENIRE_CACHE" in str(check.remedy)
 
 
 def test_the_engine_that_runs_on_a_home_is_named(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Literal
 from tenire.app.diagnosis import Check, Diagnosis
 from tenire.app.system_checks import descriptors, engine_and_ledger, extras, gpu, heat, shared_memory, terminal
 from tenire.observe.machine import pressure_available, read_battery, read_machine
+from tenire.vectors.weights import cache_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -163,21 +164,14 @@ def _full_text() -> Check:
 
 
 def _cache() -> Check:
-    folder = _cache_folder()
+    folder = cache_folder()
+    if folder is None:
+        remedy = "set HOME, or name a place in TENIRE_CACHE; without it models are prepared in each run"
+        return Check("model cache", "warn", "there is no place for it: this user has no home", remedy)
     if _writable(folder):
         return Check("model cache", "ok", str(folder))
     remedy = "make it writable, or name another place in TENIRE_CACHE; without it models are prepared in each run"
     return Check("model cache", "warn", f"{folder} cannot be written", remedy)
-
-
-def _cache_folder() -> Path:
-    if named := os.environ.get("TENIRE_CACHE"):
-        return Path(named)
-    if os.name == "nt":
-        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData/Local") / "tenire" / "cache"
-    if sys.platform == "darwin":
-        return Path.home() / "Library/Caches/tenire"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tenire"
 
 
 def _home(home: Path) -> Check:
