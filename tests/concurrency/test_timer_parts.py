@@ -327,6 +327,8 @@ def test_a_time_is_never_rounded_to_one_before_it(when: float) -> None:
     [
         ("delay", lambda timer: timer.after(float("nan"), nothing)),
         ("delay", lambda timer: timer.after(float("inf"), nothing, slack=1.0)),
+        ("delay", lambda timer: timer.after("1", nothing)),
+        ("delay", lambda timer: timer.after(None, nothing, slack=1.0)),
         ("when", lambda timer: timer.at(float("inf"), nothing)),
         ("period", lambda timer: timer.every(0.0, nothing)),
         ("period", lambda timer: timer.every(float("nan"), nothing)),

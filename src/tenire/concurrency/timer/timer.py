@@ -34,7 +34,7 @@ __all__ = ["MOST_AT_ONCE", "UniversalTimer"]
 
 MOST_AT_ONCE = 1000
 
-_NS = 1_000_000_000
+_NS = 1e9
 _NEVER = 1 << 63
 _POLICIES = ("skip", "once", "burst")
 
@@ -98,7 +98,7 @@ class UniversalTimer:
             return self._flexible(self._now_ns() + _ns("delay", delay), callback, slack)
         try:
             due = self._now_ns() + round(delay * _NS)
-        except (ValueError, OverflowError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise _unusable("delay", delay) from error
         return self._add(Timeout(self._heap, due, callback), due)
 
@@ -286,7 +286,7 @@ def _is_periodic(timeout: Timeout) -> bool:
 def _ns(what: str, seconds: float) -> int:
     try:
         return round(seconds * _NS)
-    except (ValueError, OverflowError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise _unusable(what, seconds) from error
 
 
