@@ -102,7 +102,7 @@ def test_a_size_that_cannot_be_told_must_be_given(sim_loop: SimLoop) -> None:
         for value in (b"12", bytearray(b"12"), "12", memoryview(b"12")):
             assert cache.put("key", value)
         assert cache.statistics().used == ENTRY_BYTES + 2
-        with pytest.raises(ConfigError, match="a dict is not known"):
+        with pytest.raises(ConfigError, match="a value of type 'dict' is not known"):
             cache.put("key", {})
         cache.put("key", {}, size=64)
         assert cache.statistics().used == ENTRY_BYTES + 64

@@ -445,3 +445,13 @@ def test_a_whole_sentence_is_found_first_by_vector_too_where_it_stands_word_for_
     assert found(sentence) == ["far", "near"]
     # A few words are no sentence: then only the vectors count.
     assert found("reader opens every drawer") == ["near", "far"]
+
+
+def test_an_error_of_the_store_names_no_place_in_foreign_source(tmp_path: Path) -> None:
+    told = (
+        "lance error: LanceError(IO): No space left on device (os error 28), /build/lance-file-1.0/src/writer.rs:191:9"
+    )
+    with pytest.raises(StoreError) as caught, lance_table._explained(tmp_path, "write"):
+        raise OSError(told)
+    assert str(caught.value).endswith("No space left on device (os error 28)")
+    assert caught.value.__cause__ is not None

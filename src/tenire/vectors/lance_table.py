@@ -12,6 +12,7 @@ scanned, and always found.
 
 from __future__ import annotations
 
+import re
 import threading
 from contextlib import contextmanager
 from datetime import timedelta
@@ -44,6 +45,8 @@ _SPANS = 200
 _INDEX_CACHE = 256 << 20
 _METADATA_CACHE = 32 << 20
 _PARTITION = 50_000
+_SOURCE = re.compile(r",?\s+\S+\.rs:\d+:\d+$")
+"""Where in its source Lance found an error: of use to nobody who has a full disk."""
 
 
 class StoredPassage(NamedTuple):
@@ -366,6 +369,6 @@ def _explained(path: Path, action: str) -> Iterator[None]:
         yield
     except (OSError, RuntimeError, ValueError) as error:
         # LanceDB reports everything from a full disk to a damaged file as one of these; pyarrow's are ValueErrors.
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        reason = _SOURCE.sub("", next(iter(str(error).splitlines()), type(error).__name__))
         message = f"cannot {action} the store {path}: {reason}"
         raise StoreError(message, hint="check free space and permissions, then run: tenire verify") from error

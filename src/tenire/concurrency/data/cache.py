@@ -185,7 +185,7 @@ def size_of(value: Any) -> int:
     size = getattr(value, "nbytes", None)  # arrays, memoryview
     if isinstance(size, int):
         return size
-    message = f"the size of a {type(value).__name__} is not known"
+    message = f"the size of a value of type {type(value).__name__!r} is not known"
     raise ConfigError(message, key="size", hint="pass size=… in bytes")
 
 
