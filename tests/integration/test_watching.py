@@ -66,7 +66,8 @@ def test_status_and_why_see_into_an_engine_that_runs_and_believe_nothing_of_a_de
     assert answer.json["state"] == first["state"] == facts["pipelines"]["ingest"]["tasks"][0]["state"]
     assert answer.json["reason"] == facts["pipelines"]["ingest"]["tasks"][0]["reason"]
     shown = tenire("why", first["id"], options=()).out
-    assert shown.startswith(f"Task {first['id']} (")
+    assert shown.startswith("The engine does not answer now; ")
+    assert f" it said: Task {first['id']} (" in shown
     assert first["id"] in tenire("status", options=()).out
 
     command.process.kill()
