@@ -11,6 +11,7 @@ import pytest
 
 from tenire.concurrency import history_keeper
 from tenire.concurrency.history_keeper import PERIOD_S, HistoryKeeper
+from tenire.concurrency.supervisor import Child, Supervisor
 from tenire.concurrency.timer import UniversalTimer
 from tenire.core.history import ENOUGH, History
 from tenire.errors import StoreError
@@ -268,6 +269,28 @@ def test_a_disk_slower_than_the_period_is_not_asked_twice_at_once(
 
     engine(work)
     assert len(writes) in (4, 5)
+
+
+def test_one_that_is_killed_while_it_reads_counts_nothing_twice(engine: Any, sim_loop: SimLoop, tmp_path: Path) -> None:
+    async def work(engine: Engine) -> None:
+        engine.work("a")
+
+    engine(work)
+
+    async def main() -> None:
+        again = Engine(sim_loop, tmp_path / "home")
+        supervisor = Supervisor([Child("history", again.keeper.run)], timer=again.timer, clock=sim_loop.clock)
+        await supervisor.start()
+        (run,) = [task for task in asyncio.all_tasks() if task.get_name() == "tenire history"]
+        run.cancel()
+        await asyncio.sleep(5)
+        assert supervisor.statistics()["history"].restarts == 1
+        assert again.history.summary("a").count == ENOUGH  # type: ignore[union-attr]
+        await supervisor.aclose()
+        await again.keeper.aclose()
+        again.timer.close()
+
+    sim_loop.run_until_complete(main())
 
 
 def test_a_keeper_that_never_started_ends(sim_loop: SimLoop, tmp_path: Path) -> None:

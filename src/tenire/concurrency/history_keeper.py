@@ -74,9 +74,9 @@ class HistoryKeeper:
                 self._ticking.cancel()
 
     def start(self) -> None:
-        """Begin to load, unless that was done, and save from now on."""
+        """Begin to load, unless that was done or goes on, and save from now on."""
         if self._path is not None:
-            if not self._loaded:
+            if not self._loaded and (self._work is None or self._work.done()):
                 self._begin(self._load(self._path))
             self._ticking = self._every(PERIOD_S, self._tick)
 
@@ -106,7 +106,7 @@ class HistoryKeeper:
             self._begin(self._save())
 
     def _begin(self, work: Coroutine[None, None, None]) -> None:
-        self._work = asyncio.get_running_loop().create_task(work, name="tenire history")
+        self._work = asyncio.get_running_loop().create_task(work, name="tenire history file")
         self._work.add_done_callback(self._ended)
 
     def _ended(self, work: asyncio.Task[None]) -> None:
