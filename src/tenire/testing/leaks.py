@@ -81,6 +81,13 @@ ALLOWANCES: tuple[Allowance, ...] = (
     ),
     Allowance(
         "file",
+        r"anon_inode:\[io_uring\]|pipe:.*",
+        "lancedb's loop once more, where the loops are uvloop's",
+        module="lancedb",
+        times=3,
+    ),
+    Allowance(
+        "file",
         r"pipe:.*",
         "uvloop: the pipe by which libuv passes on signals, made with the first loop for the life of the process",
         module="uvloop",
