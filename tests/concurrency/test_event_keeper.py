@@ -146,6 +146,22 @@ def test_of_two_engines_on_one_home_the_first_one_writes(
     assert "another engine writes there" in caplog.text
 
 
+def test_a_place_that_cannot_be_opened_for_a_while_is_told_once_and_tried_again(
+    sim_loop: SimLoop, home: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (home / "logs").write_text("in the way")
+
+    async def scenario(it: Engine) -> None:
+        await asyncio.sleep(3 * PERIOD_S)
+        (home / "logs").unlink()
+        await asyncio.sleep(PERIOD_S + 1)
+        assert events(home) == ["engine started"]
+
+    with caplog.at_level(logging.WARNING, logger="tenire.events"):
+        run(sim_loop, home, scenario)
+    assert caplog.text.count("events are not written") == 1
+
+
 def test_one_that_is_broken_off_starts_again_and_loses_no_line(
     home: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

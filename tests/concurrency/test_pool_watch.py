@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import signal
 import sys
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
@@ -16,11 +17,12 @@ from tests.concurrency.engines import engine, eventually
 
 import tenire.concurrency.manager as manager_module
 from tenire import ConcurrencyManager, ConfigError, Retry
-from tenire.concurrency.pools import ThreadPoolManager
+from tenire.concurrency.pools import ThreadPoolManager, watch
 from tenire.concurrency.pools.memory import joined, parted
 from tenire.errors import WorkerDiedError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
 MEBI = 1 << 20
@@ -122,6 +124,35 @@ def test_a_worker_that_ends_or_stops_without_work_is_replaced(
         assert await manager.submit(jobs.pid, on="process") != pid
 
     engine(scenario, cpu=1)
+
+
+@posix
+def test_while_no_file_can_be_opened_workers_go_on_unwatched(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    failed: list[int] = []
+    look_at = watch.look_at
+
+    def looks(pids: Iterable[int]) -> Any:
+        if len(failed) < 20:
+            failed.append(1)
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), "/proc/1/stat")
+        return look_at(pids)
+
+    monkeypatch.setattr(watch, "BUSY_S", 0.01)
+    monkeypatch.setattr(watch, "IDLE_S", 0.01)
+    monkeypatch.setattr(watch, "look_at", looks)
+
+    async def scenario(manager: ConcurrencyManager) -> None:
+        pid = await manager.submit(jobs.pid, on="process")
+        await eventually(lambda: len(failed) == 20)
+        assert await manager.submit(jobs.pid, on="process") == pid
+        assert manager.supervisor.statistics()["thread_pool"].restarts == 0
+        os.kill(pid, signal.SIGKILL)
+        await eventually(lambda: not manager.thread_pool.statistics().processes)
+
+    engine(scenario, cpu=1)
+    assert caplog.text.count("workers cannot be looked at now") == 1
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nobody tells whether the worker has read its task")

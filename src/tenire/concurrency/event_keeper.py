@@ -84,7 +84,7 @@ class EventKeeper:
         self._timer = timer
         self._events: EventLog | None = None
         self._lock_fd: int | None = None
-        self._refused = self._closing = False
+        self._refused = self._failed = self._closing = False
         self._writing: asyncio.Task[None] | None = None
         self._told: dict[str, tuple[int, ...]] = {}
         self._began = clock.now()
@@ -213,11 +213,12 @@ class EventKeeper:
             fd = os.open(logs / "events.lock", os.O_RDWR | os.O_CREAT, 0o600)
             lock_exclusive(fd)
         except (OSError, LockTakenError) as error:
-            self._refused = True
+            self._refused = isinstance(error, LockTakenError)
             if fd is not None:
                 os.close(fd)
-            why = "another engine writes there" if isinstance(error, LockTakenError) else error
-            _log.warning("events are not written to %s: %s", logs, why)
+            why = "another engine writes there" if self._refused else error
+            _log.log(logging.DEBUG if self._failed else logging.WARNING, "events are not written to %s: %s", logs, why)
+            self._failed = True
             return False
         self._lock_fd = fd
         return True

@@ -59,6 +59,7 @@ class PoolWatch:
         self._soon = False
         self._looking: asyncio.Future[dict[int, ProcessLook]] | None = None
         self._closed = False
+        self._blind = False
         self.fell: Callable[[BaseException], object] = lambda error: _log.error("no look at workers", exc_info=error)
 
     def begun(self) -> None:
@@ -106,6 +107,12 @@ class PoolWatch:
             return
         try:
             self._judge(links, looking.result())
+            self._blind = False
+        except OSError as error:
+            # No more files can be opened, for example. Starting anew would help nobody, and in the end
+            # take the engine with it, whose workers go on.
+            _log.log(logging.DEBUG if self._blind else logging.WARNING, "workers cannot be looked at now: %s", error)
+            self._blind = True
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - the supervisor decides
             self.fell(error)
             return
