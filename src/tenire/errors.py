@@ -73,6 +73,8 @@ class TenireError(Exception):
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         super().__init__(message)
         self.hint = hint
+        if hint is not None:
+            self.add_note(f"hint: {hint}")  # where nobody catches it, this is all that people see
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Facts are keyword fields; the default reduce would lose them on the

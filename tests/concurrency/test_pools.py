@@ -264,4 +264,4 @@ def test_a_script_without_a_guard_is_told_so_and_ends(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 1
-    assert "__main__" in done.stderr
+    assert "hint: it never got as far as the first task: a main script needs an if __name__" in done.stderr
