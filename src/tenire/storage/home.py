@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tenire.errors import HomeBusyError, InternalError, StoreError
+from tenire.storage.advice import advice
 from tenire.storage.file_lock import LockTakenError, lock_exclusive, unlock
 
 if TYPE_CHECKING:
@@ -214,6 +215,5 @@ def _not_a_directory(path: Path) -> StoreError:
 
 def _not_writable(path: Path, error: OSError) -> StoreError:
     message = f"cannot lock {path}: {error.strerror}"
-    return StoreError(
-        message, hint="the home must be on a writable disk that supports file locks; name one with --home"
-    )
+    usual = "the home must be on a writable disk that supports file locks; name one with --home"
+    return StoreError(message, hint=advice(error, usual))

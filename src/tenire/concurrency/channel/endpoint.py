@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from tenire.concurrency.channel.authentication import KEY_BYTES, new_key
 from tenire.errors import ChannelError
+from tenire.storage.advice import advice
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -189,7 +190,7 @@ def _dial(directory: Path) -> tuple[bytes, socket.socket]:
         raise ChannelError(message, hint="the next engine replaces it") from error
     except OSError as error:
         message = f"the engine on {directory} cannot be reached: {error.strerror or error}"
-        raise ChannelError(message, hint="only the user who started it can talk to it") from error
+        raise ChannelError(message, hint=advice(error, "only the user who started it can talk to it")) from error
 
 
 def _connected(directory: Path) -> socket.socket:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Literal
 
 from tenire.core.spilling import Place
 from tenire.errors import RejectedError, StoreError
+from tenire.storage.advice import advice
 from tenire.storage.blob_file import BlobFile, lent
 
 if TYPE_CHECKING:
@@ -199,7 +200,7 @@ class BlobTable:
         if error is not None:
             reason = getattr(error, "strerror", None) or error
             message = f"the blob {held.name!r} of {held.size:,} bytes cannot be written to {self._disk.path}: {reason}"
-            raise StoreError(message, hint="free some space on that disk, or release blobs") from error
+            raise StoreError(message, hint=advice(error, "release blobs that are not needed any more")) from error
 
     def _has_written(self, key: int, held: _Held, error: Exception | None) -> None:
         before = held.where
