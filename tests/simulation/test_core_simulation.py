@@ -74,7 +74,7 @@ def test_equal_seeds_give_equal_traces_in_another_process_too() -> None:
         capture_output=True,
         text=True,
         check=True,
-        timeout=60,
+        timeout=600,
     )
     assert ran.stdout.strip() == here
 
