@@ -48,6 +48,16 @@ def test_an_engine_with_threads_and_processes() -> None:
     assert sweep(scenario, check) >= 4
 
 
+def test_an_engine_that_keeps_its_history_and_its_events(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with ConcurrencyManager(cpu=1, memory=1000, home=tmp_path) as engine:
+            await engine.submit(asyncio.sleep, 0)
+            async with engine.data_manager.ledger():
+                await engine.data_manager.put(bytes(2000))
+
+    assert sweep(scenario) >= 4
+
+
 def test_a_loop_in_a_thread() -> None:
     async def scenario() -> None:
         async with ConcurrencyManager(cpu=1, memory=1000) as engine, engine.loops.start("side") as side:
