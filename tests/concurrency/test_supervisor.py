@@ -397,6 +397,8 @@ def test_components_come_and_go_while_it_runs(sim_loop: SimLoop) -> None:
                 await bench.supervisor.add(Child("guest", guest.run))
             await bench.supervisor.remove("b")
             await bench.supervisor.remove("guest")
+            with pytest.raises(ConfigError, match="no component 'guest'; there are: a"):
+                await bench.supervisor.remove("guest")
             assert bench.take() == "+a +b +guest -b -guest"
             await bench.supervisor.add(Child("b", bench.b.run))
             assert bench.health() == "healthy healthy"

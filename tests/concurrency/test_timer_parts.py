@@ -327,6 +327,8 @@ def test_a_time_is_never_rounded_to_one_before_it(when: float) -> None:
     [
         ("delay", lambda timer: timer.after(float("nan"), nothing)),
         ("delay", lambda timer: timer.after(float("inf"), nothing, slack=1.0)),
+        ("callback", lambda timer: timer.after(1.0, None)),
+        ("callback", lambda timer: timer.every(1.0, 3)),
         ("delay", lambda timer: timer.after("1", nothing)),
         ("delay", lambda timer: timer.after(None, nothing, slack=1.0)),
         ("when", lambda timer: timer.at(float("inf"), nothing)),
@@ -343,6 +345,23 @@ def test_impossible_numbers_are_refused(sim_loop: SimLoop, key: str, add: Callab
         add(timer)
     assert caught.value.key == key
     assert len(timer) == 0
+
+
+def test_a_coroutine_function_is_told_of_instead_of_never_run(sim_loop: SimLoop) -> None:
+    timer = new_timer(sim_loop)
+    told: list[dict[str, Any]] = []
+    sim_loop.set_exception_handler(lambda _, context: told.append(context))
+
+    async def tick() -> None: ...
+
+    async def main() -> None:
+        timer.after(1.0, tick)
+        await asyncio.sleep(2)
+
+    sim_loop.run_until_complete(main())
+    (context,) = told
+    assert isinstance(context["exception"], ConfigError)
+    assert "tick' returned a coroutine" in str(context["exception"])
 
 
 def test_threads_that_add_and_cancel_get_each_call_once_or_not_at_all() -> None:

@@ -183,7 +183,14 @@ class Supervisor:
                 raise
 
     async def remove(self, name: str) -> None:
-        """End one component for good; its name is free again. The others stay."""
+        """End one component for good; its name is free again. The others stay.
+
+        Raises:
+            ConfigError: If there is none of that name.
+        """
+        if name not in self._children:
+            message = f"there is no component {name!r}; there are: {', '.join(self._children) or 'none'}"
+            raise ConfigError(message, key="name")
         if self._running:
             self._obey(self._core.remove(name, self._clock.now()))
             await unbroken(self._wait_gone(name))

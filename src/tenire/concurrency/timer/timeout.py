@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakMethod
 
 from tenire.core.deadlines import Entry
+from tenire.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,6 +39,9 @@ class Timeout(Entry[Any]):
     missed: Missed = "skip"
 
     def __init__(self, heap: SharedHeap, due: int, callback: Callable[[], object]) -> None:
+        if not callable(callback):
+            message = f"a timer calls a plain function, got {callback!r}"
+            raise ConfigError(message, key="callback")
         # All that the base does, here: there may be hundreds of thousands of these.
         self.due = due
         self.payload: Any = WeakMethod(callback, self._bereave) if type(callback) is MethodType else callback

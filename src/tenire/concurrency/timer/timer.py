@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 from contextvars import copy_context
+from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 from weakref import WeakMethod
 
@@ -260,7 +261,9 @@ class UniversalTimer:
         for _ in range(calls):
             self.fired += 1
             try:
-                call()
+                made = call()
+                if type(made) is CoroutineType:
+                    _refuse(made)
             except Exception as error:  # noqa: BLE001 - foreign code; the others that are due must be called too
                 self._failed += 1
                 self._loop.call_exception_handler({"message": "a timer's callback failed", "exception": error})
@@ -281,6 +284,12 @@ class UniversalTimer:
 
 def _is_periodic(timeout: Timeout) -> bool:
     return timeout.period > 0
+
+
+def _refuse(coroutine: CoroutineType[Any, Any, Any]) -> None:
+    coroutine.close()
+    message = f"a timer calls plain functions, and {coroutine.__qualname__!r} returned a coroutine, which nobody runs"
+    raise ConfigError(message, key="callback", hint="have a plain function submit it, or start a task for it")
 
 
 def _ns(what: str, seconds: float) -> int:
