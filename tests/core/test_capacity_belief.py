@@ -134,3 +134,20 @@ def test_the_check_sees_weights_without_a_likeliest() -> None:
     belief._weights = [1.0 for _ in belief._weights]
     with pytest.raises(AssertionError):
         belief.check()
+
+
+def test_what_it_believes_is_the_same_to_four_digits_whoever_rewrites_it() -> None:
+    belief = CapacityBelief(1, 200)
+    assert (belief.known, belief.mean, belief.spread, belief.overloaded) == (False, 0.0, 1.0, 0.0)
+    believed = []
+    for load, time in ((4, 0.0), (6, 0.01), (4, -0.01), (8, 0.3), (6, 0.02), (4, 0.9), (4, 0.92), (6, 1.3)):
+        surprise = belief.observe(log(load), time, NOISE, aim=log(6))
+        believed.append((surprise, belief.mean, belief.spread, belief.overloaded))
+    assert [surprise for surprise, *_ in believed] == [False] * 5 + [True, False, False]
+    assert [belief for _, *belief in believed] == [
+        pytest.approx(numbers, abs=6e-5)
+        for numbers in (
+            (2.7206, 1.6834, 0.0625), (3.5672, 1.1213, 0.0510), (3.4766, 1.0897, 0.0410), (2.4503, 1.0931, 0.0339),
+            (1.7639, 0.3006, 0.0272), (1.9186, 0.4941, 0.0230), (1.9318, 0.5045, 0.0199), (1.9024, 0.5599, 0.0242),
+        )
+    ]  # fmt: skip

@@ -271,3 +271,10 @@ def test_the_extreme_weights_are_possible_and_nothing_beyond_them(weight: float)
     assert pipeline.weight == weight
     with pytest.raises(ConfigError, match="from 1e-06 to 1e\\+06"):
         pipeline.configure(weight=weight * (1.001 if weight > 1 else 0.999))
+
+
+def test_ends_are_counted_by_how_they_were() -> None:
+    share = FairShare().pipeline("a")
+    for state in (State.DONE, State.FAILED, State.CANCELLED, State.CANCELLED):
+        share.count_end(state)
+    assert (share.ended, share.failed, share.cancelled) == (4, 1, 2)

@@ -73,3 +73,7 @@ def test_what_is_supervised_is_unhealthy_until_it_is_up() -> None:
     assert health.ailing("docs") is None
     health.fell("alone", [])
     health.check()
+
+
+def test_three_failures_in_a_row_are_too_many_and_the_first_pause_is_a_second() -> None:
+    assert (LIMIT, PAUSE_S, LONGEST_PAUSE_S) == (3, 1.0, 30.0)

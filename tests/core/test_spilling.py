@@ -232,6 +232,13 @@ def test_the_shortage_is_that_of_the_largest_task_that_is_next(machine: Callable
     assert lacking() == 30, "of those that stand behind others nobody knows yet"
 
 
+def test_what_is_set_aside_takes_the_place_of_what_was(machine: Callable[..., Any]) -> None:
+    admission = machine(memory=100).admission
+    for amount, free in ((60, 40), (10, 90), (30, 70), (0, 100)):
+        admission.set_aside(MEMORY, amount)
+        assert admission.free[MEMORY] == free
+
+
 def test_what_is_set_aside_is_held_and_makes_nothing_impossible(machine: Callable[..., Any]) -> None:
     it = machine(memory=100)
     it.admission.set_aside(MEMORY, 60)
