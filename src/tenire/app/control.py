@@ -22,9 +22,9 @@ from tenire.app.published import as_text
 from tenire.clock import SYSTEM_CLOCK
 from tenire.concurrency import Child
 from tenire.concurrency.channel import LoopChannel
+from tenire.concurrency.unbroken import unbroken
 from tenire.core.tasks import Priority
 from tenire.errors import ConfigError, RejectedError
-from tenire.pipeline.waits import whole
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
@@ -175,7 +175,7 @@ async def controlled(
         finally:
             if channel is not None:
                 # To the end even if cancelled: the socket must not outlive the run.
-                await whole(asyncio.create_task(channel.aclose()))
+                await unbroken(channel.aclose())
 
     def ask(beat: Callable[[], None]) -> None:
         if channel is None or channel.serving:
@@ -186,7 +186,7 @@ async def controlled(
     try:
         yield control
     finally:
-        await whole(asyncio.create_task(manager.supervisor.remove("channel")))
+        await unbroken(manager.supervisor.remove("channel"))
 
 
 def _channel(control: EngineControl, channel: LoopChannel) -> LoopChannel:

@@ -34,7 +34,7 @@ from tenire.app.published import (
     task_id,
 )
 from tenire.concurrency import Child
-from tenire.pipeline.waits import whole
+from tenire.concurrency.unbroken import unbroken
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Mapping
@@ -85,7 +85,7 @@ async def publishing(
         yield
     finally:
         # To the end even if cancelled: the file must not outlive the run.
-        await whole(asyncio.create_task(end()))
+        await unbroken(end())
 
 
 class Publisher:

@@ -15,9 +15,9 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from tenire.concurrency.unbroken import unbroken
 from tenire.errors import StoreError
 from tenire.pipeline.journal import Journal
-from tenire.pipeline.waits import whole
 from tenire.storage.hold import HomeHold
 
 if TYPE_CHECKING:
@@ -79,19 +79,25 @@ class HomeSession:
 
     async def __aenter__(self) -> HomeSession:
         # A large ledger takes a while to check; the loop goes on meanwhile.
-        entering = asyncio.create_task(asyncio.to_thread(self.__enter__))
+        entered = False
+
+        async def enter() -> None:
+            nonlocal entered
+            await asyncio.to_thread(self.__enter__)
+            entered = True
+
         try:
-            await whole(entering)
+            await unbroken(enter())
         except asyncio.CancelledError:
-            if entering.exception() is None:
-                await asyncio.to_thread(self.__exit__, None, None, None)
+            if entered:
+                await unbroken(asyncio.to_thread(self.__exit__, None, None, None))
             raise
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await whole(asyncio.create_task(asyncio.to_thread(self.__exit__, kind, error, trace)))
+        await unbroken(asyncio.to_thread(self.__exit__, kind, error, trace))
 
     @contextmanager
     def _using(self) -> Iterator[None]:

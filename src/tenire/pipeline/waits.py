@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tenire.concurrency.handle import Handle
 
-__all__ = ["ended", "first", "seen", "whole"]
-
-T = TypeVar("T")
+__all__ = ["ended", "first", "seen"]
 
 
 async def ended(handle: Handle[Any], *, last_word: float) -> asyncio.CancelledError | None:
@@ -48,12 +46,3 @@ def seen(handle: Handle[Any]) -> None:
     """Look at the outcome of a head start: what fails there fails again where it is needed, and is told there."""
     if not handle.cancelled():
         handle.exception()
-
-
-async def whole(step: asyncio.Task[T]) -> T:
-    """Wait for a short step that must not be left half done; a cancellation is raised after its end."""
-    try:
-        return await asyncio.shield(step)
-    except asyncio.CancelledError:
-        await asyncio.wait([step])
-        raise
