@@ -17,7 +17,6 @@ ALLOWED = {
     "concurrency/channel/link.py": "it runs in another process than the engine",
     "concurrency/startup.py": "a group needs no engine: it is what starts one",
     "concurrency/waiting.py": "at the end only, for threads that have said their last word",
-    "concurrency/pools/mailbox.py": "at the end only, for threads that have said their last word",
     "resilience/batcher.py": "a batcher needs no engine",
     "resilience/timing.py": "a guard needs no engine",
     "resilience/turns.py": "a guard needs no engine",

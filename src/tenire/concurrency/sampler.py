@@ -7,8 +7,9 @@ import queue
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
-from tenire.concurrency.pools.mailbox import Mailbox, gone
+from tenire.concurrency.pools.mailbox import Mailbox
 from tenire.concurrency.reporting_thread import ReportingThread
+from tenire.concurrency.waiting import until_gone
 from tenire.observe.load_probe import LoadProbe, LoadSample
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ class ThreadSampler:
         """See ``Sampler``."""
         self._requests.put(None)
         if self._thread is not None:
-            await gone([self._thread])
+            await until_gone([self._thread])
 
 
 def _note_fall(error: BaseException) -> None:

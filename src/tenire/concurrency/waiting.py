@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from _thread import LockType
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable
 
-__all__ = ["acquire", "in_slices", "until_gone", "wait_set"]
+__all__ = ["LAST_WORD_S", "acquire", "in_slices", "until_gone", "wait_set"]
 
 _SLICE_S = 0.2
 """How long Ctrl-C may take to reach the main thread while that waits for a lock.
@@ -18,6 +18,9 @@ _SLICE_S = 0.2
 A signal does not wake it where another thread gets the signal, where it comes just
 before the wait begins, and on Windows."""
 _LOOK_S = 0.001
+
+LAST_WORD_S = 0.5
+"""What a thread gets that has only to return."""
 
 
 def in_slices(wait: Callable[[float | None], bool], timeout: float | None) -> bool:
@@ -56,18 +59,20 @@ def wait_set(event: threading.Event, timeout: float | None = None) -> bool:
     return in_slices(event.wait, timeout)
 
 
-async def until_gone(threads: Sequence[threading.Thread], seconds: float) -> list[threading.Thread]:
+async def until_gone(threads: Iterable[threading.Thread], seconds: float = LAST_WORD_S) -> list[threading.Thread]:
     """Wait for threads that are about to end, without blocking the loop.
 
     Args:
         threads: The threads.
-        seconds: To wait at the most, for all of them.
+        seconds: To wait at the most, for all of them. Those that have nothing left to do
+            but to return take a millisecond.
 
     Returns:
         Those that are still there.
     """
+    left = list(threads)
     for _ in range(round(seconds / _LOOK_S)):
-        if not any(thread.is_alive() for thread in threads):
+        if not any(thread.is_alive() for thread in left):
             break
         await asyncio.sleep(_LOOK_S)
-    return [thread for thread in threads if thread.is_alive()]
+    return [thread for thread in left if thread.is_alive()]

@@ -2,30 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    import threading
-    from collections.abc import Callable, Iterable
+    import asyncio
+    from collections.abc import Callable
 
-__all__ = ["Mailbox", "gone"]
-
-_LOOK_S = 0.001
-_LOOKS = 500
-
-
-async def gone(threads: Iterable[threading.Thread]) -> None:
-    """Wait for threads that have said their last word, without blocking the loop.
-
-    They have nothing left to do but to return, so this takes a millisecond at most.
-    """
-    for thread in threads:
-        for _ in range(_LOOKS):
-            if not thread.is_alive():
-                break
-            await asyncio.sleep(_LOOK_S)
+__all__ = ["Mailbox"]
 
 
 class Mailbox:

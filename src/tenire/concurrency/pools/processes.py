@@ -11,13 +11,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tenire.concurrency.pools.link import WorkerLink, links
-from tenire.concurrency.pools.mailbox import Mailbox, gone
 from tenire.concurrency.pools.quickness import Known
+from tenire.concurrency.waiting import until_gone
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tenire.concurrency.handle import Handle
+    from tenire.concurrency.pools.mailbox import Mailbox
     from tenire.concurrency.pools.watch import PoolWatch
 
 __all__ = ["Processes"]
@@ -212,4 +213,4 @@ class Processes:
             await asyncio.wait([self._empty], timeout=_END_S)
         for link in self.links:
             link.kill()
-        await gone(link.thread for link in links if link not in self.links)
+        await until_gone(link.thread for link in links if link not in self.links)

@@ -12,14 +12,15 @@ import queue
 import threading
 from typing import TYPE_CHECKING, Any
 
-from tenire.concurrency.pools.mailbox import Mailbox, gone
 from tenire.concurrency.pools.verdicts import thread_died
 from tenire.concurrency.reporting_thread import ReportingThread
+from tenire.concurrency.waiting import until_gone
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tenire.concurrency.handle import Handle
+    from tenire.concurrency.pools.mailbox import Mailbox
 
 __all__ = ["Threads"]
 
@@ -152,5 +153,5 @@ class Threads:
         if threads:
             self._empty = asyncio.get_running_loop().create_future()
             await asyncio.wait([self._empty], timeout=grace)
-        await gone(thread for thread in threads if thread not in self._threads)
+        await until_gone(thread for thread in threads if thread not in self._threads)
         return self.stuck()
