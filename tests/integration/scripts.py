@@ -30,6 +30,14 @@ def say(*words):
 def answer():
     return 42
 
+async def stubborn():
+    say("begun")
+    while True:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            say("refused")
+
 async def forever(name="task"):
     say(name, "begun")
     try:

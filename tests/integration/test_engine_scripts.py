@@ -115,14 +115,6 @@ def test_a_second_ctrl_c_ends_at_once_whatever_is_stuck(tmp_path: Path) -> None:
     script = Script(
         tmp_path,
         """
-        async def stubborn():
-            say("begun")
-            while True:
-                try:
-                    await asyncio.Event().wait()
-                except asyncio.CancelledError:
-                    say("refused")
-
         with tenire.ConcurrencyManager.in_thread(cpu=1, memory=1) as manager:
             manager.submit(stubborn).result()
         """,

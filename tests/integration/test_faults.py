@@ -79,14 +79,6 @@ def test_a_second_sigterm_ends_at_once(tmp_path: Path) -> None:
     script = Script(
         tmp_path,
         """
-        async def stubborn():
-            say("begun")
-            while True:
-                try:
-                    await asyncio.Event().wait()
-                except asyncio.CancelledError:
-                    say("refused")
-
         with tenire.ConcurrencyManager.in_thread(cpu=1, memory=1) as manager:
             manager.submit(stubborn)
             while True:
