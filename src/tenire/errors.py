@@ -9,7 +9,16 @@ what was expected, what came, where, and what to do.
     ├── ConfigError              the user asked for something impossible
     │   └── MissingExtraError    an optional dependency is not installed
     ├── RejectedError            refused before it started
-    │   └── CircuitOpenError     what it calls fails too often for the moment (holds retry_at)
+    │   ├── CircuitOpenError     what it calls fails too often for the moment (holds retry_at)
+    │   └── BudgetError          it could cost more money than may be spent (holds both)
+    ├── ModelError               a model's server refused, failed or broke off (holds status and headers)
+    │   ├── AuthenticationError      it does not accept the key
+    │   ├── UnknownModelError        it does not have the model
+    │   ├── BadRequestError          it will never answer this request
+    │   │   └── ContextLengthError   because it is too long
+    │   ├── RateLimitedError         too many calls or tokens (holds retry_after)
+    │   ├── ServerError              it failed, or could not be reached
+    │   └── BrokenReplyError         it answered, but not with a reply
     ├── CallError                a guarded call was ended by its guard (holds its name, and the tries)
     │   └── CallTimeoutError     also a TimeoutError
     ├── TaskError                the engine ended a task (holds the task's name)
@@ -30,15 +39,23 @@ what was expected, what came, where, and what to do.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 __all__ = [
+    "AuthenticationError",
+    "BadRequestError",
+    "BrokenReplyError",
+    "BudgetError",
     "CallError",
     "CallTimeoutError",
     "ChannelError",
     "CircuitOpenError",
     "ComponentError",
     "ConfigError",
+    "ContextLengthError",
     "DeadlockError",
     "DependencyError",
     "DocumentError",
@@ -46,12 +63,16 @@ __all__ = [
     "HomeBusyError",
     "InternalError",
     "MissingExtraError",
+    "ModelError",
     "PipelineError",
+    "RateLimitedError",
     "RejectedError",
+    "ServerError",
     "StoreError",
     "TaskError",
     "TaskTimeoutError",
     "TenireError",
+    "UnknownModelError",
     "WorkerDiedError",
 ]
 
@@ -126,6 +147,78 @@ class CircuitOpenError(RejectedError):
     def __init__(self, message: str, *, retry_at: float | None = None, hint: str | None = None) -> None:
         super().__init__(message, hint=hint)
         self.retry_at = retry_at
+
+
+class BudgetError(RejectedError):
+    """Not called: what it could cost is more than may still be spent.
+
+    Attributes:
+        budget_usd: What may be spent in all.
+        spent_usd: What was spent, calls in flight included.
+    """
+
+    def __init__(self, message: str, *, budget_usd: float, spent_usd: float, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.budget_usd = budget_usd
+        self.spent_usd = spent_usd
+
+
+class ModelError(TenireError):
+    """A model's server refused a call, failed, or broke off.
+
+    Attributes:
+        status: The status of HTTP, or ``None`` if there was no answer.
+        headers: Those of the answer, in lower case, without any that could hold a key.
+        retry_after: Seconds until another call makes sense, or ``None``.
+        code: The provider's own name for what is wrong, or ``None``.
+        charged: Whether the provider is likely to charge for it all the same.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        headers: Mapping[str, str] | None = None,
+        retry_after: float | None = None,
+        code: str | None = None,
+        charged: bool = False,
+        hint: str | None = None,
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.status = status
+        self.headers = dict(headers or {})
+        self.retry_after = retry_after
+        self.code = code
+        self.charged = charged
+
+
+class AuthenticationError(ModelError):
+    """The server does not accept the key (401, 403)."""
+
+
+class UnknownModelError(ModelError):
+    """The server does not have the model, or not for this key (404)."""
+
+
+class BadRequestError(ModelError):
+    """The server will never answer this request as it is (400, 413, 422)."""
+
+
+class ContextLengthError(BadRequestError):
+    """The prompt and the reply together are longer than the model can take."""
+
+
+class RateLimitedError(ModelError):
+    """Too many calls, or tokens, for the moment (429)."""
+
+
+class ServerError(ModelError):
+    """The server failed (5xx), could not be reached, or did not answer in time."""
+
+
+class BrokenReplyError(ModelError):
+    """The server answered, but what came is no reply: broken off, not JSON, without choices, of a wrong form."""
 
 
 class CallError(TenireError):
