@@ -103,6 +103,71 @@ def test_times_that_overlap_come_out_together() -> None:
     assert heap.next_due() == 21
 
 
+def test_what_has_no_slack_is_due_at_its_time() -> None:
+    heap: DeadlineHeap[str] = DeadlineHeap()
+    heap.add(5, "x")
+    assert heap.next_due() == 5
+
+
+def test_what_is_due_at_one_time_comes_out_as_it_was_added_whatever_its_slack() -> None:
+    heap: DeadlineHeap[str] = DeadlineHeap()
+    heap.add(5, "first", slack=10)
+    heap.add(5, "second")
+    assert heap.pop_due(5) == ["first", "second"]
+
+
+def test_a_cancelled_entry_holds_nothing_back_that_is_due() -> None:
+    heap: DeadlineHeap[str] = DeadlineHeap()
+    later = heap.add(8, "later")
+    heap.add(1, "now", slack=10)
+    heap.cancel(later)
+    assert heap.pop_due(2) == ["now"]
+
+
+@pytest.mark.parametrize("live", [0, 5])
+def test_the_heap_is_pruned_only_when_cancelled_entries_outnumber_the_live_ones(live: int) -> None:
+    # Each time costs as much as there are entries, so that one in as many cancels may.
+    heap: DeadlineHeap[str] = DeadlineHeap()
+    for due in range(live):
+        heap.add(due, "live")
+    for entry in [heap.add(10**9, "stale") for _ in range(live + SLACK)]:
+        heap.cancel(entry)
+    assert len(heap._heap) == 2 * live + SLACK, "nothing was pruned"
+    heap.cancel(heap.add(10**9, "one too many"))
+    assert len(heap._heap) == live
+
+
+class Meddler(Entry[str]):
+    """When it is freed it cancels the rest, by which the heap is pruned, and adds one more."""
+
+    rest: Entry[str]
+    heap: DeadlineHeap[str]
+
+    def __del__(self) -> None:
+        self.heap.cancel(self.rest)
+        self.heap.add(1, "from a finaliser")
+
+
+@pytest.fixture
+def meddled(monkeypatch: pytest.MonkeyPatch) -> DeadlineHeap[str]:
+    monkeypatch.setattr(deadlines, "SLACK", -1)  # each cancel prunes
+    heap: DeadlineHeap[str] = DeadlineHeap()
+    meddler = Meddler(2, "x")
+    heap.put(meddler, 2)
+    meddler.heap, meddler.rest = heap, heap.add(3, "rest")
+    meddler.payload = None  # cancelled, and not pruned yet
+    heap.live -= 1
+    return heap
+
+
+def test_a_finaliser_that_prunes_the_heap_while_it_is_looked_at_is_seen(meddled: DeadlineHeap[str]) -> None:
+    assert meddled.next_due() == 1
+
+
+def test_a_finaliser_that_prunes_the_heap_while_it_is_emptied_is_seen(meddled: DeadlineHeap[str]) -> None:
+    assert meddled.pop_due(3) == ["from a finaliser"]
+
+
 class Nosy:
     """Adds to the heap when it is collected, in the middle of whatever goes on."""
 

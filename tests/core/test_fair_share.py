@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tenire.core.fair_share import LEVEL_FACTOR, FairShare
+from tenire.core.fair_share import SAMPLED, FairShare
 from tenire.core.ready_queue import Lane
 from tenire.core.tasks import Priority, State, Task
 from tenire.errors import ConfigError
@@ -87,7 +87,7 @@ def test_each_level_is_worth_four_times_the_one_below_and_starves_nobody(machine
     engine = machine(cpu=4)
     engine.scheduler.shares.pipeline("a").configure(priority=Priority.HIGH)
     used = shares_of(engine, {"a": {"cpu": 1, "seconds": 1.0}, "b": {"cpu": 1, "seconds": 1.0}}, seconds=600)
-    assert used["a"]["cpu"] / used["b"]["cpu"] == pytest.approx(LEVEL_FACTOR, rel=0.05)
+    assert used["a"]["cpu"] / used["b"]["cpu"] == pytest.approx(4, rel=0.05)
 
 
 def test_a_weight_changed_while_running_counts_from_then_on(machine: Callable[..., Any]) -> None:
@@ -225,7 +225,7 @@ def test_settings_that_are_not_given_stay() -> None:
     pipeline = FairShare().pipeline("docs")
     pipeline.configure(weight=3)
     pipeline.configure(priority=Priority.LOW)
-    assert (pipeline.weight, pipeline.priority, pipeline.pull) == (3.0, Priority.LOW, 3 / LEVEL_FACTOR)
+    assert (pipeline.weight, pipeline.priority, pipeline.pull) == (3.0, Priority.LOW, 3 / 4)
 
 
 def test_a_pipeline_is_made_once() -> None:
@@ -278,3 +278,24 @@ def test_ends_are_counted_by_how_they_were() -> None:
     for state in (State.DONE, State.FAILED, State.CANCELLED, State.CANCELLED):
         share.count_end(state)
     assert (share.ended, share.failed, share.cancelled) == (4, 1, 2)
+
+
+def test_what_has_not_run_is_not_ahead_and_its_weight_may_be_set_freely() -> None:
+    shares = FairShare()
+    shares.configure("p", weight=0.1)
+    assert shares.pipeline("p").v == shares.v
+
+
+def test_how_long_short_tasks_took_is_known_from_one_that_stands_for_its_like() -> None:
+    share = FairShare().pipeline("a")
+    for seq in range(2 * SAMPLED):
+        share.observe(float(seq), 0.5, seq)
+    assert (share.took.count, share.took.total) == (2 * SAMPLED, SAMPLED * SAMPLED)
+    assert (share.waited.count, share.waited.maximum) == (2 * SAMPLED, 0.5)
+
+
+def test_a_task_that_stands_for_itself_counts_once_and_has_waited_no_less_than_nothing() -> None:
+    share = FairShare().pipeline("a")
+    share.observe(3.0, -0.5, None)  # a clock that was set back
+    assert (share.took.count, share.took.total) == (1, 3.0)
+    assert (share.waited.count, share.waited.total) == (1, 0.0)

@@ -56,6 +56,41 @@ def test_the_limits_follow_the_waits_of_each_window(history: list[list[tuple[Pri
         control.check()
 
 
+LATE, IN_TIME = [(Priority.NORMAL, 100.0)], [(Priority.NORMAL, 0.0)]
+
+
+def test_a_class_goes_last_for_each_three_late_windows_in_a_row() -> None:
+    control, now, lowest = OverloadControl(), 0.0, []
+    for waits in [LATE] * 2 + [IN_TIME] + [LATE] * 9:
+        now = windows(control, waits, 1, now)
+        lowest.append(control.lowest)
+    idle, low, normal = Priority.IDLE, Priority.LOW, Priority.NORMAL
+    assert lowest == [idle] * 5 + [low] * 3 + [normal] * 4
+
+
+def test_a_class_comes_back_after_each_ten_windows_in_a_row_in_time() -> None:
+    control, lowest = OverloadControl(), []
+    now = windows(control, LATE, 6)
+    for waits in [IN_TIME] * 9 + [LATE] + [IN_TIME] * 20:
+        now = windows(control, waits, 1, now)
+        lowest.append(control.lowest)
+    assert lowest == [Priority.NORMAL] * 19 + [Priority.LOW] * 10 + [Priority.IDLE]
+
+
+@pytest.mark.parametrize(("wait", "held"), [(0.019, False), (0.021, True)])
+def test_urgent_work_should_wait_for_20_milliseconds_at_most(wait: float, *, held: bool) -> None:
+    control = OverloadControl()
+    windows(control, [(Priority.HIGH, wait)], 1)
+    assert (control.batch_share < 1.0) == held
+
+
+@pytest.mark.parametrize(("wait", "last"), [(1.9, Priority.IDLE), (2.1, Priority.LOW)])
+def test_batch_work_should_wait_for_2_seconds_at_most(wait: float, last: Priority) -> None:
+    control = OverloadControl()
+    windows(control, [(Priority.LOW, wait)], 3)
+    assert control.lowest == last
+
+
 def test_a_mean_of_exactly_the_target_is_in_time() -> None:
     control = OverloadControl()
     windows(control, [(Priority.HIGH, INTERACTIVE_TARGET_S), (Priority.NORMAL, BATCH_TARGET_S)], 5)

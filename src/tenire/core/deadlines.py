@@ -20,15 +20,19 @@ from __future__ import annotations
 
 from heapq import heapify, heappop, heappush
 from itertools import count
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    _Item = tuple[int, int, Any]  # latest, order of adding, entry
+
 __all__ = ["SLACK", "DeadlineHeap", "Entry"]
 
 SLACK = 1000
 Payload = TypeVar("Payload")
+_by_due_and_order = itemgetter(0, 1)
 
 
 class Entry(Generic[Payload]):
@@ -56,7 +60,7 @@ class DeadlineHeap(Generic[Payload]):
     __slots__ = ("_heap", "_order", "live")
 
     def __init__(self) -> None:
-        self._heap: list[tuple[int, int, Any]] = []
+        self._heap: list[_Item] = []
         self._order = count()
         self.live = 0
 
@@ -83,7 +87,7 @@ class DeadlineHeap(Generic[Payload]):
         entry.payload = None
         self.live -= 1
         if len(self._heap) > 2 * self.live + SLACK:
-            self._rebuild(0, _nothing)
+            self._rebuild()
         return True
 
     def next_due(self) -> int | None:
@@ -121,7 +125,7 @@ class DeadlineHeap(Generic[Payload]):
                 self.live -= 1
                 due.append((entry.due, order, entry, payload))
             heap = self._heap
-        due.sort(key=_by_due)
+        due.sort(key=_by_due_and_order)
         return [(entry, payload) for _, _, entry, payload in due]
 
     def bring_forward(self, by: int, which: Callable[[Any], bool]) -> None:
@@ -131,17 +135,22 @@ class DeadlineHeap(Generic[Payload]):
             by: Nanoseconds.
             which: Returns whether an entry is one of them.
         """
-        self._rebuild(by, which)
 
-    def _rebuild(self, by: int, which: Callable[[Any], bool]) -> None:
+        def sooner(item: _Item) -> _Item:
+            latest, order, entry = item
+            if not which(entry):
+                return item
+            entry.due -= by
+            return latest - by, order, entry
+
+        self._rebuild(sooner)
+
+    def _rebuild(self, changed: Callable[[_Item], _Item] | None = None) -> None:
         # What a finaliser adds meanwhile goes into a heap of its own.
         stale, self._heap = self._heap, []
         kept = [item for item in stale if item[2].payload is not None]
-        if by:
-            for index, (latest, order, entry) in enumerate(kept):
-                if which(entry):
-                    entry.due -= by
-                    kept[index] = (latest - by, order, entry)
+        if changed is not None:
+            kept = [changed(item) for item in kept]
         heapify(kept)
         added, self._heap = self._heap, kept
         for item in added:
@@ -156,11 +165,3 @@ class DeadlineHeap(Generic[Payload]):
         assert len(self._heap) <= 2 * self.live + SLACK + 1
         assert all(item[0] >= item[2].due for item in self._heap if item[2].payload is not None)
         assert all(self._heap[(child - 1) // 2][:2] <= self._heap[child][:2] for child in range(1, len(self._heap)))
-
-
-def _nothing(_: object) -> bool:
-    return False
-
-
-def _by_due(item: tuple[int, int, Any, Any]) -> tuple[int, int]:
-    return item[:2]

@@ -201,14 +201,9 @@ class FairShare:
 
     def observe_bursts(self, *, allowed: bool) -> None:
         """Bring the burst credit of those with work up to date."""
-        backlogged = self.backlogged
-        if len(backlogged) == 1:
-            backlogged[0].burst.observe(0.0, 1.0)
-            return
-        pull = sum([pipeline.pull for pipeline in backlogged])
-        v = self.v
-        for pipeline in backlogged:
-            pipeline.burst.observe(pipeline.v - v, pull, allowed=allowed)
+        pull = sum([pipeline.pull for pipeline in self.backlogged])
+        for pipeline in self.backlogged:
+            pipeline.burst.observe(pipeline.v - self.v, pull, allowed=allowed)
 
     def check(self) -> None:
         """Verify the rules."""
