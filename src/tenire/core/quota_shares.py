@@ -1,0 +1,83 @@
+"""How much of a quota that several processes share one of them may have now.
+
+Each *participant* holds what it spent within the last window and what it was lent and
+has not spent yet; together that is what it *used*. Those that want more than they got
+are *short*.
+
+1. What all have used, with what is given now, is never more than the limit.
+2. The fair share of one who is short, or asks, is the limit by weight among all of
+   these. Who asks gets at least what is missing to its own share, if it is there.
+3. It gets more than its share only of what others who are short lack less: of the rest
+   up to their shares everything is kept for them. So what one does not want, others
+   have (max-min fairness: D. Bertsekas, R. Gallager, *Data Networks*, 1992, section 6.5).
+4. One whose smallest want is larger than its share would wait for ever. When it has
+   used the least of all by weight, what it wants is kept for it from everybody.
+5. Less than the smallest want is of no use to the one who asks, so it gets nothing then.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["Participant", "free_at", "granted"]
+
+
+@dataclass(frozen=True, slots=True)
+class Participant:
+    """One process, or one engine of it, with a part in a quota.
+
+    Attributes:
+        used: Units spent within the window, or lent and not given back.
+        lacking: Units that it wants and has not got.
+        least: Units below which nothing helps it.
+        weight: Its part against the others.
+    """
+
+    used: int
+    lacking: int = 0
+    least: int = 1
+    weight: float = 1.0
+
+
+def granted(limit: int, me: Participant, others: Iterable[Participant]) -> int:
+    """Return how many units more one may have, from none to what it lacks.
+
+    Args:
+        limit: Units for all, in one window.
+        me: The one who asks.
+        others: Everybody else who has used something or wants something.
+    """
+    others = list(others)
+    short = [other for other in others if other.lacking > 0]
+    room = limit - me.used - sum(other.used for other in others)
+    whole = me.weight + sum(other.weight for other in short)
+    fair = limit * me.weight / whole
+    kept = 0
+    for other in short:
+        share = limit * other.weight / whole
+        if other.least > share and other.used / other.weight < me.used / me.weight:
+            room -= min(other.lacking, other.least)
+        else:
+            kept += min(other.lacking, max(0, round(share) - other.used))
+    units = min(me.lacking, max(min(round(fair) - me.used, room), room - kept))
+    if me.least > fair and all(me.used / me.weight <= other.used / other.weight for other in short):
+        units = min(me.lacking, max(units, min(me.least, room)))
+    return units if units >= min(me.least, me.lacking) else 0
+
+
+def free_at(lacking: int, coming: Iterable[tuple[float, int]]) -> float | None:
+    """Return when so many units will have come back, or ``None`` if they never will.
+
+    Args:
+        lacking: Units.
+        coming: When units come back, and how many, in any order.
+    """
+    for at, amount in sorted(coming):
+        lacking -= amount
+        if lacking <= 0:
+            return at
+    return None

@@ -1,0 +1,396 @@
+"""What all processes of a user have spent of each quota, and what they were lent of it.
+
+A process does not ask for each call. It is lent some units for a moment, spends them as
+it likes, and says when it comes again what became of them. What it was lent counts as
+spent, at the moment at which the loan ends, until it has said so: when a process is
+killed its loan wears off like everything spent, and nobody has to find out.
+
+1. Spent and lent together never pass the limit within one window.
+2. Times are those of the clock that never goes back, which is the same for all processes
+   of a machine. A time that lies ahead of it is from before the machine was started
+   anew, and becomes now: nobody knows better, and a window later it is over.
+3. What is not a rate (``window`` is ``None``) is lent until it is given back. It is lost
+   with the process that had it: when that is gone, or was not heard of for a while.
+4. A file that is damaged, or was deleted, is made anew. Until a window has passed each
+   process then knows only what it has spent itself. Each format has a file of its own.
+
+One SQLite file; every method is one short transaction, and blocks.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import threading
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import psutil
+
+from tenire.core.quota_shares import Participant, free_at, granted
+from tenire.storage.database import explain
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+__all__ = ["LOAN_S", "SILENT_S", "Ask", "Loan", "QuotaFile"]
+
+LOAN_S = 1.0
+"""For how long units of a rate are lent."""
+
+SILENT_S = 10.0
+"""After which a process that holds what is no rate counts as gone."""
+
+_SHORT_S = 2.0
+"""For how long it counts that somebody got less than it wanted; who waits asks again sooner."""
+
+_APPLICATION_ID = 0x544E5155  # "TNQU"
+_NAME = "quotas-1.db"
+_BUSY_TIMEOUT_S = 2.0
+_FROZEN_MOST_S = 86_400.0
+_AHEAD_S = 1.0  # two processors' clocks may differ by less
+
+_TABLES = (
+    """CREATE TABLE spent (
+        quota TEXT NOT NULL,
+        metric TEXT NOT NULL,
+        participant TEXT NOT NULL,
+        at REAL NOT NULL,
+        amount INTEGER NOT NULL
+    )""",
+    "CREATE INDEX spent_by_quota ON spent (quota, metric, at)",
+    """CREATE TABLE loans (
+        quota TEXT NOT NULL,
+        metric TEXT NOT NULL,
+        participant TEXT NOT NULL,
+        pid INTEGER NOT NULL,
+        weight REAL NOT NULL,
+        seen_at REAL NOT NULL,
+        until REAL NOT NULL,
+        amount INTEGER NOT NULL,
+        lacking INTEGER NOT NULL,
+        least INTEGER NOT NULL,
+        PRIMARY KEY (quota, metric, participant)
+    ) WITHOUT ROWID""",
+    """CREATE TABLE frozen (
+        quota TEXT NOT NULL,
+        metric TEXT NOT NULL,
+        until REAL NOT NULL,
+        PRIMARY KEY (quota, metric)
+    ) WITHOUT ROWID""",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What one participant says and wants of one metric.
+
+    Attributes:
+        limit: Units in one window, for all.
+        window: Seconds after which what is spent is back, margin included; ``None`` for
+            what is no rate.
+        spent: When units were spent since it last said so, and how many.
+        keep: Units of the loan that it has neither spent nor gives back.
+        lacking: Units that it wants beside these, for all that waits.
+        least: Units below which it is not helped.
+        most: Units that it takes now at the most, or ``None``: what it does not take it is
+            still short of.
+    """
+
+    limit: int
+    window: float | None
+    spent: Sequence[tuple[float, int]] = ()
+    keep: int = 0
+    lacking: int = 0
+    least: int = 1
+    most: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Loan:
+    """What one participant got of one metric.
+
+    Attributes:
+        more: Units beside those that it keeps.
+        until: When all of it ends.
+        retry_at: When asking again may help, if it got less than it wanted.
+        others: How many others were short or had something lately.
+        frozen_until: Until when a server wants no calls, or 0.
+    """
+
+    more: int
+    until: float
+    retry_at: float | None = None
+    others: int = 0
+    frozen_until: float = 0.0
+
+
+@dataclass(slots=True)
+class _Used:
+    """What is known of one participant, while one question is answered."""
+
+    units: int = 0
+    row: Participant = field(default_factory=lambda: Participant(0))
+
+
+class QuotaFile:
+    """The file; from any thread, one call at a time.
+
+    Args:
+        directory: Where it is; made if it is not there.
+        alive: Tells whether a process with this id is there.
+    """
+
+    def __init__(self, directory: Path, *, alive: Callable[[int], bool] = psutil.pid_exists) -> None:
+        self._path = directory / _NAME
+        self._alive = alive
+        self._lock = threading.Lock()
+        self._connection: sqlite3.Connection | None = None
+        self._identity: tuple[int, int] | None = None
+
+    def renew(
+        self, quota: str, participant: str, asks: Mapping[str, Ask], *, now: float, weight: float = 1.0
+    ) -> dict[str, Loan]:
+        """Take in what was spent, and lend what may be had.
+
+        Args:
+            quota: Which quota.
+            participant: Who asks; the same name always.
+            asks: What it says and wants, by metric.
+            now: Seconds on the clock that never goes back.
+            weight: Its part against the others.
+
+        Raises:
+            StoreError: If the file cannot be used.
+        """
+        with self._writing() as connection:
+            self._mend_times(connection, now)
+            return {
+                metric: self._renew(connection, (quota, metric, participant), ask, now, weight)
+                for metric, ask in asks.items()
+            }
+
+    def freeze(self, quota: str, metric: str, until: float) -> None:
+        """Have everybody leave a metric alone until some time.
+
+        Raises:
+            StoreError: If the file cannot be used.
+        """
+        with self._writing() as connection:
+            connection.execute(
+                "INSERT INTO frozen (quota, metric, until) VALUES (?1, ?2, ?3)"
+                " ON CONFLICT (quota, metric) DO UPDATE SET until = max(until, ?3)",
+                (quota, metric, until),
+            )
+
+    def used(self, quota: str, metric: str, *, now: float, window: float) -> int:
+        """Return what all together spent within a window, or were lent.
+
+        Raises:
+            StoreError: If the file cannot be used.
+        """
+        with self._writing() as connection:
+            found = self._known(connection, quota, metric, now, window)
+            return sum(each.units for each in found.values())
+
+    def close(self) -> None:
+        """Close the file; closing twice is fine."""
+        with self._lock:
+            self._disconnect()
+
+    # -- one metric -----------------------------------------------------------
+
+    @staticmethod
+    def _mend_times(connection: sqlite3.Connection, now: float) -> None:
+        """Apply rule 2."""
+        ahead = now + _AHEAD_S
+        connection.execute("UPDATE spent SET at = ?1 WHERE at > ?2", (now, ahead))
+        connection.execute("UPDATE loans SET seen_at = ?1, until = ?1, lacking = 0 WHERE seen_at > ?2", (now, ahead))
+        connection.execute("DELETE FROM frozen WHERE until > ?", (now + _FROZEN_MOST_S,))
+
+    def _renew(
+        self, connection: sqlite3.Connection, name: tuple[str, str, str], ask: Ask, now: float, weight: float
+    ) -> Loan:
+        quota, metric, participant = name
+        connection.execute("DELETE FROM loans WHERE quota = ? AND metric = ? AND participant = ?", name)
+        if ask.window is not None:
+            connection.execute(
+                "DELETE FROM spent WHERE quota = ? AND metric = ? AND at <= ?", (quota, metric, now - ask.window)
+            )
+            connection.executemany(
+                "INSERT INTO spent (quota, metric, participant, at, amount) VALUES (?, ?, ?, ?, ?)",
+                [(*name, at, amount) for at, amount in ask.spent if amount > 0 and at > now - ask.window],
+            )
+        known = self._known(connection, quota, metric, now, ask.window)
+        mine = known.pop(participant, _Used())
+        me = Participant(mine.units + ask.keep, ask.lacking, max(1, ask.least), weight)
+        others = [Participant(each.units, each.row.lacking, each.row.least, each.row.weight) for each in known.values()]
+        frozen_until = self._frozen(connection, quota, metric, now)
+        more = 0 if now < frozen_until else granted(ask.limit, me, others)
+        if ask.most is not None:
+            more = min(more, ask.most)
+        lacking = ask.lacking - more
+        until = now + (LOAN_S if ask.window is not None else SILENT_S)
+        if ask.keep + more or lacking:
+            connection.execute(
+                "INSERT INTO loans VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (*name, os.getpid(), weight, now, until, ask.keep + more, lacking, max(1, ask.least)),
+            )
+        retry_at = None
+        if lacking > 0 and (ask.most is None or more < ask.most):
+            retry_at = max(frozen_until, self._coming(connection, quota, metric, now, ask, more))
+        return Loan(more, until, retry_at, sum(1 for each in others if each.used or each.lacking), frozen_until)
+
+    def _known(
+        self, connection: sqlite3.Connection, quota: str, metric: str, now: float, window: float | None
+    ) -> dict[str, _Used]:
+        """Return what each participant has used, and what those lack who were heard of lately."""
+        known: dict[str, _Used] = {}
+        if window is not None:
+            spent = connection.execute(
+                "SELECT participant, sum(amount) FROM spent WHERE quota = ? AND metric = ? AND at > ? GROUP BY 1",
+                (quota, metric, now - window),
+            )
+            for participant, amount in spent:
+                known[participant] = _Used(amount)
+        rows = connection.execute(
+            "SELECT participant, pid, weight, seen_at, until, amount, lacking, least FROM loans"
+            " WHERE quota = ? AND metric = ?",
+            (quota, metric),
+        ).fetchall()
+        for participant, pid, weight, seen_at, until, amount, lacking, least in rows:
+            if not self._counts(pid, seen_at, until, now, window):
+                connection.execute(
+                    "DELETE FROM loans WHERE quota = ? AND metric = ? AND participant = ?",
+                    (quota, metric, participant),
+                )
+                continue
+            each = known.setdefault(participant, _Used())
+            each.units += amount
+            recent = now - seen_at < _SHORT_S
+            each.row = Participant(each.units, lacking if recent else 0, least, weight)
+        return known
+
+    def _counts(self, pid: int, seen_at: float, until: float, now: float, window: float | None) -> bool:
+        """Return whether a loan still counts."""
+        if window is not None:
+            return until > now - window
+        return until > now and (now - seen_at < _SHORT_S or self._alive(pid))
+
+    @staticmethod
+    def _coming(connection: sqlite3.Connection, quota: str, metric: str, now: float, ask: Ask, more: int) -> float:
+        """Return when enough for the smallest want may be back."""
+        loans = connection.execute(
+            "SELECT until, amount FROM loans WHERE quota = ? AND metric = ? AND amount > 0", (quota, metric)
+        ).fetchall()
+        if ask.window is None:
+            return min((until for until, _ in loans if until > now), default=now)
+        spent = connection.execute(
+            "SELECT at, amount FROM spent WHERE quota = ? AND metric = ? ORDER BY at", (quota, metric)
+        ).fetchall()
+        back = [(at + ask.window, amount) for at, amount in spent]
+        back += [(until + ask.window, amount) for until, amount in loans]
+        at = free_at(max(1, min(ask.least, ask.lacking) - more), back)
+        # A loan of somebody else's may be given back unspent when it ends.
+        returns = [until for until, _ in loans if until > now]
+        return min([at or now, *returns]) if at is not None else min(returns, default=now)
+
+    @staticmethod
+    def _frozen(connection: sqlite3.Connection, quota: str, metric: str, now: float) -> float:
+        row = connection.execute("SELECT until FROM frozen WHERE quota = ? AND metric = ?", (quota, metric)).fetchone()
+        if row is None:
+            return 0.0
+        if row[0] <= now:
+            connection.execute("DELETE FROM frozen WHERE quota = ? AND metric = ?", (quota, metric))
+            return 0.0
+        return float(row[0])
+
+    # -- the file -------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        with self._lock:
+            try:
+                connection = self._connected()
+                connection.execute("BEGIN IMMEDIATE")
+                try:
+                    yield connection
+                except BaseException:
+                    connection.execute("ROLLBACK")
+                    raise
+                connection.execute("COMMIT")
+            except sqlite3.Error as error:
+                self._disconnect()
+                if _is_damage(error):
+                    self._put_aside()  # for the next time
+                raise explain(error, self._path) from error
+
+    def _connected(self) -> sqlite3.Connection:
+        if self._connection is not None and not self._is_there():
+            self._disconnect()
+        if self._connection is None:
+            try:
+                self._connection = self._open()
+            except sqlite3.DatabaseError as error:
+                if not _is_damage(error):
+                    raise
+                self._put_aside()
+                self._connection = self._open()
+            self._identity = _identity(self._path)
+        return self._connection
+
+    def _is_there(self) -> bool:
+        """Return whether the open file is the one of that name: else everybody would count for himself."""
+        return _identity(self._path) == self._identity
+
+    def _open(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self._path, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
+        try:
+            self._prepare(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _prepare(self, connection: sqlite3.Connection) -> None:
+        connection.execute("PRAGMA journal_mode = WAL")
+        # A power cut may damage the file; then the machine starts anew, and so does the file.
+        connection.execute("PRAGMA synchronous = OFF")
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            if connection.execute("PRAGMA application_id").fetchone()[0] != _APPLICATION_ID:
+                for statement in _TABLES:
+                    connection.execute(statement)
+                connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+
+    def _put_aside(self) -> None:
+        for suffix in ("-wal", "-shm"):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(f"{self._path}{suffix}")
+        with contextlib.suppress(FileNotFoundError):
+            os.replace(self._path, f"{self._path}.damaged")
+
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+
+def _is_damage(error: sqlite3.Error) -> bool:
+    code = getattr(error, "sqlite_errorcode", None) or 0
+    return code & 0xFF in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
