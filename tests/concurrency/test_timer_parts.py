@@ -387,6 +387,7 @@ def test_threads_that_add_and_cancel_get_each_call_once_or_not_at_all() -> None:
         timer.after(0.02, lambda: over.set())
         await over.wait()
         timer._heap.check()
+        timer.close()
         return timer
 
     timer = asyncio.run(scenario())

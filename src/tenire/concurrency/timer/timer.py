@@ -1,4 +1,4 @@
-"""The timer: a heap under a lock, and one handle of the loop for its head.
+"""The timer: a heap under a lock, and one wake-up of the loop for its head.
 
 1. Any thread may add and cancel; calls are made on the loop's thread. The loop is
    woken from outside only by what is due before everything else.
@@ -20,6 +20,7 @@ from tenire.concurrency.timer.shared_heap import SharedHeap
 from tenire.concurrency.timer.statistics import TimerStatistics
 from tenire.concurrency.timer.suspension import Suspended, Suspension
 from tenire.concurrency.timer.timeout import Flexible, Timeout
+from tenire.concurrency.timer.wakeup import make_wake_up
 from tenire.core.missed_ticks import ticks_due
 from tenire.core.quantiles import QuantileSketch
 from tenire.errors import ConfigError
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tenire.clock import Asleep, Clock
+    from tenire.concurrency.timer.wakeup import WakeUp
     from tenire.core.missed_ticks import Missed
 
 __all__ = ["MOST_AT_ONCE", "UniversalTimer"]
@@ -37,6 +39,7 @@ MOST_AT_ONCE = 1000
 
 _NS = 1e9
 _NEVER = 1 << 63
+_RUNG = -1
 _POLICIES = ("skip", "once", "burst")
 
 
@@ -66,6 +69,7 @@ class UniversalTimer:
         on_suspended: Callable[[Suspended], object] = lambda _: None,
     ) -> None:
         self._loop = loop
+        self._clock = clock
         self._now_ns = clock.now_ns
         self._on_thread = on_thread
         self._on_suspended = on_suspended
@@ -73,8 +77,8 @@ class UniversalTimer:
         self._context = copy_context()
         self._heap = SharedHeap()
         self._wake_at = _NEVER  # the loop wakes by then
-        self._armed: asyncio.TimerHandle | None = None
-        self._armed_at = 0
+        self._wake_up: WakeUp | None = None  # made on the loop's thread
+        self._armed_at: int | None = None
         self._closed = False
         self.fired = 0
         self.latest_s = 0.0
@@ -164,9 +168,9 @@ class UniversalTimer:
             for timeout, _ in self._heap.take_due(_NEVER):
                 timeout.ended = True
             self._heap.bereaved.clear()
-        if self._armed is not None:
-            self._armed.cancel()
-            self._armed = None
+        if self._wake_up is not None:
+            self._wake_up.close()
+            self._wake_up = None
 
     # -- the heap ---------------------------------------------------------
 
@@ -206,18 +210,18 @@ class UniversalTimer:
         with self._heap.lock:
             due = self._heap.next_due()
             self._wake_at = _NEVER if due is None else due
-        if self._armed is not None:
-            if self._armed_at == due:
-                return
-            self._armed.cancel()
-            self._armed = None
-        if due is not None:
-            self._armed_at = due
-            delay = max(0, due - self._now_ns()) / _NS
-            self._armed = self._loop.call_later(delay, self._ring, context=self._context)
+        if due == self._armed_at or self._closed:
+            return
+        if self._wake_up is None:
+            self._wake_up = make_wake_up(self._loop, self._clock, self._ring, self._context)
+        self._armed_at = due
+        if due is None:
+            self._wake_up.unset()
+        else:
+            self._wake_up.set(max(0, due - self._now_ns()))
 
     def _ring(self) -> None:
-        self._armed = None
+        self._armed_at = _RUNG
         self._wake_ups += 1
         asleep = self._suspension.look()
         if asleep.total_ns:
@@ -236,8 +240,7 @@ class UniversalTimer:
                     if not (timeout.ended or self._closed):
                         timeout.payload = payload
                         self._heap.put(timeout, timeout.due + timeout.slack)
-            if not self._closed:
-                self._arm()
+            self._arm()
 
     def _call(self, timeout: Timeout, payload: Any, now: int, asleep: int) -> None:
         call = payload() if type(payload) is WeakMethod else payload
