@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tenire.core.quota_loans import LOAN_S
 from tenire.errors import StoreError
-from tenire.storage.quota_file import LOAN_S, SILENT_S, Ask, Loan, QuotaFile
+from tenire.storage.quota_file import SILENT_S, Ask, Loan, QuotaFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,6 +52,12 @@ def test_what_is_given_back_can_be_had_by_others(file: QuotaFile) -> None:
     ask(file, "a", 0.0, lacking=700)
     ask(file, "a", 0.5, spent=[(0.2, 100)])
     assert ask(file, "b", 0.6, lacking=1000).more == 900
+
+
+def test_what_was_said_too_much_is_had_again(file: QuotaFile) -> None:
+    ask(file, "a", 0.0, lacking=1000)
+    ask(file, "a", 1.0, spent=[(0.5, 1000)])
+    assert ask(file, "a", 1.1, spent=[(0.5, -300)], lacking=1000).more == 300
 
 
 def test_what_is_spent_is_back_after_the_window(file: QuotaFile) -> None:

@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 
+from tenire.core.quota_loans import LOAN_S
 from tenire.core.quota_shares import Participant, free_at, granted
 from tenire.storage.database import explain
 
@@ -35,16 +36,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-__all__ = ["LOAN_S", "SILENT_S", "Ask", "Loan", "QuotaFile"]
-
-LOAN_S = 1.0
-"""For how long units of a rate are lent."""
+__all__ = ["SILENT_S", "Ask", "Loan", "QuotaFile"]
 
 SILENT_S = 10.0
 """After which a process that holds what is no rate counts as gone."""
 
 _SHORT_S = 2.0
-"""For how long it counts that somebody got less than it wanted; who waits asks again sooner."""
+"""For how long beyond the time at which it was to ask again one who got too little counts as short."""
 
 _APPLICATION_ID = 0x544E5155  # "TNQU"
 _NAME = "quotas-1.db"
@@ -68,6 +66,7 @@ _TABLES = (
         pid INTEGER NOT NULL,
         weight REAL NOT NULL,
         seen_at REAL NOT NULL,
+        short_until REAL NOT NULL,
         until REAL NOT NULL,
         amount INTEGER NOT NULL,
         lacking INTEGER NOT NULL,
@@ -91,7 +90,8 @@ class Ask:
         limit: Units in one window, for all.
         window: Seconds after which what is spent is back, margin included; ``None`` for
             what is no rate.
-        spent: When units were spent since it last said so, and how many.
+        spent: When units were spent since it last said so, and how many; less than none where
+            it had said too much.
         keep: Units of the loan that it has neither spent nor gives back.
         lacking: Units that it wants beside these, for all that waits.
         least: Units below which it is not helped.
@@ -221,7 +221,7 @@ class QuotaFile:
             )
             connection.executemany(
                 "INSERT INTO spent (quota, metric, participant, at, amount) VALUES (?, ?, ?, ?, ?)",
-                [(*name, at, amount) for at, amount in ask.spent if amount > 0 and at > now - ask.window],
+                [(*name, at, amount) for at, amount in ask.spent if amount and at > now - ask.window],
             )
         known = self._known(connection, quota, metric, now, ask.window)
         mine = known.pop(participant, _Used())
@@ -233,14 +233,17 @@ class QuotaFile:
             more = min(more, ask.most)
         lacking = ask.lacking - more
         until = now + (LOAN_S if ask.window is not None else SILENT_S)
-        if ask.keep + more or lacking:
-            connection.execute(
-                "INSERT INTO loans VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (*name, os.getpid(), weight, now, until, ask.keep + more, lacking, max(1, ask.least)),
-            )
         retry_at = None
         if lacking > 0 and (ask.most is None or more < ask.most):
-            retry_at = max(frozen_until, self._coming(connection, quota, metric, now, ask, more))
+            room = ask.limit - me.used - more - sum(other.used for other in others)
+            need = min(ask.least, lacking) - max(0, room)  # none: what there is, is kept for somebody else
+            retry_at = max(frozen_until, self._coming(connection, quota, metric, now, ask.window, max(1, need)))
+        if ask.keep + more or lacking:
+            short_until = max(now, retry_at or now) + _SHORT_S
+            row = (now, short_until, until, ask.keep + more, lacking, max(1, ask.least))
+            connection.execute(
+                "INSERT INTO loans VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", (*name, os.getpid(), weight, *row)
+            )
         return Loan(more, until, retry_at, sum(1 for each in others if each.used or each.lacking), frozen_until)
 
     def _known(
@@ -256,11 +259,11 @@ class QuotaFile:
             for participant, amount in spent:
                 known[participant] = _Used(amount)
         rows = connection.execute(
-            "SELECT participant, pid, weight, seen_at, until, amount, lacking, least FROM loans"
+            "SELECT participant, pid, weight, seen_at, short_until, until, amount, lacking, least FROM loans"
             " WHERE quota = ? AND metric = ?",
             (quota, metric),
         ).fetchall()
-        for participant, pid, weight, seen_at, until, amount, lacking, least in rows:
+        for participant, pid, weight, seen_at, short_until, until, amount, lacking, least in rows:
             if not self._counts(pid, seen_at, until, now, window):
                 connection.execute(
                     "DELETE FROM loans WHERE quota = ? AND metric = ? AND participant = ?",
@@ -269,8 +272,7 @@ class QuotaFile:
                 continue
             each = known.setdefault(participant, _Used())
             each.units += amount
-            recent = now - seen_at < _SHORT_S
-            each.row = Participant(each.units, lacking if recent else 0, least, weight)
+            each.row = Participant(each.units, lacking if now < short_until else 0, least, weight)
         return known
 
     def _counts(self, pid: int, seen_at: float, until: float, now: float, window: float | None) -> bool:
@@ -280,22 +282,22 @@ class QuotaFile:
         return until > now and (now - seen_at < _SHORT_S or self._alive(pid))
 
     @staticmethod
-    def _coming(connection: sqlite3.Connection, quota: str, metric: str, now: float, ask: Ask, more: int) -> float:
-        """Return when enough for the smallest want may be back."""
+    def _coming(
+        connection: sqlite3.Connection, quota: str, metric: str, now: float, window: float | None, need: int
+    ) -> float:
+        """Return when so much may have come back."""
         loans = connection.execute(
             "SELECT until, amount FROM loans WHERE quota = ? AND metric = ? AND amount > 0", (quota, metric)
         ).fetchall()
-        if ask.window is None:
-            return min((until for until, _ in loans if until > now), default=now)
-        spent = connection.execute(
-            "SELECT at, amount FROM spent WHERE quota = ? AND metric = ? ORDER BY at", (quota, metric)
-        ).fetchall()
-        back = [(at + ask.window, amount) for at, amount in spent]
-        back += [(until + ask.window, amount) for until, amount in loans]
-        at = free_at(max(1, min(ask.least, ask.lacking) - more), back)
-        # A loan of somebody else's may be given back unspent when it ends.
-        returns = [until for until, _ in loans if until > now]
-        return min([at or now, *returns]) if at is not None else min(returns, default=now)
+        returns = [until for until, _ in loans if until > now]  # or they end, and may be given back unspent
+        if window is not None:
+            spent = connection.execute(
+                "SELECT at, amount FROM spent WHERE quota = ? AND metric = ? ORDER BY at", (quota, metric)
+            ).fetchall()
+            at = free_at(need, [(at + window, amount) for at, amount in (*spent, *loans)])
+            if at is not None:
+                returns.append(at)
+        return min(returns, default=now)
 
     @staticmethod
     def _frozen(connection: sqlite3.Connection, quota: str, metric: str, now: float) -> float:

@@ -1,0 +1,126 @@
+"""When one engine asks for a part of a quota that it shares with others, and for how much.
+
+What is lent is spent without asking, until the loan ends. What was spent, and what became
+of the rest, is said when the next one is asked for.
+
+1. Nothing is free once a loan has ended, or before there was one.
+2. Everything spent is said once, at its own time; if saying it failed, the next time.
+3. Asked for is what waits, and what is likely to be wanted before the loan ends: as much
+   as the last one was used for. Never more than is spent at the fastest meanwhile, so
+   that nobody sits on what others could use.
+4. It is asked at once when what waits does not fit, but at most once in ``PERIOD_S``, and
+   not before the time at which it was said that asking may help; a little before a loan
+   that is used is used up; and when it ends. If nothing was spent and nothing waits,
+   never.
+"""
+
+from __future__ import annotations
+
+import math
+
+__all__ = ["LOAN_S", "PERIOD_S", "Borrower"]
+
+LOAN_S = 1.0
+"""For how long units are lent."""
+
+PERIOD_S = 0.05
+"""Between two times of asking, at least; also how often somebody who waits asks at the most."""
+
+_FASTEST = 2.0  # as ``rate_window``
+_RENEW_S = 4 * PERIOD_S
+
+
+class Borrower:
+    """One metric of a quota as one engine has it.
+
+    Args:
+        rate: Units a second that all may spend in the long run.
+
+    Attributes:
+        rate: As above; may be changed.
+        allowance: Units of the loan that were not spent.
+        until: When the loan ends, seconds.
+        waiting: Units that all who wait would take.
+        least: Units that the smallest of those takes that may go next.
+        largest: Units that the largest of those takes.
+        others: How many others were short or had something when it was asked last.
+    """
+
+    __slots__ = (
+        "_asked_at", "_lent", "_retry_at", "_said", "_spent", "_used",
+        "allowance", "largest", "least", "others", "rate", "until", "waiting",
+    )  # fmt: skip
+
+    def __init__(self, rate: float) -> None:
+        self.rate = rate
+        self.allowance = 0
+        self.until = -math.inf
+        self.waiting = 0
+        self.least = 1
+        self.largest = 1
+        self.others = 0
+        self._lent = 0
+        self._used = 0  # of this loan
+        self._spent: list[tuple[float, int]] = []
+        self._said: list[tuple[float, int]] = []  # what is being said just now
+        self._asked_at = -math.inf
+        self._retry_at = -math.inf
+
+    def free(self, now: float) -> int:
+        """Return how much may be spent at ``now``."""
+        return max(0, self.allowance) if now < self.until else 0
+
+    def spend(self, amount: int, at: float) -> None:
+        """Take in that units were spent."""
+        self.allowance -= amount
+        self._used += amount
+        self._spent.append((at, amount))
+
+    def correct(self, change: int, at: float) -> None:
+        """Take in that more was spent at a time than was said, or less."""
+        if change:
+            self._spent.append((at, change))
+
+    def want(self, waiting: int, least: int, largest: int) -> None:
+        """Take in what waits now: all of it, and the smallest and the largest of what may go next."""
+        self.waiting = waiting
+        self.least = max(1, least)
+        self.largest = max(self.least, largest)
+
+    def due_at(self, now: float) -> float | None:
+        """Return when to ask, or ``None`` if there is nothing to say and nothing to want."""
+        free = self.free(now)
+        if self.waiting and self.least > free:
+            # A rest too small for anybody is of use once more has come back, or after the loan to others.
+            at = self._retry_at if self.allowance <= 0 else min(self._retry_at, self.until)
+            return max(self._asked_at + PERIOD_S, at)
+        if free and self._used and free < max(self.least, self._lent // 2):
+            return max(self._asked_at + _RENEW_S, self._retry_at)
+        if self.allowance > 0 or self._spent:
+            return max(self.until, self._asked_at + PERIOD_S)
+        return None
+
+    def ask(self, now: float) -> tuple[list[tuple[float, int]], int, int, int]:
+        """Return what was spent, and how much to keep, to want, and to take at the most; then say how it went."""
+        wanted = max(self.waiting, self._used)
+        keep = min(self.free(now), wanted)
+        self.allowance = keep
+        self._said, self._spent = self._spent, []
+        self._asked_at = now
+        self._used = 0
+        most = max(self.largest, math.ceil(self.rate * LOAN_S * _FASTEST))
+        return self._said, keep, max(0, wanted - keep), max(0, most - keep)
+
+    def lent(self, more: int, until: float, retry_at: float | None, others: int) -> None:
+        """Take in what was lent beside what was kept."""
+        self._said = []
+        self.allowance += more
+        self._lent = self.allowance
+        self.until = until
+        self.others = others
+        self._retry_at = -math.inf if retry_at is None else retry_at
+
+    def failed(self) -> None:
+        """Take in that what was said was not heard, and nothing was lent."""
+        self._spent = self._said + self._spent
+        self._said = []
