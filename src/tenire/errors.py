@@ -13,6 +13,7 @@ what was expected, what came, where, and what to do.
     │   └── BudgetError          it could cost more money than may be spent (holds both)
     ├── ModelError               a model's server refused, failed or broke off (holds status and headers)
     │   ├── AuthenticationError      it does not accept the key
+    │   │   └── OutOfCreditError         because the account has nothing left to spend
     │   ├── UnknownModelError        it does not have the model
     │   ├── BadRequestError          it will never answer this request
     │   │   └── ContextLengthError   because it is too long
@@ -64,6 +65,7 @@ __all__ = [
     "InternalError",
     "MissingExtraError",
     "ModelError",
+    "OutOfCreditError",
     "PipelineError",
     "RateLimitedError",
     "RejectedError",
@@ -195,6 +197,10 @@ class ModelError(TenireError):
 
 class AuthenticationError(ModelError):
     """The server does not accept the key (401, 403)."""
+
+
+class OutOfCreditError(AuthenticationError):
+    """The account behind the key has nothing left to spend (402, or 429 with ``insufficient_quota``)."""
 
 
 class UnknownModelError(ModelError):

@@ -1,0 +1,160 @@
+"""Where calls of a provider go, and through which proxy.
+
+============================ ==========================================================
+base_url                     calls go to
+============================ ==========================================================
+``http://localhost:11434/v1``  ``…/v1/chat/completions``, ``…/v1/embeddings``
+``https://NAME.openai.azure.com`` ``…/openai/deployments/MODEL/chat/completions?api-version=…``
+``https://NAME.openai.azure.com/openai/v1`` ``…/openai/v1/chat/completions``
+``https://api.anthropic.com``  ``…/v1/messages``
+============================ ==========================================================
+"""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+from tenire.errors import ConfigError
+from tenire.llm.keys import is_loopback
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["ANTHROPIC", "OPENAI", "Address", "Proxy", "find_proxy", "read_address"]
+
+OPENAI = "https://api.openai.com/v1"
+ANTHROPIC = "https://api.anthropic.com/v1"
+AZURE_VERSION = "2024-10-21"
+
+_AZURE = (".openai.azure.com", ".cognitiveservices.azure.com", ".services.ai.azure.com")
+_ENDINGS = ("/chat/completions", "/embeddings", "/messages", "/completions")
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a provider is.
+
+    Attributes:
+        base: Scheme, host, port and path, without a slash at the end.
+        host: Its name, in lower case, without a port.
+        azure: Whether it is Azure's, which wants its key in a header of its own.
+        version: Azure's ``api-version``, or ``None`` where there is none.
+    """
+
+    base: str
+    host: str
+    azure: bool = False
+    version: str | None = None
+
+    def of(self, path: str, model: str) -> str:
+        """Return the whole address of a call.
+
+        Args:
+            path: Such as ``/chat/completions``.
+            model: Of the call; Azure has a deployment for each.
+        """
+        if self.version is None:
+            return self.base + path
+        deployment = "" if "/openai/deployments/" in self.base else f"/openai/deployments/{quote(model, safe='')}"
+        return f"{self.base}{deployment}{path}?{urlencode({'api-version': self.version})}"
+
+
+def read_address(base_url: str, api_version: str | None = None) -> Address:
+    """Read what a user wrote as ``base_url``.
+
+    Args:
+        base_url: Of the API, or of one of its calls.
+        api_version: Of Azure's API.
+
+    Raises:
+        ConfigError: If it is no address of a web server, or holds a password.
+    """
+    try:
+        parts = urlsplit(base_url.strip())
+        host, _ = parts.hostname, parts.port
+    except ValueError as error:
+        raise _impossible(base_url, str(error)) from None
+    if parts.scheme not in ("http", "https") or not host:
+        raise _impossible(base_url, "it needs http:// or https://, and a host")
+    if parts.username is not None or parts.password is not None:
+        # Not shown: what stands before the @ may be the key.
+        raise ConfigError(
+            f"base_url must not hold a name or a password (host {host})", key="base_url", hint="use api_key"
+        )
+    path = parts.path.rstrip("/")
+    for ending in _ENDINGS:
+        path = path.removesuffix(ending)
+    azure = host.endswith(_AZURE) or api_version is not None
+    version = api_version or dict(parse_qsl(parts.query)).get("api-version")
+    if azure and version is None and not path.endswith("/v1"):
+        version = AZURE_VERSION
+    if host == "api.anthropic.com" and not path:
+        path = "/v1"
+    return Address(f"{parts.scheme}://{parts.netloc}{path}", host.lower(), azure, version if azure else None)
+
+
+def _impossible(base_url: str, why: str) -> ConfigError:
+    return ConfigError(
+        f"base_url must be the address of an API such as {OPENAI}, got {base_url!r}: {why}", key="base_url"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Proxy:
+    """A proxy for web traffic.
+
+    Attributes:
+        url: Without name and password.
+        login: Name and password, or ``None``.
+    """
+
+    url: str
+    login: tuple[str, str] | None = None
+
+    @property
+    def headers(self) -> dict[str, str] | None:
+        """What tells the proxy who calls, or ``None`` if it does not ask."""
+        if self.login is None:
+            return None
+        encoded = b64encode(":".join(self.login).encode()).decode()
+        return {"Proxy-Authorization": f"Basic {encoded}"}
+
+    def __repr__(self) -> str:
+        return f"Proxy({self.url!r})"
+
+
+def find_proxy(address: Address, proxies: Mapping[str, str] | None = None) -> Proxy | None:
+    """Return the proxy that the environment wants for an address, or ``None``.
+
+    It is looked up once and not for each call, which would cost more than the call. This
+    machine itself is never reached through a proxy.
+
+    Args:
+        address: Of the provider.
+        proxies: By scheme; default: ``HTTPS_PROXY`` and the like, ``NO_PROXY`` heeded.
+
+    Raises:
+        ConfigError: If the proxy's address is impossible.
+    """
+    if is_loopback(address.host):
+        return None
+    if proxies is None:
+        proxies = {} if proxy_bypass(address.host) else getproxies()
+    scheme = address.base.partition(":")[0]
+    found = proxies.get(scheme) or proxies.get("all")
+    if not found:
+        return None
+    parts = urlsplit(found if "://" in found else f"http://{found}")
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ConfigError(
+            f"a proxy must be reached by http or https, got one for {scheme} with {parts.scheme}://",
+            key=f"{scheme}_proxy",
+            hint=f"change {scheme.upper()}_PROXY, or name the host in NO_PROXY",
+        )
+    place = parts.netloc.rpartition("@")[2]
+    login = None if parts.username is None else (unquote(parts.username), unquote(parts.password or ""))
+    return Proxy(f"{parts.scheme}://{place}", login)

@@ -1,0 +1,251 @@
+"""The dialect of OpenAI: chat completions and embeddings.
+
+Also spoken by Azure, OpenRouter, Ollama, vLLM, LM Studio, llama.cpp and many others, each
+with small liberties: fields that are missing or null, a content made of parts, an
+``error`` in an answer of status 200 or in the middle of a stream.
+"""
+
+from __future__ import annotations
+
+import binascii
+import re
+from array import array
+from sys import byteorder
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from tenire.llm.dialects.dialect import NoReplyError, check_parameters, count, decode, mapping, text
+from tenire.llm.records import ChatRequest, EmbeddingReply, ModelReply, Usage
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from tenire.core.rate_report import RateReport
+    from tenire.llm.keys import ApiKey
+
+__all__ = ["OpenAIDialect", "OpenAIReader"]
+
+_TAKEN = frozenset({"model", "messages", "stream", "stream_options", "n"})
+_LIMITS = ("max_completion_tokens", "max_tokens")
+_NEW_LIMIT = re.compile(r"(?:^|/)(?:o\d|gpt-(?:[5-9]|\d\d))")  # models that refuse max_tokens
+_MAY_BE_EMPTY = ("length", "content_filter", "tool_calls", "function_call")
+_DONE = b"[DONE]"
+
+
+class OpenAIDialect:
+    """Speaks to OpenAI and to those that speak like it.
+
+    Args:
+        limit_name: How the limit of output tokens is called: ``max_tokens`` or
+            ``max_completion_tokens``. ``None`` chooses by the model's name.
+        azure: Whether the key goes into Azure's header.
+    """
+
+    chat_path = "/chat/completions"
+    embeddings_path = "/embeddings"
+
+    def __init__(self, limit_name: str | None = None, *, azure: bool = False) -> None:
+        self._limit_name = limit_name
+        self._azure = azure
+
+    def headers(self, key: ApiKey | None) -> dict[str, str]:
+        """Return the headers of every call."""
+        if key is None:
+            return {}
+        return {"api-key": key.reveal()} if self._azure else {"Authorization": f"Bearer {key.reveal()}"}
+
+    def chat(self, request: ChatRequest, *, stream: bool = False) -> dict[str, Any]:
+        """Return the body of a request."""
+        if request.parameters:
+            check_parameters(request, _TAKEN if request.max_output_tokens is None else _TAKEN.union(_LIMITS))
+        body = {"model": request.model, "messages": request.messages, **request.parameters}
+        if request.max_output_tokens is not None:
+            body[self._limit_name or _limit_name(request.model)] = request.max_output_tokens
+        if request.schema is not None:
+            body["response_format"] = _response_format(request.schema)
+        if stream:
+            body["stream"] = True
+            body["stream_options"] = {"include_usage": True}
+        return body
+
+    def reply(self, body: bytes, rates: RateReport | None) -> ModelReply:
+        """Read the body of an answer."""
+        data = _without_error(body)
+        choices = data.get("choices")
+        if not isinstance(choices, list) or not choices:
+            raise NoReplyError("JSON without choices")
+        choice = mapping(choices[0])
+        message = choice.get("message")
+        if not isinstance(message, dict):
+            raise NoReplyError("a choice without a message")
+        calls = tuple(call for call in message.get("tool_calls") or () if isinstance(call, dict))
+        finish = text(choice.get("finish_reason"))
+        content, refused = _content(message.get("content")), text(message.get("refusal"))
+        if content is None:
+            if not (refused or calls or finish in _MAY_BE_EMPTY):
+                raise NoReplyError("a message without content")
+            content, finish = refused, "refusal" if refused else finish
+        return ModelReply(
+            content, finish, _usage(data.get("usage")), text(data.get("model")), text(data.get("id")), rates, calls
+        )
+
+    def reader(self) -> OpenAIReader:
+        """Return what reads one streamed reply."""
+        return OpenAIReader()
+
+    def embedding(self, model: str, texts: Sequence[str], dimensions: int | None) -> dict[str, Any]:
+        """Return the body of a request for vectors."""
+        body: dict[str, Any] = {"model": model, "input": texts, "encoding_format": "base64"}
+        if dimensions is not None:
+            body["dimensions"] = dimensions
+        return body
+
+    def vectors(self, body: bytes, texts: int, rates: RateReport | None) -> EmbeddingReply:
+        """Read the body of an answer to so many texts."""
+        data = _without_error(body)
+        entries = data.get("data")
+        if not isinstance(entries, list):
+            raise NoReplyError("JSON without data")
+        if len(entries) != texts:
+            raise NoReplyError(f"{len(entries)} vectors for {texts} texts")
+        found: list[Sequence[float] | None] = [None] * texts
+        for place, entry in enumerate(entries):
+            index = mapping(entry).get("index", place)
+            if not isinstance(index, int) or not 0 <= index < texts or found[index] is not None:
+                raise NoReplyError(f"vectors with the wrong numbers for {texts} texts")
+            found[index] = _vector(mapping(entry).get("embedding"))
+        vectors = tuple(vector for vector in found if vector is not None)
+        if len({len(vector) for vector in vectors}) > 1:
+            raise NoReplyError("vectors of different lengths")
+        return EmbeddingReply(vectors, _usage(data.get("usage")), text(data.get("model")), rates)
+
+
+class OpenAIReader:
+    """Puts a streamed chat completion together."""
+
+    def __init__(self) -> None:
+        self.ended = False
+        self._pieces: list[str] = []
+        self._refused: list[str] = []
+        self._calls: dict[int, dict[str, Any]] = {}
+        self._finish = ""
+        self._usage: Usage | None = None
+        self._model = ""
+        self._id = ""
+
+    def feed(self, data: bytes) -> str:
+        """Take the data of one event and return the text that it adds."""
+        if data.strip() == _DONE:
+            self.ended = True
+            return ""
+        chunk = _without_error(data)
+        self._usage = _usage(chunk.get("usage")) or self._usage
+        self._model = text(chunk.get("model")) or self._model
+        self._id = text(chunk.get("id")) or self._id
+        choices = chunk.get("choices")
+        # The chunk with the usage has none, and Azure begins with one about its filter.
+        choice = mapping(choices[0]) if isinstance(choices, list) and choices else {}
+        delta = mapping(choice.get("delta"))
+        self._finish = text(choice.get("finish_reason")) or self._finish
+        self._refused.append(text(delta.get("refusal")))
+        for call in delta.get("tool_calls") or ():
+            self._add_call(mapping(call))
+        piece = _content(delta.get("content")) or ""
+        self._pieces.append(piece)
+        return piece
+
+    def _add_call(self, part: Mapping[str, Any]) -> None:
+        index = part.get("index", 0)
+        call = self._calls.setdefault(index if isinstance(index, int) else 0, {"type": "function", "function": {}})
+        call.update({name: value for name, value in part.items() if name in ("id", "type") and value})
+        function = mapping(part.get("function"))
+        for name in ("name", "arguments"):
+            call["function"][name] = text(call["function"].get(name)) + text(function.get(name))
+
+    def reply(self, rates: RateReport | None) -> ModelReply:
+        """Return the whole reply, after the last event."""
+        if not self._finish:
+            raise NoReplyError("a stream that broke off before its end")
+        calls = tuple(call for _, call in sorted(self._calls.items()))
+        content, refused = "".join(self._pieces), "".join(self._refused)
+        if refused and not content:
+            return ModelReply(refused, "refusal", self._usage, self._model, self._id, rates, calls)
+        return ModelReply(content, self._finish, self._usage, self._model, self._id, rates, calls)
+
+
+def _limit_name(model: str) -> str:
+    return "max_completion_tokens" if _NEW_LIMIT.search(model) else "max_tokens"
+
+
+def _response_format(schema: Mapping[str, Any]) -> dict[str, Any]:
+    named = {"name": _schema_name(schema), "schema": schema, "strict": is_strict(schema)}
+    return {"type": "json_schema", "json_schema": named}
+
+
+def _schema_name(schema: Mapping[str, Any]) -> str:
+    return re.sub(r"[^\w-]", "_", text(schema.get("title")), flags=re.ASCII)[:64] or "reply"
+
+
+def is_strict(schema: Any) -> bool:
+    """Return whether a schema is of the kind that OpenAI can enforce: each object closed, each property required."""
+    if isinstance(schema, list):
+        return all(is_strict(part) for part in schema)
+    if not isinstance(schema, dict):
+        return True
+    properties = schema.get("properties")
+    if schema.get("type") == "object" or isinstance(properties, dict):
+        closed = schema.get("additionalProperties") is False
+        if not closed or set(mapping(properties)) != set(schema.get("required") or ()):
+            return False
+    return all(is_strict(part) for name, part in schema.items() if name not in ("enum", "const", "default", "examples"))
+
+
+def _without_error(body: bytes) -> dict[str, Any]:
+    data = decode(body)
+    if data.get("error") and not data.get("choices"):
+        raise NoReplyError("an error instead of a reply", body)
+    if data.get("object") == "error":
+        raise NoReplyError("an error instead of a reply", body)
+    return data
+
+
+def _content(value: Any) -> str | None:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list):
+        return "".join(text(mapping(part).get("text")) for part in value)
+    return None
+
+
+def _usage(value: Any) -> Usage | None:
+    if not isinstance(value, dict) or "prompt_tokens" not in value:
+        return None
+    of_prompt = mapping(value.get("prompt_tokens_details"))
+    of_reply = mapping(value.get("completion_tokens_details"))
+    return Usage(
+        count(value["prompt_tokens"]),
+        count(value.get("completion_tokens")),
+        count(of_prompt.get("cached_tokens") or value.get("prompt_cache_hit_tokens")),
+        count(of_reply.get("reasoning_tokens")),
+    )
+
+
+def _vector(value: Any) -> Sequence[float]:
+    """Read a vector: base64 of little-endian floats of four bytes, or numbers."""
+    if isinstance(value, str):
+        try:
+            floats = array("f", binascii.a2b_base64(value, strict_mode=True))
+        except (binascii.Error, ValueError):
+            raise NoReplyError("a vector that is not the base64 of floats") from None
+        if byteorder == "big":
+            floats.byteswap()
+        vector: Sequence[float] = floats
+    else:
+        try:
+            vector = array("f", msgspec.convert(value, list[float]))
+        except (msgspec.ValidationError, OverflowError):
+            raise NoReplyError("a vector that is no list of numbers") from None
+    if not len(vector):
+        raise NoReplyError("an empty vector")
+    return vector

@@ -1,0 +1,162 @@
+"""What a server says is wrong, fit to be shown: without the prompt, and without a key.
+
+Some servers quote the request in their complaint. A message of an error ends in logs,
+tables and quarantines, where nobody expects the text of a user.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from tenire.observe.redaction import Redaction
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from tenire.llm.keys import ApiKey
+
+__all__ = ["Complaint", "complaint", "fit_to_show", "texts_in"]
+
+_QUOTED = "[prompt]"
+_LOOKED_AT = 4096  # characters of a complaint; those after them are not shown anyway
+_STRIDE = 8  # what is common to both and as long as this twice is found
+_SHORTEST_PROMPT = 4
+_TITLE = re.compile(r"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
+_REDACTION = Redaction()
+
+
+@dataclass(frozen=True, slots=True)
+class Complaint:
+    """What a body says is wrong; all texts as they came.
+
+    Attributes:
+        message: For people.
+        code: The provider's names for it, the most exact one first.
+        flagged: Whether the provider's moderation refused the prompt.
+    """
+
+    message: str
+    codes: tuple[str, ...] = ()
+    flagged: bool = False
+
+    @property
+    def code(self) -> str | None:
+        """The most exact name for it."""
+        return self.codes[0] if self.codes else None
+
+
+def complaint(body: bytes) -> Complaint:
+    """Read what is wrong out of a body of any form; never raises."""
+    try:
+        return read_complaint(msgspec.json.decode(body))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        text = body[: 4 * _LOOKED_AT].decode("utf-8", "replace")
+    if text.lstrip()[:1] == "<":
+        title = _TITLE.search(text)
+        return Complaint(f"a page of HTML: {' '.join(title[1].split())}" if title else "a page of HTML")
+    return Complaint(text)
+
+
+def read_complaint(data: Any) -> Complaint:
+    """Read what is wrong out of decoded JSON.
+
+    Known are the forms of OpenAI, Azure, OpenRouter and vLLM, of Anthropic, of Gemini's
+    list, of Ollama and llama.cpp (a plain text), of FastAPI (``detail``) and of gateways
+    (``message``).
+    """
+    if isinstance(data, list) and data:
+        return read_complaint(data[0])
+    if isinstance(data, str):
+        return Complaint(data)
+    if not isinstance(data, dict):
+        return Complaint("")
+    inner = data.get("error")
+    if isinstance(inner, str):
+        return Complaint(inner, _codes(data))
+    if isinstance(inner, dict):
+        return Complaint(_text(inner.get("message")), _codes(inner), _flagged(inner))
+    detail = data.get("detail")
+    if isinstance(detail, list):
+        # Each entry also holds the input that it complains of, which is the prompt.
+        return Complaint("; ".join(_of_field(entry) for entry in detail[:3] if isinstance(entry, dict)))
+    return Complaint(_text(detail) or _text(data.get("message")), _codes(data))
+
+
+def _codes(error: dict[str, Any]) -> tuple[str, ...]:
+    named = (error.get(name) for name in ("code", "type", "status"))
+    return tuple(str(code) for code in named if isinstance(code, (str, int)) and not isinstance(code, bool) and code)
+
+
+def _flagged(error: dict[str, Any]) -> bool:
+    metadata = error.get("metadata")
+    return isinstance(metadata, dict) and ("flagged_input" in metadata or "reasons" in metadata)
+
+
+def _of_field(entry: dict[str, Any]) -> str:
+    place = entry.get("loc")
+    parts = place if isinstance(place, list) else []
+    return f"{'.'.join(str(part) for part in parts)}: {_text(entry.get('msg'))}"
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def fit_to_show(text: str, prompt: Iterable[str], key: ApiKey | None) -> str:
+    """Return a text as one line of bounded length, without what it quotes of a prompt, and without keys.
+
+    Args:
+        text: Of a server.
+        prompt: The texts of the request.
+        key: That was sent with it.
+    """
+    shown = text[:_LOOKED_AT]
+    if key is not None:
+        shown = key.hide(shown)
+    for part in prompt:
+        shown = _without(shown, part)
+    return _REDACTION.clean(shown)
+
+
+def _without(text: str, prompt: str) -> str:
+    if len(prompt) < 2 * _STRIDE:
+        return text.replace(prompt, _QUOTED) if len(prompt) >= _SHORTEST_PROMPT else text
+    pieces, position, seen = [], 0, 0
+    while position + _STRIDE <= len(text):
+        if text[position : position + _STRIDE] not in prompt:
+            position += _STRIDE
+            continue
+        start, end = _common(text, position, prompt, seen)
+        if end - start < 2 * _STRIDE:  # a few words in common are no quotation
+            position += _STRIDE
+            continue
+        pieces += [text[seen:start], _QUOTED]
+        position = seen = end
+    return "".join((*pieces, text[seen:]))
+
+
+def _common(text: str, position: int, prompt: str, least: int) -> tuple[int, int]:
+    """Return the stretch of a text around a position that the prompt has too."""
+    start, end = position, position + _STRIDE
+    while end < len(text) and text[start : end + 1] in prompt:
+        end += 1
+    while start > least and text[start - 1 : end] in prompt:
+        start -= 1
+    return start, end
+
+
+def texts_in(value: Any) -> Iterator[str]:
+    """Yield all texts in the content of messages: strings, and the strings in lists and mappings."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for name, inner in value.items():
+            if name not in ("role", "type"):
+                yield from texts_in(inner)
+    elif isinstance(value, (list, tuple)):
+        for inner in value:
+            yield from texts_in(inner)

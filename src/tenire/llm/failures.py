@@ -1,0 +1,186 @@
+"""What a failed call of a model means, as one error that says what came, where, and what to do.
+
+1. The status decides, unless the body knows better: providers use 429 also for an empty
+   account and for a request that will never fit, 400 also for a wrong key, and 200 also
+   for errors.
+2. A message holds neither the prompt nor a key, whatever the server quotes.
+3. ``kind_of`` says for each error whether another try may help.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from tenire.core.retrying import Kind
+from tenire.errors import (
+    AuthenticationError,
+    BadRequestError,
+    BrokenReplyError,
+    ContextLengthError,
+    ModelError,
+    OutOfCreditError,
+    RateLimitedError,
+    ServerError,
+    UnknownModelError,
+)
+from tenire.llm.excerpts import Complaint, complaint, fit_to_show
+from tenire.llm.rate_headers import rate_report
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from tenire.llm.keys import ApiKey
+
+__all__ = ["Call", "broken", "kind_of", "refusal", "unanswered"]
+
+_TRANSIENT_4XX = frozenset({408, 409, 425})
+_OVERLOAD = frozenset({429, 503, 529})
+_NEVER = frozenset({501, 505})
+_SHOWN_HEADERS = re.compile(
+    r"(x-ratelimit-|anthropic-ratelimit-|retry-after|(x-)?request-id$|x-should-retry$|date$|server$|cf-ray$"
+    r"|content-(type|length)$|openai-processing-ms$)"
+)
+_NO_CREDIT = re.compile(
+    r"insufficient[_ ](quota|credits|balance|funds)|billing_|exceeded your current quota|credit balance"
+)
+_TOO_LONG = re.compile(
+    r"context[_ ](length|window|size)|prompt is too long|too many tokens|maximum.{0,40}tokens|input is too long"
+    r"|exceeds? the (available )?context|reduce the length"
+)
+_WRONG_KEY = re.compile(
+    r"invalid[_ ]api[_ ]key|api key not valid|incorrect api key|authentication_error|invalid x-api-key"
+)
+_NO_MODEL = re.compile(
+    r"model[_ ]not[_ ]found|not a valid model|invalid model|unknown model|no such model|deploymentnotfound"
+    r"|not_found_error|model.{0,80}(does not exist|not found)"
+)
+_NEVER_FITS = re.compile(r"request too large")
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call, as errors speak of it.
+
+    Attributes:
+        expected: What was asked for: ``a chat completion``.
+        address: Where, without a query.
+        model: Of which model.
+        prompt: Returns the texts that were sent; only asked when something failed.
+        key: That was sent.
+    """
+
+    expected: str
+    address: str
+    model: str
+    prompt: Callable[[], Iterable[str]]
+    key: ApiKey | None = None
+
+    def message(self, got: str, said: str = "") -> str:
+        """Return the sentence of an error."""
+        quoted = f": {said}" if said else ""
+        return f"expected {self.expected} of model {self.model!r} from {self.address}, got {got}{quoted}"
+
+    def shown(self, text: str) -> str:
+        """Return what a server said, fit to be shown."""
+        return fit_to_show(text, self.prompt(), self.key)
+
+    def headers(self, headers: Mapping[str, str]) -> dict[str, str]:
+        """Return those headers that an error may hold."""
+        hide = (lambda value: value) if self.key is None else self.key.hide
+        named = ((name.lower(), value) for name, value in headers.items())
+        return {name: hide(value) for name, value in named if _SHOWN_HEADERS.match(name)}
+
+
+def refusal(call: Call, status: int, headers: Mapping[str, str], body: bytes) -> ModelError:
+    """Return the error for an answer that is no reply: any status of 300 and above, or a 200 with an error in it."""
+    said = complaint(body)
+    if status < 300:  # the body's own status, as gateways pass it on
+        status = next((int(code) for code in said.codes if code.isdigit() and 400 <= int(code) < 600), 502)
+    cls, hint = _class(status, said)
+    report = rate_report(headers)
+    return cls(
+        call.message(_named(status), call.shown(said.message)),
+        status=status,
+        headers=call.headers(headers),
+        retry_after=None if report is None else report.retry_after,
+        code=None if said.code is None else call.shown(said.code),
+        hint=hint,
+    )
+
+
+def _class(status: int, said: Complaint) -> tuple[type[ModelError], str | None]:
+    text = " ".join((*said.codes, said.message[:2000])).lower()
+    if status < 400:
+        return ModelError, "the address has moved: check base_url, its scheme and its path (often /v1)"
+    if status == 402 or (status in (400, 403, 429) and _NO_CREDIT.search(text)):
+        return OutOfCreditError, "add credit or raise the limit at the provider, or use another key"
+    if status == 403 and said.flagged:
+        return BadRequestError, None
+    if status == 407:
+        return ServerError, "the proxy wants a name and a password: put them into HTTPS_PROXY"
+    if status in (401, 403) or (status == 400 and _WRONG_KEY.search(text)):
+        return AuthenticationError, "check the key: the right one, for this base_url, with access to this model"
+    if status == 404 or (status == 400 and _NO_MODEL.search(text)):
+        return UnknownModelError, _what_is_missing(text)
+    if status == 429:
+        if _NEVER_FITS.search(text):
+            return BadRequestError, "this request alone is larger than the limit of a minute: make it smaller"
+        return RateLimitedError, None
+    if status in _TRANSIENT_4XX or status >= 500:
+        return ServerError, None
+    if status in (400, 413, 422) and _TOO_LONG.search(text):
+        return ContextLengthError, "shorten the prompt, or ask for fewer output tokens"
+    return BadRequestError, None
+
+
+def _what_is_missing(text: str) -> str:
+    if "model" in text or "deployment" in text:
+        return "check the model's name: those that the server has are at its /models"
+    return "check base_url: there is no such address (often it must end in /v1), or no such model"
+
+
+def broken(call: Call, got: str, *, status: int = 200, headers: Mapping[str, str] | None = None) -> BrokenReplyError:
+    """Return the error for an answer that is broken off, or of a form that is no reply.
+
+    Args:
+        call: That was made.
+        got: What came instead, without any text of the server.
+        status: Of the answer.
+        headers: Of the answer.
+    """
+    return BrokenReplyError(call.message(got), status=status, headers=call.headers(headers or {}), charged=True)
+
+
+def unanswered(call: Call, got: str, *, code: str, charged: bool = False, hint: str | None = None) -> ServerError:
+    """Return the error for a call without an answer: not reached, broken off, too slow."""
+    return ServerError(call.message(got), code=code, charged=charged, hint=hint)
+
+
+def _named(status: int) -> str:
+    try:
+        return f"{status} {HTTPStatus(status).phrase}"
+    except ValueError:
+        return "529 Overloaded" if status == 529 else str(status)
+
+
+def kind_of(error: BaseException) -> Kind | None:
+    """Say whether another try may help; for ``classify=`` of a guard.
+
+    Returns:
+        ``None`` for what is no ``ModelError``.
+    """
+    if not isinstance(error, ModelError):
+        return None
+    said = error.headers.get("x-should-retry")
+    if isinstance(error, (AuthenticationError, BadRequestError, UnknownModelError)) or said == "false":
+        return Kind.PERMANENT
+    if isinstance(error, RateLimitedError) or error.status in _OVERLOAD:
+        return Kind.OVERLOAD
+    if error.status in _NEVER and said != "true":
+        return Kind.PERMANENT
+    if isinstance(error, (ServerError, BrokenReplyError)) or said == "true":
+        return Kind.TRANSIENT
+    return Kind.PERMANENT

@@ -1,0 +1,170 @@
+"""What the headers of a reply say about limits, in one form for all providers.
+
+======================================================== ===================================
+header                                                   its value
+======================================================== ===================================
+``x-ratelimit-{limit,remaining,reset}-{METRIC}``         OpenAI, Azure, Groq, vLLM gateways
+``x-ratelimit-…-{METRIC}-minute``                        Cerebras, Mistral
+``anthropic-ratelimit-{METRIC}-{limit,remaining,reset}`` Anthropic; tokens to the nearest
+                                                         thousand
+``retry-after-ms``, ``retry-after``                      milliseconds; seconds or a date
+======================================================== ===================================
+
+1. A time is a number of seconds, a duration as Go writes it (``6m0s``, ``12ms``), or a
+   date of RFC 3339; a date is compared with the server's own clock where it sent one,
+   since ours may be wrong.
+2. A limit of 0 or less and a remainder below 0 mean "unknown": Azure sends them.
+3. What cannot be understood is left out. Limits per day are not limits of a window.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from functools import lru_cache
+from math import isfinite
+from typing import TYPE_CHECKING
+
+from tenire.clock import SYSTEM_CLOCK
+from tenire.core.rate_report import METRICS, MetricReport, RateReport
+from tenire.resilience.retry_after import retry_after
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+__all__ = ["rate_report", "seconds_until"]
+
+_NEAREST_THOUSAND = 500
+_UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ns": 1e-9}
+_DURATION = re.compile(r"(?:\d+(?:\.\d*)?|\.\d+)(?:h|ms|m|us|µs|μs|ns|s)")
+_PART = re.compile(r"([\d.]+)(\D+)")
+_EPOCH_S = 1e9  # what is larger is a moment, not a length of time: in seconds, or
+_EPOCH_MS = 1e11  # in milliseconds
+_LONGEST_TEXT = 64
+
+
+def _known_headers() -> dict[str, tuple[str, str]]:
+    known = {}
+    for metric in METRICS:
+        name = metric.replace("_", "-")
+        for field in ("limit", "remaining", "reset"):
+            known[f"x-ratelimit-{field}-{name}"] = (metric, field)
+            known[f"x-ratelimit-{field}-{name}-minute"] = (metric, field)
+            known[f"anthropic-ratelimit-{name}-{field}"] = (metric, field)
+    return known
+
+
+_KNOWN = _known_headers()
+_SAYS_WHEN = ("retry-after", "retry-after-ms")
+
+
+def rate_report(headers: Mapping[str, str], wall: Callable[[], float] = SYSTEM_CLOCK.wall) -> RateReport | None:
+    """Return what headers say about limits, or ``None`` if they say nothing.
+
+    Args:
+        headers: Of a reply; names in any mixture of capitals.
+        wall: Tells seconds since the epoch, for dates where the server does not tell its own time.
+    """
+    found: dict[str, dict[str, str]] = {}
+    spoken = False
+    for name, value in headers.items():
+        lower = name.lower()
+        place = _KNOWN.get(lower)
+        if place is not None:
+            # Mistral's and others' limits of a minute stand beside those of a month: the first counts.
+            found.setdefault(place[0], {"by": lower}).setdefault(place[1], value)
+        elif lower in _SAYS_WHEN:
+            spoken = True
+    if not found and not spoken:
+        return None
+    server_time = _server_time(headers, wall)
+    metrics = {metric: report for metric, said in found.items() if (report := _metric(metric, said, server_time))}
+    wait = retry_after(headers, server_time) if spoken else None
+    return RateReport(metrics, wait) if metrics or wait is not None else None
+
+
+def _metric(metric: str, said: Mapping[str, str], wall: Callable[[], float]) -> MetricReport | None:
+    limit = _whole(said.get("limit"))
+    remaining = _whole(said.get("remaining"))
+    reset = said.get("reset")
+    rounded = said["by"].startswith("anthropic") and metric != "requests"
+    report = MetricReport(
+        limit if limit is not None and limit > 0 else None,
+        remaining if remaining is not None and remaining >= 0 else None,
+        _NEAREST_THOUSAND if rounded else 0,
+        None if reset is None else seconds_until(reset, wall),
+    )
+    return None if report.limit is None and report.remaining is None and report.reset_s is None else report
+
+
+def _whole(text: str | None) -> int | None:
+    if text is None or len(text) > _LONGEST_TEXT:
+        return None
+    try:
+        return int(text)
+    except ValueError:
+        pass
+    try:
+        number = float(text.replace(",", ""))
+    except ValueError:
+        return None
+    return int(number) if isfinite(number) else None
+
+
+def seconds_until(text: str, wall: Callable[[], float]) -> float | None:
+    """Return the seconds that a text stands for, or until the moment that it names.
+
+    Returns:
+        0 for a moment in the past, ``None`` for what cannot be understood.
+    """
+    stripped = text.strip()
+    if not stripped or len(stripped) > _LONGEST_TEXT:
+        return None
+    try:
+        number = float(stripped)
+    except ValueError:
+        return _duration(stripped) if stripped[-1] in "hms" else _until_date(stripped, wall)
+    if not isfinite(number) or number < 0:
+        return None
+    if number >= _EPOCH_MS:
+        number /= 1000
+    return max(0.0, number - wall()) if number >= _EPOCH_S else number
+
+
+def _duration(text: str) -> float | None:
+    parts = _DURATION.findall(text)
+    if "".join(parts) != text:
+        return None
+    seconds = 0.0
+    for part in parts:
+        number, unit = _PART.fullmatch(part).groups()  # type: ignore[union-attr]  # made of nothing else
+        seconds += float(number) * _UNITS[unit]
+    return seconds if isfinite(seconds) else None
+
+
+def _until_date(text: str, wall: Callable[[], float]) -> float | None:
+    try:
+        moment = datetime.fromisoformat(text)
+        aware = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+        return max(0.0, aware.timestamp() - wall())
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+def _server_time(headers: Mapping[str, str], wall: Callable[[], float]) -> Callable[[], float]:
+    """Return a function that tells the server's time, or ours if it does not say."""
+
+    def now() -> float:
+        said = headers.get("date") or headers.get("Date")
+        return wall() if said is None else _epoch(said) or wall()
+
+    return now
+
+
+@lru_cache(maxsize=8)
+def _epoch(date: str) -> float | None:
+    try:
+        return parsedate_to_datetime(date).timestamp()
+    except (ValueError, OverflowError, OSError):
+        return None

@@ -1,0 +1,242 @@
+"""The way to a provider over HTTP: one try of one call.
+
+1. Nothing is retried and nothing waits here, but for the answer.
+2. Whatever happens ends in a ``ModelError`` that says what was expected, what came and
+   where, and that holds neither the prompt nor the key.
+3. Connections are kept and used again. How many calls are made at once is decided
+   elsewhere, so the pool has no limit of its own.
+4. An address that moved is not followed: the key would go with the request.
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
+
+from tenire.errors import BadRequestError, ConfigError, MissingExtraError, RejectedError
+from tenire.llm.addresses import OPENAI, find_proxy, read_address
+from tenire.llm.connection_errors import FAILURES, of_connection
+from tenire.llm.dialects import Dialect, NoReplyError, OpenAIDialect
+from tenire.llm.excerpts import texts_in
+from tenire.llm.failures import Call, broken, refusal
+from tenire.llm.keys import ApiKey, find_key
+from tenire.llm.rate_headers import rate_report
+
+try:
+    import aiohttp
+except ModuleNotFoundError as error:
+    raise MissingExtraError("calling a model over HTTP", extra="llm", missing=error.name or "aiohttp") from error
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from contextlib import AbstractAsyncContextManager
+
+    from tenire.llm.records import ChatRequest, EmbeddingReply, ModelReply
+
+__all__ = ["HttpTransport", "Timeouts"]
+
+Reply = TypeVar("Reply")
+
+_LARGEST = 256 << 20  # bytes of an answer: 2,048 vectors of 3,072 numbers written in full
+_LARGEST_REFUSAL = 1 << 20
+_AT_ONCE = 1 << 20  # a body above it is sent in pieces, so that the loop goes on meanwhile
+_BROKEN_TEXT = "a prompt with half a character in it (a lone surrogate)"
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """How long one try may take, in seconds.
+
+    Attributes:
+        connect: To reach the server, TLS included.
+        read: Between two pieces of an answer, and until the first.
+        total: For all of it, or ``None`` for no limit.
+    """
+
+    connect: float = 10.0
+    read: float = 300.0
+    total: float | None = 600.0
+
+    def __post_init__(self) -> None:
+        for name in ("connect", "read", "total"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ConfigError(f"the {name} timeout must be above 0 seconds, got {value!r}", key=f"timeouts.{name}")
+
+
+class HttpTransport:
+    """Calls models of one provider over HTTP.
+
+    Used within one event loop. Connections are made with the first call.
+
+    Args:
+        base_url: Of the API, for example ``http://localhost:11434/v1``.
+        api_key: The key; or
+        api_key_env: the environment variable that holds it. Without either, the usual
+            variable of a known provider is used (``OPENAI_API_KEY`` for OpenAI and for
+            servers on this machine, ``ANTHROPIC_API_KEY``, …), and none for others.
+        api_version: Of Azure's API; makes any host Azure's.
+        max_tokens_name: How the provider calls the limit of output tokens, if its models'
+            names do not tell: ``max_tokens`` or ``max_completion_tokens``.
+        headers: Sent with every call, for example ``OpenAI-Organization``.
+        timeouts: Of one try.
+        dialect: Another way to write requests.
+
+    Raises:
+        ConfigError: If an argument is impossible, or the variable of the key is not set.
+        MissingExtraError: If aiohttp is not installed.
+    """
+
+    def __init__(
+        self,
+        base_url: str = OPENAI,
+        *,
+        api_key: str | ApiKey | None = None,
+        api_key_env: str | None = None,
+        api_version: str | None = None,
+        max_tokens_name: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeouts: Timeouts | None = None,
+        dialect: Dialect | None = None,
+    ) -> None:
+        self.address = read_address(base_url, api_version)
+        self._dialect = dialect or OpenAIDialect(max_tokens_name, azure=self.address.azure)
+        self._key = find_key(self.address.host, api_key, api_key_env)
+        self._timeouts = timeouts or Timeouts()
+        self._headers = {
+            "Content-Type": "application/json",
+            "Accept-Encoding": "gzip, deflate",
+            "User-Agent": "tenire",
+            **self._dialect.headers(self._key),
+            **(headers or {}),
+        }
+        self._proxy = find_proxy(self.address)
+        self._proxy_headers = None if self._proxy is None else self._proxy.headers
+        if self._proxy_headers is not None and self.address.base.startswith("http:"):
+            self._headers |= self._proxy_headers  # without a tunnel the proxy reads the request itself
+        self._addresses: dict[tuple[str, str], str] = {}
+        self._session: aiohttp.ClientSession | None = None
+        self._closed = False
+
+    def __repr__(self) -> str:
+        return f"HttpTransport({self.address.base!r})"
+
+    async def complete(self, request: ChatRequest) -> ModelReply:
+        """Send one request and return the whole reply.
+
+        Raises:
+            ModelError: If there is none; its class says who is at fault.
+            ConfigError: If the parameters contradict the rest of the request.
+        """
+        call = self._call("a chat completion", self._dialect.chat_path, request.model, request.messages)
+        body = self._dialect.chat(request)
+        raw, answer = await self._post(call, self._dialect.chat_path, body)
+        return _read(call, answer, lambda: self._dialect.reply(raw, rate_report(answer.headers)))
+
+    async def embed(self, model: str, texts: Sequence[str], *, dimensions: int | None = None) -> EmbeddingReply:
+        """Return one vector for each text.
+
+        Args:
+            model: Of embeddings.
+            texts: At least one.
+            dimensions: Numbers in each vector, if the model lets one choose.
+
+        Raises:
+            ModelError: If there are none; its class says who is at fault.
+        """
+        call = self._call("embeddings", self._dialect.embeddings_path, model, texts)
+        body = self._dialect.embedding(model, texts, dimensions)
+        raw, answer = await self._post(call, self._dialect.embeddings_path, body)
+        return _read(call, answer, lambda: self._dialect.vectors(raw, len(texts), rate_report(answer.headers)))
+
+    async def close(self) -> None:
+        """Close all connections. Calls that are made later are refused."""
+        self._closed = True
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+
+    def _call(self, expected: str, path: str, model: str, prompt: Any) -> Call:
+        address = self._address(path, model).partition("?")[0]
+        return Call(expected, address, model, lambda: texts_in(prompt), self._key)
+
+    def _address(self, path: str, model: str) -> str:
+        known = self._addresses.get((path, model))
+        if known is None:
+            known = self._addresses[path, model] = self.address.of(path, model)
+        return known
+
+    async def _post(self, call: Call, path: str, body: Mapping[str, Any]) -> tuple[bytes, aiohttp.ClientResponse]:
+        """Send a body and return that of an answer of status 200; whatever goes wrong becomes a ``ModelError``."""
+        try:
+            async with self._send(call, path, body) as answer:
+                raw = await _whole(answer, _LARGEST if answer.status < 300 else _LARGEST_REFUSAL)
+        except FAILURES as error:
+            failure = of_connection(call, error)
+        except NoReplyError as error:
+            failure = broken(call, error.got)
+        else:
+            if answer.status < 300:
+                return raw, answer
+            failure = refusal(call, answer.status, answer.headers, raw)
+        raise failure  # out here, since aiohttp's errors hold the key and would come along as its context
+
+    def _send(
+        self, call: Call, path: str, body: Mapping[str, Any]
+    ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
+        sent = _encoded(call, body)
+        session = self._session or self._open()
+        return session.post(
+            self._address(path, call.model),
+            data=sent,
+            headers=self._headers,  # with each call: those of a session also go to the proxy, and the key with them
+            allow_redirects=False,
+            proxy_headers=self._proxy_headers,
+        )
+
+    def _open(self) -> aiohttp.ClientSession:
+        if self._closed:
+            raise RejectedError("the connections to the model are closed", hint="make a new client")
+        timeouts = self._timeouts
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=30.0, ttl_dns_cache=60),
+            timeout=aiohttp.ClientTimeout(timeouts.total, None, timeouts.read, timeouts.connect),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            proxy=None if self._proxy is None else self._proxy.url,
+        )
+        return self._session
+
+
+def _encoded(call: Call, body: Mapping[str, Any]) -> bytes | io.BytesIO:
+    try:
+        encoded = msgspec.json.encode(body)
+    except UnicodeEncodeError:
+        raise BadRequestError(call.message(_BROKEN_TEXT), hint="clean the text first") from None
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ConfigError(f"a request must be writable as JSON: {error}", key="messages") from error
+    return encoded if len(encoded) <= _AT_ONCE else io.BytesIO(encoded)
+
+
+async def _whole(answer: aiohttp.ClientResponse, most: int) -> bytes:
+    """Read a body to its end, or to the most that may come."""
+    pieces, size = [], 0
+    async for piece in answer.content.iter_any():
+        pieces.append(piece)
+        size += len(piece)
+        if size > most:
+            raise NoReplyError(f"more than {most >> 20} MiB")
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+def _read(call: Call, answer: aiohttp.ClientResponse, read: Callable[[], Reply]) -> Reply:
+    try:
+        return read()
+    except NoReplyError as error:
+        if error.error is not None:
+            failure = refusal(call, answer.status, answer.headers, error.error)
+        else:
+            failure = broken(call, error.got, status=answer.status, headers=answer.headers)
+    raise failure  # without what the server wrote as its context

@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tenire.errors import ConfigError
+from tenire.llm.addresses import find_proxy, read_address
+
+AZURE = "https://mine.openai.azure.com"
+
+
+@pytest.mark.parametrize(
+    ("base_url", "expected"),
+    [
+        ("http://localhost:11434/v1", "http://localhost:11434/v1/chat/completions"),
+        (" http://localhost:11434/v1/ ", "http://localhost:11434/v1/chat/completions"),
+        ("https://openrouter.ai/api/v1/chat/completions", "https://openrouter.ai/api/v1/chat/completions"),
+        ("http://[::1]:8000", "http://[::1]:8000/chat/completions"),
+        (AZURE, f"{AZURE}/openai/deployments/my%2Fmodel/chat/completions?api-version=2024-10-21"),
+        (f"{AZURE}/openai/v1/", f"{AZURE}/openai/v1/chat/completions"),
+        (
+            f"{AZURE}/openai/deployments/other/chat/completions?api-version=2025-01-01",
+            f"{AZURE}/openai/deployments/other/chat/completions?api-version=2025-01-01",
+        ),
+    ],
+)
+def test_calls_go_where_the_provider_wants_them(base_url: str, expected: str) -> None:
+    assert read_address(base_url).of("/chat/completions", "my/model") == expected
+
+
+def test_any_host_can_be_azures() -> None:
+    address = read_address("http://127.0.0.1:8000", "2025-01-01")
+    assert address.azure
+    assert address.of("/embeddings", "m") == (
+        "http://127.0.0.1:8000/openai/deployments/m/embeddings?api-version=2025-01-01"
+    )
+
+
+@pytest.mark.parametrize("base_url", ["", "localhost:8000", "ftp://x", "https://", "http://x:port", "http://[::1"])
+def test_what_is_no_address_is_refused_by_name(base_url: str) -> None:
+    with pytest.raises(ConfigError, match="base_url must be"):
+        read_address(base_url)
+
+
+def test_a_password_in_the_address_is_refused_and_not_shown() -> None:
+    with pytest.raises(ConfigError) as caught:
+        read_address("https://me:hush-hush@api.example/v1")
+    assert "hush" not in str(caught.value)
+    assert caught.value.hint == "use api_key"
+
+
+@pytest.mark.parametrize(
+    ("base_url", "proxies", "expected"),
+    [
+        ("https://api.example/v1", {"https": "http://proxy:3128"}, "http://proxy:3128"),
+        ("https://api.example/v1", {"all": "proxy:3128"}, "http://proxy:3128"),
+        ("https://api.example/v1", {"http": "http://proxy:3128"}, None),
+        ("http://127.0.0.1:8000/v1", {"http": "http://proxy:3128", "all": "http://proxy:3128"}, None),
+        ("https://api.example/v1", {}, None),
+    ],
+)
+def test_the_proxy_of_the_environment_is_found(base_url: str, proxies: dict[str, str], expected: str | None) -> None:
+    found = find_proxy(read_address(base_url), proxies)
+    assert (None if found is None else found.url) == expected
+    assert found is None or found.headers is None
+
+
+def test_the_proxy_is_told_who_calls_and_nobody_else() -> None:
+    found = find_proxy(read_address("https://api.example/v1"), {"https": "http://me:hush%40x@proxy:3128"})
+    assert found is not None
+    assert found.url == "http://proxy:3128"
+    assert found.headers == {"Proxy-Authorization": "Basic bWU6aHVzaEB4"}
+    assert "hush" not in repr(found)
+
+
+def test_no_proxy_is_heeded(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    monkeypatch.setenv("https_proxy", "http://proxy:3128")
+    assert find_proxy(read_address("https://api.example/v1")) is not None
+    monkeypatch.setenv("no_proxy", "api.example")
+    assert find_proxy(read_address("https://api.example/v1")) is None
+
+
+@pytest.mark.parametrize("proxy", ["socks5://me:hush@proxy:1080", "http://"])
+def test_a_proxy_that_cannot_be_used_is_refused(proxy: str) -> None:
+    address: Any = read_address("https://api.example/v1")
+    with pytest.raises(ConfigError, match="proxy must be reached by http") as caught:
+        find_proxy(address, {"https": proxy})
+    assert "hush" not in str(caught.value)

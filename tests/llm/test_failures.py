@@ -1,0 +1,182 @@
+from __future__ import annotations
+
+import json
+import pickle
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tenire.core.retrying import Kind
+from tenire.errors import (
+    AuthenticationError,
+    BadRequestError,
+    BrokenReplyError,
+    ContextLengthError,
+    ModelError,
+    OutOfCreditError,
+    RateLimitedError,
+    ServerError,
+    UnknownModelError,
+)
+from tenire.llm.excerpts import fit_to_show, texts_in
+from tenire.llm.failures import Call, broken, kind_of, refusal, unanswered
+from tenire.llm.keys import ApiKey
+
+PROMPT = "Summarise the secret plans of the purple llamas in one sentence"
+CALL = Call("a chat completion", "http://h/v1/chat/completions", "m", lambda: [PROMPT], ApiKey("sk-0123456789abcdef"))
+
+
+def of(status: int, error: Any = None, headers: dict[str, str] | None = None) -> ModelError:
+    body = error if isinstance(error, bytes) else json.dumps({"error": error or {}}).encode()
+    return refusal(CALL, status, headers or {}, body)
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "cls", "kind"),
+    [
+        (400, {"message": "temperature must be at most 2"}, BadRequestError, Kind.PERMANENT),
+        (400, {"code": "context_length_exceeded", "message": "too long"}, ContextLengthError, Kind.PERMANENT),
+        (400, {"message": "This model's maximum context length is 8192 tokens."}, ContextLengthError, Kind.PERMANENT),
+        (400, {"message": "prompt is too long: 210000 tokens > 200000 maximum"}, ContextLengthError, Kind.PERMANENT),
+        (400, {"message": "the request exceeds the available context size"}, ContextLengthError, Kind.PERMANENT),
+        (400, {"message": "API key not valid. Please pass a valid one."}, AuthenticationError, Kind.PERMANENT),
+        (400, {"message": "gpt-99 is not a valid model ID"}, UnknownModelError, Kind.PERMANENT),
+        (400, {"message": "Your credit balance is too low"}, OutOfCreditError, Kind.PERMANENT),
+        (401, {"message": "Incorrect API key provided"}, AuthenticationError, Kind.PERMANENT),
+        (402, {"message": "Insufficient credits"}, OutOfCreditError, Kind.PERMANENT),
+        (403, {"message": "not in your country"}, AuthenticationError, Kind.PERMANENT),
+        (403, {"message": "flagged", "metadata": {"reasons": ["x"]}}, BadRequestError, Kind.PERMANENT),
+        (404, {"code": "model_not_found", "message": "no such model"}, UnknownModelError, Kind.PERMANENT),
+        (404, b"404: Not Found", UnknownModelError, Kind.PERMANENT),
+        (408, {}, ServerError, Kind.TRANSIENT),
+        (409, {}, ServerError, Kind.TRANSIENT),
+        (413, {"message": "Request Entity Too Large"}, BadRequestError, Kind.PERMANENT),
+        (413, {"message": "maximum context length"}, ContextLengthError, Kind.PERMANENT),
+        (418, b"", BadRequestError, Kind.PERMANENT),
+        (422, {"message": "wrong"}, BadRequestError, Kind.PERMANENT),
+        (429, {"code": "rate_limit_exceeded", "message": "Rate limit reached"}, RateLimitedError, Kind.OVERLOAD),
+        (429, {"code": "insufficient_quota"}, OutOfCreditError, Kind.PERMANENT),
+        (429, {"message": "Request too large for m: Limit 3000, Requested 4100"}, BadRequestError, Kind.PERMANENT),
+        (429, b"", RateLimitedError, Kind.OVERLOAD),
+        (500, {}, ServerError, Kind.TRANSIENT),
+        (501, {}, ServerError, Kind.PERMANENT),
+        (502, b"<html><title>Bad\n gateway</title></html>", ServerError, Kind.TRANSIENT),
+        (503, {}, ServerError, Kind.OVERLOAD),
+        (529, {"type": "overloaded_error", "message": "Overloaded"}, ServerError, Kind.OVERLOAD),
+        (599, b"\xff\xfe", ServerError, Kind.TRANSIENT),
+        (301, b"", ModelError, Kind.PERMANENT),
+    ],
+)  # fmt: skip
+def test_status_and_body_say_what_a_refusal_means(status: int, error: Any, cls: type[ModelError], kind: Kind) -> None:
+    found = of(status, error)
+    assert type(found) is cls
+    assert kind_of(found) is kind
+    assert found.status == status
+    assert str(status) in str(found)
+    assert "model 'm' from http://h/v1/chat/completions" in str(found)
+
+
+def test_a_200_with_an_error_has_the_status_that_the_error_names() -> None:
+    assert type(of(200, {"code": 429, "message": "busy"})) is RateLimitedError
+    assert type(of(200, {"code": "401"})) is AuthenticationError
+    assert (found := of(200, {"message": "?"})).status == 502
+    assert kind_of(found) is Kind.TRANSIENT
+
+
+def test_the_server_may_say_whether_to_try_again() -> None:
+    assert kind_of(of(500, headers={"X-Should-Retry": "false"})) is Kind.PERMANENT
+    assert kind_of(of(501, headers={"X-Should-Retry": "true"})) is Kind.TRANSIENT
+    assert kind_of(of(400, headers={"X-Should-Retry": "true"})) is Kind.PERMANENT
+    assert kind_of(broken(CALL, "nothing")) is Kind.TRANSIENT
+    assert kind_of(unanswered(CALL, "no answer in time", code="timeout")) is Kind.TRANSIENT
+    assert kind_of(ValueError()) is None
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ({"error": "model is loading"}, "model is loading"),
+        ({"object": "error", "message": "max_tokens is too large"}, "max_tokens is too large"),
+        ([{"error": {"message": "of a list"}}], "of a list"),
+        ({"detail": "Not Found"}, "Not Found"),
+        ({"detail": [{"loc": ["body", "messages"], "msg": "Field required", "input": {"x": PROMPT}}]},
+         "body.messages: Field required"),
+        ({"type": "error", "error": {"type": "invalid_request_error", "message": "max_tokens: required"}},
+         "max_tokens: required"),
+    ],
+)  # fmt: skip
+def test_the_complaint_is_found_in_every_form(body: Any, said: str) -> None:
+    error = refusal(CALL, 400, {}, json.dumps(body).encode())
+    assert said in str(error)
+    assert "purple" not in str(error)
+
+
+@pytest.mark.parametrize(
+    "quoting",
+    [
+        PROMPT,
+        f"invalid value: {PROMPT!r} is wrong",
+        f"... secret plans of the purple llamas ... {PROMPT[:30]}",
+        f"bad {PROMPT}{PROMPT} twice",
+    ],
+)
+def test_what_a_server_quotes_of_the_prompt_is_not_shown(quoting: str) -> None:
+    shown = fit_to_show(quoting, [PROMPT], None)
+    assert "purple" not in shown
+    assert "secret plans" not in shown
+    assert "[prompt]" in shown
+
+
+def test_what_is_not_of_the_prompt_is_shown() -> None:
+    said = "This model's maximum context length is 8192 tokens, not one sentence"
+    assert fit_to_show(said, [PROMPT, "is"], None) == said
+
+
+@given(st.text(alphabet="abc ", min_size=16, max_size=60), st.text(alphabet="abcx ", max_size=40), st.data())
+def test_no_quotation_of_sixteen_characters_survives(prompt: str, around: str, data: st.DataObject) -> None:
+    start = data.draw(st.integers(0, len(prompt) - 16))
+    quoted = prompt[start : data.draw(st.integers(start + 16, len(prompt)))]
+    shown = fit_to_show(f"{around}{quoted}{around[::-1]}", [prompt], None)
+    assert not any(prompt[at : at + 16] in shown for at in range(len(prompt) - 15) if prompt[at : at + 16].strip())
+
+
+def test_texts_are_found_in_all_parts_of_a_message() -> None:
+    messages = (
+        {"role": "system", "content": "a"},
+        {"role": "user", "content": [{"type": "text", "text": "b"}, {"type": "image_url", "image_url": {"url": "c"}}]},
+    )
+    assert list(texts_in(messages)) == ["a", "b", "c"]
+
+
+def test_an_error_keeps_its_facts_through_a_pickle() -> None:
+    error = of(429, {"code": "x"}, {"Retry-After": "3", "Authorization": "Bearer sk-0123456789abcdef"})
+    again = pickle.loads(pickle.dumps(error))
+    assert (again.status, again.code, again.retry_after, again.headers) == (429, "x", 3.0, {"retry-after": "3"})
+    assert b"sk-0123" not in pickle.dumps(error)
+
+
+@given(st.integers(200, 599), st.binary(max_size=200))
+def test_no_body_is_too_strange(status: int, body: bytes) -> None:
+    assert isinstance(refusal(CALL, status, {}, body), ModelError)
+
+
+@given(
+    st.integers(300, 599),
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(max_size=9),
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(st.sampled_from(["error", "message", "code", "type", "detail", "loc", "msg"]), inner)
+        ),
+        max_leaves=8,
+    ),
+)
+def test_no_json_is_too_strange(status: int, body: Any) -> None:
+    assert isinstance(refusal(CALL, status, {}, json.dumps(body).encode()), ModelError)
+
+
+def test_broken_replies_may_be_charged() -> None:
+    assert type(broken(CALL, "x")) is BrokenReplyError
+    assert broken(CALL, "x").charged
