@@ -19,8 +19,10 @@ from tenire.storage.history import HistoryTable
 from tenire.storage.memos import MemoTable
 from tenire.storage.quarantine import QuarantineTable
 from tenire.storage.records import LedgerTotals
+from tenire.storage.replies import ReplyTable
 from tenire.storage.runs import RunTable
 from tenire.storage.sources import SourceTable
+from tenire.storage.spending import SpendingTable
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Ledger"]
 
-_PATIENCE_MS = 300
+_PATIENCE_S = 0.3
 
 
 class Ledger:
@@ -45,6 +47,8 @@ class Ledger:
         runs: When each pipeline ran.
         memos: Results of stages.
         history: What tasks usually take.
+        replies: What models answered.
+        spending: What that cost.
     """
 
     def __init__(self, database: Database, clock: Clock) -> None:
@@ -55,6 +59,8 @@ class Ledger:
         self.runs = RunTable(database, clock)
         self.memos = MemoTable(database, clock)
         self.history = HistoryTable(database)
+        self.replies = ReplyTable(database, clock)
+        self.spending = SpendingTable(database, clock)
 
     @classmethod
     def open(cls, home: Home, *, clock: Clock = SYSTEM_CLOCK) -> Ledger:
@@ -81,11 +87,16 @@ class Ledger:
         return cls(database, clock)
 
     @classmethod
-    def join(cls, home: Home, *, clock: Clock = SYSTEM_CLOCK) -> Ledger:
-        """Open a ledger for a short write beside the engine that may hold the home's lock.
+    def join(cls, home: Home, *, clock: Clock = SYSTEM_CLOCK, patience_s: float = _PATIENCE_S) -> Ledger:
+        """Open a ledger for short writes beside the engine that may hold the home's lock.
 
-        Only for what no commit depends on. It does not look for damage, makes no
-        ledger, and gives up soon if another writer is slow.
+        Only for what no commit of documents depends on. It does not look for damage, makes
+        no ledger, and gives up if another writer is slow.
+
+        Args:
+            home: The home.
+            clock: Tells the time.
+            patience_s: Seconds to wait for another writer.
 
         Raises:
             StoreError: If there is none, or it is newer than this version, something
@@ -97,7 +108,7 @@ class Ledger:
         database = Database(home.ledger_path, writable=True, write_ahead_log=False)
         try:
             with database.reading() as connection:
-                connection.execute(f"PRAGMA busy_timeout = {_PATIENCE_MS}")
+                connection.execute(f"PRAGMA busy_timeout = {patience_s * 1000:.0f}")
             schema.complete(database)
         except BaseException:
             database.close()

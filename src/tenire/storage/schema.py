@@ -3,7 +3,9 @@
 ``sources`` says where each document came from, ``documents`` what the store
 holds, ``batches`` which commits are under way. A source points to a document;
 the foreign key refuses to forget a document that a source still needs. ``history``
-is the scheduler's: how long tasks take.
+is the scheduler's: how long tasks take. ``replies`` holds what models answered,
+``flights`` who asks them for what right now, ``spending`` what that cost, and
+``spending_holds`` what running programs may still spend.
 
 Paths are kept as bytes: file names need not be valid UTF-8.
 """
@@ -95,13 +97,46 @@ _TABLES = (
 )
 
 # Came later than the others, and the format stays what it was: a version that does not
-# know this table never looks at it, and would refuse a ledger of a higher format for nothing.
-# AUTOINCREMENT: replacing a row moves it to the end, so that ids tell which one is newest.
-_HISTORY = """CREATE TABLE IF NOT EXISTS history (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,
-    name BLOB NOT NULL UNIQUE,
-    facts TEXT NOT NULL
-)"""
+# know these tables never looks at them, and would refuse a ledger of a higher format for nothing.
+_LATER = {
+    # AUTOINCREMENT: replacing a row moves it to the end, so that ids tell which one is newest.
+    "history": """CREATE TABLE IF NOT EXISTS history (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        name BLOB NOT NULL UNIQUE,
+        facts TEXT NOT NULL
+    )""",
+    # With a rowid: replies may be long, and a tree of keys alone is looked through faster.
+    "replies": """CREATE TABLE IF NOT EXISTS replies (
+        key BLOB PRIMARY KEY,
+        reply BLOB NOT NULL,
+        made_at REAL NOT NULL,
+        used_at REAL NOT NULL
+    )""",
+    "flights": """CREATE TABLE IF NOT EXISTS flights (
+        key BLOB PRIMARY KEY,
+        owner TEXT NOT NULL,
+        good_until REAL NOT NULL
+    ) WITHOUT ROWID""",
+    "spending": """CREATE TABLE IF NOT EXISTS spending (
+        day TEXT NOT NULL,
+        pipeline TEXT NOT NULL,
+        model TEXT NOT NULL,
+        calls INTEGER NOT NULL,
+        input_tokens INTEGER NOT NULL,
+        cached_tokens INTEGER NOT NULL,
+        output_tokens INTEGER NOT NULL,
+        reasoning_tokens INTEGER NOT NULL,
+        cost INTEGER NOT NULL,
+        guessed INTEGER NOT NULL,
+        PRIMARY KEY (day, pipeline, model)
+    ) WITHOUT ROWID""",
+    "spending_holds": """CREATE TABLE IF NOT EXISTS spending_holds (
+        owner TEXT PRIMARY KEY,
+        cost INTEGER NOT NULL,
+        good_until REAL NOT NULL
+    ) WITHOUT ROWID""",
+    "replies_by_use": "CREATE INDEX IF NOT EXISTS replies_by_use ON replies (used_at)",
+}
 
 
 def encode_path(path: str) -> bytes:
@@ -126,7 +161,7 @@ def prepare(database: Database) -> None:
         complete(database)
         return
     with database.writing(durable=True) as connection:
-        for statement in (*_TABLES, _HISTORY):
+        for statement in (*_TABLES, *_LATER.values()):
             connection.execute(statement)
         # In the same transaction: a kill leaves an empty file or a whole ledger.
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
@@ -136,10 +171,11 @@ def prepare(database: Database) -> None:
 def complete(database: Database) -> None:
     """Add to a ledger what an older version of the same format did not make."""
     with database.reading() as connection:
-        there = connection.execute("SELECT count(*) FROM sqlite_master WHERE name = 'history'").fetchone()[0]
-    if not there:
+        there = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
+    if missing := [statement for name, statement in _LATER.items() if name not in there]:
         with database.writing() as connection:
-            connection.execute(_HISTORY)
+            for statement in missing:
+                connection.execute(statement)
 
 
 def check_format(database: Database) -> bool:

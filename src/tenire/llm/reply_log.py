@@ -1,0 +1,233 @@
+"""The replies, claims and money of one home, kept in its ledger by one thread.
+
+Everything that is asked for while a commit runs goes into the next one: a disk that takes
+five milliseconds for a commit keeps thousands of replies a second.
+
+1. What ``finish`` is told is durable when it returns; whoever waits for the reply sees it
+   after that.
+2. Claims, and money that is held, are moved on for as long as there are any; those of a
+   program that was killed run out.
+3. Other programs may use the same home meanwhile, an engine too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, cast
+
+from tenire.clock import SYSTEM_CLOCK
+from tenire.concurrency.batch_thread import BatchThread
+from tenire.concurrency.unbroken import unbroken
+from tenire.errors import HomeBusyError
+from tenire.storage.home import Home, HomeLock
+from tenire.storage.ledger import Ledger
+from tenire.storage.owners import RENEW_S, new_owner
+from tenire.storage.replies import Began, Finished, Kept, Wanted
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Sequence
+
+    from tenire.clock import Clock
+    from tenire.concurrency.timer import Timeout, UniversalTimer
+    from tenire.storage.spending import Charge, Hold, Spent
+
+__all__ = ["ReplyLog"]
+
+_PATIENCE_S = 30.0
+_PAUSE_S = 0.05
+_TRIM_EVERY = 256
+
+
+class _Holding(NamedTuple):
+    wanted: int
+    least: int
+    keep: int
+    limit: int
+
+
+class _Simple(NamedTuple):
+    """Something that is asked for rarely.
+
+    Attributes:
+        name: The method of ``_Server`` that does it.
+    """
+
+    name: str
+
+
+_Asked: TypeAlias = "Wanted | Finished | _Holding | _Simple"
+
+
+class ReplyLog:
+    """The thread and the way to it; used from one event loop. Make one with ``open``.
+
+    Args:
+        server: What the thread works with.
+        timer: The engine's.
+    """
+
+    def __init__(self, server: _Server, timer: UniversalTimer) -> None:
+        self._server = server
+        self._timer = timer
+        self._thread: BatchThread[_Asked, Any] = BatchThread(server.serve, name="tenire replies")
+        self._marks = 0  # claims under way
+        self._held = 0
+        self._timeout: Timeout | None = None
+        self._renewing: asyncio.Future[Any] | None = None
+
+    @classmethod
+    async def open(
+        cls, home: str | os.PathLike[str], *, most: int, timer: UniversalTimer, clock: Clock = SYSTEM_CLOCK
+    ) -> ReplyLog:
+        """Open the ledger of a home, made if there is none.
+
+        Args:
+            home: The directory.
+            most: Bytes that replies may take in it.
+            timer: The engine's.
+            clock: Tells the time.
+
+        Raises:
+            StoreError: If it cannot be used.
+        """
+        opening = asyncio.get_running_loop().create_task(asyncio.to_thread(_Server, home, most, clock))
+        try:
+            return cls(await asyncio.shield(opening), timer)
+        except asyncio.CancelledError:
+            # It cannot be broken off, and what it has opened has to be closed.
+            opening.add_done_callback(_close_unused)
+            raise
+
+    async def begin(self, key: bytes, made_after: float = 0.0) -> Kept | Began:
+        """Return a reply that is kept, or claim the request; see ``storage.replies``."""
+        found = await self._thread.ask(Wanted(key, made_after))
+        if found is Began.CLAIMED:
+            self._marks += 1
+            self._set_timer()
+        return cast("Kept | Began", found)
+
+    async def finish(self, key: bytes | None, reply: bytes | None, charges: Sequence[Charge] = ()) -> None:
+        """Keep a reply, if there is one, and charges; give up the claim on ``key``."""
+        if key is not None:
+            self._marks -= 1
+        await self._thread.ask(Finished(key, reply, charges))
+
+    async def hold(self, wanted: int, *, least: int, keep: int, limit: int) -> Hold:
+        """Keep money for this program; see ``SpendingTable.hold``."""
+        found = cast("Hold", await self._thread.ask(_Holding(wanted, least, keep, limit)))
+        self._held = found.held
+        self._set_timer()
+        return found
+
+    async def total(self) -> Spent:
+        """Return what was spent in this home."""
+        return cast("Spent", await self._thread.ask(_Simple("total")))
+
+    async def by_pipeline(self) -> dict[str, Spent]:
+        """Return what each pipeline has spent in this home."""
+        return cast("dict[str, Spent]", await self._thread.ask(_Simple("by_pipeline")))
+
+    async def aclose(self) -> None:
+        """Give up what this program holds, write everything down, and close the ledger."""
+        if self._timeout is not None:
+            self._timeout.cancel()
+            self._timeout = None
+        await self._thread.aclose()
+        await unbroken(asyncio.to_thread(self._server.close))
+
+    def _set_timer(self) -> None:
+        if self._timeout is None and (self._marks > 0 or self._held > 0):
+            self._timeout = self._timer.after(RENEW_S, self._renew)
+
+    def _renew(self) -> None:
+        self._timeout = None
+        if self._marks > 0 or self._held > 0:
+            self._renewing = self._thread.ask(_Simple("renew"))
+            # If it could not be written, the calls that follow will say so.
+            self._renewing.add_done_callback(lambda done: done.cancelled() or done.exception())
+            self._set_timer()
+
+
+class _Server:
+    """What happens on the thread."""
+
+    def __init__(self, home: str | os.PathLike[str], most: int, clock: Clock) -> None:
+        self._ledger = _open(Home(home), clock)
+        self._owner = new_owner()
+        self._most = most
+        self._until_trim = _TRIM_EVERY
+        self._open = True
+
+    def serve(self, asked: list[_Asked]) -> list[Any]:
+        """Return the answers, in order."""
+        ledger, owner = self._ledger, self._owner
+        answers: dict[int, Any] = {}
+        # First what others may be waiting for.
+        if finished := [one for one in asked if isinstance(one, Finished)]:
+            ledger.replies.finish(owner, finished)
+            self._trim(len(finished))
+        wanted = {one.key: one for one in asked if isinstance(one, Wanted)}
+        found = dict(zip(wanted, ledger.replies.begin(owner, list(wanted.values())), strict=True)) if wanted else {}
+        for place, one in enumerate(asked):
+            if isinstance(one, Wanted):
+                # Two of this program want the same: one of them has it now, or makes the call.
+                answers[place] = found[one.key]
+                if found[one.key] is Began.CLAIMED:
+                    found[one.key] = Began.UNDER_WAY
+            elif isinstance(one, _Holding):
+                money, least, keep, limit = one
+                answers[place] = ledger.spending.hold(owner, money, least=least, keep=keep, limit=limit)
+            elif isinstance(one, _Simple):
+                answers[place] = getattr(self, one.name)()
+        return [answers.get(place) for place in range(len(asked))]
+
+    def total(self) -> Spent:
+        """Return what was spent in this home."""
+        return self._ledger.spending.total()
+
+    def by_pipeline(self) -> dict[str, Spent]:
+        """Return what each pipeline has spent in this home."""
+        return self._ledger.spending.by_pipeline()
+
+    def renew(self) -> None:
+        """Move on what this program holds."""
+        self._ledger.replies.renew(self._owner)
+
+    def close(self) -> None:
+        """Give up what this program holds, and close the ledger; closing twice is fine."""
+        if not self._open:
+            return
+        self._open = False
+        try:
+            self._ledger.replies.release(self._owner)
+            self._ledger.spending.release(self._owner)
+        finally:
+            self._ledger.close()
+
+    def _trim(self, finished: int) -> None:
+        self._until_trim -= finished
+        if self._until_trim <= 0:
+            self._until_trim = _TRIM_EVERY
+            self._ledger.replies.trim(self._most)
+
+
+def _open(home: Home, clock: Clock) -> Ledger:
+    tries = int(_PATIENCE_S / _PAUSE_S)
+    pause = threading.Event().wait  # of an event that never comes
+    while not Ledger.exists(home):
+        try:
+            with HomeLock(home):
+                Ledger.open(home, clock=clock).close()
+        except HomeBusyError:  # somebody else is making it right now
+            tries -= 1
+            if not tries:
+                raise
+            pause(_PAUSE_S)
+    return Ledger.join(home, clock=clock, patience_s=_PATIENCE_S)
+
+
+def _close_unused(opening: asyncio.Task[_Server]) -> None:
+    if not opening.cancelled() and opening.exception() is None:
+        threading.Thread(target=opening.result().close, name="tenire replies").start()

@@ -1,0 +1,211 @@
+"""What models answered, by request; who asks them right now; and what it cost, in one commit.
+
+::
+
+    begin ──► Kept          there is a reply
+          ├─► CLAIMED       the caller makes the call, then comes to ``finish``
+          └─► UNDER_WAY     another program makes it: ask again
+
+1. A reply and what it cost are written together, and survive a power cut from then on.
+2. A request is claimed by one owner at a time, over all programs that use this home. A
+   claim ends with ``finish``, or with its owner (``owners``).
+3. Replies take no more than some bytes: those used longest ago go first. The time of use
+   is exact to ``_USE_S``, so that reading writes nothing most of the time.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from itertools import islice
+from typing import TYPE_CHECKING, NamedTuple
+
+from tenire.storage.owners import LEASE_S, is_void
+from tenire.storage.spending import Charge, add_charges
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterable, Sequence
+
+    from tenire.clock import Clock
+    from tenire.storage.database import Database
+
+__all__ = ["Began", "Finished", "Kept", "ReplyTable", "Wanted"]
+
+_AT_ONCE = 500
+_USE_S = 3600.0
+_ROW_BYTES = 120  # of a row and its places in two indexes, beside key and reply
+_TRIM_TO = 0.9
+
+
+class Began(Enum):
+    """What ``begin`` found where there is no reply."""
+
+    CLAIMED = "claimed"
+    UNDER_WAY = "under way"
+
+
+class Kept(NamedTuple):
+    """A reply that is kept.
+
+    Attributes:
+        reply: Its bytes.
+        made_at: Seconds since the epoch.
+    """
+
+    reply: bytes
+    made_at: float
+
+
+class Wanted(NamedTuple):
+    """A request that somebody wants to have answered.
+
+    Attributes:
+        key: Of the request.
+        made_after: Seconds since the epoch; an older reply does not count.
+    """
+
+    key: bytes
+    made_after: float = 0.0
+
+
+class Finished(NamedTuple):
+    """A request that needs no more calls.
+
+    Attributes:
+        key: Of the request, or ``None`` if only the charges count.
+        reply: Its bytes, or ``None`` if there is none to keep.
+        charges: What it cost.
+    """
+
+    key: bytes | None
+    reply: bytes | None
+    charges: Sequence[Charge] = ()
+
+
+class ReplyTable:
+    """The tables ``replies`` and ``flights``."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+        self._bytes: int | None = None  # as last counted, and what was added since
+
+    def begin(self, owner: str, wanted: Sequence[Wanted]) -> list[Kept | Began]:
+        """Look up requests, and claim those that nobody has answered.
+
+        Args:
+            owner: Who will make the calls.
+            wanted: The requests; each key at most once.
+
+        Returns:
+            What was found, in the order of ``wanted``.
+        """
+        now = self._clock.wall()
+        with self._database.reading() as connection:
+            kept, used = self._find(connection, wanted, now)
+        missing = [want for want in wanted if want.key not in kept]
+        if not missing and not used:
+            return [kept[want.key] for want in wanted]
+        claimed: set[bytes] = set()
+        with self._database.writing() as connection:
+            # Once more: another program may have come between.
+            kept.update(self._find(connection, missing, now)[0])
+            connection.executemany("UPDATE replies SET used_at = ? WHERE key = ?", [(now, key) for key in used])
+            for key, _ in missing:
+                if key not in kept and _is_free(connection, key, now):
+                    claimed.add(key)
+            connection.executemany(
+                "INSERT OR REPLACE INTO flights VALUES (?, ?, ?)", [(key, owner, now + LEASE_S) for key in claimed]
+            )
+        others = {key: Began.CLAIMED if key in claimed else Began.UNDER_WAY for key, _ in missing}
+        return [kept.get(key) or others[key] for key, _ in wanted]
+
+    def finish(self, owner: str, finished: Sequence[Finished]) -> None:
+        """Keep replies and charges, and give up the claims; durable once this returns."""
+        now = self._clock.wall()
+        rows = [(key, reply, now, now) for key, reply, _ in finished if key is not None and reply is not None]
+        charges = [charge for one in finished for charge in one.charges]
+        durable = bool(rows or charges)
+        with self._database.writing(durable=durable) as connection:
+            connection.executemany("INSERT OR REPLACE INTO replies VALUES (?, ?, ?, ?)", rows)
+            connection.executemany(
+                "DELETE FROM flights WHERE key = ? AND owner = ?",
+                [(one.key, owner) for one in finished if one.key is not None],
+            )
+            add_charges(connection, charges, now)
+        if self._bytes is not None:
+            self._bytes += sum(len(key) + len(reply) + _ROW_BYTES for key, reply, _, _ in rows)
+
+    def renew(self, owner: str) -> None:
+        """Move on the claims, and what may be spent, of an owner that lives."""
+        until = self._clock.wall() + LEASE_S
+        with self._database.writing() as connection:
+            for table in ("flights", "spending_holds"):
+                connection.execute(f"UPDATE {table} SET good_until = ? WHERE owner = ?", (until, owner))
+
+    def release(self, owner: str) -> None:
+        """Give up all claims of an owner."""
+        with self._database.writing() as connection:
+            connection.execute("DELETE FROM flights WHERE owner = ?", (owner,))
+
+    def drop(self, keys: Iterable[bytes]) -> None:
+        """Forget the replies to some requests; unknown ones are ignored."""
+        with self._database.writing() as connection:
+            connection.executemany("DELETE FROM replies WHERE key = ?", [(key,) for key in keys])
+        self._bytes = None
+
+    def count(self) -> int:
+        """Return how many replies are kept."""
+        with self._database.reading() as connection:
+            return int(connection.execute("SELECT count(*) FROM replies").fetchone()[0])
+
+    def size(self) -> int:
+        """Return about how many bytes the replies take; what other programs add is seen by ``trim``."""
+        if self._bytes is None:
+            with self._database.reading() as connection:
+                query = "SELECT coalesce(sum(length(key) + length(reply) + ?), 0) FROM replies"
+                self._bytes = int(connection.execute(query, (_ROW_BYTES,)).fetchone()[0])
+        return self._bytes
+
+    def trim(self, most: int) -> int:
+        """Forget the replies used longest ago until all take less than ``most`` bytes; return how many went."""
+        if self.size() <= most:
+            return 0
+        self._bytes = None
+        excess = self.size() - int(most * _TRIM_TO)
+        if excess <= 0:
+            return 0
+        gone: list[tuple[int]] = []
+        with self._database.writing() as connection:
+            # Not to the brim, or the next reply would bring the next search.
+            rows = connection.execute("SELECT rowid, length(key) + length(reply) FROM replies ORDER BY used_at")
+            for number, size in rows:
+                gone.append((number,))
+                excess -= size + _ROW_BYTES
+                if excess <= 0:
+                    break
+            connection.executemany("DELETE FROM replies WHERE rowid = ?", gone)
+        self._bytes = None
+        return len(gone)
+
+    def _find(
+        self, connection: sqlite3.Connection, wanted: Iterable[Wanted], now: float
+    ) -> tuple[dict[bytes, Kept], list[bytes]]:
+        """Return the replies that count, and the keys of those whose time of use is to be set."""
+        found: dict[bytes, Kept] = {}
+        used = []
+        iterator = iter(wanted)
+        while chunk := dict(islice(iterator, _AT_ONCE)):
+            marks = ",".join("?" * len(chunk))
+            query = f"SELECT key, reply, made_at, used_at FROM replies WHERE key IN ({marks})"
+            for key, reply, made_at, used_at in connection.execute(query, list(chunk)):
+                if made_at >= chunk[key]:
+                    found[key] = Kept(reply, made_at)
+                    if abs(now - used_at) > _USE_S:
+                        used.append(key)
+        return found, used
+
+
+def _is_free(connection: sqlite3.Connection, key: bytes, now: float) -> bool:
+    row = connection.execute("SELECT owner, good_until FROM flights WHERE key = ?", (key,)).fetchone()
+    return row is None or is_void(row[0], row[1], now)

@@ -1,0 +1,181 @@
+"""What calls of models cost: sums a day, a pipeline and a model, and what may be spent yet.
+
+Money is in whole picodollars (10⁻¹² US dollars): every price of a token is a whole number
+of them, so that sums are exact, and nine million dollars fit into a column.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, NamedTuple
+
+from tenire.storage.owners import LEASE_S, is_void
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterable
+
+    from tenire.clock import Clock
+    from tenire.storage.database import Database
+
+__all__ = ["Charge", "Hold", "SpendingTable", "Spent", "add_charges"]
+
+
+class Charge(NamedTuple):
+    """What one call cost.
+
+    Attributes:
+        pipeline: Whose call it was.
+        model: The model that was called.
+        input_tokens: Of the prompt.
+        cached_tokens: Of these, those that the provider had cached.
+        output_tokens: Of the reply.
+        reasoning_tokens: Of these, those that nobody sees.
+        cost: Picodollars; 0 if the price is not known.
+        guessed: Of these, picodollars that nobody has confirmed: the call broke off.
+    """
+
+    pipeline: str
+    model: str
+    input_tokens: int
+    cached_tokens: int
+    output_tokens: int
+    reasoning_tokens: int
+    cost: int
+    guessed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """Sums over calls.
+
+    Attributes:
+        calls: Calls that a provider charges for.
+        input_tokens: Of their prompts.
+        cached_tokens: Of these, those that the provider had cached.
+        output_tokens: Of their replies.
+        reasoning_tokens: Of these, those that nobody sees.
+        cost: Picodollars.
+        guessed: Of these, picodollars that nobody has confirmed.
+    """
+
+    calls: int = 0
+    input_tokens: int = 0
+    cached_tokens: int = 0
+    output_tokens: int = 0
+    reasoning_tokens: int = 0
+    cost: int = 0
+    guessed: int = 0
+
+
+class Hold(NamedTuple):
+    """What ``SpendingTable.hold`` found.
+
+    Attributes:
+        held: Picodollars that the owner may spend now.
+        spent: Picodollars that were spent in this home, by anybody.
+        elsewhere: Picodollars that other owners hold.
+    """
+
+    held: int
+    spent: int
+    elsewhere: int
+
+
+_SUMS = [field.name for field in fields(Spent)]
+
+
+class SpendingTable:
+    """The tables ``spending`` and ``spending_holds``."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    def add(self, charges: Iterable[Charge]) -> None:
+        """Record what calls cost, to survive a power cut."""
+        with self._database.writing(durable=True) as connection:
+            add_charges(connection, charges, self._clock.wall())
+
+    def by_pipeline(self) -> dict[str, Spent]:
+        """Return what each pipeline has spent in this home."""
+        with self._database.reading() as connection:
+            if not _there(connection):
+                return {}
+            sums = ", ".join(f"sum({name})" for name in _SUMS)
+            found = connection.execute(f"SELECT pipeline, {sums} FROM spending GROUP BY pipeline ORDER BY pipeline")
+            return {name: Spent(*row) for name, *row in found}
+
+    def total(self) -> Spent:
+        """Return what was spent in this home."""
+        with self._database.reading() as connection:
+            return _total(connection) if _there(connection) else Spent()
+
+    def hold(self, owner: str, wanted: int, *, least: int, keep: int, limit: int) -> Hold:
+        """Have ``wanted`` picodollars kept for an owner, in place of what it holds.
+
+        If there is less, it gets all there is; if that is less than ``least``, it holds
+        ``keep`` from then on. What is spent and held by all stays within ``limit``.
+
+        Args:
+            owner: From ``owners.new_owner``.
+            wanted: Picodollars.
+            least: Picodollars below which more is of no use.
+            keep: Picodollars that it needs in any case, out of what it holds.
+            limit: Picodollars that may be spent in this home.
+        """
+        now = self._clock.wall()
+        with self._database.writing() as connection:
+            elsewhere, void = 0, []
+            rows = connection.execute("SELECT owner, cost, good_until FROM spending_holds WHERE owner != ?", (owner,))
+            for name, cost, good_until in rows:
+                if is_void(name, good_until, now):
+                    void.append((name,))
+                else:
+                    elsewhere += cost
+            connection.executemany("DELETE FROM spending_holds WHERE owner = ?", void)
+            spent = _total(connection).cost
+            free = limit - spent - elsewhere
+            held = min(wanted, free) if free >= least else keep
+            connection.execute("INSERT OR REPLACE INTO spending_holds VALUES (?, ?, ?)", (owner, held, now + LEASE_S))
+        return Hold(held, spent, elsewhere)
+
+    def release(self, owner: str) -> None:
+        """Give back what an owner holds."""
+        with self._database.writing() as connection:
+            connection.execute("DELETE FROM spending_holds WHERE owner = ?", (owner,))
+
+
+def add_charges(connection: sqlite3.Connection, charges: Iterable[Charge], now: float) -> None:
+    """Add charges to the sums, as a part of a transaction.
+
+    Args:
+        connection: With a transaction that writes.
+        charges: What calls cost.
+        now: Seconds since the epoch.
+    """
+    sums: dict[tuple[str, str], list[int]] = {}
+    for pipeline, model, *numbers in charges:
+        before = sums.setdefault((pipeline, model), [0] * len(_SUMS))
+        for place, number in enumerate((1, *numbers)):
+            before[place] += number
+    day = datetime.fromtimestamp(now, UTC).date().isoformat()
+    added = ", ".join(f"{name} = {name} + excluded.{name}" for name in _SUMS)
+    marks = ", ".join("?" * (3 + len(_SUMS)))
+    connection.executemany(
+        f"INSERT INTO spending (day, pipeline, model, {', '.join(_SUMS)}) VALUES ({marks})"
+        f" ON CONFLICT (day, pipeline, model) DO UPDATE SET {added}",
+        [(day, *key, *numbers) for key, numbers in sums.items()],
+    )
+
+
+def _total(connection: sqlite3.Connection) -> Spent:
+    sums = ", ".join(f"coalesce(sum({name}), 0)" for name in _SUMS)
+    return Spent(*connection.execute(f"SELECT {sums} FROM spending").fetchone())
+
+
+def _there(connection: sqlite3.Connection) -> bool:
+    # A ledger that an older version made, and that nothing has written to since, has no such table.
+    query = "SELECT count(*) FROM sqlite_master WHERE name = 'spending'"
+    return bool(connection.execute(query).fetchone()[0])

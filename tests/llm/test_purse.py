@@ -1,0 +1,151 @@
+"""The hard stop: what is spent and what is under way never pass the budget."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+
+import pytest
+
+from tenire.errors import BudgetError
+from tenire.llm.purse import Purse
+from tenire.testing import run
+
+from .engines import timer
+
+USD = 10**12
+
+
+def test_a_call_that_could_pass_the_budget_is_refused_with_the_numbers() -> None:
+    async def main() -> None:
+        purse = Purse(1.0, timer=timer())
+        await purse.take("news", USD // 2)
+        purse.settle("news", USD // 2, cost=USD * 4 // 10)
+        with pytest.raises(BudgetError) as caught:
+            await purse.take("news", USD * 7 // 10)
+        assert str(caught.value) == (
+            "not called: the next call could cost $0.7, and of budget_usd of $1.00, $0.4 is spent"
+        )
+        assert (caught.value.budget_usd, caught.value.spent_usd) == (1.0, 0.4)
+        assert "raise the budget" in (caught.value.hint or "")
+        await purse.take("news", USD * 6 // 10)
+
+    run(main)
+
+
+def test_what_may_fit_once_others_have_ended_waits_in_order() -> None:
+    order = []
+
+    async def call(purse: Purse, name: str, most: int, cost: int, seconds: float) -> None:
+        await purse.take("news", most)
+        order.append(name)
+        await asyncio.sleep(seconds)
+        purse.settle("news", most, cost=cost)
+
+    async def main() -> float:
+        purse = Purse(10 / USD, timer=timer())
+        async with asyncio.TaskGroup() as group:
+            group.create_task(call(purse, "first", 10, 2, 1.0))
+            await asyncio.sleep(0)
+            group.create_task(call(purse, "large", 8, 1, 1.0))
+            await asyncio.sleep(0)
+            group.create_task(call(purse, "small", 1, 1, 1.0))  # would fit after the first too
+        return asyncio.get_running_loop().time()
+
+    assert run(main) == 3.0
+    assert order == ["first", "large", "small"]
+
+
+def test_who_waits_is_refused_once_the_money_is_really_gone() -> None:
+    async def main() -> None:
+        purse = Purse(10 / USD, timer=timer())
+        await purse.take("news", 10)
+        waiting = asyncio.create_task(purse.take("news", 5))
+        await asyncio.sleep(1)
+        assert not waiting.done()
+        purse.settle("news", 10, cost=6)
+        with pytest.raises(BudgetError):
+            await waiting
+
+    run(main)
+
+
+def test_a_pipeline_with_a_budget_of_its_own_stops_alone() -> None:
+    async def main() -> None:
+        purse = Purse(100 / USD, timer=timer())
+        purse.limit("news", 10 / USD, spent=4)
+        await purse.take("news", 6)
+        with pytest.raises(BudgetError, match="the budget of pipeline 'news'"):
+            await purse.take("news", 7)
+        await purse.take("mail", 90)
+        purse.limit("news", None)
+        waiting = asyncio.create_task(purse.take("news", 7))
+        await asyncio.sleep(1)
+        purse.settle("mail", 90, cost=0)
+        await waiting
+
+    run(main)
+
+
+def test_one_that_waits_for_its_own_budget_holds_up_nobody_else() -> None:
+    async def main() -> None:
+        purse = Purse(100 / USD, timer=timer())
+        purse.limit("news", 10 / USD)
+        await purse.take("news", 10)
+        waiting = asyncio.create_task(purse.take("news", 5))
+        await asyncio.sleep(1)
+        await asyncio.wait_for(purse.take("mail", 50), 1.0)
+        purse.settle("news", 10, cost=0)
+        await waiting
+
+    run(main)
+
+
+def test_who_is_cancelled_while_waiting_leaves_nothing_behind() -> None:
+    async def main() -> None:
+        purse = Purse(10 / USD, timer=timer())
+        purse.limit("news", 9 / USD)
+        await purse.take("mail", 8)
+        waiting = asyncio.create_task(purse.take("news", 5))
+        await asyncio.sleep(1)
+        waiting.cancel()
+        await asyncio.wait([waiting])
+        purse.settle("mail", 8, cost=0)
+        await purse.take("news", 9)  # nothing of it is held any more
+
+    run(main)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_many_callers_never_pass_the_budget_and_use_nearly_all_of_it(seed: int) -> None:
+    rng = random.Random(seed)
+    limit = 10_000
+    spent = held = refused = 0
+
+    async def call(purse: Purse, pipeline: str) -> None:
+        nonlocal spent, held, refused
+        most = rng.randint(1, 200)
+        await asyncio.sleep(rng.random() * 20)
+        try:
+            await purse.take(pipeline, most)
+        except BudgetError:
+            refused += 1
+            return
+        held += most
+        assert spent + held <= limit
+        await asyncio.sleep(rng.random())
+        cost = rng.randint(0, most)
+        held -= most
+        spent += cost
+        purse.settle(pipeline, most, cost=cost)
+
+    async def main() -> None:
+        purse = Purse(limit / USD, timer=timer())
+        purse.limit("a", limit / 2 / USD)
+        async with asyncio.TaskGroup() as group:
+            for number in range(400):
+                group.create_task(call(purse, "ab"[number % 2]))
+
+    run(main, seed=seed)
+    assert spent > limit * 0.9
+    assert refused

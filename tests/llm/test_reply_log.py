@@ -1,0 +1,185 @@
+"""The thread that keeps replies and money in a home."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tenire.errors import BudgetError, RejectedError, StoreError
+from tenire.llm.purse import Purse
+from tenire.llm.reply_log import ReplyLog
+from tenire.storage.home import Home, HomeLock
+from tenire.storage.ledger import Ledger
+from tenire.storage.replies import Began, Kept
+from tenire.storage.spending import Charge
+
+from .engines import timer
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+USD = 10**12
+MOST = 1 << 20
+
+
+async def open_log(home: Path, most: int = MOST) -> ReplyLog:
+    return await ReplyLog.open(home, most=most, timer=timer())
+
+
+def charge(cost: int) -> Charge:
+    return Charge("news", "small", 10, 0, 2, 0, cost, 0)
+
+
+def test_a_reply_is_there_for_others_as_soon_as_it_is_finished(tmp_path: Path) -> None:
+    async def main() -> None:
+        mine = await open_log(tmp_path)
+        other = await open_log(tmp_path)
+        assert await mine.begin(b"a") is Began.CLAIMED
+        assert await other.begin(b"a") is Began.UNDER_WAY
+        await mine.finish(b"a", b"reply", [charge(5)])
+        found = await other.begin(b"a")
+        assert isinstance(found, Kept)
+        assert found.reply == b"reply"
+        assert (await other.total()).cost == 5
+        assert (await other.by_pipeline())["news"].calls == 1
+        await mine.aclose()
+        await other.aclose()
+        await other.aclose()
+
+    asyncio.run(main())
+
+
+def test_of_two_that_want_the_same_at_once_one_makes_the_call(tmp_path: Path) -> None:
+    async def main() -> None:
+        log = await open_log(tmp_path)
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(log.begin(b"a")) for _ in range(5)]
+        assert sorted(task.result().value for task in tasks) == ["claimed"] + ["under way"] * 4  # type: ignore[union-attr]
+        await log.finish(b"a", None)
+        assert await log.begin(b"a") is Began.CLAIMED
+        await log.aclose()
+
+    asyncio.run(main())
+
+
+def test_closing_gives_up_the_claims(tmp_path: Path) -> None:
+    async def main() -> None:
+        log = await open_log(tmp_path)
+        await log.begin(b"a")
+        await log.aclose()
+        with pytest.raises(RejectedError, match="closed"):
+            await log.begin(b"b")
+        again = await open_log(tmp_path)
+        assert await again.begin(b"a") is Began.CLAIMED
+        await again.aclose()
+
+    asyncio.run(main())
+
+
+def test_an_engine_may_hold_the_home_meanwhile(tmp_path: Path) -> None:
+    async def main() -> None:
+        log = await open_log(tmp_path)
+        await log.begin(b"a")
+        await log.finish(b"a", b"reply")
+        await log.aclose()
+
+    home = Home(tmp_path)
+    with HomeLock(home), Ledger.open(home) as ledger:
+        asyncio.run(main())
+        assert ledger.replies.count() == 1
+
+
+def test_a_home_that_is_a_file_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("x")
+    with pytest.raises(StoreError, match="must be a directory"):
+        asyncio.run(open_log(file))
+
+
+def test_a_disk_that_fails_is_the_answer_of_all_and_not_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> None:
+        log = await open_log(tmp_path)
+        with monkeypatch.context() as patch:
+            patch.setattr(log._server._ledger.replies, "finish", full)
+            for _ in range(2):
+                with pytest.raises(StoreError, match="no space"):
+                    await log.finish(b"a", b"reply")
+        await log.finish(b"a", b"reply")
+        assert isinstance(await log.begin(b"a"), Kept)
+        await log.aclose()
+
+    def full(*_: object) -> None:
+        raise StoreError("no space left")
+
+    asyncio.run(main())
+
+
+def test_replies_are_dropped_once_they_take_too_much(tmp_path: Path) -> None:
+    async def main() -> None:
+        log = await open_log(tmp_path, 100_000)
+        for first in range(0, 600, 50):
+            async with asyncio.TaskGroup() as group:
+                for number in range(first, first + 50):
+                    group.create_task(log.finish(number.to_bytes(4, "big"), bytes(1000)))
+        await log.aclose()
+
+    asyncio.run(main())
+    with Ledger.read(Home(tmp_path)) as ledger:
+        assert 50 < ledger.replies.count() < 400
+
+
+def test_two_programs_never_pass_the_budget_of_their_home(tmp_path: Path) -> None:
+    refused = 0
+    spent = held = 0
+
+    async def caller(log: ReplyLog, purse: Purse) -> None:
+        nonlocal refused, spent, held
+        while True:
+            try:
+                await purse.take("news", USD // 100)
+            except BudgetError:
+                refused += 1
+                return
+            held += USD // 100
+            assert spent + held <= USD
+            await asyncio.sleep(0)
+            held -= USD // 100
+            spent += USD // 150
+            purse.settle("news", USD // 100, cost=USD // 150)
+            await log.finish(None, None, [charge(USD // 150)])
+            purse.recorded(USD // 150)
+
+    async def main() -> int:
+        logs = [await open_log(tmp_path) for _ in range(2)]
+        purses = [Purse(1.0, timer=timer(), log=log) for log in logs]
+        async with asyncio.timeout(30), asyncio.TaskGroup() as group:
+            for log, purse in zip(logs, purses, strict=True):
+                for _ in range(4):
+                    group.create_task(caller(log, purse))
+        total = (await logs[0].total()).cost
+        for log, purse in zip(logs, purses, strict=True):
+            await purse.aclose()
+            await log.aclose()
+        return total
+
+    assert asyncio.run(main()) == spent
+    assert refused == 8
+    assert USD * 0.97 < spent <= USD
+
+
+def test_what_was_spent_in_a_home_before_counts(tmp_path: Path) -> None:
+    async def main() -> None:
+        log = await open_log(tmp_path)
+        await log.finish(None, None, [charge(USD)])
+        purse = Purse(1.5, timer=timer(), log=log)
+        await purse.take("news", USD // 2)
+        with pytest.raises(BudgetError, match="is spent"):
+            await Purse(1.5, timer=timer(), log=log).take("news", USD)
+        await purse.aclose()
+        await log.aclose()
+
+    asyncio.run(main())
