@@ -183,7 +183,7 @@ def test_an_address_that_moved_is_not_followed() -> None:
 
 
 def test_an_answer_without_end_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tenire.llm.transport._LARGEST", 1000)
+    monkeypatch.setattr("tenire.llm.transport.LARGEST", 1000)
     error = failure(answer(b" " * 5000))
     assert isinstance(error, BrokenReplyError)
     assert "more than" in str(error)

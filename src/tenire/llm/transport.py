@@ -18,6 +18,7 @@ import msgspec
 
 from tenire.errors import BadRequestError, ConfigError, MissingExtraError, RejectedError
 from tenire.llm.addresses import OPENAI, find_proxy, read_address
+from tenire.llm.answers import LARGEST, LARGEST_REFUSAL, stream_parts, whole
 from tenire.llm.connection_errors import FAILURES, of_connection
 from tenire.llm.dialects import Dialect, NoReplyError, OpenAIDialect
 from tenire.llm.excerpts import texts_in
@@ -31,17 +32,16 @@ except ModuleNotFoundError as error:
     raise MissingExtraError("calling a model over HTTP", extra="llm", missing=error.name or "aiohttp") from error
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
 
-    from tenire.llm.records import ChatRequest, EmbeddingReply, ModelReply
+    from tenire.errors import ModelError
+    from tenire.llm.records import ChatRequest, EmbeddingReply, ModelReply, StreamPart
 
 __all__ = ["HttpTransport", "Timeouts"]
 
 Reply = TypeVar("Reply")
 
-_LARGEST = 256 << 20  # bytes of an answer: 2,048 vectors of 3,072 numbers written in full
-_LARGEST_REFUSAL = 1 << 20
 _AT_ONCE = 1 << 20  # a body above it is sent in pieces, so that the loop goes on meanwhile
 _BROKEN_TEXT = "a prompt with half a character in it (a lone surrogate)"
 
@@ -136,6 +136,34 @@ class HttpTransport:
         raw, answer = await self._post(call, self._dialect.chat_path, body)
         return _read(call, answer, lambda: self._dialect.reply(raw, rate_report(answer.headers)))
 
+    async def stream(self, request: ChatRequest) -> AsyncIterator[StreamPart]:
+        """Send one request and yield the reply as it comes; the last part holds the whole reply.
+
+        Close the iterator (``contextlib.aclosing``) to end a call before that.
+
+        Raises:
+            ModelError: As ``complete``, also after some parts have come.
+            ConfigError: If the parameters contradict the rest of the request.
+        """
+        path = self._dialect.chat_path
+        call = self._call("a chat completion", path, request.model, request.messages)
+        body = self._dialect.chat(request, stream=True)
+        begun = False
+        try:
+            async with self._send(call, path, body) as answer:
+                if answer.status < 300:
+                    async for part in stream_parts(answer, self._dialect):
+                        begun = True
+                        yield part
+                    return
+                failure = refusal(call, answer.status, answer.headers, await whole(answer, LARGEST_REFUSAL))
+        except FAILURES as error:
+            failure = of_connection(call, error)
+        except NoReplyError as error:
+            failure = _no_reply(call, answer, error)
+        failure.charged = failure.charged or begun
+        raise failure
+
     async def embed(self, model: str, texts: Sequence[str], *, dimensions: int | None = None) -> EmbeddingReply:
         """Return one vector for each text.
 
@@ -173,7 +201,7 @@ class HttpTransport:
         """Send a body and return that of an answer of status 200; whatever goes wrong becomes a ``ModelError``."""
         try:
             async with self._send(call, path, body) as answer:
-                raw = await _whole(answer, _LARGEST if answer.status < 300 else _LARGEST_REFUSAL)
+                raw = await whole(answer, LARGEST if answer.status < 300 else LARGEST_REFUSAL)
         except FAILURES as error:
             failure = of_connection(call, error)
         except NoReplyError as error:
@@ -220,23 +248,15 @@ def _encoded(call: Call, body: Mapping[str, Any]) -> bytes | io.BytesIO:
     return encoded if len(encoded) <= _AT_ONCE else io.BytesIO(encoded)
 
 
-async def _whole(answer: aiohttp.ClientResponse, most: int) -> bytes:
-    """Read a body to its end, or to the most that may come."""
-    pieces, size = [], 0
-    async for piece in answer.content.iter_any():
-        pieces.append(piece)
-        size += len(piece)
-        if size > most:
-            raise NoReplyError(f"more than {most >> 20} MiB")
-    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
-
-
 def _read(call: Call, answer: aiohttp.ClientResponse, read: Callable[[], Reply]) -> Reply:
     try:
         return read()
     except NoReplyError as error:
-        if error.error is not None:
-            failure = refusal(call, answer.status, answer.headers, error.error)
-        else:
-            failure = broken(call, error.got, status=answer.status, headers=answer.headers)
+        failure = _no_reply(call, answer, error)
     raise failure  # without what the server wrote as its context
+
+
+def _no_reply(call: Call, answer: aiohttp.ClientResponse, error: NoReplyError) -> ModelError:
+    if error.error is not None:
+        return refusal(call, answer.status, answer.headers, error.error)
+    return broken(call, error.got, status=answer.status, headers=answer.headers)

@@ -1,0 +1,84 @@
+"""Reads the body of an answer: whole, or event by event."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import aiohttp
+
+from tenire.llm.dialects import NoReplyError
+from tenire.llm.rate_headers import rate_report
+from tenire.llm.records import StreamPart
+from tenire.llm.server_events import LONGEST, EventTooLongError, ServerEvents
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from tenire.llm.dialects import Dialect, ReplyReader
+
+__all__ = ["LARGEST", "LARGEST_REFUSAL", "stream_parts", "whole"]
+
+LARGEST = 256 << 20
+"""Bytes of a reply: 2,048 vectors of 3,072 numbers, written in full."""
+LARGEST_REFUSAL = 1 << 20
+"""Bytes of an answer that says what is wrong."""
+
+_LINGER_S = 0.1
+
+
+async def whole(answer: aiohttp.ClientResponse, most: int) -> bytes:
+    """Read a body to its end.
+
+    Raises:
+        NoReplyError: If it is longer than ``most`` bytes.
+    """
+    pieces, size = [], 0
+    async for piece in answer.content.iter_any():
+        pieces.append(piece)
+        size += len(piece)
+        if size > most:
+            raise NoReplyError(f"more than {most >> 20} MiB")
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+async def stream_parts(answer: aiohttp.ClientResponse, dialect: Dialect) -> AsyncIterator[StreamPart]:
+    """Yield the parts of a streamed reply, the whole reply in the last one.
+
+    Raises:
+        NoReplyError: If what comes is no reply, or ends too early.
+    """
+    rates = rate_report(answer.headers)
+    if answer.content_type == "application/json":  # from a server that cannot stream, or an error
+        reply = dialect.reply(await whole(answer, LARGEST), rates)
+        yield StreamPart(reply.text, reply)
+        return
+    reader, events = dialect.reader(), ServerEvents()
+    async for piece in answer.content.iter_any():
+        for data in _cut(events, piece):
+            if text := reader.feed(data):
+                yield StreamPart(text)
+        if reader.ended:
+            break
+    if text := _last(reader, events):
+        yield StreamPart(text)
+    yield StreamPart("", reader.reply(rates))
+    # A connection that is read to its end can be used again. The end is on its way;
+    # where it is not, a new connection costs less than to wait for it.
+    with suppress(TimeoutError, aiohttp.ClientError):
+        async with asyncio.timeout(_LINGER_S):
+            await answer.content.read()
+
+
+def _cut(events: ServerEvents, piece: bytes) -> list[bytes]:
+    try:
+        return events.feed(piece)
+    except EventTooLongError:
+        raise NoReplyError(f"an event of more than {LONGEST >> 20} MiB") from None
+
+
+def _last(reader: ReplyReader, events: ServerEvents) -> str:
+    """Take in an event that the end of the stream ended."""
+    data = None if reader.ended else events.rest()
+    return "" if data is None else reader.feed(data)
