@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from tenire.concurrency.unbroken import unbroken
 from tenire.errors import StoreError
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from tenire.storage.records import Run
 
 __all__ = ["HomeSession"]
+
+T = TypeVar("T")
 
 
 class HomeSession:
@@ -192,6 +194,11 @@ class HomeSession:
         """Forget all kept results: nothing waits for its commit any more."""
         with self._using():
             self.ledger.memos.clear()
+
+    def within(self, fn: Callable[..., T], *args: Any) -> T:
+        """Call a function that uses the home, which stays open until it has ended."""
+        with self._using():
+            return fn(*args)
 
     def optimise(self) -> None:
         """Let the store tidy up where it pays."""

@@ -10,6 +10,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from tenire.core.history import NAMES
+from tenire.storage.schema import has_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -30,7 +31,7 @@ class HistoryTable:
         """Return what was saved, oldest first, for ``History.from_rows``; that looks at each of them."""
         with self._database.reading() as connection:
             # A ledger that an older version made, and that no engine has opened since, has no such table.
-            if not connection.execute("SELECT count(*) FROM sqlite_master WHERE name = 'history'").fetchone()[0]:
+            if not has_table(connection, "history"):
                 return []
             found = connection.execute("SELECT facts FROM history ORDER BY id").fetchall()
         return [_decoded(facts) for (facts,) in found]

@@ -20,6 +20,7 @@ from tenire.storage.memos import MemoTable
 from tenire.storage.quarantine import QuarantineTable
 from tenire.storage.records import LedgerTotals
 from tenire.storage.replies import ReplyTable
+from tenire.storage.rows import LISTED, RowTable
 from tenire.storage.runs import RunTable
 from tenire.storage.sources import SourceTable
 from tenire.storage.spending import SpendingTable
@@ -49,6 +50,7 @@ class Ledger:
         history: What tasks usually take.
         replies: What models answered.
         spending: What that cost.
+        rows: Rows that pipelines have answered.
     """
 
     def __init__(self, database: Database, clock: Clock) -> None:
@@ -61,6 +63,7 @@ class Ledger:
         self.history = HistoryTable(database)
         self.replies = ReplyTable(database, clock)
         self.spending = SpendingTable(database, clock)
+        self.rows = RowTable(database, clock)
 
     @classmethod
     def open(cls, home: Home, *, clock: Clock = SYSTEM_CLOCK) -> Ledger:
@@ -81,6 +84,8 @@ class Ledger:
                 connection.execute(
                     "CREATE TEMP TABLE seen (run INTEGER, id INTEGER, PRIMARY KEY (run, id)) WITHOUT ROWID"
                 )
+                for statement in LISTED:
+                    connection.execute(statement)
         except BaseException:
             database.close()
             raise

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tenire.storage.records import QuarantineEntry, SourceState
-from tenire.storage.schema import decode_path
+from tenire.storage.schema import decode_path, has_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -14,6 +14,16 @@ if TYPE_CHECKING:
 
 __all__ = ["QuarantineTable"]
 
+_ENTRY = "SELECT q.id, q.pipeline, q.source, q.stage, q.error, q.attempts, q.at, s.state FROM quarantine AS q"
+_ENTRIES_OF_SOURCES = (
+    f"{_ENTRY} JOIN sources AS s ON s.pipeline = q.pipeline AND s.source = q.source"
+    " WHERE ?1 IS NULL OR q.pipeline = ?1 ORDER BY 1"
+)
+_ENTRIES = (
+    f"{_ENTRIES_OF_SOURCES.removesuffix(' ORDER BY 1')} UNION ALL"
+    f" {_ENTRY} JOIN rows AS s ON s.pipeline = q.pipeline AND s.source = q.source AND s.state <> 'done'"
+    " WHERE ?1 IS NULL OR q.pipeline = ?1 ORDER BY 1"
+)
 _PREFIX = "q"  # tells the ids of quarantine entries from those of tasks
 
 
@@ -26,12 +36,9 @@ class QuarantineTable:
     def entries(self, pipeline: str | None = None) -> list[QuarantineEntry]:
         """Return the entries, oldest first, of one pipeline or of all."""
         with self._database.reading() as connection:
-            found = connection.execute(
-                "SELECT q.id, q.pipeline, q.source, q.stage, q.error, q.attempts, q.at, s.state"
-                " FROM quarantine AS q JOIN sources AS s ON s.pipeline = q.pipeline AND s.source = q.source"
-                " WHERE ?1 IS NULL OR q.pipeline = ?1 ORDER BY q.id",
-                (pipeline,),
-            ).fetchall()
+            # A ledger that no engine of this version has opened has no table of rows.
+            rows = has_table(connection, "rows")
+            found = connection.execute(_ENTRIES if rows else _ENTRIES_OF_SOURCES, (pipeline,)).fetchall()
         return [
             QuarantineEntry(
                 f"{_PREFIX}{number}", name, decode_path(raw), stage, error, attempts, at, state == SourceState.RETRY
@@ -53,11 +60,12 @@ class QuarantineTable:
         wanted = None if ids is None else frozenset(ids)
         with self._database.writing() as connection:
             chosen = tuple(entry for entry in self.entries() if wanted is None or entry.id in wanted)
-            connection.executemany(
-                "UPDATE sources SET state = 'retry' WHERE (pipeline, source) ="
-                " (SELECT pipeline, source FROM quarantine WHERE id = ?)",
-                [(int(entry.id.removeprefix(_PREFIX)),) for entry in chosen],
-            )
+            for table in ("sources", "rows"):
+                connection.executemany(
+                    f"UPDATE {table} SET state = 'retry' WHERE state <> 'done' AND (pipeline, source) ="
+                    " (SELECT pipeline, source FROM quarantine WHERE id = ?)",
+                    [(int(entry.id.removeprefix(_PREFIX)),) for entry in chosen],
+                )
         return chosen
 
     def count(self, pipeline: str | None = None) -> int:

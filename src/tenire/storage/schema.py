@@ -5,7 +5,8 @@ holds, ``batches`` which commits are under way. A source points to a document;
 the foreign key refuses to forget a document that a source still needs. ``history``
 is the scheduler's: how long tasks take. ``replies`` holds what models answered,
 ``flights`` who asks them for what right now, ``spending`` what that cost, and
-``spending_holds`` what running programs may still spend.
+``spending_holds`` what running programs may still spend. ``rows`` are those that
+pipelines have answered, each with its line of the output.
 
 Paths are kept as bytes: file names need not be valid UTF-8.
 """
@@ -18,6 +19,8 @@ from typing import TYPE_CHECKING
 from tenire.errors import StoreError
 
 if TYPE_CHECKING:
+    import sqlite3
+
     from tenire.storage.database import Database
 
 __all__ = [
@@ -28,6 +31,7 @@ __all__ = [
     "complete",
     "decode_path",
     "encode_path",
+    "has_table",
     "prepare",
 ]
 
@@ -136,6 +140,17 @@ _LATER = {
         good_until REAL NOT NULL
     ) WITHOUT ROWID""",
     "replies_by_use": "CREATE INDEX IF NOT EXISTS replies_by_use ON replies (used_at)",
+    "rows": """CREATE TABLE IF NOT EXISTS rows (
+        pipeline TEXT NOT NULL,
+        key TEXT NOT NULL,
+        source BLOB NOT NULL,
+        request TEXT NOT NULL,
+        state TEXT NOT NULL CHECK (state IN ('done', 'quarantined', 'retry')),
+        line BLOB,
+        PRIMARY KEY (pipeline, key),
+        CHECK ((state = 'done') = (line IS NOT NULL))
+    )""",
+    "rows_by_source": ("CREATE INDEX IF NOT EXISTS rows_by_source ON rows (pipeline, source) WHERE state <> 'done'"),
 }
 
 
@@ -176,6 +191,12 @@ def complete(database: Database) -> None:
         with database.writing() as connection:
             for statement in missing:
                 connection.execute(statement)
+
+
+def has_table(connection: sqlite3.Connection, name: str) -> bool:
+    """Return whether a ledger has a table; one that no engine of this version has opened may lack the later ones."""
+    found = connection.execute("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?", (name,)).fetchone()
+    return found is not None
 
 
 def check_format(database: Database) -> bool:

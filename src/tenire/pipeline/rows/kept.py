@@ -1,0 +1,120 @@
+"""Keeps the output what the ledger says, from one run to the next.
+
+The ledger remembers how a run left the file: its mark, and the order of its lines.
+A file that is not as it was left is made anew.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from typing import TYPE_CHECKING, Any
+
+from tenire.storage.rows import AnsweredRow
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tenire.pipeline.home_session import HomeSession
+    from tenire.pipeline.rows.outbox import Outcome
+    from tenire.pipeline.rows.output import RowOutput
+    from tenire.storage.records import Run
+
+__all__ = ["KeptOutput"]
+
+
+class KeptOutput:
+    """The output of one pipeline during one run; methods block, call them on threads.
+
+    Args:
+        pipeline: The pipeline.
+        output: Its file.
+        session: The home.
+    """
+
+    def __init__(self, pipeline: str, output: RowOutput, session: HomeSession) -> None:
+        self._pipeline = pipeline
+        self._output = output
+        self._session = session
+        self._lock = threading.Lock()
+        self._order = ""
+        self._stale = False
+        self._begun = False
+        self._ended = False
+
+    def begin(self) -> None:
+        """Take the file as it was left, or make it anew.
+
+        Raises:
+            PipelineError: If it cannot be written.
+        """
+        with self._lock:
+            ledger = self._session.ledger
+            text = ledger.setting(self._key)
+            left: dict[str, Any] = json.loads(text) if text else {}
+            if left.get("mark") and (left["path"], left["mark"]) == (str(self._output.path), self._output.mark()):
+                self._order = left["order"]
+            else:
+                self._output.replace(ledger.rows.lines(self._pipeline))
+            self._begun = True
+
+    def add(self, outcomes: Sequence[Outcome]) -> None:
+        """Add the lines of rows that the ledger has by now.
+
+        Raises:
+            PipelineError: If they cannot be written.
+        """
+        with self._lock:
+            if self._ended:  # a commit that was slow to end; the next run finds it in the ledger
+                return
+            self._order = ""
+            self._stale = self._stale or any(outcome.was_done for outcome in outcomes)
+            self._output.append(
+                outcome.row.line
+                for outcome in outcomes
+                if isinstance(outcome.row, AnsweredRow) and not outcome.was_done
+            )
+
+    def arrange(self, run: Run, order: str, changed: bool) -> None:
+        """Bring the lines into the order of the source.
+
+        Args:
+            run: The run, which has listed all of it.
+            order: A hash of that order.
+            changed: Whether rows have come or gone.
+
+        Raises:
+            PipelineError: If it cannot be written.
+        """
+        with self._lock:
+            if changed or self._stale or order != self._order:
+                self._output.replace(self._session.ledger.rows.lines_in_order(run))
+            self._order = order
+            self._stale = False
+
+    def end(self, *, mend: bool) -> None:
+        """Remember how the file is left.
+
+        Args:
+            mend: Whether to make it anew if an older answer stands in it. Otherwise
+                the next run does.
+
+        Raises:
+            PipelineError: If it cannot be written.
+        """
+        with self._lock:
+            self._ended = True
+            ledger = self._session.ledger
+            if self._begun and self._stale and mend:
+                self._output.replace(ledger.rows.lines(self._pipeline))
+                self._stale = False
+            self._output.close()
+            if self._begun and not self._stale:
+                left = {"path": str(self._output.path), "mark": self._output.mark(), "order": self._order}
+                text = json.dumps(left)
+                if ledger.setting(self._key) != text:
+                    ledger.remember(self._key, text)
+
+    @property
+    def _key(self) -> str:
+        return f"output:{self._pipeline}"

@@ -1,0 +1,59 @@
+"""What a row pipeline does to its rows, as far as the run needs to know."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from tenire.pipeline.progress import PipelineProgress
+    from tenire.pipeline.rows.records import Row
+
+__all__ = ["RowError", "RowRecipe"]
+
+
+class RowError(Exception):
+    """One row cannot be answered; it goes to quarantine, and the run goes on.
+
+    Attributes:
+        stage: The stage that refused it.
+        attempts: Tries that got an answer, at least one.
+    """
+
+    def __init__(self, message: str, *, stage: str, attempts: int = 1) -> None:
+        super().__init__(message)
+        self.stage = stage
+        self.attempts = max(1, attempts)
+
+
+class RowRecipe(Protocol):
+    """What is done to each row.
+
+    Attributes:
+        key: The setting that names the fields, for messages.
+        fields: Fields that a row must have.
+        policy: What decides, besides the request, whether a row can be answered.
+            A row in quarantine is tried again if it changes.
+    """
+
+    key: str
+    fields: Sequence[str]
+    policy: str
+
+    def request(self, row: Row) -> str:
+        """Return a hash of all that the answer depends on; on a thread.
+
+        Raises:
+            RowError: If there is nothing to ask.
+        """
+        ...
+
+    async def answer(self, row: Row, progress: PipelineProgress) -> Mapping[str, Any]:
+        """Return what the output says of a row, without its id; counts what it cost.
+
+        Raises:
+            RowError: If this row cannot be answered.
+            Exception: Anything else ends the run.
+        """
+        ...

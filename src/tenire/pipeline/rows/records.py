@@ -1,0 +1,95 @@
+"""One row of a source, and what its id is."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["BrokenRow", "Row", "content_hash", "row_or_broken"]
+
+_SHOWN = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row.
+
+    Attributes:
+        key: Its id as JSON, so that ``1`` and ``"1"`` are two ids.
+        id: Its id: the field ``id``, or the hash of its content.
+        named: Whether the id stands in the row, and is no hash.
+        file: Absolute path of its file.
+        place: Where it stands there, for example ``line 7``.
+        fields: Its fields by name; never changed.
+        size: Bytes that it takes in its file, about.
+    """
+
+    key: str
+    id: str | int
+    named: bool
+    file: str
+    place: str
+    fields: Mapping[str, Any]
+    size: int
+
+    @property
+    def source(self) -> str:
+        """What names the row in messages: ``FILE#ID``."""
+        return f"{self.file}#{str(self.id).encode('utf-8', 'backslashreplace').decode()}"
+
+
+@dataclass(frozen=True, slots=True)
+class BrokenRow:
+    """Something in a file that is no row.
+
+    Attributes:
+        file: Absolute path of the file.
+        place: Where it stands there; with the file, it is all that names it.
+        error: What was expected, and what came.
+        content: Hash of what stands there.
+        size: Bytes that it takes in its file, about.
+    """
+
+    file: str
+    place: str
+    error: str
+    content: str
+    size: int
+
+    @property
+    def key(self) -> str:
+        """Its key in the ledger; no id as JSON looks like it."""
+        return f"{self.place} of {content_hash(os.fsencode(self.file))}"
+
+    @property
+    def source(self) -> str:
+        """What names it in messages: ``FILE#PLACE``."""
+        return f"{self.file}#{self.place}"
+
+
+def content_hash(content: bytes | str | Mapping[str, Any]) -> str:
+    """Return a hash of 32 hexadecimal digits; the order of fields does not matter."""
+    if not isinstance(content, bytes):
+        text = content if isinstance(content, str) else json.dumps(content, sort_keys=True, ensure_ascii=True)
+        content = text.encode("utf-8", "surrogatepass")
+    return hashlib.blake2b(content, digest_size=16).hexdigest()
+
+
+def row_or_broken(fields: Mapping[str, Any], *, file: str, place: str, size: int) -> Row | BrokenRow:
+    """Return the row of these fields, or what is wrong with its id."""
+    given = fields.get("id")
+    if given is None or given == "":
+        number: str | int = content_hash(fields)
+        return Row(f'"{number}"', number, False, file, place, fields, size)
+    if isinstance(given, str) or (isinstance(given, int) and not isinstance(given, bool)):
+        return Row(json.dumps(given), given, True, file, place, fields, size)
+    shown = json.dumps(given)
+    shown = shown if len(shown) <= _SHOWN else f"{shown[: _SHOWN - 1]}…"
+    error = f"{place}: expected a text or a whole number as id, got {shown}"
+    return BrokenRow(file, place, error, content_hash(fields), size)
