@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tenire.core.retry_budget import RetryBudget
-from tenire.core.retrying import Kind, next_try
+from tenire.core.retrying import MOST_UNCOUNTED, Kind, next_try
 from tenire.core.tasks import Retry
 
 NEVER = float("inf")
@@ -27,10 +27,12 @@ def ask(kind: Kind = Kind.TRANSIENT, tries: int = 1, now: float = 100.0, **other
     return next_try(kind, tries, now, **{**settings, **others})
 
 
+COUNTED = [kind for kind in Kind if kind is not Kind.UNCOUNTED]
+
+
 @given(
-    st.sampled_from(list(Kind)), st.integers(1, 5), st.floats(0, 20), st.floats(-10, 20), st.integers(0, 2),
-    st.integers(),
-)  # fmt: skip
+    st.sampled_from(COUNTED), st.integers(1, 5), st.floats(0, 20), st.floats(-10, 20), st.integers(0, 2), st.integers()
+)
 def test_a_next_try_keeps_every_bound(
     kind: Kind, tries: int, within: float, wait: float, balance: int, seed: int
 ) -> None:
@@ -65,3 +67,28 @@ def test_it_says_why_there_is_no_next_try(others: dict[str, Any], reason: str) -
 
 def test_a_server_that_names_a_time_is_asked_then() -> None:
     assert ask(Kind.OVERLOAD, not_before=130.0) == 130.0
+
+
+@given(st.integers(0, 5), st.integers(1, MOST_UNCOUNTED), st.floats(0, 20), st.integers())
+def test_what_is_put_off_costs_neither_a_try_nor_the_budget(tries: int, uncounted: int, wait: float, seed: int) -> None:
+    budget = RetryBudget(reserve=0)
+    others = {"uncounted": uncounted, "not_before": 100.0 + wait, "rng": random.Random(seed), "budget": budget}
+    when = ask(Kind.UNCOUNTED, tries, **others)
+    assert isinstance(when, float)
+    assert 100.0 + wait <= when <= max(100.0 + wait, 108.0)
+
+
+def test_what_is_put_off_keeps_the_deadline_too() -> None:
+    assert ask(Kind.UNCOUNTED, 0, uncounted=1, deadline=100.0) == "the next try would come after the deadline"
+
+
+def test_nothing_is_put_off_for_ever() -> None:
+    many = MOST_UNCOUNTED + 1
+    assert ask(Kind.UNCOUNTED, 0, uncounted=many) == f"it was put off {many} times"
+
+
+def test_the_more_often_it_was_put_off_the_longer_it_waits() -> None:
+    once = [ask(Kind.UNCOUNTED, 0, uncounted=1, rng=random.Random(seed)) for seed in range(50)]
+    often = [ask(Kind.UNCOUNTED, 0, uncounted=4, rng=random.Random(seed)) for seed in range(50)]
+    assert max(map(float, once)) <= 101.0
+    assert 106.0 < max(map(float, often)) <= 108.0

@@ -7,6 +7,8 @@
    another reason costs nothing.
 4. A next try comes after a delay by chance (``backoff``), and never before the server
    said that it may (``not_before``).
+5. After what is ``UNCOUNTED`` there is another try, which is not counted and paid for by
+   nobody, but no more than ``MOST_UNCOUNTED`` of them.
 """
 
 from __future__ import annotations
@@ -22,7 +24,9 @@ if TYPE_CHECKING:
     from tenire.core.retry_budget import RetryBudget
     from tenire.core.tasks import Retry
 
-__all__ = ["Kind", "next_try"]
+__all__ = ["MOST_UNCOUNTED", "Kind", "next_try"]
+
+MOST_UNCOUNTED = 100
 
 
 class Kind(Enum):
@@ -32,6 +36,8 @@ class Kind(Enum):
     """The other side, or the way to it, failed: another try may succeed."""
     OVERLOAD = "overload"
     """Refused for the moment: another try may succeed, later."""
+    UNCOUNTED = "uncounted"
+    """Not done, though all is well: it was not its turn. Another try may succeed, and does not count."""
     PERMANENT = "permanent"
     """The same call will always fail."""
     POISON = "poison"
@@ -48,29 +54,35 @@ def next_try(
     deadline: float,
     not_before: float,
     rng: random.Random,
+    uncounted: int = 0,
 ) -> float | str:
     """Return when to try again, or why not to.
 
     Args:
         kind: Of the failure.
-        tries: Tries so far, from 1.
+        tries: Tries so far that count.
         now: Seconds.
         retry: How often, and after which delays.
         budget: What pays for the retry; it is charged if there is one.
         deadline: When the call must have ended, seconds; infinite for no limit.
         not_before: What the server said, seconds; minus infinity if it said nothing.
         rng: Where the chance comes from.
+        uncounted: Tries so far that do not count.
 
     Returns:
         The time in seconds, or the reason in words.
     """
     if kind in (Kind.PERMANENT, Kind.POISON):
         return f"the failure is {kind.value}"
-    if tries >= retry.attempts:
+    counts = kind is not Kind.UNCOUNTED
+    if counts and tries >= retry.attempts:
         return f"all {retry.attempts} tries are used up"
-    when = max(now + full_jitter(tries, base=retry.backoff, cap=retry.max_delay, rng=rng), not_before)
+    if not counts and uncounted > MOST_UNCOUNTED:
+        return f"it was put off {uncounted} times"
+    past = tries if counts else uncounted
+    when = max(now + full_jitter(past, base=retry.backoff, cap=retry.max_delay, rng=rng), not_before)
     if when >= deadline:
         return "the next try would come after the deadline"
-    if budget is not None and not budget.spend():
+    if counts and budget is not None and not budget.spend():
         return "the retry budget is used up"
     return when

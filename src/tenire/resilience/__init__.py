@@ -5,7 +5,7 @@ from __future__ import annotations
 from tenire.core.retrying import Kind
 from tenire.resilience.batcher import Batcher, BatcherStatistics
 from tenire.resilience.bulkhead import Bulkhead
-from tenire.resilience.cache import MISSING, Cache, EngineCache, MemoryCache
+from tenire.resilience.cache import MISSING, Cache, EngineCache, FillingCache, MemoryCache
 from tenire.resilience.guard import Guard, GuardStatistics
 from tenire.resilience.retries import FailedTry
 
@@ -17,6 +17,7 @@ __all__ = [
     "Cache",
     "EngineCache",
     "FailedTry",
+    "FillingCache",
     "Guard",
     "GuardStatistics",
     "Kind",

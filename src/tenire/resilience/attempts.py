@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from tenire.core.breaker import CLOSED
 from tenire.errors import CallTimeoutError
 from tenire.resilience.failures import UnmadeError
+from tenire.resilience.retries import Tally
 from tenire.resilience.timing import sleep_until, time_of
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ class Call:
     """One call on its way through a guard.
 
     Attributes:
-        run: Makes the call.
+        run: Makes the call; is given what the admission gave.
         name: Of the function, for people.
         admission: What lets a try in, or ``None``.
         deadline: By when it must have ended, seconds; infinite for no limit.
@@ -54,7 +55,7 @@ class Call:
     __slots__ = ("admission", "deadline", "doing", "error", "name", "run", "tries")
 
     def __init__(
-        self, run: Callable[[], Coroutine[Any, Any, Any]], name: str, admission: Admission | None, deadline: float
+        self, run: Callable[[Any], Coroutine[Any, Any, Any]], name: str, admission: Admission | None, deadline: float
     ) -> None:
         self.run = run
         self.name = name
@@ -106,19 +107,18 @@ class Attempts:
         now = time_of(self._clock)
         retries = self._retries
         retries.begin()
-        number = 1
+        tally = Tally()
         while True:
             try:
                 result = await self._guarded_try(call, now)
             except Exception as error:
-                when = retries.after(error, name=call.name, tries=number, now=now(), deadline=call.deadline)
+                when = retries.after(error, tally, name=call.name, now=now(), deadline=call.deadline)
                 if when is None:
                     raise
                 call.error = error
             else:
                 call.error = None  # its traceback leads back to this call: a circle for the collector
                 return result
-            number += 1
             call.doing = "waiting for its next try"
             await sleep_until(when, now)
             self.retries += 1
@@ -153,21 +153,21 @@ class Attempts:
 
     async def _admitted_try(self, call: Call, now: Callable[[], float], permit: CallPermit | None) -> Any:
         if call.admission is None:
-            return await self._hedged_try(call, now)
+            return await self._hedged_try(call, now, None)
         call.doing = "waiting to be admitted"
-        async with call.admission():
+        async with call.admission() as admitted:
             if permit is not None and self._gate is not None and not self._gate.still_open(permit):
                 raise UnmadeError
-            return await self._hedged_try(call, now)
+            return await self._hedged_try(call, now, admitted)
 
-    async def _hedged_try(self, call: Call, now: Callable[[], float]) -> Any:
+    async def _hedged_try(self, call: Call, now: Callable[[], float], admitted: Any) -> Any:
         call.tries += 1
         self.tries += 1
         call.doing = "waiting for the answer"
         if self._hedge is None:
-            return await self._timed(call)
+            return await self._timed(call, admitted)
         return await self._hedge.run(
-            lambda: self._timed(call), lambda: self._copy(call), now=now, allowed=self._may_copy
+            lambda: self._timed(call, admitted), lambda: self._copy(call), now=now, allowed=self._may_copy
         )
 
     def _may_copy(self) -> bool:
@@ -175,16 +175,16 @@ class Attempts:
         return self._gate is None or self._gate.breaker.state == CLOSED
 
     async def _copy(self, call: Call) -> Any:
-        async with contextlib.nullcontext() if call.admission is None else call.admission():
+        async with contextlib.nullcontext() if call.admission is None else call.admission() as admitted:
             self.copies += 1
-            return await self._timed(call)
+            return await self._timed(call, admitted)
 
-    async def _timed(self, call: Call) -> Any:
+    async def _timed(self, call: Call, admitted: Any) -> Any:
         if self._timeout is None:
-            return await call.run()
+            return await call.run(admitted)
         try:
             async with asyncio.timeout(self._timeout) as limit:
-                return await call.run()
+                return await call.run(admitted)
         except TimeoutError as error:
             if not limit.expired():
                 raise

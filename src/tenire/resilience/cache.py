@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
 
 from tenire.errors import ConfigError
 from tenire.resilience.timing import time_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable
+    from collections.abc import Awaitable, Callable, Hashable
 
     from tenire.clock import Clock
     from tenire.concurrency.data.cache import Cache as BytesCache
 
-__all__ = ["MISSING", "Cache", "EngineCache", "MemoryCache"]
+__all__ = ["MISSING", "Cache", "EngineCache", "FillingCache", "MemoryCache"]
 
 
 _NEVER = float("inf")
@@ -39,6 +39,19 @@ class Cache(Protocol):
 
     async def put(self, key: Hashable, value: Any) -> None:
         """Keep a result."""
+        ...
+
+
+@runtime_checkable
+class FillingCache(Cache, Protocol):
+    """A cache that says itself when a result that it does not have is made.
+
+    For what others may be making meanwhile, in other processes for example. The guard still
+    makes equal calls of one loop at the same time once.
+    """
+
+    async def fill(self, key: Hashable, make: Callable[[], Awaitable[Any]]) -> Any:
+        """Return the result, having kept it; ``make`` calls the function, as often as it takes."""
         ...
 
 

@@ -111,7 +111,8 @@ class Judge:
         if kind is Kind.PERMANENT or kind is Kind.POISON:
             # A refusal for good reasons is the answer of somebody who is well.
             return Failure(kind, outcome="cancelled" if status is None else "ok")
-        return Failure(kind, _stated(error) or retry_after(headers, self._wall) or 0.0)
+        outcome: Outcome = "ok" if kind is Kind.UNCOUNTED else "failure"
+        return Failure(kind, _stated(error) or retry_after(headers, self._wall) or 0.0, outcome)
 
     def _kind(self, error: BaseException, status: int | None, headers: Any) -> Kind:
         if not isinstance(error, self._on):

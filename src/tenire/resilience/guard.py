@@ -18,7 +18,7 @@ from tenire.concurrency.unbroken import unbroken
 from tenire.errors import CallTimeoutError, ConfigError
 from tenire.resilience.attempts import Attempts, Call
 from tenire.resilience.bulkhead import Bulkhead
-from tenire.resilience.cache import MISSING
+from tenire.resilience.cache import MISSING, FillingCache
 from tenire.resilience.failures import Judge
 from tenire.resilience.flights import Flights
 from tenire.resilience.functions import is_async, is_generator, name_of
@@ -160,6 +160,7 @@ class Guard:
         self._deadline = seconds_of("deadline", deadline)
         self._shares = share or cache is not None
         self._cache = cache
+        self._fills = isinstance(cache, FillingCache)
         self._key = key
         self._fallback = fallback
         self._clock = clock
@@ -205,7 +206,7 @@ class Guard:
         @functools.wraps(fn)
         async def guarded(*args: P.args, **kwargs: P.kwargs) -> Any:
             key = key_of(fn, name, args, kwargs, self._key) if self._shares else None
-            run = cast("Callable[[], Coroutine[Any, Any, Any]]", lambda: fn(*args, **kwargs))
+            run = cast("Callable[[Any], Coroutine[Any, Any, Any]]", lambda _: fn(*args, **kwargs))
             return await self._run(Call(run, name, self._admission, _NEVER), key, self._deadline)
 
         return cast("Callable[P, T]", guarded)
@@ -217,6 +218,7 @@ class Guard:
         key: Hashable = None,
         deadline: float | None = None,
         admission: Admission | None = None,
+        hand_on: bool = False,
     ) -> T:
         """Call a coroutine function through this guard.
 
@@ -226,6 +228,8 @@ class Guard:
             key: What makes two calls equal, as it is; by default made as for the decorator.
             deadline: Seconds for all of it, in place of the guard's.
             admission: What lets this call's tries in, in place of the guard's.
+            hand_on: Whether the function is given what the admission gave for this very try,
+                before its other arguments.
 
         Raises:
             CallTimeoutError: If it took longer than its deadline, or its last try longer than the timeout.
@@ -236,7 +240,10 @@ class Guard:
         if self._shares and key is None:
             key = key_of(fn, name, args, {}, self._key)
         seconds = self._deadline if deadline is None else seconds_of("deadline", deadline)
-        call = Call(lambda: fn(*args), name, admission or self._admission, _NEVER)
+        run: Callable[[Any], Coroutine[Any, Any, T]] = (
+            (lambda admitted: fn(admitted, *args)) if hand_on else (lambda _: fn(*args))
+        )
+        call = Call(run, name, admission or self._admission, _NEVER)
         return cast("T", await self._run(call, key, seconds))
 
     def statistics(self) -> GuardStatistics:
@@ -303,6 +310,8 @@ class Guard:
 
     async def _fill(self, key: Hashable, call: Call) -> Any:
         assert self._cache is not None
+        if self._fills:
+            return await cast("FillingCache", self._cache).fill(key, lambda: self._attempts.run(call))
         # Another flight may have landed while the cache was asked.
         found = await self._cache.get(key)
         if found is not MISSING:

@@ -11,6 +11,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from tenire.errors import ConfigError
+from tenire.resilience.retries import Tally
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -81,17 +82,16 @@ class PlainCalls:
 
     def _tries(self, run: Callable[[], Any], name: str) -> Any:
         deadline = _NEVER if self._deadline is None else self._clock.now() + self._deadline
-        number = 1
+        tally = Tally()
         while True:
             try:
                 return self._guarded_try(run, name, deadline)
             except Exception as error:
-                when = self._retries.after(error, name=name, tries=number, now=self._clock.now(), deadline=deadline)
+                when = self._retries.after(error, tally, name=name, now=self._clock.now(), deadline=deadline)
                 if when is None:
                     raise
             while (left := when - self._clock.now()) > 0:
                 self._pause(left)
-            number += 1
             with self._lock:
                 self.retries += 1
 

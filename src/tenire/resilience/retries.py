@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tenire.core.tasks import Retry
     from tenire.resilience.failures import Judge
 
-__all__ = ["FailedTry", "Retries", "tries_in_words"]
+__all__ = ["FailedTry", "Retries", "Tally", "tries_in_words"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +39,20 @@ class FailedTry:
     kind: Kind
     next_in: float | None
     reason: str | None
+
+
+class Tally:
+    """How often one call has failed.
+
+    Attributes:
+        tries: Tries that count.
+        uncounted: Tries that do not.
+    """
+
+    __slots__ = ("tries", "uncounted")
+
+    def __init__(self) -> None:
+        self.tries = self.uncounted = 0
 
 
 class Retries:
@@ -80,17 +94,22 @@ class Retries:
         """Return what an exception says to a breaker."""
         return self._judge(error).outcome
 
-    def after(self, error: Exception, *, name: str, tries: int, now: float, deadline: float) -> float | None:
+    def after(self, error: Exception, tally: Tally, *, name: str, now: float, deadline: float) -> float | None:
         """Return when to try again, seconds, or ``None``.
 
         Args:
             error: How the last try failed.
+            tally: Of the call; the last try is added to it.
             name: Of the function.
-            tries: Tries so far.
             now: Seconds.
             deadline: When the call must have ended, seconds; infinite for no limit.
         """
         failure = self._judge(error)
+        if failure.kind is Kind.UNCOUNTED:
+            tally.uncounted += 1
+        else:
+            tally.tries += 1
+        tries = tally.tries
         with self._lock:
             when = next_try(
                 failure.kind,
@@ -101,6 +120,7 @@ class Retries:
                 deadline=deadline,
                 not_before=now + failure.retry_after,
                 rng=self._rng,
+                uncounted=tally.uncounted,
             )
         reason = when if isinstance(when, str) else None
         at = None if isinstance(when, str) else when
@@ -108,8 +128,9 @@ class Retries:
             self._watch(FailedTry(name, tries, error, failure.kind, None if at is None else at - now, reason))
         if at is not None:
             return at
-        if self._retry.attempts > 1 and (tries > 1 or failure.kind in (Kind.TRANSIENT, Kind.OVERLOAD)):
-            _note(error, f"tenire: {name} was given up after {tries_in_words(tries)}: {when}")
+        every = tries + tally.uncounted
+        if self._retry.attempts > 1 and (every > 1 or failure.kind in (Kind.TRANSIENT, Kind.OVERLOAD)):
+            _note(error, f"tenire: {name} was given up after {tries_in_words(every)}: {when}")
         return None
 
 

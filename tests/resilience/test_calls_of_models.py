@@ -1,0 +1,149 @@
+"""What calls of paid models need beside the rest: refusals that cost nothing, and caches that fill themselves."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tenire.core.breaker import CircuitBreaker
+from tenire.core.retry_budget import RetryBudget
+from tenire.core.tasks import Retry
+from tenire.resilience import MISSING, FailedTry, FillingCache, Guard, Kind
+from tenire.testing import run
+
+from .servers import BusyError, Server, down
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
+
+
+def put_off(error: BaseException) -> Kind | None:
+    return Kind.UNCOUNTED if isinstance(error, BusyError) else None
+
+
+def test_what_is_put_off_burns_no_try_and_does_not_open_the_circuit() -> None:
+    server = Server(*[BusyError("2") for _ in range(20)], *down(2))
+    seen: list[FailedTry] = []
+    guard = Guard(
+        retry=Retry(attempts=3, backoff=0.1, max_delay=1.0),
+        budget=RetryBudget(reserve=2),
+        breaker=CircuitBreaker(minimum_calls=5),
+        classify=put_off,
+        watch=seen.append,
+    )
+    assert run(lambda: guard.call(server)) == "answer"
+    assert guard.statistics().state == "closed"
+    assert [failed.tries for failed in seen] == [0] * 20 + [1, 2]
+    assert all(later - earlier >= 2.0 for earlier, later in itertools.pairwise(server.times[:20]))
+
+
+def test_what_is_put_off_too_often_fails_and_says_so() -> None:
+    server = Server(*[BusyError("1") for _ in range(200)])
+    guard = Guard(retry=2, classify=put_off)
+
+    async def main() -> None:
+        with pytest.raises(BusyError) as caught:
+            await guard.call(server)
+        assert "given up after 101 tries: it was put off 101 times" in caught.value.__notes__[0]
+
+    run(main)
+
+
+def test_what_is_put_off_keeps_the_deadline() -> None:
+    server = Server(*[BusyError("30") for _ in range(200)])
+    guard = Guard(retry=2, classify=put_off, deadline=100.0)
+
+    async def main() -> None:
+        with pytest.raises(BusyError):
+            await guard.call(server)
+
+    run(main)
+    assert len(server.times) == 4
+
+
+def test_a_try_is_given_what_its_own_admission_gave() -> None:
+    numbers = itertools.count(1)
+    inside: set[int] = set()
+
+    @contextlib.asynccontextmanager
+    async def admission() -> AsyncIterator[int]:
+        number = next(numbers)
+        inside.add(number)
+        try:
+            yield number
+        finally:
+            inside.remove(number)
+
+    errors = down(2)
+
+    async def call(admitted: int, value: str) -> tuple[int, str]:
+        assert inside == {admitted}
+        if errors:
+            raise errors.pop()
+        return admitted, value
+
+    guard = Guard(retry=3)
+    assert run(lambda: guard.call(call, "x", admission=admission, hand_on=True)) == (3, "x")
+
+
+def test_so_is_a_second_copy() -> None:
+    numbers = itertools.count(1)
+
+    @contextlib.asynccontextmanager
+    async def admission() -> AsyncIterator[int]:
+        yield next(numbers)
+
+    async def call(admitted: int) -> int:
+        await asyncio.sleep(1.0 if admitted % 100 else 1000.0)
+        return admitted
+
+    guard = Guard(hedge=True, idempotent=True, timeout=2000.0)
+
+    async def main() -> list[int]:
+        return [await guard.call(call, admission=admission, hand_on=True) for _ in range(100)]
+
+    found = run(main)
+    assert 100 not in found  # the copy, which had a number of its own, was quicker
+    assert len(set(found)) == 100
+    assert guard.statistics().copies_won == 1
+
+
+class Shelf:
+    """A cache that says itself when a result is made."""
+
+    def __init__(self) -> None:
+        self.kept: dict[Hashable, Any] = {}
+        self.made = 0
+
+    async def get(self, key: Hashable) -> Any:
+        return self.kept.get(key, MISSING)
+
+    async def put(self, key: Hashable, value: Any) -> None:
+        raise AssertionError("it was to fill itself")
+
+    async def fill(self, key: Hashable, make: Callable[[], Awaitable[Any]]) -> Any:
+        await asyncio.sleep(1.0)
+        self.made += 1
+        self.kept[key] = await make()
+        return self.kept[key]
+
+
+def test_a_cache_that_fills_itself_is_asked_once_for_equal_calls() -> None:
+    shelf, server = Shelf(), Server(seconds=1.0)
+    assert isinstance(shelf, FillingCache)
+    guard = Guard(cache=shelf)
+
+    async def main() -> None:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(5):
+                group.create_task(guard.call(server, "x", key="x"))
+        assert await guard.call(server, "x", key="x") == "x"
+
+    run(main)
+    assert shelf.made == len(server.times) == 1
+    assert guard.statistics().cached == 1
+    assert guard.statistics().shared == 4
