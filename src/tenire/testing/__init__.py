@@ -1,4 +1,4 @@
-"""Tools for tests of code that waits: virtual time, faults, leaks.
+"""Tools for tests of code that waits: virtual time, faults, leaks, a model's server.
 
 Shipped to users. Product code never imports it.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 from tenire.testing.cancel_sweep import SweepError, SweepReport, cancel_sweep
 from tenire.testing.clock import ManualClock
 from tenire.testing.executors import FakeExecutor, LostWorkerError
+from tenire.testing.fake_model_server import FakeModelServer, ServerFaults
 from tenire.testing.faults import FaultNeverFiredError, Faults, FiredFault
 from tenire.testing.leaks import ALLOWANCES, Allowance, Leak, LeakError, LeakGuard
 from tenire.testing.sim_loop import SimLoop, run
@@ -18,6 +19,7 @@ __all__ = [
     "ALLOWANCES",
     "Allowance",
     "FakeExecutor",
+    "FakeModelServer",
     "FaultNeverFiredError",
     "Faults",
     "FiredFault",
@@ -26,6 +28,7 @@ __all__ = [
     "LeakGuard",
     "LostWorkerError",
     "ManualClock",
+    "ServerFaults",
     "SimDeadlockError",
     "SimLimitError",
     "SimLoop",
