@@ -48,13 +48,15 @@ async def forever(name="task"):
 
 
 class Script:
-    """A Python script in a process of its own, with every warning shown."""
+    """A Python script in a process of its own, with every warning shown; ``under`` another one that runs it."""
 
-    def __init__(self, folder: Path, body: str, *words: str, through: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, folder: Path, body: str, *words: str, through: tuple[str, ...] = (), under: tuple[str, ...] = ()
+    ) -> None:
         file = folder / "script.py"
         file.write_text(HEAD + textwrap.dedent(body), encoding="utf-8")
         self.process = subprocess.Popen(
-            [*through, sys.executable, "-X", "dev", str(file), *words],
+            [*through, sys.executable, "-X", "dev", *under, str(file), *words],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
