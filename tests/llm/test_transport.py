@@ -234,6 +234,8 @@ def test_embeddings_come_in_the_order_of_the_texts() -> None:
         ([{"embedding": [1]}, {"embedding": ["x"]}], "no list of numbers"),
         ([{"embedding": [1]}, {"embedding": "?"}], "not the base64"),
         ([{"embedding": []}, {"embedding": []}], "empty vector"),
+        ([{"embedding": [1]}, {"embedding": [1e300]}], "not finite"),
+        ([{"embedding": [1]}, {"embedding": "AADAfw=="}], "not finite"),
         (None, "without data"),
     ],
 )

@@ -20,7 +20,7 @@ from tenire.errors import BadRequestError, ConfigError, MissingExtraError, Rejec
 from tenire.llm.addresses import OPENAI, find_proxy, read_address
 from tenire.llm.answers import LARGEST, LARGEST_REFUSAL, stream_parts, whole
 from tenire.llm.connection_errors import FAILURES, of_connection
-from tenire.llm.dialects import Dialect, NoReplyError, OpenAIDialect
+from tenire.llm.dialects import Dialect, NoReplyError, choose_dialect
 from tenire.llm.excerpts import texts_in
 from tenire.llm.failures import Call, broken, refusal
 from tenire.llm.keys import ApiKey, find_key
@@ -83,7 +83,8 @@ class HttpTransport:
             names do not tell: ``max_tokens`` or ``max_completion_tokens``.
         headers: Sent with every call, for example ``OpenAI-Organization``.
         timeouts: Of one try.
-        dialect: Another way to write requests.
+        dialect: How the provider wants to be spoken to: ``openai``, ``anthropic``, or ``auto``
+            to go by its address.
 
     Raises:
         ConfigError: If an argument is impossible, or the variable of the key is not set.
@@ -100,10 +101,10 @@ class HttpTransport:
         max_tokens_name: str | None = None,
         headers: Mapping[str, str] | None = None,
         timeouts: Timeouts | None = None,
-        dialect: Dialect | None = None,
+        dialect: str | Dialect = "auto",
     ) -> None:
         self.address = read_address(base_url, api_version)
-        self._dialect = dialect or OpenAIDialect(max_tokens_name, azure=self.address.azure)
+        self._dialect = choose_dialect(dialect, self.address, max_tokens_name)
         self._key = find_key(self.address.host, api_key, api_key_env)
         self._timeouts = timeouts or Timeouts()
         self._headers = {

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tenire.llm.keys import ApiKey
     from tenire.llm.records import ChatRequest, EmbeddingReply, ModelReply
 
-__all__ = ["Dialect", "NoReplyError", "ReplyReader", "check_parameters", "count", "decode", "mapping", "text"]
+__all__ = ["Dialect", "NoReplyError", "ReplyReader", "check_parameters", "count", "decode", "listed", "mapping", "text"]
 
 _MOST_TOKENS = 1_000_000_000  # a count above it is nonsense
 
@@ -150,6 +150,11 @@ def _in_words(body: bytes) -> str:
 def mapping(value: Any) -> Mapping[str, Any]:
     """Return a value if it is a mapping, else an empty one."""
     return value if isinstance(value, dict) else {}
+
+
+def listed(value: Any) -> list[Any]:
+    """Return a value if it is a list, else an empty one."""
+    return value if isinstance(value, list) else []
 
 
 def text(value: Any) -> str:

@@ -10,12 +10,13 @@ from __future__ import annotations
 import binascii
 import re
 from array import array
+from math import isfinite
 from sys import byteorder
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from tenire.llm.dialects.dialect import NoReplyError, check_parameters, count, decode, mapping, text
+from tenire.llm.dialects.dialect import NoReplyError, check_parameters, count, decode, listed, mapping, text
 from tenire.llm.records import ChatRequest, EmbeddingReply, ModelReply, Usage
 
 if TYPE_CHECKING:
@@ -72,14 +73,14 @@ class OpenAIDialect:
     def reply(self, body: bytes, rates: RateReport | None) -> ModelReply:
         """Read the body of an answer."""
         data = _without_error(body)
-        choices = data.get("choices")
-        if not isinstance(choices, list) or not choices:
+        choices = listed(data.get("choices"))
+        if not choices:
             raise NoReplyError("JSON without choices")
         choice = mapping(choices[0])
         message = choice.get("message")
         if not isinstance(message, dict):
             raise NoReplyError("a choice without a message")
-        calls = tuple(call for call in message.get("tool_calls") or () if isinstance(call, dict))
+        calls = tuple(call for call in listed(message.get("tool_calls")) if isinstance(call, dict))
         finish = text(choice.get("finish_reason"))
         content, refused = _content(message.get("content")), text(message.get("refusal"))
         if content is None:
@@ -143,13 +144,12 @@ class OpenAIReader:
         self._usage = _usage(chunk.get("usage")) or self._usage
         self._model = text(chunk.get("model")) or self._model
         self._id = text(chunk.get("id")) or self._id
-        choices = chunk.get("choices")
         # The chunk with the usage has none, and Azure begins with one about its filter.
-        choice = mapping(choices[0]) if isinstance(choices, list) and choices else {}
+        choice = mapping(next(iter(listed(chunk.get("choices"))), None))
         delta = mapping(choice.get("delta"))
         self._finish = text(choice.get("finish_reason")) or self._finish
         self._refused.append(text(delta.get("refusal")))
-        for call in delta.get("tool_calls") or ():
+        for call in listed(delta.get("tool_calls")):
             self._add_call(mapping(call))
         piece = _content(delta.get("content")) or ""
         self._pieces.append(piece)
@@ -248,4 +248,6 @@ def _vector(value: Any) -> Sequence[float]:
             raise NoReplyError("a vector that is no list of numbers") from None
     if not len(vector):
         raise NoReplyError("an empty vector")
+    if not isfinite(sum(vector)):
+        raise NoReplyError("a vector with numbers that are not finite")
     return vector
