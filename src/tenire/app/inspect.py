@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from tenire.app.config_schema import Config, DocumentsPipeline, TenireSettings
-from tenire.app.place import Place, kept_store, recorded_place
+from tenire.app.place import kept_store, open_recorded_store
 from tenire.app.published import read_published
 from tenire.app.runs import run_config
 from tenire.clock import SYSTEM_CLOCK
-from tenire.errors import ConfigError, StoreError
+from tenire.errors import ConfigError
 from tenire.pipeline.files import PathSource
 from tenire.pipeline.home_session import HomeSession
 from tenire.pipeline.progress import PipelineProgress
@@ -22,7 +22,6 @@ from tenire.pipeline.verify import VerifyReport
 from tenire.pipeline.verify import verify as compare
 from tenire.storage.home import Home
 from tenire.storage.ledger import Ledger
-from tenire.vectors.embedding import embedder_identity
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
 
     from tenire.app.published import PublishedPipeline
     from tenire.pipeline.progress import RunReport
-    from tenire.vectors.store import LanceStore
 
 __all__ = ["FailedItem", "RetryResult", "Verified", "failed", "repair", "retry", "status", "verify"]
 
@@ -104,7 +102,7 @@ def status(home: Path) -> dict[str, Any]:
         pipelines |= {name: _live(pipeline) for name, pipeline in published.pipelines.items()}
     sizes = {"store_bytes": 0, "text_bytes": 0, "text_stored_bytes": 0}
     if totals.chunks:
-        store = _open_store(place)
+        store = open_recorded_store(place)
         try:
             sizes.update(store.sizes())
         finally:
@@ -165,7 +163,7 @@ def retry(home: Path, ids: Sequence[str], all_: bool) -> RetryResult:
     chosen = list(entries.values()) if all_ else [entries[entry] for entry in dict.fromkeys(ids)]
     if not chosen:
         return RetryResult(0, None)
-    with HomeSession(place, lambda: _open_store(place), clock=SYSTEM_CLOCK) as session:
+    with HomeSession(place, lambda: open_recorded_store(place), clock=SYSTEM_CLOCK) as session:
         session.ledger.quarantine.retry([item.id for item in chosen])
         pipelines = {name: _settings(session.ledger, name) for name in sorted({item.pipeline for item in chosen})}
     sources = {name: PathSource([item.source for item in chosen if item.pipeline == name]) for name in pipelines}
@@ -208,7 +206,7 @@ def repair(home: Path) -> Verified:
 def _verify(home: Path, *, mend: bool) -> Verified:
     place = Home(home)
     place.require()
-    with HomeSession(place, lambda: _open_store(place, make=mend), clock=SYSTEM_CLOCK) as session:
+    with HomeSession(place, lambda: open_recorded_store(place, make=mend), clock=SYSTEM_CLOCK) as session:
         session.recover()
         totals = session.ledger.totals()
         if not totals.chunks and not _has_store(place, session.ledger):
@@ -223,16 +221,3 @@ def _has_store(home: Home, ledger: Ledger) -> bool:
 
     store = kept_store(home, ledger)
     return store is not None and read_format(store) is not None
-
-
-def _open_store(home: Home, *, make: bool = False) -> LanceStore:
-    from tenire.vectors.store import LanceStore
-    from tenire.vectors.store_files import read_format
-
-    path, embedder = recorded_place(home)
-    if read_format(path) is not None:
-        return LanceStore(path, create=False)
-    if make:
-        return Place(home, path, embedder, embedder_identity(embedder)).open_store()
-    message = f"the store at {path} is gone"
-    raise StoreError(message, hint="put it back, or run: tenire verify --repair, and then ingest again")

@@ -28,7 +28,9 @@ if TYPE_CHECKING:
     from tenire.storage.home import Home
     from tenire.vectors.store import LanceStore
 
-__all__ = ["Place", "choose_place", "kept_store", "recorded_place", "require_documents_extra"]
+__all__ = [
+    "Place", "choose_place", "kept_store", "open_recorded_store", "recorded_place", "require_documents_extra",
+]  # fmt: skip
 
 STORE_KEY = "store"
 EMBEDDER_KEY = "embedder"
@@ -199,3 +201,24 @@ def kept_store(home: Home, ledger: Ledger) -> Path | None:
     """Return where a home keeps its passages, or ``None`` if nothing was decided yet."""
     store = ledger.setting(STORE_KEY)
     return home.store_path if store == OWN_STORE else Path(store) if store else None
+
+
+def open_recorded_store(home: Home, *, make: bool = False) -> LanceStore:
+    """Open the store that a home has recorded.
+
+    Args:
+        home: The home.
+        make: Whether to make it anew if it is gone.
+
+    Raises:
+        StoreError: If nothing was stored yet, or the store is gone or cannot be used.
+    """
+    from tenire.vectors.store import LanceStore
+
+    path, embedder = recorded_place(home)
+    if read_format(path) is not None:
+        return LanceStore(path, create=False)
+    if make:
+        return Place(home, path, embedder, embedder_identity(embedder)).open_store()
+    message = f"the store at {path} is gone"
+    raise StoreError(message, hint="put it back, or run: tenire verify --repair, and then ingest again")

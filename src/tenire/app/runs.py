@@ -3,42 +3,39 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
-import math
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tenire.app.config import check_runnable
+from tenire.app.config_schema import DocumentsPipeline
 from tenire.app.control import controlled
-from tenire.app.place import Place, choose_place, require_documents_extra
+from tenire.app.place import open_recorded_store
 from tenire.app.publish import publishing
+from tenire.app.recipe_runs import Engine
 from tenire.app.tidying import tidy_in_idle_periods
 from tenire.clock import SYSTEM_CLOCK
 from tenire.concurrency import ConcurrencyManager
-from tenire.documents.prepare import Prepared, PrepareOptions, prepare, recipe_identity
 from tenire.errors import PipelineError, TenireError
 from tenire.observe.machine import read_machine
 from tenire.observe.memory import PeakMemory
-from tenire.pipeline.document_recipe import DocumentRecipe
-from tenire.pipeline.document_run import DocumentRun
-from tenire.pipeline.files import FileSource, PathSource
 from tenire.pipeline.home_session import HomeSession
-from tenire.pipeline.model_worker import EMBEDDER_SLOTS
 from tenire.pipeline.progress import PipelineProgress, RunReport
 from tenire.pipeline.waits import seen
 from tenire.storage.home import Home
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+    from pathlib import Path
 
     from tenire.app.config import Config
-    from tenire.app.config_schema import DocumentsPipeline
     from tenire.app.control import EngineControl
+    from tenire.app.recipe_runs import PipelineRun, RecipeRuns
     from tenire.concurrency.handle import Handle
-    from tenire.protocols import SourceFile
+    from tenire.pipeline.files import PathSource
+    from tenire.protocols import VectorStore
 
 __all__ = ["arun_config", "run_config"]
 
@@ -53,6 +50,7 @@ def run_config(
     only: Sequence[str] = (),
     on_start: Callable[[dict[str, PipelineProgress]], None] | None = None,
     sources: Mapping[str, PathSource] | None = None,
+    retries: Iterable[str] = (),
 ) -> RunReport:
     """Run pipelines and wait for them; see ``arun_config``.
 
@@ -60,7 +58,7 @@ def run_config(
         KeyboardInterrupt: After Ctrl-C, once everything has stopped; what was
             finished is kept.
     """
-    return asyncio.run(arun_config(config, only=only, on_start=on_start, sources=sources))
+    return asyncio.run(arun_config(config, only=only, on_start=on_start, sources=sources, retries=retries))
 
 
 async def arun_config(
@@ -69,6 +67,7 @@ async def arun_config(
     only: Sequence[str] = (),
     on_start: Callable[[dict[str, PipelineProgress]], None] | None = None,
     sources: Mapping[str, PathSource] | None = None,
+    retries: Iterable[str] = (),
 ) -> RunReport:
     """Run pipelines side by side.
 
@@ -76,7 +75,9 @@ async def arun_config(
         config: A checked configuration.
         only: Names of the pipelines to run; empty for all.
         on_start: Called once with the live progress of each pipeline.
-        sources: Files to read instead of a pipeline's own source.
+        sources: Files to read instead of the own source of a documents pipeline.
+        retries: Names of pipelines of rows of which only those rows are tried that
+            are to be tried again.
 
     Returns:
         What was done. A pipeline that failed is in ``report.failed``; the others
@@ -86,12 +87,12 @@ async def arun_config(
         TenireError: If nothing could start; then nothing was written.
     """
     # Looking at paths, packages and the machine may take a while on a slow disk.
-    plan = await asyncio.to_thread(_plan, config, only, sources or {})
+    plan = await asyncio.to_thread(_plan, config, only, sources or {}, frozenset(retries))
     started = SYSTEM_CLOCK.now()
-    progress = {name: PipelineProgress(name) for name in plan.sources}
-    session = HomeSession(plan.place.home, plan.place.open_store, clock=SYSTEM_CLOCK)
+    progress = {name: PipelineProgress(name) for name in plan.names}
+    session = HomeSession(plan.home, plan.open_store, clock=SYSTEM_CLOCK)
     async with session:
-        manager = ConcurrencyManager(home=plan.place.home.path, cpu=plan.cpu, memory=plan.memory)
+        manager = ConcurrencyManager(home=session.home.path, cpu=plan.cpu, memory=plan.memory)
         telling = (session.home, manager, progress)
         async with (
             manager,
@@ -99,17 +100,17 @@ async def arun_config(
             controlled(*telling, clock=SYSTEM_CLOCK) as control,
         ):
             manager.data_manager.share(session.hold)
-            tidy_in_idle_periods(manager, session, plan.place.store)
-            await manager.submit(_begin, session, plan.place, config, list(plan.sources), on="thread", name="recover")
-            manager.orchestrator.register_resource("embedder", EMBEDDER_SLOTS)
-            if on_start is not None:
-                on_start(progress)
-            runs = {name: _document_run(name, config, plan, session, manager, progress[name]) for name in plan.sources}
-            async with _watched(manager) as memory:
-                await _run_all(config, runs, progress, control)
-                ran = progress.values()
-                if all(each.state == "done" for each in ran) and any(each.chunks for each in ran):
-                    await manager.submit(session.forget_all, on="thread", name="forget memos")
+            tidy_in_idle_periods(manager, session, plan.store)
+            await manager.submit(_begin, session, plan.recipes, on="thread", name="recover")
+            engine = Engine(manager, session, progress)
+            async with AsyncExitStack() as sharing:
+                for recipe in plan.recipes:
+                    await sharing.enter_async_context(recipe.started(engine))
+                if on_start is not None:
+                    on_start(progress)
+                made = {name: recipe.run_of(name, engine) for recipe in plan.recipes for name in recipe.names}
+                async with _watched(manager) as memory:
+                    await _run_all(config, {name: made[name] for name in plan.names}, progress, control)
     return RunReport(progress, SYSTEM_CLOCK.now() - started, memory.mib)
 
 
@@ -135,99 +136,59 @@ class _Plan:
     """What was decided before anything starts.
 
     Attributes:
-        place: Where passages go and who embeds them.
-        sources: What each pipeline reads, in the order of the configuration.
+        home: The home.
+        names: The pipelines to run, in the order of the configuration.
+        recipes: The same by recipe.
+        store: Directory of the store, if one of them writes to it.
+        open_store: Opens the home's store, for what an earlier run has left open, too.
         cpu: Slots to share out.
         memory: Bytes to share out.
-        threads: Threads of the model's worker.
     """
 
-    place: Place
-    sources: Mapping[str, FileSource | PathSource]
+    home: Home
+    names: tuple[str, ...]
+    recipes: tuple[RecipeRuns, ...]
+    store: Path | None
+    open_store: Callable[[], VectorStore]
     cpu: float
     memory: int
-    threads: int
 
 
-def _plan(config: Config, only: Sequence[str], sources: Mapping[str, PathSource]) -> _Plan:
+def _plan(config: Config, only: Sequence[str], sources: Mapping[str, PathSource], retries: frozenset[str]) -> _Plan:
     names = check_runnable(config, only)
-    require_documents_extra()
-    place = _place(config, names)
     machine = read_machine()
-    cores = max(1, math.ceil(machine.usable_cores))
+    home = Home(config.tenire.home)
+    recipes: list[RecipeRuns] = []
+    store: Path | None = None
+    open_store: Callable[[], VectorStore] = partial(open_recorded_store, home)
+    # Each recipe brings packages of its own, which only those who use it have to wait for.
+    documents = [name for name in names if isinstance(config.pipelines[name], DocumentsPipeline)]
+    if documents:
+        from tenire.app.document_runs import DocumentRuns
+
+        runs = DocumentRuns(config, documents, machine=machine, sources=sources)
+        store, open_store = runs.place.store, runs.place.open_store
+        recipes.append(runs)
     cpu = config.tenire.cpu
-    exclude = (place.home.path, place.store)
     return _Plan(
-        place=place,
-        sources={
-            name: sources.get(name) or FileSource(_documents(config, name).source, config.base, exclude=exclude)
-            for name in names
-        },
+        home=home,
+        names=names,
+        recipes=tuple(recipes),
+        store=store,
+        open_store=open_store,
         cpu=machine.default_cpu if cpu is None else cpu,
         memory=config.tenire.memory or machine.default_memory,
-        threads=cores if cpu is None else min(cores, cpu),
     )
 
 
-def _place(config: Config, names: Sequence[str]) -> Place:
-    pipelines = [_documents(config, name) for name in names]
-    store = next((pipeline.store for pipeline in pipelines if pipeline.store != "lancedb"), "lancedb")
-    embedder = next((pipeline.embedder for pipeline in pipelines if pipeline.embedder != "auto"), "auto")
-    return choose_place(Home(config.tenire.home), store=store, embedder=embedder)
-
-
-def _documents(config: Config, name: str) -> DocumentsPipeline:
-    pipeline = config.pipelines[name]
-    assert pipeline.recipe == "documents"  # check_runnable has refused the others
-    return pipeline  # type: ignore[return-value]
-
-
-def _begin(session: HomeSession, place: Place, config: Config, names: Sequence[str]) -> None:
-    place.record(session.ledger)
-    _remember(session, config, names)
+def _begin(session: HomeSession, recipes: Sequence[RecipeRuns]) -> None:
+    for recipe in recipes:
+        recipe.record(session.ledger)
     session.recover()
 
 
-def _remember(session: HomeSession, config: Config, names: Sequence[str]) -> None:
-    """Keep what ``retry`` needs to run a pipeline again."""
-    for name in names:
-        pipeline = _documents(config, name)
-        facts = {"max_file": pipeline.max_file, "weight": pipeline.weight, "priority": pipeline.priority}
-        text = json.dumps(facts, sort_keys=True)
-        if session.ledger.setting(f"pipeline:{name}") != text:
-            session.ledger.remember(f"pipeline:{name}", text)
-
-
-def _document_run(
-    name: str,
-    config: Config,
-    plan: _Plan,
-    session: HomeSession,
-    manager: ConcurrencyManager,
-    progress: PipelineProgress,
-) -> DocumentRun:
-    pipeline = _documents(config, name)
-    options = PrepareOptions(max_file=pipeline.max_file)
-    manager.orchestrator.configure_pipeline(name, weight=pipeline.weight, priority=pipeline.priority)
-    recipe = DocumentRecipe(
-        identity=recipe_identity(options),
-        prepare=partial(_prepare, options),
-        embed=plan.place.embed(plan.threads),
-        model=plan.place.identity,
-    )
-    owns_all = not config.partial
-    return DocumentRun(
-        name, manager=manager, session=session, source=plan.sources[name], owns_all=owns_all, recipe=recipe,
-        progress=progress, clock=SYSTEM_CLOCK,
-    )  # fmt: skip
-
-
-def _prepare(options: PrepareOptions, files: list[SourceFile], known: Mapping[str, str]) -> list[Prepared]:
-    return prepare(files, options, known)
-
-
 async def _run_all(
-    config: Config, runs: Mapping[str, DocumentRun], progress: Mapping[str, PipelineProgress], control: EngineControl
+    config: Config, runs: Mapping[str, PipelineRun], progress: Mapping[str, PipelineProgress], control: EngineControl
 ) -> None:
     ended = {name: asyncio.Event() for name in runs}
 

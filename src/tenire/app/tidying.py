@@ -19,20 +19,22 @@ QUIET_S = 20.0
 _EVERY_S = 300.0
 
 
-def tidy_in_idle_periods(manager: ConcurrencyManager, session: HomeSession, store: Path) -> None:
+def tidy_in_idle_periods(manager: ConcurrencyManager, session: HomeSession, store: Path | None) -> None:
     """Have store and ledger tidied up whenever the engine has nothing to do.
 
     Args:
         manager: The engine.
         session: Its hold on the home, which lasts longer than the engine.
-        store: Directory of the store.
+        store: Directory of the store; ``None`` if the home has none.
     """
 
     def tidy_store(stop: StopSign) -> int:
+        assert store is not None
         before = _bytes_below(store)
         return max(0, before - _bytes_below(store)) if session.tidy_store(stop) else 0
 
-    for name, run in (("store", tidy_store), ("ledger", session.tidy_ledger)):
+    steps = {"ledger": session.tidy_ledger} | ({"store": tidy_store} if store is not None else {})
+    for name, run in steps.items():
         manager.compactor.add(CompactionStep(name, run, every=_EVERY_S, quiet=QUIET_S))
 
 
