@@ -1,0 +1,126 @@
+"""How many tokens a call will need: an estimate that errs high, and learns.
+
+1. The first guess is ``token_estimate``'s, or exact where the model's tokeniser is at hand.
+2. Each reply says what the provider counted. The ratio of that to the first guess is kept
+   for each model and kind of request; later guesses are multiplied by a high quantile of
+   the latest ratios, and by a margin that shrinks as more of them are known.
+3. Output is what the request allows at most. Where it does not say, it is a high quantile
+   of what the model wrote lately, and ``UNKNOWN_OUTPUT`` at first.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from math import ceil
+from typing import TYPE_CHECKING
+
+from tenire.llm.token_estimate import RawCount, count_request, count_texts, text_tokens
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from tenire.llm.records import ChatRequest, Usage
+
+__all__ = ["UNKNOWN_OUTPUT", "TokenCounter", "TokenEstimate"]
+
+UNKNOWN_OUTPUT = 1024
+"""Output tokens of a reply, where neither the request nor the past says."""
+
+_KEPT = 128
+_QUANTILE = 0.98
+_ENOUGH = 8  # ratios, before they are believed
+_EVERY = 8  # ratios, after which the quantile is found anew
+_MARGIN = 0.25  # of the first ratio; goes down with the root of their number
+_LEAST, _MOST = 0.05, 20.0  # what a ratio can be
+
+
+@dataclass(frozen=True, slots=True)
+class TokenEstimate:
+    """What a call will need.
+
+    Attributes:
+        input_tokens: Of the prompt.
+        output_tokens: Of the reply.
+        model: Of the call.
+        raw: The first guess, to learn from.
+    """
+
+    input_tokens: int
+    output_tokens: int
+    model: str
+    raw: RawCount
+
+    @property
+    def tokens(self) -> int:
+        """All of them."""
+        return self.input_tokens + self.output_tokens
+
+
+class TokenCounter:
+    """Estimates the tokens of calls, and learns from their replies.
+
+    Args:
+        exact: Counts the tokens of a text, by model, where that is known
+            (``tokenisers.load_tokeniser``).
+    """
+
+    def __init__(self, exact: Mapping[str, Callable[[str], float]] | None = None) -> None:
+        self.exact = dict(exact or {})
+        self._ratios: dict[tuple[str, tuple[int, bool, bool]], _Recent] = {}
+        self._outputs: dict[str, _Recent] = {}
+
+    def estimate(self, request: ChatRequest) -> TokenEstimate:
+        """Return what a chat completion will need."""
+        raw = count_request(request, self.exact.get(request.model, text_tokens))
+        output = request.max_output_tokens
+        return TokenEstimate(
+            self._calibrated(request.model, raw),
+            self._output(request.model) if output is None else output,
+            request.model,
+            raw,
+        )
+
+    def estimate_texts(self, model: str, texts: Sequence[str]) -> TokenEstimate:
+        """Return what vectors of texts will need."""
+        raw = count_texts(texts, self.exact.get(model, text_tokens))
+        return TokenEstimate(self._calibrated(model, raw), 0, model, raw)
+
+    def learn(self, estimate: TokenEstimate, usage: Usage | None) -> None:
+        """Take in what the provider counted for an estimate."""
+        if usage is None or usage.input_tokens <= 0:
+            return
+        ratio = min(max(usage.input_tokens / estimate.raw.tokens, _LEAST), _MOST)
+        self._ratios.setdefault((estimate.model, estimate.raw.kind), _Recent()).add(ratio)
+        if usage.output_tokens > 0:
+            self._outputs.setdefault(estimate.model, _Recent()).add(float(usage.output_tokens))
+
+    def _calibrated(self, model: str, raw: RawCount) -> int:
+        recent = self._ratios.get((model, raw.kind))
+        if recent is None or recent.count < _ENOUGH:
+            return raw.tokens
+        return ceil(raw.tokens * recent.high)
+
+    def _output(self, model: str) -> int:
+        recent = self._outputs.get(model)
+        return UNKNOWN_OUTPUT if recent is None or recent.count < _ENOUGH else ceil(recent.high)
+
+
+class _Recent:
+    """The latest values of one kind, and a value that few of them are above."""
+
+    __slots__ = ("_values", "count", "high")
+
+    def __init__(self) -> None:
+        self._values: deque[float] = deque(maxlen=_KEPT)
+        self.count = 0
+        self.high = 0.0
+
+    def add(self, value: float) -> None:
+        """Take in a value."""
+        self._values.append(value)
+        self.count += 1
+        if value > self.high or self.count % _EVERY == 0:
+            ordered = sorted(self._values)
+            place = min(len(ordered) - 1, int(_QUANTILE * len(ordered)))
+            self.high = ordered[place] * (1 + _MARGIN / len(ordered) ** 0.5)

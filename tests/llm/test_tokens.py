@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+import hashlib
+import sys
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tenire.llm.records import ChatRequest, Usage
+from tenire.llm.token_estimate import PER_PICTURE, count_request, text_tokens
+from tenire.llm.tokenisers import load_tokeniser
+from tenire.llm.tokens import UNKNOWN_OUTPUT, TokenCounter
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+DECLARATION = "All human beings are born free and equal in dignity and rights. They are endowed with reason."
+
+
+def request(content: Any, output: int | None = 80, **more: Any) -> ChatRequest:
+    return ChatRequest("m", ({"role": "user", "content": content},), output, **more)
+
+
+# Counted with OpenAI's o200k_base, or cl100k_base where that needs more.
+@pytest.mark.parametrize(
+    ("text", "actual"),
+    [
+        (DECLARATION, 19),
+        ("Say hello to the world.", 6),
+        ("Die Würde des Menschen ist unantastbar. " * 10, 121),
+        ("Все люди рождаются свободными и равными в своем достоинстве и правах. " * 10, 351),
+        ("人人生而自由,在尊严和权利上一律平等。" * 10, 220),
+        ("1234567 7654321 " * 20, 160),
+        ('{"name": "row 1", "value": 0.5}, ' * 10, 161),
+        ("2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881" * 4, 129),
+    ],
+)
+def test_a_text_is_estimated_high_and_not_absurdly_so(text: str, actual: int) -> None:
+    assert actual <= text_tokens(text) <= 2 * actual + 2
+
+
+@given(st.text(max_size=60))
+def test_no_text_has_more_tokens_than_bytes(text: str) -> None:
+    assert 0 <= text_tokens(text) <= len(text.encode("utf-8", "replace"))
+    assert count_request(request(text)).tokens >= 1
+
+
+def test_everything_that_is_sent_counts() -> None:
+    bare = count_request(request("hi")).tokens
+    assert count_request(request("hi", schema={"type": "object", "title": "x" * 40})).tokens > bare
+    assert count_request(request("hi", parameters={"tools": [{"name": "x" * 40}]})).tokens > bare
+    assert count_request(request("hi", parameters={"temperature": 0})).tokens == bare
+    named = ChatRequest("m", ({"role": "user", "content": "hi", "name": "somebody"},))
+    assert count_request(named).tokens > bare
+    parts = [{"type": "text", "text": "hi"}, {"type": "image_url", "image_url": {"url": "data:," + "A" * 100_000}}]
+    assert PER_PICTURE <= count_request(request(parts)).tokens <= PER_PICTURE + 50
+    assert count_request(request([{"type": "text", "text": "word " * 100}])).tokens > 100
+    assert count_request(ChatRequest("m", ())).tokens >= 1
+
+
+@pytest.mark.parametrize("ratio", [0.5, 0.8, 1.3])
+def test_the_estimate_learns_what_the_provider_counts(ratio: float) -> None:
+    counter = TokenCounter()
+    asked = request(DECLARATION * 10)
+    first = counter.estimate(asked)
+    actual = round(first.raw.tokens * ratio)
+    for _ in range(100):
+        counter.learn(counter.estimate(asked), Usage(actual, 5))
+    learned = counter.estimate(asked).input_tokens
+    assert actual <= learned <= 1.05 * actual + 2
+    assert counter.estimate(request("hi")).input_tokens == counter.estimate(request("hi")).raw.tokens
+    other = ChatRequest("other", asked.messages)
+    assert counter.estimate(other).input_tokens == first.input_tokens
+
+
+def test_nearly_all_of_varying_requests_are_covered() -> None:
+    counter = TokenCounter()
+    short = 0
+    for number in range(2000):
+        asked = request("word " * (150 + number * 7 % 100))
+        estimate = counter.estimate(asked)
+        actual = round(estimate.raw.tokens * (0.6 + 0.1 * (number * 13 % 97) / 97))
+        short += number > 200 and actual > estimate.input_tokens
+        counter.learn(estimate, Usage(actual, 1))
+    assert short <= 2000 * 0.03
+
+
+def test_what_is_forgotten_no_longer_counts() -> None:
+    counter = TokenCounter()
+    asked = request(DECLARATION)
+    raw = counter.estimate(asked).raw.tokens
+    counter.learn(counter.estimate(asked), Usage(raw * 10, 1))
+    for _ in range(200):
+        counter.learn(counter.estimate(asked), Usage(raw, 1))
+    assert counter.estimate(asked).input_tokens <= 1.1 * raw + 2
+
+
+def test_the_output_is_the_limit_or_what_is_usual() -> None:
+    counter = TokenCounter()
+    assert counter.estimate(request("hi", 80)).output_tokens == 80
+    assert counter.estimate(request("hi", None)).output_tokens == UNKNOWN_OUTPUT
+    for number in range(100):
+        counter.learn(counter.estimate(request("hi")), Usage(5, 100 + number))
+    assert 190 <= counter.estimate(request("hi", None)).output_tokens <= 220
+    assert counter.estimate(request("hi", 80)).output_tokens == 80
+
+
+def test_usage_that_says_nothing_teaches_nothing() -> None:
+    counter = TokenCounter()
+    estimate = counter.estimate(request("hi", None))
+    for _ in range(20):
+        counter.learn(estimate, None)
+        counter.learn(estimate, Usage())
+    assert counter.estimate(request("hi", None)).tokens == estimate.tokens
+
+
+def test_texts_for_vectors_have_no_output() -> None:
+    estimate = TokenCounter().estimate_texts("m", [DECLARATION, "hi"])
+    assert estimate.output_tokens == 0
+    assert 20 <= estimate.tokens <= 50
+
+
+def test_an_exact_count_is_used_where_there_is_one() -> None:
+    counter = TokenCounter({"m": lambda text: float(len(text.split()))})
+    assert counter.estimate(request("one two three")).input_tokens == 10
+    assert counter.estimate_texts("m", ["one two three"]).input_tokens == 4
+
+
+class FakeTiktoken(SimpleNamespace):
+    def encoding_name_for_model(self, model: str) -> str:
+        return {"gpt-4o": "o200k_base", "old": "r50k_base"}[model]
+
+    def get_encoding(self, name: str) -> Any:
+        assert name == "o200k_base"
+        return SimpleNamespace(encode_ordinary=str.split)
+
+
+def test_tiktoken_is_used_only_where_it_need_not_fetch(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(sys.modules, "tiktoken", None)
+    assert load_tokeniser("gpt-4o") is None
+    monkeypatch.setitem(sys.modules, "tiktoken", FakeTiktoken())
+    monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(tmp_path))
+    assert load_tokeniser("gpt-4o") is None
+    address = "https://openaipublic.blob.core.windows.net/encodings/o200k_base.tiktoken"
+    (tmp_path / hashlib.sha1(address.encode(), usedforsecurity=False).hexdigest()).touch()
+    count = load_tokeniser("openai/gpt-4o")
+    assert count is not None
+    assert count("one two three") == 3
+    assert count("word " * 10_000) == text_tokens("word " * 10_000)
+    assert load_tokeniser("old") is None
+    assert load_tokeniser("unknown") is None
+    monkeypatch.setenv("TIKTOKEN_CACHE_DIR", "")
+    assert load_tokeniser("gpt-4o") is None
