@@ -2,47 +2,101 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import inspect
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 TESTS = Path(__file__).parents[1]
+SOURCES = TESTS.parent / "src/tenire"
 ROOMS = (
     "tenire", "tenire.concurrency", "tenire.concurrency.channel", "tenire.concurrency.data",
     "tenire.concurrency.loops", "tenire.concurrency.signals", "tenire.concurrency.supervisor", "tenire.resilience",
 )  # fmt: skip
 AWAITED = ("__aenter__", "__anext__", "__await__", "__call__")
 
+C, R, REAL = "concurrency/", "resilience/", "integration/test_cancel_sweeps.py"
+COMPONENTS = C + "test_cancelling_components.py"
+CANCELLING, GUARDED = C + "test_cancelling.py", R + "test_cancelling.py"
+STARTUP = (C + "test_startup.py", "test_whatever_await_is_cancelled_what_became_ready_is_stopped_in_reverse")
+BATCHER = (R + "test_batcher.py", "test_a_caller_that_is_cancelled_at_any_await_leaves_nothing_behind")
+BLOBS = (C + "test_blobs.py", "test_cancelled_anywhere_nothing_is_lost")
+CLIENT = (C + "test_channel_client.py", "test_a_cancelled_call_leaves_nothing")
+CHANNEL = (REAL, "test_a_channel_and_who_calls_it")
+LOOPS = (COMPONENTS, "test_a_loop_manager_closes_all_its_loops_and_its_watchdog")
+PART = (COMPONENTS, "test_a_component_of_an_engine_lasts_until_it_is_cancelled")
+STREAMS = (C + "test_signals_streams.py", "test_cancelling_who_waits_loses_no_event_and_leaves_nothing")
+SUPERVISOR = (C + "test_supervisor.py", "test_whatever_await_is_cancelled_nothing_is_left")
+SIDE_LOOP = (REAL, "test_a_loop_in_a_thread")
+
 SWEPT = {
-    "BatchInitializationGroup": "concurrency/test_startup.py",
-    "Batcher": "resilience/test_batcher.py",
-    "Blob": "concurrency/test_blobs.py",
-    "Bulkhead": "resilience/test_cancelling.py",
-    "ChannelClient": "concurrency/test_channel_client.py",
-    "Compactor": "concurrency/test_parts.py",
-    "ConcurrencyManager": "concurrency/test_cancelling.py",
-    "DataManager": "concurrency/test_blobs.py",
-    "EngineCache": "resilience/test_cancelling.py",
-    "EventLoopManager": "concurrency/test_cancelling.py",
-    "Guard": "resilience/test_cancelling.py",
-    "Handle": "concurrency/test_cancelling.py",
-    "Life": "concurrency/test_supervisor.py",
-    "LoopChannel": "integration/test_cancel_sweeps.py",
-    "LoopOwner": "concurrency/test_cancelling.py",
-    "LoopThread": "integration/test_cancel_sweeps.py",
-    "MemoryCache": "resilience/test_cancelling.py",
-    "Orchestrator": "concurrency/test_cancelling.py",
-    "Signals": "concurrency/test_signals_streams.py",
-    "Spawned": "concurrency/test_cancelling.py",
-    "Store": "integration/test_cancel_sweeps.py",
-    "Stream": "concurrency/test_signals_streams.py",
-    "Supervisor": "concurrency/test_supervisor.py",
-    "TaskGroup": "concurrency/test_task_groups.py",
-    "ThreadPoolManager": "integration/test_cancel_sweeps.py",
-    "arun": "integration/test_cancel_sweeps.py",
+    "BatchInitializationGroup.__aenter__": STARTUP,
+    "Batcher.__call__": BATCHER,
+    "Batcher.aclose": BATCHER,
+    "Blob.read": BLOBS,
+    "Bulkhead.acquire": (GUARDED, "test_waiting_for_a_slot_behind_others"),
+    "ChannelClient.__aenter__": CLIENT,
+    "ChannelClient.call": CLIENT,
+    "ConcurrencyManager.__aenter__": (C + "test_parts.py", "test_cancelling_a_start_or_a_stop_leaves_nothing"),
+    "ConcurrencyManager.shutdown": (CANCELLING, "shut_down"),
+    "DataManager.credit": (CANCELLING, "hold_credit"),
+    "DataManager.ledger": (CANCELLING, "use_the_home"),
+    "DataManager.put": BLOBS,
+    "EngineCache.get": (GUARDED, "test_a_call_whose_result_is_kept_by_an_engine"),
+    "EngineCache.put": (GUARDED, "test_a_call_whose_result_is_kept_by_an_engine"),
+    "EventLoopManager.__aenter__": LOOPS,
+    "EventLoopManager.acall": (CANCELLING, "call_across"),
+    "Compactor.run": PART,
+    "Guard.call": (GUARDED, "test_one_call_that_fails_waits_behind_its_circuit_and_succeeds"),
+    "Handle.__await__": (CANCELLING, "await_a_task"),
+    "Life.wait_told_to_end": (COMPONENTS, "test_a_component_that_waits_to_be_told_to_end"),
+    "LoopChannel.__aenter__": CHANNEL,
+    "LoopOwner.loop_ends": (COMPONENTS, "test_an_engine_that_is_closed_because_its_loop_ends"),
+    "LoopThread.__aenter__": SIDE_LOOP,
+    "LoopThread.acall": SIDE_LOOP,
+    "MemoryCache.get": (GUARDED, "test_the_memory_cache_never_waits"),
+    "MemoryCache.put": (GUARDED, "test_the_memory_cache_never_waits"),
+    "Orchestrator.run": PART,
+    "Orchestrator.wait_idle": (CANCELLING, "wait_idle"),
+    "Signals.aemit": STREAMS,
+    "Spawned.__await__": SIDE_LOOP,
+    "Store.asearch": (REAL, "test_a_search"),
+    "Stream.__anext__": STREAMS,
+    "Supervisor.aclose": SUPERVISOR,
+    "Supervisor.add": SUPERVISOR,
+    "Supervisor.remove": SUPERVISOR,
+    "Supervisor.run": (COMPONENTS, "test_a_supervisor_that_is_a_component_of_another_one"),
+    "Supervisor.wait_ended": (COMPONENTS, "test_who_waits_for_the_end_of_a_supervisor_ends_nothing"),
+    "TaskGroup.__aenter__": (C + "test_task_groups.py", "test_cancelled_at_any_moment_it_leaves_nothing"),
+    "ThreadPoolManager.run": PART,
+    "ThreadPoolManager.warm_up": (COMPONENTS, "test_worker_processes_that_are_warmed_up"),
+    "arun": (REAL, "test_a_run_of_pipelines"),
 }
+"""Coroutine, and the function of a swept scenario that waits for it."""
+
+THROUGH = {
+    "BatchInitializationGroup.start": "BatchInitializationGroup.__aenter__",
+    "BatchInitializationGroup.stop": "BatchInitializationGroup.__aexit__",
+    "Batcher.__aenter__": "",
+    "ChannelClient.aclose": "ChannelClient.__aexit__",
+    "Compactor.aclose": "concurrency/parts.py: stop=self.compactor.aclose",
+    "DataManager.aclose": "concurrency/parts.py: await self.data_manager.aclose(",
+    "EventLoopManager.aclose": "EventLoopManager.__aexit__",
+    "Handle.wait_unowned": "concurrency/permits.py: await handle.wait_unowned()",
+    "LoopChannel.aclose": "LoopChannel.__aexit__",
+    "LoopChannel.start": "LoopChannel.__aenter__",
+    "LoopOwner.acall": "EventLoopManager.acall",
+    "LoopOwner.aclose": "concurrency/loops/manager.py: await self.main.aclose()",
+    "LoopThread.aclose": "LoopThread.__aexit__",
+    "LoopThread.loop_ends": "LoopOwner.loop_ends",
+    "Stream.__aenter__": "",
+    "Supervisor.start": "Supervisor.run",
+    "ThreadPoolManager.aclose": "concurrency/parts.py: await self.thread_pool.aclose(",
+}
+"""What is swept by way of something else that waits for it; nothing where it never waits."""
 
 
 def _is_awaited(name: str, value: object) -> bool:
@@ -52,26 +106,62 @@ def _is_awaited(name: str, value: object) -> bool:
     return inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
 
 
-def with_coroutines() -> set[str]:
-    """Return the names of public functions that are coroutines, and of classes that have some."""
-    found = set()
+def coroutines() -> dict[str, Any]:
+    """Return the public functions and methods that are coroutines, by ``name`` or ``Class.name``."""
+    found: dict[str, Any] = {}
     for room in ROOMS:
         module = importlib.import_module(room)
         for name in module.__all__:
             value = getattr(module, name)
-            if inspect.isclass(value):
-                members = [(member, inspect.getattr_static(value, member)) for member in dir(value)]
-                if any(_is_awaited(*member) for member in members) and not getattr(value, "_is_protocol", False):
-                    found.add(value.__name__)
+            if inspect.isclass(value) and not getattr(value, "_is_protocol", False):
+                members = ((member, inspect.getattr_static(value, member)) for member in dir(value))
+                found |= {f"{value.__name__}.{name}": member for name, member in members if _is_awaited(name, member)}
             elif inspect.isfunction(value) and _is_awaited(name, value):
-                found.add(value.__name__)
+                found[value.__name__] = value
     return found
 
 
+def source_of(path: str, function: str) -> str:
+    """Return the text of a function of a file of tests."""
+    text = (TESTS / path).read_text(encoding="utf-8")
+    (node,) = (
+        node for node in ast.parse(text).body
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name == function
+    )  # fmt: skip
+    return ast.get_source_segment(text, node) or ""
+
+
+def waits_for(name: str) -> str:
+    """Return a piece of the source of a function that waits for a coroutine."""
+    member = name.rpartition(".")[2]
+    return {
+        "__aenter__": "async with ", "__anext__": "anext(", "__await__": "await ", "__call__": "await batcher(",
+        "acquire": "admission=",  # a guard asks for it
+    }.get(member, f".{member}(")  # fmt: skip
+
+
 def test_every_public_coroutine_is_swept_somewhere() -> None:
-    assert with_coroutines() == set(SWEPT)
+    assert coroutines().keys() == SWEPT.keys() | THROUGH.keys()
 
 
-@pytest.mark.parametrize("path", sorted(set(SWEPT.values())))
-def test_there_it_is_swept(path: str) -> None:
+@pytest.mark.parametrize("name", SWEPT)
+def test_there_it_is_swept(name: str) -> None:
+    path, function = SWEPT[name]
     assert "cancel_sweep(" in (TESTS / path).read_text(encoding="utf-8")
+    assert waits_for(name) in source_of(path, function)
+
+
+@pytest.mark.parametrize("name", THROUGH)
+def test_what_is_swept_by_way_of_something_else_is_waited_for_there(name: str) -> None:
+    file, _, code = THROUGH[name].partition(": ")
+    if code:
+        assert code in (SOURCES / file).read_text(encoding="utf-8")
+    elif not file:
+        assert "await" not in inspect.getsource(coroutines()[name])
+    else:
+        owner, _, caller = file.partition(".")
+        classes = [getattr(importlib.import_module(room), owner, None) for room in ROOMS]
+        (waiting,) = {getattr(each, caller) for each in classes if each is not None}
+        inherited = coroutines()[name] is waiting
+        assert inherited or f".{name.rpartition('.')[2]}(" in inspect.getsource(waiting)
+        assert file in SWEPT or file.endswith("__aexit__")

@@ -9,6 +9,7 @@ from tenire.concurrency.loops.owner import LoopOwner
 from tenire.concurrency.loops.state import LoopState
 from tenire.concurrency.loops.thread import LoopThread
 from tenire.concurrency.loops.watchdog import Stall, Watchdog
+from tenire.concurrency.unbroken import unbroken
 from tenire.concurrency.waiting import until_gone
 from tenire.errors import ConfigError
 
@@ -210,8 +211,14 @@ class EventLoopManager:
         self.main.drain()
 
     async def aclose(self) -> None:
-        """Close the other loops, cancel what was spawned on the main one or left behind there, and close it."""
+        """Close the other loops, cancel what was spawned on the main one or left behind there, and close it.
+
+        It is not left half done when it is cancelled.
+        """
         self.drain()
+        await unbroken(self._close())
+
+    async def _close(self) -> None:
         for thread in self._others.values():
             await thread.aclose()
         await self.main.aclose()
