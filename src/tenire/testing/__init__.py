@@ -8,7 +8,7 @@ from __future__ import annotations
 from tenire.testing.cancel_sweep import SweepError, SweepReport, cancel_sweep
 from tenire.testing.clock import ManualClock
 from tenire.testing.executors import FakeExecutor, LostWorkerError
-from tenire.testing.fake_model_server import FakeModelServer, ServerFaults
+from tenire.testing.fake_model_server import FakeModelProcess, FakeModelServer, ServerFaults
 from tenire.testing.faults import FaultNeverFiredError, Faults, FiredFault
 from tenire.testing.leaks import ALLOWANCES, Allowance, Leak, LeakError, LeakGuard
 from tenire.testing.sim_loop import SimLoop, run
@@ -19,6 +19,7 @@ __all__ = [
     "ALLOWANCES",
     "Allowance",
     "FakeExecutor",
+    "FakeModelProcess",
     "FakeModelServer",
     "FaultNeverFiredError",
     "Faults",

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tenire.testing import ServerFaults
 from tenire.testing.fake_model_server.anthropic import MESSAGES
 from tenire.testing.fake_model_server.openai import CHAT, EMBEDDINGS
-from tenire.testing.fake_model_server.provider import Plan, Provider, Response
+from tenire.testing.fake_model_server.provider import Provider
 from tenire.testing.fake_model_server.settings import ServerSettings
+
+if TYPE_CHECKING:
+    from tenire.testing.fake_model_server.plans import Plan, Response
 
 
 def provider(**settings: Any) -> Provider:

@@ -9,12 +9,14 @@ from __future__ import annotations
 from tenire.testing.fake_model_server.call_log import CallRecord, GroupStatistics, ServerStatistics, share_of_limit
 from tenire.testing.fake_model_server.chance import ServerFaults
 from tenire.testing.fake_model_server.meters import BucketMeter, FixedMeter, Meter, QuantisedMeter, SlidingMeter
+from tenire.testing.fake_model_server.process import FakeModelProcess
 from tenire.testing.fake_model_server.server import FakeModelServer
 from tenire.testing.fake_model_server.settings import Outage, ServerSettings
 
 __all__ = [
     "BucketMeter",
     "CallRecord",
+    "FakeModelProcess",
     "FakeModelServer",
     "FixedMeter",
     "GroupStatistics",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-__all__ = ["BadFramingError", "Request", "RequestReader", "response_head"]
+__all__ = ["BadFramingError", "Request", "RequestReader", "read_form", "response_head"]
 
 _LONGEST_HEAD = 64 << 10
 _LONGEST_BODY = 256 << 20
@@ -142,3 +142,21 @@ def response_head(status: int, length: int | None, extra: bytes, *, kind: bytes 
     framing = b"transfer-encoding: chunked" if length is None else b"content-length: %d" % length
     reason = _REASONS.get(status, "Status").encode()
     return b"HTTP/1.1 %d %b\r\ncontent-type: %b\r\n%b\r\n%b\r\n" % (status, reason, kind, framing, extra)
+
+
+def read_form(request: Request) -> dict[str, tuple[str, bytes]]:
+    """Return the parts of a multipart form (RFC 7578) by name; nothing if it is none.
+
+    Each is the name of a file, if it is one, and the content.
+    """
+    kind, _, mark = request.headers.get(b"content-type", b"").partition(b"boundary=")
+    parts: dict[str, tuple[str, bytes]] = {}
+    if not kind.startswith(b"multipart/form-data") or not mark:
+        return parts
+    for part in (b"\r\n" + request.body).split(b"\r\n--" + mark.strip(b'" '))[1:-1]:
+        head, _, content = part.removeprefix(b"\r\n").partition(b"\r\n\r\n")
+        words = (word.partition("=") for word in head.decode(errors="replace").replace("\r\n", ";").split(";"))
+        told = {name.strip().lower(): value.strip().strip('"') for name, _, value in words}
+        if "name" in told:
+            parts[told["name"]] = told.get("filename", ""), content
+    return parts

@@ -13,8 +13,7 @@ A call passes these in order, and the first that stops it decides:
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -29,9 +28,10 @@ from tenire.testing.fake_model_server.call_errors import (
 )
 from tenire.testing.fake_model_server.call_log import CallLog, CallRecord
 from tenire.testing.fake_model_server.calls import Made
-from tenire.testing.fake_model_server.chance import Chance, Fates, draw
+from tenire.testing.fake_model_server.chance import Fates, draw
 from tenire.testing.fake_model_server.latency import latency
 from tenire.testing.fake_model_server.meters import make_meter
+from tenire.testing.fake_model_server.plans import Plan, Response
 from tenire.testing.fake_model_server.quotas import Quotas, Refusal
 from tenire.testing.fake_model_server.rate_headers import rate_headers, retry_headers, try_again
 from tenire.testing.fake_model_server.words import count_tokens, prompt_key, reply_text, value_of_schema
@@ -43,73 +43,10 @@ if TYPE_CHECKING:
     from tenire.testing.fake_model_server.calls import Call, Dialect
     from tenire.testing.fake_model_server.settings import Outage, ServerSettings
 
-__all__ = ["Plan", "Provider", "Response"]
+__all__ = ["Provider"]
 
-_NO_CHANCE = Chance(0.0, 0.0, 0.0)
 _SLOWNESS = 10.0
 _CHANCE_OF_PHASE = 0.618
-Delivery = Literal["whole", "hang", "drop", "cut", "wrong_length"]
-
-
-@dataclass(slots=True)
-class Plan:
-    """What will become of a call.
-
-    Attributes:
-        call: What is asked, or ``None`` if nobody could tell.
-        dialect: In which it is answered.
-        at: When it arrived.
-        seconds: Until the response (the first byte of a streamed one).
-        outcome: As in a ``CallRecord``.
-        error: The error to answer, or ``None``.
-        headers: Header lines of the response.
-        occupies: Whether it takes one of the server's slots.
-        admitted: Whether the quota was charged.
-        tokens: Charged so far, input and output.
-        key: Stands for the prompt.
-        chance: Of this try.
-        output_tokens: Of the reply, if there is one.
-        status: Of the response, as far as is known.
-    """
-
-    call: Call | None
-    dialect: Dialect
-    at: float
-    outcome: str
-    seconds: float = 0.0
-    error: CallError | None = None
-    headers: bytes = b""
-    occupies: bool = False
-    admitted: bool = False
-    tokens: tuple[int, int] = (0, 0)
-    key: int = 0
-    chance: Chance = _NO_CHANCE
-    output_tokens: int = 0
-    cut: bool = False
-    status: int = 0
-
-
-@dataclass(slots=True)
-class Response:
-    """What is sent.
-
-    Attributes:
-        status: The status code.
-        headers: Further header lines.
-        body: All of it, or nothing if it is streamed.
-        pieces: Of a streamed body.
-        pause: Seconds between two pieces.
-        delivery: How it arrives.
-        place: Between 0 and 1: how much arrives if it is cut.
-    """
-
-    status: int
-    headers: bytes
-    body: bytes = b""
-    pieces: list[bytes] | None = None
-    pause: float = 0.0
-    delivery: Delivery = "whole"
-    place: float = 1.0
 
 
 class Provider:
@@ -122,7 +59,7 @@ class Provider:
 
     def __init__(self, settings: ServerSettings, wall: Callable[[], float]) -> None:
         self.settings = settings
-        self._wall = wall
+        self.wall = wall
         origin = -settings.window * _CHANCE_OF_PHASE * ((settings.seed % 97) + 1)
         meters = {
             name: make_meter(
@@ -171,7 +108,7 @@ class Provider:
         if outage is not None and outage.kind != "slow":
             return self._outage(plan, outage, now)
         refusal = self._charge(plan, now)
-        plan.headers = rate_headers(self.settings.headers, self.quotas, now, self._wall())
+        plan.headers = rate_headers(self.settings.headers, self.quotas, now, self.wall())
         if refusal is not None:
             return self._refuse(plan, refusal, now)
         self._fate(plan)
@@ -193,6 +130,35 @@ class Provider:
             response.delivery, response.place = "cut", plan.chance.place
         plan.status = response.status
         return response
+
+    def answer_line(self, dialect: Dialect, body: bytes, now: float) -> tuple[int, bytes]:
+        """Answer one call of a batch: no quota, and of the faults those that are answers.
+
+        Args:
+            dialect: In which it is written.
+            body: Of the call.
+            now: Seconds.
+
+        Returns:
+            The status and the body of the response.
+        """
+        if self._began is None:
+            self._began = now
+        self.log.began()
+        try:
+            call = self._read(dialect, body, self.settings.api_key, None)
+        except CallError as error:
+            plan = Plan(None, dialect, now, "invalid", error=error)
+        else:
+            call.stream = False
+            plan = Plan(call, dialect, now, "answered", key=prompt_key(call.model, call.prompt))
+            self._size(plan)
+            self._fate(plan)
+            if plan.error is None:
+                plan.outcome = "answered"
+        response = self.respond(plan, now)
+        self.ended(plan, now)
+        return response.status, response.body
 
     def ended(self, plan: Plan, now: float, *, outcome: str | None = None) -> None:
         """Remember a call that is over.
@@ -247,17 +213,22 @@ class Provider:
             plan.error = server_failed(503)
         return plan
 
-    def _charge(self, plan: Plan, now: float) -> Refusal | None:
-        settings, call = self.settings, plan.call
+    def _size(self, plan: Plan) -> int:
+        """Decide how long the reply is; return the most tokens that the call may have."""
+        call = plan.call
         assert call is not None
-        low, high = settings.output_tokens
-        natural = low + plan.key % (high - low + 1)
-        if call.texts:
-            natural = 0
+        low, high = self.settings.output_tokens
+        natural = 0 if call.texts else low + plan.key % (high - low + 1)
         most = natural if call.most is None else call.most
         plan.cut = most < natural
         plan.output_tokens = min(natural, most)
-        reserved = most * call.choices if settings.charge == "reserved" else 0
+        return most
+
+    def _charge(self, plan: Plan, now: float) -> Refusal | None:
+        call = plan.call
+        assert call is not None
+        most = self._size(plan)
+        reserved = most * call.choices if self.settings.charge == "reserved" else 0
         plan.tokens = call.input_tokens, reserved
         costs = {
             "requests": 1,
@@ -322,7 +293,7 @@ class Provider:
             output_tokens=output,
             reasoning_tokens=hidden * call.choices,
             cached_tokens=min(settings.cached_tokens, call.input_tokens),
-            created=int(self._wall()),
+            created=int(self.wall()),
             empty=plan.outcome == "empty",
         )
         if call.stream:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, cast
 import msgspec
 
 from tenire.testing.fake_model_server.anthropic import MESSAGES
+from tenire.testing.fake_model_server.batches import BatchDesk
 from tenire.testing.fake_model_server.call_errors import CallError
 from tenire.testing.fake_model_server.http import BadFramingError, RequestReader, response_head
 from tenire.testing.fake_model_server.openai import CHAT, EMBEDDINGS
@@ -23,7 +24,9 @@ if TYPE_CHECKING:
     from tenire.testing.fake_model_server.call_log import ServerStatistics
     from tenire.testing.fake_model_server.calls import Dialect
     from tenire.testing.fake_model_server.http import Request
-    from tenire.testing.fake_model_server.provider import Plan, Provider, Response
+    from tenire.testing.fake_model_server.plans import Plan, Response
+    from tenire.testing.fake_model_server.provider import Provider
+
 
 __all__ = ["Connection", "Service"]
 
@@ -50,6 +53,7 @@ class Service:
         self.loop = loop
         self.now = now
         self.connections: set[Connection] = set()
+        self._desk = BatchDesk(provider)
         self._busy = 0
         self._waiting: deque[tuple[Connection, Plan]] = deque()
 
@@ -172,6 +176,10 @@ class Service:
         connection.answer(200 if request.path in ("/_statistics", "/_records") else 404, body)
 
     def _plain(self, connection: Connection, request: Request) -> None:
+        answer = self._desk.handle(request, _key_of(request), self.now())
+        if answer is not None:
+            connection.answer(*answer)
+            return
         path = request.path.rstrip("/")
         names = self.provider.settings.models or ("fake-model",)
         if path.endswith("/models") and request.method == "GET":

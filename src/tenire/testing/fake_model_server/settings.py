@@ -65,6 +65,8 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         cached_tokens: Tokens at the beginning of a prompt that are said to be cached.
         dimensions: Of an embedding whose request names none.
         most_inputs: Most texts of one embedding request.
+        batch_seconds: Seconds that a batch takes.
+        batch_expires: Seconds after which a batch expires with what it has; never if not given.
         seed: Decides what happens by chance.
         records: Most calls that are remembered one by one.
     """
@@ -96,6 +98,8 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     cached_tokens: int = 0
     dimensions: int = 64
     most_inputs: int = 2048
+    batch_seconds: float = 1.0
+    batch_expires: float | None = None
     seed: int = 0
     records: int = 1_000_000
 
@@ -125,9 +129,10 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         for name in ("queue", "records", "reasoning_tokens", "cached_tokens"):
             value = getattr(self, name)
             _need(value is None or value >= 0, name, "a whole number from 0", value)
-        for name in ("window", "quantum"):
+        for name in ("window", "quantum", "batch_seconds", "batch_expires"):
             value = getattr(self, name)
-            _need(math.isfinite(value) and value > 0, name, "a positive number of seconds", value)
+            possible = value is None or (math.isfinite(value) and value > 0)
+            _need(possible, name, "a positive number of seconds", value)
         each = self.seconds_per_token
         _need(math.isfinite(each) and each >= 0, "seconds_per_token", "a number of seconds from 0", each)
         low, high = self.output_tokens
