@@ -16,9 +16,10 @@ from tenire.llm.server_events import LONGEST, EventTooLongError, ServerEvents
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from tenire.core.rate_report import RateReport
     from tenire.llm.dialects import Dialect, ReplyReader
 
-__all__ = ["LARGEST", "LARGEST_REFUSAL", "stream_parts", "whole"]
+__all__ = ["LARGEST", "LARGEST_REFUSAL", "stream_answer", "stream_parts", "whole"]
 
 LARGEST = 256 << 20
 """Bytes of a reply: 2,048 vectors of 3,072 numbers, written in full."""
@@ -43,8 +44,8 @@ async def whole(answer: aiohttp.ClientResponse, most: int) -> bytes:
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
-async def stream_parts(answer: aiohttp.ClientResponse, dialect: Dialect) -> AsyncIterator[StreamPart]:
-    """Yield the parts of a streamed reply, the whole reply in the last one.
+async def stream_answer(answer: aiohttp.ClientResponse, dialect: Dialect) -> AsyncIterator[StreamPart]:
+    """Yield the parts of a streamed reply, and leave a connection that can be used again.
 
     Raises:
         NoReplyError: If what comes is no reply, or ends too early.
@@ -54,8 +55,25 @@ async def stream_parts(answer: aiohttp.ClientResponse, dialect: Dialect) -> Asyn
         reply = dialect.reply(await whole(answer, LARGEST), rates)
         yield StreamPart(reply.text, reply)
         return
+    async for part in stream_parts(answer.content.iter_any(), dialect, rates):
+        yield part
+    # A connection that is read to its end can be used again. The end is on its way;
+    # where it is not, a new connection costs less than to wait for it.
+    with suppress(TimeoutError, aiohttp.ClientError):
+        async with asyncio.timeout(_LINGER_S):
+            await answer.content.read()
+
+
+async def stream_parts(
+    pieces: AsyncIterator[bytes], dialect: Dialect, rates: RateReport | None
+) -> AsyncIterator[StreamPart]:
+    """Yield the parts of a reply that comes as events, the whole reply in the last one.
+
+    Raises:
+        NoReplyError: If what comes is no reply, or ends too early.
+    """
     reader, events = dialect.reader(), ServerEvents()
-    async for piece in answer.content.iter_any():
+    async for piece in pieces:
         for data in _cut(events, piece):
             if text := reader.feed(data):
                 yield StreamPart(text)
@@ -64,11 +82,6 @@ async def stream_parts(answer: aiohttp.ClientResponse, dialect: Dialect) -> Asyn
     if text := _last(reader, events):
         yield StreamPart(text)
     yield StreamPart("", reader.reply(rates))
-    # A connection that is read to its end can be used again. The end is on its way;
-    # where it is not, a new connection costs less than to wait for it.
-    with suppress(TimeoutError, aiohttp.ClientError):
-        async with asyncio.timeout(_LINGER_S):
-            await answer.content.read()
 
 
 def _cut(events: ServerEvents, piece: bytes) -> list[bytes]:

@@ -32,9 +32,10 @@ from tenire.llm.rate_headers import rate_report
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    from tenire.llm.dialects import NoReplyError
     from tenire.llm.keys import ApiKey
 
-__all__ = ["Call", "broken", "kind_of", "refusal", "unanswered"]
+__all__ = ["Call", "broken", "kind_of", "no_reply", "refusal", "unanswered"]
 
 _TRANSIENT_4XX = frozenset({408, 409, 425})
 _OVERLOAD = frozenset({429, 503, 529})
@@ -142,16 +143,22 @@ def _what_is_missing(text: str) -> str:
     return "check base_url: there is no such address (often it must end in /v1), or no such model"
 
 
-def broken(call: Call, got: str, *, status: int = 200, headers: Mapping[str, str] | None = None) -> BrokenReplyError:
+def no_reply(call: Call, error: NoReplyError, headers: Mapping[str, str]) -> ModelError:
+    """Return the error for an answer of status 200 that a dialect could not read."""
+    if error.error is not None:
+        return refusal(call, 200, headers, error.error)
+    return broken(call, error.got, headers)
+
+
+def broken(call: Call, got: str, headers: Mapping[str, str] | None = None) -> BrokenReplyError:
     """Return the error for an answer that is broken off, or of a form that is no reply.
 
     Args:
         call: That was made.
         got: What came instead, without any text of the server.
-        status: Of the answer.
         headers: Of the answer.
     """
-    return BrokenReplyError(call.message(got), status=status, headers=call.headers(headers or {}), charged=True)
+    return BrokenReplyError(call.message(got), status=200, headers=call.headers(headers or {}), charged=True)
 
 
 def unanswered(call: Call, got: str, *, code: str, charged: bool = False, hint: str | None = None) -> ServerError:

@@ -18,11 +18,11 @@ import msgspec
 
 from tenire.errors import BadRequestError, ConfigError, MissingExtraError, RejectedError
 from tenire.llm.addresses import OPENAI, find_proxy, read_address
-from tenire.llm.answers import LARGEST, LARGEST_REFUSAL, stream_parts, whole
+from tenire.llm.answers import LARGEST, LARGEST_REFUSAL, stream_answer, whole
 from tenire.llm.connection_errors import FAILURES, of_connection
 from tenire.llm.dialects import Dialect, NoReplyError, choose_dialect
 from tenire.llm.excerpts import texts_in
-from tenire.llm.failures import Call, broken, refusal
+from tenire.llm.failures import Call, no_reply, refusal
 from tenire.llm.keys import ApiKey, find_key
 from tenire.llm.rate_headers import rate_report
 
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
 
-    from tenire.errors import ModelError
     from tenire.llm.records import ChatRequest, EmbeddingReply, ModelReply, StreamPart
 
 __all__ = ["HttpTransport", "Timeouts"]
@@ -153,7 +152,7 @@ class HttpTransport:
         try:
             async with self._send(call, path, body) as answer:
                 if answer.status < 300:
-                    async for part in stream_parts(answer, self._dialect):
+                    async for part in stream_answer(answer, self._dialect):
                         begun = True
                         yield part
                     return
@@ -161,7 +160,7 @@ class HttpTransport:
         except FAILURES as error:
             failure = of_connection(call, error)
         except NoReplyError as error:
-            failure = _no_reply(call, answer, error)
+            failure = no_reply(call, error, answer.headers)
         failure.charged = failure.charged or begun
         raise failure
 
@@ -206,7 +205,7 @@ class HttpTransport:
         except FAILURES as error:
             failure = of_connection(call, error)
         except NoReplyError as error:
-            failure = broken(call, error.got)
+            failure = no_reply(call, error, answer.headers)
         else:
             if answer.status < 300:
                 return raw, answer
@@ -253,11 +252,5 @@ def _read(call: Call, answer: aiohttp.ClientResponse, read: Callable[[], Reply])
     try:
         return read()
     except NoReplyError as error:
-        failure = _no_reply(call, answer, error)
+        failure = no_reply(call, error, answer.headers)
     raise failure  # without what the server wrote as its context
-
-
-def _no_reply(call: Call, answer: aiohttp.ClientResponse, error: NoReplyError) -> ModelError:
-    if error.error is not None:
-        return refusal(call, answer.status, answer.headers, error.error)
-    return broken(call, error.got, status=answer.status, headers=answer.headers)
