@@ -1,0 +1,122 @@
+"""The way to a model on this machine.
+
+1. Its server is started with the first call, in a worker process of the engine.
+2. A server that cannot be reached is gone: the call fails as transient, and the next one
+   starts another.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from contextlib import aclosing
+from typing import TYPE_CHECKING, cast
+
+from tenire.core.tasks import Resources, Retry
+from tenire.errors import ServerError, TaskError
+from tenire.llm.local.serve import Serving, serve
+from tenire.llm.transport import HttpTransport, Timeouts
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+    from pathlib import Path
+
+    from tenire.concurrency.manager import ConcurrencyManager
+    from tenire.llm.records import ChatRequest, EmbeddingReply, ModelReply, StreamPart
+
+__all__ = ["SLOTS", "LocalTransport"]
+
+SLOTS = 2
+"""Replies at once: beyond it a processor gains nothing."""
+
+CONTEXT = 4096
+"""Tokens of a prompt and its reply together."""
+
+_IF_KILLED = Retry(attempts=2, backoff=0.5, on=())
+
+
+class LocalTransport:
+    """Calls a model that runs in a worker process of an engine.
+
+    Args:
+        weights: The model's file; see ``find_weights``, which looks at the disk.
+        manager: The engine.
+        threads: Threads to compute with; more than there are idle processors make it slower.
+        slots: Replies at once.
+        context: Tokens of a prompt and its reply together.
+    """
+
+    def __init__(
+        self,
+        weights: Path,
+        manager: ConcurrencyManager,
+        *,
+        threads: int = 1,
+        slots: int = SLOTS,
+        context: int = CONTEXT,
+    ) -> None:
+        self._manager = manager
+        self._worker = f"model {weights.name}"
+        self._serving = Serving(str(weights), threads, slots, context, secrets.token_urlsafe(24))
+        self._http: HttpTransport | None = None
+        self._starting = asyncio.Lock()
+
+    async def complete(self, request: ChatRequest) -> ModelReply:
+        """Send one request and return the whole reply; see ``HttpTransport``."""
+        http = await self._server()
+        try:
+            return await http.complete(request)
+        except ServerError as error:
+            await self._lost(http, error)
+            raise
+
+    async def stream(self, request: ChatRequest) -> AsyncIterator[StreamPart]:
+        """Send one request and yield the reply as it comes; see ``HttpTransport``."""
+        http = await self._server()
+        try:
+            async with aclosing(cast("AsyncGenerator[StreamPart]", http.stream(request))) as parts:
+                async for part in parts:
+                    yield part
+        except ServerError as error:
+            await self._lost(http, error)
+            raise
+
+    async def embed(self, model: str, texts: Sequence[str], *, dimensions: int | None = None) -> EmbeddingReply:
+        """Not offered: the embedders of ``tenire.vectors`` are better at it."""
+        http = await self._server()
+        return await http.embed(model, texts, dimensions=dimensions)
+
+    async def close(self) -> None:
+        """Close all connections; the worker ends with its engine."""
+        http, self._http = self._http, None
+        if http is not None:
+            await http.close()
+
+    async def _server(self) -> HttpTransport:
+        if self._http is None:
+            async with self._starting:
+                if self._http is None:
+                    self._http = await self._start()
+        return self._http
+
+    async def _start(self) -> HttpTransport:
+        try:
+            address = await self._manager.submit(
+                serve,
+                self._serving,
+                on="process",
+                worker=self._worker,
+                name=f"serve {self._worker}",
+                needs=Resources(),
+                retry=_IF_KILLED,
+            )
+        except TaskError as error:
+            message = f"the {self._worker} could not be started: {error}"
+            raise ServerError(message, hint="is there enough memory? tenire doctor tells") from error
+        return HttpTransport(f"{address}/v1", api_key=self._serving.key, timeouts=Timeouts(connect=5.0))
+
+    async def _lost(self, http: HttpTransport, error: ServerError) -> None:
+        # Without a status nobody answered.
+        if error.status is None and self._http is http:
+            self._http = None
+            await http.close()

@@ -1,0 +1,67 @@
+"""A model on this machine, in a worker process of an engine."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tenire.concurrency import ConcurrencyManager
+from tenire.errors import AuthenticationError, ServerError
+from tenire.llm.local import LocalTransport, find_weights
+from tenire.llm.records import ChatRequest
+from tenire.llm.transport import HttpTransport
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+
+def asking(text: str, **parameters: Any) -> ChatRequest:
+    return ChatRequest("local", ({"role": "user", "content": text},), 12, parameters={"temperature": 0, **parameters})
+
+
+def with_model(check: Callable[[LocalTransport, ConcurrencyManager], Coroutine[Any, Any, None]]) -> None:
+    weights = find_weights("local")
+
+    async def run() -> None:
+        async with ConcurrencyManager(cpu=1, memory=1 << 30) as manager:
+            transport = LocalTransport(weights, manager, context=512)
+            try:
+                await check(transport, manager)
+            finally:
+                await transport.close()
+
+    asyncio.run(run())
+
+
+@pytest.mark.slow
+def test_it_answers_streams_and_comes_back_when_it_is_killed() -> None:
+    async def check(transport: LocalTransport, manager: ConcurrencyManager) -> None:
+        reply = await transport.complete(asking("What is the capital of France?"))
+        assert reply.text
+        assert reply.usage is not None
+        assert 0 < reply.usage.output_tokens <= 12
+
+        parts = [part async for part in transport.stream(asking("What is the capital of France?"))]
+        assert parts[-1].reply is not None
+        assert parts[-1].reply.text == "".join(part.text for part in parts) != ""
+
+        http = transport._http
+        assert http is not None
+        stranger = HttpTransport(http.address.base, api_key="guess")
+        with pytest.raises(AuthenticationError):
+            await stranger.complete(asking("Hello"))
+        await stranger.close()
+
+        if sys.platform != "win32":
+            for pid in manager.thread_pool.statistics().processes.values():
+                os.kill(pid, signal.SIGKILL)
+            with pytest.raises(ServerError):
+                await transport.complete(asking("What is the capital of France?"))
+            assert (await transport.complete(asking("What is the capital of France?"))).text
+
+    with_model(check)
