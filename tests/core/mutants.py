@@ -216,7 +216,10 @@ MUTANTS: dict[str, tuple[str, str, str, str]] = {
         "accounts", "            toll = admission.toll(task.needs)\n", "", "test_fair_share.py -k rate",
     ),
     "a pipeline left alone stays in its cooldown": (
-        "fair_share", "backlogged[0].burst.observe(0.0, 1.0)", "pass", "test_selection.py -k left_alone",
+        "fair_share",
+        "for pipeline in self.backlogged:\n            pipeline.burst.observe",
+        "for pipeline in self.backlogged[1:]:\n            pipeline.burst.observe",
+        "test_selection.py -k left_alone",
     ),
     "a cooldown ends at once": (
         "burst", "elif self.credit >= BURST_S / 2:", "else:", "test_burst.py",
