@@ -79,7 +79,7 @@ MUTANTS: dict[str, tuple[str, str, str, str]] = {
         "test_ready_queue.py -k deadlines_lets",
     ),
     "a head is kept though a more urgent task has come": (
-        "ready_queue", "        if lane.used >> priority + 1:", "        if False:",
+        "ready_queue", "if lane.size == 1 or lane.used >> priority + 1:", "if lane.size == 1:",
         "test_ready_queue.py -k looked_at",
     ),
     "what a holder waits for stands behind what needs more": (

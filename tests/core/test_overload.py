@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tenire.core.fair_share import PipelineShare
 from tenire.core.overload import BATCH_TARGET_S, INTERACTIVE_TARGET_S, WINDOW_S, OverloadControl
-from tenire.core.tasks import Priority
+from tenire.core.tasks import Priority, Task
 
 WINDOWS = st.lists(
     st.lists(st.tuples(st.sampled_from(Priority), st.sampled_from([0.0, 0.01, 0.05, 1.0, 5.0])), max_size=4),
@@ -75,6 +76,33 @@ def test_a_class_comes_back_after_each_ten_windows_in_a_row_in_time() -> None:
         now = windows(control, waits, 1, now)
         lowest.append(control.lowest)
     assert lowest == [Priority.NORMAL] * 19 + [Priority.LOW] * 10 + [Priority.IDLE]
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(Priority), st.sampled_from([0.0, 0.0625, 0.5, 2.0, 8.0])), min_size=1, max_size=12
+    ),
+    st.sampled_from([0.0, 0.125]),
+)
+def test_several_that_start_together_count_as_one_after_the_other(
+    starts: list[tuple[Priority, float]], share: float
+) -> None:
+    together, singly, now = OverloadControl(), OverloadControl(), 16.0
+    tasks = []
+    for priority, wait in starts:
+        task = Task(PipelineShare("p"), priority=priority)
+        task.ready_at = now - wait
+        tasks.append(task)
+    for control in (together, singly):
+        control.advance(now)
+    together.all_started(tasks, now, share)
+    for priority, wait in starts:
+        singly.started(priority, wait, share)
+    assert together.batch_held == singly.batch_held
+    for control in (together, singly):
+        control.advance(now + WINDOW_S)
+    assert together.interactive_wait == singly.interactive_wait
+    assert together.batch_wait == singly.batch_wait
 
 
 @pytest.mark.parametrize(("wait", "held"), [(0.019, False), (0.021, True)])

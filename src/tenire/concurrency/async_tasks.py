@@ -23,7 +23,7 @@ from tenire.concurrency.submit import (
     timeout_of,
 )
 from tenire.concurrency.task_groups import TaskGroup
-from tenire.core.tasks import Priority, Retry
+from tenire.core.tasks import Priority, Resources, Retry
 from tenire.errors import ConfigError, RejectedError
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from tenire.concurrency.ended_tasks import EndedTask
     from tenire.concurrency.orchestrator import Orchestrator
-    from tenire.core.tasks import Resources, Task
+    from tenire.core.tasks import Needs, Task
 
 __all__ = ["AsyncTaskManager"]
 
@@ -93,6 +93,10 @@ class AsyncTaskManager:
             message = f"retry must be tenire.Retry(…), got {retry!r} (task {name!r})"
             raise ConfigError(message, key="retry")
         scheduler = orchestrator.scheduler
+        if place != LOOP or (needs is not None and type(needs) is not Resources):
+            wanted: Needs = needs_of(scheduler, needs, on=place, worker=worker, name=name)
+        else:
+            wanted = () if needs is None else scheduler.admission.needs(needs, name)
         try:
             share = scheduler.shares.pipelines.get(pipeline) or scheduler.shares.pipeline(pipeline)
         except TypeError:  # it cannot be hashed
@@ -102,7 +106,7 @@ class AsyncTaskManager:
             share,
             name,
             priority,
-            () if needs is None and place == LOOP else needs_of(scheduler, needs, on=place, worker=worker, name=name),
+            wanted,
             None if deadline is None else orchestrator.due(deadline, name=name),
             fn,
             args,
@@ -142,6 +146,14 @@ class AsyncTaskManager:
             group.take_in(handle)
 
     def _dependencies(self, handle: Handle[Any], after: Iterable[Handle[Any]]) -> tuple[Handle[Any], ...]:
+        dependencies = after if type(after) is tuple else self._all_of(handle, after)
+        orchestrator = self._orchestrator
+        for dependency in dependencies:
+            if type(dependency) is not Handle or dependency.orchestrator is not orchestrator:
+                self._refuse(handle, dependency)
+        return dependencies
+
+    def _all_of(self, handle: Handle[Any], after: Iterable[Handle[Any]]) -> tuple[Handle[Any], ...]:
         if isinstance(after, Handle):
             message = f"after must be a list of handles, got one handle (task {handle.name!r})"
             raise ConfigError(message, key="after", hint=f"pass after=[{after.name}]")
@@ -151,12 +163,7 @@ class AsyncTaskManager:
         except TypeError:
             message = f"after must be a list of handles, got {after!r} (task {handle.name!r})"
             raise ConfigError(message, key="after") from None
-        dependencies = tuple(each)
-        orchestrator = self._orchestrator
-        for dependency in dependencies:
-            if type(dependency) is not Handle or dependency.orchestrator is not orchestrator:
-                self._refuse(handle, dependency)
-        return dependencies
+        return tuple(each)
 
     def _refuse(self, handle: Handle[Any], dependency: Any) -> None:
         if not isinstance(dependency, Handle):

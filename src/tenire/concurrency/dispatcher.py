@@ -173,8 +173,7 @@ class Dispatcher(Turns):
     def _take_in_ended(self, now: float) -> None:
         scheduler = self.scheduler
         ended, self._ended = self._ended, []
-        note = self.ended.note
-        taken = 0
+        note, taken = self.ended.note, 0
         try:
             for handle, state in ended:
                 if handle.state == RUNNING:
@@ -298,7 +297,8 @@ class Dispatcher(Turns):
         if handle.waiter is not None or handle.callbacks is not None:
             handle.settle(value, None)
         self._ended.append((handle, DONE))
-        self.wake()
+        if not self._armed:
+            self.wake()
 
     def _pool_ended(self, handle: Handle[Any], value: Any, error: BaseException | None, memory: int = 0) -> None:
         """Take in the end of a task on a thread or in a process.

@@ -74,11 +74,10 @@ class Accounts:
         pipeline = lane.pipeline
         charge = share * pipeline.duration
         pipeline.v += charge * number / pipeline.pull
-        started = self._overload.started
         for task in taken:
             task.share = share
             task.charge = charge
-            started(task.priority, now - task.ready_at, share)
+        self._overload.all_started(taken, now, share)
 
     def give_back(self, task: Task, now: float) -> None:
         """Give back what a task held, and correct its charge."""

@@ -104,7 +104,7 @@ class Admission:
         for index, bucket in self.rates.items():
             self.free[index] = bucket.refill(self.free[index], now)
 
-    def needs(self, resources: Resources, *, task: str) -> Needs:
+    def needs(self, resources: Resources, task: str) -> Needs:
         """Turn resources into the core's form.
 
         Raises:

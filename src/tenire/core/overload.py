@@ -19,7 +19,14 @@ SoCC 2018, with work held back instead of refused: it was accepted.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from tenire.core.tasks import Priority
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tenire.core.tasks import Task
 
 __all__ = ["BATCH_TARGET_S", "INTERACTIVE_TARGET_S", "WINDOW_S", "OverloadControl"]
 
@@ -31,7 +38,7 @@ STEP_UP = 0.01
 PATIENCE = 3
 CALM = 10
 _LEAST_BATCH = 0.5
-_INTERACTIVE = Priority.HIGH
+_INTERACTIVE, _IDLE = int(Priority.HIGH), int(Priority.IDLE)  # members compare slower
 
 
 class OverloadControl:
@@ -78,9 +85,30 @@ class OverloadControl:
             self._total += wait
             return
         self.batch_held += share
-        if priority < Priority.IDLE:  # what idle work waits is nobody's concern
+        if priority < _IDLE:  # what idle work waits is nobody's concern
             self._batch_count += 1
             self._batch_total += wait
+
+    def all_started(self, tasks: Sequence[Task], now: float, share: float) -> None:
+        """Do for several tasks that start now with the same share what ``started`` does for one."""
+        # Sums first: this is done once for every task that competes.
+        count = batch_count = idle_count = 0
+        total = batch_total = 0.0
+        for task in tasks:
+            priority = task.priority
+            if priority <= _INTERACTIVE:
+                count += 1
+                total += now - task.ready_at
+            elif priority < _IDLE:
+                batch_count += 1
+                batch_total += now - task.ready_at
+            else:
+                idle_count += 1
+        self.batch_held += share * (batch_count + idle_count)
+        self._count += count
+        self._total += total
+        self._batch_count += batch_count
+        self._batch_total += batch_total
 
     def room(self) -> float:
         """Return how large a share of the machine batch work may still take; one task always may."""

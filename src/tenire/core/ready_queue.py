@@ -83,14 +83,15 @@ class Lane:
         used: Bit ``i`` is set if class ``i`` may hold something.
         gate: What held up its head in the last decision, for explanations.
         round: The last decision in which its head was held up.
+        found: Its head, until a task comes or goes that may change that, or ``None``.
     """
 
     __slots__ = (
         "_dated",
-        "_head",
-        "_head_until",
+        "_found_until",
         "_run",
         "claim",
+        "found",
         "gate",
         "mask",
         "needs",
@@ -116,21 +117,16 @@ class Lane:
         # Heaps of (deadline, seq, task), one for each class; most lanes never have one.
         self._dated: tuple[list[tuple[float, int, Task]], ...] | None = None
         self._run = 0
-        # The head, while nothing came or went and nobody has risen a class: to compare
-        # five classes by age costs more than all the rest of a decision.
-        self._head: Task | None = None
-        self._head_until = float("-inf")
+        # To compare five classes by age costs more than all the rest of a decision.
+        self.found: Task | None = None
+        self._found_until = float("-inf")
 
     def add_dated(self, task: Task) -> None:
         """Put a task with a deadline into its place."""
         if self._dated is None:
             self._dated = tuple([] for _ in range(_CLASSES))
         heapq.heappush(self._dated[task.priority], (cast("float", task.deadline), task.seq, task))
-        self._head = None
-
-    def look_again(self) -> None:
-        """Note that a task has come, or gone, that may change which one is next."""
-        self._head = None
+        self.found = None
 
     def head(self, now: float, classes: int = ALL_CLASSES) -> Task | None:
         """Return the task that goes next, and leave it there.
@@ -141,11 +137,11 @@ class Lane:
         """
         if classes != ALL_CLASSES:
             return self._find_head(now, classes)[0]
-        head = self._head
-        if head is not None and now < self._head_until and head.state is READY and head.lane is self:
+        head = self.found
+        if head is not None and now < self._found_until and head.state is READY and head.lane is self:
             return head
-        self._head, self._head_until = self._find_head(now, classes)
-        return self._head
+        self.found, self._found_until = self._find_head(now, classes)
+        return self.found
 
     def _find_head(self, now: float, classes: int) -> tuple[Task | None, float]:
         """Return the head, and until when it stays that if nothing comes or goes."""
@@ -209,7 +205,7 @@ class Lane:
         self.size -= 1
         self.tag = None
         self._run = 0 if index > Priority.HIGH or not self.used >> index + 1 else self._run + 1
-        self._head = None
+        self.found = None
 
     def take(self, most: int, now: float) -> list[Task]:
         """Take out up to ``most`` tasks in order, one after the other."""
@@ -233,7 +229,7 @@ class Lane:
             if not queue:
                 self.used &= ~(1 << index)
         self.tag = None
-        self._head = None
+        self.found = None
         return taken
 
     def _calm(self, now: float) -> bool:
@@ -308,12 +304,10 @@ class ReadyQueue:
         lane.size += 1
         if task.deadline is None:
             lane.queues[priority].append(task)
-            if lane.size == 1:
-                lane.look_again()
+            if lane.size == 1 or lane.used >> priority + 1:  # its head may be of a lower class
+                lane.found = None
         else:
             lane.add_dated(task)
-        if lane.used >> priority + 1:  # its head may be of a lower class
-            lane.look_again()
 
     def _new_lane(self, key: int | Needs, mask: int, claim: int) -> Lane:
         if len(self.lanes) > _MOST_LANES:  # as many as there are sizes
@@ -359,7 +353,7 @@ class ReadyQueue:
         if claim is not None:
             task.claim = claim
         self.push(task)
-        task.lane.look_again()
+        task.lane.found = None
 
     def not_ahead_of(self, v: float) -> None:
         """Have no head that is held up count from later than ``v``, which has been set back."""
