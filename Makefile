@@ -46,9 +46,10 @@ lint: env-test ## check style, formatting, types and floors
 bench: env-test ## measure the budgets
 	@$(PY) scripts/bench.py $(ARGS)
 
-prove: env-test ## the slow proofs: kills at 20 random moments, the breaker, attacks on the control channel
+prove: env-test ## the slow proofs: kills at 20 random moments, the breaker, attacks on the control channel, hours of quotas
 	@$(PY) scripts/kill_proof.py --kills 20 $(ARGS)
 	@$(PY) scripts/breaker_proof.py
+	@$(PY) scripts/quota_proof.py
 	@$(PY) scripts/channel_fuzz.py
 
 simulate: env-test ## play a thousand bad days of each kind in virtual time

@@ -14,7 +14,8 @@ TESTS = Path(__file__).parents[1]
 SOURCES = TESTS.parent / "src/tenire"
 ROOMS = (
     "tenire", "tenire.concurrency", "tenire.concurrency.channel", "tenire.concurrency.data",
-    "tenire.concurrency.loops", "tenire.concurrency.signals", "tenire.concurrency.supervisor", "tenire.resilience",
+    "tenire.concurrency.loops", "tenire.concurrency.quotas", "tenire.concurrency.signals",
+    "tenire.concurrency.supervisor", "tenire.resilience",
 )  # fmt: skip
 AWAITED = ("__aenter__", "__anext__", "__await__", "__call__")
 
@@ -61,6 +62,7 @@ SWEPT = {
     "MemoryCache.put": (GUARDED, "test_the_memory_cache_never_waits"),
     "Orchestrator.run": PART,
     "Orchestrator.wait_idle": (CANCELLING, "wait_idle"),
+    "QuotaPermit.__aenter__": (C + "quotas/test_quota.py", "test_nothing_is_lost_wherever_a_call_is_cancelled"),
     "Signals.aemit": STREAMS,
     "Spawned.__await__": SIDE_LOOP,
     "Store.asearch": (REAL, "test_a_search"),

@@ -228,7 +228,9 @@ MUTANTS: dict[str, tuple[str, str, str, str]] = {
         "burst", "or (not allowed and lead > 0.0)", "", "test_burst.py",
     ),
     "a task takes only some of its resources": (
-        "admission", "            free[index] -= amount\n", "            free[index] -= amount\n            break\n",
+        "admission", "            meter = rates.get(index)\n            free[index] =",
+        "            meter = rates.get(index)\n            if index != needs[0][0]:\n                break\n"
+        "            free[index] =",
         "test_admission.py::TestAdmission",
     ),
     "a task starts though it lacks something": (
@@ -246,6 +248,64 @@ MUTANTS: dict[str, tuple[str, str, str, str]] = {
     ),
     "a rate is announced too early": (
         "rates", "return at + _MARGIN_S", "return at - _MARGIN_S", "test_rates.py -k announced",
+    ),
+    "what was spent counts less long than the window": (
+        "rate_ledger", "math.ceil(at / self._width)", "math.floor(at / self._width)",
+        "test_rate_ledger.py -k everything",
+    ),
+    "what is spent lately is forgotten early": (
+        "rate_ledger", "+ self.span <= now", "+ self.span <= now + 0.1", "test_rate_ledger.py -k everything",
+    ),
+    "room in a window is announced early": (
+        "rate_ledger", "at = slot * self._width + self.span", "at = slot * self._width + self.span - 1e-3",
+        "test_rate_ledger.py -k announced",
+    ),
+    "what is told late comes in wrong order": (
+        "rate_ledger", "insort(order, slot)", "order.append(slot)", "test_rate_ledger.py -k everything",
+    ),
+    "the time on the way is forgotten": (
+        "rate_window", "RateLedger(window + jitter)", "RateLedger(window)", "test_rate_window.py::TestTaking",
+    ),
+    "what is held counts for nothing": (
+        "rate_window", "return self._ledger.spent + self.held", "return self._ledger.spent",
+        "test_rate_window.py::TestTaking",
+    ),
+    "what is held ages": (
+        "rate_window", "        self._ledger.take_back(taken_at, amount)\n        self.held += amount\n",
+        "        self.held += 0\n", "test_rate_window.py -k sent_later",
+    ),
+    "a quota is sent in a rush": (
+        "rate_window", "gap / FASTEST\n        return", "0.0\n        return", "test_rate_window.py -k evenly",
+    ),
+    "a quota rushes and stands still in turn": (
+        "rate_window", "self._due = max(self._due, now - CREDIT * self.window) + gap", "self._due = now",
+        "test_rate_window.py -k evenly",
+    ),
+    "a server that refused is asked again at once": (
+        "rate_window", " or now < self.frozen_until:", ":", "test_rate_window.py -k frozen",
+    ),
+    "what was never sent puts off what is": (
+        "rate_window", "        self._due -= gap\n", "", "test_rate_window.py -k never_sent",
+    ),
+    "small calls pass large ones for ever": (
+        "overtaking", "counts[other] = counts.get(other, 0) + 1", "pass", "test_overtaking.py -k more_often",
+    ),
+    "who has come to the head may be overtaken as often again": (
+        "overtaking", "                break\n            counts[other]",
+        "                break\n            if other is not queue[0]:\n"
+        "                continue\n            counts[other]", "test_overtaking.py -k more_often",
+    ),
+    "any that fits goes first": (
+        "overtaking", "if toll > most and all(", "if best is None and all(", "test_overtaking.py -k largest",
+    ),
+    "calls with a deadline are overtaken": (
+        "overtaking", "head.deadline is not None", "False", "test_overtaking.py -k never_overtaken",
+    ),
+    "a head that fits soon is overtaken": (
+        "overtaking", "<= NEAR *", "<= 0 *", "test_overtaking.py -k fits_soon",
+    ),
+    "nobody looks again for the smallest": (
+        "selection", "        if at_last is not None:\n", "        if False:\n", "test_overtaking.py -k looked_again",
     ),
     "urgent work that is late changes nothing": (
         "overload", "max(_LEAST_BATCH, self.batch_share - STEP_DOWN)", "self.batch_share",

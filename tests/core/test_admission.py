@@ -48,7 +48,7 @@ class AdmissionMachine(RuleBasedStateMachine):
         short = {index for index, amount in needs if amount > self.left(index)}
         assert admission.lacking(needs) == sum(1 << index for index in short)
         if not short:
-            admission.take(needs)
+            admission.take(needs, 0.0)
             self.held.append(Task(PipelineShare("p"), needs=needs))
 
     @rule(data=st.data())
@@ -84,7 +84,7 @@ def test_any_mix_of_fractions_is_given_back_exactly(cpus: list[float]) -> None:
     admission = new(cpu=1000)
     taken = [admission.needs(Resources(cpu=cpu), task="t") for cpu in cpus]
     for needs in taken:
-        admission.take(needs)
+        admission.take(needs, 0.0)
     for needs in reversed(taken):
         admission.give(needs)
     assert admission.free[CPU] == 1000 * CPU_UNIT
@@ -127,7 +127,7 @@ def test_the_share_is_that_of_the_scarcest_resource() -> None:
 
 def test_a_lowered_capacity_gives_nothing_until_enough_came_back() -> None:
     admission = new()
-    admission.take(((MEMORY, 6),))
+    admission.take(((MEMORY, 6),), 0.0)
     admission.register("memory", 4)
     assert admission.free[MEMORY] == -2
     assert admission.lacking(((MEMORY, 1),)) == 1 << MEMORY

@@ -113,7 +113,7 @@ def with_rate() -> Admission:
 def test_what_is_taken_of_a_rate_comes_back_with_time_only() -> None:
     admission = with_rate()
     needs = admission.needs(Resources(cpu=1, other={"rpm": 4}), task="t")
-    admission.take(needs)
+    admission.take(needs, 0.0)
     admission.give(needs)
     assert admission.free[0] == 2000
     assert admission.free[4] == 2
@@ -136,7 +136,7 @@ def test_a_rate_that_is_changed_keeps_no_more_than_its_burst() -> None:
     admission = with_rate()
     assert admission.register_rate("rpm", 1.0, 3) == 4
     assert admission.free[4] == 3
-    admission.take(((4, 3),))
+    admission.take(((4, 3),), 0.0)
     admission.register_rate("rpm", 1.0, 1)
     assert admission.free[4] == 0
     admission.check([])

@@ -23,7 +23,7 @@ class Kept:
     def __init__(self) -> None:
         self.admission = Admission(cpu=2, memory=10, threads=2, processes=1)
         self.rate = self.admission.register_rate("rpm", 2.0, 4)
-        self.admission.take(((CPU, 1000), (MEMORY, 10)))
+        self.admission.take(((CPU, 1000), (MEMORY, 10)), 0.0)
         self.reservations = Reservations(self.admission)
 
     def queued(self, name: str, needs: Needs, *, priority: int = Priority.NORMAL, claim: int = 0) -> Task:
@@ -111,7 +111,7 @@ def test_what_is_kept_for_several_adds_up() -> None:
 
 def test_for_what_lacks_only_a_rate_only_that_is_kept() -> None:
     kept = Kept()
-    kept.admission.take(((kept.rate, 4),))
+    kept.admission.take(((kept.rate, 4),), 0.0)
     lane = kept.hold(kept.queued("waits", ((CPU, 1000), (kept.rate, 1)), priority=Priority.CRITICAL))
     kept.admission.refill(0.0)
     kept.admission.refill(1.0)

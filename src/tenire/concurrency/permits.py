@@ -13,6 +13,7 @@ from tenire.core.tasks import RUNNING
 from tenire.errors import ConfigError, RejectedError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from contextvars import Token
     from types import TracebackType
 
@@ -40,6 +41,7 @@ class Permit:
         deadline: Seconds to wait at the most; ``None`` for no limit.
         detached: Whether it belongs to nobody: for what is handed on to other code,
             which must be able to give it back without asking for more.
+        unused: Called if it was granted to somebody who was cancelled in the same moment.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class Permit:
         name: str,
         deadline: float | None,
         detached: bool = False,
+        unused: Callable[[Handle[None]], object] | None = None,
     ) -> None:
         self._orchestrator = orchestrator
         text_of("name", name)
@@ -62,6 +65,7 @@ class Permit:
         self._name = name
         self._deadline = deadline
         self._detached = detached
+        self._unused = unused
         self._handle: Handle[None] | None = None
         self._token: Token[Task | None] | None = None
 
@@ -95,6 +99,8 @@ class Permit:
             # Granted and cancelled in the same turn of the loop: what was granted
             # must not be lost with the one who waited for it.
             if handle.state == RUNNING:
+                if self._unused is not None:
+                    self._unused(handle)
                 orchestrator.end_permit(handle)
             self._leave()
             del handle, holder  # the traceback holds this frame, and they would hold the exception

@@ -37,6 +37,10 @@ class Turns:
             self._now = self._clock.now()
             self.loop.call_soon(self._step)
 
+    def now(self) -> float:
+        """Return seconds on the engine's clock."""
+        return self._clock.now()
+
     def recover(self) -> None:
         """Go on after a turn that failed."""
         self._armed = False

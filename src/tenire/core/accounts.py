@@ -45,7 +45,7 @@ class Accounts:
         mask = task.mask
         if mask & admission.rate_mask:
             share, toll = admission.share(task.needs), admission.toll(task.needs)
-            admission.take(task.needs)
+            admission.take(task.needs, now)
         else:
             share = toll = 0.0
             free, capacity = admission.free, admission.capacity

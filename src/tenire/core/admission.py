@@ -21,6 +21,7 @@ from tenire.errors import ConfigError, RejectedError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from tenire.core.rates import RateMeter
     from tenire.core.tasks import Task
 
 __all__ = ["CPU", "MEMORY", "PROCESSES", "RESIDENT", "THREADS", "Admission"]
@@ -57,7 +58,7 @@ class Admission:
         self.names: list[str] = []
         self.capacity: list[int] = []
         self.free: list[int] = []
-        self.rates: dict[int, TokenBucket] = {}
+        self.rates: dict[int, RateMeter] = {}
         self.rate_mask = 0
         self.aside: dict[int, int] = {}
         self._index: dict[str, int] = {}
@@ -93,9 +94,19 @@ class Admission:
             per_second: Units that come back each second.
             burst: Units that can be saved up; the most that one task can need.
         """
-        index = self.register(name, burst)
+        return self.register_meter(name, TokenBucket(per_second, burst), burst)
+
+    def register_meter(self, name: str, meter: RateMeter, most: int) -> int:
+        """Add a resource of which a meter says how much is free, or change it; return its index.
+
+        Args:
+            name: Its name.
+            meter: What decides how much is free.
+            most: The most that one task can need.
+        """
+        index = self.register(name, most)
         self.free[index] = max(0, self.free[index])
-        self.rates[index] = TokenBucket(per_second, burst)
+        self.rates[index] = meter
         self.rate_mask |= 1 << index
         return index
 
@@ -182,11 +193,13 @@ class Admission:
         capacity = self.capacity
         return all(amount <= capacity[index] for index, amount in needs)
 
-    def take(self, needs: Needs) -> None:
+    def take(self, needs: Needs, now: float) -> None:
         """Take resources that ``lacking`` has just found free."""
         free = self.free
+        rates = self.rates
         for index, amount in needs:
-            free[index] -= amount
+            meter = rates.get(index)
+            free[index] = free[index] - amount if meter is None else meter.take(amount, free[index], now)
 
     def give(self, needs: Needs) -> None:
         """Give back what was taken; what comes back with time does not."""

@@ -14,11 +14,34 @@ Magazine, 1986 (the leaky bucket as a meter).
 from __future__ import annotations
 
 import math
+from typing import Protocol
 
-__all__ = ["TokenBucket"]
+__all__ = ["RateMeter", "TokenBucket"]
 
 
 _MARGIN_S = 1e-6
+
+
+class RateMeter(Protocol):
+    """What decides how much of a rate is free; its caller remembers the figure.
+
+    Attributes:
+        rate: Units a second, in the long run.
+    """
+
+    rate: float
+
+    def refill(self, free: int, now: float) -> int:
+        """Return how many units are free at ``now``, given how many were when last asked."""
+        ...
+
+    def take(self, amount: int, free: int, now: float) -> int:
+        """Take units of those that are free at ``now``, the last refill; return how many are left."""
+        ...
+
+    def ready_at(self, amount: int, free: int, now: float) -> float:
+        """Return when ``amount`` units will be free, if ``free`` are at ``now``, the last refill."""
+        ...
 
 
 class TokenBucket:
@@ -52,6 +75,10 @@ class TokenBucket:
             return self.burst
         self._fraction = gained - whole
         return free + whole
+
+    def take(self, amount: int, free: int, now: float) -> int:
+        """Take units of those that are free; return how many are left."""
+        return free - amount
 
     def ready_at(self, amount: int, free: int, now: float) -> float:
         """Return when ``amount`` units will be free, if ``free`` are at ``now``, the last refill."""

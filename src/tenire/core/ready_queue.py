@@ -28,6 +28,7 @@ import heapq
 from collections import deque
 from typing import TYPE_CHECKING, cast
 
+from tenire.core.overtaking import Overtaking
 from tenire.core.tasks import READY, Claim, Priority
 
 if TYPE_CHECKING:
@@ -84,6 +85,7 @@ class Lane:
         gate: What held up its head in the last decision, for explanations.
         round: The last decision in which its head was held up.
         found: Its head, until a task comes or goes that may change that, or ``None``.
+        overtaking: Who may go before a head that waits for a rate.
     """
 
     __slots__ = (
@@ -95,6 +97,7 @@ class Lane:
         "gate",
         "mask",
         "needs",
+        "overtaking",
         "pipeline",
         "queues",
         "round",
@@ -120,6 +123,7 @@ class Lane:
         # To compare five classes by age costs more than all the rest of a decision.
         self.found: Task | None = None
         self._found_until = float("-inf")
+        self.overtaking = Overtaking()
 
     def add_dated(self, task: Task) -> None:
         """Put a task with a deadline into its place."""
@@ -191,11 +195,15 @@ class Lane:
         return bool(self.used & 1)
 
     def pop(self, task: Task) -> None:
-        """Take out the task that ``head`` returned."""
+        """Take out the task that ``head`` returned, or one that may go before it."""
         index = task.priority
         queue = self.queues[index]
         dated = self._dated
         if task.deadline is None:
+            if task is not queue[0]:
+                self.overtaking.goes(task, queue)
+                self.size -= 1
+                return
             queue.popleft()
         else:
             assert dated is not None

@@ -117,7 +117,7 @@ class Reservations:
         slack = 0.0 if pipeline.burst.cooling else SLACK
         full = False
         for passed in self._passed:
-            if passed.lane.mask & task.mask:
+            if passed.lane.mask & task.mask and passed.lane is not task.lane:
                 charge = passed.charge if passed.charge >= 0.0 else passed.work_out(self._admission)
                 lead = pipeline.v - cast("float", passed.lane.tag)
                 if lead > slack * charge:

@@ -302,19 +302,37 @@ class Selection:
                 if best is None or goes_before(task, best, now, by_age=task.pipeline.queue.run >= URGENT_RUN):
                     best = task
                 continue
-            if lacking & rates:
-                at = admission.ready_at(task.needs, now)
-                if self.retry_at is None or at < self.retry_at:
-                    self.retry_at = at
             reservations.hold(task, lane, lacking)
             lane.round, lane.gate = this, lacking
+            if lacking & rates:
+                overtaker = self._wait_for_rate(task, lane, lacking, now)
+                if overtaker is not None and (best is None or goes_before(overtaker, best, now, by_age=False)):
+                    best = overtaker
         if best is not None and reservations.passed:  # only now: what is held up may stand in the last lane
             keeper = reservations.in_the_way(best)
             if keeper is not None:
-                reservations.hold(best, best.lane, 0)
+                if best.lane.round != this:  # else its head is held up already
+                    reservations.hold(best, best.lane, 0)
                 self._holds_up(best.lane, keeper)
                 return self._fitting(lanes, now, tier)
         return best
+
+    def _wait_for_rate(self, head: Task, lane: Lane, lacking: int, now: float) -> Task | None:
+        """Note when a rate that a head lacks is back; return a task that may start before it meanwhile."""
+        admission = self._admission
+        at = admission.ready_at(head.needs, now)
+        self._ask_again(at)
+        # Equal needs would fit no better.
+        if lane.needs is not None or lacking & ~admission.rate_mask:
+            return None
+        overtaker, at_last = lane.overtaking.look(head, at, admission, now)
+        if at_last is not None:
+            self._ask_again(at_last)
+        return overtaker
+
+    def _ask_again(self, at: float) -> None:
+        if self.retry_at is None or at < self.retry_at:
+            self.retry_at = at
 
     def _has_place(self, task: Task, lane: Lane, tier: int, now: float) -> bool:
         return not (tier == _URGENT and not lane.used & 1) and not self._steps_aside(task, lane, tier, now)

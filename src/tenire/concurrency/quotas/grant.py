@@ -1,0 +1,36 @@
+"""What one call was granted, and what has become of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tenire.core.concurrency_limit import Token
+
+__all__ = ["Grant"]
+
+
+class Grant:
+    """The permit of one call, while it is open.
+
+    Attributes:
+        amounts: What was granted, by metric.
+        granted_at: When, seconds on the engine's clock.
+        sent_at: When the call was sent, or ``None``.
+        held: Metrics of which the granted amount is still held.
+    """
+
+    __slots__ = ("amounts", "granted_at", "held", "sent_at", "token")
+
+    def __init__(self, amounts: Mapping[str, int], granted_at: float, token: Token | None) -> None:
+        self.amounts = amounts
+        self.granted_at = granted_at
+        self.sent_at: float | None = None
+        self.held = set(amounts)
+        self.token = token
+
+    def __repr__(self) -> str:
+        amounts = ", ".join(f"{amount} {metric}" for metric, amount in self.amounts.items())
+        return f"<{type(self).__name__} of {amounts}>"

@@ -1,0 +1,76 @@
+"""The permit of one call of a server with a quota."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from tenire.concurrency.permits import Permit
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from types import TracebackType
+
+    from tenire.concurrency.orchestrator import Orchestrator
+    from tenire.concurrency.quotas.grant import Grant
+    from tenire.concurrency.quotas.quota import Quota
+    from tenire.core.tasks import Priority, Resources
+
+__all__ = ["QuotaPermit"]
+
+
+class QuotaPermit:
+    """An async context manager that holds what one call takes; its value is the ``Grant``.
+
+    Args:
+        quota: Whose.
+        orchestrator: Who grants it.
+        amounts: What it takes, by metric.
+        needs: The same, with its slot, as resources.
+        priority: Its class.
+        pipeline: Whose share it is charged to.
+        name: For explanations.
+        deadline: Seconds to wait at the most; ``None`` for no limit.
+    """
+
+    def __init__(
+        self,
+        quota: Quota,
+        orchestrator: Orchestrator,
+        amounts: Mapping[str, int],
+        needs: Resources,
+        *,
+        priority: Priority | str,
+        pipeline: str,
+        name: str,
+        deadline: float | None,
+    ) -> None:
+        self._quota = quota
+        self._amounts = amounts
+        self._permit = Permit(
+            orchestrator,
+            needs,
+            priority=priority,
+            pipeline=pipeline,
+            name=name,
+            deadline=deadline,
+            unused=partial(quota.unused, amounts),
+        )
+        self._grant: Grant | None = None
+
+    async def __aenter__(self) -> Grant:
+        self._quota.waits(1)
+        try:
+            handle = await self._permit.__aenter__()
+        finally:
+            self._quota.waits(-1)
+        self._grant = grant = self._quota.open(self._amounts, handle)
+        return grant
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        grant, self._grant = self._grant, None
+        if grant is not None:
+            self._quota.close(grant)
+        await self._permit.__aexit__(kind, error, traceback)

@@ -1,0 +1,155 @@
+"""A quota of so many units in any window of time, spent evenly and almost to the last unit.
+
+Providers count calls and tokens a minute, and do not say how: over the last minute, in
+minutes by the clock, or with a bucket that fills all the time. What is sent now arrives
+a little later, once more and once less so. If within any ``window + margin`` seconds no
+more than the limit is sent, ``margin`` being the spread of the time on the way, no more
+than the limit arrives within any ``window`` seconds, and all three are content.
+
+1. What was sent within the last ``window + margin`` seconds and what is held never
+   exceed the limit, unless the limit was lowered since; then nothing is free.
+2. What is taken counts from that moment. If it is sent later, ``hold`` has it count until
+   further notice, and ``stamp`` from the sending on; ``give_back`` undoes a taking.
+3. It is spent evenly: each taking puts off the next one by the time in which that amount
+   comes back. What could have been spent and was not may be made up for, up to ``CREDIT``
+   of a window, at no more than ``FASTEST`` times the mean rate.
+4. Nothing is free while it is frozen.
+5. Announced times are never early: at ``ready_at(amount)`` the amount is there, unless
+   what is held has to be given back first.
+
+Large amounts leave more of the window unused, since the next one rarely fits exactly. To
+make up for it they are sent a little less evenly: measured with calls of up to 27 % of
+the limit, that brings 98 % of it instead of 94 %.
+"""
+
+from __future__ import annotations
+
+from tenire.core.rate_ledger import RateLedger
+
+__all__ = ["CREDIT", "FASTEST", "UNLIMITED", "SlidingWindow"]
+
+UNLIMITED = 10**15
+"""The limit where none is known: more than anybody can spend."""
+
+CREDIT = 0.1
+FASTEST = 2.0
+_LARGE = 0.005
+"""From this share of the limit on an amount is large."""
+_HASTE = 16.0
+"""By how much faster what is large may be sent, for each limit that it is beyond that."""
+_LATE_S = 0.02
+"""By so much a timer may be late without slowing down what is sent at the fastest."""
+
+
+class SlidingWindow:
+    """The meter of one metric of a quota.
+
+    Args:
+        limit: Units in one window, or ``None`` while that is unknown.
+        window: Seconds.
+        jitter: By how much the time on the way to the server varies, seconds.
+
+    Attributes:
+        limit: Units in one window.
+        window: Seconds.
+        rate: Units a second, in the long run.
+        held: Units that were taken but not sent yet.
+        frozen_until: When something is free again, seconds.
+    """
+
+    __slots__ = ("_due", "_ledger", "_soonest", "frozen_until", "held", "limit", "rate", "window")
+
+    def __init__(self, limit: int | None, window: float = 60.0, jitter: float = 0.5) -> None:
+        self.window = window
+        self.held = 0
+        self.frozen_until = 0.0
+        self._ledger = RateLedger(window + jitter)
+        self._due = self._soonest = float("-inf")
+        self.set_limit(limit)
+
+    def set_limit(self, limit: int | None) -> None:
+        """Change the limit, also while it is used."""
+        self.limit = UNLIMITED if limit is None else limit
+        self.rate = self.limit / self.window
+
+    @property
+    def margin(self) -> float:
+        """Seconds for which what was sent counts beyond the window."""
+        return self._ledger.span - self.window
+
+    @margin.setter
+    def margin(self, seconds: float) -> None:
+        self._ledger.span = self.window + seconds
+
+    # -- as one of the resources -------------------------------------------
+
+    def refill(self, free: int, now: float) -> int:
+        """Return how many units may be taken at ``now``."""
+        if now < self._due or now < self._soonest or now < self.frozen_until:
+            return 0
+        return max(0, self.limit - self.spent(now))
+
+    def take(self, amount: int, free: int, now: float) -> int:
+        """Take units of those that ``refill`` has just found; return how many are left."""
+        self._ledger.add(now, amount)
+        gap = self._gap(amount)
+        self._due = max(self._due, now - CREDIT * self.window) + gap
+        self._soonest = max(self._soonest, now - _LATE_S) + gap / FASTEST
+        return self.refill(free, now)
+
+    def _gap(self, amount: int) -> float:
+        haste = 1.0 + _HASTE * max(0.0, amount / self.limit - _LARGE)
+        return amount / self.rate / haste
+
+    def ready_at(self, amount: int, free: int, now: float) -> float:
+        """Return when ``amount`` units may be taken, ``now`` being the last refill."""
+        at = max(now, self._due, self._soonest, self.frozen_until)
+        lacking = amount - (self.limit - self.spent(now))
+        if lacking <= 0:
+            return at
+        back = max(at, self._ledger.free_at(lacking))
+        # Else it waits for what is held, or for a higher limit: nobody knows for how long.
+        return back if lacking <= self._ledger.spent else max(back, now + self.window)
+
+    # -- what becomes of what was taken -------------------------------------
+
+    def hold(self, amount: int, taken_at: float) -> None:
+        """Count what was taken at a time for as long as it is held."""
+        self._ledger.take_back(taken_at, amount)
+        self.held += amount
+
+    def stamp(self, amount: int, now: float, *, spent: int | None = None) -> None:
+        """Count what was held from ``now`` on.
+
+        Args:
+            amount: Units that were held.
+            now: When they were sent, or used.
+            spent: How many it really was, if that is known and not the same.
+        """
+        self.held -= amount
+        self._ledger.add(now, amount if spent is None else spent)
+
+    def add(self, now: float, amount: int) -> None:
+        """Count what was used without having been taken."""
+        self._ledger.add(now, amount)
+
+    def give_back(self, amount: int) -> None:
+        """Count what was held no more: it was never sent, so it puts off nothing either."""
+        self.held -= amount
+        gap = self._gap(amount)
+        self._due -= gap
+        self._soonest -= gap / FASTEST
+
+    def spent(self, now: float) -> int:
+        """Return how many units count now, those that are held included."""
+        self._ledger.expire(now)
+        return self._ledger.spent + self.held
+
+    def since(self, start: float) -> list[tuple[float, int]]:
+        """Return ``(time, amount)`` of what was sent after a time and still counts, in order."""
+        return self._ledger.since(start)
+
+    def check(self) -> None:
+        """Verify what holds at every moment."""
+        assert self.held >= 0
+        self._ledger.check()

@@ -1,0 +1,310 @@
+"""A quota as calls see it: what they wait for, what they give back, and what it says of itself."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tenire import ConcurrencyManager, ConfigError, Priority
+from tenire.concurrency.quotas import Quota
+from tenire.core.rate_report import MetricReport, RateReport
+from tenire.errors import RejectedError
+from tenire.testing import cancel_sweep
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from tenire.testing import SimLoop
+
+
+def simulate(loop: SimLoop, scenario: Callable[[ConcurrencyManager], Awaitable[Any]]) -> Any:
+    async def main() -> Any:
+        async with ConcurrencyManager(cpu=2, memory=100, seed=0, clock=loop.clock) as manager:
+            outcome = await scenario(manager)
+            assert not manager.orchestrator.permits
+            manager.orchestrator.take_in_ended()
+            manager.orchestrator.scheduler.check([])
+        return outcome
+
+    return loop.run_until_complete(main())
+
+
+async def call(quota: Quota, seconds: float = 1.0, **needs: Any) -> float:
+    """Make a call; return when it was sent."""
+    async with quota.permit(**needs) as grant:
+        quota.sent(grant)
+        at = asyncio.get_running_loop().time()
+        await asyncio.sleep(seconds)
+        quota.ended(grant, ok=True)
+    return at
+
+
+async def calls(quota: Quota, number: int, **needs: Any) -> list[float]:
+    """Make many at once; return when they were sent, in order."""
+    async with asyncio.TaskGroup() as group:
+        made = [group.create_task(call(quota, **needs)) for _ in range(number)]
+    return sorted(one.result() for one in made)
+
+
+def test_calls_are_sent_as_the_quota_allows(sim_loop: SimLoop) -> None:
+    async def scenario(manager: ConcurrencyManager) -> list[float]:
+        quota = Quota(manager.orchestrator, "main", requests=60, tokens=100_000, max_concurrency=50)
+        return await calls(quota, 120, tokens=900)
+
+    times = simulate(sim_loop, scenario)
+    assert all(later - earlier >= 60.5 for earlier, later in zip(times, times[60:], strict=False))
+    assert times[-1] - times[0] <= 118.0
+
+
+def test_tokens_limit_as_calls_do(sim_loop: SimLoop) -> None:
+    async def scenario(manager: ConcurrencyManager) -> list[float]:
+        quota = Quota(manager.orchestrator, "main", requests=1000, tokens=10_000, max_concurrency=50)
+        return await calls(quota, 20, input_tokens=900, output_tokens=100)
+
+    times = simulate(sim_loop, scenario)
+    assert times[10] - times[0] >= 60.5
+    assert times[9] - times[0] < 60.5
+
+
+def test_no_more_calls_are_in_flight_than_there_are_slots(sim_loop: SimLoop) -> None:
+    async def scenario(manager: ConcurrencyManager) -> int:
+        quota = Quota(manager.orchestrator, "main", max_concurrency=3)
+        most = 0
+
+        async def one() -> None:
+            nonlocal most
+            async with quota.permit() as grant:
+                quota.sent(grant)
+                most = max(most, quota.statistics().in_flight)
+                await asyncio.sleep(1)
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(10):
+                group.create_task(one())
+        assert quota.statistics().in_flight == quota.statistics().waiting == 0
+        assert quota.statistics().granted == 10
+        return most
+
+    assert simulate(sim_loop, scenario) == 3
+
+
+def test_without_a_number_of_slots_they_are_found_out(sim_loop: SimLoop) -> None:
+    async def scenario(manager: ConcurrencyManager) -> tuple[int, int, int]:
+        quota = Quota(manager.orchestrator, "main")
+        first = quota.statistics().slots
+        await calls(quota, 600)
+        grown = quota.statistics().slots
+        for _ in range(3):
+            async with quota.permit() as grant:
+                quota.sent(grant)
+                quota.ended(grant, ok=False)
+            await calls(quota, 3)
+        return first, grown, quota.statistics().slots
+
+    first, grown, cut = simulate(sim_loop, scenario)
+    assert first == 4
+    assert grown > 6
+    assert cut < grown
+
+
+def test_what_was_granted_but_not_sent_is_given_back(sim_loop: SimLoop) -> None:
+    async def scenario(manager: ConcurrencyManager) -> None:
+        quota = Quota(manager.orchestrator, "main", requests=10, tokens=1000)
+        async with quota.permit(tokens=800) as grant:
+            assert grant.amounts == {"requests": 1, "tokens": 800}
+            assert repr(grant) == "<Grant of 1 requests, 800 tokens>"
+            metrics = quota.statistics().metrics
+            assert (metrics["tokens"].spent, metrics["tokens"].held) == (800, 800)
+        metrics = quota.statistics().metrics
+        assert (metrics["tokens"].spent, metrics["tokens"].held, metrics["requests"].spent) == (0, 0, 0)
+
+    simulate(sim_loop, scenario)
+
+
+def test_what_was_sent_counts_from_the_sending_on(sim_loop: SimLoop) -> None:
+    async def scenario(manager: ConcurrencyManager) -> None:
+        quota = Quota(manager.orchestrator, "main", requests=10, tokens=1000)
+        async with quota.permit(tokens=800) as grant:
+            await asyncio.sleep(100.0)
+            quota.sent(grant)
+            await asyncio.sleep(30.0)
+            quota.sent(grant)  # again: it counts once
+        assert quota.statistics().metrics["tokens"].spent == 800
+        await asyncio.sleep(30.4)
+        assert quota.statistics().metrics["tokens"].spent == 800
+        await asyncio.sleep(0.2)
+        assert quota.statistics().metrics["tokens"].spent == 0
+
+    simulate(sim_loop, scenario)
+
+
+def test_output_that_was_not_used_is_given_back_where_the_server_counts_what_was(sim_loop: SimLoop) -> None:
+    async def scenario(manager: ConcurrencyManager) -> None:
+        quota = Quota(manager.orchestrator, "main", requests=10, input_tokens=1000, output_tokens=1000)
+        assert "tokens" not in quota.statistics().metrics
+        async with quota.permit(input_tokens=300, output_tokens=800) as grant:
+            quota.sent(grant)
+            metrics = quota.statistics().metrics
+            assert (metrics["input_tokens"].held, metrics["output_tokens"].held) == (0, 800)
+            await asyncio.sleep(90.0)
+            assert quota.statistics().metrics["output_tokens"].spent == 800, "for as long as it may be used"
+            quota.settle(grant, input_tokens=310, output_tokens=50)
+        metrics = quota.statistics().metrics
+        assert (metrics["output_tokens"].spent, metrics["output_tokens"].held) == (50, 0)
+        assert metrics["input_tokens"].spent == 10, "more than was estimated; the estimate has aged"
+        async with quota.permit(input_tokens=1, output_tokens=800) as grant:
+            quota.sent(grant)
+        assert quota.statistics().metrics["output_tokens"].spent == 850, "nobody said how much was used"
+
+    simulate(sim_loop, scenario)
+
+
+def test_tokens_of_which_the_most_is_counted_are_not_given_back(sim_loop: SimLoop) -> None:
+    async def scenario(manager: ConcurrencyManager) -> int:
+        quota = Quota(manager.orchestrator, "main", tokens=1000)
+        async with quota.permit(input_tokens=100, output_tokens=800) as grant:
+            quota.sent(grant)
+            quota.settle(grant, tokens=150, input_tokens=90, output_tokens=60)
+        return quota.statistics().metrics["tokens"].spent
+
+    assert simulate(sim_loop, scenario) == 900
+
+
+def test_a_call_larger_than_the_limit_is_refused_with_the_numbers(sim_loop: SimLoop) -> None:
+    async def scenario(manager: ConcurrencyManager) -> None:
+        quota = Quota(manager.orchestrator, "main", tokens=10_000)
+        with pytest.raises(
+            RejectedError, match=r"up to 12,000 tokens can never be sent.*'main' is 10,000 in 60 s \(declared\)"
+        ):
+            quota.permit(input_tokens=11_000, output_tokens=1000)
+        assert quota.needs(tokens=10_000).other == {"main/requests": 1, "main/tokens": 10_000, "main/slots": 1}
+        quota.observe(RateReport({"tokens": MetricReport(limit=5000)}))
+        with pytest.raises(RejectedError, match=r"5,000 in 60 s \(announced\)") as caught:
+            quota.needs(tokens=10_000)
+        assert "shorten the prompt" in (caught.value.hint or "")
+
+    simulate(sim_loop, scenario)
+
+
+def test_of_what_is_declared_and_what_is_announced_the_smaller_holds(sim_loop: SimLoop) -> None:
+    async def scenario(manager: ConcurrencyManager) -> list[tuple[int | None, str]]:
+        quota = Quota(manager.orchestrator, "main", requests=100)
+
+        def said() -> list[tuple[int | None, str]]:
+            metrics = quota.statistics().metrics
+            return [(metrics[name].limit, metrics[name].source) for name in ("requests", "tokens")]
+
+        found = said()
+        quota.observe(RateReport({"requests": MetricReport(limit=500), "tokens": MetricReport(limit=7000)}))
+        found += said()
+        quota.observe(RateReport({"requests": MetricReport(limit=50), "tokens": MetricReport(limit=-1)}))
+        found += said()
+        quota.observe(RateReport({"input_tokens": MetricReport(), "tokens": MetricReport(limit=0)}))
+        return found + said()
+
+    assert simulate(sim_loop, scenario) == [
+        (100, "declared"), (None, "unknown"),
+        (100, "declared"), (7000, "announced"),
+        (50, "announced"), (7000, "announced"),
+        (50, "announced"), (7000, "announced"),
+    ]  # fmt: skip
+
+
+def test_nothing_is_sent_until_the_server_takes_calls_again(sim_loop: SimLoop) -> None:
+    async def scenario(manager: ConcurrencyManager) -> None:
+        quota = Quota(manager.orchestrator, "main", requests=600)
+        loop = asyncio.get_running_loop()
+        async with quota.permit() as grant:
+            quota.sent(grant)
+            quota.refused(grant, retry_after=7.0)
+            quota.ended(grant, ok=False)
+        began = loop.time()
+        assert quota.statistics().frozen_for == 7.0
+        assert quota.statistics().refused == 1
+        assert await call(quota) == pytest.approx(began + 7.0)
+        assert quota.statistics().frozen_for == 0.0
+
+    simulate(sim_loop, scenario)
+
+
+def test_it_is_told_what_a_call_waits_for(sim_loop: SimLoop) -> None:
+    async def scenario(manager: ConcurrencyManager) -> list[str]:
+        quota = Quota(manager.orchestrator, "main", requests=1, max_concurrency=5)
+        await call(quota)
+        waiting = asyncio.create_task(call(quota))
+        await asyncio.sleep(0.1)
+        assert quota.statistics().waiting == 1
+        [permit] = manager.orchestrator.scheduler.shares.pipeline("default").queue.all()
+        explanation: Any = permit
+        text = explanation.explain()
+        waiting.cancel()
+        return [text.gate, text.reason]
+
+    gate, text = simulate(sim_loop, scenario)
+    assert gate == "quota"
+    assert "main/requests" in text
+
+
+def test_urgent_calls_go_first(sim_loop: SimLoop) -> None:
+    async def scenario(manager: ConcurrencyManager) -> bool:
+        quota = Quota(manager.orchestrator, "main", tokens=30_000, max_concurrency=64)
+        bulk = asyncio.create_task(calls(quota, 100, tokens=3000))
+        await asyncio.sleep(30)
+        before = quota.statistics().granted
+        await call(quota, tokens=1000, priority=Priority.HIGH)
+        after = quota.statistics().granted
+        bulk.cancel()
+        await asyncio.wait([bulk])
+        return after - before <= 1 + 2
+
+    assert simulate(sim_loop, scenario)
+
+
+def test_nothing_is_lost_wherever_a_call_is_cancelled() -> None:
+    quotas: list[Quota] = []
+
+    async def scenario() -> None:
+        clock = asyncio.get_running_loop().clock  # type: ignore[attr-defined]
+        async with ConcurrencyManager(cpu=2, memory=100, seed=0, clock=clock) as manager:
+            quota = Quota(manager.orchestrator, "main", requests=1000, tokens=100_000, max_concurrency=1)
+            quotas.append(quota)
+            async with asyncio.TaskGroup() as group:
+                group.create_task(_unsent(quota))
+                await asyncio.sleep(0)
+                await _unsent(quota)
+
+    def check() -> None:
+        while quotas:  # none yet, if it was cancelled while the engine started
+            statistics = quotas.pop().statistics()
+            assert statistics.metrics["tokens"].spent == statistics.metrics["requests"].spent == 0
+            assert statistics.in_flight == statistics.waiting == 0
+
+    assert cancel_sweep(scenario, check=check).runs >= 4
+
+
+async def _unsent(quota: Quota) -> None:
+    async with quota.permit(tokens=400):
+        await asyncio.sleep(1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"requests": 0}, "requests must be a number from 1"),
+        ({"tokens": 1.5}, "tokens must be a whole number"),
+        ({"window": 0}, "window must be a number from 0.001"),
+        ({"max_concurrency": 0}, "max_concurrency must be a number from 1"),
+        ({"meter_jitter": -1}, "meter_jitter must be a number from 0"),
+    ],
+)
+def test_impossible_figures_are_refused(sim_loop: SimLoop, arguments: dict[str, Any], message: str) -> None:
+    async def scenario(manager: ConcurrencyManager) -> None:
+        with pytest.raises(ConfigError, match=message):
+            Quota(manager.orchestrator, "main", **arguments)
+        Quota(manager.orchestrator, "main", requests=5)
+        with pytest.raises(ConfigError, match="there is a quota called 'main' already"):
+            Quota(manager.orchestrator, "main")
+
+    simulate(sim_loop, scenario)
