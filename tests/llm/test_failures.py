@@ -41,6 +41,8 @@ def of(status: int, error: Any = None, headers: dict[str, str] | None = None) ->
         (400, {"message": "This model's maximum context length is 8192 tokens."}, ContextLengthError, Kind.PERMANENT),
         (400, {"message": "prompt is too long: 210000 tokens > 200000 maximum"}, ContextLengthError, Kind.PERMANENT),
         (400, {"message": "the request exceeds the available context size"}, ContextLengthError, Kind.PERMANENT),
+        (422, {"message": "inputs must have less than 512 tokens. Given: 600"}, ContextLengthError, Kind.PERMANENT),
+        (400, {"message": "max_tokens is too large: 50000"}, BadRequestError, Kind.PERMANENT),
         (400, {"message": "API key not valid. Please pass a valid one."}, AuthenticationError, Kind.PERMANENT),
         (400, {"message": "gpt-99 is not a valid model ID"}, UnknownModelError, Kind.PERMANENT),
         (400, {"message": "Your credit balance is too low"}, OutOfCreditError, Kind.PERMANENT),
@@ -76,6 +78,18 @@ def test_status_and_body_say_what_a_refusal_means(status: int, error: Any, cls: 
     assert found.status == status
     assert str(status) in str(found)
     assert "model 'm' from http://h/v1/chat/completions" in str(found)
+
+
+def test_a_quota_of_google_comes_back() -> None:
+    info = {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "34s"}
+    said = {
+        "code": 429, "message": "You exceeded your current quota, please check your plan and billing details.",
+        "status": "RESOURCE_EXHAUSTED", "details": [{"@type": "x"}, info],
+    }  # fmt: skip
+    error = of(429, said)
+    assert type(error) is RateLimitedError
+    assert error.retry_after == 34.0
+    assert of(429, said, {"retry-after": "5"}).retry_after == 5.0
 
 
 def test_a_200_with_an_error_has_the_status_that_the_error_names() -> None:

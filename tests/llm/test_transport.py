@@ -169,6 +169,28 @@ def test_nobody_at_home() -> None:
     assert "is the server running" in (caught.value.hint or "")
 
 
+def test_a_server_that_does_not_speak_https() -> None:
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        writer.write(answer(b"", "400 Bad Request"))
+        writer.close()
+
+    async def main() -> None:
+        server = await asyncio.start_server(refuse, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        transport = HttpTransport(f"https://127.0.0.1:{port}/v1")
+        try:
+            await transport.complete(REQUEST)
+        finally:
+            await transport.close()
+            server.close()
+
+    with pytest.raises(ServerError, match="no secure connection") as caught:
+        asyncio.run(main())
+    assert caught.value.code == "tls"
+    assert "whether the server speaks https" in (caught.value.hint or "")
+
+
 @pytest.mark.parametrize("timeouts", [Timeouts(read=0.05), Timeouts(total=0.05)])
 def test_a_server_that_hangs_is_given_up(timeouts: Timeouts) -> None:
     error = failure(HANG, timeouts=timeouts)

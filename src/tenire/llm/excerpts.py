@@ -37,11 +37,13 @@ class Complaint:
         message: For people.
         code: The provider's names for it, the most exact one first.
         flagged: Whether the provider's moderation refused the prompt.
+        retry_delay: When to come again, as Google writes it (``34s``), or an empty text.
     """
 
     message: str
     codes: tuple[str, ...] = ()
     flagged: bool = False
+    retry_delay: str = ""
 
     @property
     def code(self) -> str | None:
@@ -78,7 +80,7 @@ def read_complaint(data: Any) -> Complaint:
     if isinstance(inner, str):
         return Complaint(inner, _codes(data))
     if isinstance(inner, dict):
-        return Complaint(_text(inner.get("message")), _codes(inner), _flagged(inner))
+        return Complaint(_text(inner.get("message")), _codes(inner), _flagged(inner), _retry_delay(inner))
     detail = data.get("detail")
     if isinstance(detail, list):
         # Each entry also holds the input that it complains of, which is the prompt.
@@ -94,6 +96,12 @@ def _codes(error: dict[str, Any]) -> tuple[str, ...]:
 def _flagged(error: dict[str, Any]) -> bool:
     metadata = error.get("metadata")
     return isinstance(metadata, dict) and ("flagged_input" in metadata or "reasons" in metadata)
+
+
+def _retry_delay(error: dict[str, Any]) -> str:
+    details = error.get("details")
+    entries = details if isinstance(details, list) else []
+    return next(filter(None, (_text(entry.get("retryDelay")) for entry in entries if isinstance(entry, dict))), "")
 
 
 def _of_field(entry: dict[str, Any]) -> str:

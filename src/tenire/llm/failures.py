@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
+from tenire.clock import SYSTEM_CLOCK
 from tenire.core.retrying import Kind
 from tenire.errors import (
     AuthenticationError,
@@ -27,7 +28,7 @@ from tenire.errors import (
     UnknownModelError,
 )
 from tenire.llm.excerpts import Complaint, complaint, fit_to_show
-from tenire.llm.rate_headers import rate_report
+from tenire.llm.rate_headers import rate_report, seconds_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -48,8 +49,8 @@ _NO_CREDIT = re.compile(
     r"insufficient[_ ](quota|credits|balance|funds)|billing_|exceeded your current quota|credit balance"
 )
 _TOO_LONG = re.compile(
-    r"context[_ ](length|window|size)|prompt is too long|too many tokens|maximum.{0,40}tokens|input is too long"
-    r"|exceeds? the (available )?context|reduce the length"
+    r"context[_ ](length|window|size|limit)|exceeds? the (available )?context|(prompt|input) is too long"
+    r"|too many tokens|maximum.{0,40}tokens|must have less than \d+ tokens|reduce the length"
 )
 _WRONG_KEY = re.compile(
     r"invalid[_ ]api[_ ]key|api key not valid|incorrect api key|authentication_error|invalid x-api-key"
@@ -101,22 +102,29 @@ def refusal(call: Call, status: int, headers: Mapping[str, str], body: bytes) ->
     if status < 300:  # the body's own status, as gateways pass it on
         status = next((int(code) for code in said.codes if code.isdigit() and 400 <= int(code) < 600), 502)
     cls, hint = _class(status, said)
-    report = rate_report(headers)
     return cls(
         call.message(_named(status), call.shown(said.message)),
         status=status,
         headers=call.headers(headers),
-        retry_after=None if report is None else report.retry_after,
+        retry_after=_retry_after(headers, said),
         code=None if said.code is None else call.shown(said.code),
         hint=hint,
     )
+
+
+def _retry_after(headers: Mapping[str, str], said: Complaint) -> float | None:
+    report = rate_report(headers)
+    if report is not None and report.retry_after is not None:
+        return report.retry_after
+    return (seconds_until(said.retry_delay, SYSTEM_CLOCK.wall) or None) if said.retry_delay else None
 
 
 def _class(status: int, said: Complaint) -> tuple[type[ModelError], str | None]:
     text = " ".join((*said.codes, said.message[:2000])).lower()
     if status < 400:
         return ModelError, "the address has moved: check base_url, its scheme and its path (often /v1)"
-    if status == 402 or (status in (400, 403, 429) and _NO_CREDIT.search(text)):
+    # Google says the same of a quota that is back in a minute.
+    if status == 402 or (status in (400, 403, 429) and _NO_CREDIT.search(text) and "resource_exhausted" not in text):
         return OutOfCreditError, "add credit or raise the limit at the provider, or use another key"
     if status == 403 and said.flagged:
         return BadRequestError, None
