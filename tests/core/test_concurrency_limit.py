@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import pytest
@@ -221,3 +222,48 @@ class Rules(RuleBasedStateMachine):
 
 
 TestLimit = Rules.TestCase
+
+
+def played(rounds: int) -> list[tuple[float, ...]]:
+    """Run rounds of calls of uneven length; a few take very long, a few fail, and the server changes twice."""
+    limit, now, seen = AdaptiveLimit(initial=6, maximum=60), 0.0, []
+    numbers = itertools.count(1)
+    for number in range(rounds):
+        service = 2.5 if 20 <= number < 30 else 1.0
+        capacity = 12 if number < 40 else 24
+        ends = []
+        for token in fill(limit, now):
+            place = next(numbers)
+            took = service * (0.8 + 0.4 * (7 * place % 11) / 11) * max(1.0, limit.limit / capacity)
+            ends.append((token.start + (6 * took if place % 97 == 0 else took), place, token))
+        for now, place, token in sorted(ends):  # the last end is when the next round begins
+            limit.on_end(token, now, ok=place % 211 != 0)
+        limit.check()
+        if number % 6 == 5:
+            probe = limit._probe
+            seen.append((limit.limit, probe.aim, probe._noise, probe._excess, probe.belief.spread))
+    return seen
+
+
+def test_what_it_aims_at_is_the_same_to_four_digits_whoever_rewrites_it() -> None:
+    assert played(96) == [
+        pytest.approx(numbers, rel=1e-4, abs=1e-6)
+        for numbers in (
+            (8, 6, 0.013782, 0, 1.3147),
+            (18, 13.817, 0.013782, 0, 1.2932),
+            (9, 9.1177, 0.014135, 0, 0.69277),
+            (8, 25.816, 0.035777, 0, 0.69005),
+            (9, 25.816, 0.034476, 0.08758, 0.67161),
+            (12, 16.19, 0.062949, 0.051609, 0.63814),
+            (12, 21.62, 0.05987, 0, 0.78129),
+            (13, 21.778, 0.054982, 0, 0.80547),
+            (19, 25.772, 0.047305, 0, 0.58688),
+            (15, 31.417, 0.043865, 0, 0.51893),
+            (22, 30.466, 0.038248, 0, 0.41898),
+            (26, 28.892, 0.038502, 0, 0.45757),
+            (27, 28.973, 0.036419, 0, 0.49302),
+            (23, 22.919, 0.034228, 0, 0.50355),
+            (23, 40.707, 0.033881, 0.00041533, 0.54097),
+            (23, 45.774, 0.035437, 0, 0.5486),
+        )
+    ]  # fmt: skip

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from tenire.core.explain import GATES, Gate, why
 from tenire.core.tasks import Priority, State
 
@@ -39,6 +41,14 @@ def test_a_dependency_is_named_and_many_are_counted(machine: Callable[..., Any])
     assert gate(engine, all_of_them) == Gate("dependency", reason)
     engine.run(until=1.5)
     assert gate(engine, all_of_them).reason.startswith("it waits for 4 unfinished task(s): 't1'")
+
+
+@pytest.mark.parametrize(("number", "more"), [(3, ""), (4, " and 1 more")])
+def test_three_dependencies_are_named_and_the_rest_counted(machine: Callable[..., Any], number: int, more: str) -> None:
+    engine = machine(cpu=1)
+    first = [engine.submit(cpu=1, name=f"t{place}") for place in range(number)]
+    reason = f"it waits for {number} unfinished task(s): 't0', 't1', 't2'{more}"
+    assert gate(engine, engine.submit(after=first)) == Gate("dependency", reason)
 
 
 def test_a_failed_task_waits_for_its_next_try(machine: Callable[..., Any]) -> None:

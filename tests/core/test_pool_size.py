@@ -81,7 +81,7 @@ def test_the_slots_keep_their_rules_whatever_comes(
     [
         (2, 2, 0.5, 2), (2, 2, 0.6, 1), (2, 2, 1.0, 1), (2, 2, 2.0, 1),  # never none
         (1, 2, 1.0, 1), (3, 4, 1.0, 3), (3, 4, 2.0, 2), (15, 16, 1.0, 15), (15, 16, 5.4, 11),
-        (4, 2, 1.0, 2), (8, 2, 1.0, 4),  # more slots than cores shrink in proportion
+        (4, 2, 1.0, 2), (8, 2, 1.0, 4), (8, 2, 2.0, 1), (8, 2, 7.0, 1),  # more slots than cores shrink in proportion
         (0.5, 2, 2.0, 0.5), (2.5, 4, 0.2, 2.5), (2.5, 4, 2.0, 2), (2, 1.5, 1.0, 1), (4, 1, 1.0, 1),
     ],
 )  # fmt: skip

@@ -98,3 +98,9 @@ def test_ten_values_spread_over_nine_powers_of_ten_are_told_without_loss() -> No
         found = recent.quantile(number / 8)
         assert found is not None
         assert math.isclose(found, 10.0**power)
+
+
+def test_of_few_values_the_typical_one_is_worked_out_once_for_each_that_comes() -> None:
+    recent = filled([1.0] * ENOUGH)
+    recent.refresh(0.5)
+    assert recent.due == recent.count + 1

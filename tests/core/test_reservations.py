@@ -173,6 +173,7 @@ def test_a_resource_is_used_up_when_all_that_is_free_of_it_is_kept_whatever_the_
     kept.hold(kept.queued("second", ((CPU, 2000),), priority=Priority.CRITICAL))
     assert kept.reservations.used_up() == 1 << MEMORY | 1 << CPU
     assert kept.reservations.keeper(1 << CPU) is first
+    assert kept.reservations.keeper(1 << MEMORY) is first
     assert kept.reservations.keeper(1 << THREADS) is None
     kept.reservations.clear()
     assert not kept.reservations.used_up()

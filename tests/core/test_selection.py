@@ -394,3 +394,47 @@ def test_what_is_kept_for_critical_work_is_looked_at_for_nobody_else(machine: Ca
     memory = engine.submit("z", memory=1)
     assert engine.decide() == [memory]
     assert all(task.lane.round < engine.scheduler.selection.round for task in others)
+
+
+def test_after_eight_critical_tasks_in_a_row_one_that_waits_has_its_turn(machine: Callable[..., Any]) -> None:
+    engine = machine(cpu=1)
+    for _ in range(3 * URGENT_RUN):
+        engine.submit("urgent", cpu=1, priority=Priority.CRITICAL)
+    others = [engine.submit("other", cpu=1) for _ in range(3)]
+    engine.run()
+    assert [engine.started.index(task) for task in others[:2]] == [URGENT_RUN, 2 * URGENT_RUN + 1]
+
+
+def test_once_a_rate_is_back_there_is_nothing_to_wake_for(machine: Callable[..., Any]) -> None:
+    engine = machine(cpu=1)
+    engine.admission.register_rate("rpm", 1.0, 4)
+    engine.submit("a", other={"rpm": 4})
+    engine.submit("a", other={"rpm": 4})
+    engine.decide()
+    selection = engine.scheduler.selection
+    assert selection.retry_at == pytest.approx(4.0, abs=1e-5)
+    engine.now = selection.retry_at
+    assert len(engine.decide()) == 1
+    engine.submit("a", cpu=1)
+    engine.decide()
+    assert selection.retry_at is None
+
+
+def test_before_the_first_decision_nothing_is_used_up_and_nothing_to_wake_for(machine: Callable[..., Any]) -> None:
+    selection = machine(cpu=1).scheduler.selection
+    assert (selection.round, selection.used_up, selection.retry_at) == (0, 0, None)
+    assert selection.kept_for(1) is None
+
+
+def test_burst_credit_is_brought_up_to_date_at_the_first_decision_whatever_the_clock_says(
+    machine: Callable[..., Any],
+) -> None:
+    engine = machine(cpu=1)
+    engine.now = -1e9  # a clock may begin anywhere
+    for name in "ab":
+        engine.submit(name, cpu=1)
+        engine.submit(name, cpu=1)
+    pipeline = engine.scheduler.shares.pipeline("a")
+    pipeline.v = 2 * BURST_S
+    engine.decide()
+    assert pipeline.burst.cooling

@@ -118,7 +118,7 @@ class PoolSize:
         if level:
             wanted = math.floor(self.full * _PART[level])
         if self._taken.value:
-            room = max(0.0, self._cores - self._taken.value)
+            room = self._cores - self._taken.value
             wanted = min(wanted, math.floor(room * max(1.0, self.full / self._cores)))
         return wanted
 

@@ -50,7 +50,7 @@ class _Passed:
         self.task = task
         self.lane = lane
         self.lacking = lacking
-        self.charge = -1.0
+        self.charge: float | None = None
         self.lacks: Needs = ()
         self.needs: Needs = ()
 
@@ -60,11 +60,11 @@ class _Passed:
         pipeline = task.pipeline
         needs = task.needs
         cost = max(admission.share(needs) * pipeline.duration, admission.toll(needs))
-        self.charge = cost / pipeline.pull
+        self.charge = charge = cost / pipeline.pull
         if admission.possible(needs):
             self.needs = _keepable(admission, needs, lacking)
             self.lacks = tuple(need for need in self.needs if lacking >> need[0] & 1) if lacking else self.needs
-        return self.charge
+        return charge
 
 
 def _keepable(admission: Admission, needs: Needs, lacking: int) -> Needs:
@@ -118,7 +118,7 @@ class Reservations:
         full = False
         for passed in self._passed:
             if passed.lane.mask & task.mask and passed.lane is not task.lane:
-                charge = passed.charge if passed.charge >= 0.0 else passed.work_out(self._admission)
+                charge = passed.work_out(self._admission) if passed.charge is None else passed.charge
                 lead = pipeline.v - cast("float", passed.lane.tag)
                 if lead > slack * charge:
                     needs = passed.lacks

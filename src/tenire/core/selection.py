@@ -21,6 +21,7 @@ at again.
 from __future__ import annotations
 
 import heapq
+from math import inf
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
@@ -90,7 +91,7 @@ class Selection:
         self.round = 0
         self.used_up = 0
         self._kept_up = 0  # the part of it of which something is kept: no start of this decision can have it
-        self._bursts_at = 0.0
+        self._bursts_at = -inf
         self.burst_allowed = True
         self.limits: dict[int, int] = {}
         self._classes = ALL_CLASSES
