@@ -249,6 +249,24 @@ def test_a_row_that_is_not_one_is_left_out(place: int, value: Any) -> None:
     assert history.expected_memory("b") == 5
 
 
+def test_the_largest_row_is_read_as_it_was_written() -> None:
+    history = History()
+    for _ in range(2 * KEPT - 1):
+        history.record("x" * 200, 2.0**53)
+        history.record_memory("x" * 200, 2**53)
+    for _ in range(1000):
+        history.record_failure("x" * 200)
+    rows = plain(history.rows())
+    assert len(rows) == 1
+    assert plain(History.from_rows(rows).rows()) == rows
+
+
+@pytest.mark.parametrize(("more", "read"), [(0, 1), (1, 0)])
+def test_numbers_are_believed_as_long_as_they_can_be_counted_on(more: int, read: int) -> None:
+    row = [1, "a", 2**53 + more, 2**53, 1.0, [0.5] * KEPT, []]
+    assert len(History.from_rows([row]).rows()) == read
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3),
     lambda inner: st.lists(inner, max_size=8) | st.dictionaries(st.text(max_size=2), inner, max_size=2),

@@ -246,14 +246,14 @@ def test_normal_work_has_no_precedence_before_what_has_aged_into_its_class() -> 
 @pytest.mark.parametrize("urgent", [Priority.CRITICAL, Priority.HIGH])
 def test_a_stream_of_urgent_work_lets_an_aged_task_by_after_eight(urgent: Priority) -> None:
     assert URGENT_RUN == 8
-    low = ready(Priority.LOW, at=0.0)
-    queue, lane = filled(low)
-    now = 120.0 if urgent == Priority.CRITICAL else 70.0  # it has risen to the class of the stream
+    low, lower = ready(Priority.LOW, at=0.0), ready(Priority.LOW, at=0.0)
+    queue, lane = filled(low, lower)
+    now = 120.0 if urgent == Priority.CRITICAL else 70.0  # they have risen to the class of the stream
     order = []
-    for number in range(1, 20):
+    for number in range(1, 30):
         queue.push(ready(urgent, at=now, seq=number))
         order.append(start(queue, lane.head(now)))
-    assert order.index(low) == URGENT_RUN
+    assert [order.index(low), order.index(lower)] == [URGENT_RUN, 2 * URGENT_RUN + 1]
 
 
 def test_only_the_classes_that_may_start_are_looked_at() -> None:

@@ -78,6 +78,8 @@ def test_after_as_many_values_of_a_new_kind_the_median_is_theirs(old: float, new
 
 
 @given(st.lists(VALUES, max_size=2 * KEPT - 1), st.lists(VALUES, max_size=3 * KEPT))
+@example([1.0] * (2 * KEPT - 1), [2.0] * (2 * KEPT - 1))
+@example([1.0] * KEPT, [2.0] * (KEPT // 2))
 def test_values_of_an_earlier_time_come_before(earlier: list[float], now: list[float]) -> None:
     recent = filled(now)
     kept = list(recent.values())

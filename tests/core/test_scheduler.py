@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tenire.clock import SYSTEM_CLOCK
 from tenire.core.history import ENOUGH
 from tenire.core.tasks import RUNNING, Priority, State
 
@@ -24,9 +24,9 @@ def test_a_chain_of_two_hundred_thousand_fails_in_linear_time_without_recursion(
         for _ in range(length):
             before = engine.submit(after=[before])
         engine.decide()
-        start = SYSTEM_CLOCK.now()
+        start = time.thread_time()  # not what others on a busy machine take
         engine.scheduler.finish(first, 1.0, State.FAILED)
-        took = SYSTEM_CLOCK.now() - start
+        took = time.thread_time() - start
         assert len(engine.scheduler.doomed) == length
         assert engine.scheduler.queued == 0
         assert before.state == State.FAILED
@@ -47,6 +47,7 @@ def test_each_of_a_failed_chain_is_told_its_own_cause(machine: Callable[..., Any
     assert len(engine.scheduler.doomed) == 2
     assert reasons[second] == (first, "it waits for 'first', which failed")
     assert reasons[third][0] in (first, second)
+    assert [(task.blockers, task.after) for task in (second, third)] == [(0, ())] * 2, "they wait for nothing more"
 
 
 def test_a_task_after_a_cancelled_one_never_runs(machine: Callable[..., Any]) -> None:
@@ -201,12 +202,12 @@ def decision_cost(machine: Callable[..., Any], *, queued: int = 10_000, starts: 
     scheduler = engine.scheduler
     running = scheduler.decide(0.0, 256)
     now = 0.0
-    start = SYSTEM_CLOCK.now()
+    start = time.thread_time()
     for _ in range(starts):
         now += 0.01
         scheduler.finish(running.pop(0), now, State.DONE)
         running += scheduler.decide(now, 256)
-    return (SYSTEM_CLOCK.now() - start) / starts
+    return (time.thread_time() - start) / starts
 
 
 def test_a_decision_with_ten_thousand_queued_in_sixteen_pipelines_is_cheap(

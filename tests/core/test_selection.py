@@ -438,3 +438,25 @@ def test_burst_credit_is_brought_up_to_date_at_the_first_decision_whatever_the_c
     pipeline.v = 2 * BURST_S
     engine.decide()
     assert pipeline.burst.cooling
+
+
+def test_as_many_start_as_fit_of_tasks_that_need_the_least_there_is_of_a_resource(machine: Callable[..., Any]) -> None:
+    engine = machine(memory=3)
+    for _ in range(5):
+        engine.submit("a", memory=1)
+    assert len(engine.decide()) == 3
+
+
+def test_burst_credit_is_not_brought_up_to_date_more_often_than_matters(machine: Callable[..., Any]) -> None:
+    engine = machine(cpu=1)
+    for name in "ab":
+        engine.submit(name, cpu=1, seconds=9)
+        engine.submit(name, cpu=1, seconds=9)
+    engine.decide()
+    pipeline = engine.scheduler.shares.pipeline("b")
+    pipeline.v = 2 * BURST_S
+    cooling = {}
+    for engine.now in (0.04, 0.06):
+        engine.decide()
+        cooling[engine.now] = pipeline.burst.cooling
+    assert cooling == {0.04: False, 0.06: True}
