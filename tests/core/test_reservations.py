@@ -68,6 +68,16 @@ def test_everything_is_kept_for_the_first_only_and_for_the_others_what_they_lack
     assert kept.ahead(1e9, ((CPU, 1000),)) is not None, "with the first it does not compete"
 
 
+def test_the_head_of_a_heavier_pipeline_is_passed_over_for_less() -> None:
+    kept = Kept()
+    task = kept.queued("held up", BOTH)
+    task.pipeline.configure(weight=4)
+    lane = kept.hold(task)
+    kept.admission.give(((MEMORY, 5),))
+    assert kept.ahead(SLACK / 4, ((MEMORY, 1),)) is None
+    assert kept.ahead(SLACK / 4 + 0.1, ((MEMORY, 1),)) is lane
+
+
 def test_a_pipeline_without_credit_has_no_slack() -> None:
     kept = Kept()
     lane = kept.hold(kept.queued("held up", BOTH))

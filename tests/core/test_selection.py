@@ -396,8 +396,11 @@ def test_what_is_kept_for_critical_work_is_looked_at_for_nobody_else(machine: Ca
     assert all(task.lane.round < engine.scheduler.selection.round for task in others)
 
 
-def test_after_eight_critical_tasks_in_a_row_one_that_waits_has_its_turn(machine: Callable[..., Any]) -> None:
-    engine = machine(cpu=1)
+@pytest.mark.parametrize("slots", [1, URGENT_RUN + 4])
+def test_after_eight_critical_tasks_in_a_row_one_that_waits_has_its_turn(
+    machine: Callable[..., Any], slots: int
+) -> None:
+    engine = machine(cpu=slots)
     for _ in range(3 * URGENT_RUN):
         engine.submit("urgent", cpu=1, priority=Priority.CRITICAL)
     others = [engine.submit("other", cpu=1) for _ in range(3)]
