@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import os
 import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,15 +11,16 @@ from tenire.app.config import ingest_config
 from tenire.app.inspect import failed, repair, retry, status, verify
 from tenire.app.runs import run_config
 from tenire.errors import ConfigError, HomeBusyError, StoreError
+from tenire.pipeline.home_session import HomeSession
 from tenire.pipeline.progress import PipelineProgress
 from tenire.storage.home import Home, HomeLock
 from tenire.storage.ledger import Ledger
+from tenire.storage.records import Change, Intent
 
 from .conftest import LEDGERS, ZEBRAS, write
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from tenire.pipeline.progress import RunReport
 
@@ -95,6 +98,36 @@ def test_a_store_that_is_gone_or_not_whole_is_told(tmp_path: Path, ingest: Run) 
     for ask in (verify, status):
         with pytest.raises(StoreError, match="is gone"):
             ask(tmp_path / "home")
+
+
+def test_a_home_that_may_not_be_written_is_compared_all_the_same(
+    tmp_path: Path, ingest: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path / "files/a.txt", ZEBRAS)
+    ingest(tmp_path / "files")
+    home = Home(tmp_path / "home")
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != home.path or mode != os.W_OK)
+    monkeypatch.setattr(HomeSession, "__enter__", None)
+    report = verify(home.path)
+    assert (report.ok, report.documents, report.chunks, report.pending) == (True, 1, 1, 0)
+    with Ledger.open(home) as ledger:
+        ledger.batches.open(Intent("batch", Change("ingest", drop=("gone",))))
+    assert (verify(home.path).ok, verify(home.path).pending) == (True, 1)
+    data = bytearray(home.ledger_path.read_bytes())
+    data[5000:-1000:50] = bytes(len(data[5000:-1000:50]))
+    home.ledger_path.write_bytes(data)
+    with pytest.raises(StoreError, match="damaged"):
+        verify(home.path)
+
+
+def test_a_home_that_may_not_be_written_and_holds_nothing_is_whole(
+    tmp_path: Path, ingest: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path / "files/picture.png", "no text")
+    ingest(tmp_path / "files")
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    report = verify(tmp_path / "home")
+    assert (report.ok, report.documents, report.chunks) == (True, 0, 0)
 
 
 def test_retrying_tries_what_was_chosen_and_nothing_else(tmp_path: Path, ingest: Run) -> None:

@@ -270,7 +270,9 @@ def test_what_was_made_of_a_view_may_outlive_it(sim_loop: SimLoop, home: Path) -
         for blob in (await manager.data_manager.put(b"abc"), await manager.data_manager.put(b"abc" * 500)):
             with blob.open() as view:
                 part = view[1:3]
-            blob.release()
+                blob.release()
+                assert (blob.where, bytes(view[:2])) == (None, b"ab"), "what is open stays readable"
+                assert "released" in repr(blob)
             await settled(manager)
             assert bytes(part) == b"bc"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import os
+import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ import pytest
 from tenire import ConcurrencyManager, RejectedError
 from tenire.clock import SYSTEM_CLOCK
 from tenire.concurrency.loops import EventLoopManager, LoopOwner, LoopState, LoopThread, loop_factory
-from tenire.errors import ConfigError, InternalError
+from tenire.errors import ComponentError, ConfigError, InternalError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -89,6 +90,35 @@ def test_names_of_loops_are_taken_once_at_a_time() -> None:
             assert again.call(int) == 0
     with pytest.raises(RejectedError, match="closed"):
         loops.start("late")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such limit")
+def test_a_loop_for_which_there_is_no_room_says_what_to_do() -> None:
+    import resource
+
+    with EventLoopManager() as loops:
+        limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (0, limits[1]))
+        try:
+            with pytest.raises(ComponentError, match=r"loop 'side' needs a few files .*Too many open files") as caught:
+                loops.start("side")
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        assert "ulimit -n" in str(caught.value.hint)
+        with loops.start("side") as side:
+            assert side.call(int) == 0
+
+
+def test_a_thread_for_which_there_is_no_room_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    loop = LoopThread("side", SYSTEM_CLOCK)
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(ComponentError, match="can't start new thread"):
+            loop.start()
+    assert loop.state is LoopState.CLOSED
 
 
 def test_a_loop_of_its_own_is_adopted_by_nobody_else() -> None:

@@ -115,17 +115,19 @@ def test_what_a_listener_emits_reaches_everybody_after_what_it_got() -> None:
     assert [what for who, what in seen if who == "two"] == [Finished("a"), Failed("b")]
 
 
-def test_what_ends_the_program_keeps_no_event_from_the_others() -> None:
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
+def test_what_ends_the_program_keeps_no_event_from_the_others(error: type[BaseException]) -> None:
     signals, seen = Signals(), []
 
     def interrupted(event: Event) -> None:
         if event == Finished("a"):
-            raise KeyboardInterrupt
+            raise error
 
     signals.subscribe(Event, interrupted)
     signals.subscribe(Event, seen.append)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(error):
         signals.emit(Finished("a"))
+    assert seen == [Finished("a")]
     signals.emit(Finished("b"))
     assert seen == [Finished("a"), Finished("b")]
 

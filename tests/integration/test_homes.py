@@ -69,6 +69,7 @@ def test_what_may_not_be_read_or_written_is_told_in_one_line(bound: Tenire, text
         found = bound("search", "zebras", "--mode", "text")
         assert found.json["hits"][0]["source"] == str(text / "zebras.txt")
         assert bound("status").json["documents"] == 1
+        assert (bound.verify()["ok"], bound.verify()["documents"]) == (True, 1)
         refused = bound.ingest(text)
         assert (refused.code, refused.json["error"]["type"]) == (1, "StoreError")
         assert refused.json["error"]["hint"]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -182,13 +184,22 @@ def _settings(ledger: Ledger, name: str) -> DocumentsPipeline:
 def verify(home: Path) -> VerifyReport:
     """Compare the ledger with the store, passage by passage.
 
-    If no engine runs on the home, what a killed one left behind is settled first.
+    If no engine runs on the home, what a killed one left behind is settled first. Where the
+    home cannot be written, a backup or another user's, that is left as it is and counted.
 
     Raises:
         StoreError: If there is nothing to compare.
         HomeBusyError: If an engine runs on this home.
     """
-    return _verify(home, mend=False).report
+    place = Home(home)
+    place.require()
+    if os.access(place.path, os.W_OK):
+        return _verify(place, mend=False).report
+    with closing(Ledger.read(place, whole=True)) as ledger:
+        if _is_empty(place, ledger):
+            return _of_nothing(ledger)
+        with closing(open_recorded_store(place)) as store:
+            return compare(ledger, store)
 
 
 def repair(home: Path) -> Verified:
@@ -200,24 +211,28 @@ def repair(home: Path) -> Verified:
         StoreError: If there is nothing to repair, or it cannot be written.
         HomeBusyError: If an engine runs on this home.
     """
-    return _verify(home, mend=True)
-
-
-def _verify(home: Path, *, mend: bool) -> Verified:
     place = Home(home)
     place.require()
+    return _verify(place, mend=True)
+
+
+def _verify(place: Home, *, mend: bool) -> Verified:
     with HomeSession(place, lambda: open_recorded_store(place, make=mend), clock=SYSTEM_CLOCK) as session:
         session.recover()
-        totals = session.ledger.totals()
-        if not totals.chunks and not _has_store(place, session.ledger):
-            return Verified(VerifyReport(True, totals.documents, chunks=0, missing=0, orphans=0, duplicates=0))
+        if _is_empty(place, session.ledger):
+            return Verified(_of_nothing(session.ledger))
         store = session.open_store()
         forgotten = forget_wrong(session.ledger, store).forgotten if mend else 0
         return Verified(compare(session.ledger, store), forgotten)
 
 
-def _has_store(home: Home, ledger: Ledger) -> bool:
+def _is_empty(home: Home, ledger: Ledger) -> bool:
+    """Return whether nothing was stored, so that there is no store either."""
     from tenire.vectors.store_files import read_format
 
     store = kept_store(home, ledger)
-    return store is not None and read_format(store) is not None
+    return not ledger.totals().chunks and (store is None or read_format(store) is None)
+
+
+def _of_nothing(ledger: Ledger) -> VerifyReport:
+    return VerifyReport(True, ledger.totals().documents, chunks=0, missing=0, orphans=0, duplicates=0)

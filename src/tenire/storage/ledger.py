@@ -137,8 +137,13 @@ class Ledger:
             database.close()
 
     @classmethod
-    def read(cls, home: Home, *, clock: Clock = SYSTEM_CLOCK) -> Ledger:
+    def read(cls, home: Home, *, clock: Clock = SYSTEM_CLOCK, whole: bool = False) -> Ledger:
         """Open the ledger of a home for reading; needs no lock, makes no file.
+
+        Args:
+            home: The home.
+            clock: Tells the time.
+            whole: Whether to check the whole file for damage.
 
         Raises:
             StoreError: If there is none, or it is damaged, newer than this
@@ -148,6 +153,8 @@ class Ledger:
         database = Database(home.ledger_path, writable=False)
         try:
             is_ledger = schema.check_format(database)
+            if whole and is_ledger:
+                schema.check_integrity(database)
         except BaseException:
             database.close()
             raise

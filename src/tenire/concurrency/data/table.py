@@ -113,7 +113,8 @@ class BlobTable:
         """Return where a blob lies, or ``None`` if it was released."""
         with self._lock:
             held = self._held.get(key)
-            return None if held is None else held.where
+            gone = held is None or self._closed or self.core.is_released(key)
+            return None if held is None or gone else held.where
 
     @contextmanager
     def open(self, key: int) -> Iterator[memoryview]:

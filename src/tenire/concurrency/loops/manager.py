@@ -104,6 +104,7 @@ class EventLoopManager:
         Raises:
             ConfigError: If there is a loop of that name, or no such kind.
             RejectedError: If the engine is closing.
+            ComponentError: If the system has no room for one more loop or thread.
         """
         if self.main.state > LoopState.RUNNING:
             raise self.main.refusal()

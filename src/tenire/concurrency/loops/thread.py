@@ -23,6 +23,7 @@ from tenire.concurrency.loops.executor import DaemonExecutor
 from tenire.concurrency.loops.kinds import LoopKind, loop_factory
 from tenire.concurrency.loops.owner import GRACE_S, LoopOwner
 from tenire.concurrency.waiting import until_gone, wait_set
+from tenire.errors import ComponentError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -36,6 +37,8 @@ __all__ = ["LoopThread"]
 _MAIN_GRACE_S = 5.0
 """What the main coroutine may take to end when it is cancelled: it closes a whole engine."""
 _AT_EXIT_S = 2.0
+_FILES = 8
+"""Descriptors that a loop of any kind opens when it is made, at the most."""
 _LAST_WORD_S = 1.0
 
 _log = logging.getLogger("tenire.loops")
@@ -72,17 +75,26 @@ class LoopThread(LoopOwner):
 
         Args:
             main: What it runs; default: it waits until it is told to stop.
+
+        Raises:
+            ComponentError: If the system has no room for one more loop or thread.
         """
-        loop = self._factory()
+        try:
+            _check_files()
+            loop = self._factory()
+        except OSError as error:
+            raise self._unstartable(error) from error
         loop.set_default_executor(self._executor)
         thread = threading.Thread(target=self._live, args=(loop, main or self.stopping.wait), daemon=True)
         thread.name = f"tenire-loop-{self.name}"
         self.opened(loop)
         try:
             thread.start()
-        except BaseException:
+        except BaseException as error:
             self.closed("its thread could not be started")
             loop.close()
+            if isinstance(error, RuntimeError):
+                raise self._unstartable(error) from error
             raise
         self._running = thread
         _alive.add(self)
@@ -93,6 +105,11 @@ class LoopThread(LoopOwner):
             message = f"the loop {self.name!r} has a thread of its own and cannot be taken on by another one"
             raise RuntimeError(message)
         return self.loop
+
+    def _unstartable(self, error: Exception) -> ComponentError:
+        message = f"the loop {self.name!r} needs a few files and a thread, and the system gives none: {error}"
+        hint = "close files or end threads that this program does not need, or raise its limits (ulimit -n, ulimit -u)"
+        return ComponentError(message, component=self.name, hint=hint)
 
     # -- the end ----------------------------------------------------------
 
@@ -219,3 +236,14 @@ def _close_all() -> None:
 
 
 atexit.register(_close_all)
+
+
+def _check_files() -> None:
+    """Raise ``OSError`` unless there is room for a loop's files: one that is made by half complains when it goes."""
+    taken: list[int] = []
+    try:
+        for _ in range(_FILES):
+            taken.append(os.open(os.devnull, os.O_RDONLY))  # noqa: PERF401 - those before an error must be closed
+    finally:
+        for fd in taken:
+            os.close(fd)

@@ -115,7 +115,8 @@ class Signals:
         """Send an event; return how many get it.
 
         A listener that belongs here is called now, unless older events wait for it; one
-        that raises is logged and does not keep the event from the others.
+        that raises is logged and does not keep the event from the others. Nor does one
+        that raises ``SystemExit`` or ``KeyboardInterrupt``, which end the program from here.
 
         Raises:
             RuntimeError: If a subscriber that lets emitters wait has no room, and this is
@@ -212,6 +213,7 @@ class Signals:
 
     def _send(self, event: object, sent: Sent) -> int:
         direct, waiting = sent
+        receivers = len(direct) + len(waiting)
         left = iter(direct)
         try:
             for subscriber in left:
@@ -219,9 +221,10 @@ class Signals:
         finally:
             for subscriber in left:  # the program is being ended by one of them
                 subscriber.give_back(event)
+                waiting.append(subscriber)
             for subscriber in waiting:
                 subscriber.wake()
-        return len(direct) + len(waiting)
+        return receivers
 
     def _full(self, targets: Iterable[Subscriber]) -> Subscriber | None:
         for target in targets:
