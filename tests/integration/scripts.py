@@ -51,7 +51,13 @@ class Script:
     """A Python script in a process of its own, with every warning shown; ``under`` another one that runs it."""
 
     def __init__(
-        self, folder: Path, body: str, *words: str, through: tuple[str, ...] = (), under: tuple[str, ...] = ()
+        self,
+        folder: Path,
+        body: str,
+        *words: str,
+        through: tuple[str, ...] = (),
+        under: tuple[str, ...] = (),
+        new_session: bool = sys.platform != "win32",
     ) -> None:
         file = folder / "script.py"
         file.write_text(HEAD + textwrap.dedent(body), encoding="utf-8")
@@ -60,7 +66,8 @@ class Script:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            start_new_session=sys.platform != "win32",
+            start_new_session=new_session,
+            process_group=None if new_session or sys.platform == "win32" else 0,
         )
 
     def line(self) -> str:

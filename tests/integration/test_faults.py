@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
+from .conftest import wait_until
 from .scripts import AT_ONCE_S, Script, no_complaint
 
 if TYPE_CHECKING:
@@ -26,6 +27,41 @@ def left_of(family: list[psutil.Process], seconds: float = ORPHANS_GONE_S) -> li
     """Return what of a family still runs after some seconds; a zombie does not."""
     left = psutil.wait_procs(family, timeout=seconds)[1]
     return [process for process in left if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
+
+
+def test_ctrl_z_stops_the_workers_too_and_they_go_on_with_it(tmp_path: Path) -> None:
+    script = Script(
+        tmp_path,
+        """
+        def ticks(seconds):
+            end = time.monotonic() + seconds
+            while time.monotonic() < end:
+                time.sleep(0.01)
+            return seconds
+
+        if __name__ == "__main__":
+            with tenire.ConcurrencyManager.in_thread(cpu=2, memory=1) as manager:
+                manager.submit(answer, on="process").result(30)  # one that is up, beside one that still starts
+                handles = [manager.submit(ticks, 1.5, on="process") for _ in range(2)]
+                while not all(manager.thread_pool.running_since(handle) for handle in handles):
+                    time.sleep(0.01)
+                say(*manager.thread_pool.statistics().processes.values())
+                say([handle.result(30) for handle in handles])
+                say(manager.submit(answer, on="process").result(30))
+            say(signal.getsignal(signal.SIGTSTP) == signal.SIG_DFL)
+        """,
+        new_session=False,  # a group stops only if its parent is in the same session
+    )
+    engine = psutil.Process(script.process.pid)
+    family = [engine, *(psutil.Process(int(pid)) for pid in script.line().split())]
+    assert len(family) == 3
+    engine.send_signal(signal.SIGTSTP)
+    wait_until(lambda: all(process.status() == psutil.STATUS_STOPPED for process in family))
+    engine.send_signal(signal.SIGCONT)
+    wait_until(lambda: not any(process.status() == psutil.STATUS_STOPPED for process in family))
+    code, out, err = script.end()
+    assert (code, out.splitlines()) == (0, ["[1.5, 1.5]", "42", "True"]), err
+    assert no_complaint(err), err
 
 
 STUCK = """

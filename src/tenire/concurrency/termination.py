@@ -8,6 +8,8 @@ handler for SIGTERM keeps it.
 
 On a loop nothing is raised out of the blue: an exception between any two lines of the
 engine would leave it in a state that nobody has thought of.
+
+SIGTSTP, Ctrl-Z, is minded as long: see ``pools.suspending``.
 """
 
 from __future__ import annotations
@@ -16,6 +18,8 @@ import asyncio
 import signal
 import threading
 from typing import TYPE_CHECKING, Any
+
+from tenire.concurrency.pools.suspending import Suspending
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -34,9 +38,11 @@ class Termination:
     def __init__(self) -> None:
         self._task: asyncio.Task[Any] | None = None
         self._told = False
+        self._suspending = Suspending()
 
     def begin(self) -> None:
         """Mind it, if nobody else does; on another thread than the main one nothing happens."""
+        self._suspending.begin()
         if threading.current_thread() is not threading.main_thread():
             return
         if not self._minding and signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
@@ -54,6 +60,7 @@ class Termination:
         Raises:
             SystemExit: If the program was told to end, and this is a task.
         """
+        self._suspending.end()
         if self not in self._minding or threading.current_thread() is not threading.main_thread():
             return
         self._minding.remove(self)

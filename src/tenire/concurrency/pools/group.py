@@ -13,7 +13,7 @@ import os
 import signal
 import sys
 
-__all__ = ["become_group", "kill_group", "kill_own_group"]
+__all__ = ["become_group", "kill_group", "kill_own_group", "signal_group"]
 
 
 def become_group() -> None:
@@ -36,6 +36,17 @@ def kill_group(pid: int) -> None:
         return
     with contextlib.suppress(OSError):
         os.killpg(pid, signal.SIGKILL)
+
+
+def signal_group(pid: int | None, number: int) -> None:
+    """Send a signal to the group of a worker, or to itself while it has none yet; not on Windows."""
+    if sys.platform == "win32" or pid is None:
+        return
+    try:
+        os.killpg(pid, number)
+    except OSError:
+        with contextlib.suppress(OSError):  # it has ended
+            os.kill(pid, number)
 
 
 def kill_own_group() -> None:
