@@ -37,6 +37,13 @@ def test_any_host_can_be_azures() -> None:
     )
 
 
+def test_only_azure_has_a_key_of_its_own_form() -> None:
+    assert not read_address("http://localhost:11434/v1").azure
+    assert read_address(f"{AZURE}/openai/v1").azure
+    assert read_address(f"{AZURE}/openai/v1").version is None
+    assert read_address("http://localhost/v1?api-version=1").version is None
+
+
 @pytest.mark.parametrize("base_url", ["", "localhost:8000", "ftp://x", "https://", "http://x:port", "http://[::1"])
 def test_what_is_no_address_is_refused_by_name(base_url: str) -> None:
     with pytest.raises(ConfigError, match="base_url must be"):

@@ -52,7 +52,9 @@ def of(status: int, error: Any = None, headers: dict[str, str] | None = None) ->
         (403, {"message": "flagged", "metadata": {"reasons": ["x"]}}, BadRequestError, Kind.PERMANENT),
         (404, {"code": "model_not_found", "message": "no such model"}, UnknownModelError, Kind.PERMANENT),
         (404, b"404: Not Found", UnknownModelError, Kind.PERMANENT),
+        (407, {}, ServerError, Kind.TRANSIENT),
         (408, {}, ServerError, Kind.TRANSIENT),
+        (425, {}, ServerError, Kind.TRANSIENT),
         (409, {}, ServerError, Kind.TRANSIENT),
         (413, {"message": "Request Entity Too Large"}, BadRequestError, Kind.PERMANENT),
         (413, {"message": "maximum context length"}, ContextLengthError, Kind.PERMANENT),
@@ -64,6 +66,8 @@ def of(status: int, error: Any = None, headers: dict[str, str] | None = None) ->
         (429, b"", RateLimitedError, Kind.OVERLOAD),
         (500, {}, ServerError, Kind.TRANSIENT),
         (501, {}, ServerError, Kind.PERMANENT),
+        (504, {}, ServerError, Kind.TRANSIENT),
+        (505, {}, ServerError, Kind.PERMANENT),
         (502, b"<html><title>Bad\n gateway</title></html>", ServerError, Kind.TRANSIENT),
         (503, {}, ServerError, Kind.OVERLOAD),
         (529, {"type": "overloaded_error", "message": "Overloaded"}, ServerError, Kind.OVERLOAD),
@@ -78,6 +82,30 @@ def test_status_and_body_say_what_a_refusal_means(status: int, error: Any, cls: 
     assert found.status == status
     assert str(status) in str(found)
     assert "model 'm' from http://h/v1/chat/completions" in str(found)
+
+
+def test_the_hint_says_what_is_missing() -> None:
+    assert "/models" in (of(404, {"message": "model 'x' not found"}).hint or "")
+    assert "base_url" in (of(404, b"404 page not found").hint or "")
+    assert "HTTPS_PROXY" in (of(407).hint or "")
+    assert "529 Overloaded" in str(of(529))
+
+
+def test_no_more_than_three_fields_are_named() -> None:
+    detail = [{"loc": ["body", number], "msg": "wrong"} for number in range(9)]
+    error = refusal(CALL, 422, {}, json.dumps({"detail": detail}).encode())
+    assert "body.2: wrong" in str(error)
+    assert "body.3" not in str(error)
+
+
+def test_a_key_of_any_form_is_taken_out() -> None:
+    assert fit_to_show("the key hunter-two is wrong", [], ApiKey("hunter-two")) == "the key [key] is wrong"
+
+
+def test_what_comes_after_a_quotation_is_shown() -> None:
+    assert fit_to_show(f"bad: {PROMPT}; try again", [PROMPT], None) == "bad: [prompt]; try again"
+    assert fit_to_show(f"{PROMPT}!", [PROMPT], None) == "[prompt]!"
+    assert fit_to_show(f"ends with {PROMPT[:20]}", [PROMPT], None) == "ends with [prompt]"
 
 
 def test_a_quota_of_google_comes_back() -> None:

@@ -25,6 +25,14 @@ def test_equal_keys_have_one_fingerprint() -> None:
     assert ApiKey(SECRET) == ApiKey(SECRET + " ")
     assert ApiKey(SECRET).fingerprint == ApiKey(SECRET).fingerprint != ApiKey(SECRET + "x").fingerprint
     assert len({ApiKey(SECRET), ApiKey(SECRET)}) == 1
+    assert ApiKey(SECRET) != ApiKey("other")
+    assert ApiKey(SECRET) != SECRET
+    assert len(ApiKey(SECRET).fingerprint) == 16
+
+
+def test_a_key_as_short_as_a_syllable_is_not_looked_for() -> None:
+    assert ApiKey("abc").hide("abc abcd") == "abc abcd"
+    assert ApiKey("abcd").hide("abc abcd") == "abc [key]"
 
 
 @pytest.mark.parametrize("text", ["", "  \n", "two\nlines", "ключ", "a\x00b"])

@@ -68,3 +68,7 @@ def test_an_event_without_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> No
         many.feed(b"data: x\n" * 101)
     fine = ServerEvents()
     assert len(fine.feed(b"data: x\n\n" * 500)) == 500
+    exact = b"x" * 100
+    assert fine.feed(b"data: %s\n\ndata: %s\n\n" % (exact, exact)) == [exact, exact]
+    with pytest.raises(EventTooLongError):
+        fine.feed(b"data: %sx\n" % exact)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import hashlib
 import sys
 from types import SimpleNamespace
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tenire.llm.records import ChatRequest, Usage
-from tenire.llm.token_estimate import PER_PICTURE, count_request, text_tokens
+from tenire.llm.token_estimate import PER_PICTURE, count_request, count_texts, text_tokens
 from tenire.llm.tokenisers import load_tokeniser
 from tenire.llm.tokens import UNKNOWN_OUTPUT, TokenCounter
 
@@ -48,6 +49,29 @@ def test_no_text_has_more_tokens_than_bytes(text: str) -> None:
     assert count_request(request(text)).tokens >= 1
 
 
+def test_what_is_no_language_has_short_tokens() -> None:
+    encoded = base64.b64encode(b"".join(hashlib.sha256(bytes([number])).digest() for number in range(20))).decode()
+    assert 609 <= text_tokens(encoded) <= 700
+    assert text_tokens("a" * 20) < text_tokens("a" * 21) / 2  # from here on it is no word any more
+    assert text_tokens("a" * 20 + " " + "a" * 19) < text_tokens("a" * 41) / 2
+
+
+def test_requests_are_compared_with_their_like() -> None:
+    plain, foreign = count_request(request(DECLARATION)), count_request(request("ж" * 40))
+    picture = count_request(request([{"type": "image_url"}]))
+    assert [found.kind[1:] for found in (plain, foreign, picture)] == [(False, False), (True, False), (False, True)]
+    assert count_texts([DECLARATION, "ж"]).kind[1:] == (True, False)
+    assert count_texts([DECLARATION]).kind[1:] == (False, False)
+    assert count_request(request("word " * 2)).kind[0] < count_request(request("word " * 400)).kind[0]
+
+
+def test_a_text_counts_the_same_alone_and_in_parts() -> None:
+    whole = count_request(request(DECLARATION))
+    parts = count_request(request([{"type": "text", "text": DECLARATION}]))
+    assert (whole.tokens, whole.kind) == (parts.tokens, parts.kind)
+    assert count_request(request([DECLARATION])).tokens == whole.tokens
+
+
 def test_everything_that_is_sent_counts() -> None:
     bare = count_request(request("hi")).tokens
     assert count_request(request("hi", schema={"type": "object", "title": "x" * 40})).tokens > bare
@@ -74,6 +98,19 @@ def test_the_estimate_learns_what_the_provider_counts(ratio: float) -> None:
     assert counter.estimate(request("hi")).input_tokens == counter.estimate(request("hi")).raw.tokens
     other = ChatRequest("other", asked.messages)
     assert counter.estimate(other).input_tokens == first.input_tokens
+
+
+def test_a_few_replies_are_not_believed_yet() -> None:
+    counter = TokenCounter()
+    asked = request(DECLARATION * 10, None)
+    first = counter.estimate(asked)
+    for _ in range(7):
+        counter.learn(first, Usage(first.raw.tokens // 2, 10))
+    assert counter.estimate(asked).tokens == first.tokens
+    counter.learn(first, Usage(first.raw.tokens // 2, 10))
+    learned = counter.estimate(asked)
+    assert 0.5 * first.input_tokens <= learned.input_tokens <= 0.56 * first.input_tokens
+    assert learned.output_tokens == 11
 
 
 def test_nearly_all_of_varying_requests_are_covered() -> None:

@@ -26,14 +26,13 @@ class EventTooLongError(Exception):
 class ServerEvents:
     """Cuts one stream into events."""
 
-    __slots__ = ("_after_cr", "_begun", "_data", "_line", "_size")
+    __slots__ = ("_after_cr", "_data", "_line", "_size")
 
     def __init__(self) -> None:
         self._line: list[bytes] = []  # pieces of a line without an end so far
         self._data: list[bytes] = []  # lines of an event without an end so far
         self._size = 0
         self._after_cr = False
-        self._begun = False
 
     def feed(self, piece: bytes) -> list[bytes]:
         """Take what came and return the data of all events that it ends.
@@ -62,9 +61,7 @@ class ServerEvents:
     def _end_line(self, end: bytes, events: list[bytes]) -> None:
         line = end if not self._line else b"".join((*self._line, end))
         self._line.clear()
-        if not self._begun:
-            self._begun = True
-            line = line.removeprefix(_BOM)
+        line = line.removeprefix(_BOM)
         if line.startswith(b"data"):
             name, _, value = line.partition(b":")
             if name == b"data":
