@@ -611,6 +611,26 @@ MUTANTS: dict[str, tuple[str, str, str, str]] = {
     "what is set aside is free": (
         "admission", "self.aside.pop(index, 0) - amount", "self.aside.pop(index, 0)", "test_spilling.py -k aside",
     ),
+    "a file of a batch has too many bytes": (
+        "batch_files", "self.size + size > self._most_bytes", "self.size > self._most_bytes",
+        "test_provider_batches.py -k bounds",
+    ),
+    "one half of a file is much larger": (
+        "batch_files", "after - size / 2 for", "after for", "test_provider_batches.py -k halves",
+    ),
+    "batches are looked at all at once": (
+        "batch_looks", "self._free_at = at + self._spacing", "pass", "test_provider_batches.py -k together",
+    ),
+    "a look comes before the time that was asked for": (
+        "batch_looks", "return max(now + wait, not_before)", "return now + wait", "test_provider_batches.py -k asked",
+    ),
+    "what is due soon goes into a batch": (
+        "batch_choice", "left < window + spare", "left < window", "test_provider_batches.py -k in_time",
+    ),
+    "a batch is handed over for ever": (
+        "batch_refusal", "Step.WAIT if tries < MOST_TRIES else Step.GIVE_UP", "Step.WAIT",
+        "test_provider_batches.py -k not_taken",
+    ),
 }  # fmt: skip
 
 
