@@ -19,7 +19,7 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from tenire.errors import ConfigError
-from tenire.llm.keys import is_loopback
+from tenire.llm.keys import SecretHeaders, is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -116,12 +116,12 @@ class Proxy:
     login: tuple[str, str] | None = None
 
     @property
-    def headers(self) -> dict[str, str] | None:
+    def headers(self) -> SecretHeaders | None:
         """What tells the proxy who calls, or ``None`` if it does not ask."""
         if self.login is None:
             return None
         encoded = b64encode(":".join(self.login).encode()).decode()
-        return {"Proxy-Authorization": f"Basic {encoded}"}
+        return SecretHeaders({"Proxy-Authorization": f"Basic {encoded}"})
 
     def __repr__(self) -> str:
         return f"Proxy({self.url!r})"
