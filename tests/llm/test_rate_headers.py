@@ -107,6 +107,20 @@ def test_unknown_values_are_left_out() -> None:
     assert rate_report({}, noon) is None
 
 
+@pytest.mark.parametrize(("reset", "is_said"), [("6m0s", False), ("7h12m", False), ("2m30s", True), ("59.5s", True)])
+def test_the_limit_of_a_day_is_not_taken_for_that_of_a_minute(reset: str, is_said: bool) -> None:
+    headers = {
+        "x-ratelimit-limit-requests": "14400",
+        "x-ratelimit-remaining-requests": "9000",
+        "x-ratelimit-reset-requests": reset,
+        "x-ratelimit-limit-tokens": "6000",
+    }
+    report = rate_report(headers, noon)
+    assert report is not None
+    assert ("requests" in report.metrics) == is_said
+    assert report.metrics["tokens"].limit == 6000
+
+
 def test_milliseconds_go_before_seconds_and_a_date_is_a_time_too() -> None:
     assert rate_report({"retry-after": "2", "retry-after-ms": "1250"}, noon) == RateReport({}, 1.25)
     assert rate_report({"retry-after": "Thu, 26 Nov 2026 12:00:10 GMT"}, noon) == RateReport({}, 10.0)

@@ -14,7 +14,9 @@ header                                                   its value
    date of RFC 3339; a date is compared with the server's own clock where it sent one,
    since ours may be wrong.
 2. A limit of 0 or less and a remainder below 0 mean "unknown": Azure sends them.
-3. What cannot be understood is left out. Limits per day are not limits of a window.
+3. What cannot be understood is left out, and so are limits of a day. Groq, and OpenAI for
+   small accounts, announce one under the name of the minute's; what gives it away is that
+   it takes longer than ``LONGEST_RESET_S`` to come back.
 """
 
 from __future__ import annotations
@@ -33,7 +35,10 @@ from tenire.resilience.retry_after import retry_after
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["rate_report", "seconds_until"]
+__all__ = ["LONGEST_RESET_S", "rate_report", "seconds_until"]
+
+LONGEST_RESET_S = 150.0
+"""Seconds after which the limit of a minute is back for certain, however it is counted."""
 
 _NEAREST_THOUSAND = 500
 _UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ns": 1e-9}
@@ -87,13 +92,15 @@ def rate_report(headers: Mapping[str, str], wall: Callable[[], float] = SYSTEM_C
 def _metric(metric: str, said: Mapping[str, str], wall: Callable[[], float]) -> MetricReport | None:
     limit = _whole(said.get("limit"))
     remaining = _whole(said.get("remaining"))
-    reset = said.get("reset")
+    reset = None if "reset" not in said else seconds_until(said["reset"], wall)
+    if reset is not None and reset > LONGEST_RESET_S:
+        return None
     rounded = said["by"].startswith("anthropic") and metric != "requests"
     report = MetricReport(
         limit if limit is not None and limit > 0 else None,
         remaining if remaining is not None and remaining >= 0 else None,
         _NEAREST_THOUSAND if rounded else 0,
-        None if reset is None else seconds_until(reset, wall),
+        reset,
     )
     return None if report.limit is None and report.remaining is None and report.reset_s is None else report
 
