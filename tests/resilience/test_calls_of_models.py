@@ -53,6 +53,30 @@ def test_what_is_put_off_too_often_fails_and_says_so() -> None:
     run(main)
 
 
+def test_who_waits_for_the_end_of_an_outage_has_all_its_tries_left() -> None:
+    ends_at = 300.0
+    times: list[float] = []
+
+    async def call() -> str:
+        times.append(asyncio.get_running_loop().time())
+        await asyncio.sleep(0.1)
+        if times[-1] < ends_at:
+            raise ConnectionError("down")
+        return "answer"
+
+    breaker = CircuitBreaker(minimum_calls=4, open_for=5.0, half_open_permits=1)
+    guard = Guard(retry=Retry(attempts=3, backoff=0.1), budget=RetryBudget(reserve=20), breaker=breaker)
+
+    async def main() -> list[str]:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(guard.call(call)) for _ in range(6)]
+        return [task.result() for task in tasks]
+
+    assert run(main) == ["answer"] * 6
+    assert len(times) < 50
+    assert max(times) < ends_at + 60
+
+
 def test_what_is_put_off_keeps_the_deadline() -> None:
     server = Server(*[BusyError("30") for _ in range(200)])
     guard = Guard(retry=2, classify=put_off, deadline=100.0)

@@ -8,6 +8,8 @@
 3. A call that was cancelled says nothing about what it called, with one exception: without
    a ``timeout``, the deadline is the time limit of the call.
 4. Cancellation is never tried again.
+5. A try that finds out whether an open circuit may close costs its call nothing if it
+   fails: who waits for the end of an outage has not used up its tries by then.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from tenire.core.breaker import CLOSED
+from tenire.core.breaker import CLOSED, HALF_OPEN
 from tenire.errors import CallTimeoutError
 from tenire.resilience.failures import UnmadeError
 from tenire.resilience.retries import Tally
@@ -50,9 +52,10 @@ class Call:
         tries: Tries that were begun.
         doing: What it is at, for people.
         error: How the last try failed.
+        probing: Whether the last try found out whether a circuit may close.
     """
 
-    __slots__ = ("admission", "deadline", "doing", "error", "name", "run", "tries")
+    __slots__ = ("admission", "deadline", "doing", "error", "name", "probing", "run", "tries")
 
     def __init__(
         self, run: Callable[[Any], Coroutine[Any, Any, Any]], name: str, admission: Admission | None, deadline: float
@@ -64,6 +67,7 @@ class Call:
         self.tries = 0
         self.doing = "about to start"
         self.error: Exception | None = None
+        self.probing = False
 
 
 class Attempts:
@@ -112,7 +116,9 @@ class Attempts:
             try:
                 result = await self._guarded_try(call, now)
             except Exception as error:
-                when = retries.after(error, tally, name=call.name, now=now(), deadline=call.deadline)
+                when = retries.after(
+                    error, tally, name=call.name, now=now(), deadline=call.deadline, probing=call.probing
+                )
                 if when is None:
                     raise
                 call.error = error
@@ -132,6 +138,7 @@ class Attempts:
             if permit is None:
                 call.doing = "waiting for its circuit to close"
                 permit = await gate.enter(now, deadline=call.deadline, name=call.name)
+            call.probing = gate.breaker.state == HALF_OPEN
             tries = call.tries
             outcome: Outcome = "cancelled"
             try:

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 __all__ = ["FailedTry", "Retries", "Tally", "tries_in_words"]
 
 
+_MAY_GO_BETTER = (Kind.TRANSIENT, Kind.OVERLOAD)
+
+
 @dataclass(frozen=True, slots=True)
 class FailedTry:
     """One try that failed, and what follows.
@@ -94,7 +97,9 @@ class Retries:
         """Return what an exception says to a breaker."""
         return self._judge(error).outcome
 
-    def after(self, error: Exception, tally: Tally, *, name: str, now: float, deadline: float) -> float | None:
+    def after(
+        self, error: Exception, tally: Tally, *, name: str, now: float, deadline: float, probing: bool = False
+    ) -> float | None:
         """Return when to try again, seconds, or ``None``.
 
         Args:
@@ -103,16 +108,18 @@ class Retries:
             name: Of the function.
             now: Seconds.
             deadline: When the call must have ended, seconds; infinite for no limit.
+            probing: Whether the try only found out whether a circuit may close.
         """
         failure = self._judge(error)
-        if failure.kind is Kind.UNCOUNTED:
+        kind = Kind.UNCOUNTED if probing and failure.kind in _MAY_GO_BETTER else failure.kind
+        if kind is Kind.UNCOUNTED:
             tally.uncounted += 1
         else:
             tally.tries += 1
         tries = tally.tries
         with self._lock:
             when = next_try(
-                failure.kind,
+                kind,
                 tries,
                 now,
                 retry=self._retry,
@@ -129,7 +136,7 @@ class Retries:
         if at is not None:
             return at
         every = tries + tally.uncounted
-        if self._retry.attempts > 1 and (every > 1 or failure.kind in (Kind.TRANSIENT, Kind.OVERLOAD)):
+        if self._retry.attempts > 1 and (every > 1 or failure.kind in _MAY_GO_BETTER):
             _note(error, f"tenire: {name} was given up after {tries_in_words(every)}: {when}")
         return None
 
