@@ -562,7 +562,7 @@ MUTANTS: dict[str, tuple[str, str, str, str]] = {
         "test_batching.py -k halving",
     ),
     "a batch waits though nothing runs": (
-        "batching", "or lacking <= 0 or not self.running:", "or lacking <= 0:", "test_batching.py::TestBatching",
+        "batching", "or lacking <= 0 or not self.running or", "or lacking <= 0 or", "test_batching.py::TestBatching",
     ),
     "more batches run than there are places": (
         "batching", "if self.running >= self._places or not", "if not", "test_batching.py::TestBatching",

@@ -19,7 +19,8 @@ class BatchingMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.batching: Batching[int] = Batching(most=4, max_delay=2.0, target=3.0, places=2)
+        self.batching: Batching[int] = Batching(most=4, max_delay=2.0, target=3.0, places=2, most_weight=10)
+        self.weights: list[int] = []
         self.now = 0.0
         self.added = 0
         self.waiting: list[int] = []  # never in a batch yet
@@ -27,9 +28,10 @@ class BatchingMachine(RuleBasedStateMachine):
         self.running: list[Batch[int]] = []
         self.ended: list[int] = []
 
-    @rule(deadline=st.one_of(st.just(math.inf), st.floats(0, 5)))
-    def add(self, deadline: float) -> None:
-        self.batching.add(self.added, self.now, self.now + deadline)
+    @rule(deadline=st.one_of(st.just(math.inf), st.floats(0, 5)), weight=st.integers(0, 14))
+    def add(self, deadline: float, weight: int) -> None:
+        self.batching.add(self.added, self.now, self.now + deadline, weight)
+        self.weights.append(weight)
         self.waiting.append(self.added)
         self.added += 1
 
@@ -49,6 +51,11 @@ class BatchingMachine(RuleBasedStateMachine):
         source = self.halves if self.halves else self.waiting
         if source is self.waiting:
             assert batch.items == self.waiting[: len(batch.items)]
+            weight = sum(self.weights[item] for item in batch.items)
+            assert weight <= 10 or len(batch.items) == 1
+            rest = self.waiting[len(batch.items) :]
+            full = len(batch.items) == self.batching.limit or not rest
+            assert full or weight + self.weights[rest[0]] > 10
         for item in batch.items:
             source.remove(item)
         assert idle or len(self.running) == 1
@@ -148,6 +155,23 @@ def test_a_full_batch_does_not_wait() -> None:
     assert batching.take(1001.0) is not None
 
 
+def test_a_heavy_queue_does_not_wait_and_goes_in_as_many_batches_as_it_takes() -> None:
+    batching: Batching[str] = Batching(most=100, max_delay=1.0, places=9, most_weight=10)
+    batching.add("first", 0.0)
+    assert batching.take(0.0) is not None
+    now = 1000.0
+    batching.add("a", now, weight=6)
+    assert batching.take(now) is None
+    batching.add("b", now, weight=3)
+    assert batching.take(now) is None
+    batching.add("c", now, weight=2)
+    batching.add("huge", now, weight=50)
+    batches = []
+    while (batch := batching.take(now)) is not None:
+        batches.append(batch.items)
+    assert batches == [["a", "b"], ["c"], ["huge"]]
+
+
 def test_an_item_does_not_wait_beyond_what_its_deadline_allows() -> None:
     batching = busy()
     batching.add(1, 1001.0, 1001.8)  # a batch takes half a second, and this one may take half as long again
@@ -231,7 +255,16 @@ def test_what_says_nothing_about_the_size_does_not_change_it() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"most": 0}, {"places": 0}, {"places": 1.5}, {"max_delay": -1}, {"target": 0}, {"target": math.inf}]
+    "wrong",
+    [
+        {"most": 0},
+        {"places": 0},
+        {"places": 1.5},
+        {"max_delay": -1},
+        {"target": 0},
+        {"target": math.inf},
+        {"most_weight": 0},
+    ],
 )
 def test_impossible_settings_are_refused_by_name(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=f"{next(iter(wrong))} must be"):

@@ -15,7 +15,9 @@
    deadline could not be met any more, nor for longer than it takes to fill the batch at
    the rate at which items came lately (the queue delay of NVIDIA's Triton server, bounded
    by what can be won).
-4. A batch that failed is cut in two, until the item that makes it fail is alone: ``b`` bad
+4. Items of a batch weigh no more than ``most_weight`` together, unless there is only one.
+   A queue that weighs as much holds a full batch.
+5. A batch that failed is cut in two, until the item that makes it fail is alone: ``b`` bad
    items of ``n`` cost at most ``2 b (log2 n + 1)`` further calls.
 """
 
@@ -61,6 +63,7 @@ class Batching(Generic[Item]):
         max_delay: Seconds that an item may wait for others while a batch runs.
         target: Seconds that a batch should take at the most; its size adapts to that.
         places: Batches that may run at the same time.
+        most_weight: What the items of a batch may weigh; ``None`` for any weight.
 
     Attributes:
         running: Batches that run.
@@ -69,10 +72,19 @@ class Batching(Generic[Item]):
         ValueError: If an argument is impossible.
     """
 
-    __slots__ = ("_gap", "_halves", "_latest", "_max_delay", "_places", "_queue", "_size", "_took", "running")
+    __slots__ = (
+        "_gap", "_halves", "_latest", "_max_delay", "_most_weight", "_places", "_queue", "_size", "_took",
+        "_weight", "running",
+    )  # fmt: skip
 
     def __init__(
-        self, *, most: int = 64, max_delay: float = 0.005, target: float | None = None, places: int = 1
+        self,
+        *,
+        most: int = 64,
+        max_delay: float = 0.005,
+        target: float | None = None,
+        places: int = 1,
+        most_weight: int | None = None,
     ) -> None:
         for name, number in (("most", most), ("places", places)):
             if number != int(number) or number < 1:
@@ -81,10 +93,14 @@ class Batching(Generic[Item]):
             raise ValueError(f"max_delay must be zero or more seconds, got {max_delay!r}")
         if target is not None and not 0 < target < _NEVER:
             raise ValueError(f"target must be a positive number of seconds, got {target!r}")
+        if most_weight is not None and (most_weight != int(most_weight) or most_weight < 1):
+            raise ValueError(f"most_weight must be a whole number from 1, or None, got {most_weight!r}")
         self._size = BatchSize(most=most, target=target)
         self._max_delay = max_delay
         self._places = places
-        self._queue: deque[tuple[Item, float, float]] = deque()  # item, when it came, deadline
+        self._most_weight = _NEVER if most_weight is None else most_weight
+        self._weight = 0  # of the queue
+        self._queue: deque[tuple[Item, float, float, int]] = deque()  # item, when it came, deadline, weight
         self._halves: list[list[Item]] = []
         self._latest = -_NEVER  # when the last item came
         self._gap = 0.0  # seconds between two items, averaged
@@ -99,18 +115,20 @@ class Batching(Generic[Item]):
     def __len__(self) -> int:
         return len(self._queue) + sum(map(len, self._halves))
 
-    def add(self, item: Item, now: float, deadline: float = _NEVER) -> None:
+    def add(self, item: Item, now: float, deadline: float = _NEVER, weight: int = 0) -> None:
         """Put an item at the end of the queue; ``deadline`` is when its batch must have ended."""
         if self._latest > -_NEVER:
             self._gap += _GAP_WEIGHT * (max(0.0, now - self._latest) - self._gap)
         self._latest = now
-        self._queue.append((item, now, deadline))
+        self._queue.append((item, now, deadline, weight))
+        self._weight += weight
 
     def remove(self, item: Item) -> bool:
         """Take an item out; return whether it was waiting."""
-        for place, (other, _, _) in enumerate(self._queue):
+        for place, (other, _, _, weight) in enumerate(self._queue):
             if other is item:
                 del self._queue[place]
+                self._weight -= weight
                 return True
         for place, half in enumerate(self._halves):
             left = [other for other in half if other is not item]
@@ -124,21 +142,30 @@ class Batching(Generic[Item]):
         if self.running >= self._places or not (self._halves or self._queue):
             return _NEVER
         queue, lacking = self._queue, self._size.limit - len(self._queue)
-        if self._halves or lacking <= 0 or not self.running:
+        if self._halves or lacking <= 0 or not self.running or self._weight >= self._most_weight:
             return -_NEVER
-        pressing = min(deadline for _, _, deadline in queue) - _SLACK * self._took
+        pressing = min(deadline for _, _, deadline, _ in queue) - _SLACK * self._took
         return min(queue[0][1] + self._max_delay, pressing, self._latest + self._gap * lacking)
 
     def take(self, now: float) -> Batch[Item] | None:
         """Return the batch that starts now, if there is one."""
         if now < self.due_at():
             return None
-        if self._halves:
-            items = self._halves.pop()
-        else:
-            items = [self._queue.popleft()[0] for _ in range(min(self._size.limit, len(self._queue)))]
+        items = self._halves.pop() if self._halves else self._next()
         self.running += 1
         return Batch(items, now)
+
+    def _next(self) -> list[Item]:
+        queue, weight = self._queue, 0
+        items: list[Item] = []
+        while queue and len(items) < self._size.limit:
+            weight += queue[0][3]
+            if items and weight > self._most_weight:
+                break
+            item, _, _, own = queue.popleft()
+            self._weight -= own
+            items.append(item)
+        return items
 
     def end(self, batch: Batch[Item], now: float) -> None:
         """Record that a batch ended well."""
@@ -175,5 +202,6 @@ class Batching(Generic[Item]):
         self._size.check()
         assert 0 <= self.running <= self._places
         assert all(self._halves)
+        assert self._weight == sum(weight for _, _, _, weight in self._queue)
         assert self._gap >= 0.0
         assert self._took >= 0.0

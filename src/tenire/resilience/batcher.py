@@ -103,6 +103,8 @@ class Batcher(Generic[Item, Result]):
             runs, nothing waits.
         target: Seconds that a batch should take at the most: its size adapts to that.
         places: Batches that may run at the same time.
+        weigh: Tells what an item weighs, for example its bytes.
+        most_weight: What the items of a batch may weigh together; a heavier one goes alone.
         blame: Says whether an error may be one item's fault.
         clock: By default the running loop's time.
 
@@ -119,6 +121,8 @@ class Batcher(Generic[Item, Result]):
         max_delay: float = 0.005,
         target: float | None = None,
         places: int = 1,
+        weigh: Callable[[Item], int] | None = None,
+        most_weight: int | None = None,
         blame: Callable[[BaseException], bool] = may_be_an_item,
         clock: Clock | None = None,
     ) -> None:
@@ -127,7 +131,10 @@ class Batcher(Generic[Item, Result]):
             message = f"a Batcher takes an async function of a list of items, got {self._name}"
             raise ConfigError(message, key="fn", hint="make it async, or give a lambda's work to an async function")
         self._fn = fn
-        self._core: Batching[_Entry] = Batching(most=most, max_delay=max_delay, target=target, places=places)
+        self._weigh = weigh
+        self._core: Batching[_Entry] = Batching(
+            most=most, max_delay=max_delay, target=target, places=places, most_weight=most_weight
+        )
         self._blame = blame
         self._clock = clock
         self._context = contextvars.copy_context()
@@ -199,7 +206,7 @@ class Batcher(Generic[Item, Result]):
         entry = _Entry(item, loop.create_future())
         now = time_of(self._clock)()
         self._items += 1
-        self._core.add(entry, now, now + seconds)
+        self._core.add(entry, now, now + seconds, 0 if self._weigh is None else self._weigh(item))
         self._start_soon()
         try:
             return cast("Result", await entry.future)
