@@ -9,7 +9,7 @@ The house, from the ground up; a floor imports only from the floors below it::
     concurrency                          the engine around the core
     resilience                           calls that may fail
     pipeline                             sources, journal, recovery, progress
-    documents · vectors                  the domains
+    documents · vectors · llm            the domains
     app                                  configuration, recipes, runs, search
     cli                                  the commands
 
@@ -23,7 +23,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tenire import vectors
+    from tenire import llm, vectors
     from tenire.app.pipelines import Pipeline, arun, run
     from tenire.app.search import Store
     from tenire.concurrency import CancelToken, ConcurrencyManager, Explanation, Handle, Snapshot, cancel_token
@@ -72,6 +72,7 @@ _HOMES = {
     "arun": "tenire.app.pipelines",
     "cancel_token": "tenire.concurrency",
     "guarded": "tenire.resilience",
+    "llm": "",
     "run": "tenire.app.pipelines",
     "vectors": "",
 }
@@ -103,6 +104,7 @@ __all__ = [
     "arun",
     "cancel_token",
     "guarded",
+    "llm",
     "run",
     "vectors",
 ]

@@ -41,6 +41,7 @@ PUBLIC = [
     "arun",
     "cancel_token",
     "guarded",
+    "llm",
     "run",
     "vectors",
 ]

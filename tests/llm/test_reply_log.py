@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tenire.errors import BudgetError, RejectedError, StoreError
 from tenire.llm.purse import Purse
+from tenire.llm.replies import Vector
 from tenire.llm.reply_log import ReplyLog
 from tenire.storage.home import Home, HomeLock
 from tenire.storage.ledger import Ledger
-from tenire.storage.replies import Began, Kept
+from tenire.storage.replies import Began
 from tenire.storage.spending import Charge
 
 from .engines import timer
@@ -38,10 +40,10 @@ def test_a_reply_is_there_for_others_as_soon_as_it_is_finished(tmp_path: Path) -
         other = await open_log(tmp_path)
         assert await mine.begin(b"a") is Began.CLAIMED
         assert await other.begin(b"a") is Began.UNDER_WAY
-        await mine.finish(b"a", b"reply", [charge(5)])
+        await mine.finish(b"a", Vector(b"reply"), [charge(5)])
         found = await other.begin(b"a")
-        assert isinstance(found, Kept)
-        assert found.reply == b"reply"
+        assert isinstance(found, Vector)
+        assert found.numbers == b"reply"
         assert (await other.total()).cost == 5
         assert (await other.by_pipeline())["news"].calls == 1
         await mine.aclose()
@@ -82,7 +84,7 @@ def test_an_engine_may_hold_the_home_meanwhile(tmp_path: Path) -> None:
     async def main() -> None:
         log = await open_log(tmp_path)
         await log.begin(b"a")
-        await log.finish(b"a", b"reply")
+        await log.finish(b"a", Vector(b"reply"))
         await log.aclose()
 
     home = Home(tmp_path)
@@ -103,13 +105,14 @@ def test_a_disk_that_fails_is_the_answer_of_all_and_not_the_end(
 ) -> None:
     async def main() -> None:
         log = await open_log(tmp_path)
+        await log.begin(b"a")
         with monkeypatch.context() as patch:
             patch.setattr(log._server._ledger.replies, "finish", full)
             for _ in range(2):
                 with pytest.raises(StoreError, match="no space"):
-                    await log.finish(b"a", b"reply")
-        await log.finish(b"a", b"reply")
-        assert isinstance(await log.begin(b"a"), Kept)
+                    await log.finish(b"a", Vector(b"reply"))
+        await log.finish(b"a", Vector(b"reply"))
+        assert isinstance(await log.begin(b"a"), Vector)
         await log.aclose()
 
     def full(*_: object) -> None:
@@ -124,7 +127,7 @@ def test_replies_are_dropped_once_they_take_too_much(tmp_path: Path) -> None:
         for first in range(0, 600, 50):
             async with asyncio.TaskGroup() as group:
                 for number in range(first, first + 50):
-                    group.create_task(log.finish(number.to_bytes(4, "big"), bytes(1000)))
+                    group.create_task(log.finish(number.to_bytes(4, "big"), Vector(bytes(1000))))
         await log.aclose()
 
     asyncio.run(main())
@@ -183,3 +186,33 @@ def test_what_was_spent_in_a_home_before_counts(tmp_path: Path) -> None:
         await log.aclose()
 
     asyncio.run(main())
+
+
+def test_a_claim_that_comes_too_late_is_given_up(tmp_path: Path) -> None:
+    async def main() -> None:
+        log = await open_log(tmp_path)
+        task = asyncio.create_task(log.begin(b"a"))
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task])
+        async with asyncio.timeout(10):
+            while await log.begin(b"a") is not Began.CLAIMED:  # noqa: ASYNC110 - of the thread
+                await asyncio.sleep(0)
+        await log.aclose()
+
+    asyncio.run(main())
+
+
+def test_a_reply_that_is_damaged_is_asked_for_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        log = await open_log(tmp_path)
+        await log.begin(b"a")
+        await log.finish(b"a", Vector(b"reply"))
+        with sqlite3.connect(tmp_path / "ledger.db") as connection:
+            connection.execute("UPDATE replies SET reply = x'02ff'")
+        connection.close()
+        assert await log.begin(b"a") is Began.CLAIMED
+        await log.aclose()
+
+    asyncio.run(main())
+    assert "is damaged" in caplog.text

@@ -41,6 +41,10 @@ class Turns:
         """Return seconds on the engine's clock."""
         return self._clock.now()
 
+    def wall(self) -> float:
+        """Return seconds since the epoch; may jump."""
+        return self._clock.wall()
+
     def recover(self) -> None:
         """Go on after a turn that failed."""
         self._armed = False

@@ -13,13 +13,16 @@ five milliseconds for a commit keeps thousands of replies a second.
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, cast
 
 from tenire.clock import SYSTEM_CLOCK
 from tenire.concurrency.batch_thread import BatchThread
 from tenire.concurrency.unbroken import unbroken
-from tenire.errors import HomeBusyError
+from tenire.errors import HomeBusyError, StoreError
+from tenire.llm.replies import pack, unpack
 from tenire.storage.home import Home, HomeLock
 from tenire.storage.ledger import Ledger
 from tenire.storage.owners import RENEW_S, new_owner
@@ -27,10 +30,11 @@ from tenire.storage.replies import Began, Finished, Kept, Wanted
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from tenire.clock import Clock
     from tenire.concurrency.timer import Timeout, UniversalTimer
+    from tenire.llm.replies import Answer, Vector
     from tenire.storage.spending import Charge, Hold, Spent
 
 __all__ = ["ReplyLog"]
@@ -38,6 +42,18 @@ __all__ = ["ReplyLog"]
 _PATIENCE_S = 30.0
 _PAUSE_S = 0.05
 _TRIM_EVERY = 256
+
+_log = logging.getLogger("tenire.llm")
+
+
+class _Ended(NamedTuple):
+    key: bytes | None
+    reply: Answer | Vector | None
+    charges: Sequence[Charge]
+
+
+class _Look(NamedTuple):
+    keys: Sequence[bytes]
 
 
 class _Holding(NamedTuple):
@@ -57,7 +73,7 @@ class _Simple(NamedTuple):
     name: str
 
 
-_Asked: TypeAlias = "Wanted | Finished | _Holding | _Simple"
+_Asked: TypeAlias = "Wanted | _Ended | _Look | _Holding | _Simple"
 
 
 class ReplyLog:
@@ -75,7 +91,6 @@ class ReplyLog:
         self._marks = 0  # claims under way
         self._held = 0
         self._timeout: Timeout | None = None
-        self._renewing: asyncio.Future[Any] | None = None
 
     @classmethod
     async def open(
@@ -100,19 +115,35 @@ class ReplyLog:
             opening.add_done_callback(_close_unused)
             raise
 
-    async def begin(self, key: bytes, made_after: float = 0.0) -> Kept | Began:
+    async def begin(self, key: bytes, made_after: float = 0.0) -> Answer | Vector | Began:
         """Return a reply that is kept, or claim the request; see ``storage.replies``."""
-        found = await self._thread.ask(Wanted(key, made_after))
+        asked = self._thread.ask(Wanted(key, made_after))
+        try:
+            found = await asyncio.shield(asked)
+        except asyncio.CancelledError:
+            asked.add_done_callback(partial(self._unclaim, key))
+            raise
         if found is Began.CLAIMED:
             self._marks += 1
             self._set_timer()
-        return cast("Kept | Began", found)
+        return cast("Answer | Vector | Began", found)
 
-    async def finish(self, key: bytes | None, reply: bytes | None, charges: Sequence[Charge] = ()) -> None:
-        """Keep a reply, if there is one, and charges; give up the claim on ``key``."""
+    async def finish(self, key: bytes | None, reply: Answer | Vector | None, charges: Sequence[Charge] = ()) -> None:
+        """Keep a reply, if there is one, and charges; give up the claim on ``key``, which must be held."""
         if key is not None:
             self._marks -= 1
-        await self._thread.ask(Finished(key, reply, charges))
+        await self._thread.ask(_Ended(key, reply, charges))
+
+    async def keep(self, replies: Mapping[bytes, Vector], charges: Sequence[Charge]) -> None:
+        """Keep replies that nobody claimed, with what they cost together."""
+        ended = [_Ended(key, reply, ()) for key, reply in replies.items()]
+        ended.append(_Ended(None, None, charges))
+        for done in [self._thread.ask(one) for one in ended]:
+            await done
+
+    async def find(self, keys: Sequence[bytes]) -> dict[bytes, Answer | Vector]:
+        """Return the replies that are kept, by key, without claiming the others."""
+        return cast("dict[bytes, Answer | Vector]", await self._thread.ask(_Look(keys)))
 
     async def hold(self, wanted: int, *, least: int, keep: int, limit: int) -> Hold:
         """Keep money for this program; see ``SpendingTable.hold``."""
@@ -137,6 +168,15 @@ class ReplyLog:
         await self._thread.aclose()
         await unbroken(asyncio.to_thread(self._server.close))
 
+    def _unclaim(self, key: bytes, asked: asyncio.Future[Any]) -> None:
+        """Give up a claim that came too late for who wanted it."""
+        if not asked.cancelled() and asked.exception() is None and asked.result() is Began.CLAIMED:
+            self._forget(self._thread.ask(_Ended(key, None, ())))
+
+    def _forget(self, asked: asyncio.Future[Any]) -> None:
+        # If it could not be written, the calls that follow will say so.
+        asked.add_done_callback(lambda done: done.cancelled() or done.exception())
+
     def _set_timer(self) -> None:
         if self._timeout is None and (self._marks > 0 or self._held > 0):
             self._timeout = self._timer.after(RENEW_S, self._renew)
@@ -144,9 +184,7 @@ class ReplyLog:
     def _renew(self) -> None:
         self._timeout = None
         if self._marks > 0 or self._held > 0:
-            self._renewing = self._thread.ask(_Simple("renew"))
-            # If it could not be written, the calls that follow will say so.
-            self._renewing.add_done_callback(lambda done: done.cancelled() or done.exception())
+            self._forget(self._thread.ask(_Simple("renew")))
             self._set_timer()
 
 
@@ -165,11 +203,12 @@ class _Server:
         ledger, owner = self._ledger, self._owner
         answers: dict[int, Any] = {}
         # First what others may be waiting for.
-        if finished := [one for one in asked if isinstance(one, Finished)]:
-            ledger.replies.finish(owner, finished)
-            self._trim(len(finished))
+        if ended := [one for one in asked if isinstance(one, _Ended)]:
+            packed = [Finished(key, None if reply is None else pack(reply), charges) for key, reply, charges in ended]
+            ledger.replies.finish(owner, packed)
+            self._trim(len(ended))
         wanted = {one.key: one for one in asked if isinstance(one, Wanted)}
-        found = dict(zip(wanted, ledger.replies.begin(owner, list(wanted.values())), strict=True)) if wanted else {}
+        found = self._begin(wanted) if wanted else {}
         for place, one in enumerate(asked):
             if isinstance(one, Wanted):
                 # Two of this program want the same: one of them has it now, or makes the call.
@@ -179,9 +218,32 @@ class _Server:
             elif isinstance(one, _Holding):
                 money, least, keep, limit = one
                 answers[place] = ledger.spending.hold(owner, money, least=least, keep=keep, limit=limit)
+            elif isinstance(one, _Look):
+                answers[place] = self._look(one.keys)
             elif isinstance(one, _Simple):
                 answers[place] = getattr(self, one.name)()
         return [answers.get(place) for place in range(len(asked))]
+
+    def _begin(self, wanted: dict[bytes, Wanted]) -> dict[bytes, Answer | Vector | Began]:
+        begun = zip(wanted, self._ledger.replies.begin(self._owner, list(wanted.values())), strict=True)
+        kept: dict[bytes, Kept] = {}
+        answers: dict[bytes, Answer | Vector | Began] = {}
+        for key, one in begun:
+            if isinstance(one, Kept):
+                kept[key] = one
+            else:
+                answers[key] = one
+        found, damaged = _unpacked(kept)
+        answers.update(found)
+        if damaged:
+            self._ledger.replies.drop(damaged)
+            answers.update(self._begin({key: wanted[key] for key in damaged}))
+        return answers
+
+    def _look(self, keys: Sequence[bytes]) -> dict[bytes, Answer | Vector]:
+        found, damaged = _unpacked(self._ledger.replies.find(keys))
+        self._ledger.replies.drop(damaged)
+        return found
 
     def total(self) -> Spent:
         """Return what was spent in this home."""
@@ -231,3 +293,15 @@ def _open(home: Home, clock: Clock) -> Ledger:
 def _close_unused(opening: asyncio.Task[_Server]) -> None:
     if not opening.cancelled() and opening.exception() is None:
         threading.Thread(target=opening.result().close, name="tenire replies").start()
+
+
+def _unpacked(kept: Mapping[bytes, Kept]) -> tuple[dict[bytes, Answer | Vector], list[bytes]]:
+    """Return what is kept, and the keys of what is damaged."""
+    found, damaged = {}, []
+    for key, one in kept.items():
+        try:
+            found[key] = unpack(one.reply, one.made_at)
+        except StoreError as error:
+            _log.warning("%s; it is asked for again", error)
+            damaged.append(key)
+    return found, damaged

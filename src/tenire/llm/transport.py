@@ -123,6 +123,11 @@ class HttpTransport:
         self._session: aiohttp.ClientSession | None = None
         self._closed = False
 
+    @property
+    def fingerprint(self) -> str | None:
+        """What is the same for the same key, and does not tell it; ``None`` without a key."""
+        return None if self._key is None else self._key.fingerprint
+
     def __repr__(self) -> str:
         return f"HttpTransport({self.address.base!r})"
 

@@ -120,6 +120,12 @@ class ReplyTable:
         others = {key: Began.CLAIMED if key in claimed else Began.UNDER_WAY for key, _ in missing}
         return [kept.get(key) or others[key] for key, _ in wanted]
 
+    def find(self, keys: Iterable[bytes]) -> dict[bytes, Kept]:
+        """Return the replies that are kept, by key."""
+        now = self._clock.wall()
+        with self._database.reading() as connection:
+            return self._find(connection, [Wanted(key) for key in keys], now)[0]
+
     def finish(self, owner: str, finished: Sequence[Finished]) -> None:
         """Keep replies and charges, and give up the claims; durable once this returns."""
         now = self._clock.wall()
@@ -150,6 +156,8 @@ class ReplyTable:
 
     def drop(self, keys: Iterable[bytes]) -> None:
         """Forget the replies to some requests; unknown ones are ignored."""
+        if not (keys := list(keys)):
+            return
         with self._database.writing() as connection:
             connection.executemany("DELETE FROM replies WHERE key = ?", [(key,) for key in keys])
         self._bytes = None

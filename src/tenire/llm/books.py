@@ -1,0 +1,143 @@
+"""What is kept of calls, and what may be spent on them: of one home, or in memory only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tenire.concurrency.unbroken import unbroken
+from tenire.errors import ConfigError, RejectedError
+from tenire.llm.money import to_usd
+from tenire.llm.purse import Purse
+from tenire.llm.reply_log import ReplyLog
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Mapping
+    from types import TracebackType
+    from typing import Self
+
+    from tenire.concurrency import ConcurrencyManager
+    from tenire.storage.spending import Spent
+
+__all__ = ["REPLY_BYTES", "Books", "Spending"]
+
+REPLY_BYTES = 1 << 30
+"""Bytes that replies may take in a home, by default."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spending:
+    """What was spent.
+
+    Attributes:
+        calls: Calls that a provider charges for.
+        input_tokens: Of their prompts.
+        cached_tokens: Of these, those that the provider had cached.
+        output_tokens: Of their replies, reasoning included.
+        reasoning_tokens: Of these, those that nobody sees.
+        cost_usd: US dollars.
+        guessed_usd: Of these, what nobody has confirmed, since the calls broke off.
+    """
+
+    calls: int
+    input_tokens: int
+    cached_tokens: int
+    output_tokens: int
+    reasoning_tokens: int
+    cost_usd: float
+    guessed_usd: float
+
+    @classmethod
+    def of(cls, spent: Spent) -> Spending:
+        """Make one of what the ledger says."""
+        return cls(
+            spent.calls,
+            spent.input_tokens,
+            spent.cached_tokens,
+            spent.output_tokens,
+            spent.reasoning_tokens,
+            to_usd(spent.cost),
+            to_usd(spent.guessed),
+        )
+
+
+class Books:
+    """The replies, the spending and the budget that several clients share; an async context manager.
+
+    Args:
+        manager: The engine.
+        home: The home directory, made if it does not exist; ``None`` keeps nothing for good.
+        budget_usd: What may be spent in the home in all, by anybody and ever; without a home,
+            by the clients that share this. ``None`` for no limit.
+        budgets_usd: The same for single pipelines, by name.
+        reply_bytes: Bytes that replies may take in the home.
+
+    Attributes:
+        purse: Says whether a call may be paid for.
+        log: Of the home, or ``None``.
+
+    Raises:
+        ConfigError: If an argument is impossible.
+    """
+
+    def __init__(
+        self,
+        manager: ConcurrencyManager,
+        home: str | os.PathLike[str] | None = None,
+        *,
+        budget_usd: float | None = None,
+        budgets_usd: Mapping[str, float] | None = None,
+        reply_bytes: int = REPLY_BYTES,
+    ) -> None:
+        if isinstance(reply_bytes, bool) or not isinstance(reply_bytes, int) or reply_bytes < 0:
+            message = f"reply_bytes must be a whole number of bytes from 0, got {reply_bytes!r}"
+            raise ConfigError(message, key="reply_bytes")
+        self._manager = manager
+        self._home = home
+        self._budget = budget_usd
+        self._budgets = dict(budgets_usd or {})
+        self._most = reply_bytes
+        self._purse: Purse | None = None
+        self.log: ReplyLog | None = None
+
+    @property
+    def purse(self) -> Purse:
+        """Says whether a call may be paid for."""
+        if self._purse is None:
+            message = "these books are not open: use `async with Books(…)` first"
+            raise RejectedError(message)
+        return self._purse
+
+    async def __aenter__(self) -> Self:
+        timer = self._manager.timer
+        if self._home is not None:
+            self.log = await ReplyLog.open(self._home, most=self._most, timer=timer)
+        try:
+            self._purse = Purse(self._budget, timer=timer, log=self.log)
+            before = {} if self.log is None or not self._budgets else await self.log.by_pipeline()
+            for pipeline, budget in self._budgets.items():
+                spent = before[pipeline].cost if pipeline in before else 0
+                self._purse.limit(pipeline, budget, spent=spent)
+        except BaseException:
+            await self.aclose()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def spending(self) -> dict[str, Spending]:
+        """Return what each pipeline has ever spent in the home; empty without one."""
+        if self.log is None:
+            return {}
+        return {pipeline: Spending.of(spent) for pipeline, spent in (await self.log.by_pipeline()).items()}
+
+    async def aclose(self) -> None:
+        """Write everything down and close; closing twice is fine."""
+        if self._purse is not None:
+            await unbroken(self._purse.aclose())
+        if self.log is not None:
+            await unbroken(self.log.aclose())

@@ -1,0 +1,199 @@
+"""Vectors of texts: few requests for many texts, whoever asks for them.
+
+1. A text whose vector is kept costs nothing; equal texts of one call are sent once.
+2. All others wait a moment for each other, and go together, as many as the provider takes
+   in one request and as its quota lets pass at once.
+3. A request that is refused for what is in it (too large, or one text that cannot be
+   embedded) is cut in two, until that text is alone: only its caller gets the error.
+4. Vectors are durable, with what they cost, before anybody sees them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from array import array
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from tenire.concurrency.unbroken import unbroken
+from tenire.errors import BadRequestError, BrokenReplyError, ConfigError
+from tenire.llm.passage import Passage
+from tenire.llm.replies import Vector
+from tenire.llm.reply_store import Asked
+from tenire.llm.requests import text_key
+from tenire.resilience import Batcher
+from tenire.resilience.tasks import end
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Sequence
+
+    from tenire.core.tasks import Priority
+    from tenire.llm.records import Transport
+    from tenire.llm.session import Session
+
+__all__ = ["MOST_TEXTS", "MOST_TOKENS", "Embeddings"]
+
+MOST_TEXTS = 256
+"""Texts of one request; OpenAI takes 2,048, others fewer."""
+MOST_TOKENS = 100_000
+"""Tokens of one request, as estimated; OpenAI takes 300,000."""
+
+_PART_OF_QUOTA = 8  # of what a minute allows, what one request may take
+_GATHER_S = 0.005
+_PLACES = 64
+_KIND = "f"  # floats of 32 bits
+
+
+class _Text(NamedTuple):
+    text: str
+    key: bytes
+    tokens: int
+
+
+class _Group(NamedTuple):
+    """What texts of one request have in common."""
+
+    dimensions: int | None
+    priority: Priority | str
+    pipeline: str
+    keep: bool
+
+
+class Embeddings:
+    """Embeds texts, of all callers of one client.
+
+    Args:
+        session: Of the client.
+        transport: The way to the provider.
+    """
+
+    def __init__(self, session: Session, transport: Transport) -> None:
+        self._session = session
+        self._transport = transport
+        self._batchers: dict[_Group, Batcher[_Text, array[float]]] = {}
+
+    async def embed(
+        self,
+        texts: Sequence[str],
+        *,
+        dimensions: int | None,
+        priority: Priority | str,
+        pipeline: str,
+        deadline: float | None,
+        keep: bool,
+    ) -> list[array[float]]:
+        """Return one vector for each text; see ``ChatClient.embed``."""
+        if isinstance(texts, (str, bytes)):
+            raise ConfigError(f"embed takes a list of texts, got a single {type(texts).__name__!r}", key="texts")
+        session = self._session
+        model, counter = session.settings.model, session.endpoints[0].account.counter
+        wanted: dict[bytes, _Text] = {}
+        keys = []
+        for text in texts:
+            if not isinstance(text, str):
+                message = f"texts to embed must be strings, got {type(text).__name__!r} (text {len(keys)})"
+                raise ConfigError(message, key="texts")
+            key = text_key(session.service, model, dimensions, text)
+            keys.append(key)
+            if key not in wanted:
+                wanted[key] = _Text(text, key, counter.estimate_texts(model, (text,)).input_tokens)
+        found = await session.store.find(list(wanted)) if keep else {}
+        session.totals.cached_calls += sum(key in found for key in keys)
+        vectors: dict[bytes, array[float]] = {key: array(_KIND, kept.numbers) for key, kept in found.items()}
+        missing = [one for key, one in wanted.items() if key not in vectors]
+        if missing:
+            batcher = self._batcher(_Group(dimensions, priority, pipeline, keep))
+            made = await _all(partial(batcher, deadline=deadline), missing)
+            vectors.update(zip((one.key for one in missing), made, strict=True))
+        return [vectors[key] for key in keys]
+
+    async def aclose(self) -> None:
+        """Wait for what is under way."""
+        for batcher in self._batchers.values():
+            await batcher.aclose()
+
+    def _batcher(self, group: _Group) -> Batcher[_Text, array[float]]:
+        batcher = self._batchers.get(group)
+        if batcher is None:
+
+            async def embed(texts: list[_Text]) -> list[array[float]]:
+                return await self._request(group, texts)
+
+            batcher = self._batchers[group] = Batcher(
+                embed,
+                most=MOST_TEXTS,
+                max_delay=_GATHER_S,
+                places=_PLACES,
+                weigh=lambda one: one.tokens,
+                most_weight=self._most_tokens(),
+                blame=lambda error: isinstance(error, BadRequestError),
+            )
+        return batcher
+
+    def _most_tokens(self) -> int:
+        metrics = self._session.quota.statistics().metrics
+        limits = [one.limit for name, one in metrics.items() if name.endswith("tokens") and one.limit is not None]
+        return min([MOST_TOKENS, *(max(1, limit // _PART_OF_QUOTA) for limit in limits)])
+
+    async def _request(self, group: _Group, texts: list[_Text]) -> list[array[float]]:
+        """Make one request, with all its tries, and keep what comes."""
+        session, endpoint = self._session, self._session.endpoints[0]
+        account, asked = endpoint.account, Asked(b"")
+        words = [one.text for one in texts]
+        try:
+            vectors = await endpoint.plain.call(
+                _Try(self._transport, account.model),
+                words,
+                group.dimensions,
+                admission=partial(
+                    Passage,
+                    account,
+                    asked,
+                    account.counter.estimate_texts(account.model, words),
+                    group.priority,
+                    group.pipeline,
+                ),
+                hand_on=True,
+            )
+        except BaseException:
+            await unbroken(session.store.record(asked))
+            raise
+        made_at = session.wall()
+        kept = {one.key: Vector(vector.tobytes(), made_at) for one, vector in zip(texts, vectors, strict=True)}
+        # It was paid for: from here on a cancellation comes too late to lose it.
+        await unbroken(session.store.keep(kept, asked) if group.keep else session.store.record(asked))
+        return vectors
+
+
+class _Try:
+    """Makes one try of one request."""
+
+    def __init__(self, transport: Transport, model: str) -> None:
+        self._transport = transport
+        self.__qualname__ = f"the call of {model}"
+
+    async def __call__(self, passage: Passage, texts: list[str], dimensions: int | None) -> list[array[float]]:
+        model = passage.model
+        reply = await passage.send(partial(self._transport.embed, model, texts, dimensions=dimensions))
+        sizes = {len(vector) for vector in reply.vectors}
+        if len(reply.vectors) != len(texts) or len(sizes) != 1 or 0 in sizes:
+            message = (
+                f"expected one vector of {model} for each of {len(texts)} texts, all of one length, "
+                f"got {len(reply.vectors)} of lengths {sorted(sizes)}"
+            )
+            raise BrokenReplyError(message)
+        return [array(_KIND, vector) for vector in reply.vectors]
+
+
+async def _all(fetch: Callable[[_Text], Coroutine[Any, Any, array[float]]], texts: list[_Text]) -> list[array[float]]:
+    """Return what is fetched for each text; if some cannot be, the others are fetched first, to be kept."""
+    tasks = [asyncio.create_task(fetch(text), name="text") for text in texts]
+    try:
+        await asyncio.wait(tasks)
+    finally:
+        await end(tasks)
+    for number, task in enumerate(tasks):
+        if (error := task.exception()) is not None:
+            error.add_note(f"tenire: it is text {number} of those {len(texts)} that were not known")
+            raise error
+    return [task.result() for task in tasks]

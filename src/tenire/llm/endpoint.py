@@ -1,0 +1,228 @@
+"""One model of one provider, with all that guards its calls.
+
+``Deadline(Cache → SingleFlight(Retry+budget(Breaker(Admission[money, slot, rate](Hedge(Timeout(call)))))))``,
+where the cache and the single flight reach over processes (``reply_store``).
+
+1. A refusal for a quota (429) is put off and burns no try. While the provider is down,
+   calls wait behind the breaker, and burn none either.
+2. A reply that does not follow the schema is charged, and asked for once more together with
+   what is wrong with it. A second one is the call's error.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from tenire.core.breaker import CircuitBreaker
+from tenire.core.retry_budget import RetryBudget
+from tenire.core.retrying import Kind
+from tenire.core.tasks import Priority, Retry
+from tenire.errors import BrokenReplyError, RateLimitedError
+from tenire.llm.failures import kind_of
+from tenire.llm.passage import Passage
+from tenire.llm.records import ChatRequest
+from tenire.llm.replies import Answer
+from tenire.llm.streams import BROKE_OFF
+from tenire.resilience import Guard
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from tenire.core.hedging import Hedging
+    from tenire.llm.passage import Account
+    from tenire.llm.records import Transport
+    from tenire.llm.reply_store import Asked, ReplyStore
+    from tenire.llm.schemas import ReplySchema
+    from tenire.llm.streams import Feed
+    from tenire.resilience import GuardStatistics
+
+__all__ = ["RETRY", "Endpoint", "Manner", "kind_of_failure"]
+
+RETRY = Retry(attempts=8, backoff=0.25, max_delay=20.0)
+"""When calls are tried again by default: one in a million fails where every fifth try does."""
+
+_BUDGET = (0.5, 100.0, 1000.0)  # retries for each call, to begin with, and saved up at the most
+_OFF_SCHEMA = ("json", "schema")
+_STILL_OFF_SCHEMA = "still off schema"
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How one call is made.
+
+    Attributes:
+        priority: Its class.
+        pipeline: Whose share and whose money it takes.
+        deadline: Seconds for all of it, or ``None``.
+        keep: Whether it may be answered by what is kept, and is kept.
+    """
+
+    priority: Priority | str = Priority.NORMAL
+    pipeline: str = "default"
+    deadline: float | None = None
+    keep: bool = True
+
+
+class Endpoint:
+    """Makes calls of one model.
+
+    Args:
+        transport: The way to the provider.
+        account: Whom calls are charged to.
+        store: Keeps replies.
+        retry: When to try again.
+        timeout: Seconds for one try.
+        hedge: Whether to send a second copy of slow calls.
+        breaker: Of the provider; its models share it.
+        wall: Tells seconds since the epoch.
+
+    Attributes:
+        account: Whom calls are charged to.
+        breaker: Of the provider.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        account: Account,
+        store: ReplyStore,
+        *,
+        retry: Retry = RETRY,
+        timeout: float,
+        hedge: Hedging | bool = False,
+        breaker: CircuitBreaker | None = None,
+        wall: Callable[[], float],
+    ) -> None:
+        self.account = account
+        self._store = store
+        self.breaker = breaker or new_breaker()
+        ratio, reserve, cap = _BUDGET
+        guard = partial(
+            Guard,
+            retry=retry,
+            budget=RetryBudget(ratio=ratio, reserve=reserve, cap=cap),
+            breaker=self.breaker,
+            timeout=timeout,
+            idempotent=True,
+            classify=kind_of_failure,
+        )
+        self._guards = {(True, True): guard(cache=store, hedge=hedge), (True, False): guard(hedge=hedge)}
+        # A stream has one source: two copies would be given on both.
+        fed = {(False, True): guard(cache=store), (False, False): guard()}
+        self._guards |= fed if hedge else {(False, keep): self._guards[True, keep] for keep in (True, False)}
+        self._try = _Try(transport, wall, f"the call of {account.model}")
+
+    async def ask(
+        self,
+        asked: Asked,
+        request: ChatRequest,
+        manner: Manner,
+        schema: ReplySchema | None = None,
+        feed: Feed | None = None,
+    ) -> Answer:
+        """Return the answer to a request.
+
+        Args:
+            asked: What it is known by.
+            request: The request.
+            manner: How to call.
+            schema: What the reply must follow, or ``None``.
+            feed: Gives on what comes; ``None`` if only the whole reply counts.
+
+        Raises:
+            TenireError: If there is none.
+        """
+        account = self.account
+        estimate = account.counter.estimate(request)
+        guard = self._guards[feed is None, manner.keep]
+        try:
+            answer: Answer = await guard.call(
+                self._try,
+                asked,
+                request,
+                schema,
+                feed,
+                key=asked if manner.keep else None,
+                deadline=manner.deadline,
+                admission=partial(Passage, account, asked, estimate, manner.priority, manner.pipeline),
+                hand_on=True,
+            )
+        finally:
+            if asked.charges:  # of a request that is not kept
+                await self._store.record(asked)
+        return answer
+
+    @property
+    def plain(self) -> Guard:
+        """Makes calls that nobody keeps."""
+        return self._guards[True, False]
+
+    def statistics(self) -> list[GuardStatistics]:
+        """Return what each of its guards has done."""
+        return [guard.statistics() for guard in {id(guard): guard for guard in self._guards.values()}.values()]
+
+
+class _Try:
+    """Makes one try of one call."""
+
+    def __init__(self, transport: Transport, wall: Callable[[], float], name: str) -> None:
+        self._transport = transport
+        self._wall = wall
+        self.__qualname__ = name
+
+    async def __call__(
+        self, passage: Passage, asked: Asked, request: ChatRequest, schema: ReplySchema | None, feed: Feed | None
+    ) -> Answer:
+        if asked.repair is not None:
+            request = _repaired(request, *asked.repair)
+        if feed is None:
+            reply = await passage.send(partial(self._transport.complete, request))
+        else:
+            feed.check(request.model)
+            reply = await passage.send(partial(feed.take, self._transport, request))
+        if schema is not None:
+            _check(schema, reply.text, asked)
+        return Answer.of(reply, asked.cost, self._wall())
+
+
+def new_breaker() -> CircuitBreaker:
+    """Return a breaker for one provider."""
+    return CircuitBreaker(minimum_calls=20, open_for=1.0, rng=random.Random())
+
+
+def kind_of_failure(error: BaseException) -> Kind | None:
+    """Return whether another try may help; ``None`` for what is no ``ModelError``."""
+    if isinstance(error, RateLimitedError):
+        return Kind.UNCOUNTED
+    if isinstance(error, BrokenReplyError) and error.code in _OFF_SCHEMA:
+        return Kind.UNCOUNTED
+    if isinstance(error, BrokenReplyError) and error.code in (_STILL_OFF_SCHEMA, BROKE_OFF):
+        return Kind.PERMANENT
+    return kind_of(error)
+
+
+def _check(schema: ReplySchema, text: str, asked: Asked) -> None:
+    try:
+        schema.read(text)
+    except BrokenReplyError as error:
+        if asked.repair is None:
+            asked.repair = text, str(error)
+        else:
+            error.code = _STILL_OFF_SCHEMA
+            error.hint = "it was asked twice: simplify the schema, raise max_output_tokens, or take a larger model"
+        raise
+
+
+def _repaired(request: ChatRequest, text: str, problem: str) -> ChatRequest:
+    """Return a request that asks again for a reply that did not fit, and says why."""
+    complaint = f"{problem}. Answer again, with JSON that follows it and nothing else."
+    added: tuple[Mapping[str, Any], ...] = (
+        {"role": "assistant", "content": text or "(nothing)"},
+        {"role": "user", "content": complaint},
+    )
+    return ChatRequest(
+        request.model, (*request.messages, *added), request.max_output_tokens, request.schema, request.parameters
+    )

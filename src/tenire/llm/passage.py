@@ -1,0 +1,201 @@
+"""What one try of a call needs before it is sent, and what is told of it afterwards.
+
+1. First the money that it can cost at the most, then its slot and its part of the quota:
+   nobody waits for money while holding a slot.
+2. What it really used is told to the quota, and what it cost to the purse, the client's
+   totals and the request, which takes it into the ledger.
+3. A try that broke off after it was sent is charged with the most that it can have cost,
+   as a guess, if the provider is likely to charge for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from tenire.errors import ModelError, RateLimitedError
+from tenire.llm.rate_headers import rate_report
+from tenire.llm.records import Usage
+from tenire.storage.spending import Charge
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from types import TracebackType
+
+    from tenire.concurrency.quotas import Grant, Quota
+    from tenire.core.rate_report import RateReport
+    from tenire.core.tasks import Priority
+    from tenire.llm.money import Price
+    from tenire.llm.purse import Purse
+    from tenire.llm.reply_store import Asked
+    from tenire.llm.tokens import TokenCounter, TokenEstimate
+    from tenire.llm.totals import Totals
+
+__all__ = ["Account", "Passage"]
+
+T = TypeVar("T")
+
+_BUSY = frozenset({408, 429, 503, 504, 529})  # what says that too much is in flight
+
+
+class Account:
+    """Whom calls of one model are charged to.
+
+    Attributes:
+        model: The model.
+        quota: What may be sent.
+        purse: What may be spent.
+        price: Of the model, or ``None`` if it is not known.
+        counter: Estimates tokens.
+        totals: Of the client.
+    """
+
+    __slots__ = ("counter", "model", "price", "purse", "quota", "timeout", "totals")
+
+    def __init__(
+        self,
+        model: str,
+        *,
+        quota: Quota,
+        purse: Purse,
+        price: Price | None,
+        counter: TokenCounter,
+        totals: Totals,
+        timeout: float,
+    ) -> None:
+        self.model = model
+        self.quota = quota
+        self.purse = purse
+        self.price = price
+        self.counter = counter
+        self.totals = totals
+        self.timeout = timeout
+
+
+class Passage:
+    """Lets one try in; an async context manager whose value is itself.
+
+    Args:
+        account: Whom it is charged to.
+        asked: The request.
+        estimate: What it will need.
+        priority: Its class.
+        pipeline: Whose share and whose money it takes.
+
+    Raises:
+        RejectedError: If it is more than the whole quota.
+    """
+
+    __slots__ = ("_account", "_asked", "_estimate", "_grant", "_most", "_permit", "_pipeline", "_spent")
+
+    def __init__(
+        self, account: Account, asked: Asked, estimate: TokenEstimate, priority: Priority | str, pipeline: str
+    ) -> None:
+        self._account = account
+        self._asked = asked
+        self._estimate = estimate
+        self._pipeline = pipeline
+        price, prompt = account.price, estimate.input_tokens
+        # The quota can bear an estimate that was too low now and then; a hard stop cannot.
+        self._most = 0 if price is None else price.most(prompt + prompt // 4 + 16, estimate.output_tokens)
+        self._spent = 0
+        self._grant: Grant | None = None
+        self._permit = account.quota.permit(
+            input_tokens=estimate.input_tokens,
+            output_tokens=estimate.output_tokens,
+            priority=priority,
+            pipeline=pipeline,
+            name=account.model,
+        )
+
+    @property
+    def model(self) -> str:
+        """The model that is called."""
+        return self._account.model
+
+    async def __aenter__(self) -> Passage:
+        await self._account.purse.take(self._pipeline, self._most)
+        try:
+            self._grant = await self._permit.__aenter__()
+        except BaseException:
+            self._account.purse.settle(self._pipeline, self._most, cost=0)
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._account.purse.settle(self._pipeline, self._most, cost=self._spent)
+        await self._permit.__aexit__(kind, error, traceback)
+
+    async def send(self, call: Callable[[], Awaitable[T]]) -> T:
+        """Make the call; what it returns has ``usage`` and ``rates``."""
+        account, grant = self._account, self._grant
+        assert grant is not None
+        quota, now = account.quota, asyncio.get_running_loop().time
+        self._asked.calls += 1
+        account.totals.calls += 1
+        started = now()
+        quota.sent(grant)
+        try:
+            reply: Any = await call()
+        except asyncio.CancelledError:
+            quota.ended(grant, ok=now() - started < account.timeout * 0.999)
+            self._guess()
+            raise
+        except ModelError as error:
+            self._failed(grant, error)
+            raise
+        except BaseException:
+            quota.ended(grant, ok=True)
+            raise
+        quota.ended(grant, ok=True)
+        self._succeeded(grant, reply.usage, reply.rates, len(getattr(reply, "text", "")))
+        return reply  # type: ignore[no-any-return]
+
+    def _succeeded(self, grant: Grant, usage: Usage | None, rates: RateReport | None, characters: int) -> None:
+        account = self._account
+        if rates is not None:
+            account.quota.observe(rates)
+        if usage is None:
+            # Some servers do not count. What they would have counted is no more than this.
+            estimated = Usage(self._estimate.input_tokens, min(self._estimate.output_tokens, characters))
+            self._charge(estimated, guessed=True)
+            return
+        account.counter.learn(self._estimate, usage)
+        account.quota.settle(
+            grant, tokens=usage.tokens, input_tokens=usage.input_tokens, output_tokens=usage.output_tokens
+        )
+        self._charge(usage, guessed=False)
+
+    def _failed(self, grant: Grant, error: ModelError) -> None:
+        quota = self._account.quota
+        if isinstance(error, RateLimitedError):
+            quota.refused(grant, error.retry_after)
+        if error.headers and (rates := rate_report(error.headers)) is not None:
+            quota.observe(rates)
+        quota.ended(grant, ok=error.status not in _BUSY and error.code != "timeout")
+        if error.charged:
+            self._guess()
+
+    def _guess(self) -> None:
+        """Take in that the provider may charge for what nobody has seen."""
+        self._charge(Usage(self._estimate.input_tokens, self._estimate.output_tokens), guessed=True)
+
+    def _charge(self, usage: Usage, *, guessed: bool) -> None:
+        account = self._account
+        cost = 0 if account.price is None else account.price.cost(usage)
+        self._spent += cost
+        charge = Charge(
+            self._pipeline,
+            account.model,
+            usage.input_tokens,
+            usage.cached_tokens,
+            usage.output_tokens,
+            usage.reasoning_tokens,
+            cost,
+            cost if guessed else 0,
+        )
+        self._asked.charges.append(charge)
+        self._asked.cost += cost
+        account.totals.add(charge)

@@ -1,0 +1,162 @@
+"""Replies that are kept: in memory for the moment, and in a home for good.
+
+It is the cache of a guard, and decides itself when a call is made (``FillingCache``): not
+while another program is making the same one. The reply is durable, with what it cost,
+before anybody sees it.
+
+1. A reply is fresh for ``ttl`` seconds. For ``stale`` seconds more it is still given, and a
+   new one is fetched meanwhile for those who come later.
+2. What is asked for without a key is not kept, but what it cost is.
+3. In memory replies take no more than some bytes, and give way when the machine is under
+   pressure; in the home those used longest ago go first (``storage.replies``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from tenire.concurrency.unbroken import unbroken
+from tenire.llm.replies import Vector, size_of
+from tenire.resilience import MISSING
+from tenire.resilience.timing import sleep_until
+from tenire.storage.replies import Began
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from tenire.concurrency.data.cache import Cache
+    from tenire.llm.purse import Purse
+    from tenire.llm.replies import Answer
+    from tenire.llm.reply_log import ReplyLog
+    from tenire.storage.spending import Charge
+
+__all__ = ["Asked", "ReplyStore"]
+
+_SOON_S, _LATER_S = 0.05, 0.5  # after which it is looked at what another program does
+
+
+class Asked:
+    """One request on its way, and what it has cost so far. Equal keys are equal.
+
+    Attributes:
+        key: Of the request.
+        made_after: Seconds since the epoch; an older reply does not count.
+        charges: What its tries have cost, and the home does not know yet.
+        calls: Tries that were sent to the provider.
+        cost: What they have cost, picodollars.
+        repair: What the model answered that did not fit, and what was wrong with it.
+    """
+
+    __slots__ = ("calls", "charges", "cost", "key", "made_after", "repair")
+
+    def __init__(self, key: bytes, made_after: float = 0.0) -> None:
+        self.key = key
+        self.made_after = made_after
+        self.charges: list[Charge] = []
+        self.calls = 0
+        self.cost = 0
+        self.repair: tuple[str, str] | None = None
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Asked) and self.key == other.key
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+
+class ReplyStore:
+    """Keeps replies, and what they cost.
+
+    Args:
+        memory: For replies that were used lately.
+        log: Of the home, or ``None``.
+        purse: Is told what the home knows.
+    """
+
+    def __init__(self, memory: Cache[Answer | Vector], log: ReplyLog | None, purse: Purse) -> None:
+        self._memory = memory
+        self._log = log
+        self._purse = purse
+
+    def get_nowait(self, asked: Asked) -> Answer | Vector | None:
+        """Return a reply that is in memory, or ``None``."""
+        found = self._memory.get(asked.key)
+        return found if found is not None and found.made_at >= asked.made_after else None
+
+    async def get(self, key: Any) -> Any:
+        """Return a reply that is in memory, or ``MISSING``."""
+        found = self.get_nowait(key)
+        return MISSING if found is None else found
+
+    async def put(self, key: Any, value: Any) -> None:
+        """Keep a reply in memory."""
+        self._memory.put(key.key, value, size=size_of(value))
+
+    async def fill(self, key: Any, make: Callable[[], Awaitable[Any]]) -> Any:
+        """Return the reply that another program has made meanwhile, or make it and keep it."""
+        asked: Asked = key
+        found = await self._begin(asked)
+        if found is None:
+            found = await self._make(asked, make)
+        self._memory.put(asked.key, found, size=size_of(found))
+        return found
+
+    async def find(self, keys: list[bytes]) -> dict[bytes, Vector]:
+        """Return the vectors that are kept."""
+        found: dict[bytes, Vector] = {}
+        for key in keys:
+            if isinstance(kept := self._memory.get(key), Vector):
+                found[key] = kept
+        if self._log is not None and len(found) < len(keys):
+            known = await self._log.find([key for key in keys if key not in found])
+            found.update((key, kept) for key, kept in known.items() if isinstance(kept, Vector))
+        return found
+
+    async def known(self, keys: list[bytes]) -> set[bytes]:
+        """Return the keys of requests that are answered by what is kept."""
+        if self._log is None:
+            return {key for key in keys if self._memory.get(key) is not None}
+        return set(await self._log.find(keys))
+
+    async def keep(self, vectors: Mapping[bytes, Vector], asked: Asked) -> None:
+        """Keep vectors, with what they have cost together."""
+        charges, asked.charges = asked.charges, []
+        if self._log is not None:
+            await self._log.keep(vectors, charges)
+            self._purse.recorded(sum(charge.cost for charge in charges))
+        for key, vector in vectors.items():
+            self._memory.put(key, vector, size=size_of(vector))
+
+    async def record(self, asked: Asked) -> None:
+        """Let the home know what a request has cost whose reply is not kept."""
+        charges, asked.charges = asked.charges, []
+        if charges and self._log is not None:
+            await self._log.finish(None, None, charges)
+            self._purse.recorded(sum(charge.cost for charge in charges))
+
+    async def _make(self, asked: Asked, make: Callable[[], Awaitable[Any]]) -> Any:
+        try:
+            found = await make()
+        except BaseException:
+            await unbroken(self._finish(asked, None))
+            raise
+        # It was paid for: from here on a cancellation comes too late to lose it.
+        await unbroken(self._finish(asked, found))
+        return found
+
+    async def _begin(self, asked: Asked) -> Answer | Vector | None:
+        log, pause = self._log, _SOON_S
+        if log is None:
+            return None
+        now = asyncio.get_running_loop().time
+        while (found := await log.begin(asked.key, asked.made_after)) is Began.UNDER_WAY:
+            await sleep_until(now() + pause, now)
+            pause = min(2 * pause, _LATER_S)
+        return None if isinstance(found, Began) else found
+
+    async def _finish(self, asked: Asked, found: Answer | Vector | None) -> None:
+        charges, asked.charges = asked.charges, []
+        if self._log is not None:
+            await self._log.finish(asked.key, found, charges)
+            self._purse.recorded(sum(charge.cost for charge in charges))

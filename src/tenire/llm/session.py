@@ -1,0 +1,203 @@
+"""All that an open client works with, made in order and closed in reverse."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+from tenire.concurrency import ConcurrencyManager
+from tenire.concurrency.quotas import Quota
+from tenire.errors import ConfigError
+from tenire.llm.books import Books
+from tenire.llm.embeddings import Embeddings
+from tenire.llm.endpoint import Endpoint, new_breaker
+from tenire.llm.keys import is_loopback
+from tenire.llm.money import to_usd
+from tenire.llm.passage import Account
+from tenire.llm.prices import price_of
+from tenire.llm.reply_store import ReplyStore
+from tenire.llm.statistics import ChatStatistics
+from tenire.llm.tokens import TokenCounter
+from tenire.llm.totals import Totals
+from tenire.resilience.options import retry_of
+from tenire.resilience.tasks import end
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Mapping
+
+    from tenire.concurrency.orchestrator import Orchestrator
+    from tenire.llm.records import Transport
+    from tenire.llm.settings import ClientSettings
+
+__all__ = ["Session", "service_of", "statistics_of"]
+
+_QUOTAS: WeakKeyDictionary[Orchestrator, dict[Any, Quota]] = WeakKeyDictionary()
+_NUMBERS = itertools.count(1)
+
+
+class Session:
+    """What is open while a client is.
+
+    Args:
+        settings: Of the client.
+        service: Who is asked, as keys of replies know it.
+        transport: The way to the provider.
+        models: The model, and those that are asked if it fails, in order.
+        limits: Arguments of the ``Quota``, or one that there is.
+        who: What clients that share a quota have in common.
+        manager: The engine, or ``None`` for one of its own.
+        books: Shared with other clients, or ``None`` for its own.
+        own_books: Arguments of its own ``Books``.
+    """
+
+    def __init__(
+        self,
+        settings: ClientSettings,
+        *,
+        service: str,
+        transport: Transport,
+        models: tuple[str, ...],
+        limits: Quota | Mapping[str, Any],
+        who: str,
+        manager: ConcurrencyManager | None,
+        books: Books | None,
+        own_books: Mapping[str, Any],
+    ) -> None:
+        self.settings = settings
+        self.service = service
+        self.totals = Totals()
+        self.knows_schemas = False
+        self.transport = transport
+        self._models = models
+        self._limits = limits
+        self._who = who
+        self._given_manager = manager
+        self._given_books = books
+        self._own_books = own_books
+        self._stack = AsyncExitStack()
+        self._background: set[asyncio.Task[Any]] = set()
+        self.endpoints: tuple[Endpoint, ...] = ()
+        self.manager: ConcurrencyManager
+        self.wall: Callable[[], float]
+        self.books: Books
+        self.quota: Quota
+        self.store: ReplyStore
+        self.embeddings: Embeddings
+
+    async def open(self) -> None:
+        """Make everything, or nothing if that fails."""
+        async with self._stack as stack:
+            manager = self._given_manager
+            if manager is None:
+                manager = await stack.enter_async_context(ConcurrencyManager(cpu=1, memory=64 << 20, adaptive=False))
+            self.manager = manager
+            self.wall = manager.orchestrator.wall
+            books = self._given_books
+            if books is None:
+                books = await stack.enter_async_context(Books(manager, **self._own_books))
+            self.books = books
+            stack.push_async_callback(self.transport.close)
+            stack.push_async_callback(self._end_background)
+            self.quota = self._find_quota(manager.orchestrator)
+            memory = manager.data_manager.cache(f"replies {next(_NUMBERS)}", capacity=self.settings.memory_bytes)
+            stack.callback(memory.close)
+            self.store = ReplyStore(memory, self.books.log, self.books.purse)
+            self.endpoints = self._make_endpoints()
+            self.embeddings = Embeddings(self, self.transport)
+            stack.push_async_callback(self.embeddings.aclose)
+            self._stack = stack.pop_all()
+
+    async def close(self) -> None:
+        """Close everything that was made."""
+        await self._stack.aclose()
+
+    def in_background(self, work: Callable[[], Coroutine[Any, Any, Any]]) -> None:
+        """Do something that nobody waits for; its errors are nobody's."""
+        task = asyncio.get_running_loop().create_task(work(), name="a new reply")
+        self._background.add(task)
+        task.add_done_callback(self._background_ended)
+
+    def _background_ended(self, task: asyncio.Task[Any]) -> None:
+        self._background.discard(task)
+        if not task.cancelled():
+            task.exception()  # what there is goes on being given; the next who asks tries again
+
+    async def _end_background(self) -> None:
+        await end(tuple(self._background))
+
+    def _find_quota(self, orchestrator: Orchestrator) -> Quota:
+        if isinstance(self._limits, Quota):
+            return self._limits
+        key = (self._who, tuple(sorted(self._limits.items())))
+        known = _QUOTAS.setdefault(orchestrator, {})
+        quota = known.get(key)
+        if quota is None:
+            quota = known[key] = Quota(orchestrator, self._free_name(orchestrator), **self._limits)
+        return quota
+
+    def _free_name(self, orchestrator: Orchestrator) -> str:
+        admission = orchestrator.scheduler.admission
+        names = itertools.chain([self.service], (f"{self.service} {number}" for number in itertools.count(2)))
+        return next(name for name in names if admission.index_of(f"{name}/slots") is None)
+
+    def _make_endpoints(self) -> tuple[Endpoint, ...]:
+        settings, breaker, counter = self.settings, new_breaker(), TokenCounter()
+        endpoints = []
+        for model in self._models:
+            price = price_of(model, settings.price)
+            if price is None and self.books.purse.limited:
+                message = f"there is a budget, and what {model!r} costs is not known"
+                raise ConfigError(message, key="price", hint="give price=tenire.llm.Price(…), or no budget")
+            account = Account(
+                model,
+                quota=self.quota,
+                purse=self.books.purse,
+                price=price,
+                counter=counter,
+                totals=self.totals,
+                timeout=settings.timeout,
+            )
+            endpoints.append(
+                Endpoint(
+                    self.transport,
+                    account,
+                    self.store,
+                    retry=retry_of(settings.retry),
+                    timeout=settings.timeout,
+                    hedge=settings.hedge,
+                    breaker=breaker,
+                    wall=self.wall,
+                )
+            )
+        return tuple(endpoints)
+
+
+def service_of(host: str) -> str:
+    """Return what keys of replies know a provider by.
+
+    What runs on this machine is one of them, whatever its port: servers for tests and
+    local models come and go on others.
+    """
+    return "this machine" if is_loopback(host) else host
+
+
+def statistics_of(session: Session) -> ChatStatistics:
+    """Return what a client has done so far."""
+    totals, guards = session.totals, [one for endpoint in session.endpoints for one in endpoint.statistics()]
+    return ChatStatistics(
+        calls=totals.calls,
+        cached_calls=totals.cached_calls,
+        retries=sum(guard.retries for guard in guards),
+        waiting=max(guard.waiting for guard in guards),
+        breaker=session.endpoints[0].breaker.state,
+        input_tokens=totals.input_tokens,
+        cached_tokens=totals.cached_tokens,
+        output_tokens=totals.output_tokens,
+        reasoning_tokens=totals.reasoning_tokens,
+        cost_usd=to_usd(totals.cost),
+        guessed_usd=to_usd(totals.guessed),
+        quota=session.quota.statistics(),
+    )

@@ -1,0 +1,84 @@
+"""What a client was asked to be, checked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from tenire.core.tasks import Priority, Retry
+from tenire.errors import ConfigError
+from tenire.llm.endpoint import RETRY
+from tenire.llm.money import Price
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tenire.core.hedging import Hedging
+
+__all__ = ["ClientSettings"]
+
+MEMORY_BYTES = 64 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientSettings:
+    """How a client makes its calls.
+
+    Attributes:
+        model: The model's name at the provider.
+        timeout: Seconds for one try.
+        retry: When to try again: a ``Retry``, or a number of tries in all.
+        hedge: Whether slow calls are sent a second time.
+        cache: Whether replies are kept, and given again.
+        ttl: Seconds for which a kept reply is fresh; ``None`` for ever.
+        stale: Seconds for which it is given after that, while a new one is fetched.
+        priority: Of calls that do not say.
+        pipeline: Whose share and whose money calls take that do not say.
+        price: Of the model, or of several by name; ``None`` for those that are built in.
+        max_output_tokens: Of calls that do not say.
+        parameters: Sent with every call, for example ``temperature``.
+        memory_bytes: That replies may take in memory.
+
+    Raises:
+        ConfigError: If one is impossible; names it.
+    """
+
+    model: str
+    timeout: float = 120.0
+    retry: Retry | int = RETRY
+    hedge: Hedging | bool = False
+    cache: bool = True
+    ttl: float | None = None
+    stale: float = 0.0
+    priority: Priority | str = Priority.NORMAL
+    pipeline: str = "default"
+    price: Price | Mapping[str, Price] | None = None
+    max_output_tokens: int | None = None
+    parameters: Mapping[str, Any] | None = None
+    memory_bytes: int = MEMORY_BYTES
+
+    def __post_init__(self) -> None:
+        for name in ("model", "pipeline"):
+            if not isinstance(value := getattr(self, name), str) or not value:
+                raise ConfigError(f"{name} must be a name, got {value!r}", key=name)
+        _seconds("timeout", self.timeout, least=1e-3)
+        _seconds("stale", self.stale, least=0.0)
+        if self.ttl is not None:
+            _seconds("ttl", self.ttl, least=0.0)
+        if not isinstance(self.cache, bool):
+            raise ConfigError(f"cache must be True or False, got {self.cache!r}", key="cache")
+        memory = self.memory_bytes
+        if isinstance(memory, bool) or not isinstance(memory, int) or memory < 0:
+            raise ConfigError(
+                f"memory_bytes must be a whole number of bytes from 0, got {memory!r}", key="memory_bytes"
+            )
+        price = self.price
+        prices = (price,) if price is None or isinstance(price, Price) else tuple(getattr(price, "values", list)())
+        if price is not None and not (prices and all(isinstance(one, Price) for one in prices)):
+            raise ConfigError(f"price must be a tenire.llm.Price, or several by model, got {price!r}", key="price")
+
+
+def _seconds(name: str, value: float, *, least: float) -> None:
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not number or not least <= value < float("inf"):
+        raise ConfigError(f"{name} must be {least:g} or more seconds, got {value!r}", key=name)

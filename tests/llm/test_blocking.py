@@ -1,0 +1,95 @@
+"""The client for programs without an event loop."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tenire import ConcurrencyManager
+from tenire.errors import ConfigError, RejectedError, ServerError
+from tenire.llm import BlockingChatClient
+
+from .models import MODEL, Model, down
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_each_method_does_what_its_twin_does(tmp_path: Path) -> None:
+    model = Model(seconds=0)
+    with BlockingChatClient(MODEL, transport=model, home=tmp_path) as client:
+        assert client.complete("Hello", max_output_tokens=5).text == "re: Hello"
+        replies = list(client.map(["a", "b", "c"], ordered=True))
+        assert [reply.text for reply in replies] == ["re: a", "re: b", "re: c"]
+        assert "".join(part.text for part in client.stream("d e")) == "re: d e "
+        assert [list(vector) for vector in client.embed(["a", "bb"])] == [[1.0, 1.0], [2.0, 1.0]]
+        assert client.statistics().calls == 6
+        assert client.estimate(["a", "new"]).calls == 1
+    assert model.closed
+
+
+def test_errors_reach_the_caller() -> None:
+    with BlockingChatClient(MODEL, transport=Model(*down(), seconds=0), retry=1) as client:
+        with pytest.raises(ServerError):
+            client.complete("Hello")
+        with pytest.raises(ConfigError, match="prompts must be an iterable"):
+            list(client.map("one"))
+
+
+def test_leaving_a_map_early_ends_its_calls() -> None:
+    model = Model(seconds=0)
+    with BlockingChatClient(MODEL, transport=model) as client:
+        replies = client.map((str(number) for number in range(10_000)), ahead=4)
+        next(replies)
+        replies.close()  # type: ignore[attr-defined]
+        assert client.statistics().quota.in_flight == 0
+    assert len(model.requests) < 100
+
+
+def test_threads_share_one_client() -> None:
+    model = Model(seconds=0.01)
+    seen: list[str] = []
+
+    def work(client: BlockingChatClient, number: int) -> None:
+        seen.append(client.complete(str(number)).text)
+
+    with BlockingChatClient(MODEL, transport=model) as client:
+        threads = [threading.Thread(target=work, args=(client, number)) for number in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert sorted(seen) == [f"re: {number}" for number in range(8)]
+    assert model.most > 1
+
+
+def test_a_given_engine_goes_on_after_it() -> None:
+    with ConcurrencyManager.in_thread(cpu=1, memory=100) as manager:
+        with BlockingChatClient(MODEL, transport=Model(seconds=0), manager=manager) as client:
+            assert client.complete("Hello").text
+        assert manager.submit(lambda: 7).result(timeout=10) == 7
+
+
+def test_on_the_engine_s_own_loop_it_is_refused_with_the_twin_s_name() -> None:
+    async def blocks(client: BlockingChatClient) -> Any:
+        return client.complete("Hello")
+
+    with (
+        ConcurrencyManager.in_thread(cpu=1, memory=100) as manager,
+        BlockingChatClient(MODEL, transport=Model(seconds=0), manager=manager) as client,
+        pytest.raises(RuntimeError, match=r"use ChatClient\.complete"),
+    ):
+        manager.submit(blocks, client).result(timeout=10)
+
+
+def test_one_that_is_not_open_says_so() -> None:
+    with pytest.raises(RejectedError, match="with BlockingChatClient"):
+        BlockingChatClient(MODEL, transport=Model()).complete("Hello")
+
+
+def test_a_wrong_argument_is_refused_and_nothing_is_left_running() -> None:
+    with pytest.raises(ConfigError, match="timeout must be"):
+        BlockingChatClient(MODEL, transport=Model(), timeout=0).__enter__()
+    assert not [thread for thread in threading.enumerate() if "tenire" in thread.name]

@@ -1,0 +1,407 @@
+"""One call of a client: what it returns, what is kept, and what it costs."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tenire import ConcurrencyManager
+from tenire.errors import (
+    BadRequestError,
+    BrokenReplyError,
+    BudgetError,
+    CallTimeoutError,
+    ConfigError,
+    RejectedError,
+    ServerError,
+)
+from tenire.llm.client import ChatClient
+from tenire.llm.money import Price
+from tenire.llm.records import Usage
+
+from .models import MODEL, Model, busy, down, simulate, wrong_key
+
+if TYPE_CHECKING:
+    from tenire.testing import SimLoop
+
+PRICE = Price(1.0, 2.0)  # 10 tokens in and 5 out cost 20 millionths
+
+
+def test_a_reply_has_text_usage_and_what_it_cost(sim_loop: SimLoop) -> None:
+    model = Model()
+    reply = simulate(sim_loop, lambda client: client.complete("Hello", max_output_tokens=80), model, price=PRICE)
+    assert (reply.text, reply.usage, reply.cost_usd, reply.cached) == ("re: Hello", Usage(10, 5), 2e-5, False)
+    assert (reply.model, reply.finish_reason, reply.id, reply.error) == (MODEL, "stop", "id 1", None)
+    request = model.requests[0]
+    assert (request.messages, request.max_output_tokens) == (({"role": "user", "content": "Hello"},), 80)
+
+
+def test_the_same_request_is_answered_once_and_costs_nothing_again(sim_loop: SimLoop) -> None:
+    model = Model()
+
+    async def scenario(client: ChatClient) -> None:
+        await client.complete("Hello", parameters={"temperature": 1})
+        again = await client.complete([{"content": "Hello", "role": "user"}], parameters={"temperature": 1.0})
+        assert (again.text, again.cached, again.cost_usd) == ("re: Hello", True, 0.0)
+        for others in ({"max_output_tokens": 5}, {"parameters": {"temperature": 0}}, {"schema": {"type": "string"}}):
+            model.answer = '"{}"'.format
+            assert not (await client.complete("Hello", **others)).cached  # type: ignore[arg-type]
+        statistics = client.statistics()
+        assert (statistics.calls, statistics.cached_calls) == (4, 1)
+        assert statistics.cost_usd == pytest.approx(8e-5)
+
+    simulate(sim_loop, scenario, model, price=PRICE)
+    assert len(model.requests) == 4
+
+
+def test_equal_prompts_under_way_are_one_call(sim_loop: SimLoop) -> None:
+    model = Model()
+
+    async def scenario(client: ChatClient) -> None:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(client.complete("Hello")) for _ in range(5)]
+        assert sorted(task.result().cached for task in tasks) == [False, True, True, True, True]
+        assert sum(task.result().cost_usd or 0 for task in tasks) == 2e-5
+        assert client.statistics().cached_calls == 4
+
+    simulate(sim_loop, scenario, model, price=PRICE)
+    assert len(model.requests) == 1
+
+
+def test_without_the_cache_each_prompt_is_a_call_and_all_of_them_are_paid(sim_loop: SimLoop) -> None:
+    model = Model()
+
+    async def scenario(client: ChatClient) -> None:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(client.complete("Hello", cache=False)) for _ in range(3)]
+        assert [task.result().cached for task in tasks] == [False] * 3
+        assert client.statistics().cost_usd == pytest.approx(6e-5)
+        assert not (await client.complete("Hello")).cached  # and none of them was kept
+
+    simulate(sim_loop, scenario, model, price=PRICE)
+
+
+def test_a_failure_is_tried_again_and_a_refusal_waits_as_long_as_it_says(sim_loop: SimLoop) -> None:
+    model = Model(*busy(), *down(2))
+    reply = simulate(sim_loop, lambda client: client.complete("Hello"), model)
+    assert reply.text == "re: Hello"
+    assert len(model.times) == 4
+    assert model.times[1] - model.times[0] >= 3.0  # one second for the refusal, two that it asked for
+
+
+def test_refusals_burn_no_tries(sim_loop: SimLoop) -> None:
+    model = Model(*busy(30, retry_after=None), *down(1))
+    assert simulate(sim_loop, lambda client: client.complete("Hello"), model, retry=2).text == "re: Hello"
+
+
+@pytest.mark.parametrize("error", [wrong_key(), BadRequestError("no", status=400)])
+def test_what_will_never_succeed_is_not_tried_again(sim_loop: SimLoop, error: Exception) -> None:
+    model = Model(error)
+
+    async def scenario(client: ChatClient) -> None:
+        with pytest.raises(type(error)):
+            await client.complete("Hello")
+
+    simulate(sim_loop, scenario, model)
+    assert len(model.requests) == 1
+
+
+def test_an_error_is_not_kept(sim_loop: SimLoop) -> None:
+    async def scenario(client: ChatClient) -> None:
+        with pytest.raises(ServerError):
+            await client.complete("Hello")
+        assert (await client.complete("Hello")).text == "re: Hello"
+
+    simulate(sim_loop, scenario, Model(*down(2)), retry=2)
+
+
+def test_a_deadline_covers_all_of_it(sim_loop: SimLoop) -> None:
+    async def scenario(client: ChatClient) -> None:
+        with pytest.raises(CallTimeoutError, match=f"the call of {MODEL} did not end within its deadline of 2.5 s"):
+            await client.complete("Hello", deadline=2.5)
+
+    simulate(sim_loop, scenario, Model(seconds=60))
+
+
+def test_a_try_that_hangs_ends_and_is_charged_as_a_guess(sim_loop: SimLoop) -> None:
+    model = Model(seconds=600)
+
+    async def scenario(client: ChatClient) -> None:
+        task = asyncio.create_task(client.complete("Hello", max_output_tokens=100))
+        await asyncio.sleep(59)
+        model.seconds = 1
+        await task
+        statistics = client.statistics()
+        assert (statistics.calls, statistics.retries) == (2, 1)
+        assert statistics.guessed_usd == pytest.approx(200e-6, rel=0.2)  # 100 tokens out, and a few in
+        assert statistics.cost_usd == pytest.approx(statistics.guessed_usd + 20e-6)
+        reply = task.result()
+        assert reply.cost_usd == pytest.approx(statistics.cost_usd)
+
+    simulate(sim_loop, scenario, model, timeout=60.0, price=PRICE)
+
+
+def test_a_reply_without_usage_is_charged_as_a_guess(sim_loop: SimLoop) -> None:
+    model = Model()
+    model.usage = None
+
+    async def scenario(client: ChatClient) -> None:
+        reply = await client.complete("Hello", max_output_tokens=100)
+        assert reply.usage is None
+        assert reply.cost_usd == client.statistics().guessed_usd > 0
+
+    simulate(sim_loop, scenario, model, price=PRICE)
+
+
+def test_the_budget_is_a_hard_stop_and_what_is_known_still_answers(sim_loop: SimLoop) -> None:
+    async def scenario(client: ChatClient) -> None:
+        await client.complete("Hello", max_output_tokens=5)
+        with pytest.raises(BudgetError, match="budget_usd of \\$5e-05"):
+            await client.complete("other", max_output_tokens=50)
+        assert (await client.complete("Hello", max_output_tokens=5)).cached
+
+    simulate(sim_loop, scenario, Model(), price=PRICE, budget_usd=5e-5)
+
+
+def test_a_budget_without_a_price_is_refused_before_anything_is_sent() -> None:
+    async def main() -> None:
+        model = Model()
+        client = ChatClient("unheard-of", transport=model, budget_usd=1.0)
+        with pytest.raises(ConfigError, match="what 'unheard-of' costs is not known"):
+            await client.__aenter__()
+        assert model.closed
+
+    asyncio.run(main())
+
+
+def test_what_is_larger_than_the_quota_is_refused_with_the_numbers(sim_loop: SimLoop) -> None:
+    async def scenario(client: ChatClient) -> None:
+        with pytest.raises(RejectedError, match=r"can never be sent: the limit .* is 1,000"):
+            await client.complete("Hello", max_output_tokens=1000)
+        assert (await client.complete("Hello", max_output_tokens=100)).text
+
+    simulate(sim_loop, scenario, Model(), tpm=1000)
+
+
+def test_an_urgent_call_goes_before_a_full_queue(sim_loop: SimLoop) -> None:
+    model = Model(seconds=10.0)
+
+    async def scenario(client: ChatClient) -> float:
+        async with asyncio.TaskGroup() as group:
+            bulk = [group.create_task(client.complete(f"{number}")) for number in range(100)]
+            await asyncio.sleep(1)
+            start = asyncio.get_running_loop().time()
+            await client.complete("now", priority="high")
+            took = asyncio.get_running_loop().time() - start
+            for task in bulk:
+                task.cancel()
+        return took
+
+    assert simulate(sim_loop, scenario, model, max_concurrency=2) <= 20.0
+
+
+SCHEMA = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
+
+
+def test_a_reply_that_is_no_json_is_asked_for_once_more_with_the_reason(sim_loop: SimLoop) -> None:
+    answers = iter(["n is 7", '{"n": 7}'])
+    model = Model(answer=lambda _: next(answers))
+
+    async def scenario(client: ChatClient) -> None:
+        reply = await client.complete("Hello", schema=SCHEMA)
+        assert reply.data == {"n": 7}
+        assert reply.cost_usd == pytest.approx(4e-5)  # both were paid for
+        again = await client.complete("Hello", schema=SCHEMA)
+        assert (again.cached, again.data) == (True, {"n": 7})
+
+    simulate(sim_loop, scenario, model, price=PRICE, retry=1)
+    *_, before, complaint = model.requests[1].messages
+    assert before == {"role": "assistant", "content": "n is 7"}
+    assert "expected a reply that follows its JSON schema, got 6 characters that are no JSON" in complaint["content"]
+
+
+def test_a_second_such_reply_is_the_error_and_is_paid_for(sim_loop: SimLoop) -> None:
+    model = Model(answer=lambda _: "no")
+
+    async def scenario(client: ChatClient) -> None:
+        with pytest.raises(BrokenReplyError, match="follows its JSON schema") as caught:
+            await client.complete("Hello", schema=SCHEMA)
+        assert "asked twice" in (caught.value.hint or "")
+        assert client.statistics().cost_usd == pytest.approx(4e-5)
+
+    simulate(sim_loop, scenario, model, price=PRICE)
+    assert len(model.requests) == 2
+
+
+def test_other_models_are_asked_in_order_when_all_tries_have_failed(sim_loop: SimLoop) -> None:
+    model = Model(*down(4))
+    reply = simulate(
+        sim_loop, lambda client: client.complete("Hello"), model, retry=2, fallback=["gpt-4o", "gpt-4.1"]
+    )  # fmt: skip
+    assert reply.model == "gpt-4.1"
+    assert [request.model for request in model.requests] == [MODEL, MODEL, "gpt-4o", "gpt-4o", "gpt-4.1"]
+
+
+def test_the_last_error_is_raised_when_nobody_answers(sim_loop: SimLoop) -> None:
+    model = Model(wrong_key(), *down(1))
+
+    async def scenario(client: ChatClient) -> None:
+        with pytest.raises(ServerError):
+            await client.complete("Hello")
+
+    simulate(sim_loop, scenario, model, retry=1, fallback=["gpt-4o"])
+
+
+def test_the_deadline_is_for_all_models_together(sim_loop: SimLoop) -> None:
+    async def scenario(client: ChatClient) -> None:
+        with pytest.raises(CallTimeoutError):
+            await client.complete("Hello", deadline=15.0)
+        assert asyncio.get_running_loop().time() == pytest.approx(15.0)
+
+    simulate(sim_loop, scenario, Model(*down(9), seconds=10), retry=1, fallback=["gpt-4o", "gpt-4.1"])
+
+
+def test_another_client_stands_in_at_once_while_the_provider_is_down(sim_loop: SimLoop) -> None:
+    model, other = Model(*down(10_000), seconds=0.1), Model(seconds=0.1)
+
+    async def scenario(client: ChatClient) -> None:
+        async with (
+            ChatClient("backup", transport=other, manager=client.manager) as backup,
+            ChatClient(MODEL, transport=model, manager=client.manager, fallback=[backup]) as first,
+        ):
+            for number in range(30):
+                assert (await first.complete(f"{number}")).model == "backup"
+            asked = len(model.requests)
+            started = asyncio.get_running_loop().time()
+            assert (await first.complete("one more")).model == "backup"
+            assert asyncio.get_running_loop().time() - started < 1
+            assert first.statistics().breaker == "open"
+            assert len(model.requests) == asked
+
+    simulate(sim_loop, scenario, Model())
+
+
+def test_calls_wait_for_the_end_of_an_outage_and_all_succeed(sim_loop: SimLoop) -> None:
+    class Down(Model):
+        async def _take(self) -> None:
+            await super()._take()
+            if asyncio.get_running_loop().time() < 120.0:
+                raise ServerError("no connection")
+
+    model = Down(seconds=0.1)
+
+    async def scenario(client: ChatClient) -> Any:
+        async with asyncio.TaskGroup() as group:
+            for number in range(200):
+                group.create_task(client.complete(f"{number}"))
+        return client.statistics()
+
+    statistics = simulate(sim_loop, scenario, model, max_concurrency=32)
+    assert statistics.calls < 400
+
+
+def test_a_reply_is_given_while_it_is_stale_and_a_new_one_is_fetched(sim_loop: SimLoop) -> None:
+    answers = iter(["first", "second", "third"])
+    model = Model(answer=lambda _: next(answers))
+
+    async def scenario(client: ChatClient) -> None:
+        assert (await client.complete("Hello")).text == "first"
+        await asyncio.sleep(50)
+        assert (await client.complete("Hello")).text == "first"
+        assert len(model.requests) == 1
+        await asyncio.sleep(20)  # beyond its time to live
+        assert (await client.complete("Hello")).text == "first"
+        await asyncio.sleep(5)
+        assert (await client.complete("Hello")).text == "second"
+        await asyncio.sleep(200)  # so old that it is not given any more
+        assert (await client.complete("Hello")).text == "third"
+
+    simulate(sim_loop, scenario, model, ttl=60.0, stale=60.0)
+
+
+def test_a_new_reply_that_cannot_be_had_is_nobody_s_error(sim_loop: SimLoop) -> None:
+    model = Model()
+
+    async def scenario(client: ChatClient) -> None:
+        await client.complete("Hello")
+        await asyncio.sleep(70)
+        model.failures = [wrong_key()]
+        assert (await client.complete("Hello")).cached
+        await asyncio.sleep(5)
+        assert (await client.complete("Hello")).cached
+
+    simulate(sim_loop, scenario, model, ttl=60.0, stale=600.0)
+
+
+def test_clients_of_one_engine_and_one_key_share_the_quota() -> None:
+    async def main() -> None:
+        async with ConcurrencyManager(cpu=1, memory=100) as manager:
+            options: dict[str, Any] = {"base_url": "http://127.0.0.1:9/v1", "manager": manager, "rpm": 100}
+            async with (
+                ChatClient("a", api_key="key-one", **options) as one,
+                ChatClient("b", api_key="key-one", **options) as same,
+                ChatClient("a", api_key="key-two", **options) as other,
+            ):
+                assert one._open().quota is same._open().quota
+                assert one._open().quota is not other._open().quota
+
+    asyncio.run(main())
+
+
+def test_a_client_that_is_not_open_says_so() -> None:
+    client = ChatClient(MODEL, transport=Model())
+    with pytest.raises(RejectedError, match="async with ChatClient"):
+        client.map(["Hello"])
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"timeout": 0}, "timeout must be"),
+        ({"ttl": -1}, "ttl must be"),
+        ({"stale": float("inf")}, "stale must be"),
+        ({"cache": "yes"}, "cache must be True or False"),
+        ({"price": 0.5}, "price must be a tenire.llm.Price"),
+        ({"price": {}}, "price must be a tenire.llm.Price"),
+        ({"memory_bytes": -1}, "memory_bytes must be"),
+        ({"pipeline": ""}, "pipeline must be a name"),
+        ({"fallback": [7]}, "fallback must be names of models"),
+        ({"quota": object(), "rpm": 5}, "quota stands in place of rpm"),
+        ({"books": object(), "home": "x"}, "books stand in place of home"),
+    ],
+)
+def test_an_impossible_argument_is_refused_by_name(options: dict[str, Any], text: str) -> None:
+    with pytest.raises(ConfigError, match=text):
+        ChatClient(MODEL, transport=Model(), **options)
+
+
+@pytest.mark.parametrize("prompt", [7, b"x", [], ["x"], [{"content": "no role"}], None])
+def test_an_impossible_prompt_is_refused_without_quoting_it(sim_loop: SimLoop, prompt: Any) -> None:
+    async def scenario(client: ChatClient) -> None:
+        with pytest.raises(ConfigError, match="a prompt must be a string") as caught:
+            await client.complete(prompt)
+        assert "no role" not in str(caught.value)
+
+    simulate(sim_loop, scenario, Model())
+
+
+@pytest.mark.parametrize("number", [0, -1, 1.5, True])
+def test_an_impossible_number_of_tokens_is_refused(sim_loop: SimLoop, number: Any) -> None:
+    async def scenario(client: ChatClient) -> None:
+        with pytest.raises(ConfigError, match="max_output_tokens"):
+            await client.complete("Hello", max_output_tokens=number)
+
+    simulate(sim_loop, scenario, Model())
+
+
+def test_an_engine_of_its_own_starts_and_ends_with_the_client() -> None:
+    async def main() -> str:
+        async with ChatClient(MODEL, transport=Model(seconds=0)) as client:
+            manager = client.manager
+            text = (await client.complete("Hello")).text
+        assert manager.orchestrator.closed
+        return text
+
+    assert asyncio.run(main()) == "re: Hello"

@@ -1,0 +1,228 @@
+"""Replies that lie in a home: durable before they are seen, and paid for once."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tenire import ConcurrencyManager
+from tenire.errors import BudgetError, ServerError, StoreError
+from tenire.llm.books import Books
+from tenire.llm.client import ChatClient
+from tenire.llm.money import Price
+from tenire.storage.home import Home
+from tenire.storage.ledger import Ledger
+
+from .models import MODEL, Model, down
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PRICE = Price(1.0, 2.0)
+
+
+def client(model: Model, home: Path, **options: Any) -> ChatClient:
+    return ChatClient(MODEL, transport=model, home=home, price=PRICE, **options)
+
+
+def test_a_reply_is_durable_before_it_is_seen(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with client(Model(seconds=0), tmp_path) as one:
+            await one.complete("Hello")
+            assert await asyncio.to_thread(look) == (1, 20_000_000)
+
+    def look() -> tuple[int, int]:
+        with Ledger.read(Home(tmp_path)) as ledger:  # as another program would
+            return ledger.replies.count(), ledger.spending.total().cost
+
+    asyncio.run(main())
+
+
+def test_another_run_pays_nothing(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with client(Model(seconds=0), tmp_path) as one:
+            await one.complete("Hello")
+        model = Model(seconds=0)
+        async with client(model, tmp_path) as another:
+            reply = await another.complete("Hello")
+            assert (reply.text, reply.cached, reply.cost_usd) == ("re: Hello", True, 0.0)
+            assert (await another.complete("Hello")).cached
+            assert another.statistics().cached_calls == 2
+            spending = await another.books.spending()
+            assert spending["default"].cost_usd == 2e-5
+            assert spending["default"].input_tokens == 10
+        assert not model.requests
+
+    asyncio.run(main())
+
+
+def test_two_programs_that_ask_the_same_make_one_call(tmp_path: Path) -> None:
+    model = Model(seconds=0.2)
+
+    async def main() -> None:
+        async with client(model, tmp_path) as one, client(model, tmp_path) as other, asyncio.TaskGroup() as group:
+            tasks = [group.create_task(each.complete("Hello")) for each in (one, other)]
+        assert sorted(task.result().cached for task in tasks) == [False, True]
+
+    asyncio.run(main())
+    assert len(model.requests) == 1
+
+
+def test_if_the_one_that_makes_the_call_fails_the_other_one_makes_it(tmp_path: Path) -> None:
+    async def main() -> None:
+        failing, working = Model(*down(), seconds=0.1), Model(seconds=0)
+        async with client(failing, tmp_path, retry=1) as one, client(working, tmp_path) as other:
+            first = asyncio.create_task(one.complete("Hello"))
+            while not failing.requests:  # noqa: ASYNC110 - the ledger's thread stands between
+                await asyncio.sleep(0.01)
+            second = asyncio.create_task(other.complete("Hello"))
+            with pytest.raises(ServerError):
+                await first
+            assert (await second).text == "re: Hello"
+
+    asyncio.run(main())
+
+
+def test_a_caller_that_leaves_gives_up_the_claim_and_what_was_sent_is_charged(tmp_path: Path) -> None:
+    async def main() -> None:
+        model = Model(seconds=60)
+        async with client(model, tmp_path) as one, client(Model(seconds=0), tmp_path) as other:
+            task = asyncio.create_task(one.complete("Hello", max_output_tokens=10))
+            while not model.inside:  # noqa: ASYNC110 - the ledger's thread stands between
+                await asyncio.sleep(0.01)
+            task.cancel()
+            await asyncio.wait([task])
+            assert not (await other.complete("Hello", max_output_tokens=10)).cached
+            spent = (await other.books.spending())["default"]
+            assert spent.calls == 2
+            assert spent.guessed_usd > 0
+
+    asyncio.run(main())
+
+
+def test_what_is_not_kept_is_paid_and_recorded(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with client(Model(seconds=0), tmp_path) as one:
+            await one.complete("Hello", cache=False)
+            await one.complete("Hello", cache=False, pipeline="other")
+            spending = await one.books.spending()
+            assert {name: spent.calls for name, spent in spending.items()} == {"default": 1, "other": 1}
+
+    asyncio.run(main())
+    with Ledger.read(Home(tmp_path)) as ledger:
+        assert ledger.replies.count() == 0
+
+
+def test_the_budget_counts_what_was_ever_spent_in_the_home(tmp_path: Path) -> None:
+    async def main() -> None:
+        for _ in range(2):
+            async with client(Model(seconds=0), tmp_path, budget_usd=60e-6, max_output_tokens=5) as one:
+                await one.complete("Hello")
+        async with client(Model(seconds=0), tmp_path, budget_usd=60e-6, max_output_tokens=5) as one:
+            await one.complete("Hello")  # kept
+            await one.complete("other")
+            with pytest.raises(BudgetError) as caught:
+                await one.complete("a third")
+            assert caught.value.spent_usd == 40e-6
+
+    asyncio.run(main())
+
+
+def test_pipelines_have_budgets_of_their_own(tmp_path: Path) -> None:
+    async def main() -> None:
+        budgets = {"news": 60e-6}
+        async with (
+            ConcurrencyManager(cpu=1, memory=100) as manager,
+            Books(manager, tmp_path, budget_usd=1.0, budgets_usd=budgets) as books,
+            ChatClient(
+                MODEL, transport=Model(seconds=0), manager=manager, books=books, price=PRICE, max_output_tokens=5
+            ) as one,
+        ):
+            for number in range(2):
+                await one.complete(f"{number}", pipeline="news")
+            with pytest.raises(BudgetError, match="the budget of pipeline 'news'"):
+                await one.complete("3", pipeline="news")
+            await one.complete("3", pipeline="mail")
+
+    asyncio.run(main())
+
+
+def test_a_full_disk_is_an_error_and_no_unseen_loss(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise StoreError("no space left")
+
+    async def main() -> None:
+        async with client(Model(seconds=0), tmp_path) as one:
+            log = one.books.log
+            assert log is not None
+            with monkeypatch.context() as patch:
+                patch.setattr(log._server._ledger.replies, "finish", full)
+                with pytest.raises(StoreError, match="no space left"):
+                    await one.complete("Hello")
+
+    asyncio.run(main())
+
+
+def test_a_home_that_cannot_be_used_is_told_before_anything_is_sent(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("x")
+    model = Model()
+
+    async def main() -> None:
+        with pytest.raises(StoreError, match="must be a directory"):
+            await client(model, file).__aenter__()
+
+    asyncio.run(main())
+    assert model.closed is False
+    assert not model.requests
+
+
+def test_books_that_are_not_open_say_so() -> None:
+    async def main() -> None:
+        async with ConcurrencyManager(cpu=1, memory=100) as manager:
+            with pytest.raises(Exception, match="async with Books"):
+                Books(manager).purse  # noqa: B018 - it raises
+            with pytest.raises(Exception, match="reply_bytes must be"):
+                Books(manager, reply_bytes=-1)
+
+    asyncio.run(main())
+
+
+def test_many_replies_are_kept_in_few_commits(tmp_path: Path) -> None:
+    async def main() -> int:
+        async with client(Model(seconds=0.01), tmp_path, max_concurrency=64) as one:
+            log = one.books.log
+            assert log is not None
+            commits = 0
+            finish = log._server._ledger.replies.finish
+
+            def counted(*args: Any) -> None:
+                nonlocal commits
+                commits += 1
+                finish(*args)
+
+            log._server._ledger.replies.finish = counted  # type: ignore[method-assign]
+            replies = [reply async for reply in one.map(f"p {number}" for number in range(640))]
+            assert len(replies) == 640
+            return commits
+
+    assert asyncio.run(main()) < 320
+
+
+def test_what_prompts_will_take_is_told_before_and_what_is_kept_is_left_out(tmp_path: Path) -> None:
+    async def main() -> None:
+        model = Model(seconds=0)
+        async with client(model, tmp_path) as one:
+            await one.complete("a", max_output_tokens=100)
+            prompts = ["a", "b", "b", *(f"number {number}" for number in range(1000))]
+            estimate = await one.estimate(prompts, max_output_tokens=100)
+            assert (estimate.prompts, estimate.calls, estimate.output_tokens) == (1003, 1001, 100_100)
+            assert 5_000 < estimate.input_tokens < 20_000
+            assert estimate.cost_usd == pytest.approx(estimate.input_tokens * 1e-6 + 0.2002)
+            assert len(model.requests) == 1
+        async with client(model, tmp_path, cache=False) as one:
+            assert (await one.estimate(["a", "a"], max_output_tokens=100)).calls == 2
+
+    asyncio.run(main())
