@@ -171,6 +171,13 @@ def test_what_a_server_quotes_of_the_prompt_is_not_shown(quoting: str) -> None:
     assert "[prompt]" in shown
 
 
+@pytest.mark.parametrize("ascii_only", [True, False])
+def test_what_a_server_quotes_as_json_is_not_shown(ascii_only: bool) -> None:
+    prompt = 'Zeile "eins"\nкот\nпёс\nlama\nfünf\nsechs'
+    quoting = json.dumps({"content": prompt}, ensure_ascii=ascii_only)
+    assert fit_to_show(f"cannot read {quoting}", [prompt], None) == 'cannot read {"content": "[prompt]"}'
+
+
 def test_what_is_not_of_the_prompt_is_shown() -> None:
     said = "This model's maximum context length is 8192 tokens, not one sentence"
     assert fit_to_show(said, [PROMPT, "is"], None) == said

@@ -6,6 +6,7 @@ tables and quarantines, where nobody expects the text of a user.
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -126,8 +127,15 @@ def fit_to_show(text: str, prompt: Iterable[str], key: ApiKey | None) -> str:
     if key is not None:
         shown = key.hide(shown)
     for part in prompt:
-        shown = _without(shown, part)
+        for spelt in _spellings(part) if "\\" in shown else (part,):
+            shown = _without(shown, spelt)
     return _REDACTION.clean(shown)
+
+
+def _spellings(text: str) -> list[str]:
+    """Return a text as JSON writes it within quotes, and as it is; the longest first, which is the most exact."""
+    spelt = {text, json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1]}
+    return sorted(spelt, key=len, reverse=True)
 
 
 def _without(text: str, prompt: str) -> str:
