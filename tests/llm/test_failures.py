@@ -178,6 +178,11 @@ def test_what_a_server_quotes_as_json_is_not_shown(ascii_only: bool) -> None:
     assert fit_to_show(f"cannot read {quoting}", [prompt], None) == 'cannot read {"content": "[prompt]"}'
 
 
+def test_nothing_is_shown_beside_a_prompt_that_is_too_long_to_look_through() -> None:
+    assert "too long" in fit_to_show("you sent word word", ["word " * 70_000], None)
+    assert fit_to_show("fine", ["word " * 50_000], None) == "fine"
+
+
 def test_what_is_not_of_the_prompt_is_shown() -> None:
     said = "This model's maximum context length is 8192 tokens, not one sentence"
     assert fit_to_show(said, [PROMPT, "is"], None) == said

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from bisect import bisect_left
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -23,9 +24,10 @@ if TYPE_CHECKING:
 __all__ = ["Complaint", "complaint", "fit_to_show", "texts_in"]
 
 _QUOTED = "[prompt]"
-_LOOKED_AT = 4096  # characters of a complaint; those after them are not shown anyway
+_LOOKED_AT = 1024  # characters of a complaint; those after them are not shown anyway
 _STRIDE = 8  # what is common to both and as long as this twice is found
 _SHORTEST_PROMPT = 4
+_LONGEST_PROMPT = 300_000  # characters, through which it takes ten milliseconds to look
 _TITLE = re.compile(r"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
 _REDACTION = Redaction()
 
@@ -126,42 +128,55 @@ def fit_to_show(text: str, prompt: Iterable[str], key: ApiKey | None) -> str:
     shown = text[:_LOOKED_AT]
     if key is not None:
         shown = key.hide(shown)
-    for part in prompt:
+    parts = tuple(prompt)
+    if sum(map(len, parts)) > _LONGEST_PROMPT:
+        return "(not shown, since it may quote a prompt that is too long to look through)"
+    quoted: list[tuple[int, int]] = []
+    for part in parts:
         for spelt in _spellings(part) if "\\" in shown else (part,):
-            shown = _without(shown, spelt)
-    return _REDACTION.clean(shown)
+            quoted += _quotations(shown, spelt)
+    return _REDACTION.clean(_cut_out(shown, sorted(quoted)))
 
 
-def _spellings(text: str) -> list[str]:
-    """Return a text as JSON writes it within quotes, and as it is; the longest first, which is the most exact."""
-    spelt = {text, json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1]}
-    return sorted(spelt, key=len, reverse=True)
+def _spellings(text: str) -> set[str]:
+    """Return a text as it is, and as JSON writes it within quotes."""
+    return {text, json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1]}
 
 
-def _without(text: str, prompt: str) -> str:
-    if len(prompt) < 2 * _STRIDE:
-        return text.replace(prompt, _QUOTED) if len(prompt) >= _SHORTEST_PROMPT else text
-    pieces, position, seen = [], 0, 0
-    while position + _STRIDE <= len(text):
-        if text[position : position + _STRIDE] not in prompt:
-            position += _STRIDE
-            continue
-        start, end = _common(text, position, prompt, seen)
-        if end - start < 2 * _STRIDE:  # a few words in common are no quotation
-            position += _STRIDE
-            continue
-        pieces += [text[seen:start], _QUOTED]
-        position = seen = end
+def _cut_out(text: str, stretches: list[tuple[int, int]]) -> str:
+    """Return a text with one mark in place of each stretch, or of several that touch."""
+    pieces, seen, last = [], 0, -1
+    for start, end in stretches:
+        if start > last:
+            pieces += [text[seen:start], _QUOTED]
+        seen = last = max(last, end)
     return "".join((*pieces, text[seen:]))
 
 
-def _common(text: str, position: int, prompt: str, least: int) -> tuple[int, int]:
+def _quotations(text: str, prompt: str) -> Iterator[tuple[int, int]]:
+    """Yield where a text repeats a prompt: all of a short one, and long stretches of another."""
+    if len(prompt) < 2 * _STRIDE:
+        if len(prompt) >= _SHORTEST_PROMPT:
+            yield from (found.span() for found in re.finditer(re.escape(prompt), text))
+        return
+    position = 0
+    while position + _STRIDE <= len(text):
+        start, end = position, position
+        if text[position : position + _STRIDE] in prompt:
+            start, end = _common(text, position, prompt)
+        if end - start >= 2 * _STRIDE:  # a few words in common are no quotation
+            yield start, end
+            position = end
+        else:
+            position += _STRIDE
+
+
+def _common(text: str, position: int, prompt: str) -> tuple[int, int]:
     """Return the stretch of a text around a position that the prompt has too."""
     start, end = position, position + _STRIDE
-    while end < len(text) and text[start : end + 1] in prompt:
-        end += 1
-    while start > least and text[start - 1 : end] in prompt:
-        start -= 1
+    # By halves: a prompt may be long, and a look through it slow.
+    end += bisect_left(range(1, len(text) - end + 1), True, key=lambda more: text[start : end + more] not in prompt)
+    start -= bisect_left(range(1, start + 1), True, key=lambda more: text[start - more : end] not in prompt)
     return start, end
 
 
