@@ -55,10 +55,12 @@ class Address:
 
         Args:
             path: Such as ``/chat/completions``.
-            model: Of the call; Azure has a deployment for each.
+            model: Of the call; Azure has a deployment for each. Empty for what is of no model.
         """
         if self.version is None:
             return self.base + path
+        if not model:
+            return f"{self.base.partition('/openai')[0]}/openai{path}?{urlencode({'api-version': self.version})}"
         deployment = "" if "/openai/deployments/" in self.base else f"/openai/deployments/{quote(model, safe='')}"
         return f"{self.base}{deployment}{path}?{urlencode({'api-version': self.version})}"
 

@@ -12,9 +12,9 @@
 from __future__ import annotations
 
 import io
-from contextlib import aclosing
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
@@ -189,6 +189,58 @@ class HttpTransport:
         session, self._session = self._session, None
         if session is not None:
             await session.close()
+
+    @property
+    def dialect(self) -> Dialect:
+        """How the provider is spoken to."""
+        return self._dialect
+
+    @asynccontextmanager
+    async def exchange(
+        self, expected: str, method: str, path: str, data: Any = None, *, file: tuple[str, IO[bytes]] | None = None
+    ) -> AsyncGenerator[aiohttp.ClientResponse]:
+        """Ask for something that is no call of a model; the block reads the answer, which is a good one.
+
+        Args:
+            expected: What is asked for, for messages.
+            method: Of HTTP.
+            path: Such as ``/files``.
+            data: What is sent: as JSON, or with a ``file`` the other fields of a form.
+            file: The name and the content of a file that is sent.
+
+        Raises:
+            ModelError: If there is none, or it breaks off in the block.
+        """
+        call, headers = self.call_of(expected, path), self._headers
+        if file is not None:
+            headers = SecretHeaders({name: value for name, value in headers.items() if name != "Content-Type"})
+            data = aiohttp.FormData(data)
+            data.add_field("file", file[1], filename=file[0], content_type="application/jsonl")
+        elif data is not None:
+            data = _encoded(call, data)
+        try:
+            async with (self._session or self._open()).request(
+                method,
+                self.address.of(path, ""),
+                data=data,
+                headers=headers,
+                allow_redirects=False,
+                proxy_headers=self._proxy_headers,
+                timeout=aiohttp.ClientTimeout(None, None, self._timeouts.read, self._timeouts.connect),
+            ) as answer:
+                if answer.status < 300:
+                    yield answer
+                    return
+                failure = refusal(call, answer.status, answer.headers, await whole(answer, LARGEST_REFUSAL))
+        except FAILURES as error:
+            failure = of_connection(call, error)
+        except NoReplyError as error:
+            failure = no_reply(call, error, answer.headers)
+        raise failure
+
+    def call_of(self, expected: str, path: str, model: str = "", prompt: Any = None) -> Call:
+        """Return how errors name something that is asked for."""
+        return Call(expected, self.address.of(path, "").partition("?")[0], model, lambda: texts_in(prompt), self._key)
 
     def _call(self, expected: str, path: str, model: str, prompt: Any) -> Call:
         address = self._address(path, model).partition("?")[0]
