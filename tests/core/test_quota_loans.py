@@ -14,6 +14,11 @@ def borrower() -> Borrower:
     return Borrower(rate=10.0)
 
 
+def spend(borrower: Borrower, amount: int, at: float) -> None:
+    borrower.take(amount)
+    borrower.spend(amount, at)
+
+
 def lend(borrower: Borrower, now: float, more: int, *, retry_at: float | None = None) -> None:
     borrower.ask(now)
     borrower.lent(more, now + LOAN_S, retry_at, 0)
@@ -42,37 +47,60 @@ def test_one_large_wish_may_be_asked_for_whole(borrower: Borrower) -> None:
 def test_what_is_lent_is_free_until_the_loan_ends(borrower: Borrower) -> None:
     lend(borrower, 0.0, 20)
     assert borrower.free(0.5) == 20
-    borrower.spend(15, 0.5)
+    spend(borrower, 15, 0.5)
     assert borrower.free(0.9) == 5
     assert borrower.free(LOAN_S) == 0
 
 
 def test_what_was_spent_is_said_once_and_the_rest_is_given_back(borrower: Borrower) -> None:
     lend(borrower, 0.0, 20)
-    borrower.spend(15, 0.5)
+    spend(borrower, 15, 0.5)
     assert borrower.ask(LOAN_S)[0] == [(0.5, 15)]
     borrower.lent(0, 2.0, None, 0)
     assert borrower.free(1.5) == 0
     assert borrower.ask(3.0)[0] == []
 
 
+def test_what_is_held_stays_lent_until_it_is_spent(borrower: Borrower) -> None:
+    lend(borrower, 0.0, 20)
+    borrower.take(8)
+    assert borrower.free(0.1) == 12
+    assert borrower.due_at(0.1) == LOAN_S
+    spent, keep, _, _ = borrower.ask(LOAN_S)
+    assert (spent, keep) == ([], 8)
+    borrower.lent(0, 2.0, None, 0)
+    assert borrower.free(1.5) == 0
+    assert borrower.due_at(1.5) == 2.0, "who holds something must not be forgotten"
+    borrower.spend(5, 1.6, held=8)
+    assert borrower.ask(2.0)[:2] == ([(1.6, 5)], 0)
+
+
+def test_what_was_held_is_free_again_while_the_loan_lasts(borrower: Borrower) -> None:
+    lend(borrower, 0.0, 20)
+    borrower.take(8)
+    borrower.take(2)
+    borrower.give_back(8)
+    assert (borrower.free(0.5), borrower.held) == (18, 2)
+    borrower.give_back(2)
+    assert (borrower.free(1.5), borrower.held) == (0, 0)
+
+
 def test_what_was_not_heard_is_said_again(borrower: Borrower) -> None:
     lend(borrower, 0.0, 20)
-    borrower.spend(5, 0.1)
+    spend(borrower, 5, 0.1)
     borrower.ask(0.2)
-    borrower.spend(2, 0.3)
+    spend(borrower, 2, 0.3)
     borrower.failed()
     assert borrower.ask(0.4)[0] == [(0.1, 5), (0.3, 2)]
 
 
-def test_a_correction_is_said_at_the_time_of_what_it_corrects(borrower: Borrower) -> None:
+def test_what_was_spent_without_being_taken_is_said_too(borrower: Borrower) -> None:
     lend(borrower, 0.0, 20)
-    borrower.spend(9, 0.1)
+    spend(borrower, 9, 0.1)
     borrower.ask(0.2)
     borrower.lent(0, 1.2, None, 0)
-    borrower.correct(-4, 0.1)
-    borrower.correct(0, 0.1)
-    assert borrower.ask(0.3)[0] == [(0.1, -4)]
+    borrower.add(4, 0.1)
+    assert borrower.ask(0.3)[0] == [(0.1, 4)]
 
 
 def test_what_is_spent_while_it_asks_is_of_what_it_keeps(borrower: Borrower) -> None:
@@ -80,7 +108,7 @@ def test_what_is_spent_while_it_asks_is_of_what_it_keeps(borrower: Borrower) -> 
     borrower.want(30, 5, 5)
     _, keep, _, _ = borrower.ask(0.5)
     assert keep == 20
-    borrower.spend(5, 0.52)
+    spend(borrower, 5, 0.52)
     borrower.lent(10, 1.5, None, 0)
     assert borrower.free(0.6) == 25
 
@@ -103,9 +131,9 @@ def test_a_rest_that_helps_nobody_goes_back_when_the_loan_ends(borrower: Borrowe
 
 def test_a_loan_in_use_is_renewed_before_it_is_used_up(borrower: Borrower) -> None:
     lend(borrower, 0.0, 20)
-    borrower.spend(5, 0.1)
+    spend(borrower, 5, 0.1)
     assert borrower.due_at(0.2) == LOAN_S, "more than half is left"
-    borrower.spend(6, 0.3)
+    spend(borrower, 6, 0.3)
     due = borrower.due_at(0.31)
     assert due is not None
     assert due <= 0.31
@@ -128,7 +156,7 @@ def test_everything_spent_is_said_exactly_once(steps: list[tuple[str, int]]) -> 
         if what == "want":
             borrower.want(amount, min(amount, 3), amount)
         elif what == "spend" and borrower.free(now) >= amount > 0:
-            borrower.spend(amount, now)
+            spend(borrower, amount, now)
             spent += amount
         elif what in ("ask", "fail"):
             told, keep, lacking, most = borrower.ask(now)

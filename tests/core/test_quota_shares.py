@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tenire.core.quota_shares import Participant, free_at, granted
+from tenire.core.quota_shares import Participant, free_at, granted, too_many
 
 LIMIT = 1000
 
@@ -102,6 +102,20 @@ def test_together_they_never_pass_the_limit_and_somebody_can_always_go_on(
     short = [i for i in range(4) if lacking[i]]
     given_now = [granted(LIMIT, rows[i], [row for j, row in enumerate(rows) if j != i]) for i in short]
     assert not short or any(given_now)
+
+
+def test_what_is_more_than_a_share_is_asked_back_for_those_who_lack_theirs() -> None:
+    me = Participant(900)
+    assert too_many(LIMIT, me, []) == 0
+    assert too_many(LIMIT, me, [Participant(100)]) == 0, "it wants nothing"
+    assert too_many(LIMIT, me, [Participant(100, lacking=50)]) == 50
+    assert too_many(LIMIT, me, [Participant(100, lacking=5000)]) == 400
+    assert too_many(LIMIT, Participant(400), [Participant(100, lacking=5000)]) == 0, "that is its own share"
+
+
+def test_who_has_one_keeps_it_however_many_they_are() -> None:
+    others = [Participant(0, lacking=1)] * 5
+    assert too_many(2, Participant(1), others) == 0
 
 
 def test_when_enough_is_back() -> None:

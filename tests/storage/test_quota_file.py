@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tenire.core.quota_loans import LOAN_S
+from tenire.core.slot_loans import SILENT_S
 from tenire.errors import StoreError
-from tenire.storage.quota_file import SILENT_S, Ask, Loan, QuotaFile
+from tenire.storage.quota_file import Ask, Loan, QuotaFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

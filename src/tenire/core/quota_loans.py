@@ -3,14 +3,15 @@
 What is lent is spent without asking, until the loan ends. What was spent, and what became
 of the rest, is said when the next one is asked for.
 
-1. Nothing is free once a loan has ended, or before there was one.
+1. Nothing is free once a loan has ended, or before there was one. What is held by then
+   stays lent until it is spent, or given back.
 2. Everything spent is said once, at its own time; if saying it failed, the next time.
 3. Asked for is what waits, and what is likely to be wanted before the loan ends: as much
    as the last one was used for. Never more than is spent at the fastest meanwhile, so
    that nobody sits on what others could use.
 4. It is asked at once when what waits does not fit, but at most once in ``PERIOD_S``, and
    not before the time at which it was said that asking may help; a little before a loan
-   that is used is used up; and when it ends. If nothing was spent and nothing waits,
+   that is used is used up; and when it ends. If nothing was spent, is held or waits,
    never.
 """
 
@@ -38,7 +39,8 @@ class Borrower:
 
     Attributes:
         rate: As above; may be changed.
-        allowance: Units of the loan that were not spent.
+        allowance: Units of the loan that were not taken.
+        held: Units that were taken, and neither spent nor given back.
         until: When the loan ends, seconds.
         waiting: Units that all who wait would take.
         least: Units that the smallest of those takes that may go next.
@@ -48,12 +50,13 @@ class Borrower:
 
     __slots__ = (
         "_asked_at", "_lent", "_retry_at", "_said", "_spent", "_used",
-        "allowance", "largest", "least", "others", "rate", "until", "waiting",
+        "allowance", "held", "largest", "least", "others", "rate", "until", "waiting",
     )  # fmt: skip
 
     def __init__(self, rate: float) -> None:
         self.rate = rate
         self.allowance = 0
+        self.held = 0
         self.until = -math.inf
         self.waiting = 0
         self.least = 1
@@ -70,16 +73,28 @@ class Borrower:
         """Return how much may be spent at ``now``."""
         return max(0, self.allowance) if now < self.until else 0
 
-    def spend(self, amount: int, at: float) -> None:
-        """Take in that units were spent."""
+    def take(self, amount: int) -> None:
+        """Take in that units were taken; until they are spent, or given back, they are held."""
         self.allowance -= amount
+        self.held += amount
         self._used += amount
-        self._spent.append((at, amount))
 
-    def correct(self, change: int, at: float) -> None:
-        """Take in that more was spent at a time than was said, or less."""
-        if change:
-            self._spent.append((at, change))
+    def spend(self, amount: int, at: float, *, held: int | None = None) -> None:
+        """Take in that of what was held so much was spent; ``held``, if that is not the same."""
+        # What was taken before anybody knew a limit was not lent.
+        self.held = max(0, self.held - (amount if held is None else held))
+        if amount:
+            self._spent.append((at, amount))
+
+    def give_back(self, amount: int) -> None:
+        """Take in that what was held is not going to be spent."""
+        amount = min(amount, self.held)
+        self.held -= amount
+        self.allowance += amount  # if the loan has ended, that is worth nothing
+
+    def add(self, amount: int, at: float) -> None:
+        """Take in that more was spent than was taken."""
+        self._spent.append((at, amount))
 
     def want(self, waiting: int, least: int, largest: int) -> None:
         """Take in what waits now: all of it, and the smallest and the largest of what may go next."""
@@ -96,20 +111,19 @@ class Borrower:
             return max(self._asked_at + PERIOD_S, at)
         if free and self._used and free < max(self.least, self._lent // 2):
             return max(self._asked_at + _RENEW_S, self._retry_at)
-        if self.allowance > 0 or self._spent:
+        if self.allowance > 0 or self.held or self._spent:
             return max(self.until, self._asked_at + PERIOD_S)
         return None
 
     def ask(self, now: float) -> tuple[list[tuple[float, int]], int, int, int]:
         """Return what was spent, and how much to keep, to want, and to take at the most; then say how it went."""
         wanted = max(self.waiting, self._used)
-        keep = min(self.free(now), wanted)
-        self.allowance = keep
+        free = self.allowance = min(self.free(now), wanted)
         self._said, self._spent = self._spent, []
         self._asked_at = now
         self._used = 0
         most = max(self.largest, math.ceil(self.rate * LOAN_S * _FASTEST))
-        return self._said, keep, max(0, wanted - keep), max(0, most - keep)
+        return self._said, free + self.held, max(0, wanted - free), max(0, most - free)
 
     def lent(self, more: int, until: float, retry_at: float | None, others: int) -> None:
         """Take in what was lent beside what was kept."""

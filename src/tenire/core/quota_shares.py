@@ -13,6 +13,8 @@ are *short*.
 4. One whose smallest want is larger than its share would wait for ever. When it has
    used the least of all by weight, what it wants is kept for it from everybody.
 5. Less than the smallest want is of no use to the one who asks, so it gets nothing then.
+6. What does not come back by itself is asked back from one who has more than its share,
+   as far as others lack what is missing to theirs.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["Participant", "free_at", "granted"]
+__all__ = ["Participant", "free_at", "granted", "too_many"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,21 @@ def granted(limit: int, me: Participant, others: Iterable[Participant]) -> int:
     if me.least > fair and all(me.used / me.weight <= other.used / other.weight for other in short):
         units = min(me.lacking, max(units, min(me.least, room)))
     return units if units >= min(me.least, me.lacking) else 0
+
+
+def too_many(limit: int, me: Participant, others: Iterable[Participant]) -> int:
+    """Return how many units one should give back as soon as it can.
+
+    Args:
+        limit: Units for all.
+        me: The one who has them.
+        others: Everybody else.
+    """
+    short = [other for other in others if other.lacking > 0]
+    whole = me.weight + sum(other.weight for other in short)
+    over = me.used - max(1, round(limit * me.weight / whole))
+    missing = sum(min(other.lacking, round(limit * other.weight / whole) - other.used) for other in short)
+    return max(0, min(over, missing))
 
 
 def free_at(lacking: int, coming: Iterable[tuple[float, int]]) -> float | None:

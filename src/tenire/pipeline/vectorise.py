@@ -11,8 +11,6 @@ import asyncio
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
-from tenire.pipeline.waits import first
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping, Sequence
 
@@ -21,23 +19,11 @@ if TYPE_CHECKING:
 
     from tenire.protocols import Document
 
-__all__ = ["SLICE", "UnusableTextError", "text_key", "vectorise"]
+__all__ = ["SLICE", "text_key", "vectorise"]
 
 SLICE = 128
 """Texts in one call of the model: a second or two of work, so that pipelines can
 take turns at the model."""
-
-
-class UnusableTextError(Exception):
-    """There is no vector for a text: what embeds it refuses it, and only it.
-
-    Attributes:
-        text: The text.
-    """
-
-    def __init__(self, message: str, *, text: str) -> None:
-        super().__init__(message)
-        self.text = text
 
 
 def text_key(text: str) -> str:
@@ -60,10 +46,6 @@ async def vectorise(
 
     Returns:
         ``None`` if there are no passages.
-
-    Raises:
-        UnusableTextError: If there is no vector for one of them.
-        Exception: What ``embed`` raised.
     """
     texts = [passage.text for document in documents for passage in document.passages]
     if not texts:
@@ -80,11 +62,8 @@ async def vectorise(
             rows[text] = vector
     missing.sort(key=len)
     slices = [missing[start : start + SLICE] for start in range(0, len(missing), SLICE)]
-    try:
-        async with asyncio.TaskGroup() as tasks:
-            embedded = [tasks.create_task(embed(part)) for part in slices]
-    except BaseExceptionGroup as group:
-        raise first(group) from None
+    async with asyncio.TaskGroup() as tasks:
+        embedded = [tasks.create_task(embed(part)) for part in slices]
     for part, task in zip(slices, embedded, strict=True):
         rows.update(zip(part, task.result(), strict=True))
     return np.stack([rows[text] for text in texts]).astype(np.float32, copy=False)

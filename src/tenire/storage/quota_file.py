@@ -11,7 +11,7 @@ killed its loan wears off like everything spent, and nobody has to find out.
    anew, and becomes now: nobody knows better, and a window later it is over.
 3. What is not a rate (``window`` is ``None``) is lent until it is given back. It is lost
    with the process that had it: when that is gone, or was not heard of for a while.
-4. A file that is damaged, or was deleted, is made anew. Until a window has passed each
+4. A file that is damaged, or was deleted, is made anew; see ``shared_file``. Until a window has passed each
    process then knows only what it has spent itself. Each format has a file of its own.
 
 One SQLite file; every method is one short transaction, and blocks.
@@ -19,35 +19,31 @@ One SQLite file; every method is one short transaction, and blocks.
 
 from __future__ import annotations
 
-import contextlib
 import os
-import sqlite3
-import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import psutil
 
 from tenire.core.quota_loans import LOAN_S
-from tenire.core.quota_shares import Participant, free_at, granted
-from tenire.storage.database import explain
+from tenire.core.quota_shares import Participant, free_at, granted, too_many
+from tenire.core.slot_loans import SILENT_S
+from tenire.storage.shared_file import SharedFile
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    import sqlite3
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-__all__ = ["SILENT_S", "Ask", "Loan", "QuotaFile"]
-
-SILENT_S = 10.0
-"""After which a process that holds what is no rate counts as gone."""
+__all__ = ["Ask", "Loan", "QuotaFile"]
 
 _SHORT_S = 2.0
 """For how long beyond the time at which it was to ask again one who got too little counts as short."""
 
 _APPLICATION_ID = 0x544E5155  # "TNQU"
 _NAME = "quotas-1.db"
-_BUSY_TIMEOUT_S = 2.0
 _FROZEN_MOST_S = 86_400.0
+_AGAIN_S = 0.2
 _AHEAD_S = 1.0  # two processors' clocks may differ by less
 
 _TABLES = (
@@ -118,6 +114,7 @@ class Loan:
         retry_at: When asking again may help, if it got less than it wanted.
         others: How many others were short or had something lately.
         frozen_until: Until when a server wants no calls, or 0.
+        back: Units of what is no rate that it should give back as soon as it can.
     """
 
     more: int
@@ -125,6 +122,7 @@ class Loan:
     retry_at: float | None = None
     others: int = 0
     frozen_until: float = 0.0
+    back: int = 0
 
 
 @dataclass(slots=True)
@@ -144,11 +142,8 @@ class QuotaFile:
     """
 
     def __init__(self, directory: Path, *, alive: Callable[[int], bool] = psutil.pid_exists) -> None:
-        self._path = directory / _NAME
+        self._file = SharedFile(directory / _NAME, application_id=_APPLICATION_ID, tables=_TABLES)
         self._alive = alive
-        self._lock = threading.Lock()
-        self._connection: sqlite3.Connection | None = None
-        self._identity: tuple[int, int] | None = None
 
     def renew(
         self, quota: str, participant: str, asks: Mapping[str, Ask], *, now: float, weight: float = 1.0
@@ -165,7 +160,7 @@ class QuotaFile:
         Raises:
             StoreError: If the file cannot be used.
         """
-        with self._writing() as connection:
+        with self._file.writing() as connection:
             self._mend_times(connection, now)
             return {
                 metric: self._renew(connection, (quota, metric, participant), ask, now, weight)
@@ -178,7 +173,7 @@ class QuotaFile:
         Raises:
             StoreError: If the file cannot be used.
         """
-        with self._writing() as connection:
+        with self._file.writing() as connection:
             connection.execute(
                 "INSERT INTO frozen (quota, metric, until) VALUES (?1, ?2, ?3)"
                 " ON CONFLICT (quota, metric) DO UPDATE SET until = max(until, ?3)",
@@ -191,14 +186,13 @@ class QuotaFile:
         Raises:
             StoreError: If the file cannot be used.
         """
-        with self._writing() as connection:
+        with self._file.writing() as connection:
             found = self._known(connection, quota, metric, now, window)
             return sum(each.units for each in found.values())
 
     def close(self) -> None:
         """Close the file; closing twice is fine."""
-        with self._lock:
-            self._disconnect()
+        self._file.close()
 
     # -- one metric -----------------------------------------------------------
 
@@ -237,14 +231,18 @@ class QuotaFile:
         if lacking > 0 and (ask.most is None or more < ask.most):
             room = ask.limit - me.used - more - sum(other.used for other in others)
             need = min(ask.least, lacking) - max(0, room)  # none: what there is, is kept for somebody else
-            retry_at = max(frozen_until, self._coming(connection, quota, metric, now, ask.window, max(1, need)))
+            retry_at = frozen_until
+            if need > 0 or now >= frozen_until:
+                coming = self._coming(connection, quota, metric, now, ask.window, max(1, need))
+                retry_at = max(frozen_until, coming)
         if ask.keep + more or lacking:
             short_until = max(now, retry_at or now) + _SHORT_S
             row = (now, short_until, until, ask.keep + more, lacking, max(1, ask.least))
             connection.execute(
                 "INSERT INTO loans VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", (*name, os.getpid(), weight, *row)
             )
-        return Loan(more, until, retry_at, sum(1 for each in others if each.used or each.lacking), frozen_until)
+        back = too_many(ask.limit, me, others) if ask.window is None else 0
+        return Loan(more, until, retry_at, sum(1 for each in others if each.used or each.lacking), frozen_until, back)
 
     def _known(
         self, connection: sqlite3.Connection, quota: str, metric: str, now: float, window: float | None
@@ -290,14 +288,15 @@ class QuotaFile:
             "SELECT until, amount FROM loans WHERE quota = ? AND metric = ? AND amount > 0", (quota, metric)
         ).fetchall()
         returns = [until for until, _ in loans if until > now]  # or they end, and may be given back unspent
-        if window is not None:
-            spent = connection.execute(
-                "SELECT at, amount FROM spent WHERE quota = ? AND metric = ? ORDER BY at", (quota, metric)
-            ).fetchall()
-            at = free_at(need, [(at + window, amount) for at, amount in (*spent, *loans)])
-            if at is not None:
-                returns.append(at)
-        return min(returns, default=now)
+        if window is None:
+            return float(min([*returns, now + _AGAIN_S]))  # or some call ends: nobody knows when
+        spent = connection.execute(
+            "SELECT at, amount FROM spent WHERE quota = ? AND metric = ? ORDER BY at", (quota, metric)
+        ).fetchall()
+        at = free_at(need, [(at + window, amount) for at, amount in (*spent, *loans)])
+        if at is not None:
+            returns.append(at)
+        return float(min(returns, default=now))
 
     @staticmethod
     def _frozen(connection: sqlite3.Connection, quota: str, metric: str, now: float) -> float:
@@ -308,91 +307,3 @@ class QuotaFile:
             connection.execute("DELETE FROM frozen WHERE quota = ? AND metric = ?", (quota, metric))
             return 0.0
         return float(row[0])
-
-    # -- the file -------------------------------------------------------------
-
-    @contextlib.contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
-        with self._lock:
-            try:
-                connection = self._connected()
-                connection.execute("BEGIN IMMEDIATE")
-                try:
-                    yield connection
-                except BaseException:
-                    connection.execute("ROLLBACK")
-                    raise
-                connection.execute("COMMIT")
-            except sqlite3.Error as error:
-                self._disconnect()
-                if _is_damage(error):
-                    self._put_aside()  # for the next time
-                raise explain(error, self._path) from error
-
-    def _connected(self) -> sqlite3.Connection:
-        if self._connection is not None and not self._is_there():
-            self._disconnect()
-        if self._connection is None:
-            try:
-                self._connection = self._open()
-            except sqlite3.DatabaseError as error:
-                if not _is_damage(error):
-                    raise
-                self._put_aside()
-                self._connection = self._open()
-            self._identity = _identity(self._path)
-        return self._connection
-
-    def _is_there(self) -> bool:
-        """Return whether the open file is the one of that name: else everybody would count for himself."""
-        return _identity(self._path) == self._identity
-
-    def _open(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self._path, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
-        try:
-            self._prepare(connection)
-        except BaseException:
-            connection.close()
-            raise
-        return connection
-
-    def _prepare(self, connection: sqlite3.Connection) -> None:
-        connection.execute("PRAGMA journal_mode = WAL")
-        # A power cut may damage the file; then the machine starts anew, and so does the file.
-        connection.execute("PRAGMA synchronous = OFF")
-        connection.execute("BEGIN IMMEDIATE")
-        try:
-            if connection.execute("PRAGMA application_id").fetchone()[0] != _APPLICATION_ID:
-                for statement in _TABLES:
-                    connection.execute(statement)
-                connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
-            connection.execute("COMMIT")
-        except BaseException:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            raise
-
-    def _put_aside(self) -> None:
-        for suffix in ("-wal", "-shm"):
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(f"{self._path}{suffix}")
-        with contextlib.suppress(FileNotFoundError):
-            os.replace(self._path, f"{self._path}.damaged")
-
-    def _disconnect(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
-
-
-def _is_damage(error: sqlite3.Error) -> bool:
-    code = getattr(error, "sqlite_errorcode", None) or 0
-    return code & 0xFF in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)
-
-
-def _identity(path: Path) -> tuple[int, int] | None:
-    try:
-        found = os.stat(path)
-    except FileNotFoundError:
-        return None
-    return found.st_dev, found.st_ino

@@ -3,6 +3,7 @@
 from tenire.concurrency.quotas.grant import Grant
 from tenire.concurrency.quotas.permit import QuotaPermit
 from tenire.concurrency.quotas.quota import Quota
+from tenire.concurrency.quotas.sharing import QuotaSharing
 from tenire.concurrency.quotas.statistics import MetricStatistics, QuotaStatistics
 
-__all__ = ["Grant", "MetricStatistics", "Quota", "QuotaPermit", "QuotaStatistics"]
+__all__ = ["Grant", "MetricStatistics", "Quota", "QuotaPermit", "QuotaSharing", "QuotaStatistics"]

@@ -59,11 +59,11 @@ class QuotaPermit:
         self._grant: Grant | None = None
 
     async def __aenter__(self) -> Grant:
-        self._quota.waits(1)
+        self._quota.waits(self._amounts, 1)
         try:
             handle = await self._permit.__aenter__()
         finally:
-            self._quota.waits(-1)
+            self._quota.waits(self._amounts, -1)
         self._grant = grant = self._quota.open(self._amounts, handle)
         return grant
 

@@ -11,6 +11,7 @@ from tenire.concurrency.submit import amount_of, number_of
 from tenire.core.concurrency_limit import AdaptiveLimit
 from tenire.core.rate_report import METRICS
 from tenire.core.rate_window import UNLIMITED, SlidingWindow
+from tenire.core.shared_window import SharedWindow
 from tenire.core.tasks import Priority, Resources
 from tenire.errors import ConfigError, RejectedError
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from tenire.concurrency.handle import Handle
     from tenire.concurrency.orchestrator import Orchestrator
+    from tenire.concurrency.quotas.sharing import QuotaSharing
     from tenire.core.rate_report import RateReport
 
 __all__ = ["Quota"]
@@ -53,6 +55,7 @@ class Quota:
         meter_jitter: By how much the time on the way to the server varies, seconds.
         refunded: Metrics of which the server counts what was really used, when it knows.
             Of all others it counts when the call arrives what it could use at the most.
+        sharing: What makes it one quota with those of other processes; ``aclose`` is to follow.
 
     Raises:
         ConfigError: If a figure is impossible, or the engine has a quota of that name.
@@ -71,6 +74,7 @@ class Quota:
         max_concurrency: int | None = None,
         meter_jitter: float = 0.5,
         refunded: Collection[str] = ("output_tokens",),
+        sharing: QuotaSharing | None = None,
     ) -> None:
         self.name = name
         self.window = float(number_of("window", window, least=1e-3))
@@ -89,7 +93,14 @@ class Quota:
         self._refunded = frozenset(refunded)
         apart = input_tokens is not None or output_tokens is not None
         counted = [m for m in METRICS if declared[m] is not None or m == "requests" or (m == "tokens") is not apart]
-        self._meters = {metric: SlidingWindow(declared[metric], self.window, jitter) for metric in counted}
+        self._meters: Mapping[str, SlidingWindow]
+        self._sharing = sharing
+        if sharing is None:
+            self._meters = {metric: SlidingWindow(declared[metric], self.window, jitter) for metric in counted}
+        else:
+            shared = {metric: SharedWindow(declared[metric], self.window, jitter) for metric in counted}
+            sharing.attach(shared, max_concurrency=max_concurrency, changed=self._lent)
+            self._meters = shared
         self._indices = {metric: self._register(metric) for metric in self._meters}
         if max_concurrency is None:
             self._adaptive: AdaptiveLimit | None = AdaptiveLimit()
@@ -97,7 +108,8 @@ class Quota:
         else:
             self._adaptive = None
             self._slots = amount_of("max_concurrency", max_concurrency, least=1)
-        self._admission.register(f"{name}/slots", self._slots)
+        self._slots_index = self._admission.register(f"{name}/slots", self._slots)
+        self._keep_slots()
         self._in_flight = self._waiting = self._granted = self._refused = 0
 
     # -- before a call -------------------------------------------------------
@@ -229,6 +241,8 @@ class Quota:
             for metric in grant.amounts:
                 meter = self._meters[metric]
                 meter.frozen_until = max(meter.frozen_until, until)
+                if self._sharing is not None:
+                    self._sharing.freeze(metric, until)
         self._orchestrator.wake()
 
     def ended(self, grant: Grant, *, ok: bool) -> None:
@@ -256,6 +270,16 @@ class Quota:
             self._slots = self._adaptive.limit
             self._admission.register(f"{self.name}/slots", self._slots)
             self._orchestrator.wake()
+
+    def _lent(self) -> None:
+        """Take in that something was lent."""
+        self._keep_slots()
+        self._orchestrator.wake()
+
+    def _keep_slots(self) -> None:
+        """Have calls take no more slots than were lent."""
+        if self._sharing is not None and (lent := self._sharing.slots) is not None:
+            self._admission.set_aside(self._slots_index, self._slots - lent)
 
     def _register(self, metric: str) -> int:
         meter = self._meters[metric]
@@ -289,19 +313,22 @@ class Quota:
             waiting=self._waiting,
             granted=self._granted,
             refused=self._refused,
+            others=0 if self._sharing is None else self._sharing.others,
             frozen_for=max(0.0, *(meter.frozen_until - now for meter in self._meters.values())),
         )
 
     # -- for its permits ----------------------------------------------------------
 
-    def waits(self, number: int) -> None:
-        """Count calls that wait."""
-        self._waiting += number
+    def waits(self, amounts: Mapping[str, int], change: int) -> None:
+        """Take in that a call begins to wait (1), or has waited (-1)."""
+        self._waiting += change
+        if self._sharing is not None:
+            self._sharing.waits(amounts, change)
 
     def open(self, amounts: Mapping[str, int], handle: Handle[None]) -> Grant:
         """Take in that a permit was granted."""
         self._granted += 1
-        self._in_flight += 1
+        self._runs(1)
         token = None
         if self._adaptive is not None:
             token = self._adaptive.on_start(handle.started_at, self._in_flight)
@@ -312,7 +339,6 @@ class Quota:
 
     def close(self, grant: Grant) -> None:
         """Take in that a permit is given back."""
-        self._in_flight -= 1
         now = self._orchestrator.now()
         for metric in grant.held:
             if grant.sent_at is None:
@@ -320,6 +346,17 @@ class Quota:
             else:
                 self._meters[metric].stamp(grant.amounts[metric], now)  # what it really used nobody knows
         grant.held = set()
+        self._runs(-1)
+
+    def _runs(self, change: int) -> None:
+        self._in_flight += change
+        if self._sharing is not None:
+            self._sharing.runs(change)
+
+    async def aclose(self) -> None:
+        """Give back what other processes may use; call it when no call is in flight."""
+        if self._sharing is not None:
+            await self._sharing.aclose()
 
     def unused(self, amounts: Mapping[str, int], handle: Handle[None]) -> None:
         """Take in that a permit was granted to somebody who is gone."""

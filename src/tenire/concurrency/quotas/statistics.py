@@ -42,6 +42,7 @@ class QuotaStatistics:
         granted: Permits ever granted.
         refused: Calls that the server refused.
         frozen_for: Seconds until the server takes calls again; 0 if it does.
+        others: How many other engines use it, as far as was heard lately.
     """
 
     metrics: Mapping[str, MetricStatistics]
@@ -51,3 +52,4 @@ class QuotaStatistics:
     granted: int
     refused: int
     frozen_for: float
+    others: int = 0

@@ -1,0 +1,77 @@
+"""The meter of one metric of a quota that other processes use too.
+
+What may be taken is what the engine's own meter allows, and no more than what it was
+lent; see ``quota_loans``. The own meter knows nothing of the others; it spreads calls
+evenly, and heeds what the server said to this engine.
+"""
+
+from __future__ import annotations
+
+from tenire.core.quota_loans import LOAN_S, Borrower
+from tenire.core.rate_window import UNLIMITED, SlidingWindow
+
+__all__ = ["SharedWindow"]
+
+
+class SharedWindow(SlidingWindow):
+    """A ``SlidingWindow`` that takes only of what was lent.
+
+    Args:
+        limit: As there.
+        window: As there.
+        jitter: As there.
+
+    Attributes:
+        borrower: What was lent, and what is to be said about it.
+    """
+
+    __slots__ = ("borrower",)
+
+    def __init__(self, limit: int | None, window: float = 60.0, jitter: float = 0.5) -> None:
+        self.borrower = Borrower(0.0)
+        super().__init__(limit, window, jitter)
+
+    def set_limit(self, limit: int | None) -> None:
+        """Change the limit, also while it is used."""
+        super().set_limit(limit)
+        self.borrower.rate = self.rate
+
+    @property
+    def limited(self) -> bool:
+        """Whether the limit is known."""
+        return self.limit != UNLIMITED
+
+    def refill(self, free: int, now: float) -> int:
+        """Return how many units may be taken at ``now``."""
+        own = super().refill(free, now)
+        return min(own, self.borrower.free(now)) if self.limited else own
+
+    def take(self, amount: int, free: int, now: float) -> int:
+        """Take units of those that ``refill`` has just found; return how many are left."""
+        if self.limited:
+            self.borrower.take(amount)
+        super().take(amount, free, now)
+        return self.refill(free, now)
+
+    def ready_at(self, amount: int, free: int, now: float) -> float:
+        """Return when ``amount`` units may be taken, ``now`` being the last refill; more may be lent earlier."""
+        at = super().ready_at(amount, free, now)
+        return at if not self.limited or amount <= self.borrower.free(now) else max(at, now + LOAN_S)
+
+    def stamp(self, amount: int, now: float, *, spent: int | None = None) -> None:
+        """Count what was held from ``now`` on; see ``SlidingWindow.stamp``."""
+        super().stamp(amount, now, spent=spent)
+        if self.limited:
+            self.borrower.spend(amount if spent is None else spent, now, held=amount)
+
+    def add(self, now: float, amount: int) -> None:
+        """Count what was used without having been taken."""
+        super().add(now, amount)
+        if self.limited:
+            self.borrower.add(amount, now)
+
+    def give_back(self, amount: int) -> None:
+        """Count what was held no more: it was never sent."""
+        super().give_back(amount)
+        if self.limited:
+            self.borrower.give_back(amount)

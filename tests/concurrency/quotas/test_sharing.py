@@ -1,0 +1,303 @@
+"""One quota for several engines, as processes of one user share it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tenire import ConcurrencyManager, ConfigError
+from tenire.concurrency.quotas import Quota, QuotaSharing
+from tenire.errors import StoreError
+from tenire.storage.quota_file import Ask, QuotaFile
+from tenire.testing import cancel_sweep
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from pathlib import Path
+
+    from tenire.testing import SimLoop
+
+WINDOW = 60.0
+SPAN = 60.5
+"""The window and the margin."""
+
+
+def share(manager: ConcurrencyManager, loop: SimLoop, folder: Path, **options: Any) -> QuotaSharing:
+    return QuotaSharing("key", timer=manager.timer, now=loop.clock.now, open_file=lambda: QuotaFile(folder), **options)
+
+
+def simulate(loop: SimLoop, scenario: Callable[..., Awaitable[Any]], engines: int = 2) -> Any:
+    async def main() -> Any:
+        managers = [ConcurrencyManager(cpu=2, memory=100, seed=number, clock=loop.clock) for number in range(engines)]
+        for manager in managers:
+            await manager.__aenter__()
+        try:
+            return await scenario(*managers)
+        finally:
+            for manager in managers:
+                await manager.__aexit__(None, None, None)
+
+    return loop.run_until_complete(main())
+
+
+def borrow(folder: Path, tokens: int, now: float) -> int:
+    """Borrow all there is in the name of another engine, and never come back."""
+    file = QuotaFile(folder)
+    try:
+        return file.renew("key", "other", {"tokens": Ask(tokens, SPAN, lacking=tokens)}, now=now)["tokens"].more
+    finally:
+        file.close()
+
+
+class Caller:
+    """Makes calls through one quota, as many at once as it likes, and notes when."""
+
+    def __init__(self, quota: Quota, *, tokens: int, seconds: float = 1.0) -> None:
+        self.quota = quota
+        self.tokens = tokens
+        self.seconds = seconds
+        self.sent: list[tuple[float, int]] = []
+
+    async def work(self, until: float) -> None:
+        now = asyncio.get_running_loop().time
+        while now() < until:
+            async with self.quota.permit(tokens=self.tokens) as grant:
+                if now() >= until:
+                    return
+                self.quota.sent(grant)
+                self.sent.append((now(), self.tokens))
+                await asyncio.sleep(self.seconds)
+                self.quota.ended(grant, ok=True)
+
+    async def keep_busy(self, until: float, workers: int = 32) -> None:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(workers):
+                group.create_task(self.work(until))
+
+
+def most_in_a_window(sent: list[tuple[float, int]]) -> int:
+    most = total = first = 0
+    for at, amount in (sent := sorted(sent)):
+        total += amount
+        while sent[first][0] <= at - WINDOW:
+            total -= sent[first][1]
+            first += 1
+        most = max(most, total)
+    return most
+
+
+def test_two_engines_use_one_quota_in_equal_parts_and_never_pass_it(sim_loop: SimLoop, tmp_path: Path) -> None:
+    async def scenario(*managers: ConcurrencyManager) -> list[Caller]:
+        quotas = [
+            Quota(m.orchestrator, "main", tokens=60_000, max_concurrency=None, sharing=share(m, sim_loop, tmp_path))
+            for m in managers
+        ]
+        callers = [Caller(quota, tokens=1000) for quota in quotas]
+        async with asyncio.TaskGroup() as group:
+            for caller in callers:
+                group.create_task(caller.keep_busy(300.0))
+        for quota in quotas:
+            assert quota.statistics().others == 1
+            await quota.aclose()
+        return callers
+
+    callers = simulate(sim_loop, scenario)
+    used = [sum(amount for at, amount in caller.sent if at > 60.0) for caller in callers]
+    assert most_in_a_window(callers[0].sent + callers[1].sent) <= 60_000
+    assert sum(used) >= 0.97 * 60_000 * 240 / SPAN
+    assert abs(used[0] - used[1]) <= 0.05 * sum(used)
+
+
+def test_one_engine_alone_uses_all_of_it(sim_loop: SimLoop, tmp_path: Path) -> None:
+    async def scenario(manager: ConcurrencyManager) -> Caller:
+        quota = Quota(manager.orchestrator, "main", tokens=60_000, sharing=share(manager, sim_loop, tmp_path))
+        caller = Caller(quota, tokens=1000)
+        await caller.keep_busy(300.0)
+        await quota.aclose()
+        return caller
+
+    caller = simulate(sim_loop, scenario, engines=1)
+    assert most_in_a_window(caller.sent) <= 60_000
+    assert sum(amount for at, amount in caller.sent if at > 60.0) >= 0.98 * 60_000 * 240 / SPAN
+
+
+def test_a_killed_engine_is_survived(sim_loop: SimLoop, tmp_path: Path) -> None:
+    async def scenario(first: ConcurrencyManager, second: ConcurrencyManager) -> list[tuple[float, int]]:
+        # It was lent all there is a moment ago, and nobody has heard of it since.
+        assert await asyncio.to_thread(borrow, tmp_path, 60_000, sim_loop.clock.now()) == 60_000
+        quotas = [
+            Quota(m.orchestrator, "main", tokens=60_000, sharing=share(m, sim_loop, tmp_path)) for m in (first, second)
+        ]
+        callers = [Caller(quota, tokens=1000) for quota in quotas]
+        async with asyncio.TaskGroup() as group:
+            for caller in callers:
+                group.create_task(caller.keep_busy(130.0))
+        for quota in quotas:
+            await quota.aclose()
+        return callers[0].sent + callers[1].sent
+
+    sent = simulate(sim_loop, scenario)
+    assert min(at for at, _ in sent) >= WINDOW, "what it was lent may have been spent"
+    assert sum(amount for _, amount in sent) >= 55_000
+
+
+def test_what_was_not_used_is_there_for_others_at_once(sim_loop: SimLoop, tmp_path: Path) -> None:
+    async def scenario(first: ConcurrencyManager, second: ConcurrencyManager) -> int:
+        one = Quota(first.orchestrator, "main", tokens=10_000, sharing=share(first, sim_loop, tmp_path))
+        async with one.permit(tokens=1000):
+            pass  # granted, and never sent
+        await one.aclose()
+        await one.aclose()
+        return await asyncio.to_thread(borrow, tmp_path, 10_000, sim_loop.clock.now())
+
+    assert simulate(sim_loop, scenario) == 10_000
+
+
+def test_an_idle_engine_asks_no_more(sim_loop: SimLoop, tmp_path: Path) -> None:
+    async def scenario(manager: ConcurrencyManager) -> tuple[int, int]:
+        asked = 0
+
+        class Counting(QuotaFile):
+            def renew(self, *args: Any, **options: Any) -> Any:
+                nonlocal asked
+                asked += 1
+                return super().renew(*args, **options)
+
+        sharing = QuotaSharing("key", timer=manager.timer, now=sim_loop.clock.now, open_file=lambda: Counting(tmp_path))
+        quota = Quota(manager.orchestrator, "main", tokens=60_000, max_concurrency=4, sharing=sharing)
+        caller = Caller(quota, tokens=100)
+        await caller.keep_busy(10.0, workers=4)
+        await asyncio.sleep(5.0)
+        busy = asked
+        await asyncio.sleep(3600.0)
+        idle = asked - busy
+        await quota.aclose()
+        return busy, idle
+
+    busy, idle = simulate(sim_loop, scenario, engines=1)
+    assert idle == 0
+    assert busy <= 15.0 * 20
+
+
+def test_calls_at_once_are_shared_too(sim_loop: SimLoop, tmp_path: Path) -> None:
+    running = most = 0
+
+    class Watched(Caller):
+        async def work(self, until: float) -> None:
+            nonlocal running, most
+            while asyncio.get_running_loop().time() < until:
+                async with self.quota.permit(tokens=1) as grant:
+                    running += 1
+                    most = max(most, running)
+                    self.quota.sent(grant)
+                    self.sent.append((0.0, 1))
+                    await asyncio.sleep(self.seconds)
+                    running -= 1
+
+    async def scenario(*managers: ConcurrencyManager) -> list[int]:
+        quotas = [
+            Quota(m.orchestrator, "main", tokens=10**9, max_concurrency=6, sharing=share(m, sim_loop, tmp_path))
+            for m in managers
+        ]
+        callers = [Watched(quota, tokens=1) for quota in quotas]
+        async with asyncio.TaskGroup() as group:
+            group.create_task(callers[0].keep_busy(60.0, workers=10))
+            await asyncio.sleep(5.0)
+            group.create_task(callers[1].keep_busy(60.0, workers=10))
+        for quota in quotas:
+            await quota.aclose()
+        return [len(caller.sent) for caller in callers]
+
+    made = simulate(sim_loop, scenario)
+    assert most == 6
+    assert sum(made) >= 0.9 * 6 * 60
+    assert min(made) >= 0.35 * sum(made)
+
+
+def test_a_server_that_wants_no_calls_is_left_alone_by_all(sim_loop: SimLoop, tmp_path: Path) -> None:
+    async def scenario(first: ConcurrencyManager, second: ConcurrencyManager) -> float:
+        one, other = (
+            Quota(m.orchestrator, "main", tokens=60_000, sharing=share(m, sim_loop, tmp_path)) for m in (first, second)
+        )
+        async with one.permit(tokens=10) as grant:
+            one.sent(grant)
+            one.refused(grant, retry_after=20.0)
+            one.ended(grant, ok=False)
+        await asyncio.sleep(0.5)
+        caller = Caller(other, tokens=10)
+        await caller.keep_busy(30.0, workers=1)
+        for quota in (one, other):
+            await quota.aclose()
+        return caller.sent[0][0]
+
+    assert 20.0 <= simulate(sim_loop, scenario) <= 21.0
+
+
+def test_without_the_file_it_goes_on_alone_and_says_so_once(
+    sim_loop: SimLoop, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail() -> QuotaFile:
+        raise StoreError("no space left to write quotas-1.db")
+
+    async def scenario(manager: ConcurrencyManager) -> Caller:
+        sharing = QuotaSharing("key", timer=manager.timer, now=sim_loop.clock.now, open_file=fail)
+        quota = Quota(manager.orchestrator, "main", tokens=60_000, max_concurrency=8, sharing=sharing)
+        caller = Caller(quota, tokens=1000)
+        await caller.keep_busy(120.0)
+        await quota.aclose()
+        return caller
+
+    caller = simulate(sim_loop, scenario, engines=1)
+    assert most_in_a_window(caller.sent) <= 60_000
+    assert len(caller.sent) >= 110
+    assert [record.message for record in caplog.records if "not shared" in record.message] == [
+        "a quota is not shared with other processes for now: no space left to write quotas-1.db"
+    ]
+
+
+def test_a_limit_that_is_not_known_is_not_shared(sim_loop: SimLoop, tmp_path: Path) -> None:
+    async def scenario(manager: ConcurrencyManager) -> int:
+        quota = Quota(manager.orchestrator, "main", sharing=share(manager, sim_loop, tmp_path))
+        caller = Caller(quota, tokens=1000, seconds=0.1)
+        await caller.keep_busy(30.0)
+        await quota.aclose()
+        return len(caller.sent)
+
+    assert simulate(sim_loop, scenario, engines=1) > 100
+    assert not list(tmp_path.iterdir())
+
+
+def test_one_sharing_is_for_one_quota(sim_loop: SimLoop, tmp_path: Path) -> None:
+    async def scenario(manager: ConcurrencyManager) -> None:
+        sharing = share(manager, sim_loop, tmp_path)
+        Quota(manager.orchestrator, "one", tokens=10, sharing=sharing)
+        with pytest.raises(ConfigError, match="one quota of one engine"):
+            Quota(manager.orchestrator, "two", tokens=10, sharing=sharing)
+        await sharing.aclose()
+
+    simulate(sim_loop, scenario, engines=1)
+
+
+@pytest.mark.blocking_allowed("the check looks into the file")
+def test_wherever_its_end_is_cancelled_all_is_given_back(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        clock = asyncio.get_running_loop().clock  # type: ignore[attr-defined]
+        async with ConcurrencyManager(cpu=2, memory=100, seed=0, clock=clock) as manager:
+            sharing = QuotaSharing("key", timer=manager.timer, now=clock.now, open_file=lambda: QuotaFile(tmp_path))
+            quota = Quota(manager.orchestrator, "main", tokens=10_000, sharing=sharing)
+            try:
+                async with quota.permit(tokens=1000):
+                    pass  # granted, and never sent
+            finally:
+                await quota.aclose()
+                await sharing.aclose()
+
+    def check() -> None:
+        if list(tmp_path.iterdir()):
+            file = QuotaFile(tmp_path)
+            assert file.used("key", "tokens", now=0.5, window=SPAN) == 0
+            file.close()
+
+    assert cancel_sweep(scenario, check=check).runs >= 4

@@ -1,0 +1,96 @@
+"""How many calls at once one engine may make, of those that several share."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tenire.core.quota_loans import LOAN_S, PERIOD_S
+from tenire.core.slot_loans import SILENT_S, SlotBorrower
+
+
+def lend(borrower: SlotBorrower, now: float, more: int, *, retry_at: float | None = None) -> None:
+    borrower.ask(now)
+    borrower.lent(more, retry_at)
+
+
+def test_who_wants_nothing_asks_for_nothing() -> None:
+    assert SlotBorrower().due_at() is None
+
+
+def test_who_waits_asks_at_once_and_then_when_it_may_help() -> None:
+    borrower = SlotBorrower()
+    borrower.waiting = 3
+    assert borrower.due_at() == float("-inf")
+    assert borrower.ask(1.0) == (0, 3)
+    borrower.lent(0, 1.2)
+    assert borrower.due_at() == 1.2
+    borrower.ask(1.2)
+    borrower.lent(0, None)
+    assert borrower.due_at() == 1.2 + PERIOD_S
+
+
+def test_one_call_after_the_other_does_not_ask_for_each() -> None:
+    borrower = SlotBorrower()
+    borrower.waiting = 2
+    lend(borrower, 0.0, 2)
+    borrower.waiting = 0
+    borrower.use(2)
+    borrower.use(-2)
+    assert borrower.ask(0.5) == (2, 0)
+    borrower.lent(0, None)
+    assert borrower.ask(1.5) == (0, 0), "nothing was in use since"
+
+
+def test_what_is_in_use_is_told_of_before_silence_means_death() -> None:
+    borrower = SlotBorrower()
+    borrower.waiting = 1
+    lend(borrower, 0.0, 1)
+    borrower.waiting = 0
+    borrower.use(1)
+    due = borrower.due_at()
+    assert due is not None
+    assert due < SILENT_S
+
+
+def test_what_is_not_used_goes_back() -> None:
+    borrower = SlotBorrower()
+    borrower.waiting = 1
+    lend(borrower, 0.0, 1)
+    borrower.waiting = 0
+    assert borrower.due_at() == LOAN_S
+    assert borrower.ask(LOAN_S) == (0, 0)
+    borrower.lent(0, None)
+    assert borrower.due_at() is None
+
+
+def test_what_others_should_have_goes_back_as_calls_end() -> None:
+    borrower = SlotBorrower()
+    borrower.waiting = 9
+    lend(borrower, 0.0, 6)
+    borrower.use(6)
+    assert borrower.ask(1.0) == (6, 9)
+    borrower.lent(0, None, back=3)
+    assert borrower.slots == 3
+    borrower.waiting = 0
+    due = borrower.due_at()
+    assert due is not None
+    assert due < 2.0, "what ends meanwhile is waited for"
+    borrower.use(-2)
+    assert borrower.ask(1.2)[0] == 4
+
+
+@given(st.lists(st.tuples(st.sampled_from(["begin", "end", "ask"]), st.integers(0, 5)), max_size=60))
+def test_what_is_in_use_is_never_given_back(steps: list[tuple[str, int]]) -> None:
+    borrower, now = SlotBorrower(), 0.0
+    for what, number in steps:
+        if what == "begin" and borrower.in_use < borrower.slots:
+            borrower.use(1)
+        elif what == "end" and borrower.in_use:
+            borrower.use(-1)
+        elif what == "ask":
+            borrower.waiting = number
+            now += 1.0
+            keep, more = borrower.ask(now)
+            assert keep >= borrower.in_use
+            borrower.lent(more, None)
