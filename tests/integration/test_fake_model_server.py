@@ -136,6 +136,23 @@ def test_a_client_that_goes_away_gives_its_slot_back() -> None:
     play(scenario())
 
 
+def test_a_client_that_goes_away_while_it_waits_leaves_the_queue() -> None:
+    async def scenario() -> None:
+        async with FakeModelServer(slots=1, latency=0.15) as server, aiohttp.ClientSession() as session:
+            url, limit = f"{server.base_url}/chat/completions", aiohttp.ClientTimeout(total=0.05)
+            patient = asyncio.create_task(post(session, url, body("patient")))
+            await eventually(lambda: server.statistics().in_flight == 1)
+            with pytest.raises(TimeoutError):
+                await post(session, url, body("impatient"), timeout=limit)
+            await eventually(lambda: server.statistics().in_flight == 1)
+            assert (await patient)[0] == 200
+            assert (await post(session, url, body("next")))[0] == 200
+            assert server.statistics().outcomes == {"abandoned": 1, "answered": 2}
+            assert server.statistics().in_flight == 0
+
+    play(scenario())
+
+
 def test_azures_and_anthropics_addresses_and_keys_are_known() -> None:
     async def scenario() -> None:
         async with FakeModelServer(api_key="right") as server, aiohttp.ClientSession() as session:

@@ -62,8 +62,9 @@ class SlidingMeter:
 
     def remaining(self, now: float) -> float:
         """Return the units left in the window that ends now."""
-        taken, before = self._taken, now - self.window
-        while taken and taken[0][0] <= before:
+        taken, window = self._taken, self.window
+        # As ``ready_at`` computes it, or who comes at that time would be one rounding early.
+        while taken and taken[0][0] + window <= now:
             self._total -= taken.popleft()[1]
         return self.limit - self._total
 
