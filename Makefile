@@ -73,7 +73,7 @@ pins: env-pins ## compile requirements/*.in into pinned files with hashes
 	@$(COMPILE) requirements/pins.in -o requirements/pins.txt
 
 clean: ## remove all that make made, the environments and the demo's corpus too
-	@rm -rf .venv .venv-* .demo build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage
+	@rm -rf .venv .venv-* .demo .bench build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage
 	@find src tests scripts benchmarks -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 	@echo "tenire: removed .venv*, .demo, builds and caches"
 

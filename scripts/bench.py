@@ -1,4 +1,7 @@
-"""Run the benchmarks in ``benchmarks/``, one process each; words on the command line choose among them."""
+"""Run the benchmarks in ``benchmarks/``, one process each; words on the command line choose among them.
+
+What begins with a dash, and all after it, is handed on to each of them: ``quota_share --minutes 2``.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,8 @@ ROOT = Path(__file__).resolve().parent.parent
 
 def main(words: list[str]) -> int:
     """Run each chosen benchmark; return 1 if one failed, or if none was chosen."""
+    start = next((place for place, word in enumerate(words) if word.startswith("-")), len(words))
+    words, options = words[:start], words[start:]
     files = [
         file
         for file in sorted((ROOT / "benchmarks").glob("*.py"))
@@ -21,7 +26,7 @@ def main(words: list[str]) -> int:
     for file in files:
         print(f"\n== {file.stem}", flush=True)
         started = time.perf_counter()
-        if subprocess.run([sys.executable, str(file)], cwd=ROOT, check=False).returncode != 0:
+        if subprocess.run([sys.executable, str(file), *options], cwd=ROOT, check=False).returncode != 0:
             failed.append(file.stem)
         print(f"   ({time.perf_counter() - started:.0f} s)", flush=True)
     if not files:

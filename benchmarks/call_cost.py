@@ -1,0 +1,106 @@
+"""What a guarded call costs: processor time that it adds to the same call over bare aiohttp.
+
+The bare call sends the same body over the same kind of session, reads the reply and
+decodes it. ``guarded`` is ``ChatClient.complete`` with a quota, a breaker, retries and a
+time limit; ``kept`` adds a home, in which reply and cost are durable before they are
+seen. All take turns within one process, round by round; the server is another process.
+Processor time of all threads counts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import statistics
+import tempfile
+import time
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+import msgspec
+from _common import report, spread
+from _models import KEY, MODEL, prompt_of, quota_server
+
+from tenire.llm import ChatClient
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    Ask = Callable[[str], Awaitable[object]]
+
+ROUNDS = 12
+CALLS = 400
+AT_ONCE = 16
+MUST_US, AIM_US = 300.0, 150.0
+OUTPUT = 20
+LIMITS = {"rpm": 10_000_000, "tpm": 2_000_000_000}
+
+
+def bare(session: aiohttp.ClientSession, base_url: str) -> Ask:
+    headers = {"authorization": f"Bearer {KEY}", "content-type": "application/json"}
+    url = f"{base_url}/chat/completions"
+
+    async def ask(prompt: str) -> object:
+        body = {"model": MODEL, "messages": [{"role": "user", "content": prompt}], "max_completion_tokens": OUTPUT}
+        async with session.post(url, data=msgspec.json.encode(body), headers=headers) as reply:
+            return msgspec.json.decode(await reply.read())["choices"][0]["message"]["content"]
+
+    return ask
+
+
+def client(asking: ChatClient) -> Ask:
+    async def ask(prompt: str) -> object:
+        return (await asking.complete(prompt, max_output_tokens=OUTPUT)).text
+
+    return ask
+
+
+async def cost(ask: Ask, first: int) -> float:
+    """Return microseconds of processor time for one call, the mean of many."""
+    numbers = iter(range(first, first + CALLS))
+
+    async def worker() -> None:
+        for number in numbers:
+            await ask(prompt_of(number, 100))
+
+    started = time.process_time()
+    async with asyncio.TaskGroup() as group:
+        for _ in range(AT_ONCE):
+            group.create_task(worker())
+    return (time.process_time() - started) / CALLS * 1e6
+
+
+async def measure(base_url: str, folder: str) -> dict[str, list[float]]:
+    async with AsyncExitStack() as stack:
+        session = await stack.enter_async_context(aiohttp.ClientSession())
+        options: dict[str, Any] = {"base_url": base_url, "api_key": KEY, "max_concurrency": AT_ONCE, **LIMITS}
+        guarded = await stack.enter_async_context(ChatClient(MODEL, cache=False, **options))
+        kept = await stack.enter_async_context(ChatClient(MODEL, home=folder, **options))
+        asks = {"bare": bare(session, base_url), "guarded": client(guarded), "kept": client(kept)}
+        times: dict[str, list[float]] = {name: [] for name in asks}
+        for number in range(-1, ROUNDS):
+            for place, (name, ask) in enumerate(asks.items()):
+                taken = await cost(ask, ((number + 1) * len(asks) + place) * CALLS)
+                if number >= 0:
+                    times[name].append(taken)
+        return times
+
+
+def main() -> int:
+    with tempfile.TemporaryDirectory() as folder, quota_server(latency=0.0, **LIMITS) as server:
+        os.environ["TENIRE_STATE"] = f"{folder}/state"
+        times = asyncio.run(measure(server.base_url, f"{folder}/home"))
+        calls = server.statistics().answered
+    base = statistics.median(times["bare"])
+    added = {name: spread([one - base for one in times[name]], 1) for name in ("guarded", "kept")}
+    within = added["guarded"]["median"] <= MUST_US
+    report(
+        "call_cost", server="sliding", latency=0, at_once=AT_ONCE, bare_us=spread(times["bare"], 1), added_us=added,
+        calls=calls, must_us=MUST_US, aim_us=AIM_US, within=within,
+    )  # fmt: skip
+    return 0 if within else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,106 @@
+"""Rows a second against the official client with a semaphore, which is how most scripts do it.
+
+Both ask the same server (a process of its own, no limits, a fixed latency) for the same
+rows with as many calls in flight, each in a fresh process, in turns. The official client
+is installed into an environment of its own under ``.bench``. ``kept`` has a home, where
+each reply and its cost are durable before anybody sees it; ``plain`` keeps nothing, as
+the official client does. Times are from the first call to the last answer.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from _common import report, spread
+from _models import KEY, MODEL, prompt_of, quota_server
+
+from tenire.llm import ChatClient
+
+OFFICIAL = "openai==3.57.0"
+PLACE = Path(__file__).resolve().parent.parent / ".bench" / "openai"
+SCRIPT = Path(__file__).with_name("_official_client.py")
+LATENCY = 0.02
+AT_ONCE = 64
+MUST, AIM = 3.0, 6.0
+
+
+def official_python() -> str:
+    """Return the Python that has the official client; install it if need be."""
+    python = PLACE / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    mark = PLACE / "installed.txt"
+    if not mark.exists() or mark.read_text(encoding="utf-8") != OFFICIAL:
+        print(f"installing {OFFICIAL} into {PLACE}", file=sys.stderr)
+        subprocess.run([sys.executable, "-m", "venv", str(PLACE)], check=True)
+        subprocess.run([str(python), "-m", "pip", "install", "--quiet", OFFICIAL], check=True)
+        mark.write_text(OFFICIAL, encoding="utf-8")
+    return str(python)
+
+
+async def tenire_rows(base_url: str, first: int, rows: int, home: str | None) -> float:
+    """Return rows a second."""
+    prompts = (prompt_of(number, 100) for number in range(first, first + rows))
+    async with ChatClient(
+        MODEL, base_url=base_url, api_key=KEY, rpm=10_000_000, tpm=2_000_000_000, max_concurrency=AT_ONCE, home=home
+    ) as client:
+        started = time.perf_counter()
+        answered = 0
+        async for reply in client.map(prompts, max_output_tokens=20):
+            if reply.error is not None:
+                raise reply.error
+            answered += 1
+        return answered / (time.perf_counter() - started)
+
+
+def in_a_process(python: str, script: str, **told: object) -> float:
+    """Run one side and return its rows a second."""
+    words = [python, script, "--client", json.dumps(told)]
+    return float(subprocess.run(words, check=True, capture_output=True, text=True).stdout)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, default=3000)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--client", type=json.loads, help=argparse.SUPPRESS)
+    told = parser.parse_args()
+    if told.client is not None:
+        asked = told.client
+        print(asyncio.run(tenire_rows(asked["base_url"], asked["first"], asked["rows"], asked["home"])))
+        return 0
+    official = official_python()
+    speeds: dict[str, list[float]] = {"official": [], "plain": [], "kept": []}
+    first = 0
+    with tempfile.TemporaryDirectory() as folder, quota_server(latency=LATENCY) as server:
+        os.environ["TENIRE_STATE"] = f"{folder}/state"
+        for _ in range(told.rounds):
+            for name, found in speeds.items():
+                python, script = (official, str(SCRIPT)) if name == "official" else (sys.executable, __file__)
+                found.append(
+                    in_a_process(
+                        python, script, base_url=server.base_url, key=KEY, model=MODEL, first=first, rows=told.rows,
+                        at_once=AT_ONCE, home=f"{folder}/home" if name == "kept" else None,
+                    )
+                )  # fmt: skip
+                first += told.rows
+    middle = {name: statistics.median(found) for name, found in speeds.items()}
+    ratios = {name: round(middle[name] / middle["official"], 2) for name in ("plain", "kept")}
+    within = ratios["plain"] >= MUST
+    report(
+        "llm_throughput", official=OFFICIAL, latency=LATENCY, at_once=AT_ONCE, rows=told.rows,
+        rows_per_s={name: spread(found, 1) for name, found in speeds.items()}, ratios=ratios,
+        most_at_this_latency=AT_ONCE / LATENCY, must=MUST, aim=AIM, within=within,
+    )  # fmt: skip
+    return 0 if within else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
