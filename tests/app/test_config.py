@@ -353,10 +353,20 @@ def test_recipes_that_this_version_does_not_run_are_refused_unless_left_out(tmp_
     config = load_config(write(tmp_path, CONTRACT))
     with pytest.raises(ConfigError, match="this version") as caught:
         check_runnable(config)
-    assert caught.value.key == "pipelines.summaries.recipe"
+    assert caught.value.key == "pipelines.topics.recipe"
     assert caught.value.hint is not None
-    assert "--only manual" in caught.value.hint
-    assert check_runnable(config, ["manual"]) == ("manual",)
+    assert "--only manual --only summaries" in caught.value.hint
+    assert check_runnable(config, ["manual", "summaries"]) == ("manual", "summaries")
+
+
+@pytest.mark.parametrize("field", ["prompt", "system"])
+def test_a_template_is_checked_when_it_is_read(tmp_path: Path, field: str) -> None:
+    chat = CHAT.replace('prompt = "p"', 'prompt = "{a} {{b}}"') + 'output = "o.jsonl"\n'
+    load_config(write(tmp_path, f"[pipelines.a]\n{chat}{QUOTA}"))
+    broken = chat.replace("{a} {{b}}", "{a} {b") if field == "prompt" else chat + 'system = "{a} {b"\n'
+    error = refused(tmp_path, f"[pipelines.a]\n{broken}{QUOTA}")
+    assert error.key == f"pipelines.a.{field}"
+    assert "a single { at character 5" in str(error)
 
 
 def test_a_source_that_is_not_there_is_refused_before_anything_starts(tmp_path: Path) -> None:
@@ -372,9 +382,9 @@ def test_the_ray_engine_is_refused_by_this_version(tmp_path: Path) -> None:
         check_runnable(config)
 
 
-def test_an_embedder_of_a_server_is_refused_by_this_version(tmp_path: Path) -> None:
+def test_an_embedder_of_a_server_needs_a_quota(tmp_path: Path) -> None:
+    error = refused(tmp_path, DOCS + 'embedder = "openai:m"\n' + QUOTA)
+    assert error.key == "pipelines.docs.quota"
     (tmp_path / "docs").mkdir()
     config = load_config(write(tmp_path, DOCS + 'embedder = "openai:m"\nquota = "main"\n' + QUOTA))
-    with pytest.raises(ConfigError, match="this version") as caught:
-        check_runnable(config)
-    assert caught.value.key == "pipelines.docs.embedder"
+    assert check_runnable(config) == ("docs",)

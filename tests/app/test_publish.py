@@ -17,6 +17,7 @@ from tenire import ConcurrencyManager, Resources
 from tenire.app import publish
 from tenire.app.publish import MOST_TASKS, PERIOD_S, STALE_S, look, publishing
 from tenire.app.published import Published, engine_path, last_told, task_id
+from tenire.concurrency.quotas import MetricStatistics, QuotaStatistics
 from tenire.pipeline.progress import PipelineProgress, StageProgress
 from tenire.storage.home import Home, HomeLock
 from tenire.testing import FakeExecutor
@@ -247,6 +248,25 @@ def test_a_task_that_was_given_up_is_not_told(engine: Any, monkeypatch: pytest.M
         # As a thread that cannot be stopped is: its task has ended, and it still runs.
         monkeypatch.setattr(engine.manager.orchestrator, "unfinished", lambda: [handle])
         assert look(engine.manager, engine.progress, at=0.0).pipelines["docs"].tasks == []
+
+    engine(scenario)
+
+
+def test_quotas_are_told_with_what_they_have_left(engine: Any) -> None:
+    used = QuotaStatistics(
+        metrics={
+            "requests": MetricStatistics(500, "declared", 480, 3, 0.5),
+            "tokens": MetricStatistics(None, "unknown", 7, 0, 0.5),
+        },
+        slots=16, in_flight=12, waiting=40, granted=900, refused=1, frozen_for=1.2,
+    )  # fmt: skip
+
+    async def scenario(engine: Engine) -> None:
+        told = look(engine.manager, engine.progress, at=0.0, quotas=lambda: {"main": used}).quotas["main"]
+        assert (told.metrics["requests"].spent, told.metrics["requests"].limit) == (480, 500)
+        assert (told.metrics["tokens"].spent, told.metrics["tokens"].limit) == (7, None)
+        assert (told.in_flight, told.slots, told.waiting, told.refused, told.pause) == (12, 16, 40, 1, 2)
+        assert look(engine.manager, engine.progress, at=0.0).quotas == {}
 
     engine(scenario)
 

@@ -55,6 +55,21 @@ def test_status_shows_what_the_home_holds(tenire: Tenire, app: App) -> None:
     assert tenire("status", "--json").last == STATUS
 
 
+def test_status_shows_how_much_of_a_quota_is_used(tenire: Tenire, app: App) -> None:
+    used = {
+        "metrics": {"requests": {"spent": 480, "limit": 500}, "output_tokens": {"spent": 7_000, "limit": None}},
+        "in_flight": 12, "slots": 16, "waiting": 1_040, "refused": 1, "pause": 2,
+    }  # fmt: skip
+    app.put("inspect", status=lambda home: STATUS | {"quotas": {"main": used}})
+    assert (
+        "quota main: requests 480/500, output tokens 7,000 in a minute; 12 of 16 calls under way, 1,040 waiting, "
+        "1 refused, paused by the provider for 2 s"
+    ) in tenire("status").out
+    quiet = used | {"refused": 0, "pause": 0}
+    app.put("inspect", status=lambda home: STATUS | {"quotas": {"main": quiet}})
+    assert "1,040 waiting\n" in tenire("status").out
+
+
 def test_failed_lists_the_quarantine_with_reasons(tenire: Tenire, app: App) -> None:
     items = [Item("q1", "docs", "/a/\x1b[31m.pdf", "cleanse", "PDF is not supported\nby this version", 2)]
     app.put("inspect", failed=lambda home: items)

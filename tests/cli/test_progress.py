@@ -82,6 +82,31 @@ def test_the_share_is_by_bytes_and_never_above_one(counters: dict[str, object], 
     assert fraction(running(**counters)) == share
 
 
+def rows(name: str = "summaries", **counters: object) -> PipelineProgress:
+    facts: dict[str, object] = {
+        "state": "running", "unit": "row", "seen": 2_000, "done": 900, "unchanged": 100, "calls": 950, "listed": True,
+    }  # fmt: skip
+    return PipelineProgress(name, **(facts | counters))  # type: ignore[arg-type]
+
+
+def test_rows_are_counted_as_rows_and_told_apart_from_passages() -> None:
+    look = Look({"summaries": 12.34, "manual": 812_000.0}, {"summaries": 81.0}, 12.0)
+    lines = draw(rows(), running(), look=look)
+    for word in ("50%", "1,000/2,000", "950 calls", "12.3/s", "1:21"):
+        assert word in lines[1]
+    assert "3,912 passages" in lines[2]
+    assert "0.8 MB/s" in lines[2]
+    assert all(len(line) <= 80 for line in lines)
+    line = plain_line({"summaries": rows(calls=1)}, look)
+    assert "summaries running, 1,000/2,000 rows, 1 call, 12.3/s, 1:21 left" in line
+
+
+def test_the_share_of_rows_is_by_their_number() -> None:
+    assert fraction(rows(bytes_seen=10)) == 0.5
+    assert fraction(rows(seen=0, done=0, unchanged=0)) == 1.0
+    assert fraction(rows(listed=False)) is None
+
+
 def test_failures_and_the_quarantine_are_told_below_the_bars() -> None:
     text = "\n".join(draw(running(state="failed", error="disk \x1b[1m full"), running("b", quarantined=4)))
     assert "✖ manual: disk \\x1b[1m full" in text

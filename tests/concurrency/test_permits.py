@@ -594,3 +594,40 @@ def test_a_wait_that_could_never_end_is_told_by_what_stands_in_its_way(sim_loop:
         "after": "waits for 'first': 'number 0' holds cpu until it ends",
         "circle": "which is running and waits in turn, itself or through others, for 'number ",
     }[kind] in told
+
+
+@pytest.mark.parametrize("permits", [True, False])
+def test_a_suspended_pipeline_gets_no_permits_if_those_wait_too_and_it_holds_nothing(
+    sim_loop: SimLoop, permits: bool
+) -> None:
+    async def scenario(manager: ConcurrencyManager) -> None:
+        orchestrator = manager.orchestrator
+        granted: list[str] = []
+
+        async def asks(name: str, pipeline: str = "p") -> None:
+            async with orchestrator.permit(Resources(memory=60), name=name, pipeline=pipeline):
+                granted.append(name)
+                await asyncio.sleep(1)
+
+        async def holds() -> None:
+            async with orchestrator.permit(Resources(memory=10), name="first", pipeline="p"):
+                await asyncio.sleep(0.5)
+                async with orchestrator.permit(Resources(cpu=1), name="second", pipeline="p"):
+                    granted.append("held")
+
+        handles = [manager.submit(holds, pipeline="p")]
+        handles += [manager.submit(asks, f"p{number}", pipeline="p") for number in range(3)]
+        handles += [manager.submit(asks, "other", "other", pipeline="other")]
+        await asyncio.sleep(0.1)
+        orchestrator.suspend("p", "paused by hand", permits=permits)
+        await asyncio.sleep(30)
+        assert "held" in granted, "who holds something must be able to end"
+        assert "other" in granted
+        waiting = [name for name in ("p0", "p1", "p2") if name not in granted]
+        assert len(waiting) >= 2 if permits else not waiting
+        orchestrator.suspend("p", None)
+        for handle in handles:
+            await handle
+        assert len(granted) == 5
+
+    simulate(sim_loop, scenario, cpu=1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from .sim_engine import Engine, SimStore, sim_pools
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
     import pytest
@@ -38,6 +40,7 @@ class Echo:
     broken: set[Any] = field(default_factory=set)
     fatal: dict[Any, Exception] = field(default_factory=dict)
     calls: list[Any] = field(default_factory=list)
+    permit: Callable[[], AbstractAsyncContextManager[Any]] = nullcontext
     flying: int = 0
     most_flying: int = 0
 
@@ -46,16 +49,16 @@ class Echo:
             raise RowError("the row has no field 'text'", stage="template")
         return hashlib.sha256(f"{self.version} {row.fields['text']}".encode()).hexdigest()
 
-    async def answer(self, row: Row, progress: PipelineProgress) -> Mapping[str, Any]:
-        self.flying += 1
-        self.most_flying = max(self.most_flying, self.flying)
-        try:
-            await asyncio.sleep(self.seconds)
-        finally:
-            self.flying -= 1
+    async def answer(self, row: Row) -> Mapping[str, Any]:
+        async with self.permit():
+            self.flying += 1
+            self.most_flying = max(self.most_flying, self.flying)
+            try:
+                await asyncio.sleep(self.seconds)
+            finally:
+                self.flying -= 1
         if row.id in self.fatal:
             raise self.fatal[row.id]
-        progress.calls += 1
         self.calls.append(row.id)
         if row.id in self.broken:
             raise RowError("refused", stage="call", attempts=2)

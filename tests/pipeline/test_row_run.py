@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tenire.core.tasks import Resources
 from tenire.errors import ConfigError, PipelineError
 from tenire.pipeline.rows import run as row_run
 from tenire.storage.home import Home
 from tenire.storage.ledger import Ledger
+from tenire.testing import cancel_sweep
 
 from .row_engine import Echo, RowEngine, play, told, write
+from .sim_engine import sim_pools
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -275,6 +279,68 @@ def test_a_paused_pipeline_goes_on_when_it_may(run: Any, tmp_path: Path) -> None
     assert counts(run(Echo(), during=pause)) == {"seen": 5_000, "done": 5_000}
 
 
+def test_a_pause_holds_back_calls_that_wait_for_their_quota(run: Any, tmp_path: Path) -> None:
+    write(tmp_path, *rows(600))
+    recipe = Echo()
+
+    async def pause(engine: RowEngine, running: asyncio.Task[None]) -> None:
+        orchestrator = engine.manager.orchestrator
+        orchestrator.register_resource("calls", 10)
+        recipe.permit = lambda: orchestrator.permit(Resources(other={"calls": 1}), pipeline="p")
+        await until(lambda: len(recipe.calls) >= 30)
+        orchestrator.suspend("p", "paused", permits=True)
+        await asyncio.sleep(2)
+        before = len(recipe.calls)
+        assert before <= 50
+        await asyncio.sleep(600)
+        assert len(recipe.calls) == before
+        orchestrator.suspend("p", None)
+
+    assert counts(run(recipe, during=pause)) == {"seen": 600, "done": 600}
+
+
 def test_a_lone_surrogate_in_an_answer_is_written_as_an_escape() -> None:
     assert json.loads(row_run.line({"id": 1, "output": "\ud83d"}))["output"] == "\ud83d"
     assert row_run.line({"id": 1, "output": "ä"}) == '{"id":1,"output":"ä"}\n'.encode()
+
+
+@pytest.mark.blocking_allowed("the sweep makes a new home for each run, on its loop")
+def test_cancelled_anywhere_a_run_gives_everything_back_and_answers_no_row_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    numbers = itertools.count()
+    engines: list[RowEngine] = []
+    folders: list[Path] = []
+    recipes: list[Echo] = []
+
+    def fresh(folder: Path) -> RowEngine:
+        return RowEngine(asyncio.get_running_loop(), folder, memory=2 << 20)  # type: ignore[arg-type]
+
+    async def scenario() -> None:
+        folder = tmp_path / str(next(numbers))
+        folder.mkdir()
+        write(folder, *rows(5), "broken")
+        engine = fresh(folder)
+        engines[:], folders[:], recipes[:] = [engine], [folder], [Echo(broken={3})]
+        async with engine, engine.session:
+            await engine.rows("p", recipes[0]).run()
+
+    async def check() -> None:
+        (engine,), (folder,) = engines, folders
+        await asyncio.sleep(1)  # virtual; threads that could not be stopped end
+        engine.manager.orchestrator.take_in_ended()
+        engine.check_nothing_is_held()
+        assert not engine.session.hold.held
+        again = fresh(folder)
+        async with again, again.session:
+            again.session.recover()
+            kept = set(again.session.ledger.rows.known("p", [str(number) for number in range(5)]))
+            second = Echo(broken={3})
+            await again.rows("p", second).run()
+        assert not {str(number) for number in second.calls} & kept
+        assert told(folder) == [(number, f"TEXT {number}") for number in (0, 1, 2, 4)]
+        assert (again.progress["p"].seen, again.progress["p"].quarantined) == (6, 2)
+
+    with sim_pools(monkeypatch):
+        report = cancel_sweep(scenario, check=check)
+    assert report.runs > 20

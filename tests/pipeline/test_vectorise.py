@@ -89,7 +89,6 @@ def test_a_slice_that_fails_stops_the_others(document: Callable[..., Document]) 
         raise AssertionError
 
     words = " ".join(f"{number:05}" for number in range(SLICE + 1))
-    with pytest.raises(ExceptionGroup) as caught:
+    with pytest.raises(ValueError, match="no model"):
         asyncio.run(vectorise([document("/a", words)], known={}, embed=embed))
-    assert caught.group_contains(ValueError, match="no model")
     assert ended == ["stopped"]

@@ -34,7 +34,9 @@ from tenire.app.config_schema import (
     TenireSettings,
 )
 from tenire.app.config_values import is_dsn, parse_size, show
+from tenire.app.refusals import about
 from tenire.errors import ConfigError
+from tenire.pipeline.rows.template import Template
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -180,17 +182,17 @@ def check_runnable(config: Config, only: Sequence[str] = ()) -> tuple[str, ...]:
         message = f"{prefix}{key} = {show(value)} is valid, but this version of Tenire only runs {offered}"
         return ConfigError(message, file=config.file, key=key, hint=hint)
 
-    runnable = [name for name in chosen if isinstance(config.pipelines[name], DocumentsPipeline)]
+    runnable = [name for name in chosen if not isinstance(config.pipelines[name], ClassifyPipeline)]
     for name in chosen:
         pipeline = config.pipelines[name]
         key = f"pipelines.{name}"
-        if not isinstance(pipeline, DocumentsPipeline):
+        if isinstance(pipeline, ClassifyPipeline):
             rest = "run the others with: " + " ".join(f"--only {other}" for other in runnable) if runnable else None
-            raise refuse(key, "recipe", pipeline.recipe, 'the recipe "documents"', rest)
+            raise refuse(key, "recipe", pipeline.recipe, 'the recipes "documents" and "chat"', rest)
+        if isinstance(pipeline, ChatPipeline):
+            continue
         if is_dsn(pipeline.store):
             raise refuse(key, "store", pipeline.store, 'the store "lancedb", in the home or in a directory')
-        if pipeline.embedder.startswith("openai:"):
-            raise refuse(key, "embedder", pipeline.embedder, 'the embedders "auto", "minilm" and "static"')
     if config.tenire.engine != "local":
         raise refuse("tenire", "engine", config.tenire.engine, 'the engine "local"')
     _check_sources(config, chosen)
@@ -202,14 +204,10 @@ def _check_sources(config: Config, chosen: Sequence[str]) -> None:
     from tenire.pipeline.files import FileSource
 
     for name in chosen:
-        try:
-            FileSource(config.pipelines[name].source or (), config.base).check()
-        except ConfigError as error:
-            if config.file is None:
-                raise
-            key = f"pipelines.{name}.source"
-            message = f"{config.file}: {key}: {error}"
-            raise ConfigError(message, file=config.file, key=key, hint=error.hint) from error
+        pipeline = config.pipelines[name]
+        if isinstance(pipeline, DocumentsPipeline):  # those of rows look into theirs as well
+            with about(config, f"pipelines.{name}.source"):
+                FileSource(pipeline.source, config.base).check()
 
 
 def _absolute(base: Path, written: str) -> Path:
@@ -233,10 +231,22 @@ def _pipeline(reader: Reader, name: str, value: Any, base: Path) -> PipelineSett
     settings = reader.struct(kind, table, key)
     if isinstance(settings, DocumentsPipeline):
         return msgspec.structs.replace(settings, store=_store(reader, settings.store, f"{key}.store", base))
+    if isinstance(settings, ChatPipeline):
+        _check_templates(reader, settings, key)
     if isinstance(settings, ClassifyPipeline) and settings.source and settings.output is None:
         message = f"{key}.output is missing; it must be a path, since there is a source to label"
         raise reader.error(message, f"{key}.output")
     return settings
+
+
+def _check_templates(reader: Reader, settings: ChatPipeline, key: str) -> None:
+    for field in ("prompt", "system"):
+        text = getattr(settings, field)
+        try:
+            if text is not None:
+                Template(text)
+        except ValueError as error:
+            raise reader.error(f"{key}.{field} has {error}", f"{key}.{field}") from error
 
 
 def _store(reader: Reader, store: str, key: str, base: Path) -> str:

@@ -70,6 +70,7 @@ class PriceSettings(_Table, frozen=True, kw_only=True):
 
     input_usd_per_mtok: Annotated[float, amount("a number of dollars, 0 or more", minimum=0)]
     output_usd_per_mtok: Annotated[float, amount("a number of dollars, 0 or more", minimum=0)]
+    cached_input_usd_per_mtok: Annotated[float | None, amount("a number of dollars, 0 or more", minimum=0)] = None
 
 
 class QuotaSettings(_Table, frozen=True, kw_only=True):
@@ -80,7 +81,11 @@ class QuotaSettings(_Table, frozen=True, kw_only=True):
         api_key_env: Name of the environment variable that holds the key.
         rpm: Requests per minute, or ``None`` for no declared limit.
         tpm: Tokens per minute, or ``None`` for no declared limit.
+        input_tpm: Input tokens per minute, for providers that count them apart.
+        output_tpm: Output tokens per minute, the same.
         max_concurrency: Calls in flight; ``None``: found by itself.
+        dialect: How the server is spoken to: ``openai``, ``anthropic``, or ``auto`` by its address.
+        api_version: Of Azure's API, for servers of Azure at other addresses.
         price: Prices, or ``None`` for the built-in ones.
     """
 
@@ -95,7 +100,11 @@ class QuotaSettings(_Table, frozen=True, kw_only=True):
     ] = None
     rpm: Annotated[int | None, whole(_POSITIVE, minimum=1)] = None
     tpm: Annotated[int | None, whole(_POSITIVE, minimum=1)] = None
+    input_tpm: Annotated[int | None, whole(_POSITIVE, minimum=1)] = None
+    output_tpm: Annotated[int | None, whole(_POSITIVE, minimum=1)] = None
     max_concurrency: Annotated[int | None, whole(_POSITIVE, minimum=1)] = None
+    dialect: Annotated[str, choice("auto", "openai", "anthropic")] = "auto"
+    api_version: Annotated[str | None, text("a version of Azure's API, as 2024-10-21")] = None
     price: PriceSettings | None = None
 
 
@@ -126,7 +135,25 @@ class DocumentsPipeline(_Table, frozen=True, kw_only=True):
 
 
 class ChatPipeline(_Table, frozen=True, kw_only=True):
-    """``[pipelines.NAME]`` with ``recipe = "chat"``: one model reply a row."""
+    """``[pipelines.NAME]`` with ``recipe = "chat"``: one model reply a row.
+
+    Attributes:
+        source: Files of rows: JSON lines, CSV or Parquet.
+        quota: The quota that the calls share.
+        model: The model's name at the provider.
+        prompt: The prompt of each row, with ``{field}`` for a field.
+        output: The file of JSON lines that replies go to.
+        system: What goes before it as the system's message, with ``{field}`` too.
+        max_output_tokens: Most tokens of a reply.
+        temperature: How free the model is; ``None``: as the provider has it.
+        timeout_s: Seconds that one try may take.
+        on_too_long: What to do with a row whose prompt is longer than the model can
+            take: ``quarantine``, or ``shorten`` its longest text.
+        budget_usd: Most dollars that the pipeline may ever spend, or ``None``.
+        weight: As for documents.
+        priority: As for documents.
+        after: As for documents.
+    """
 
     recipe: ClassVar[str] = "chat"
     source: Sources
@@ -134,8 +161,12 @@ class ChatPipeline(_Table, frozen=True, kw_only=True):
     model: Annotated[str, _MODEL]
     prompt: Annotated[str, text("a text that is not empty")]
     output: Annotated[str, _ONE_PATH]
+    system: Annotated[str | None, text("a text that is not empty")] = None
     max_output_tokens: Annotated[int | None, whole(_POSITIVE, minimum=1)] = None
+    temperature: Annotated[float | None, amount("a number from 0 to 2", minimum=0, maximum=2)] = None
     timeout_s: Annotated[float, amount("a number of seconds above 0", above=0)] = 60.0
+    on_too_long: Annotated[str, choice("quarantine", "shorten")] = "quarantine"
+    budget_usd: Annotated[float | None, amount("a number of dollars, 0 or more", minimum=0)] = None
     weight: Weight = 1.0
     priority: PriorityName = "normal"
     after: After = ()

@@ -29,6 +29,7 @@ from tenire.errors import ConfigError, RejectedError
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
 
+    from tenire.app.publish import Quotas
     from tenire.clock import Clock
     from tenire.concurrency import Life
     from tenire.concurrency.manager import ConcurrencyManager
@@ -58,9 +59,18 @@ class EngineControl:
         manager: The engine.
         progress: Its pipelines.
         clock: For the time of what is told.
+        quotas: Tells how much of each quota is used.
     """
 
-    def __init__(self, manager: ConcurrencyManager, progress: Mapping[str, PipelineProgress], *, clock: Clock) -> None:
+    def __init__(
+        self,
+        manager: ConcurrencyManager,
+        progress: Mapping[str, PipelineProgress],
+        *,
+        clock: Clock,
+        quotas: Quotas = dict,
+    ) -> None:
+        self._quotas = quotas
         self._manager = manager
         self._progress = progress
         self._clock = clock
@@ -75,7 +85,7 @@ class EngineControl:
 
     def status(self) -> str:
         """Return what ``look`` sees, as text: names may hold bytes that MessagePack does not carry."""
-        return as_text(look(self._manager, self._progress, at=self._clock.wall()))
+        return as_text(look(self._manager, self._progress, at=self._clock.wall(), quotas=self._quotas))
 
     def why(self, task: str) -> str:
         """Return one task and its pipeline, as text.
@@ -92,7 +102,8 @@ class EngineControl:
     def pause(self, pipeline: str) -> dict[str, Any]:
         """Start nothing of a pipeline until ``resume``."""
         self._living(pipeline).paused = True
-        self._manager.orchestrator.suspend(pipeline, f"it was paused; tenire resume {pipeline} lets it go on")
+        reason = f"it was paused; tenire resume {pipeline} lets it go on"
+        self._manager.orchestrator.suspend(pipeline, reason, permits=True)
         return {"pipeline": pipeline, "state": "paused"}
 
     def resume(self, pipeline: str) -> dict[str, Any]:
@@ -146,7 +157,12 @@ class EngineControl:
 
 @asynccontextmanager
 async def controlled(
-    home: Home, manager: ConcurrencyManager, progress: Mapping[str, PipelineProgress], *, clock: Clock
+    home: Home,
+    manager: ConcurrencyManager,
+    progress: Mapping[str, PipelineProgress],
+    *,
+    clock: Clock,
+    quotas: Quotas = dict,
 ) -> AsyncIterator[EngineControl]:
     """Let other processes control the engine while the block runs.
 
@@ -157,8 +173,9 @@ async def controlled(
         manager: The engine.
         progress: Its pipelines.
         clock: For the time of what is told.
+        quotas: Tells how much of each quota is used.
     """
-    control = EngineControl(manager, progress, clock=clock)
+    control = EngineControl(manager, progress, clock=clock, quotas=quotas)
     channel: LoopChannel | None = None
 
     async def live(life: Life) -> None:

@@ -2,33 +2,41 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tenire.app.config_schema import DocumentsPipeline
+from tenire.app.model_calls import ModelUse, counted
 from tenire.app.place import choose_place, require_documents_extra
+from tenire.app.remote_embedder import EmbedderServer, embed_with, is_remote, model_of
 from tenire.clock import SYSTEM_CLOCK
 from tenire.documents.prepare import Prepared, PrepareOptions, prepare, recipe_identity
+from tenire.errors import ConfigError
 from tenire.pipeline.document_recipe import DocumentRecipe
 from tenire.pipeline.document_run import DocumentRun
 from tenire.pipeline.files import FileSource
 from tenire.pipeline.model_worker import EMBEDDER_SLOTS
 from tenire.storage.home import Home
+from tenire.storage.ledger import Ledger
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
     from tenire.app.config import Config
-    from tenire.app.recipe_runs import Engine
+    from tenire.app.recipe_runs import Engine, PipelineRun
+    from tenire.llm.client import ChatClient
     from tenire.observe.machine import Machine
     from tenire.pipeline.files import PathSource
     from tenire.protocols import SourceFile
-    from tenire.storage.ledger import Ledger
+    from tenire.vectors.store import LanceStore
 
 __all__ = ["DocumentRuns"]
+
+_ANY_TEXT = "dimension"
 
 
 class DocumentRuns:
@@ -64,11 +72,45 @@ class DocumentRuns:
             for name, pipeline in self._pipelines.items()
         }
         cores = max(1, math.ceil(machine.usable_cores))
+        self._server: EmbedderServer | None = None
+        self.models = self._remote_models(config) if is_remote(self.place.embedder) else {}
+        self._clients: dict[str, ChatClient] = {}
+        self._finding = asyncio.Lock()
         self._threads = cores if config.tenire.cpu is None else min(cores, config.tenire.cpu)
+
+    def _remote_models(self, config: Config) -> dict[str, ModelUse]:
+        model = model_of(self.place.embedder)
+        uses: dict[str, ModelUse] = {}
+        for name, pipeline in self._pipelines.items():
+            if pipeline.quota is not None:
+                settings = config.quotas[pipeline.quota]
+                self._server = EmbedderServer.of(settings)
+                uses[name] = ModelUse(model, pipeline.quota, settings)
+        for name in self._pipelines.keys() - uses.keys():
+            server = self._server or self._recorded_server()
+            if server is None:
+                message = f"the embedder {self.place.embedder} needs a quota, which says where its server is"
+                hint = "name it in a configuration file: quota = … under the pipeline, and a table [quotas.…]"
+                raise ConfigError(message, key="embedder", hint=hint)
+            self._server = server
+            uses[name] = ModelUse(model, "embedder", server.settings())
+        return uses
+
+    def _recorded_server(self) -> EmbedderServer | None:
+        if not Ledger.exists(self.place.home):
+            return None
+        with Ledger.read(self.place.home) as ledger:
+            return EmbedderServer.recorded(ledger)
+
+    def open_store(self) -> LanceStore:
+        """Open the store, making it if there is none."""
+        return self.place.open_store()
 
     def record(self, ledger: Ledger) -> None:
         """Keep where passages go, and what ``retry`` needs to run a pipeline again."""
         self.place.record(ledger)
+        if self._server is not None:
+            self._server.record(ledger)
         for name, pipeline in self._pipelines.items():
             facts = {"max_file": pipeline.max_file, "weight": pipeline.weight, "priority": pipeline.priority}
             text = json.dumps(facts, sort_keys=True)
@@ -80,26 +122,52 @@ class DocumentRuns:
         """Share the model; forget what waited for its commit once nothing does."""
         manager = engine.manager
         manager.orchestrator.register_resource("embedder", EMBEDDER_SLOTS)
+        self._clients = {name: await engine.calls.client(name) for name in self.models}
         yield
         ran = [engine.progress[name] for name in self.names]
         if all(each.state == "done" for each in ran) and any(each.chunks for each in ran):
             await manager.submit(engine.session.forget_all, on="thread", name="forget memos")
 
-    def run_of(self, name: str, engine: Engine) -> DocumentRun:
+    def run_of(self, name: str, engine: Engine) -> PipelineRun:
         """Return the run of one pipeline."""
         pipeline = self._pipelines[name]
-        options = PrepareOptions(max_file=pipeline.max_file)
         engine.manager.orchestrator.configure_pipeline(name, weight=pipeline.weight, priority=pipeline.priority)
+        if name not in self._clients:
+            return self._document_run(name, engine, self.place.embed(self._threads))
+        return _RemoteRun(partial(self._remote_run, name, engine))
+
+    async def _remote_run(self, name: str, engine: Engine) -> DocumentRun:
+        """Return the run of a pipeline whose vectors come from a server, which says how long they are."""
+        client = self._clients[name]
+        async with self._finding:
+            if not self.place.identity:
+                found = await embed_with(client, [_ANY_TEXT])
+                self.place = self.place.with_dimension(found.shape[1])
+                await engine.manager.submit(self.record, engine.session.ledger, on="thread", name="record embedder")
+        count = partial(counted, client, engine.progress[name])
+        return self._document_run(name, engine, partial(embed_with, client), count)
+
+    def _document_run(self, name: str, engine: Engine, embed: Any, count: Any = lambda: None) -> DocumentRun:
+        options = PrepareOptions(max_file=self._pipelines[name].max_file)
         recipe = DocumentRecipe(
-            identity=recipe_identity(options),
-            prepare=partial(_prepare, options),
-            embed=self.place.embed(self._threads),
+            identity=recipe_identity(options), prepare=partial(_prepare, options), embed=embed,
             model=self.place.identity,
-        )
+        )  # fmt: skip
         return DocumentRun(
             name, manager=engine.manager, session=engine.session, source=self._sources[name], owns_all=self._owns_all,
-            recipe=recipe, progress=engine.progress[name], clock=SYSTEM_CLOCK,
+            recipe=recipe, progress=engine.progress[name], clock=SYSTEM_CLOCK, count=count,
         )  # fmt: skip
+
+
+class _RemoteRun:
+    """A run that can only be made once a server has answered."""
+
+    def __init__(self, make: Callable[[], Awaitable[DocumentRun]]) -> None:
+        self._make = make
+
+    async def run(self) -> None:
+        """Make the run, and run it."""
+        await (await self._make()).run()
 
 
 def _documents(config: Config, name: str) -> DocumentsPipeline:

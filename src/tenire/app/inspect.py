@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import os
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from tenire.app.config import check_runnable, load_config
 from tenire.app.config_schema import Config, DocumentsPipeline, TenireSettings
 from tenire.app.place import kept_store, open_recorded_store
 from tenire.app.published import read_published
+from tenire.app.row_facts import remembered
 from tenire.app.runs import run_config
 from tenire.clock import SYSTEM_CLOCK
 from tenire.errors import ConfigError
 from tenire.pipeline.files import PathSource
 from tenire.pipeline.home_session import HomeSession
-from tenire.pipeline.progress import PipelineProgress
+from tenire.pipeline.progress import PipelineProgress, RunReport
 from tenire.pipeline.repair import repair as forget_wrong
 from tenire.pipeline.verify import VerifyReport
 from tenire.pipeline.verify import verify as compare
@@ -26,11 +29,9 @@ from tenire.storage.home import Home
 from tenire.storage.ledger import Ledger
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
+    from collections.abc import Callable, Sequence
 
     from tenire.app.published import PublishedPipeline
-    from tenire.pipeline.progress import RunReport
 
 __all__ = ["FailedItem", "RetryResult", "Verified", "failed", "repair", "retry", "status", "verify"]
 
@@ -42,7 +43,7 @@ class FailedItem:
     Attributes:
         id: Names it, for ``retry``.
         pipeline: The pipeline.
-        source: The file.
+        source: The file, or ``FILE#ID`` for a row.
         stage: The stage that refused it.
         error: Why.
         attempts: How often it was tried.
@@ -117,6 +118,7 @@ def status(home: Path) -> dict[str, Any]:
         "load": published.load if published is not None else None,
         "reason": published.reason if published is not None else None,
         "components": msgspec.to_builtins(published.components) if published is not None else {},
+        "quotas": msgspec.to_builtins(published.quotas) if published is not None else {},
         "pipelines": pipelines,
         "documents": totals.documents,
         "chunks": totals.chunks,
@@ -165,20 +167,39 @@ def retry(home: Path, ids: Sequence[str], all_: bool) -> RetryResult:
     chosen = list(entries.values()) if all_ else [entries[entry] for entry in dict.fromkeys(ids)]
     if not chosen:
         return RetryResult(0, None)
+    runs = _runs(place, chosen)
     with HomeSession(place, lambda: open_recorded_store(place), clock=SYSTEM_CLOCK) as session:
         session.ledger.quarantine.retry([item.id for item in chosen])
-        pipelines = {name: _settings(session.ledger, name) for name in sorted({item.pipeline for item in chosen})}
-    sources = {name: PathSource([item.source for item in chosen if item.pipeline == name]) for name in pipelines}
-    config = Config(
-        tenire=TenireSettings(home=place.path), pipelines=dict(pipelines), quotas={}, base=place.path, partial=True
-    )
-    return RetryResult(len(chosen), run_config(config, sources=sources))
+    reports = [run() for run in runs]
+    pipelines = {name: progress for report in reports for name, progress in report.pipelines.items()}
+    seconds, peak = sum(report.seconds for report in reports), max(report.peak_rss_mib for report in reports)
+    return RetryResult(len(chosen), RunReport(pipelines, seconds, peak))
 
 
-def _settings(ledger: Ledger, name: str) -> DocumentsPipeline:
-    text = ledger.setting(f"pipeline:{name}")
-    facts: dict[str, Any] = json.loads(text) if text else {}
-    return DocumentsPipeline(source=(), **facts)
+def _runs(home: Home, chosen: Sequence[FailedItem]) -> list[Callable[[], RunReport]]:
+    """Return the runs that try entries again: one for all documents, and one for each file that describes rows.
+
+    Raises:
+        ConfigError: If such a file cannot be used any more.
+    """
+    names = sorted({item.pipeline for item in chosen})
+    with Ledger.read(home) as ledger:
+        facts = {name: remembered(ledger, name) for name in names}
+    documents = [name for name in names if "file" not in facts[name]]
+    runs: list[Callable[[], RunReport]] = []
+    if documents:
+        sources = {name: PathSource([item.source for item in chosen if item.pipeline == name]) for name in documents}
+        settings = {name: DocumentsPipeline(source=(), **facts[name]) for name in documents}
+        config = Config(
+            tenire=TenireSettings(home=home.path), pipelines=dict(settings), quotas={}, base=home.path, partial=True
+        )
+        runs.append(partial(run_config, config, sources=sources))
+    for file in sorted({facts[name]["file"] for name in names if name not in documents}):
+        of_file = [name for name in names if facts[name].get("file") == file]
+        config = load_config(Path(file), home=home.path)
+        check_runnable(config, of_file)
+        runs.append(partial(run_config, config, only=of_file, retries=of_file))
+    return runs
 
 
 def verify(home: Path) -> VerifyReport:

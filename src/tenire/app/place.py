@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import os
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tenire.app.remote_embedder import is_remote
 from tenire.errors import ConfigError, EmbedderMismatchError, MissingExtraError, StoreError
 from tenire.storage.ledger import Ledger
 from tenire.vectors.embedding import embed_texts, embedder_identity, resolve_embedder
@@ -34,6 +35,7 @@ __all__ = [
 
 STORE_KEY = "store"
 EMBEDDER_KEY = "embedder"
+IDENTITY_KEY = "embedder_identity"
 ID_KEY = "id"
 OWN_STORE = "lancedb"
 
@@ -47,8 +49,9 @@ class Place:
     Attributes:
         home: The home.
         store: Directory of the store.
-        embedder: Name of the embedder: ``minilm`` or ``static``.
-        identity: What the store remembers of it; ends with ``/dimension``.
+        embedder: Name of the embedder: ``minilm``, ``static`` or ``openai:MODEL``.
+        identity: What the store remembers of it; ends with ``/dimension``. Empty as
+            long as nobody has asked a server for the dimension of its vectors.
     """
 
     home: Home
@@ -67,16 +70,20 @@ class Place:
         dimension = int(self.identity.rpartition("/")[2])
         return LanceStore(self.store, dimension=dimension, embedder=self.identity)
 
+    def with_dimension(self, dimension: int) -> Place:
+        """Return the place once the dimension of a server's vectors is known."""
+        return replace(self, identity=f"{self.embedder}/{dimension}")
+
     def embed(self, threads: int) -> Callable[[list[str]], NDArray[np.float32]]:
-        """Return the function that embeds texts in a worker process."""
+        """Return the function that embeds texts in a worker process; for embedders on this machine."""
         return partial(embed_texts, self.embedder, threads=threads, cache=None)
 
     def record(self, ledger: Ledger) -> None:
         """Keep the decision in the ledger; as long as nothing is stored, a later one replaces it."""
         # The home's own store moves with it, and a copy of the home must not write to the original.
         store = OWN_STORE if self.store == self.home.store_path else str(self.store)
-        for key, value in ((STORE_KEY, store), (EMBEDDER_KEY, self.embedder)):
-            if ledger.setting(key) != value:
+        for key, value in ((STORE_KEY, store), (EMBEDDER_KEY, self.embedder), (IDENTITY_KEY, self.identity)):
+            if value and ledger.setting(key) != value:
                 ledger.remember(key, value)
         if store != OWN_STORE:
             self._mark(ledger)
@@ -136,12 +143,19 @@ def choose_place(home: Home, *, store: str, embedder: str) -> Place:
     if stored is None and documents:
         message = f"the store at {path} is gone, but the ledger lists {documents:,} documents in it"
         raise StoreError(message, hint="put it back, or run: tenire verify --repair, and then ingest again")
-    name = resolve_embedder(embedder if embedder != "auto" or kept_embedder is None else kept_embedder)
-    identity = embedder_identity(name)
+    asked_name = embedder if embedder != "auto" or kept_embedder is None else kept_embedder
+    if is_remote(asked_name):
+        found = stored.embedder if stored is not None else ""
+        # Its dimension is part of what the store remembers, and only the server knows it.
+        name, identity = asked_name, found if found.rpartition("/")[0] == asked_name else ""
+    else:
+        name = resolve_embedder(asked_name)
+        identity = embedder_identity(name)
     if stored is not None and stored.embedder != identity:
-        message = f"the store at {path} was built with the embedder {stored.embedder}, not with {identity}"
+        shown = identity or name
+        message = f"the store at {path} was built with the embedder {stored.embedder}, not with {shown}"
         hint = "use the same embedder, or ingest into another home with --home"
-        raise EmbedderMismatchError(message, stored=stored.embedder, asked=identity, hint=hint)
+        raise EmbedderMismatchError(message, stored=stored.embedder, asked=shown, hint=hint)
     return Place(home, path, name, identity)
 
 
@@ -219,6 +233,9 @@ def open_recorded_store(home: Home, *, make: bool = False) -> LanceStore:
     if read_format(path) is not None:
         return LanceStore(path, create=False)
     if make:
-        return Place(home, path, embedder, embedder_identity(embedder)).open_store()
+        with Ledger.read(home) as ledger:
+            identity = ledger.setting(IDENTITY_KEY) if is_remote(embedder) else embedder_identity(embedder)
+        if identity:
+            return Place(home, path, embedder, identity).open_store()
     message = f"the store at {path} is gone"
     raise StoreError(message, hint="put it back, or run: tenire verify --repair, and then ingest again")

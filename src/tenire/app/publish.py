@@ -17,6 +17,7 @@ import asyncio
 import contextlib
 import heapq
 import logging
+import math
 import os
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
@@ -27,7 +28,9 @@ from tenire.app.published import (
     ExplainedTask,
     Published,
     PublishedComponent,
+    PublishedMetric,
     PublishedPipeline,
+    PublishedQuota,
     PublishedTask,
     as_text,
     engine_path,
@@ -37,7 +40,7 @@ from tenire.concurrency import Child
 from tenire.concurrency.unbroken import unbroken
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Mapping
+    from collections.abc import AsyncIterator, Callable, Iterable, Mapping
     from pathlib import Path
 
     from tenire.clock import Clock
@@ -45,9 +48,12 @@ if TYPE_CHECKING:
     from tenire.concurrency.ended_tasks import EndedTask
     from tenire.concurrency.handle import Handle
     from tenire.concurrency.manager import ConcurrencyManager
+    from tenire.concurrency.quotas import QuotaStatistics
     from tenire.concurrency.snapshot import Snapshot
     from tenire.pipeline.progress import PipelineProgress
     from tenire.storage.home import Home
+
+    Quotas = Callable[[], Mapping[str, QuotaStatistics]]
 
 __all__ = ["MOST_TASKS", "PERIOD_S", "STALE_S", "Publisher", "explained", "look", "publishing"]
 
@@ -64,7 +70,12 @@ _log = logging.getLogger("tenire.publish")
 
 @asynccontextmanager
 async def publishing(
-    home: Home, manager: ConcurrencyManager, progress: Mapping[str, PipelineProgress], *, clock: Clock
+    home: Home,
+    manager: ConcurrencyManager,
+    progress: Mapping[str, PipelineProgress],
+    *,
+    clock: Clock,
+    quotas: Quotas = dict,
 ) -> AsyncIterator[None]:
     """Tell what the engine does while the block runs.
 
@@ -73,8 +84,9 @@ async def publishing(
         manager: The engine.
         progress: Its pipelines.
         clock: For the time of what is told.
+        quotas: Tells how much of each quota is used.
     """
-    publisher = Publisher(home, manager, progress, clock=clock)
+    publisher = Publisher(home, manager, progress, clock=clock, quotas=quotas)
 
     async def end() -> None:
         await manager.supervisor.remove("publisher")
@@ -92,8 +104,15 @@ class Publisher:
     """Writes the file; on the engine's loop. See ``publishing`` for the arguments."""
 
     def __init__(
-        self, home: Home, manager: ConcurrencyManager, progress: Mapping[str, PipelineProgress], *, clock: Clock
+        self,
+        home: Home,
+        manager: ConcurrencyManager,
+        progress: Mapping[str, PipelineProgress],
+        *,
+        clock: Clock,
+        quotas: Quotas = dict,
     ) -> None:
+        self._quotas = quotas
         self._path = engine_path(home)
         self._manager = manager
         self._progress = progress
@@ -133,7 +152,7 @@ class Publisher:
         """Write if something changed and nothing is being written."""
         if self._writing is not None and not self._writing.done():
             return
-        published = look(self._manager, self._progress, at=self._clock.wall())
+        published = look(self._manager, self._progress, at=self._clock.wall(), quotas=self._quotas)
         essence = _essence(published)
         now = self._clock.now()
         if essence == self._last and now < self._stale_at:
@@ -162,7 +181,9 @@ class Publisher:
             self._told = True
 
 
-def look(manager: ConcurrencyManager, progress: Mapping[str, PipelineProgress], *, at: float) -> Published:
+def look(
+    manager: ConcurrencyManager, progress: Mapping[str, PipelineProgress], *, at: float, quotas: Quotas = dict
+) -> Published:
     """Return what there is to tell now; on the engine's loop."""
     snapshot = manager.snapshot()
     many = snapshot.queued > _TOO_MANY
@@ -185,6 +206,18 @@ def look(manager: ConcurrencyManager, progress: Mapping[str, PipelineProgress], 
             name: PublishedComponent(fares.health, fares.restarts, fares.error)
             for name, fares in snapshot.components.items()
         },
+        quotas={name: _quota(used) for name, used in quotas().items()},
+    )
+
+
+def _quota(used: QuotaStatistics) -> PublishedQuota:
+    return PublishedQuota(
+        metrics={name: PublishedMetric(metric.spent, metric.limit) for name, metric in used.metrics.items()},
+        in_flight=used.in_flight,
+        slots=used.slots,
+        waiting=used.waiting,
+        refused=used.refused,
+        pause=math.ceil(used.frozen_for),
     )
 
 

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from tenire.storage.home import Home
 
 __all__ = [
-    "ExplainedTask", "Published", "PublishedComponent", "PublishedPipeline", "PublishedTask", "as_text",
-    "engine_path", "from_text", "last_told", "read_published", "task_id",
+    "ExplainedTask", "Published", "PublishedComponent", "PublishedMetric", "PublishedPipeline", "PublishedQuota",
+    "PublishedTask", "as_text", "engine_path", "from_text", "last_told", "read_published", "task_id",
 ]  # fmt: skip
 
 T = TypeVar("T")
@@ -93,6 +93,38 @@ class PublishedComponent(msgspec.Struct, frozen=True):
     error: str | None = None
 
 
+class PublishedMetric(msgspec.Struct, frozen=True):
+    """One thing that a quota limits.
+
+    Attributes:
+        spent: Units that count now.
+        limit: Units in one window, or ``None`` while that is unknown.
+    """
+
+    spent: int
+    limit: int | None = None
+
+
+class PublishedQuota(msgspec.Struct, frozen=True):
+    """How much of a quota is used.
+
+    Attributes:
+        metrics: By name: ``requests``, ``tokens``, …
+        in_flight: Calls that are under way.
+        slots: Calls that may be.
+        waiting: Calls that wait for their turn.
+        refused: Calls that the provider refused.
+        pause: Whole seconds until the provider takes calls again.
+    """
+
+    metrics: dict[str, PublishedMetric]
+    in_flight: int
+    slots: int
+    waiting: int
+    refused: int
+    pause: int = 0
+
+
 class Published(msgspec.Struct, frozen=True):
     """One engine.
 
@@ -107,6 +139,7 @@ class Published(msgspec.Struct, frozen=True):
         pipelines: By name.
         answered: Whether the engine was asked just now, and answered.
         components: How its components fare, by name.
+        quotas: How much of each is used, by name.
     """
 
     pid: int
@@ -119,6 +152,7 @@ class Published(msgspec.Struct, frozen=True):
     reason: str | None = None
     answered: bool = True
     components: dict[str, PublishedComponent] = {}
+    quotas: dict[str, PublishedQuota] = {}
 
 
 def as_text(value: msgspec.Struct) -> str:

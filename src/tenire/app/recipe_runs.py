@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from contextlib import AbstractAsyncContextManager
 
+    from tenire.app.model_calls import ModelCalls, ModelUse
     from tenire.concurrency.manager import ConcurrencyManager
     from tenire.pipeline.home_session import HomeSession
     from tenire.pipeline.progress import PipelineProgress
@@ -30,11 +31,13 @@ class Engine:
         manager: The engine itself.
         session: Its hold on the home.
         progress: What each pipeline counts, by name.
+        calls: The way to models.
     """
 
     manager: ConcurrencyManager
     session: HomeSession
     progress: Mapping[str, PipelineProgress]
+    calls: ModelCalls
 
 
 class PipelineRun(Protocol):
@@ -54,9 +57,11 @@ class RecipeRuns(Protocol):
 
     Attributes:
         names: Their names.
+        models: The models that they call, by the pipeline's name.
     """
 
     names: tuple[str, ...]
+    models: dict[str, ModelUse]
 
     def record(self, ledger: Ledger) -> None:
         """Keep in the ledger what was decided, and what ``retry`` needs; on a thread."""

@@ -5,37 +5,30 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from tenire.app.config import check_runnable
-from tenire.app.config_schema import DocumentsPipeline
 from tenire.app.control import controlled
-from tenire.app.place import open_recorded_store
 from tenire.app.publish import publishing
 from tenire.app.recipe_runs import Engine
+from tenire.app.run_plan import RunPlan
 from tenire.app.tidying import tidy_in_idle_periods
 from tenire.clock import SYSTEM_CLOCK
 from tenire.concurrency import ConcurrencyManager
 from tenire.errors import PipelineError, TenireError
-from tenire.observe.machine import read_machine
 from tenire.observe.memory import PeakMemory
 from tenire.pipeline.home_session import HomeSession
 from tenire.pipeline.progress import PipelineProgress, RunReport
 from tenire.pipeline.waits import seen
-from tenire.storage.home import Home
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-    from pathlib import Path
 
     from tenire.app.config import Config
     from tenire.app.control import EngineControl
     from tenire.app.recipe_runs import PipelineRun, RecipeRuns
     from tenire.concurrency.handle import Handle
     from tenire.pipeline.files import PathSource
-    from tenire.protocols import VectorStore
 
 __all__ = ["arun_config", "run_config"]
 
@@ -87,7 +80,7 @@ async def arun_config(
         TenireError: If nothing could start; then nothing was written.
     """
     # Looking at paths, packages and the machine may take a while on a slow disk.
-    plan = await asyncio.to_thread(_plan, config, only, sources or {}, frozenset(retries))
+    plan = await asyncio.to_thread(RunPlan.of, config, only, sources or {}, frozenset(retries))
     started = SYSTEM_CLOCK.now()
     progress = {name: PipelineProgress(name) for name in plan.names}
     session = HomeSession(plan.home, plan.open_store, clock=SYSTEM_CLOCK)
@@ -96,19 +89,20 @@ async def arun_config(
         telling = (session.home, manager, progress)
         async with (
             manager,
-            publishing(*telling, clock=SYSTEM_CLOCK),
-            controlled(*telling, clock=SYSTEM_CLOCK) as control,
+            publishing(*telling, clock=SYSTEM_CLOCK, quotas=plan.calls.quotas),
+            controlled(*telling, clock=SYSTEM_CLOCK, quotas=plan.calls.quotas) as control,
         ):
             manager.data_manager.share(session.hold)
             tidy_in_idle_periods(manager, session, plan.store)
             await manager.submit(_begin, session, plan.recipes, on="thread", name="recover")
-            engine = Engine(manager, session, progress)
+            engine = Engine(manager, session, progress, plan.calls)
             async with AsyncExitStack() as sharing:
+                await sharing.enter_async_context(plan.calls.opened(manager, session.home))
                 for recipe in plan.recipes:
                     await sharing.enter_async_context(recipe.started(engine))
+                made = {name: recipe.run_of(name, engine) for recipe in plan.recipes for name in recipe.names}
                 if on_start is not None:
                     on_start(progress)
-                made = {name: recipe.run_of(name, engine) for recipe in plan.recipes for name in recipe.names}
                 async with _watched(manager) as memory:
                     await _run_all(config, {name: made[name] for name in plan.names}, progress, control)
     return RunReport(progress, SYSTEM_CLOCK.now() - started, memory.mib)
@@ -129,56 +123,6 @@ async def _watched(manager: ConcurrencyManager) -> AsyncIterator[PeakMemory]:
         await look(memory.sample)
     finally:
         sampling.cancel()
-
-
-@dataclass(frozen=True, slots=True)
-class _Plan:
-    """What was decided before anything starts.
-
-    Attributes:
-        home: The home.
-        names: The pipelines to run, in the order of the configuration.
-        recipes: The same by recipe.
-        store: Directory of the store, if one of them writes to it.
-        open_store: Opens the home's store, for what an earlier run has left open, too.
-        cpu: Slots to share out.
-        memory: Bytes to share out.
-    """
-
-    home: Home
-    names: tuple[str, ...]
-    recipes: tuple[RecipeRuns, ...]
-    store: Path | None
-    open_store: Callable[[], VectorStore]
-    cpu: float
-    memory: int
-
-
-def _plan(config: Config, only: Sequence[str], sources: Mapping[str, PathSource], retries: frozenset[str]) -> _Plan:
-    names = check_runnable(config, only)
-    machine = read_machine()
-    home = Home(config.tenire.home)
-    recipes: list[RecipeRuns] = []
-    store: Path | None = None
-    open_store: Callable[[], VectorStore] = partial(open_recorded_store, home)
-    # Each recipe brings packages of its own, which only those who use it have to wait for.
-    documents = [name for name in names if isinstance(config.pipelines[name], DocumentsPipeline)]
-    if documents:
-        from tenire.app.document_runs import DocumentRuns
-
-        runs = DocumentRuns(config, documents, machine=machine, sources=sources)
-        store, open_store = runs.place.store, runs.place.open_store
-        recipes.append(runs)
-    cpu = config.tenire.cpu
-    return _Plan(
-        home=home,
-        names=names,
-        recipes=tuple(recipes),
-        store=store,
-        open_store=open_store,
-        cpu=machine.default_cpu if cpu is None else cpu,
-        memory=config.tenire.memory or machine.default_memory,
-    )
 
 
 def _begin(session: HomeSession, recipes: Sequence[RecipeRuns]) -> None:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from tenire.app.place import recorded_place
+from tenire.app.remote_embedder import EmbedderServer, RemoteEmbedder, is_remote
 from tenire.clock import SYSTEM_CLOCK
 from tenire.errors import ConfigError, EmbedderMismatchError, StoreError
 from tenire.storage.home import Home
@@ -86,10 +87,14 @@ class Store:
     """
 
     def __init__(self, home: str | os.PathLike[str] = ".tenire", *, embedder: str | None = None) -> None:
-        place = Home(home)
+        self._home = place = Home(home)
         path, recorded = recorded_place(place)
         self._name = recorded
-        if embedder is not None and resolve_embedder(embedder) != recorded:
+        if (
+            embedder is not None
+            and embedder != recorded
+            and (is_remote(embedder) or resolve_embedder(embedder) != recorded)
+        ):
             message = f"the store at {path} was built with the embedder {recorded}, not with {embedder}"
             hint = f"search with {recorded}, or ingest into another home"
             raise EmbedderMismatchError(message, stored=recorded, asked=embedder, hint=hint)
@@ -146,6 +151,12 @@ class Store:
         self.close()
 
     def _loaded(self) -> Embedder:
+        if self._embedder is None and is_remote(self._name):
+            server = EmbedderServer.recorded(self._ledger)
+            if server is None:
+                message = f"the home does not say where the server of its embedder {self._name} is"
+                raise StoreError(message, hint="run its pipelines once more, or search with --mode text")
+            self._embedder = RemoteEmbedder(self._home, self._name, server, self._store.embedder)
         if self._embedder is None:
             identity = embedder_identity(self._name)
             if identity != self._store.embedder:

@@ -33,7 +33,7 @@ class Look:
     """What a frame shows beside the counters.
 
     Attributes:
-        speeds: Bytes per second by pipeline.
+        speeds: Bytes or rows per second by pipeline.
         remaining: Seconds to go by pipeline; ``None`` where nothing is known.
         elapsed: Seconds since the run began.
         tick: Number of the frame; turns the spinner.
@@ -55,14 +55,10 @@ def fraction(progress: PipelineProgress) -> float | None:
         return 1.0
     if not progress.listed:
         return None
-    if progress.bytes_total > 0:
-        return min(1.0, progress.bytes_reached / progress.bytes_total)
+    if progress.total > 0:
+        return min(1.0, progress.reached / progress.total)
     # Empty files only: count them instead.
-    return min(1.0, _finished(progress) / progress.files_total) if progress.files_total else 1.0
-
-
-def _finished(progress: PipelineProgress) -> int:
-    return progress.done + progress.unchanged + progress.quarantined
+    return min(1.0, progress.finished / progress.files_total) if progress.files_total else 1.0
 
 
 def frame(pipelines: Mapping[str, PipelineProgress], look: Look) -> RenderableType:
@@ -77,14 +73,18 @@ def frame(pipelines: Mapping[str, PipelineProgress], look: Look) -> RenderableTy
     table.add_column("pipeline", no_wrap=True, overflow="ellipsis", max_width=16)
     table.add_column("", ratio=1, min_width=8)
     table.add_column("", justify="right", width=4)
-    for name, width in (("files", 11), ("passages", 8), ("MB/s", 6), ("left", 7)):
+    files_only = all(progress.unit == "file" for progress in pipelines.values())
+    made, speed = ("passages", "MB/s") if files_only else ("made", "speed")
+    for name, width in (("files" if files_only else "items", 11), (made, 8), (speed, 6), ("left", 7)):
         table.add_column(name, justify="right", no_wrap=True, min_width=width)
     for name, progress in pipelines.items():
-        table.add_row(*_row(progress, look.speeds.get(name, 0.0), look.remaining.get(name), look))
+        table.add_row(*_row(progress, look.speeds.get(name, 0.0), look.remaining.get(name), look, units=not files_only))
     return Group(table, *_notes(pipelines, look))
 
 
-def _row(progress: PipelineProgress, speed: float, left: float | None, look: Look) -> list[RenderableType]:
+def _row(
+    progress: PipelineProgress, speed: float, left: float | None, look: Look, *, units: bool
+) -> list[RenderableType]:
     share = fraction(progress)
     running = progress.shown_state == "running"
     if running:
@@ -92,7 +92,7 @@ def _row(progress: PipelineProgress, speed: float, left: float | None, look: Loo
     else:
         shown, plain, style = _GLYPHS.get(progress.shown_state, ("?", "?", ""))
         glyph = Text(shown if look.unicode else plain, style=style)
-    finished = _finished(progress)
+    finished = progress.finished
     files = Text(f"{finished:,}", style="" if finished else "dim")
     # While the source is being listed the end is not known: 120/340+.
     open_end = progress.state == "running" and not progress.listed
@@ -109,10 +109,21 @@ def _row(progress: PipelineProgress, speed: float, left: float | None, look: Loo
         bar,
         Text("" if share is None else f"{int(share * 100)}%"),
         files,
-        Text(f"{progress.passages:,}"),
-        Text(f"{speed / 1e6:.1f}" if running and speed else "", style="cyan"),
+        Text(_made(progress) if units else f"{progress.passages:,}"),
+        Text(_speed(progress, speed, units=units) if running and speed else "", style="cyan"),
         Text(_left(progress, left)),
     ]
+
+
+def _made(progress: PipelineProgress) -> str:
+    count, name = (progress.calls, "call") if progress.unit == "row" else (progress.passages, "passage")
+    return f"{count:,} {name}{'' if count == 1 else 's'}"
+
+
+def _speed(progress: PipelineProgress, speed: float, *, units: bool) -> str:
+    if progress.unit == "row":
+        return f"{speed:,.1f}/s"
+    return f"{speed / 1e6:.1f} MB/s" if units else f"{speed / 1e6:.1f}"
 
 
 def _left(progress: PipelineProgress, left: float | None) -> str:
@@ -146,14 +157,14 @@ def plain_line(pipelines: Mapping[str, PipelineProgress], look: Look) -> str:
     for name, progress in pipelines.items():
         words = [
             f"{clean(name)} {progress.shown_state}",
-            f"{_finished(progress):,}/{progress.files_total:,}{'' if progress.listed else '+'} files",
-            "1 passage" if progress.passages == 1 else f"{progress.passages:,} passages",
+            f"{progress.finished:,}/{progress.files_total:,}{'' if progress.listed else '+'} {progress.unit}s",
+            _made(progress),
         ]
         if progress.quarantined:
             words.append(f"{progress.quarantined:,} in quarantine")
         if progress.shown_state == "running":
             if speed := look.speeds.get(name):
-                words.append(f"{speed / 1e6:.1f} MB/s")
+                words.append(_speed(progress, speed, units=True))
             left = look.remaining.get(name)
             if progress.listed and left is not None:
                 words.append(f"{human_seconds(left)} left")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console, RenderableType
 
-__all__ = ["Output", "clean", "console_for", "human_bytes", "human_seconds", "prepare_streams"]
+__all__ = ["Output", "clean", "console_for", "human_bytes", "human_seconds", "human_usd", "prepare_streams"]
 
 # C0 and C1 controls, DEL, and the characters that reorder text (bidirectional
 # overrides) or break lines: a name must not look like another one.
@@ -172,3 +172,14 @@ def human_seconds(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def human_usd(usd: float) -> str:
+    """Return an amount of US dollars for people: two digits that count, or cents.
+
+    >>> human_usd(12.345), human_usd(0.0271), human_usd(0.000031), human_usd(0.0)
+    ('$12.35', '$0.027', '$0.000031', '$0')
+    """
+    if usd >= 1:
+        return f"${usd:,.2f}"
+    return f"${usd:.{max(2, 1 - math.floor(math.log10(usd)))}f}" if usd > 0 else "$0"

@@ -121,11 +121,10 @@ class ProgressDisplay:
     def _look(self, now: float, *, ended: bool) -> Look:
         self._ticks += 1
         speeds = {
-            name: self._speeds[name].update(progress.bytes_reached, now=now)
-            for name, progress in self._pipelines.items()
+            name: self._speeds[name].update(progress.reached, now=now) for name, progress in self._pipelines.items()
         }
         remaining = {
-            name: Speed.remaining(progress.bytes_total - progress.bytes_reached, speeds[name])
+            name: Speed.remaining(progress.total - progress.reached, speeds[name])
             for name, progress in self._pipelines.items()
         }
         encoding = (getattr(self._stream, "encoding", None) or "utf-8").lower()

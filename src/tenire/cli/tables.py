@@ -8,16 +8,18 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 from rich.text import Text
 
-from tenire.cli.output import clean
+from tenire.cli.output import clean, human_usd
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from tenire.app.diagnosis import Diagnosis
+    from tenire.app.estimate import EstimateReport
 
-__all__ = ["diagnosis_lines", "failed_lines", "totals_table"]
+__all__ = ["diagnosis_lines", "estimate_lines", "failed_lines", "totals_table"]
 
 _COUNTERS = ("seen", "done", "unchanged", "quarantined", "removed", "skipped", "chunks")
+_OF_CALLS = ("calls", "cached_calls", "input_tokens", "output_tokens", "cost_usd")
 _STATES = {"ok": "green", "warn": "yellow", "missing": "red"}
 
 
@@ -27,28 +29,60 @@ def totals_table(pipelines: Mapping[str, Mapping[str, Any]]) -> Table:
     Args:
         pipelines: Counters by pipeline name, as ``--json`` prints them.
     """
+    counted = (*_COUNTERS, *(key for key in _OF_CALLS if any(counters.get(key) for counters in pipelines.values())))
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="dim")
     table.add_column("pipeline", style="bold", no_wrap=True, overflow="ellipsis", max_width=24)
-    for name in (*_COUNTERS, "seconds"):
-        table.add_column(name, justify="right", no_wrap=True)
+    for name in (*counted, "seconds"):
+        table.add_column(name.removesuffix("_usd").replace("_", " "), justify="right", no_wrap=True)
     for name, counters in pipelines.items():
         failed = counters.get("state") in ("failed", "cancelled")
         label = Text(clean(name), style="bold red" if failed else "bold")
-        table.add_row(label, *(_cell(key, counters.get(key, 0)) for key in _COUNTERS), _seconds(counters))
+        table.add_row(label, *(_cell(key, counters.get(key, 0)) for key in counted), _seconds(counters))
     if len(pipelines) > 1:
-        sums = {key: sum(int(counters.get(key) or 0) for counters in pipelines.values()) for key in _COUNTERS}
-        table.add_row(Text("all", style="dim"), *(_cell(key, sums[key]) for key in _COUNTERS), "")
+        sums = {key: sum(counters.get(key) or 0 for counters in pipelines.values()) for key in counted}
+        table.add_row(Text("all", style="dim"), *(_cell(key, sums[key]) for key in counted), "")
     return table
 
 
 def _cell(key: str, count: Any) -> Text:
     style = "yellow" if key == "quarantined" and count else "dim" if not count else ""
+    if key == "cost_usd":
+        return Text(human_usd(count or 0.0), style=style)
     return Text(f"{int(count or 0):,}", style=style)
 
 
 def _seconds(counters: Mapping[str, Any]) -> Text:
     seconds = counters.get("seconds")
     return Text(f"{seconds:,.1f}" if isinstance(seconds, (int, float)) else "")
+
+
+def estimate_lines(report: EstimateReport) -> list[RenderableType]:
+    """Return what a run would ask of models: a row a pipeline, and what it could cost."""
+    if not report.pipelines:
+        return ["no pipeline calls a model: it costs nothing"]
+    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="dim")
+    table.add_column("pipeline", style="bold", no_wrap=True, overflow="ellipsis", max_width=24)
+    for name in (
+        "rows",
+        "to ask",
+        "unchanged",
+        "quarantined",
+        "input tokens",
+        "output tokens",
+        "cost",
+    ):
+        table.add_column(name, justify="right", no_wrap=True)
+    for name, each in report.pipelines.items():
+        counts = (each.seen, each.calls, each.unchanged, each.quarantined, each.input_tokens, each.output_tokens)
+        table.add_row(clean(name), *(f"{count:,}" for count in counts), _cost(each.cost_usd))
+    total = f"{_cost(report.cost_usd)} at the most; {human_usd(report.spent_usd)} was spent in this home so far"
+    if report.budget_usd is not None:
+        total += f", of a budget of {human_usd(report.budget_usd)}"
+    return [table, total, "nothing was sent"]
+
+
+def _cost(usd: float | None) -> str:
+    return "price not known" if usd is None else human_usd(usd)
 
 
 def failed_lines(items: Iterable[Any]) -> list[RenderableType]:

@@ -120,15 +120,22 @@ class Orchestrator(Dispatcher):
                 return self.portal.call(fn, *args)
         return fn(*args)
 
-    def suspend(self, pipeline: str, reason: str | None) -> None:
+    def suspend(self, pipeline: str, reason: str | None, *, permits: bool = False) -> None:
         """Start nothing of a pipeline until further notice; ``None`` ends that.
 
         What runs goes on and gets its permits. What it submits to the same pipeline and
         waits for starts only if it holds something meanwhile.
+
+        Args:
+            pipeline: The pipeline.
+            reason: Why, for those who ask what it waits for; ``None`` lets it go on.
+            permits: Whether permits wait, too, of tasks that hold nothing meanwhile.
         """
+        share = self.scheduler.shares.pipeline(pipeline)
+        share.withheld = permits and reason is not None
         if reason is None:
             reason = self.health.reason(pipeline)  # what it needs may not be well
-        self.scheduler.shares.pipeline(pipeline).suspended = reason
+        share.suspended = reason
         self.on_loop(self.wake)
 
     def trace(self, tracer_provider: Any = None) -> None:

@@ -45,7 +45,7 @@ def why(scheduler: Scheduler, task: Task, now: float) -> Gate:
     if task.state != READY:
         return Gate("none", f"it is {State(task.state).name.lower()}")
     pipeline = task.pipeline
-    if pipeline.suspended is not None and task.claim == 0:
+    if pipeline.suspended is not None and task.claim <= pipeline.withheld:
         return Gate("suspended", f"pipeline {pipeline.name!r} starts nothing: {pipeline.suspended}")
     lane = task.lane
     if lane.mask:

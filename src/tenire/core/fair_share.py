@@ -58,6 +58,7 @@ class PipelineShare:
         took: How long tasks ran that went well, seconds; short ones by sampling.
         waited: How long those were ready before they started.
         suspended: Why nothing of it may start, or ``None``.
+        withheld: Whether permits of those who hold nothing wait then, too.
     """
 
     __slots__ = (
@@ -78,6 +79,7 @@ class PipelineShare:
         "v",
         "waited",
         "weight",
+        "withheld",
     )
 
     def __init__(self, name: str) -> None:
@@ -95,6 +97,7 @@ class PipelineShare:
         self.took = QuantileSketch()
         self.waited = QuantileSketch()
         self.suspended: str | None = None
+        self.withheld = False
 
     def configure(self, *, weight: float | None = None, priority: Priority | None = None) -> None:
         """Set weight or level; for a pipeline that has run, see ``FairShare.configure``.

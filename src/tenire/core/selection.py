@@ -387,6 +387,8 @@ class Selection:
         for pipeline in sorted(self._shares.backlogged, key=_by_virtual_time):
             if suspended_only and pipeline.suspended is None:
                 continue
+            if pipeline.withheld and claim == Claim.PERMIT:
+                continue
             lanes = [lane for lane in pipeline.queue.claims if lane.claim == claim]
             task = self._fitting(lanes, now)
             if task is not None:

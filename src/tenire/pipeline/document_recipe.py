@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
     import numpy as np
     from numpy.typing import NDArray
@@ -24,11 +24,12 @@ class DocumentRecipe:
         identity: What a document depends on besides the content.
         prepare: ``prepare(files, known_hashes)``; runs in a worker process, so it
             must be importable.
-        embed: ``embed(texts)``; runs in the worker process ``"embedder"``.
+        embed: ``embed(texts)``; runs in the worker process ``"embedder"``, or on the
+            loop if it is a coroutine function.
         model: What a vector depends on besides the text.
     """
 
     identity: str
     prepare: Callable[[list[SourceFile], Mapping[str, str]], list[Document | Rejection | Unchanged]]
-    embed: Callable[[list[str]], NDArray[np.float32]]
+    embed: Callable[[list[str]], NDArray[np.float32]] | Callable[[list[str]], Awaitable[NDArray[np.float32]]]
     model: str

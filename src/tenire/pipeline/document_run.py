@@ -22,12 +22,13 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from tenire.errors import WorkerDiedError
-from tenire.pipeline.groups import Group, batches
+from tenire.pipeline.groups import Group, apart, batches
 from tenire.pipeline.lister import ListedChunk, Lister, Work, count_ahead
 from tenire.pipeline.model_worker import IF_KILLED, ModelWorker
 from tenire.pipeline.progress import StageProgress
 from tenire.pipeline.room import Room
 from tenire.pipeline.vector_memos import VectorMemos
+from tenire.pipeline.vectorise import UnusableTextError
 from tenire.pipeline.waits import ended, first, seen
 from tenire.protocols import Rejection
 
@@ -85,6 +86,7 @@ class DocumentRun:
         recipe: What to do to the files.
         progress: Where to count.
         clock: For the duration.
+        count: Called now and then, and at the end: counts what calls cost.
     """
 
     def __init__(
@@ -98,7 +100,9 @@ class DocumentRun:
         recipe: DocumentRecipe,
         progress: PipelineProgress,
         clock: Clock,
+        count: Callable[[], object] = lambda: None,
     ) -> None:
+        self._count_calls = count
         self._name = name
         self._manager = manager
         self._session = session
@@ -134,6 +138,7 @@ class DocumentRun:
 
         def tick() -> None:
             progress.seconds = self._clock.now() - started
+            self._count_calls()
             # Room can run short while nothing of this run moves: another pipeline was
             # faster to take what seemed to be free.
             self._make_way()
@@ -151,6 +156,7 @@ class DocumentRun:
             raise
         finally:
             ticking.cancel()
+            self._count_calls()
             progress.seconds = self._clock.now() - started
             progress.state = state
             self._manager.orchestrator.suspend(self._name, None)  # or a paused one could not note its end
@@ -291,8 +297,12 @@ class DocumentRun:
         while documents or rejections:
             # A document that another pipeline removed in between comes back as
             # unlinked and goes round once more.
-            documents = await self._commit(documents, rejections, group.replaced)
-            rejections = []
+            try:
+                documents = await self._commit(documents, rejections, group.replaced)
+            except UnusableTextError as error:
+                documents, rejections = apart(documents, rejections, error)
+            else:
+                rejections = []
 
     async def _note_unchanged(self, group: Group) -> None:
         touched = [*group.unchanged_done, *group.unchanged_rejected]
@@ -327,8 +337,7 @@ class DocumentRun:
         return list(committed.unlinked)
 
     def _count_commit(self, committed: Committed, documents: list[Document], rejections: list[Rejection]) -> None:
-        lost = {id(document) for document in committed.unlinked}
-        progress = self._progress
+        lost, progress = {id(document) for document in committed.unlinked}, self._progress
         progress.done += committed.done
         progress.quarantined += committed.rejected
         progress.chunks += committed.chunks

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from contextlib import AsyncExitStack
 
     from tenire.pipeline.lister import Work
+    from tenire.pipeline.vectorise import UnusableTextError
 
-__all__ = ["BATCH_BYTES", "BATCH_FILES", "Group", "batches"]
+__all__ = ["BATCH_BYTES", "BATCH_FILES", "Group", "apart", "batches"]
 
 BATCH_BYTES = 256 << 10
 BATCH_FILES = 64
@@ -81,3 +82,16 @@ class Group:
             if item.old_document is not None and not isinstance(result, Unchanged):
                 self.replaced.add(item.old_document)
         self.holds.append(held)
+
+
+def apart(
+    documents: list[Document], rejections: list[Rejection], error: UnusableTextError
+) -> tuple[list[Document], list[Rejection]]:
+    """Return the documents without those that hold a text for which there is no vector, and all rejections."""
+    kept, refused = [], list(rejections)
+    for document in documents:
+        if any(passage.text == error.text for passage in document.passages):
+            refused.append(Rejection(document.file, "embed", str(error), document.content_hash))
+        else:
+            kept.append(document)
+    return kept, refused

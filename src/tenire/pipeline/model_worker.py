@@ -1,9 +1,10 @@
-"""The model's worker process: one for all pipelines, which take turns at it."""
+"""The way to the model: a worker process that all pipelines take turns at, or a server."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from tenire.concurrency.submit import is_coroutine_function
 from tenire.core.tasks import Resources, Retry
 from tenire.pipeline.vector_memos import WORTH_KEEPING_S
 from tenire.pipeline.vectorise import vectorise
@@ -37,7 +38,8 @@ class ModelWorker:
     Args:
         pipeline: Whose share the work is charged to.
         manager: The engine.
-        embed: ``embed(texts)``; importable, since it runs in the worker.
+        embed: ``embed(texts)``; importable, since it runs in the worker. A coroutine
+            function asks a server: it runs on the loop, and keeps what it got itself.
         progress: Where to count bytes of files that are embedded but not stored yet.
         stage: Where to count passages.
         keep: ``keep(texts, vectors)``, called for slices that took long.
@@ -49,7 +51,7 @@ class ModelWorker:
         pipeline: str,
         *,
         manager: ConcurrencyManager,
-        embed: Callable[[list[str]], NDArray[np.float32]],
+        embed: Callable[[list[str]], NDArray[np.float32]] | Callable[[list[str]], Awaitable[NDArray[np.float32]]],
         progress: PipelineProgress,
         stage: StageProgress,
         keep: Callable[[list[str], NDArray[np.float32]], Awaitable[None]],
@@ -57,7 +59,8 @@ class ModelWorker:
     ) -> None:
         self._pipeline = pipeline
         self._manager = manager
-        self._embed = embed
+        self._embed: Callable[[list[str]], Any] = embed
+        self._on_loop = is_coroutine_function(embed)
         self._progress = progress
         self._stage = stage
         self._keep = keep
@@ -86,7 +89,7 @@ class ModelWorker:
             vectors = await self._submit(texts, "embed", retry=IF_KILLED)
             took = self._clock.now() - started
             stage.busy_s += took
-            if took > WORTH_KEEPING_S:
+            if took > WORTH_KEEPING_S and not self._on_loop:
                 await self._keep(texts, vectors)
             stage.done += len(texts)
             stage.waiting -= len(texts)
@@ -106,13 +109,16 @@ class ModelWorker:
         return vectors
 
     def _submit(self, texts: list[str], step: str, *, retry: Retry | None) -> Handle[NDArray[np.float32]]:
+        name = f"{self._pipeline}: {step}"
+        if self._on_loop:
+            return self._manager.submit(self._embed, texts, on="loop", pipeline=self._pipeline, name=name)
         return self._manager.submit(
             self._embed,
             texts,
             on="process",
             worker="embedder",
             pipeline=self._pipeline,
-            name=f"{self._pipeline}: {step}",
+            name=name,
             needs=_ONE_SLOT,
             retry=retry,
         )

@@ -15,6 +15,7 @@ __all__ = ["PipelineProgress", "RunReport", "StageProgress"]
 
 _INTERNAL = (
     "name",
+    "unit",
     "paused",
     "bytes_seen",
     "bytes_done",
@@ -52,6 +53,8 @@ class PipelineProgress:
 
     Attributes:
         name: The pipeline's name.
+        unit: What it goes through: ``file`` or ``row``. Where files are spoken of
+            below, rows are meant for the latter, and they have no bytes.
         state: ``waiting``, ``running``, ``done``, ``failed`` or ``cancelled``.
         seen: Files that can hold text, found so far.
         done: Files of this run that are in the store now.
@@ -60,6 +63,11 @@ class PipelineProgress:
         removed: Sources that left since the last run.
         skipped: Files of types that hold no text; not part of ``seen``.
         chunks: Passages stored by this run.
+        calls: Requests sent to a provider.
+        cached_calls: Rows that were answered without a request of their own.
+        input_tokens: Of the prompts sent, as the provider counted.
+        output_tokens: Of the replies to them.
+        cost_usd: What they cost, US dollars, as far as prices are known.
         bytes_seen: Bytes of the files in ``seen``.
         bytes_done: Bytes of the files in ``done``, ``unchanged`` and ``quarantined``.
         bytes_ahead: Bytes of files that are embedded but not committed yet, about.
@@ -73,6 +81,7 @@ class PipelineProgress:
     """
 
     name: str
+    unit: str = "file"
     state: str = "waiting"
     seen: int = 0
     done: int = 0
@@ -103,19 +112,24 @@ class PipelineProgress:
         return "paused" if self.paused and self.state in ("waiting", "running") else self.state
 
     @property
+    def finished(self) -> int:
+        """Files that need no more work."""
+        return self.done + self.unchanged + self.quarantined
+
+    @property
     def files_total(self) -> int:
         """Files in all, as far as is known."""
         return max(self.seen, self.expected)
 
     @property
-    def bytes_total(self) -> int:
-        """Bytes in all, as far as is known."""
-        return max(self.bytes_seen, self.bytes_expected)
+    def total(self) -> int:
+        """All that has to be gone through, as far as is known: bytes of files, or rows."""
+        return self.files_total if self.unit == "row" else max(self.bytes_seen, self.bytes_expected)
 
     @property
-    def bytes_reached(self) -> int:
-        """Bytes that are done, or nearly."""
-        return self.bytes_done + self.bytes_ahead
+    def reached(self) -> int:
+        """What of ``total`` is done, or nearly."""
+        return self.finished if self.unit == "row" else self.bytes_done + self.bytes_ahead
 
     @property
     def passages(self) -> int:

@@ -11,6 +11,8 @@ import asyncio
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
+from tenire.pipeline.waits import first
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping, Sequence
 
@@ -19,11 +21,23 @@ if TYPE_CHECKING:
 
     from tenire.protocols import Document
 
-__all__ = ["SLICE", "text_key", "vectorise"]
+__all__ = ["SLICE", "UnusableTextError", "text_key", "vectorise"]
 
 SLICE = 128
 """Texts in one call of the model: a second or two of work, so that pipelines can
 take turns at the model."""
+
+
+class UnusableTextError(Exception):
+    """There is no vector for a text: what embeds it refuses it, and only it.
+
+    Attributes:
+        text: The text.
+    """
+
+    def __init__(self, message: str, *, text: str) -> None:
+        super().__init__(message)
+        self.text = text
 
 
 def text_key(text: str) -> str:
@@ -46,6 +60,10 @@ async def vectorise(
 
     Returns:
         ``None`` if there are no passages.
+
+    Raises:
+        UnusableTextError: If there is no vector for one of them.
+        Exception: What ``embed`` raised.
     """
     texts = [passage.text for document in documents for passage in document.passages]
     if not texts:
@@ -62,8 +80,11 @@ async def vectorise(
             rows[text] = vector
     missing.sort(key=len)
     slices = [missing[start : start + SLICE] for start in range(0, len(missing), SLICE)]
-    async with asyncio.TaskGroup() as tasks:
-        embedded = [tasks.create_task(embed(part)) for part in slices]
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            embedded = [tasks.create_task(embed(part)) for part in slices]
+    except BaseExceptionGroup as group:
+        raise first(group) from None
     for part, task in zip(slices, embedded, strict=True):
         rows.update(zip(part, task.result(), strict=True))
     return np.stack([rows[text] for text in texts]).astype(np.float32, copy=False)

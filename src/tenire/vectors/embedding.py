@@ -55,9 +55,9 @@ def _unknown(name: str) -> ConfigError:
     choices = ", ".join(EMBEDDERS)
     if name.startswith("openai:"):
         return ConfigError(
-            f"embedder {name!r} calls a server, which this version cannot do; available: {choices}",
+            f"embedder {name!r} is on a server and cannot be loaded here; those that can: {choices}",
             key="embedder",
-            hint='use embedder = "auto"',
+            hint="pipelines of a configuration file may use it; from Python, see tenire.llm.ChatClient.embed",
         )
     near = difflib.get_close_matches(name.lower(), EMBEDDERS, n=1, cutoff=0.0)
     return ConfigError(

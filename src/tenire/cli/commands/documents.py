@@ -38,11 +38,28 @@ def run_file(
     settings: Settings,
     file: Annotated[str, typer.Argument(metavar="FILE.toml", help="The configuration file.")] = DEFAULT_FILE,
     only: Annotated[list[str], typer.Option(metavar="NAME", help="Run only this pipeline; may be repeated.")] = [],  # noqa: B006 - typer copies it
+    estimate: Annotated[
+        bool, typer.Option("--estimate", help="Show what it would ask of models and cost, and do nothing.")
+    ] = False,
     record: Annotated[str | None, typer.Option(metavar="FILE", hidden=True)] = None,
 ) -> int:
     """Run the pipelines of a configuration file side by side."""
     config = load_config(Path(file), home=settings.given_home())
-    return _run(settings, config, only, record)
+    return _estimate(settings, config, only) if estimate else _run(settings, config, only, record)
+
+
+def _estimate(settings: Settings, config: Config, only: list[str]) -> int:
+    from tenire.app.estimate import estimate
+
+    report = estimate(config, only)
+    output = settings.output
+    if output.as_json:
+        output.json(report)
+        return 0
+    from tenire.cli.tables import estimate_lines
+
+    output.show(*estimate_lines(report))
+    return 0
 
 
 def _run(settings: Settings, config: Config, only: list[str] | tuple[str, ...], record: str | None) -> int:

@@ -27,7 +27,7 @@ def status(settings: Settings) -> int:
         return 0
     from tenire.cli.tables import totals_table
 
-    output.show(f"{home}: {_engine(facts)}", *_ailing(facts), *_holdings(facts))
+    output.show(f"{home}: {_engine(facts)}", *_ailing(facts), *_holdings(facts), *_quotas(facts))
     pipelines: dict[str, dict[str, Any]] = facts.get("pipelines", {})
     if pipelines:
         output.show("", totals_table(pipelines), *_unusual(pipelines))
@@ -48,6 +48,20 @@ def _engine(facts: dict[str, Any]) -> str:
         return "an engine is running"
     reason = facts.get("reason")
     return f"an engine is running, load {level}" + (f": {reason}" if reason else "")
+
+
+def _quotas(facts: dict[str, Any]) -> list[str]:
+    lines = []
+    for name, used in facts.get("quotas", {}).items():
+        metrics = [
+            f"{metric.replace('_', ' ')} {spent['spent']:,}" + (f"/{spent['limit']:,}" if spent["limit"] else "")
+            for metric, spent in used["metrics"].items()
+        ]
+        calls = f"{used['in_flight']:,} of {used['slots']:,} calls under way, {used['waiting']:,} waiting"
+        refused = f", {used['refused']:,} refused" if used["refused"] else ""
+        pause = f", paused by the provider for {used['pause']} s" if used["pause"] else ""
+        lines.append(f"quota {clean(name)}: {', '.join(metrics)} in a minute; {calls}{refused}{pause}")
+    return lines
 
 
 def _ailing(facts: dict[str, Any]) -> list[str]:

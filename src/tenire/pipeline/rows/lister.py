@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from tenire.storage.records import Run
     from tenire.storage.rows import KnownRow
 
-__all__ = ["CHUNK", "RowChunk", "RowLister", "RowWork", "in_quarantine"]
+__all__ = ["CHUNK", "RowChunk", "RowLister", "RowWork", "Standing", "in_quarantine", "standing_of"]
 
 CHUNK = 512
 
@@ -69,6 +70,31 @@ class RowChunk:
     seen: int = 0
     unchanged: int = 0
     quarantined: int = 0
+
+
+class Standing(StrEnum):
+    """What there is to do with a row that can be asked."""
+
+    WORK = "work"
+    UNCHANGED = "unchanged"
+    QUARANTINED = "quarantined"
+
+
+def standing_of(row: Row, request: str, before: KnownRow | None, recipe: RowRecipe) -> Standing:
+    """Return what there is to do with a row.
+
+    Args:
+        row: The row.
+        request: Hash of what it asks.
+        before: What the ledger knows of it.
+        recipe: What is done to it.
+    """
+    if before is None or before.state is SourceState.RETRY:
+        return Standing.WORK
+    if before.state is SourceState.DONE:
+        return Standing.UNCHANGED if before.request == request else Standing.WORK
+    same = before.request == in_quarantine(request, recipe) and before.source == row.source
+    return Standing.QUARANTINED if same else Standing.WORK
 
 
 def in_quarantine(request: str, recipe: RowRecipe) -> str:
@@ -163,17 +189,14 @@ class RowLister:
             return
         row = item
         assert isinstance(row, Row)
-        if before is None or before.state is SourceState.RETRY:
-            chunk.work.append(RowWork(row, request, was_done=False))
-        elif before.state is SourceState.DONE:
-            if before.request == request:
-                chunk.unchanged += 1
-            else:
-                chunk.work.append(RowWork(row, request, was_done=True))
-        elif before.request == in_quarantine(request, self._recipe) and before.source == row.source:
+        standing = standing_of(row, request, before, self._recipe)
+        if standing is Standing.UNCHANGED:
+            chunk.unchanged += 1
+        elif standing is Standing.QUARANTINED:
             chunk.quarantined += 1
         else:
-            chunk.work.append(RowWork(row, request, was_done=False))
+            was_done = before is not None and before.state is SourceState.DONE
+            chunk.work.append(RowWork(row, request, was_done=was_done))
 
     def _request(self, item: Row | BrokenRow | _Copy) -> str:
         if isinstance(item, Row):

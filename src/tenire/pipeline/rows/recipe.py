@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from tenire.pipeline.progress import PipelineProgress
     from tenire.pipeline.rows.records import Row
 
 __all__ = ["RowError", "RowRecipe"]
@@ -28,18 +27,25 @@ class RowError(Exception):
 
 
 class RowRecipe(Protocol):
-    """What is done to each row.
+    """What is done to each row."""
 
-    Attributes:
-        key: The setting that names the fields, for messages.
-        fields: Fields that a row must have.
-        policy: What decides, besides the request, whether a row can be answered.
-            A row in quarantine is tried again if it changes.
-    """
+    @property
+    def key(self) -> str:
+        """The setting that names the fields, for messages."""
+        ...
 
-    key: str
-    fields: Sequence[str]
-    policy: str
+    @property
+    def fields(self) -> Sequence[str]:
+        """Fields that a row must have."""
+        ...
+
+    @property
+    def policy(self) -> str:
+        """What decides, besides the request, whether a row can be answered.
+
+        A row in quarantine is tried again if it changes.
+        """
+        ...
 
     def request(self, row: Row) -> str:
         """Return a hash of all that the answer depends on; on a thread.
@@ -49,8 +55,8 @@ class RowRecipe(Protocol):
         """
         ...
 
-    async def answer(self, row: Row, progress: PipelineProgress) -> Mapping[str, Any]:
-        """Return what the output says of a row, without its id; counts what it cost.
+    async def answer(self, row: Row) -> Mapping[str, Any]:
+        """Return what the output says of a row, without its id.
 
         Raises:
             RowError: If this row cannot be answered.

@@ -81,6 +81,7 @@ class RowRun:
         clock: For the duration.
         retries_only: Whether only rows that are to be tried again are looked at; then
             no other counts, and none is removed.
+        count: Called now and then, and at the end: counts what answers cost.
     """
 
     def __init__(
@@ -95,7 +96,9 @@ class RowRun:
         progress: PipelineProgress,
         clock: Clock,
         retries_only: bool = False,
+        count: Callable[[], object] = lambda: None,
     ) -> None:
+        self._count = count
         self._name = name
         self._manager = manager
         self._session = session
@@ -103,6 +106,7 @@ class RowRun:
         self._recipe = recipe
         self._progress = progress
         self._clock = clock
+        progress.unit = "row"
         self._retries_only = retries_only
         self._answering, self._storing = progress.stages = [StageProgress("answer"), StageProgress("store")]
         self._room = Room(manager.data_manager, pipeline=name, places=IN_FLIGHT)
@@ -124,6 +128,7 @@ class RowRun:
 
         def tick() -> None:
             progress.seconds = self._clock.now() - started
+            self._count()
 
         ticking = self._manager.control.every(_TICK_S, tick, longest=_LONGEST_TICK_S)
         state = "failed"
@@ -146,7 +151,7 @@ class RowRun:
             raise
         finally:
             ticking.cancel()
-            progress.seconds = self._clock.now() - started
+            tick()
             progress.state = state
             self._manager.orchestrator.suspend(self._name, None)  # or a paused one could not note its end
             if self._run is not None:
@@ -237,7 +242,7 @@ class RowRun:
         started = self._clock.now()
         result: AnsweredRow | RefusedRow
         try:
-            said = await self._recipe.answer(row, self._progress)
+            said = await self._recipe.answer(row)
         except RowError as error:
             request = in_quarantine(work.request, self._recipe)
             result = RefusedRow(row.key, row.source, request, error.stage, str(error), error.attempts)

@@ -1,0 +1,157 @@
+"""The chat pipelines of a run."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tenire.app.config_schema import ChatPipeline
+from tenire.app.model_calls import ModelUse, counted
+from tenire.app.produced import absolute, produced_before
+from tenire.app.refusals import about
+from tenire.app.row_facts import remember_rows
+from tenire.clock import SYSTEM_CLOCK
+from tenire.llm.chat_recipe import ChatRecipe
+from tenire.pipeline.rows.output import RowOutput
+from tenire.pipeline.rows.run import RowRun
+from tenire.pipeline.rows.source import RowSource
+from tenire.pipeline.rows.template import Template
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Collection, Sequence
+
+    from tenire.app.config import Config
+    from tenire.app.recipe_runs import Engine, PipelineRun
+    from tenire.llm.client import ChatClient
+    from tenire.storage.ledger import Ledger
+
+__all__ = ["ChatPlan", "ChatRuns", "plan_chat"]
+
+_OUTPUT = ("id", "output", "usage")
+
+
+@dataclass(frozen=True, slots=True)
+class ChatPlan:
+    """One chat pipeline, as it was decided before anything starts.
+
+    Attributes:
+        settings: What the configuration says.
+        key: Its table, for messages.
+        source: Its rows.
+        prompt: Its prompt.
+        system: What goes before it, or ``None``.
+        output: Its file.
+        use: The model that it calls.
+    """
+
+    settings: ChatPipeline
+    key: str
+    source: RowSource
+    prompt: Template
+    system: Template | None
+    output: RowOutput
+    use: ModelUse
+
+    def recipe(self, complete: Any) -> ChatRecipe:
+        """Return what is done to each row, once there is somebody to ask."""
+        settings = self.settings
+        return ChatRecipe(
+            f"{self.key}.prompt",
+            complete,
+            settings.model,
+            self.prompt,
+            self.system,
+            shorten=settings.on_too_long == "shorten",
+            asked={"max_output_tokens": settings.max_output_tokens, "temperature": settings.temperature},
+        )
+
+
+class ChatRuns:
+    """The chat pipelines of a run. Making one looks at files, and writes nothing.
+
+    Args:
+        config: The configuration.
+        names: Which of its pipelines.
+        chosen: All pipelines that run.
+        retries: Those of which only rows are tried that are to be tried again.
+
+    Attributes:
+        names: Their names.
+        models: What each of them calls.
+
+    Raises:
+        TenireError: If they cannot run.
+    """
+
+    def __init__(
+        self, config: Config, names: Sequence[str], *, chosen: Collection[str], retries: Collection[str]
+    ) -> None:
+        self.names = tuple(names)
+        self._config = config
+        self._retries = frozenset(retries)
+        self._plans = {name: plan_chat(config, name, chosen) for name in names}
+        self.models = {name: plan.use for name, plan in self._plans.items()}
+        self._clients: dict[str, ChatClient] = {}
+
+    def record(self, ledger: Ledger) -> None:
+        """Keep what ``retry`` needs: where the configuration stands."""
+        for name in self.names:
+            remember_rows(ledger, self._config, name)
+
+    @asynccontextmanager
+    async def started(self, engine: Engine) -> AsyncIterator[None]:
+        """Have a client for each pipeline."""
+        for name, plan in self._plans.items():
+            settings = plan.settings
+            self._clients[name] = await engine.calls.client(
+                name,
+                timeout=settings.timeout_s,
+                max_output_tokens=settings.max_output_tokens,
+                parameters={} if settings.temperature is None else {"temperature": settings.temperature},
+            )
+        yield
+
+    def run_of(self, name: str, engine: Engine) -> PipelineRun:
+        """Return the run of one pipeline."""
+        plan, client, progress = self._plans[name], self._clients[name], engine.progress[name]
+        settings = plan.settings
+        engine.manager.orchestrator.configure_pipeline(name, weight=settings.weight, priority=settings.priority)
+        return RowRun(
+            name, manager=engine.manager, session=engine.session, source=plan.source,
+            recipe=plan.recipe(client.complete), output=plan.output, progress=progress, clock=SYSTEM_CLOCK,
+            retries_only=name in self._retries, count=partial(counted, client, progress),
+        )  # fmt: skip
+
+
+def plan_chat(config: Config, name: str, chosen: Collection[str]) -> ChatPlan:
+    """Decide and check one chat pipeline; reads the first rows of its source.
+
+    Args:
+        config: A checked configuration.
+        name: The pipeline.
+        chosen: All pipelines that run; what they write first need not be there yet.
+
+    Raises:
+        ConfigError: If it cannot run; names the key.
+    """
+    settings = config.pipelines[name]
+    assert isinstance(settings, ChatPipeline)
+    key = f"pipelines.{name}"
+    prompt = Template(settings.prompt)
+    system = Template(settings.system) if settings.system is not None else None
+    source = RowSource(settings.source, config.base, exclude=(config.tenire.home,))
+    output = RowOutput(Path(absolute(config.base, settings.output)), pipeline=name, keys=_OUTPUT)
+    with about(config, f"{key}.output"):
+        output.check()
+    if not any(absolute(config.base, path) in produced_before(config, name, chosen) for path in settings.source):
+        with about(config, f"{key}.source"):
+            source.check()
+        for field, template in (("prompt", prompt), ("system", system)):
+            if template is not None:
+                with about(config):
+                    source.require_fields(template.fields, f"{key}.{field}")
+    use = ModelUse(settings.model, settings.quota, config.quotas[settings.quota], settings.budget_usd)
+    return ChatPlan(settings, key, source, prompt, system, output, use)

@@ -1,0 +1,150 @@
+"""What a run would ask of models and cost at the most, before it is started; writes and sends nothing.
+
+It errs high: tokens are guessed, replies are taken to be as long as they may be, and that
+some may be known already from other pipelines is not counted on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from tenire.app.chat_runs import plan_chat
+from tenire.app.config import check_runnable
+from tenire.app.config_schema import ChatPipeline
+from tenire.app.model_calls import price_of_use
+from tenire.llm.money import to_usd
+from tenire.llm.records import ChatRequest
+from tenire.llm.tokens import TokenCounter
+from tenire.pipeline.rows.lister import CHUNK, Standing, standing_of
+from tenire.pipeline.rows.recipe import RowError
+from tenire.pipeline.rows.records import Row
+from tenire.storage.home import Home
+from tenire.storage.ledger import Ledger
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tenire.app.chat_runs import ChatPlan
+    from tenire.app.config import Config
+    from tenire.llm.chat_recipe import ChatRecipe
+    from tenire.pipeline.rows.records import BrokenRow
+    from tenire.storage.rows import KnownRow
+
+__all__ = ["Estimate", "EstimateReport", "estimate"]
+
+
+@dataclass(slots=True)
+class Estimate:
+    """What one pipeline would do.
+
+    Attributes:
+        seen: Rows of its source.
+        calls: Rows that it would ask the model for.
+        unchanged: Rows that are done.
+        quarantined: Rows that cannot be asked, or could not lately.
+        input_tokens: Of the prompts, about.
+        output_tokens: Of the replies, at the most.
+        cost_usd: US dollars at the most, or ``None`` if the model's price is not known.
+    """
+
+    seen: int = 0
+    calls: int = 0
+    unchanged: int = 0
+    quarantined: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost_usd: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EstimateReport:
+    """What a run would do.
+
+    Attributes:
+        pipelines: Those that call models, by name.
+        budget_usd: What may be spent in the home in all, or ``None``.
+        spent_usd: What was spent in it so far.
+    """
+
+    pipelines: dict[str, Estimate]
+    budget_usd: float | None
+    spent_usd: float
+
+    @property
+    def cost_usd(self) -> float | None:
+        """What all of them could cost, US dollars; ``None`` if a price is not known."""
+        costs = [each.cost_usd for each in self.pipelines.values()]
+        return None if None in costs else sum(cost for cost in costs if cost is not None)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the object that ``tenire run --estimate --json`` prints."""
+        return {
+            "estimate": {name: asdict(each) for name, each in self.pipelines.items()},
+            "cost_usd": self.cost_usd,
+            "budget_usd": self.budget_usd,
+            "spent_usd": self.spent_usd,
+        }
+
+
+def estimate(config: Config, only: Sequence[str] = ()) -> EstimateReport:
+    """Return what the chat pipelines of a configuration would do; reads their sources.
+
+    Args:
+        config: A checked configuration.
+        only: Names of the pipelines that would run; empty for all.
+
+    Raises:
+        ConfigError: If they cannot run.
+        StoreError: If the home cannot be read.
+    """
+    names = check_runnable(config, only)
+    plans = {name: plan_chat(config, name, names) for name in names if isinstance(config.pipelines[name], ChatPipeline)}
+    home = Home(config.tenire.home)
+    if not Ledger.exists(home):
+        return EstimateReport(
+            {name: _estimate(name, plan, None) for name, plan in plans.items()}, config.tenire.budget_usd, 0.0
+        )
+    with Ledger.read(home) as ledger:
+        found = {name: _estimate(name, plan, ledger) for name, plan in plans.items()}
+        return EstimateReport(found, config.tenire.budget_usd, to_usd(ledger.spending.total().cost))
+
+
+def _estimate(name: str, plan: ChatPlan, ledger: Ledger | None) -> Estimate:
+    recipe = plan.recipe(None)
+    counter = TokenCounter()
+    told = Estimate()
+    rows = plan.source.rows()
+    while chunk := list(islice(rows, CHUNK)):
+        known = {} if ledger is None else ledger.rows.known(name, [row.key for row in chunk])
+        told.seen += len(chunk)
+        for row in chunk:
+            messages = _to_ask(row, known.get(row.key), recipe, told)
+            if messages is None:
+                continue
+            request = ChatRequest(plan.settings.model, tuple(messages), plan.settings.max_output_tokens)
+            tokens = counter.estimate(request)
+            told.calls += 1
+            told.input_tokens += tokens.input_tokens
+            told.output_tokens += tokens.output_tokens
+    price = price_of_use(plan.use)
+    if price is not None:
+        told.cost_usd = to_usd(price.most(told.input_tokens, told.output_tokens))
+    return told
+
+
+def _to_ask(row: Row | BrokenRow, before: KnownRow | None, recipe: ChatRecipe, told: Estimate) -> Any:
+    """Return the prompt of a row that would be asked for; count it if it would not, and return ``None``."""
+    if not isinstance(row, Row):
+        told.quarantined += 1
+        return None
+    try:
+        standing = standing_of(row, recipe.request(row), before, recipe)
+    except RowError:
+        standing = Standing.QUARANTINED
+    if standing is Standing.WORK:
+        return recipe.messages(row.fields)
+    told.unchanged += standing is Standing.UNCHANGED
+    told.quarantined += standing is Standing.QUARANTINED
+    return None

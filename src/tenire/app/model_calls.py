@@ -1,0 +1,171 @@
+"""What all pipelines of a run share that call models: quotas, replies and money."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+from tenire.app.refusals import about
+from tenire.errors import ConfigError, MissingExtraError
+from tenire.llm.addresses import read_address
+from tenire.llm.keys import find_key
+from tenire.llm.money import Price
+from tenire.llm.prices import price_of
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+
+    from tenire.app.config import Config
+    from tenire.app.config_schema import QuotaSettings
+    from tenire.concurrency.manager import ConcurrencyManager
+    from tenire.concurrency.quotas import Quota, QuotaStatistics
+    from tenire.llm.books import Books
+    from tenire.llm.client import ChatClient
+    from tenire.pipeline.progress import PipelineProgress
+    from tenire.storage.home import Home
+
+__all__ = ["ModelCalls", "ModelUse", "counted", "price_of_use"]
+
+_MEMORY_BYTES = 4 << 20
+"""Replies that a pipeline's client keeps in memory: the home has them all, and rows seldom repeat."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelUse:
+    """The model that a pipeline calls.
+
+    Attributes:
+        model: Its name at the provider.
+        quota: The name of the quota that the calls share.
+        settings: What the quota says.
+        budget_usd: What the pipeline may ever spend, or ``None``.
+    """
+
+    model: str
+    quota: str
+    settings: QuotaSettings
+    budget_usd: float | None = None
+
+
+class ModelCalls:
+    """The way to models for the pipelines of a run. Making one looks at keys and prices, and writes nothing.
+
+    Args:
+        config: The configuration.
+        uses: The model that each pipeline calls, by the pipeline's name.
+
+    Raises:
+        ConfigError: If an address is impossible, the variable of a key is not set, or
+            there is a budget for a model whose price is not known.
+        MissingExtraError: If what calls need is not installed.
+    """
+
+    def __init__(self, config: Config, uses: Mapping[str, ModelUse]) -> None:
+        if uses and find_spec("aiohttp") is None:
+            raise MissingExtraError("calling a model", extra="llm", missing="aiohttp")
+        self._budget = config.tenire.budget_usd
+        self._uses = dict(uses)
+        self._quotas: dict[str, Quota] = {}
+        self._books: Books | None = None
+        self._manager: ConcurrencyManager | None = None
+        self._open = AsyncExitStack()
+        for use in self._uses.values():
+            settings = use.settings
+            with about(config, f"quotas.{use.quota}"):
+                find_key(read_address(settings.base_url, settings.api_version).host, None, settings.api_key_env)
+                if self._budget is not None or use.budget_usd is not None:
+                    _require_price(use)
+
+    @asynccontextmanager
+    async def opened(self, manager: ConcurrencyManager, home: Home) -> AsyncIterator[None]:
+        """Share quotas, replies and money while the block runs.
+
+        Args:
+            manager: The engine.
+            home: Where replies and spending are kept.
+        """
+        if not self._uses:
+            yield
+            return
+        from tenire.llm.books import Books
+
+        budgets = {name: use.budget_usd for name, use in self._uses.items() if use.budget_usd is not None}
+        async with AsyncExitStack() as self._open:
+            self._manager = manager
+            books = Books(manager, home.path, budget_usd=self._budget, budgets_usd=budgets)
+            self._books = await self._open.enter_async_context(books)
+            yield
+
+    def quotas(self) -> dict[str, QuotaStatistics]:
+        """Return how much of each quota is used that has been asked for by now."""
+        return {name: quota.statistics() for name, quota in self._quotas.items()}
+
+    async def client(self, name: str, **options: Any) -> ChatClient:
+        """Return the client of a pipeline, which is closed together with the rest; within ``opened``.
+
+        Args:
+            name: The pipeline.
+            options: Further arguments of ``ChatClient``.
+        """
+        from tenire.llm.client import ChatClient
+
+        assert self._manager is not None
+        use = self._uses[name]
+        client = ChatClient(
+            use.model,
+            base_url=use.settings.base_url,
+            api_key_env=use.settings.api_key_env,
+            api_version=use.settings.api_version,
+            dialect=use.settings.dialect,
+            quota=self._quota(use, self._manager),
+            price=price_of_use(use),
+            books=self._books,
+            manager=self._manager,
+            pipeline=name,
+            memory_bytes=_MEMORY_BYTES,
+            **options,
+        )
+        return await self._open.enter_async_context(client)
+
+    def _quota(self, use: ModelUse, manager: ConcurrencyManager) -> Quota:
+        from tenire.concurrency.quotas import Quota
+
+        if use.quota not in self._quotas:
+            settings = use.settings
+            self._quotas[use.quota] = Quota(
+                manager.orchestrator,
+                use.quota,
+                requests=settings.rpm,
+                tokens=settings.tpm,
+                input_tokens=settings.input_tpm,
+                output_tokens=settings.output_tpm,
+                max_concurrency=settings.max_concurrency,
+            )
+        return self._quotas[use.quota]
+
+
+def counted(client: ChatClient, progress: PipelineProgress) -> None:
+    """Take over what a pipeline's client has counted."""
+    spent = client.statistics()
+    progress.calls = spent.calls
+    progress.cached_calls = spent.cached_calls
+    progress.input_tokens = spent.input_tokens
+    progress.output_tokens = spent.output_tokens
+    progress.cost_usd = spent.cost_usd
+
+
+def price_of_use(use: ModelUse) -> Price | None:
+    """Return what a model costs, by its quota or by the built-in table, or ``None`` if that is not known."""
+    own = use.settings.price
+    if own is not None:
+        return Price(own.input_usd_per_mtok, own.output_usd_per_mtok, own.cached_input_usd_per_mtok)
+    return price_of(use.model)
+
+
+def _require_price(use: ModelUse) -> None:
+    if price_of_use(use) is None:
+        key = f"quotas.{use.quota}.price"
+        message = f"there is a budget_usd, but what {use.model!r} costs is not known"
+        raise ConfigError(message, key=key, hint=f"add a table [{key}]: input_usd_per_mtok, output_usd_per_mtok")

@@ -1,0 +1,97 @@
+"""What a run decides and checks before anything starts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from tenire.app.config import check_runnable
+from tenire.app.config_schema import ChatPipeline, DocumentsPipeline
+from tenire.app.model_calls import ModelCalls
+from tenire.app.place import open_recorded_store
+from tenire.observe.machine import read_machine
+from tenire.storage.home import Home
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from tenire.app.config import Config
+    from tenire.app.recipe_runs import RecipeRuns
+    from tenire.pipeline.files import PathSource
+    from tenire.protocols import VectorStore
+
+__all__ = ["RunPlan"]
+
+
+@dataclass(frozen=True, slots=True)
+class RunPlan:
+    """What was decided before anything starts.
+
+    Attributes:
+        home: The home.
+        names: The pipelines to run, in the order of the configuration.
+        recipes: The same by recipe.
+        store: Directory of the store, if one of them writes to it.
+        open_store: Opens the home's store, for what an earlier run has left open, too.
+        cpu: Slots to share out.
+        memory: Bytes to share out.
+        calls: The way to models.
+    """
+
+    home: Home
+    names: tuple[str, ...]
+    recipes: tuple[RecipeRuns, ...]
+    store: Path | None
+    open_store: Callable[[], VectorStore]
+    cpu: float
+    memory: int
+    calls: ModelCalls
+
+    @classmethod
+    def of(
+        cls, config: Config, only: Sequence[str], sources: Mapping[str, PathSource], retries: frozenset[str]
+    ) -> RunPlan:
+        """Decide and check; writes and sends nothing.
+
+        Args:
+            config: A checked configuration.
+            only: Names of the pipelines to run; empty for all.
+            sources: Files to read instead of the own source of a documents pipeline.
+            retries: Pipelines of rows of which only those are tried that are to be tried again.
+
+        Raises:
+            TenireError: If nothing can start.
+        """
+        names = check_runnable(config, only)
+        machine = read_machine()
+        home = Home(config.tenire.home)
+        recipes: list[RecipeRuns] = []
+        store: Path | None = None
+        open_store: Callable[[], VectorStore] = partial(open_recorded_store, home)
+        # Each recipe brings packages of its own, which only those who use it have to wait for.
+        documents = [name for name in names if isinstance(config.pipelines[name], DocumentsPipeline)]
+        if documents:
+            from tenire.app.document_runs import DocumentRuns
+
+            runs = DocumentRuns(config, documents, machine=machine, sources=sources)
+            store, open_store = runs.place.store, runs.open_store
+            recipes.append(runs)
+        chats = [name for name in names if isinstance(config.pipelines[name], ChatPipeline)]
+        if chats:
+            from tenire.app.chat_runs import ChatRuns
+
+            recipes.append(ChatRuns(config, chats, chosen=names, retries=retries))
+        cpu = config.tenire.cpu
+        models = {name: use for recipe in recipes for name, use in recipe.models.items()}
+        return cls(
+            home=home,
+            names=names,
+            recipes=tuple(recipes),
+            store=store,
+            open_store=open_store,
+            cpu=machine.default_cpu if cpu is None else cpu,
+            memory=config.tenire.memory or machine.default_memory,
+            calls=ModelCalls(config, models),
+        )

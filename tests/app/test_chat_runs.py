@@ -1,0 +1,326 @@
+"""Real chat pipelines against a strict server on this machine."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tenire.app.config import load_config
+from tenire.app.estimate import estimate
+from tenire.app.inspect import failed, retry
+from tenire.app.runs import run_config
+from tenire.app.why import why
+from tenire.errors import ConfigError
+from tenire.testing import FakeModelServer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from tenire.app.config import Config
+    from tenire.pipeline.progress import PipelineProgress, RunReport
+
+    Run = Callable[..., RunReport]
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[..., FakeModelServer]]:
+    """Starts servers that end with the test."""
+    servers: list[FakeModelServer] = []
+
+    def start(**settings: Any) -> FakeModelServer:
+        server = FakeModelServer(**settings)
+        server.__enter__()
+        servers.append(server)
+        return server
+
+    yield start
+    for server in servers:
+        server.__exit__(None, None, None)
+
+
+@pytest.fixture(autouse=True)
+def _no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+
+
+@pytest.fixture
+def describe(tmp_path: Path) -> Callable[..., Config]:
+    """Writes a configuration: the server's quota, and chat pipelines with what they have of their own."""
+
+    def write(server: FakeModelServer | None, *, head: str = "", quota: str = "", **pipelines: str) -> Config:
+        address = "http://127.0.0.1:9/v1" if server is None else server.base_url
+        parts = [f'[tenire]\nhome = "home"\n{head}\n[quotas.main]\nbase_url = "{address}"\n{quota}\n']
+        for name, own in pipelines.items():
+            keys = {
+                "recipe": '"chat"', "source": '"rows.jsonl"', "quota": '"main"', "model": '"m"',
+                "prompt": '"Sum up: {text}"', "max_output_tokens": "40", "output": f'"{name}.jsonl"',
+            }  # fmt: skip
+            keys |= dict(line.split(" = ", 1) for line in own.splitlines())
+            parts.append(f"[pipelines.{name}]\n" + "".join(f"{key} = {value}\n" for key, value in keys.items()))
+        file = tmp_path / "tenire.toml"
+        file.write_text("\n".join(parts), "utf-8")
+        return load_config(file)
+
+    return write
+
+
+def write_rows(path: Path, *rows: dict[str, Any] | str) -> None:
+    path.write_text("".join((row if isinstance(row, str) else json.dumps(row)) + "\n" for row in rows), "utf-8")
+
+
+def some_rows(count: int) -> list[dict[str, Any]]:
+    return [{"id": number, "text": f"This is text {number} of some."} for number in range(count)]
+
+
+def told(path: Path) -> dict[Any, Any]:
+    records = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+    by_id = {record["id"]: record for record in records}
+    assert len(by_id) == len(records)
+    return by_id
+
+
+def counts(progress: PipelineProgress) -> dict[str, int]:
+    assert progress.seen == progress.done + progress.unchanged + progress.quarantined
+    names = ("seen", "done", "unchanged", "quarantined", "removed", "calls", "cached_calls")
+    return {name: count for name in names if (count := getattr(progress, name))}
+
+
+PRICE = "[quotas.main.price]\ninput_usd_per_mtok = 1\noutput_usd_per_mtok = 10"
+
+
+def test_every_row_gets_its_reply_once_and_a_run_again_asks_nothing(tmp_path: Path, serve: Any, describe: Any) -> None:
+    server = serve()
+    write_rows(tmp_path / "rows.jsonl", *some_rows(40))
+    config = describe(server, quota=PRICE, p="")
+    progress = run_config(config).pipelines["p"]
+    assert counts(progress) == {"seen": 40, "done": 40, "calls": 40}
+    output = told(tmp_path / "p.jsonl")
+    assert list(output) == list(range(40))
+    assert all(list(record) == ["id", "output", "usage"] and record["output"] for record in output.values())
+    usage = [record["usage"] for record in output.values()]
+    assert progress.input_tokens == sum(each["input_tokens"] for each in usage)
+    assert progress.output_tokens == sum(each["output_tokens"] for each in usage)
+    assert progress.cost_usd == pytest.approx((progress.input_tokens + 10 * progress.output_tokens) / 1e6)
+
+    assert counts(run_config(config).pipelines["p"]) == {"seen": 40, "unchanged": 40}
+    assert server.statistics().calls == 40
+
+
+def test_a_changed_prompt_and_a_changed_row_ask_for_what_changed_only(
+    tmp_path: Path, serve: Any, describe: Any
+) -> None:
+    server = serve()
+    write_rows(tmp_path / "rows.jsonl", *some_rows(5))
+    run_config(describe(server, p=""))
+    write_rows(tmp_path / "rows.jsonl", {"id": 1, "text": "Other."}, *some_rows(1), *some_rows(5)[2:4])
+    progress = run_config(describe(server, p="")).pipelines["p"]
+    assert counts(progress) == {"seen": 4, "done": 1, "unchanged": 3, "removed": 1, "calls": 1}
+    assert list(told(tmp_path / "p.jsonl")) == [1, 0, 2, 3]
+    progress = run_config(describe(server, p='prompt = "Else: {text}"')).pipelines["p"]
+    assert counts(progress) == {"seen": 4, "done": 4, "calls": 4}
+    # The first prompt again: the replies are known.
+    progress = run_config(describe(server, p="")).pipelines["p"]
+    assert counts(progress) == {"seen": 4, "done": 4, "cached_calls": 4}
+    assert server.statistics().paid_twice == 0
+
+
+def test_a_field_that_no_row_has_is_refused_before_anything_is_sent_or_written(
+    tmp_path: Path, serve: Any, describe: Any
+) -> None:
+    server = serve()
+    write_rows(tmp_path / "rows.jsonl", *some_rows(2))
+    with pytest.raises(ConfigError) as caught:
+        run_config(describe(server, p='prompt = "Sum up: {txt}"'))
+    said = str(caught.value)
+    assert "tenire.toml: pipelines.p.prompt uses {txt}, but the rows of rows.jsonl have: id, text" in said
+    assert caught.value.key == "pipelines.p.prompt"
+    assert server.statistics().calls == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["rows.jsonl", "tenire.toml"]
+
+
+def test_a_template_that_is_none_is_refused_when_it_is_read(tmp_path: Path, describe: Any) -> None:
+    with pytest.raises(ConfigError, match=r"pipelines\.p\.prompt has a single \{ at character 1"):
+        describe(None, p='prompt = "{text"')
+
+
+def test_a_key_that_is_not_there_and_a_price_that_a_budget_needs_are_refused(tmp_path: Path, describe: Any) -> None:
+    write_rows(tmp_path / "rows.jsonl", *some_rows(1))
+    with pytest.raises(ConfigError, match=r"quotas\.main: .*NO_SUCH_KEY"):
+        run_config(describe(None, quota='api_key_env = "NO_SUCH_KEY"', p=""))
+    with pytest.raises(ConfigError, match="what 'm' costs is not known"):
+        run_config(describe(None, head="budget_usd = 1.0", p=""))
+    assert not (tmp_path / "home").exists()
+
+
+def test_an_output_that_is_somebody_elses_is_left_alone(tmp_path: Path, describe: Any) -> None:
+    write_rows(tmp_path / "rows.jsonl", *some_rows(1))
+    (tmp_path / "p.jsonl").write_text("my notes\n", "utf-8")
+    with pytest.raises(ConfigError, match=r"pipelines\.p\.output: .* holds something that no run wrote"):
+        run_config(describe(None, p=""))
+    assert (tmp_path / "p.jsonl").read_text("utf-8") == "my notes\n"
+
+
+def test_a_wrong_key_stops_its_pipeline_at_once_and_no_other(
+    tmp_path: Path, serve: Any, describe: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good, strict = serve(), serve(api_key="right")
+    write_rows(tmp_path / "rows.jsonl", *some_rows(2_000))
+    monkeypatch.setenv("WRONG_KEY", "wrong")
+    other = f'max_concurrency = 4\n[quotas.strict]\nbase_url = "{strict.base_url}"\napi_key_env = "WRONG_KEY"'
+    write_rows(tmp_path / "few.jsonl", *some_rows(20))
+    config = describe(good, quota=other, p='source = "few.jsonl"', bad='quota = "strict"')
+    report = run_config(config)
+    assert report.failed == ("bad",)
+    assert counts(report.pipelines["p"]) == {"seen": 20, "done": 20, "calls": 20}
+    error = report.pipelines["bad"].error
+    assert "401" in error
+    assert "wrong" not in error.lower().replace("wrong key", "").replace("wrong_key", "")
+    assert strict.statistics().calls < 100
+    assert failed(tmp_path / "home") == []
+
+
+def test_an_unknown_model_stops_its_pipeline(tmp_path: Path, serve: Any, describe: Any) -> None:
+    server = serve(models=("known",))
+    write_rows(tmp_path / "rows.jsonl", *some_rows(5))
+    report = run_config(describe(server, p='model = "other"'))
+    assert report.failed == ("p",)
+    assert "other" in report.pipelines["p"].error
+
+
+def test_bad_rows_are_quarantined_with_their_place_and_retried_on_request(
+    tmp_path: Path, serve: Any, describe: Any
+) -> None:
+    server = serve(poison="cyanide", poison_answer="400")
+    write_rows(
+        tmp_path / "rows.jsonl", {"id": "a", "text": "cyanide"}, "{broken", {"id": "b", "text": "fine"}, '{"id": "c"}'
+    )
+    config = describe(server, p="")
+    progress = run_config(config).pipelines["p"]
+    assert counts(progress) == {"seen": 4, "done": 1, "quarantined": 3, "calls": 2}
+    entries = {item.source.rpartition("#")[2]: item for item in failed(tmp_path / "home")}
+    assert set(entries) == {"a", "line 2", "c"}
+    assert entries["a"].source == f"{tmp_path / 'rows.jsonl'}#a"
+    assert (entries["a"].stage, entries["c"].stage, entries["line 2"].stage) == ("call", "prompt", "read")
+    assert "400" in entries["a"].error
+    assert "text" in entries["c"].error
+    assert "line 2" in why(tmp_path / "home", entries["line 2"].id).paragraph
+
+    assert counts(run_config(config).pipelines["p"]) == {"seen": 4, "unchanged": 1, "quarantined": 3}
+    report = retry(tmp_path / "home", [entries["a"].id], all_=False).report
+    assert report is not None
+    assert counts(report.pipelines["p"]) == {"seen": 1, "quarantined": 1, "calls": 1}
+    assert next(item.attempts for item in failed(tmp_path / "home") if item.id == entries["a"].id) == 2
+
+    other = serve()
+    describe(other, p="")  # the configuration as it is now is what counts
+    report = retry(tmp_path / "home", [], all_=True).report
+    assert report is not None
+    assert report.pipelines["p"].done == 1
+    assert set(told(tmp_path / "p.jsonl")) == {"a", "b"}
+    assert other.statistics().calls == 1
+
+
+def test_a_retry_whose_configuration_is_gone_changes_nothing(tmp_path: Path, serve: Any, describe: Any) -> None:
+    server = serve(poison="x", poison_answer="400")
+    write_rows(tmp_path / "rows.jsonl", {"id": 1, "text": "x"})
+    run_config(describe(server, p=""))
+    (tmp_path / "tenire.toml").unlink()
+    with pytest.raises(ConfigError, match="no such file"):
+        retry(tmp_path / "home", [], all_=True)
+    [entry] = failed(tmp_path / "home")
+    assert why(tmp_path / "home", entry.id).state == "quarantined"
+
+
+@pytest.mark.parametrize("choice", ["quarantine", "shorten"])
+def test_a_prompt_that_is_too_long_is_quarantined_or_shortened(
+    tmp_path: Path, serve: Any, describe: Any, choice: str
+) -> None:
+    server = serve(context=400)
+    write_rows(tmp_path / "rows.jsonl", {"id": 1, "text": "long " * 3_000}, {"id": 2, "text": "short"})
+    progress = run_config(describe(server, p=f'on_too_long = "{choice}"')).pipelines["p"]
+    if choice == "shorten":
+        assert (progress.done, progress.quarantined) == (2, 0)
+        assert told(tmp_path / "p.jsonl")[1]["usage"]["input_tokens"] > 200
+    else:
+        assert (progress.done, progress.quarantined) == (1, 1)
+        [entry] = failed(tmp_path / "home")
+        assert "context" in entry.error
+        # Told to shorten after all, it is tried again by itself.
+        progress = run_config(describe(server, p='on_too_long = "shorten"')).pipelines["p"]
+        assert (progress.done, progress.unchanged) == (1, 1)
+
+
+def test_a_row_that_costs_more_than_the_quota_is_refused_with_the_numbers(
+    tmp_path: Path, serve: Any, describe: Any
+) -> None:
+    server = serve(tpm=1_000)
+    write_rows(tmp_path / "rows.jsonl", {"id": 1, "text": "long " * 3_000}, {"id": 2, "text": "short"})
+    progress = run_config(describe(server, quota="tpm = 1000", p="")).pipelines["p"]
+    assert counts(progress) == {"seen": 2, "done": 1, "quarantined": 1, "calls": 1}
+    [entry] = failed(tmp_path / "home")
+    assert "1,000" in entry.error or "1000" in entry.error
+    assert server.statistics().refused == 0
+
+
+def test_a_budget_ends_the_run_and_a_larger_one_goes_on_without_paying_twice(
+    tmp_path: Path, serve: Any, describe: Any
+) -> None:
+    server = serve(output_tokens=(40, 40))
+    write_rows(tmp_path / "rows.jsonl", *some_rows(200))
+    report = run_config(describe(server, head="budget_usd = 0.02", quota=PRICE, p=""))
+    progress = report.pipelines["p"]
+    assert report.failed == ("p",)
+    assert "budget_usd" in progress.error
+    assert "$0.02" in progress.error
+    assert "raise the budget" in progress.error
+    assert progress.cost_usd <= 0.02
+    finished = told(tmp_path / "p.jsonl")
+    assert 20 < len(finished) < 60
+    progress = run_config(describe(server, head="budget_usd = 2.0", quota=PRICE, p="")).pipelines["p"]
+    assert (progress.seen, progress.state) == (200, "done")
+    assert progress.done + progress.unchanged == 200
+    assert server.statistics().paid_twice == 0
+    assert server.statistics().calls == 200
+
+
+def test_an_estimate_errs_high_and_writes_and_sends_nothing(tmp_path: Path, serve: Any, describe: Any) -> None:
+    server = serve(output_tokens=(40, 40))
+    write_rows(tmp_path / "rows.jsonl", *some_rows(30), "broken")
+    config = describe(server, head="budget_usd = 5.0", quota=PRICE, p="", q='prompt = "Else {text}"')
+    before = estimate(config)
+    told_p = before.pipelines["p"]
+    assert (told_p.seen, told_p.calls, told_p.quarantined, told_p.output_tokens) == (31, 30, 1, 1_200)
+    assert server.statistics().calls == 0
+    assert not (tmp_path / "home").exists()
+    progress = run_config(config, only=["p"]).pipelines["p"]
+    assert told_p.cost_usd is not None
+    assert progress.cost_usd <= told_p.cost_usd <= 1.5 * progress.cost_usd
+    after = estimate(config)
+    assert (after.pipelines["p"].calls, after.pipelines["p"].unchanged, after.pipelines["p"].quarantined) == (0, 30, 1)
+    assert after.spent_usd == pytest.approx(progress.cost_usd)
+    assert after.as_json()["estimate"]["q"]["calls"] == 30
+    assert after.cost_usd == after.pipelines["q"].cost_usd
+
+
+def test_a_pipeline_reads_what_the_one_before_it_writes(tmp_path: Path, serve: Any, describe: Any) -> None:
+    server = serve()
+    write_rows(tmp_path / "rows.jsonl", *some_rows(5))
+    second = 'source = "p.jsonl"\nafter = ["p"]\nprompt = "Again: {output}"'
+    report = run_config(describe(server, p="", q=second))
+    assert not report.failed
+    assert list(told(tmp_path / "q.jsonl")) == list(range(5))
+    (tmp_path / "p.jsonl").unlink()
+    with pytest.raises(ConfigError, match=r"pipelines\.q\.source"):
+        run_config(load_config(tmp_path / "tenire.toml"), only=["q"])
+
+
+def test_two_pipelines_share_one_quota_without_a_refusal(tmp_path: Path, serve: Any, describe: Any) -> None:
+    server = serve(rpm=600, window=1.0, tpm=10_000_000)
+    write_rows(tmp_path / "rows.jsonl", *some_rows(60))
+    report = run_config(describe(server, quota="rpm = 600", p="", q='prompt = "Else {text}"\npriority = "low"'))
+    assert not report.failed
+    assert [progress.done for progress in report.pipelines.values()] == [60, 60]
+    assert server.statistics().refused == 0
