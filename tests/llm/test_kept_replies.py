@@ -226,3 +226,47 @@ def test_what_prompts_will_take_is_told_before_and_what_is_kept_is_left_out(tmp_
             assert (await one.estimate(["a", "a"], max_output_tokens=100)).calls == 2
 
     asyncio.run(main())
+
+
+def test_what_cannot_be_kept_of_a_failure_is_told_in_the_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(*_: object) -> None:
+        raise StoreError("no space left")
+
+    async def main() -> None:
+        async with client(Model(*down(), seconds=0), tmp_path, retry=1) as one:
+            log = one.books.log
+            assert log is not None
+            with monkeypatch.context() as patch:
+                patch.setattr(log._server._ledger.replies, "finish", full)
+                with pytest.raises(ServerError):
+                    await one.complete("Hello")
+                await log.find([])  # by now the thread has tried
+
+    asyncio.run(main())
+    assert "could not be kept: no space left" in caplog.text
+
+
+def test_a_caller_that_leaves_as_the_reply_comes_does_not_lose_it(tmp_path: Path) -> None:
+    async def main() -> None:
+        model = Model(seconds=0)
+        async with client(model, tmp_path) as one:
+            log = one.books.log
+            assert log is not None
+            asked: list[Any] = []
+            finish = log.finish
+
+            def leave(*args: Any) -> Any:
+                asked.append(asyncio.get_running_loop().call_soon(task.cancel))
+                return finish(*args)
+
+            log.finish = leave  # type: ignore[method-assign]
+            task = asyncio.create_task(one.complete("Hello"))
+            await asyncio.wait([task])
+            assert task.cancelled()
+            log.finish = finish  # type: ignore[method-assign]
+            assert (await one.complete("Hello")).cached
+        assert len(model.requests) == 1
+
+    asyncio.run(main())

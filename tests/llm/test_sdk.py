@@ -133,6 +133,14 @@ def test_a_stream_comes_through_it_too() -> None:
     assert [part.text for part in parts] == ["hel", "lo", ""]
 
 
+def test_its_key_is_taken_out_of_what_a_server_says() -> None:
+    client = Client(error=APIStatusError(400, {"error": {"message": "bad hunter-two"}}))
+    client.api_key = "hunter-two"
+    error = failure(SdkTransport(client).complete(REQUEST))
+    assert "bad [key]" in str(error)
+    assert "http://h/v1/chat/completions" in str(error)
+
+
 def test_its_failures_are_ours() -> None:
     said = {"error": {"message": f"busy with {PROMPT}", "code": "rate_limit_exceeded"}}
     error = failure(SdkTransport(Client(error=APIStatusError(429, said))).complete(REQUEST))
@@ -152,6 +160,8 @@ def test_its_failures_are_ours() -> None:
 def test_a_stream_that_breaks_off_is_charged() -> None:
     error = failure(parts_of(SdkTransport(Client(error=APITimeoutError("slow"), pieces=(delta("half"),)))))
     assert error.charged
+    assert not failure(parts_of(SdkTransport(Client(error=APIConnectionError("off"))))).charged
+    assert failure(parts_of(SdkTransport(Client(error=APIConnectionError("off"), pieces=(delta("half"),))))).charged
     assert type(failure(parts_of(SdkTransport(Client(pieces=(delta("half"),)))))) is BrokenReplyError
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tenire.errors import BrokenReplyError, ModelError, RateLimitedError, ServerError
+from tenire.errors import BadRequestError, BrokenReplyError, ModelError, RateLimitedError, ServerError
 from tenire.llm.records import ChatRequest, StreamPart, Usage
 from tenire.llm.transport import HttpTransport
 
@@ -80,6 +80,11 @@ def test_the_connection_is_used_again() -> None:
     assert (len(server.asked), server.connections) == (3, 1)
 
 
+def test_nothing_after_the_end_counts() -> None:
+    parts, _ = streamed(chunked([*GOOD, b"data: {oops\n\n", delta("more")]), pieces=40)
+    assert texts(parts) == ["hel", "lo", ""]
+
+
 def test_a_last_event_without_its_end_counts() -> None:
     parts, _ = streamed(chunked([delta("all"), delta(" of it", "stop")[:-2]]))
     assert texts(parts) == ["all", " of it", ""]
@@ -112,6 +117,28 @@ def test_an_error_in_the_middle_is_that_error() -> None:
     assert not refused.value.charged
 
 
+def test_a_server_that_does_not_know_how_to_count_is_not_asked_to() -> None:
+    async def main() -> tuple[list[StreamPart], Server]:
+        refused = answer({"error": {"message": "Unknown field: stream_options"}}, "400 Bad Request")
+        async with serving(refused, chunked([delta("all"), delta(None, "stop"), DONE])) as server:
+            transport = HttpTransport(server.url)
+            parts = [part async for part in transport.stream(REQUEST)]
+            await transport.close()
+            return parts, server
+
+    parts, server = asyncio.run(main())
+    assert texts(parts) == ["all", ""]
+    assert ["stream_options" in asked.json for asked in server.asked] == [True, False]
+
+
+def test_a_reply_that_has_begun_is_not_asked_for_again() -> None:
+    late = event({"error": {"code": 400, "message": "stream_options"}})
+    with pytest.raises(BadRequestError) as caught:
+        streamed(chunked([delta("half"), late]))
+    assert caught.value.charged
+    assert texts(caught.value.parts) == ["half"]  # type: ignore[attr-defined]
+
+
 def test_a_server_that_cannot_stream_is_understood() -> None:
     parts, _ = streamed(answer(CHAT, headers={"Content-Type": "application/json"}))
     assert texts(parts) == ["hello"]
@@ -134,7 +161,7 @@ def test_a_stream_can_be_left_in_the_middle() -> None:
     async def main() -> str:
         async with serving(chunked([delta("half")], ended=True)) as server:
             transport = HttpTransport(server.url)
-            async with aclosing(transport.stream(REQUEST)) as parts:  # type: ignore[type-var]
+            async with aclosing(transport.stream(REQUEST)) as parts:
                 first = await anext(parts)
             await transport.close()
             return first.text

@@ -89,6 +89,18 @@ def test_a_connection_is_used_again() -> None:
     assert (len(server.asked), server.connections) == (2, 1)
 
 
+def test_closing_closes_the_connections() -> None:
+    async def close(transport: HttpTransport) -> bool:
+        await transport.complete(REQUEST)
+        session = transport._session
+        assert session is not None
+        await transport.close()
+        return session.closed
+
+    closed, _ = talk(answer(CHAT), job=close)
+    assert closed
+
+
 def test_an_answer_in_small_pieces_is_the_same_answer() -> None:
     reply, _ = complete(answer(CHAT), pieces=7)
     assert reply.text == "hello"
@@ -213,8 +225,9 @@ def test_an_answer_without_end_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_prompt_that_cannot_be_written_is_refused_unsent() -> None:
     half = ChatRequest("small", ({"role": "user", "content": "half \ud800"},))
-    with pytest.raises(BadRequestError, match="half a character"):
+    with pytest.raises(BadRequestError, match="half a character") as caught:
         talk(answer(CHAT), job=lambda transport: transport.complete(half))
+    assert caught.value.__context__ is None
     odd = ChatRequest("small", ({"role": "user", "content": object()},))
     with pytest.raises(ConfigError, match="JSON"):
         talk(answer(CHAT), job=lambda transport: transport.complete(odd))
@@ -324,6 +337,49 @@ def test_the_limit_of_output_goes_by_the_name_that_the_model_knows(model: str, n
     assert server.asked[0].json == {"model": model, "messages": [], name: 80}
     _, server = talk(answer(CHAT), job=lambda transport: transport.complete(request), max_tokens_name="limit")
     assert server.asked[0].json["limit"] == 80
+
+
+def test_a_request_that_is_refused_for_its_form_is_written_in_another_once() -> None:
+    old = answer({"error": {"message": "Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens'."}}, "400 Bad")
+
+    async def thrice(transport: HttpTransport) -> None:
+        for _ in range(2):
+            await transport.complete(REQUEST)
+        await transport.complete(ChatRequest("other", (), 80))
+
+    _, server = talk(old, answer(CHAT), job=thrice)
+    names = [next(name for name in asked.json if name.startswith("max")) for asked in server.asked]
+    assert names == ["max_tokens", "max_completion_tokens", "max_completion_tokens", "max_tokens"]
+    with pytest.raises(BadRequestError):
+        _, server = talk(old, job=lambda transport: transport.complete(REQUEST))
+
+
+def test_what_is_refused_for_good_is_sent_once() -> None:
+    async def main() -> int:
+        async with serving(
+            answer({"error": {"message": "temperature must be at most 2"}}, "400 Bad Request")
+        ) as server:
+            transport = HttpTransport(server.url)
+            with pytest.raises(BadRequestError):
+                await transport.complete(REQUEST)
+            await transport.close()
+            return len(server.asked)
+
+    assert asyncio.run(main()) == 1
+
+
+def test_vectors_are_asked_for_as_numbers_where_the_server_wants_that() -> None:
+    refused = answer({"detail": [{"loc": ["body", "encoding_format"], "msg": "Extra inputs"}]}, "422 Unprocessable")
+    reply, server = talk(
+        refused, answer({"data": [{"embedding": [1.5]}]}), job=lambda transport: transport.embed("e", ["a"])
+    )
+    assert list(reply.vectors[0]) == [1.5]
+    assert ["encoding_format" in asked.json for asked in server.asked] == [True, False]
+
+
+def test_a_transport_does_not_show_its_headers() -> None:
+    transport = HttpTransport("http://127.0.0.1:9/v1", api_key=KEY)
+    assert KEY not in f"{transport} {vars(transport)}"
 
 
 def test_a_schema_is_strict_where_it_can_be() -> None:

@@ -19,7 +19,7 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from tenire.errors import ConfigError
-from tenire.llm.keys import is_loopback
+from tenire.llm.keys import SecretHeaders, is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -55,10 +55,12 @@ class Address:
 
         Args:
             path: Such as ``/chat/completions``.
-            model: Of the call; Azure has a deployment for each.
+            model: Of the call; Azure has a deployment for each. Empty for what is of no model.
         """
         if self.version is None:
             return self.base + path
+        if not model:
+            return f"{self.base.partition('/openai')[0]}/openai{path}?{urlencode({'api-version': self.version})}"
         deployment = "" if "/openai/deployments/" in self.base else f"/openai/deployments/{quote(model, safe='')}"
         return f"{self.base}{deployment}{path}?{urlencode({'api-version': self.version})}"
 
@@ -116,12 +118,12 @@ class Proxy:
     login: tuple[str, str] | None = None
 
     @property
-    def headers(self) -> dict[str, str] | None:
+    def headers(self) -> SecretHeaders | None:
         """What tells the proxy who calls, or ``None`` if it does not ask."""
         if self.login is None:
             return None
         encoded = b64encode(":".join(self.login).encode()).decode()
-        return {"Proxy-Authorization": f"Basic {encoded}"}
+        return SecretHeaders({"Proxy-Authorization": f"Basic {encoded}"})
 
     def __repr__(self) -> str:
         return f"Proxy({self.url!r})"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING
 
 import aiohttp
@@ -14,7 +14,7 @@ from tenire.llm.records import StreamPart
 from tenire.llm.server_events import LONGEST, EventTooLongError, ServerEvents
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncGenerator, AsyncIterator
 
     from tenire.core.rate_report import RateReport
     from tenire.llm.dialects import Dialect, ReplyReader
@@ -44,7 +44,7 @@ async def whole(answer: aiohttp.ClientResponse, most: int) -> bytes:
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
-async def stream_answer(answer: aiohttp.ClientResponse, dialect: Dialect) -> AsyncIterator[StreamPart]:
+async def stream_answer(answer: aiohttp.ClientResponse, dialect: Dialect) -> AsyncGenerator[StreamPart]:
     """Yield the parts of a streamed reply, and leave a connection that can be used again.
 
     Raises:
@@ -55,8 +55,9 @@ async def stream_answer(answer: aiohttp.ClientResponse, dialect: Dialect) -> Asy
         reply = dialect.reply(await whole(answer, LARGEST), rates)
         yield StreamPart(reply.text, reply)
         return
-    async for part in stream_parts(answer.content.iter_any(), dialect, rates):
-        yield part
+    async with aclosing(stream_parts(answer.content.iter_any(), dialect, rates)) as parts:
+        async for part in parts:
+            yield part
     # A connection that is read to its end can be used again. The end is on its way;
     # where it is not, a new connection costs less than to wait for it.
     with suppress(TimeoutError, aiohttp.ClientError):
@@ -66,7 +67,7 @@ async def stream_answer(answer: aiohttp.ClientResponse, dialect: Dialect) -> Asy
 
 async def stream_parts(
     pieces: AsyncIterator[bytes], dialect: Dialect, rates: RateReport | None
-) -> AsyncIterator[StreamPart]:
+) -> AsyncGenerator[StreamPart]:
     """Yield the parts of a reply that comes as events, the whole reply in the last one.
 
     Raises:
@@ -77,6 +78,8 @@ async def stream_parts(
         for data in _cut(events, piece):
             if text := reader.feed(data):
                 yield StreamPart(text)
+            if reader.ended:
+                break
         if reader.ended:
             break
     if text := _last(reader, events):

@@ -15,7 +15,6 @@ from array import array
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tenire.concurrency.unbroken import unbroken
 from tenire.errors import BadRequestError, BrokenReplyError, ConfigError
 from tenire.llm.passage import Passage
 from tenire.llm.replies import Vector
@@ -156,12 +155,12 @@ class Embeddings:
                 hand_on=True,
             )
         except BaseException:
-            await unbroken(session.store.record(asked))
+            await session.store.record(asked)
             raise
         made_at = session.wall()
         kept = {one.key: Vector(vector.tobytes(), made_at) for one, vector in zip(texts, vectors, strict=True)}
         # It was paid for: from here on a cancellation comes too late to lose it.
-        await unbroken(session.store.keep(kept, asked) if group.keep else session.store.record(asked))
+        await (session.store.keep(kept, asked) if group.keep else session.store.record(asked))
         return vectors
 
 

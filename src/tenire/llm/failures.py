@@ -77,17 +77,18 @@ class Call:
     expected: str
     address: str
     model: str
-    prompt: Callable[[], Iterable[str]]
+    prompt: Callable[[], Iterable[str]] | None
     key: ApiKey | None = None
 
     def message(self, got: str, said: str = "") -> str:
         """Return the sentence of an error."""
         quoted = f": {said}" if said else ""
-        return f"expected {self.expected} of model {self.model!r} from {self.address}, got {got}{quoted}"
+        model = f" of model {self.model!r}" if self.model else ""
+        return f"expected {self.expected}{model} from {self.address}, got {got}{quoted}"
 
     def shown(self, text: str) -> str:
-        """Return what a server said, fit to be shown."""
-        return fit_to_show(text, self.prompt(), self.key)
+        """Return what a server said, fit to be shown; nothing if it cannot be told whether it quotes the prompt."""
+        return "" if self.prompt is None else fit_to_show(text, self.prompt(), self.key)
 
     def headers(self, headers: Mapping[str, str]) -> dict[str, str]:
         """Return those headers that an error may hold."""
@@ -107,7 +108,7 @@ def refusal(call: Call, status: int, headers: Mapping[str, str], body: bytes) ->
         status=status,
         headers=call.headers(headers),
         retry_after=_retry_after(headers, said),
-        code=None if said.code is None else call.shown(said.code),
+        code=(call.shown(said.code) or None) if said.code is not None else None,
         hint=hint,
     )
 

@@ -19,7 +19,7 @@ from tenire.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["ApiKey", "find_key", "is_loopback"]
+__all__ = ["ApiKey", "SecretHeaders", "find_key", "is_loopback"]
 
 _HIDDEN = "[key]"
 _VARIABLES = {
@@ -86,6 +86,13 @@ class ApiKey:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("an API key is not pickled: hand over the name of its environment variable")
+
+
+class SecretHeaders(dict[str, str]):
+    """Headers of which one may hold a key."""
+
+    def __repr__(self) -> str:
+        return f"SecretHeaders({', '.join(self)})"
 
 
 def find_key(

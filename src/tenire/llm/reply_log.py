@@ -128,18 +128,23 @@ class ReplyLog:
             self._set_timer()
         return cast("Answer | Vector | Began", found)
 
-    async def finish(self, key: bytes | None, reply: Answer | Vector | None, charges: Sequence[Charge] = ()) -> None:
-        """Keep a reply, if there is one, and charges; give up the claim on ``key``, which must be held."""
+    def finish(
+        self, key: bytes | None, reply: Answer | Vector | None, charges: Sequence[Charge] = ()
+    ) -> asyncio.Future[None]:
+        """Keep a reply, if there is one, and charges; give up the claim on ``key``, which must be held.
+
+        It will be done, whatever becomes of the caller. The future, which must not be
+        cancelled, tells when it is durable.
+        """
         if key is not None:
             self._marks -= 1
-        await self._thread.ask(_Ended(key, reply, charges))
+        return self._thread.ask(_Ended(key, reply, charges))
 
-    async def keep(self, replies: Mapping[bytes, Vector], charges: Sequence[Charge]) -> None:
-        """Keep replies that nobody claimed, with what they cost together."""
-        ended = [_Ended(key, reply, ()) for key, reply in replies.items()]
-        ended.append(_Ended(None, None, charges))
-        for done in [self._thread.ask(one) for one in ended]:
-            await done
+    def keep(self, vectors: Mapping[bytes, Vector], charges: Sequence[Charge]) -> asyncio.Future[None]:
+        """Keep vectors that nobody claimed, with what they cost together; as ``finish``."""
+        for key, vector in vectors.items():
+            self._forget(self._thread.ask(_Ended(key, vector, ())))
+        return self._thread.ask(_Ended(None, None, charges))  # after the others, so it is durable after them
 
     async def find(self, keys: Sequence[bytes]) -> dict[bytes, Answer | Vector]:
         """Return the replies that are kept, by key, without claiming the others."""

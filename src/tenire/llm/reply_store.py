@@ -14,16 +14,17 @@ before anybody sees it.
 from __future__ import annotations
 
 import asyncio
+import logging
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from tenire.concurrency.unbroken import unbroken
 from tenire.llm.replies import Vector, size_of
 from tenire.resilience import MISSING
 from tenire.resilience.timing import sleep_until
 from tenire.storage.replies import Began
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from tenire.concurrency.data.cache import Cache
     from tenire.llm.purse import Purse
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from tenire.storage.spending import Charge
 
 __all__ = ["Asked", "ReplyStore"]
+
+_log = logging.getLogger("tenire.llm")
 
 _SOON_S, _LATER_S = 0.05, 0.5  # after which it is looked at what another program does
 
@@ -123,8 +126,7 @@ class ReplyStore:
         """Keep vectors, with what they have cost together."""
         charges, asked.charges = asked.charges, []
         if self._log is not None:
-            await self._log.keep(vectors, charges)
-            self._purse.recorded(sum(charge.cost for charge in charges))
+            await asyncio.shield(self._noted(self._log.keep(vectors, charges), charges))
         for key, vector in vectors.items():
             self._memory.put(key, vector, size=size_of(vector))
 
@@ -132,18 +134,34 @@ class ReplyStore:
         """Let the home know what a request has cost whose reply is not kept."""
         charges, asked.charges = asked.charges, []
         if charges and self._log is not None:
-            await self._log.finish(None, None, charges)
-            self._purse.recorded(sum(charge.cost for charge in charges))
+            await asyncio.shield(self._noted(self._log.finish(None, None, charges), charges))
 
     async def _make(self, asked: Asked, make: Callable[[], Awaitable[Any]]) -> Any:
+        log = self._log
+        if log is None:
+            found = await make()
+            asked.charges = []
+            return found
+        found = None
         try:
             found = await make()
-        except BaseException:
-            await unbroken(self._finish(asked, None))
-            raise
-        # It was paid for: from here on a cancellation comes too late to lose it.
-        await unbroken(self._finish(asked, found))
+        finally:
+            # It was paid for: from here on nothing loses it, neither an error nor a cancellation.
+            charges, asked.charges = asked.charges, []
+            writing = self._noted(log.finish(asked.key, found, charges), charges)
+        await asyncio.shield(writing)
         return found
+
+    def _noted(self, writing: asyncio.Future[None], charges: Sequence[Charge]) -> asyncio.Future[None]:
+        writing.add_done_callback(partial(self._written, sum(charge.cost for charge in charges)))
+        return writing
+
+    def _written(self, cost: int, writing: asyncio.Future[None]) -> None:
+        if writing.exception() is None:
+            self._purse.recorded(cost)
+        else:
+            # Whoever waits for it gets the error too; but there may be nobody any more.
+            _log.warning("what a call has answered and cost could not be kept: %s", writing.exception())
 
     async def _begin(self, asked: Asked) -> Answer | Vector | None:
         log, pause = self._log, _SOON_S
@@ -154,9 +172,3 @@ class ReplyStore:
             await sleep_until(now() + pause, now)
             pause = min(2 * pause, _LATER_S)
         return None if isinstance(found, Began) else found
-
-    async def _finish(self, asked: Asked, found: Answer | Vector | None) -> None:
-        charges, asked.charges = asked.charges, []
-        if self._log is not None:
-            await self._log.finish(asked.key, found, charges)
-            self._purse.recorded(sum(charge.cost for charge in charges))

@@ -7,6 +7,7 @@ are turned off, since a guard retries, within a budget and when the quota allows
 
 from __future__ import annotations
 
+from contextlib import aclosing
 from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -19,7 +20,7 @@ from tenire.llm.keys import ApiKey
 from tenire.llm.rate_headers import rate_report
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 
     from tenire.core.rate_report import RateReport
     from tenire.errors import ModelError
@@ -69,7 +70,7 @@ class SdkTransport:
         create = self._client.chat.completions.with_raw_response.create
         return await _made(call, create, self._dialect.chat(request), self._dialect.reply)
 
-    async def stream(self, request: ChatRequest) -> AsyncIterator[StreamPart]:
+    async def stream(self, request: ChatRequest) -> AsyncGenerator[StreamPart]:
         """Send one request and yield the reply as it comes; raises as ``HttpTransport.stream``."""
         call = self._call("a chat completion", self._dialect.chat_path, request.model, request.messages)
         body = _arguments(self._dialect.chat(request, stream=True))
@@ -78,9 +79,11 @@ class SdkTransport:
         try:
             async with self._client.chat.completions.with_streaming_response.create(**body) as answer:
                 headers = answer.headers
-                async for part in stream_parts(answer.iter_bytes(), self._dialect, rate_report(headers)):
-                    begun = True
-                    yield part
+                rates = rate_report(headers)
+                async with aclosing(stream_parts(answer.iter_bytes(), self._dialect, rates)) as parts:
+                    async for part in parts:
+                        begun = True
+                        yield part
                 return
         except Exception as error:
             failure = _failure(call, error, headers)

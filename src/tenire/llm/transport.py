@@ -1,6 +1,7 @@
 """The way to a provider over HTTP: one try of one call.
 
-1. Nothing is retried and nothing waits here, but for the answer.
+1. Nothing is retried and nothing waits here, but for the answer. A request that a server
+   refused for the way it is written is written in another way, once.
 2. Whatever happens ends in a ``ModelError`` that says what was expected, what came and
    where, and that holds neither the prompt nor the key.
 3. Connections are kept and used again. How many calls are made at once is decided
@@ -11,8 +12,9 @@
 from __future__ import annotations
 
 import io
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
@@ -23,7 +25,7 @@ from tenire.llm.connection_errors import FAILURES, of_connection
 from tenire.llm.dialects import Dialect, NoReplyError, choose_dialect
 from tenire.llm.excerpts import texts_in
 from tenire.llm.failures import Call, no_reply, refusal
-from tenire.llm.keys import ApiKey, find_key
+from tenire.llm.keys import ApiKey, SecretHeaders, find_key
 from tenire.llm.rate_headers import rate_report
 
 try:
@@ -32,7 +34,7 @@ except ModuleNotFoundError as error:
     raise MissingExtraError("calling a model over HTTP", extra="llm", missing=error.name or "aiohttp") from error
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
 
     from tenire.llm.records import ChatRequest, EmbeddingReply, ModelReply, StreamPart
@@ -106,17 +108,17 @@ class HttpTransport:
         self._dialect = choose_dialect(dialect, self.address, max_tokens_name)
         self._key = find_key(self.address.host, api_key, api_key_env)
         self._timeouts = timeouts or Timeouts()
-        self._headers = {
+        self._headers = SecretHeaders({
             "Content-Type": "application/json",
             "Accept-Encoding": "gzip, deflate",
             "User-Agent": "tenire",
             **self._dialect.headers(self._key),
             **(headers or {}),
-        }
+        })  # fmt: skip
         self._proxy = find_proxy(self.address)
         self._proxy_headers = None if self._proxy is None else self._proxy.headers
         if self._proxy_headers is not None and self.address.base.startswith("http:"):
-            self._headers |= self._proxy_headers  # without a tunnel the proxy reads the request itself
+            self._headers.update(self._proxy_headers)  # without a tunnel the proxy reads the request itself
         self._addresses: dict[tuple[str, str], str] = {}
         self._session: aiohttp.ClientSession | None = None
         self._closed = False
@@ -136,12 +138,12 @@ class HttpTransport:
             ModelError: If there is none; its class says who is at fault.
             ConfigError: If the parameters contradict the rest of the request.
         """
-        call = self._call("a chat completion", self._dialect.chat_path, request.model, request.messages)
-        body = self._dialect.chat(request)
-        raw, answer = await self._post(call, self._dialect.chat_path, body)
+        path = self._dialect.chat_path
+        call = self._call("a chat completion", path, request.model, request.messages)
+        raw, answer = await self._post(call, path, lambda: self._dialect.chat(request))
         return _read(call, answer, lambda: self._dialect.reply(raw, rate_report(answer.headers)))
 
-    async def stream(self, request: ChatRequest) -> AsyncIterator[StreamPart]:
+    async def stream(self, request: ChatRequest) -> AsyncGenerator[StreamPart]:
         """Send one request and yield the reply as it comes; the last part holds the whole reply.
 
         Close the iterator (``contextlib.aclosing``) to end a call before that.
@@ -152,22 +154,18 @@ class HttpTransport:
         """
         path = self._dialect.chat_path
         call = self._call("a chat completion", path, request.model, request.messages)
-        body = self._dialect.chat(request, stream=True)
-        begun = False
         try:
-            async with self._send(call, path, body) as answer:
-                if answer.status < 300:
-                    async for part in stream_answer(answer, self._dialect):
-                        begun = True
-                        yield part
-                    return
-                failure = refusal(call, answer.status, answer.headers, await whole(answer, LARGEST_REFUSAL))
-        except FAILURES as error:
-            failure = of_connection(call, error)
-        except NoReplyError as error:
-            failure = no_reply(call, error, answer.headers)
-        failure.charged = failure.charged or begun
-        raise failure
+            async with aclosing(self._parts(call, path, self._dialect.chat(request, stream=True))) as parts:
+                async for part in parts:
+                    yield part
+        except BadRequestError as error:
+            if not self._adapts(call, error):
+                raise
+        else:
+            return
+        async with aclosing(self._parts(call, path, self._dialect.chat(request, stream=True))) as parts:
+            async for part in parts:
+                yield part
 
     async def embed(self, model: str, texts: Sequence[str], *, dimensions: int | None = None) -> EmbeddingReply:
         """Return one vector for each text.
@@ -180,9 +178,9 @@ class HttpTransport:
         Raises:
             ModelError: If there are none; its class says who is at fault.
         """
-        call = self._call("embeddings", self._dialect.embeddings_path, model, texts)
-        body = self._dialect.embedding(model, texts, dimensions)
-        raw, answer = await self._post(call, self._dialect.embeddings_path, body)
+        path = self._dialect.embeddings_path
+        call = self._call("embeddings", path, model, texts)
+        raw, answer = await self._post(call, path, lambda: self._dialect.embedding(model, texts, dimensions))
         return _read(call, answer, lambda: self._dialect.vectors(raw, len(texts), rate_report(answer.headers)))
 
     async def close(self) -> None:
@@ -191,6 +189,58 @@ class HttpTransport:
         session, self._session = self._session, None
         if session is not None:
             await session.close()
+
+    @property
+    def dialect(self) -> Dialect:
+        """How the provider is spoken to."""
+        return self._dialect
+
+    @asynccontextmanager
+    async def exchange(
+        self, expected: str, method: str, path: str, data: Any = None, *, file: tuple[str, IO[bytes]] | None = None
+    ) -> AsyncGenerator[aiohttp.ClientResponse]:
+        """Ask for something that is no call of a model; the block reads the answer, which is a good one.
+
+        Args:
+            expected: What is asked for, for messages.
+            method: Of HTTP.
+            path: Such as ``/files``.
+            data: What is sent: as JSON, or with a ``file`` the other fields of a form.
+            file: The name and the content of a file that is sent.
+
+        Raises:
+            ModelError: If there is none, or it breaks off in the block.
+        """
+        call, headers = self.call_of(expected, path), self._headers
+        if file is not None:
+            headers = SecretHeaders({name: value for name, value in headers.items() if name != "Content-Type"})
+            data = aiohttp.FormData(data)
+            data.add_field("file", file[1], filename=file[0], content_type="application/jsonl")
+        elif data is not None:
+            data = _encoded(call, data)
+        try:
+            async with (self._session or self._open()).request(
+                method,
+                self.address.of(path, ""),
+                data=data,
+                headers=headers,
+                allow_redirects=False,
+                proxy_headers=self._proxy_headers,
+                timeout=aiohttp.ClientTimeout(None, None, self._timeouts.read, self._timeouts.connect),
+            ) as answer:
+                if answer.status < 300:
+                    yield answer
+                    return
+                failure = refusal(call, answer.status, answer.headers, await whole(answer, LARGEST_REFUSAL))
+        except FAILURES as error:
+            failure = of_connection(call, error)
+        except NoReplyError as error:
+            failure = no_reply(call, error, answer.headers)
+        raise failure
+
+    def call_of(self, expected: str, path: str, model: str = "", prompt: Any = None) -> Call:
+        """Return how errors name something that is asked for."""
+        return Call(expected, self.address.of(path, "").partition("?")[0], model, lambda: texts_in(prompt), self._key)
 
     def _call(self, expected: str, path: str, model: str, prompt: Any) -> Call:
         address = self._address(path, model).partition("?")[0]
@@ -202,7 +252,22 @@ class HttpTransport:
             known = self._addresses[path, model] = self.address.of(path, model)
         return known
 
-    async def _post(self, call: Call, path: str, body: Mapping[str, Any]) -> tuple[bytes, aiohttp.ClientResponse]:
+    async def _post(
+        self, call: Call, path: str, write: Callable[[], Mapping[str, Any]]
+    ) -> tuple[bytes, aiohttp.ClientResponse]:
+        """Send what ``write`` returns, once more if a refusal taught the dialect something; return the answer."""
+        try:
+            return await self._exchange(call, path, write())
+        except BadRequestError as error:
+            if not self._adapts(call, error):
+                raise
+        return await self._exchange(call, path, write())
+
+    def _adapts(self, call: Call, error: BadRequestError) -> bool:
+        unread = type(error) is BadRequestError and not error.charged
+        return unread and self._dialect.adapt(call.model, str(error))
+
+    async def _exchange(self, call: Call, path: str, body: Mapping[str, Any]) -> tuple[bytes, aiohttp.ClientResponse]:
         """Send a body and return that of an answer of status 200; whatever goes wrong becomes a ``ModelError``."""
         try:
             async with self._send(call, path, body) as answer:
@@ -216,6 +281,25 @@ class HttpTransport:
                 return raw, answer
             failure = refusal(call, answer.status, answer.headers, raw)
         raise failure  # out here, since aiohttp's errors hold the key and would come along as its context
+
+    async def _parts(self, call: Call, path: str, body: Mapping[str, Any]) -> AsyncGenerator[StreamPart]:
+        """Send a body and yield the parts of the reply; whatever goes wrong becomes a ``ModelError``."""
+        begun = False
+        try:
+            async with self._send(call, path, body) as answer:
+                if answer.status < 300:
+                    async with aclosing(stream_answer(answer, self._dialect)) as parts:
+                        async for part in parts:
+                            begun = True
+                            yield part
+                    return
+                failure = refusal(call, answer.status, answer.headers, await whole(answer, LARGEST_REFUSAL))
+        except FAILURES as error:
+            failure = of_connection(call, error)
+        except NoReplyError as error:
+            failure = no_reply(call, error, answer.headers)
+        failure.charged = failure.charged or begun
+        raise failure
 
     def _send(
         self, call: Call, path: str, body: Mapping[str, Any]
@@ -247,9 +331,11 @@ def _encoded(call: Call, body: Mapping[str, Any]) -> bytes | io.BytesIO:
     try:
         encoded = msgspec.json.encode(body)
     except UnicodeEncodeError:
-        raise BadRequestError(call.message(_BROKEN_TEXT), hint="clean the text first") from None
+        encoded = None
     except (TypeError, ValueError, RecursionError) as error:
         raise ConfigError(f"a request must be writable as JSON: {error}", key="messages") from error
+    if encoded is None:  # out here: the exception holds the text
+        raise BadRequestError(call.message(_BROKEN_TEXT), hint="clean the text first")
     return encoded if len(encoded) <= _AT_ONCE else io.BytesIO(encoded)
 
 

@@ -17,6 +17,7 @@ from tenire.storage.batches import BatchTable
 from tenire.storage.database import Database
 from tenire.storage.history import HistoryTable
 from tenire.storage.memos import MemoTable
+from tenire.storage.provider_batches import ProviderBatchTable
 from tenire.storage.quarantine import QuarantineTable
 from tenire.storage.records import LedgerTotals
 from tenire.storage.replies import ReplyTable
@@ -50,6 +51,7 @@ class Ledger:
         history: What tasks usually take.
         replies: What models answered.
         spending: What that cost.
+        provider_batches: Batches that a provider works on.
         rows: Rows that pipelines have answered.
     """
 
@@ -63,6 +65,7 @@ class Ledger:
         self.history = HistoryTable(database)
         self.replies = ReplyTable(database, clock)
         self.spending = SpendingTable(database, clock)
+        self.provider_batches = ProviderBatchTable(database, clock)
         self.rows = RowTable(database, clock)
 
     @classmethod

@@ -143,10 +143,10 @@ class ReplyTable:
             self._bytes += sum(len(key) + len(reply) + _ROW_BYTES for key, reply, _, _ in rows)
 
     def renew(self, owner: str) -> None:
-        """Move on the claims, and what may be spent, of an owner that lives."""
+        """Move on the claims, the batches and what may be spent, of an owner that lives."""
         until = self._clock.wall() + LEASE_S
         with self._database.writing() as connection:
-            for table in ("flights", "spending_holds"):
+            for table in ("flights", "spending_holds", "provider_batches"):
                 connection.execute(f"UPDATE {table} SET good_until = ? WHERE owner = ?", (until, owner))
 
     def release(self, owner: str) -> None:

@@ -5,7 +5,8 @@ holds, ``batches`` which commits are under way. A source points to a document;
 the foreign key refuses to forget a document that a source still needs. ``history``
 is the scheduler's: how long tasks take. ``replies`` holds what models answered,
 ``flights`` who asks them for what right now, ``spending`` what that cost, and
-``spending_holds`` what running programs may still spend. ``rows`` are those that
+``spending_holds`` what running programs may still spend. ``provider_batches`` are those
+that a provider works on, with the requests in ``batch_lines``. ``rows`` are those that
 pipelines have answered, each with its line of the output.
 
 Paths are kept as bytes: file names need not be valid UTF-8.
@@ -139,6 +140,29 @@ _LATER = {
         cost INTEGER NOT NULL,
         good_until REAL NOT NULL
     ) WITHOUT ROWID""",
+    "provider_batches": """CREATE TABLE IF NOT EXISTS provider_batches (
+        id TEXT PRIMARY KEY,
+        service TEXT NOT NULL,
+        pipeline TEXT NOT NULL,
+        model TEXT NOT NULL,
+        state TEXT NOT NULL CHECK (state IN ('made', 'uploaded', 'creating', 'sent')),
+        file TEXT NOT NULL,
+        provider_id TEXT NOT NULL,
+        lines INTEGER NOT NULL,
+        held INTEGER NOT NULL,
+        unwanted INTEGER NOT NULL,
+        made_at REAL NOT NULL,
+        sent_at REAL NOT NULL,
+        owner TEXT NOT NULL,
+        good_until REAL NOT NULL
+    )""",
+    "batch_lines": """CREATE TABLE IF NOT EXISTS batch_lines (
+        key BLOB PRIMARY KEY,
+        batch TEXT NOT NULL,
+        tries INTEGER NOT NULL DEFAULT 0,
+        seen INTEGER NOT NULL DEFAULT 0
+    ) WITHOUT ROWID""",
+    "batch_lines_by_batch": "CREATE INDEX IF NOT EXISTS batch_lines_by_batch ON batch_lines (batch)",
     "replies_by_use": "CREATE INDEX IF NOT EXISTS replies_by_use ON replies (used_at)",
     "rows": """CREATE TABLE IF NOT EXISTS rows (
         pipeline TEXT NOT NULL,

@@ -75,7 +75,7 @@ class Hold(NamedTuple):
     Attributes:
         held: Picodollars that the owner may spend now.
         spent: Picodollars that were spent in this home, by anybody.
-        elsewhere: Picodollars that other owners hold.
+        elsewhere: Picodollars that other owners hold, or batches that nobody looks after.
     """
 
     held: int
@@ -135,6 +135,7 @@ class SpendingTable:
                 else:
                     elsewhere += cost
             connection.executemany("DELETE FROM spending_holds WHERE owner = ?", void)
+            elsewhere += _batches_alone(connection, now)
             spent = _total(connection).cost
             free = limit - spent - elsewhere
             held = min(wanted, free) if free >= least else keep
@@ -173,6 +174,12 @@ def add_charges(connection: sqlite3.Connection, charges: Iterable[Charge], now: 
 def _total(connection: sqlite3.Connection) -> Spent:
     sums = ", ".join(f"coalesce(sum({name}), 0)" for name in _SUMS)
     return Spent(*connection.execute(f"SELECT {sums} FROM spending").fetchone())
+
+
+def _batches_alone(connection: sqlite3.Connection, now: float) -> int:
+    """Return the most that batches can cost that nobody looks after: what they do cost is charged later."""
+    rows = connection.execute("SELECT held, owner, good_until FROM provider_batches WHERE held > 0")
+    return sum(held for held, owner, good_until in rows if is_void(owner, good_until, now))
 
 
 def _there(connection: sqlite3.Connection) -> bool:

@@ -79,6 +79,30 @@ def test_a_batch_is_answered_some_time_later_line_by_line() -> None:
     assert client.provider.statistics(200.0).answered == 10
 
 
+def test_a_batch_that_nothing_ends_early_is_complete_at_any_time_of_the_day() -> None:
+    for now in (0.0, 7.3, 12_345.678, 1.7e9 + 0.3):
+        client = Client(batch_seconds=0.05)
+        batch = client.submit([line(1)], now)
+        assert client.look(batch, now + 1.0)["status"] == "completed"
+
+
+def test_a_file_that_is_too_large_is_refused_and_a_batch_that_is_too_much_fails() -> None:
+    client = Client(batch_seconds=10.0, batch_bytes=1000, batch_queue=3)
+    assert client.ask("POST", "/v1/batches", {})[0] == 400
+    first = client.submit([line(1), line(2)])
+    second = client.look(client.submit([line(3), line(4)]), 1.0)
+    assert (second["status"], second["errors"]["data"][0]["code"]) == ("failed", "token_limit_exceeded")
+    assert client.look(first, 10.0)["status"] == "completed"
+    assert client.look(client.submit([line(3), line(4)], 10.0), 20.0)["status"] == "completed"
+    form = (
+        b'--mark\r\nContent-Disposition: form-data; name="purpose"\r\n\r\nbatch\r\n'
+        b'--mark\r\nContent-Disposition: form-data; name="file"; filename="in.jsonl"\r\n\r\n'
+        + b"x" * 1001 + b"\r\n--mark--\r\n"
+    )  # fmt: skip
+    status, message = client.ask("POST", "/v1/files", form, kind='multipart/form-data; boundary="mark"')
+    assert (status, "1001 bytes" in message) == (413, True)
+
+
 def test_lines_that_fail_stand_in_the_error_file() -> None:
     client = Client(batch_seconds=1.0, faults={"error_500": 0.3}, poison="arsenic", poison_answer="400", seed=2)
     batch = client.submit([*(line(number) for number in range(40)), line(40, "arsenic")])

@@ -69,6 +69,10 @@ class AnthropicDialect:
             body["stream"] = True
         return body
 
+    def adapt(self, model: str, said: str) -> bool:
+        """Return that there is nothing to learn."""
+        return False
+
     def reply(self, body: bytes, rates: RateReport | None) -> ModelReply:
         """Read the body of an answer."""
         data = _without_error(body)

@@ -77,6 +77,10 @@ class Dialect(Protocol):
         """
         ...
 
+    def adapt(self, model: str, said: str) -> bool:
+        """Learn from what a server refused; return whether the same request would be written differently now."""
+        ...
+
     def reply(self, body: bytes, rates: RateReport | None) -> ModelReply:
         """Read the body of an answer.
 

@@ -49,6 +49,9 @@ class OpenAIDialect:
     def __init__(self, limit_name: str | None = None, *, azure: bool = False) -> None:
         self._limit_name = limit_name
         self._azure = azure
+        self._limit_names: dict[str, str] = {}  # by model, as its server wants them
+        self._asks_usage = True
+        self._asks_packed = True
 
     def headers(self, key: ApiKey | None) -> dict[str, str]:
         """Return the headers of every call."""
@@ -62,13 +65,42 @@ class OpenAIDialect:
             check_parameters(request, _TAKEN if request.max_output_tokens is None else _TAKEN.union(_LIMITS))
         body = {"model": request.model, "messages": request.messages, **request.parameters}
         if request.max_output_tokens is not None:
-            body[self._limit_name or _limit_name(request.model)] = request.max_output_tokens
+            body[self._name_of_limit(request.model)] = request.max_output_tokens
         if request.schema is not None:
             body["response_format"] = _response_format(request.schema)
         if stream:
             body["stream"] = True
-            body["stream_options"] = {"include_usage": True}
+            if self._asks_usage:
+                body["stream_options"] = {"include_usage": True}
         return body
+
+    def _name_of_limit(self, model: str) -> str:
+        return self._limit_name or self._limit_names.get(model) or _limit_name(model)
+
+    def adapt(self, model: str, said: str) -> bool:
+        """Learn from a refusal how this server wants to be spoken to.
+
+        Each thing is learned once, so that two servers behind one address cannot make
+        requests go on for ever.
+
+        Args:
+            model: Of the request that was refused.
+            said: Why.
+
+        Returns:
+            Whether the same request would be written differently now.
+        """
+        if "stream_options" in said and self._asks_usage:
+            self._asks_usage = False
+            return True
+        if "encoding_format" in said and self._asks_packed:
+            self._asks_packed = False
+            return True
+        if "max_completion_tokens" in said and self._limit_name is None and model not in self._limit_names:
+            wrong = _limit_name(model)
+            self._limit_names[model] = next(name for name in _LIMITS if name != wrong)
+            return True
+        return False
 
     def reply(self, body: bytes, rates: RateReport | None) -> ModelReply:
         """Read the body of an answer."""
@@ -97,7 +129,9 @@ class OpenAIDialect:
 
     def embedding(self, model: str, texts: Sequence[str], dimensions: int | None) -> dict[str, Any]:
         """Return the body of a request for vectors."""
-        body: dict[str, Any] = {"model": model, "input": texts, "encoding_format": "base64"}
+        body: dict[str, Any] = {"model": model, "input": texts}
+        if self._asks_packed:
+            body["encoding_format"] = "base64"  # a quarter of the bytes, and no numbers to parse
         if dimensions is not None:
             body["dimensions"] = dimensions
         return body

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from contextlib import aclosing
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from tenire.core.tasks import Resources, Retry
 from tenire.errors import ServerError, TaskError
@@ -18,7 +18,7 @@ from tenire.llm.local.serve import Serving, serve
 from tenire.llm.transport import HttpTransport, Timeouts
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Sequence
     from pathlib import Path
 
     from tenire.concurrency.manager import ConcurrencyManager
@@ -74,7 +74,7 @@ class LocalTransport:
         """Send one request and yield the reply as it comes; see ``HttpTransport``."""
         http = await self._server()
         try:
-            async with aclosing(cast("AsyncGenerator[StreamPart]", http.stream(request))) as parts:
+            async with aclosing(http.stream(request)) as parts:
                 async for part in parts:
                     yield part
         except ServerError as error:

@@ -8,8 +8,9 @@ somebody asks, so its state is a function of the time:
 
 1. Lines are answered in order, evenly over ``batch_seconds``; a batch that expires or is
    cancelled keeps those answered until then.
-2. A line that fails, by chance or poison, stands in the error file; so does each that expired.
-3. Results stand in another order than the lines.
+2. A file that is too large is refused (413); a batch that is too much beside the others fails.
+3. A line that fails, by chance or poison, stands in the error file; so does each that expired.
+4. Results stand in another order than the lines.
 """
 
 from __future__ import annotations
@@ -134,6 +135,9 @@ class BatchDesk:
             message = "expected multipart/form-data with the parts 'file' and 'purpose'"
             raise CallError(400, "invalid_request_error", message)
         name, data = parts["file"]
+        most = self._provider.settings.batch_bytes
+        if most is not None and len(data) > most:
+            raise CallError(413, "invalid_request_error", f"The file of {len(data)} bytes is larger than {most}.")
         return self._keep(name or "upload", parts["purpose"][1].decode(errors="replace"), data)
 
     def _keep(self, name: str, purpose: str, data: bytes) -> _File:
@@ -181,9 +185,19 @@ class BatchDesk:
         batch = _Batch(f"batch_{number:06d}", asked, [], now, int(self._provider.wall()))
         self._batches[batch.id] = batch
         batch.lines, batch.errors = _lines(file.data, endpoint)
+        self._check_queue(batch, now)
         if batch.errors:
             batch.status = "failed"
         return batch
+
+    def _check_queue(self, new: _Batch, now: float) -> None:
+        most, queued = self._provider.settings.batch_queue, 0
+        for batch in self._batches.values():
+            self._look(batch, now)
+            queued += 0 if batch.status in _ENDED else len(batch.lines)
+        if most is not None and queued > most and not new.errors:
+            message = f"Enqueued token limit reached: {queued} lines of at most {most}."
+            new.errors = [{"code": "token_limit_exceeded", "message": message, "line": None, "param": None}]
 
     def _look(self, batch: _Batch, now: float) -> None:
         if batch.status in _ENDED:
@@ -191,8 +205,10 @@ class BatchDesk:
         settings = self._provider.settings
         expires = settings.batch_expires if settings.batch_expires is not None else math.inf
         whole = settings.batch_seconds
-        until = min(batch.began + min(whole, expires), batch.cancelled if batch.cancelled is not None else math.inf)
-        part = (min(now, until) - batch.began) / whole
+        done_at = batch.began + whole
+        until = min(done_at, batch.began + expires, batch.cancelled if batch.cancelled is not None else math.inf)
+        # Compared as times: their difference, divided, may come out short of the whole.
+        part = 1.0 if min(now, until) >= done_at else (min(now, until) - batch.began) / whole
         count = len(batch.lines) if part >= 1 else max(0, math.floor(part * len(batch.lines)))
         if now < until:
             batch.status = "validating" if part < _EDGE else "finalizing" if part > 1 - _EDGE else "in_progress"

@@ -67,6 +67,8 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         most_inputs: Most texts of one embedding request.
         batch_seconds: Seconds that a batch takes.
         batch_expires: Seconds after which a batch expires with what it has; never if not given.
+        batch_bytes: Most bytes of the file of a batch.
+        batch_queue: Most lines of all batches that have not ended; one that goes beyond fails.
         seed: Decides what happens by chance.
         records: Most calls that are remembered one by one.
     """
@@ -100,6 +102,8 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     most_inputs: int = 2048
     batch_seconds: float = 1.0
     batch_expires: float | None = None
+    batch_bytes: int | None = None
+    batch_queue: int | None = None
     seed: int = 0
     records: int = 1_000_000
 
@@ -123,7 +127,8 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         Raises:
             ValueError: If a value is impossible; it says which and why.
         """
-        for name in ("rpm", "tpm", "input_tpm", "output_tpm", "slots", "context", "dimensions", "most_inputs"):
+        counts = ("slots", "context", "dimensions", "most_inputs", "batch_bytes", "batch_queue")
+        for name in ("rpm", "tpm", "input_tpm", "output_tpm", *counts):
             value = getattr(self, name)
             _need(value is None or value >= 1, name, "a whole number from 1", value)
         for name in ("queue", "records", "reasoning_tokens", "cached_tokens"):

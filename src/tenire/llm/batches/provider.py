@@ -1,0 +1,125 @@
+"""What a provider with a batch API can do, in one form; one try each, no more."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+    from pathlib import Path
+
+    from tenire.errors import ModelError
+    from tenire.llm.records import ChatRequest, ModelReply
+
+__all__ = ["BatchProvider", "BatchView", "LineResult"]
+
+_ENDED = frozenset({"completed", "failed", "expired", "cancelled"})
+
+
+@dataclass(frozen=True, slots=True)
+class BatchView:
+    """How far a batch is.
+
+    Attributes:
+        id: The provider's name for it.
+        status: ``validating``, ``in_progress``, ``finalizing``, ``completed``, ``failed``,
+            ``expired``, ``cancelling`` or ``cancelled``.
+        mark: Ours, that was given with it; empty if there is none.
+        input_file: The file with its lines.
+        results: Files with its results.
+        created_at: Seconds since the epoch, by the provider's clock.
+        total: Its lines.
+        completed: Those that have a reply.
+        failed: Those that failed.
+        errors: Why it was not accepted: code and message of each reason.
+    """
+
+    id: str
+    status: str
+    mark: str = ""
+    input_file: str = ""
+    results: tuple[str, ...] = ()
+    created_at: float = 0.0
+    total: int = 0
+    completed: int = 0
+    failed: int = 0
+    errors: tuple[tuple[str, str], ...] = field(default=())
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will come."""
+        return self.status in _ENDED
+
+
+@dataclass(frozen=True, slots=True)
+class LineResult:
+    """What became of one line; with neither a reply nor an error it was not reached.
+
+    Attributes:
+        key: Of the line.
+        reply: The model's.
+        error: Why there is none.
+    """
+
+    key: bytes
+    reply: ModelReply | None = None
+    error: ModelError | None = None
+
+
+class BatchProvider(Protocol):
+    """The way to a provider's batch API.
+
+    All methods but ``line`` raise a ``ModelError`` that says what went wrong, and never retry.
+
+    Attributes:
+        window: Seconds after which a batch has ended, one way or another.
+    """
+
+    window: float
+
+    def line(self, key: bytes, request: ChatRequest) -> bytes:
+        """Return the line of a request, with its end.
+
+        Raises:
+            ModelError: If it cannot be sent.
+        """
+        ...
+
+    async def upload(self, name: str, path: Path) -> str:
+        """Send a file of lines; return the provider's name for it."""
+        ...
+
+    async def create(self, file: str, mark: str) -> BatchView:
+        """Have a file worked on, as a batch with our mark."""
+        ...
+
+    async def look(self, batch: str) -> BatchView:
+        """Return how far a batch is."""
+        ...
+
+    async def find(self, mark: str, file: str, since: float) -> BatchView | None:
+        """Return the batch with our mark, or of our file, that was made since a time (epoch); ``None`` if none is."""
+        ...
+
+    async def cancel(self, batch: str) -> None:
+        """Have a batch ended; what is finished stays."""
+        ...
+
+    def results(self, file: str) -> AsyncIterator[Sequence[bytes]]:
+        """Yield the lines of a file of results, some at a time."""
+        ...
+
+    def read(self, line: bytes, prompt: bytes | None) -> LineResult | None:
+        """Read a line of results; ``None`` if it is none of ours.
+
+        Args:
+            line: As it came.
+            prompt: The line that asked for it, so that no error quotes it; without it, no
+                error says what the server wrote.
+        """
+        ...
+
+    async def delete(self, file: str) -> None:
+        """Delete a file."""
+        ...
