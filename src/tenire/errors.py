@@ -174,6 +174,7 @@ class ModelError(TenireError):
         retry_after: Seconds until another call makes sense, or ``None``.
         code: The provider's own name for what is wrong, or ``None``.
         charged: Whether the provider is likely to charge for it all the same.
+        tries: Tries of its call that got an answer, once the call has failed for good.
     """
 
     def __init__(
@@ -193,6 +194,7 @@ class ModelError(TenireError):
         self.retry_after = retry_after
         self.code = code
         self.charged = charged
+        self.tries = 0
 
 
 class AuthenticationError(ModelError):

@@ -178,7 +178,7 @@ def test_a_wrong_key_stops_its_pipeline_at_once_and_no_other(
     error = report.pipelines["bad"].error
     assert "401" in error
     assert "wrong" not in error.lower().replace("wrong key", "").replace("wrong_key", "")
-    assert strict.statistics().calls < 100
+    assert strict.statistics().calls < 150
     assert failed(tmp_path / "home") == []
 
 
@@ -324,3 +324,37 @@ def test_two_pipelines_share_one_quota_without_a_refusal(tmp_path: Path, serve: 
     assert not report.failed
     assert [progress.done for progress in report.pipelines.values()] == [60, 60]
     assert server.statistics().refused == 0
+
+
+def test_attempts_count_the_tries_that_got_an_answer(tmp_path: Path, serve: Any, describe: Any) -> None:
+    server = serve(poison="cyanide", poison_answer="500")
+    write_rows(tmp_path / "rows.jsonl", {"id": 1, "text": "cyanide"}, *some_rows(30)[2:])
+    progress = run_config(describe(server, p="")).pipelines["p"]
+    assert (progress.done, progress.quarantined) == (28, 1)
+    [entry] = failed(tmp_path / "home")
+    assert entry.attempts == sum(record.outcome == "poisoned" for record in server.records())
+    assert entry.attempts > 1
+
+
+def test_replies_follow_a_schema_and_stand_in_the_output_as_data(tmp_path: Path, serve: Any, describe: Any) -> None:
+    server = serve()
+    write_rows(tmp_path / "rows.jsonl", *some_rows(3))
+    schema = {
+        "type": "object", "properties": {"mood": {"type": "string"}}, "required": ["mood"],
+        "additionalProperties": False,
+    }  # fmt: skip
+    (tmp_path / "mood.json").write_text(json.dumps(schema))
+    config = describe(server, p='schema = "mood.json"')
+    assert run_config(config).pipelines["p"].done == 3
+    assert all(set(record["output"]) == {"mood"} for record in told(tmp_path / "p.jsonl").values())
+    assert run_config(config).pipelines["p"].unchanged == 3
+    (tmp_path / "mood.json").write_text(json.dumps(schema | {"title": "other"}))
+    assert run_config(config).pipelines["p"].done == 3
+
+    for content, problem in (("{", "is not JSON"), ("[]", "must hold a JSON schema")):
+        (tmp_path / "mood.json").write_text(content)
+        with pytest.raises(ConfigError, match=rf"pipelines\.p\.schema: .*{problem}"):
+            run_config(config)
+    (tmp_path / "mood.json").unlink()
+    with pytest.raises(ConfigError, match=r"pipelines\.p\.schema: .*cannot be read"):
+        run_config(config)

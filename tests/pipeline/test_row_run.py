@@ -183,6 +183,26 @@ def test_what_is_wrong_with_all_rows_ends_the_run_and_keeps_what_was_answered(ru
     assert not {number for number, _ in kept} & set(again.calls)
 
 
+def test_what_is_wrong_with_all_rows_is_seen_before_slower_rows_have_ended(run: Any, tmp_path: Path) -> None:
+    write(tmp_path, *rows(2_000))
+    recipe = Echo(fatal={60: PipelineError("wrong key", pipeline="p")}, seconds=5.0)
+    quick = recipe.answer
+
+    async def answer(row: Any) -> Any:
+        if row.id != 60:
+            await asyncio.sleep(3_000)
+        return await quick(row)
+
+    recipe.answer = answer  # type: ignore[method-assign]
+
+    async def watch(engine: RowEngine, running: asyncio.Task[None]) -> None:
+        async with asyncio.timeout(60):
+            await asyncio.wait([running])
+
+    with pytest.raises(PipelineError, match="wrong key"):
+        run(recipe, during=watch)
+
+
 def test_a_run_that_broke_off_shows_the_new_answers_and_removes_nothing(run: Any, tmp_path: Path) -> None:
     write(tmp_path, *rows(3))
     run(Echo())

@@ -8,12 +8,15 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from tenire.app.config_schema import ChatPipeline
 from tenire.app.model_calls import ModelUse, counted
 from tenire.app.produced import absolute, produced_before
 from tenire.app.refusals import about
 from tenire.app.row_facts import remember_rows
 from tenire.clock import SYSTEM_CLOCK
+from tenire.errors import ConfigError
 from tenire.llm.chat_recipe import ChatRecipe
 from tenire.pipeline.rows.output import RowOutput
 from tenire.pipeline.rows.run import RowRun
@@ -45,6 +48,7 @@ class ChatPlan:
         system: What goes before it, or ``None``.
         output: Its file.
         use: The model that it calls.
+        schema: The JSON schema of its replies, or ``None``.
     """
 
     settings: ChatPipeline
@@ -54,10 +58,14 @@ class ChatPlan:
     system: Template | None
     output: RowOutput
     use: ModelUse
+    schema: dict[str, Any] | None
 
     def recipe(self, complete: Any) -> ChatRecipe:
         """Return what is done to each row, once there is somebody to ask."""
         settings = self.settings
+        asked: dict[str, Any] = {"max_output_tokens": settings.max_output_tokens, "temperature": settings.temperature}
+        if self.schema is not None:
+            asked["schema"] = self.schema
         return ChatRecipe(
             f"{self.key}.prompt",
             complete,
@@ -65,7 +73,7 @@ class ChatPlan:
             self.prompt,
             self.system,
             shorten=settings.on_too_long == "shorten",
-            asked={"max_output_tokens": settings.max_output_tokens, "temperature": settings.temperature},
+            asked=asked,
         )
 
 
@@ -119,9 +127,10 @@ class ChatRuns:
         plan, client, progress = self._plans[name], self._clients[name], engine.progress[name]
         settings = plan.settings
         engine.manager.orchestrator.configure_pipeline(name, weight=settings.weight, priority=settings.priority)
+        recipe = plan.recipe(partial(client.complete, schema=plan.schema))
         return RowRun(
-            name, manager=engine.manager, session=engine.session, source=plan.source,
-            recipe=plan.recipe(client.complete), output=plan.output, progress=progress, clock=SYSTEM_CLOCK,
+            name, manager=engine.manager, session=engine.session, source=plan.source, recipe=recipe,
+            output=plan.output, progress=progress, clock=SYSTEM_CLOCK,
             retries_only=name in self._retries, count=partial(counted, client, progress),
         )  # fmt: skip
 
@@ -154,4 +163,21 @@ def plan_chat(config: Config, name: str, chosen: Collection[str]) -> ChatPlan:
                 with about(config):
                     source.require_fields(template.fields, f"{key}.{field}")
     use = ModelUse(settings.model, settings.quota, config.quotas[settings.quota], settings.budget_usd)
-    return ChatPlan(settings, key, source, prompt, system, output, use)
+    schema = _schema(config, settings, f"{key}.schema")
+    return ChatPlan(settings, key, source, prompt, system, output, use, schema)
+
+
+def _schema(config: Config, settings: ChatPipeline, key: str) -> dict[str, Any] | None:
+    if settings.schema is None:
+        return None
+    path = absolute(config.base, settings.schema)
+    with about(config, key):
+        try:
+            schema = msgspec.json.decode(Path(path).read_bytes())
+        except OSError as error:
+            raise ConfigError(f"{path} cannot be read: {error.strerror}", key=key) from error
+        except (msgspec.DecodeError, ValueError, RecursionError) as error:
+            raise ConfigError(f"{path} is not JSON ({error})", key=key) from error
+        if not isinstance(schema, dict):
+            raise ConfigError(f"{path} must hold a JSON schema, an object", key=key)
+        return schema

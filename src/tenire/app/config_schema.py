@@ -146,6 +146,7 @@ class ChatPipeline(_Table, frozen=True, kw_only=True):
         system: What goes before it as the system's message, with ``{field}`` too.
         max_output_tokens: Most tokens of a reply.
         temperature: How free the model is; ``None``: as the provider has it.
+        schema: A file with the JSON schema that replies must follow, or ``None``.
         timeout_s: Seconds that one try may take.
         on_too_long: What to do with a row whose prompt is longer than the model can
             take: ``quarantine``, or ``shorten`` its longest text.
@@ -164,6 +165,7 @@ class ChatPipeline(_Table, frozen=True, kw_only=True):
     system: Annotated[str | None, text("a text that is not empty")] = None
     max_output_tokens: Annotated[int | None, whole(_POSITIVE, minimum=1)] = None
     temperature: Annotated[float | None, amount("a number from 0 to 2", minimum=0, maximum=2)] = None
+    schema: Annotated[str | None, _ONE_PATH] = None
     timeout_s: Annotated[float, amount("a number of seconds above 0", above=0)] = 60.0
     on_too_long: Annotated[str, choice("quarantine", "shorten")] = "quarantine"
     budget_usd: Annotated[float | None, amount("a number of dollars, 0 or more", minimum=0)] = None

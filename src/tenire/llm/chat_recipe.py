@@ -138,7 +138,7 @@ class ChatRecipe:
             raise
         except (ModelError, CallError, RejectedError) as error:
             hint = f" ({error.hint})" if error.hint else ""
-            raise RowError(f"{error}{hint}", stage="call", attempts=getattr(error, "tries", 1)) from error
+            raise RowError(f"{error}{hint}", stage="call", attempts=getattr(error, "tries", 0)) from error
 
     async def _ask(self, fields: Mapping[str, Any]) -> dict[str, Any]:
         reply = await self.complete(self.messages(fields))

@@ -20,7 +20,7 @@ from tenire.core.breaker import CircuitBreaker
 from tenire.core.retry_budget import RetryBudget
 from tenire.core.retrying import Kind
 from tenire.core.tasks import Priority, Retry
-from tenire.errors import BrokenReplyError, RateLimitedError
+from tenire.errors import BrokenReplyError, ModelError, RateLimitedError
 from tenire.llm.failures import kind_of
 from tenire.llm.passage import Passage
 from tenire.llm.records import ChatRequest
@@ -150,6 +150,9 @@ class Endpoint:
                 admission=partial(Passage, account, asked, estimate, manner.priority, manner.pipeline),
                 hand_on=True,
             )
+        except ModelError as error:
+            error.tries = asked.answers
+            raise
         finally:
             if asked.charges:  # of a request that is not kept
                 await self._store.record(asked)

@@ -170,6 +170,7 @@ class Passage:
 
     def _failed(self, grant: Grant, error: ModelError) -> None:
         quota = self._account.quota
+        self._asked.answers += error.status is not None
         if isinstance(error, RateLimitedError):
             quota.refused(grant, error.retry_after)
         if error.headers and (rates := rate_report(error.headers)) is not None:

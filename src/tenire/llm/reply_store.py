@@ -47,17 +47,18 @@ class Asked:
         made_after: Seconds since the epoch; an older reply does not count.
         charges: What its tries have cost, and the home does not know yet.
         calls: Tries that were sent to the provider.
+        answers: Those of them that the provider answered, however it did.
         cost: What they have cost, picodollars.
         repair: What the model answered that did not fit, and what was wrong with it.
     """
 
-    __slots__ = ("calls", "charges", "cost", "key", "made_after", "repair")
+    __slots__ = ("answers", "calls", "charges", "cost", "key", "made_after", "repair")
 
     def __init__(self, key: bytes, made_after: float = 0.0) -> None:
         self.key = key
         self.made_after = made_after
         self.charges: list[Charge] = []
-        self.calls = 0
+        self.calls = self.answers = 0
         self.cost = 0
         self.repair: tuple[str, str] | None = None
 

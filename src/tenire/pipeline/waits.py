@@ -6,9 +6,32 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tenire.concurrency.handle import Handle
 
-__all__ = ["ended", "first", "seen"]
+__all__ = ["all_or_first_failure", "ended", "first", "seen"]
+
+
+async def all_or_first_failure(handles: Sequence[Handle[Any]]) -> None:
+    """Wait until all tasks have ended well, or one of them has not.
+
+    Raises:
+        BaseException: What that one raised, at once.
+    """
+    left = len(handles)
+    last: asyncio.Future[Handle[Any]] = asyncio.get_running_loop().create_future()
+
+    def count(handle: Handle[Any]) -> None:
+        nonlocal left
+        left -= 1
+        failed = handle.cancelled() or handle.exception() is not None
+        if not last.done() and (failed or not left):
+            last.set_result(handle)
+
+    for handle in handles:
+        handle.add_done_callback(count)
+    await (await last)
 
 
 async def ended(handle: Handle[Any], *, last_word: float) -> asyncio.CancelledError | None:

@@ -31,7 +31,7 @@ from tenire.pipeline.rows.kept import KeptOutput
 from tenire.pipeline.rows.lister import RowLister, in_quarantine
 from tenire.pipeline.rows.outbox import Outbox, Outcome
 from tenire.pipeline.rows.recipe import RowError
-from tenire.pipeline.waits import ended, first, seen
+from tenire.pipeline.waits import all_or_first_failure, ended, first, seen
 from tenire.storage.rows import AnsweredRow, RefusedRow
 
 if TYPE_CHECKING:
@@ -224,11 +224,8 @@ class RowRun:
 
     async def _answer_batch(self, batch: Sequence[RowWork], held: AsyncExitStack) -> None:
         handles = [self._submit(self._answer, work, on="loop", name=f"{self._name}: answer") for work in batch]
-        for handle in handles:
-            handle.add_done_callback(seen)
         try:
-            for handle in handles:
-                await handle
+            await all_or_first_failure(handles)
         finally:
             for handle in handles:
                 handle.cancel()
