@@ -15,7 +15,7 @@ SOURCES = TESTS.parent / "src/tenire"
 ROOMS = (
     "tenire", "tenire.concurrency", "tenire.concurrency.channel", "tenire.concurrency.data",
     "tenire.concurrency.loops", "tenire.concurrency.quotas", "tenire.concurrency.signals",
-    "tenire.concurrency.supervisor", "tenire.resilience",
+    "tenire.concurrency.supervisor", "tenire.llm", "tenire.resilience",
 )  # fmt: skip
 AWAITED = ("__aenter__", "__anext__", "__await__", "__call__")
 
@@ -25,6 +25,10 @@ CANCELLING, GUARDED = C + "test_cancelling.py", R + "test_cancelling.py"
 STARTUP = (C + "test_startup.py", "test_whatever_await_is_cancelled_what_became_ready_is_stopped_in_reverse")
 BATCHER = (R + "test_batcher.py", "test_a_caller_that_is_cancelled_at_any_await_leaves_nothing_behind")
 BLOBS = (C + "test_blobs.py", "test_cancelled_anywhere_nothing_is_lost")
+MODELS = "llm/test_cancelling.py"
+HOMES = (MODELS, "test_with_a_home_nothing_that_was_finished_is_lost")
+PUT_OFF = (MODELS, "test_a_call_that_is_put_off_fails_and_succeeds")
+HTTP = ("integration/test_chat_client.py", "test_a_connection_is_closed_wherever_its_call_is_cancelled")
 CLIENT = (C + "test_channel_client.py", "test_a_cancelled_call_leaves_nothing")
 CHANNEL = (REAL, "test_a_channel_and_who_calls_it")
 LOOPS = (COMPONENTS, "test_a_loop_manager_closes_all_its_loops_and_its_watchdog")
@@ -38,9 +42,15 @@ SWEPT = {
     "Batcher.__call__": BATCHER,
     "Batcher.aclose": BATCHER,
     "Blob.read": BLOBS,
+    "Books.__aenter__": HOMES,
+    "Books.spending": HOMES,
     "Bulkhead.acquire": (GUARDED, "test_waiting_for_a_slot_behind_others"),
     "ChannelClient.__aenter__": CLIENT,
     "ChannelClient.call": CLIENT,
+    "ChatClient.__aenter__": HOMES,
+    "ChatClient.complete": PUT_OFF,
+    "ChatClient.embed": (MODELS, "test_vectors_of_texts"),
+    "ChatClient.estimate": PUT_OFF,
     "ConcurrencyManager.__aenter__": (C + "test_parts.py", "test_cancelling_a_start_or_a_stop_leaves_nothing"),
     "ConcurrencyManager.shutdown": (CANCELLING, "shut_down"),
     "DataManager.credit": (CANCELLING, "hold_credit"),
@@ -53,6 +63,10 @@ SWEPT = {
     "Compactor.run": PART,
     "Guard.call": (GUARDED, "test_one_call_that_fails_waits_behind_its_circuit_and_succeeds"),
     "Handle.__await__": (CANCELLING, "await_a_task"),
+    "HttpTransport.close": HTTP,
+    "HttpTransport.complete": HTTP,
+    "HttpTransport.embed": HTTP,
+    "HttpTransport.stream": HTTP,
     "Life.wait_told_to_end": (COMPONENTS, "test_a_component_that_waits_to_be_told_to_end"),
     "LoopChannel.__aenter__": CHANNEL,
     "LoopOwner.loop_ends": (COMPONENTS, "test_an_engine_that_is_closed_because_its_loop_ends"),
@@ -84,6 +98,7 @@ THROUGH = {
     "BatchInitializationGroup.start": "BatchInitializationGroup.__aenter__",
     "BatchInitializationGroup.stop": "BatchInitializationGroup.__aexit__",
     "Batcher.__aenter__": "",
+    "Books.aclose": "Books.__aexit__",
     "ChannelClient.aclose": "ChannelClient.__aexit__",
     "Compactor.aclose": "concurrency/parts.py: stop=self.compactor.aclose",
     "DataManager.aclose": "concurrency/parts.py: await self.data_manager.aclose(",
@@ -96,6 +111,10 @@ THROUGH = {
     "LoopOwner.aclose": "concurrency/loops/manager.py: await self.main.aclose()",
     "LoopThread.aclose": "LoopThread.__aexit__",
     "LoopThread.loop_ends": "LoopOwner.loop_ends",
+    "SdkTransport.close": "",
+    "SdkTransport.complete": "llm/endpoint.py: passage.send(partial(self._transport.complete",
+    "SdkTransport.embed": "llm/embeddings.py: passage.send(partial(self._transport.embed",
+    "SdkTransport.stream": "llm/streams.py: async for part in transport.stream(",
     "Stream.__aenter__": "",
     "Supervisor.start": "Supervisor.run",
     "ThreadPoolManager.aclose": "concurrency/parts.py: await self.thread_pool.aclose(",

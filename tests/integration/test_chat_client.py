@@ -11,8 +11,8 @@ import pytest
 from tenire import ConcurrencyManager
 from tenire.concurrency.quotas import Quota
 from tenire.errors import AuthenticationError, BudgetError, ContextLengthError, UnknownModelError
-from tenire.llm import ChatClient, Price
-from tenire.testing import FakeModelServer, ServerFaults
+from tenire.llm import ChatClient, ChatRequest, HttpTransport, Price
+from tenire.testing import FakeModelServer, ServerFaults, cancel_sweep
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -129,3 +129,26 @@ def test_streams_and_vectors_come_over_the_wire() -> None:
             assert one.statistics().calls <= 4
 
     asyncio.run(main())
+
+
+def test_a_connection_is_closed_wherever_its_call_is_cancelled() -> None:
+    made: list[HttpTransport] = []
+
+    async def scenario() -> None:
+        transport = HttpTransport(server.base_url, api_key="sk-secret-1234567")
+        made.append(transport)
+        request = ChatRequest(MODEL, ({"role": "user", "content": "Hello"},), 20)
+        try:
+            await transport.complete(request)
+            async for _ in transport.stream(request):
+                pass
+            await transport.embed(MODEL, ["a", "b"])
+        finally:
+            await transport.close()
+
+    def check() -> None:
+        assert made.pop()._session is None  # what it held open the guard of leaks would find
+
+    with FakeModelServer() as server:
+        report = cancel_sweep(scenario, check=check, loop_factory=asyncio.new_event_loop, may_finish=True)
+    assert report.awaits >= 6

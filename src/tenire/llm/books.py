@@ -137,7 +137,10 @@ class Books:
 
     async def aclose(self) -> None:
         """Write everything down and close; closing twice is fine."""
+        await unbroken(self._close())
+
+    async def _close(self) -> None:
         if self._purse is not None:
-            await unbroken(self._purse.aclose())
+            await self._purse.aclose()
         if self.log is not None:
-            await unbroken(self.log.aclose())
+            await self.log.aclose()
