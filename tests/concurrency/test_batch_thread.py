@@ -51,6 +51,21 @@ def test_an_error_is_the_answer_of_its_batch_only() -> None:
     asyncio.run(main())
 
 
+def test_an_answer_that_is_an_error_is_raised_for_one_alone() -> None:
+    def serve(asked: list[int]) -> list[int | Exception]:
+        return [number or ValueError("nothing") for number in asked]
+
+    async def main() -> None:
+        thread = BatchThread(serve, name="checking")
+        bad, good = thread.ask(0), thread.ask(2)
+        with pytest.raises(ValueError, match="nothing"):
+            await bad
+        assert await good == 2
+        await thread.aclose()
+
+    asyncio.run(main())
+
+
 def test_closing_finishes_what_was_asked_for_and_takes_no_more() -> None:
     async def main() -> None:
         thread = BatchThread(lambda asked: asked, name="echo", most=1)

@@ -3,7 +3,8 @@
 For work that costs about the same whether it is done for one or for many, such as a commit
 to a disk: what comes while it is busy goes into the next batch.
 
-1. Whoever asks gets the answer, or the error of the batch, in their own loop.
+1. Whoever asks gets the answer in their own loop; one that is an exception is raised there.
+   An error of the batch as a whole is raised for all.
 2. Who is cancelled meanwhile gets no answer; the work is done all the same.
 3. ``aclose`` lets the thread finish what was asked for, and waits for it to end.
 """
@@ -116,7 +117,11 @@ class BatchThread(Generic[Asked, Answer]):
 
 def _answer_all(futures: Sequence[asyncio.Future[Answer]], answers: Sequence[Answer]) -> None:
     for future, answer in zip(futures, answers, strict=True):
-        if not future.done():
+        if future.done():
+            continue
+        if isinstance(answer, Exception):
+            future.set_exception(answer)
+        else:
             future.set_result(answer)
 
 

@@ -30,7 +30,7 @@ from tenire.storage.replies import Began, Finished, Kept, Wanted
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from tenire.clock import Clock
     from tenire.concurrency.timer import Timeout, UniversalTimer
@@ -204,32 +204,38 @@ class _Server:
         self._open = True
 
     def serve(self, asked: list[_Asked]) -> list[Any]:
-        """Return the answers, in order."""
-        ledger, owner = self._ledger, self._owner
-        answers: dict[int, Any] = {}
+        """Return the answers, in order; errors where there are none."""
         # First what others may be waiting for.
-        if ended := [one for one in asked if isinstance(one, _Ended)]:
+        kept = _try(self._finish, [one for one in asked if isinstance(one, _Ended)])
+        found = _try(self._begin, {one.key: one for one in asked if isinstance(one, Wanted)})
+        return [self._answer(one, kept, found) for one in asked]
+
+    def _answer(self, one: _Asked, kept: Any, found: Any) -> Any:
+        if isinstance(one, _Ended):
+            return kept
+        if isinstance(one, Wanted):
+            if isinstance(found, Exception):
+                return found
+            answer = found[one.key]
+            if answer is Began.CLAIMED:
+                found[one.key] = Began.UNDER_WAY  # two of this program want the same: one of them makes the call
+            return answer
+        if isinstance(one, _Holding):
+            hold = partial(self._ledger.spending.hold, self._owner, least=one.least, keep=one.keep, limit=one.limit)
+            return _try(hold, one.wanted)
+        if isinstance(one, _Look):
+            return _try(self._look, one.keys)
+        return _try(getattr(self, one.name))
+
+    def _finish(self, ended: list[_Ended]) -> None:
+        if ended:
             packed = [Finished(key, None if reply is None else pack(reply), charges) for key, reply, charges in ended]
-            ledger.replies.finish(owner, packed)
+            self._ledger.replies.finish(self._owner, packed)
             self._trim(len(ended))
-        wanted = {one.key: one for one in asked if isinstance(one, Wanted)}
-        found = self._begin(wanted) if wanted else {}
-        for place, one in enumerate(asked):
-            if isinstance(one, Wanted):
-                # Two of this program want the same: one of them has it now, or makes the call.
-                answers[place] = found[one.key]
-                if found[one.key] is Began.CLAIMED:
-                    found[one.key] = Began.UNDER_WAY
-            elif isinstance(one, _Holding):
-                money, least, keep, limit = one
-                answers[place] = ledger.spending.hold(owner, money, least=least, keep=keep, limit=limit)
-            elif isinstance(one, _Look):
-                answers[place] = self._look(one.keys)
-            elif isinstance(one, _Simple):
-                answers[place] = getattr(self, one.name)()
-        return [answers.get(place) for place in range(len(asked))]
 
     def _begin(self, wanted: dict[bytes, Wanted]) -> dict[bytes, Answer | Vector | Began]:
+        if not wanted:
+            return {}
         begun = zip(wanted, self._ledger.replies.begin(self._owner, list(wanted.values())), strict=True)
         kept: dict[bytes, Kept] = {}
         answers: dict[bytes, Answer | Vector | Began] = {}
@@ -298,6 +304,14 @@ def _open(home: Home, clock: Clock) -> Ledger:
 def _close_unused(opening: asyncio.Task[_Server]) -> None:
     if not opening.cancelled() and opening.exception() is None:
         threading.Thread(target=opening.result().close, name="tenire replies").start()
+
+
+def _try(fn: Callable[..., Any], *args: Any) -> Any:
+    """Return what a step returns, or how it failed: the others of a batch go on."""
+    try:
+        return fn(*args)
+    except Exception as error:  # noqa: BLE001 - it is the answer
+        return error
 
 
 def _unpacked(kept: Mapping[bytes, Kept]) -> tuple[dict[bytes, Answer | Vector], list[bytes]]:
