@@ -213,3 +213,23 @@ def test_large_amounts_are_never_too_much_for_a_window_either(amounts: list[int]
         meter.take(amount, meter.refill(0, now), now)
         sent.append((now, amount))
         assert sum(units for at, units in sent if now < at + SPAN) <= 100
+
+
+def test_what_was_counted_too_high_is_put_right_at_its_own_time() -> None:
+    meter = SlidingWindow(1000, 60.0, 0.5)
+    meter.take(500, meter.refill(0, 0.0), 0.0)
+    assert meter.correct(0.0, 500, spent=300) == 200
+    assert meter.spent(60.4) == 300
+    assert meter.spent(61.0) == 0
+    assert meter.correct(0.0, 300, spent=100) == 0, "it counts no longer"
+    meter.check()
+
+
+def test_who_took_less_than_was_thought_is_followed_as_soon_as_if_that_had_been_known() -> None:
+    told, guessed = SlidingWindow(1000, 60.0, 0.5), SlidingWindow(1000, 60.0, 0.5)
+    for number in range(4):
+        now = number * 40.0
+        told.take(100, 0, now)
+        guessed.take(300, 0, now)
+        guessed.correct(now, 300, spent=100)
+        assert guessed.ready_at(100, 0, now) == pytest.approx(told.ready_at(100, 0, now))

@@ -93,7 +93,7 @@ class Borrower:
         self.allowance += amount  # if the loan has ended, that is worth nothing
 
     def add(self, amount: int, at: float) -> None:
-        """Take in that more was spent than was taken."""
+        """Take in that more was spent at a time than was said, or less if ``amount`` is below zero."""
         self._spent.append((at, amount))
 
     def want(self, waiting: int, least: int, largest: int) -> None:

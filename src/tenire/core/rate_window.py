@@ -124,10 +124,28 @@ class SlidingWindow:
         Args:
             amount: Units that were held.
             now: When they were sent, or used.
-            spent: How many it really was, if that is known and not the same.
+            spent: How many it really was, if that is known and not the same. What was not spent
+                puts off nothing.
         """
         self.held -= amount
-        self._ledger.add(now, amount if spent is None else spent)
+        if spent is None or spent == amount:
+            self._ledger.add(now, amount)
+            return
+        self._ledger.add(now, spent)
+        if spent < amount:
+            self._brought_forward(self._gap(amount) - self._gap(spent))
+
+    def correct(self, sent_at: float, amount: int, *, spent: int) -> int:
+        """Count of what was sent only what it really was; return how much counts no longer.
+
+        Args:
+            sent_at: When it was sent.
+            amount: What was counted for it.
+            spent: What it really was, not more than that.
+        """
+        less = self._ledger.take_back(sent_at, amount - spent)
+        self._brought_forward(self._gap(amount) - self._gap(amount - less))
+        return less
 
     def add(self, now: float, amount: int) -> None:
         """Count what was used without having been taken."""
@@ -136,7 +154,9 @@ class SlidingWindow:
     def give_back(self, amount: int) -> None:
         """Count what was held no more: it was never sent, so it puts off nothing either."""
         self.held -= amount
-        gap = self._gap(amount)
+        self._brought_forward(self._gap(amount))
+
+    def _brought_forward(self, gap: float) -> None:
         self._due -= gap
         self._soonest -= gap / FASTEST
 

@@ -64,6 +64,13 @@ class SharedWindow(SlidingWindow):
         if self.limited:
             self.borrower.spend(amount if spent is None else spent, now, held=amount)
 
+    def correct(self, sent_at: float, amount: int, *, spent: int) -> int:
+        """Count of what was sent only what it really was; see ``SlidingWindow.correct``."""
+        less = super().correct(sent_at, amount, spent=spent)
+        if self.limited and less:
+            self.borrower.add(-less, sent_at)
+        return less
+
     def add(self, now: float, amount: int) -> None:
         """Count what was used without having been taken."""
         super().add(now, amount)

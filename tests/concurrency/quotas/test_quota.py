@@ -161,15 +161,51 @@ def test_output_that_was_not_used_is_given_back_where_the_server_counts_what_was
     simulate(sim_loop, scenario)
 
 
-def test_tokens_of_which_the_most_is_counted_are_not_given_back(sim_loop: SimLoop) -> None:
-    async def scenario(manager: ConcurrencyManager) -> int:
+@pytest.mark.parametrize(
+    ("asked", "spent"),
+    [
+        ({"input_tokens": 100, "output_tokens": 800}, 890),  # the prompt was shorter than thought
+        ({"tokens": 900}, 900),  # what of it is output nobody said
+    ],
+)
+def test_where_the_most_is_counted_only_a_shorter_prompt_is_given_back(
+    sim_loop: SimLoop, asked: dict[str, int], spent: int
+) -> None:
+    async def scenario(manager: ConcurrencyManager) -> list[int]:
         quota = Quota(manager.orchestrator, "main", tokens=1000)
-        async with quota.permit(input_tokens=100, output_tokens=800) as grant:
+        seen = []
+        async with quota.permit(**asked) as grant:
             quota.sent(grant)
+            await asyncio.sleep(30.0)
             quota.settle(grant, tokens=150, input_tokens=90, output_tokens=60)
-        return quota.statistics().metrics["tokens"].spent
+            seen.append(quota.statistics().metrics["tokens"].spent)
+        await asyncio.sleep(30.6)
+        return [*seen, quota.statistics().metrics["tokens"].spent]
 
-    assert simulate(sim_loop, scenario) == 900
+    assert simulate(sim_loop, scenario) == [spent, 0], "it counts from when it was sent"
+
+
+def test_prompts_taken_for_longer_than_they_are_slow_nothing_down(sim_loop: SimLoop) -> None:
+    async def scenario(manager: ConcurrencyManager) -> int:
+        quota = Quota(manager.orchestrator, "main", tokens=10_000, max_concurrency=8)
+        until = manager.orchestrator.now() + 180.0
+
+        async def ask() -> int:
+            done = 0
+            while manager.orchestrator.now() < until:
+                async with quota.permit(input_tokens=120, output_tokens=20) as grant:
+                    quota.sent(grant)
+                    await asyncio.sleep(0.5)
+                    quota.settle(grant, tokens=110, input_tokens=90, output_tokens=20)
+                    done += 110
+            return done
+
+        async with asyncio.TaskGroup() as group:
+            asking = [group.create_task(ask()) for _ in range(8)]
+        return sum(task.result() for task in asking)
+
+    spent = simulate(sim_loop, scenario)
+    assert 0.97 * 30_000 <= spent <= 31_000  # of three windows, and what is sent at once in the beginning
 
 
 def test_a_call_larger_than_the_limit_is_refused_with_the_numbers(sim_loop: SimLoop) -> None:

@@ -20,16 +20,20 @@ class Grant:
         granted_at: When, seconds on the engine's clock.
         sent_at: When the call was sent, or ``None``.
         held: Metrics of which the granted amount is still held.
+        output_tokens: Of the granted ``tokens``, those of the reply, or ``None`` if nobody said.
     """
 
-    __slots__ = ("amounts", "granted_at", "held", "sent_at", "token")
+    __slots__ = ("amounts", "granted_at", "held", "output_tokens", "sent_at", "token")
 
-    def __init__(self, amounts: Mapping[str, int], granted_at: float, token: Token | None) -> None:
+    def __init__(
+        self, amounts: Mapping[str, int], granted_at: float, token: Token | None, output_tokens: int | None = None
+    ) -> None:
         self.amounts = amounts
         self.granted_at = granted_at
         self.sent_at: float | None = None
         self.held = set(amounts)
         self.token = token
+        self.output_tokens = output_tokens
 
     def __repr__(self) -> str:
         amounts = ", ".join(f"{amount} {metric}" for metric, amount in self.amounts.items())

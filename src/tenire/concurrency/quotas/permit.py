@@ -27,6 +27,7 @@ class QuotaPermit:
         orchestrator: Who grants it.
         amounts: What it takes, by metric.
         needs: The same, with its slot, as resources.
+        output_tokens: Of its ``tokens``, those of the reply, or ``None`` if nobody said.
         priority: Its class.
         pipeline: Whose share it is charged to.
         name: For explanations.
@@ -40,6 +41,7 @@ class QuotaPermit:
         amounts: Mapping[str, int],
         needs: Resources,
         *,
+        output_tokens: int | None,
         priority: Priority | str,
         pipeline: str,
         name: str,
@@ -47,6 +49,7 @@ class QuotaPermit:
     ) -> None:
         self._quota = quota
         self._amounts = amounts
+        self._output_tokens = output_tokens
         self._permit = Permit(
             orchestrator,
             needs,
@@ -64,7 +67,7 @@ class QuotaPermit:
             handle = await self._permit.__aenter__()
         finally:
             self._quota.waits(self._amounts, -1)
-        self._grant = grant = self._quota.open(self._amounts, handle)
+        self._grant = grant = self._quota.open(self._amounts, handle, self._output_tokens)
         return grant
 
     async def __aexit__(

@@ -162,8 +162,9 @@ class Quota:
         amounts = self._amounts(requests, tokens, input_tokens, output_tokens)
         needs = self._resources(amounts)
         return QuotaPermit(
-            self, self._orchestrator, amounts, needs, priority=priority, pipeline=pipeline, name=name, deadline=deadline
-        )
+            self, self._orchestrator, amounts, needs, output_tokens=output_tokens if tokens is None else None,
+            priority=priority, pipeline=pipeline, name=name, deadline=deadline,
+        )  # fmt: skip
 
     def _amounts(self, requests: int, tokens: int | None, input_tokens: int, output_tokens: int) -> dict[str, int]:
         together = input_tokens + output_tokens if tokens is None else tokens
@@ -205,9 +206,12 @@ class Quota:
     def settle(self, grant: Grant, *, tokens: int = 0, input_tokens: int = 0, output_tokens: int = 0) -> None:
         """Take in what a call really used, as the server counted it; 0 if it did not say.
 
-        Less than was granted is given back only where the server counts what was used.
+        A prompt that was shorter than thought has only ever counted as what it was. Output
+        that was granted and not used is given back only where the server counts what was used.
         """
         now = self._orchestrator.now()
+        if tokens and "tokens" not in self._refunded:
+            tokens = max(tokens, self._reserved(grant, input_tokens))
         used = {"tokens": tokens, "input_tokens": input_tokens, "output_tokens": output_tokens}
         for metric, amount in used.items():
             meter = self._meters.get(metric)
@@ -219,7 +223,16 @@ class Quota:
                 meter.stamp(granted, now, spent=amount)
             elif amount > granted:
                 meter.add(now, amount - granted)
+            elif grant.sent_at is not None:
+                meter.correct(grant.sent_at, granted, spent=amount)
         self._orchestrator.wake()
+
+    @staticmethod
+    def _reserved(grant: Grant, input_tokens: int) -> int:
+        """Return what a server counts that takes the reply for as long as it may be."""
+        if grant.output_tokens is None or not input_tokens:
+            return grant.amounts.get("tokens", 0)
+        return input_tokens + grant.output_tokens
 
     def observe(self, report: RateReport) -> None:
         """Take in what a server says of its limits. Of two limits the smaller one holds."""
@@ -325,7 +338,7 @@ class Quota:
         if self._sharing is not None:
             self._sharing.waits(amounts, change)
 
-    def open(self, amounts: Mapping[str, int], handle: Handle[None]) -> Grant:
+    def open(self, amounts: Mapping[str, int], handle: Handle[None], output_tokens: int | None) -> Grant:
         """Take in that a permit was granted."""
         self._granted += 1
         self._runs(1)
@@ -335,7 +348,7 @@ class Quota:
             self._set_slots()
         for metric, amount in amounts.items():
             self._meters[metric].hold(amount, handle.started_at)
-        return Grant(amounts, handle.started_at, token)
+        return Grant(amounts, handle.started_at, token, output_tokens)
 
     def close(self, grant: Grant) -> None:
         """Take in that a permit is given back."""
