@@ -17,6 +17,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import importlib
+import itertools
 import logging
 import os
 from typing import TYPE_CHECKING
@@ -29,6 +30,7 @@ from tenire.testing import LeakGuard, ManualClock, SimLoop
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 hypothesis.settings.register_profile(
     "repeatable",
@@ -95,6 +97,18 @@ def _nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
     problems = [str(leak) for leak in _GUARD.compare(before)] + lost.messages
     if problems:
         pytest.fail("left behind by the test:\n  " + "\n  ".join(problems), pytrace=False)
+
+
+@pytest.fixture(scope="session")
+def _states(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    folder = tmp_path_factory.mktemp("states")
+    return (folder / str(number) for number in itertools.count())
+
+
+@pytest.fixture(autouse=True)
+def _state_of_its_own(_states: Iterator[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep what programs of one user share from the user's own programs, and from other tests."""
+    monkeypatch.setenv("TENIRE_STATE", str(next(_states)))
 
 
 @pytest.fixture(scope="session")

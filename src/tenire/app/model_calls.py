@@ -130,20 +130,27 @@ class ModelCalls:
         return await self._open.enter_async_context(client)
 
     def _quota(self, use: ModelUse, manager: ConcurrencyManager) -> Quota:
-        from tenire.concurrency.quotas import Quota
+        from tenire.llm.quotas import make_quota
 
         if use.quota not in self._quotas:
             settings = use.settings
-            self._quotas[use.quota] = Quota(
-                manager.orchestrator,
-                use.quota,
-                requests=settings.rpm,
-                tokens=settings.tpm,
-                input_tokens=settings.input_tpm,
-                output_tokens=settings.output_tpm,
-                max_concurrency=settings.max_concurrency,
-            )
+            limits = {
+                "requests": settings.rpm,
+                "tokens": settings.tpm,
+                "input_tokens": settings.input_tpm,
+                "output_tokens": settings.output_tpm,
+                "max_concurrency": settings.max_concurrency,
+            }
+            quota = self._quotas[use.quota] = make_quota(manager, use.quota, _who(settings), limits)
+            self._open.push_async_callback(quota.aclose)
         return self._quotas[use.quota]
+
+
+def _who(settings: QuotaSettings) -> str:
+    # As ``ChatClient`` makes it, so that programs and configurations share a quota.
+    address = read_address(settings.base_url, settings.api_version)
+    key = find_key(address.host, None, settings.api_key_env)
+    return f"{address.base} {None if key is None else key.fingerprint}"
 
 
 def counted(client: ChatClient, progress: PipelineProgress) -> None:

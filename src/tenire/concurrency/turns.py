@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tenire.clock import SYSTEM_CLOCK
+
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
@@ -40,6 +42,11 @@ class Turns:
     def now(self) -> float:
         """Return seconds on the engine's clock."""
         return self._clock.now()
+
+    @property
+    def in_real_time(self) -> bool:
+        """Whether its clock is the machine's, as that of other processes is."""
+        return self._clock is SYSTEM_CLOCK
 
     def wall(self) -> float:
         """Return seconds since the epoch; may jump."""

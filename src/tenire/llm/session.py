@@ -6,7 +6,6 @@ import asyncio
 import itertools
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
 
 from tenire.concurrency import ConcurrencyManager
 from tenire.concurrency.quotas import Quota
@@ -18,6 +17,7 @@ from tenire.llm.keys import is_loopback
 from tenire.llm.money import to_usd
 from tenire.llm.passage import Account
 from tenire.llm.prices import price_of
+from tenire.llm.quotas import lease_quota
 from tenire.llm.reply_store import ReplyStore
 from tenire.llm.statistics import ChatStatistics
 from tenire.llm.tokens import TokenCounter
@@ -28,13 +28,11 @@ from tenire.resilience.tasks import end
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
 
-    from tenire.concurrency.orchestrator import Orchestrator
     from tenire.llm.records import Transport
     from tenire.llm.settings import ClientSettings
 
 __all__ = ["Session", "service_of", "statistics_of"]
 
-_QUOTAS: WeakKeyDictionary[Orchestrator, dict[Any, Quota]] = WeakKeyDictionary()
 _NUMBERS = itertools.count(1)
 
 
@@ -101,7 +99,12 @@ class Session:
             self.books = books
             stack.push_async_callback(self.transport.close)
             stack.push_async_callback(self._end_background)
-            self.quota = self._find_quota(manager.orchestrator)
+            if isinstance(self._limits, Quota):
+                self.quota = self._limits
+            else:
+                lease = lease_quota(manager, self.service, self._who, self._limits)
+                stack.push_async_callback(lease.aclose)
+                self.quota = lease.quota
             memory = manager.data_manager.cache(f"replies {next(_NUMBERS)}", capacity=self.settings.memory_bytes)
             stack.callback(memory.close)
             self.store = ReplyStore(memory, self.books.log, self.books.purse)
@@ -127,21 +130,6 @@ class Session:
 
     async def _end_background(self) -> None:
         await end(tuple(self._background))
-
-    def _find_quota(self, orchestrator: Orchestrator) -> Quota:
-        if isinstance(self._limits, Quota):
-            return self._limits
-        key = (self._who, tuple(sorted(self._limits.items())))
-        known = _QUOTAS.setdefault(orchestrator, {})
-        quota = known.get(key)
-        if quota is None:
-            quota = known[key] = Quota(orchestrator, self._free_name(orchestrator), **self._limits)
-        return quota
-
-    def _free_name(self, orchestrator: Orchestrator) -> str:
-        admission = orchestrator.scheduler.admission
-        names = itertools.chain([self.service], (f"{self.service} {number}" for number in itertools.count(2)))
-        return next(name for name in names if admission.index_of(f"{name}/slots") is None)
 
     def _make_endpoints(self) -> tuple[Endpoint, ...]:
         settings, breaker, counter = self.settings, new_breaker(), TokenCounter()

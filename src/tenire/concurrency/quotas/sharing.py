@@ -6,7 +6,7 @@ what.
 
 1. One question at a time, on a thread. While it is asked, what was kept may be spent.
 2. Without the file the quota is not shared: that is said once, and tried again.
-3. At the end everything is given back.
+3. At the end everything is given back. A call that comes after it begins anew.
 """
 
 from __future__ import annotations
@@ -127,6 +127,7 @@ class QuotaSharing:
 
     def waits(self, amounts: Mapping[str, int], change: int) -> None:
         """Take in that a call begins to wait (1), or has waited (-1)."""
+        self._closed = False
         for metric, amount in amounts.items():
             sizes = self._sizes[metric]
             sizes[amount] += change
@@ -272,3 +273,4 @@ class QuotaSharing:
             self._file.renew(self._key, self._participant, nothing, now=now)
         finally:
             self._file.close()
+            self._file = None
