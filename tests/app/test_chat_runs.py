@@ -326,16 +326,6 @@ def test_two_pipelines_share_one_quota_without_a_refusal(tmp_path: Path, serve: 
     assert server.statistics().refused == 0
 
 
-def test_attempts_count_the_tries_that_got_an_answer(tmp_path: Path, serve: Any, describe: Any) -> None:
-    server = serve(poison="cyanide", poison_answer="500")
-    write_rows(tmp_path / "rows.jsonl", {"id": 1, "text": "cyanide"}, *some_rows(30)[2:])
-    progress = run_config(describe(server, p="")).pipelines["p"]
-    assert (progress.done, progress.quarantined) == (28, 1)
-    [entry] = failed(tmp_path / "home")
-    assert entry.attempts == sum(record.outcome == "poisoned" for record in server.records())
-    assert entry.attempts > 1
-
-
 def test_replies_follow_a_schema_and_stand_in_the_output_as_data(tmp_path: Path, serve: Any, describe: Any) -> None:
     server = serve()
     write_rows(tmp_path / "rows.jsonl", *some_rows(3))

@@ -91,6 +91,16 @@ def test_a_failure_is_tried_again_and_a_refusal_waits_as_long_as_it_says(sim_loo
     assert model.times[1] - model.times[0] >= 3.0  # one second for the refusal, two that it asked for
 
 
+def test_a_failure_says_how_many_tries_got_an_answer(sim_loop: SimLoop) -> None:
+    async def scenario(client: ChatClient) -> None:
+        with pytest.raises(ServerError) as caught:
+            await client.complete("Hello")
+        assert caught.value.tries == 2
+
+    failed = [ServerError("it failed", status=500) for _ in range(2)]
+    simulate(sim_loop, scenario, Model(failed[0], *down(1), failed[1]), retry=3)
+
+
 def test_refusals_burn_no_tries(sim_loop: SimLoop) -> None:
     model = Model(*busy(30, retry_after=None), *down(1))
     assert simulate(sim_loop, lambda client: client.complete("Hello"), model, retry=2).text == "re: Hello"
