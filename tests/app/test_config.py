@@ -382,6 +382,16 @@ def test_the_ray_engine_is_refused_by_this_version(tmp_path: Path) -> None:
         check_runnable(config)
 
 
+def test_only_a_model_on_this_machine_needs_no_quota(tmp_path: Path) -> None:
+    chat = CHAT.replace('quota = "main"\n', "") + 'output = "o.jsonl"\n'
+    error = refused(tmp_path, f"[pipelines.a]\n{chat}")
+    assert error.key == "pipelines.a.quota"
+    assert 'model = "m" needs the name of a quota' in str(error)
+    for model in ("local", "local:x.gguf"):
+        local = chat.replace('model = "m"', f'model = "{model}"')
+        assert load_config(write(tmp_path, f"[pipelines.a]\n{local}")).pipelines["a"].quota is None
+
+
 def test_an_embedder_of_a_server_needs_a_quota(tmp_path: Path) -> None:
     error = refused(tmp_path, DOCS + 'embedder = "openai:m"\n' + QUOTA)
     assert error.key == "pipelines.docs.quota"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from tenire.app.config_schema import ChatPipeline
-from tenire.app.model_calls import ModelUse, counted
+from tenire.app.model_calls import ModelUse, counted, local_use
 from tenire.app.produced import absolute, produced_before
 from tenire.app.refusals import about
 from tenire.app.row_facts import remember_rows
@@ -162,9 +162,16 @@ def plan_chat(config: Config, name: str, chosen: Collection[str]) -> ChatPlan:
             if template is not None:
                 with about(config):
                     source.require_fields(template.fields, f"{key}.{field}")
-    use = ModelUse(settings.model, settings.quota, config.quotas[settings.quota], settings.budget_usd)
+    use = _use(config, settings)
     schema = _schema(config, settings, f"{key}.schema")
     return ChatPlan(settings, key, source, prompt, system, output, use, schema)
+
+
+def _use(config: Config, settings: ChatPipeline) -> ModelUse:
+    if settings.local:
+        return local_use(settings.model)
+    assert settings.quota is not None  # the configuration's reader has asked for it
+    return ModelUse(settings.model, settings.quota, config.quotas[settings.quota], settings.budget_usd)
 
 
 def _schema(config: Config, settings: ChatPipeline, key: str) -> dict[str, Any] | None:

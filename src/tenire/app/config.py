@@ -266,6 +266,9 @@ def _check_quotas(reader: Reader, pipelines: Mapping[str, PipelineSettings], quo
             message = f"{key} must name a quota of this file, got {show(pipeline.quota)}"
             known = ", ".join(quotas) or f"none; add a table [quotas.{pipeline.quota}]"
             raise reader.error(message + suggestion(pipeline.quota, quotas), key, hint=f"quotas: {known}")
+        if isinstance(pipeline, ChatPipeline) and pipeline.quota is None and not pipeline.local:
+            message = f"{key} is missing; model = {show(pipeline.model)} needs the name of a quota"
+            raise reader.error(message, key, hint='only model = "local" needs none')
         embedder = getattr(pipeline, "embedder", "")
         if embedder.startswith("openai:") and pipeline.quota is None:
             message = f"{key} is missing; embedder = {show(embedder)} needs the name of a quota"

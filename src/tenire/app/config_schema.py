@@ -139,8 +139,9 @@ class ChatPipeline(_Table, frozen=True, kw_only=True):
 
     Attributes:
         source: Files of rows: JSON lines, CSV or Parquet.
-        quota: The quota that the calls share.
-        model: The model's name at the provider.
+        quota: The quota that the calls share; ``None`` for a model on this machine.
+        model: The model's name at the provider; ``local`` or ``local:FILE.gguf`` for
+            one on this machine.
         prompt: The prompt of each row, with ``{field}`` for a field.
         output: The file of JSON lines that replies go to.
         system: What goes before it as the system's message, with ``{field}`` too.
@@ -158,7 +159,7 @@ class ChatPipeline(_Table, frozen=True, kw_only=True):
 
     recipe: ClassVar[str] = "chat"
     source: Sources
-    quota: Annotated[str, text("the name of a quota")]
+    quota: Annotated[str | None, text("the name of a quota")] = None
     model: Annotated[str, _MODEL]
     prompt: Annotated[str, text("a text that is not empty")]
     output: Annotated[str, _ONE_PATH]
@@ -172,6 +173,11 @@ class ChatPipeline(_Table, frozen=True, kw_only=True):
     weight: Weight = 1.0
     priority: PriorityName = "normal"
     after: After = ()
+
+    @property
+    def local(self) -> bool:
+        """Whether the model is on this machine."""
+        return self.model == "local" or self.model.startswith("local:")
 
 
 class ClassifyPipeline(_Table, frozen=True, kw_only=True):

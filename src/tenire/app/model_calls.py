@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+from tenire.app.config_schema import PriceSettings, QuotaSettings
 from tenire.app.refusals import about
 from tenire.errors import ConfigError, MissingExtraError
 from tenire.llm.addresses import read_address
@@ -16,9 +17,9 @@ from tenire.llm.prices import price_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
+    from pathlib import Path
 
     from tenire.app.config import Config
-    from tenire.app.config_schema import QuotaSettings
     from tenire.concurrency.manager import ConcurrencyManager
     from tenire.concurrency.quotas import Quota, QuotaStatistics
     from tenire.llm.books import Books
@@ -27,6 +28,11 @@ if TYPE_CHECKING:
     from tenire.storage.home import Home
 
 __all__ = ["ModelCalls", "ModelUse", "counted", "price_of_use"]
+
+LOCAL_QUOTA = "this machine"
+"""The quota of models on this machine."""
+
+LOCAL_CALLS = 2
 
 _MEMORY_BYTES = 4 << 20
 """Replies that a pipeline's client keeps in memory: the home has them all, and rows seldom repeat."""
@@ -41,12 +47,14 @@ class ModelUse:
         quota: The name of the quota that the calls share.
         settings: What the quota says.
         budget_usd: What the pipeline may ever spend, or ``None``.
+        local: Whether the model is on this machine.
     """
 
     model: str
     quota: str
     settings: QuotaSettings
     budget_usd: float | None = None
+    local: bool = False
 
 
 class ModelCalls:
@@ -72,6 +80,10 @@ class ModelCalls:
         self._manager: ConcurrencyManager | None = None
         self._open = AsyncExitStack()
         for use in self._uses.values():
+            if use.local:
+                with about(config):
+                    _weights(use)
+                continue
             settings = use.settings
             with about(config, f"quotas.{use.quota}"):
                 find_key(read_address(settings.base_url, settings.api_version).host, None, settings.api_key_env)
@@ -111,18 +123,15 @@ class ModelCalls:
         """
         from tenire.llm.client import ChatClient
 
-        assert self._manager is not None
-        use = self._uses[name]
+        manager, use = self._manager, self._uses[name]
+        assert manager is not None
         client = ChatClient(
             use.model,
-            base_url=use.settings.base_url,
-            api_key_env=use.settings.api_key_env,
-            api_version=use.settings.api_version,
-            dialect=use.settings.dialect,
-            quota=self._quota(use, self._manager),
+            **(_local(use, manager) if use.local else _remote(use)),
+            quota=self._quota(use, manager),
             price=price_of_use(use),
             books=self._books,
-            manager=self._manager,
+            manager=manager,
             pipeline=name,
             memory_bytes=_MEMORY_BYTES,
             **options,
@@ -141,9 +150,43 @@ class ModelCalls:
                 "output_tokens": settings.output_tpm,
                 "max_concurrency": settings.max_concurrency,
             }
-            quota = self._quotas[use.quota] = make_quota(manager, use.quota, _who(settings), limits)
+            who = use.quota if use.local else _who(settings)
+            quota = self._quotas[use.quota] = make_quota(manager, use.quota, who, limits)
             self._open.push_async_callback(quota.aclose)
         return self._quotas[use.quota]
+
+
+def local_use(model: str) -> ModelUse:
+    """Return the use of a model on this machine: it costs nothing, and takes a few calls at once."""
+    free = PriceSettings(input_usd_per_mtok=0.0, output_usd_per_mtok=0.0)
+    return ModelUse(
+        model,
+        LOCAL_QUOTA,
+        QuotaSettings(base_url="http://localhost", max_concurrency=LOCAL_CALLS, price=free),
+        local=True,
+    )
+
+
+def _local(use: ModelUse, manager: ConcurrencyManager) -> dict[str, Any]:
+    from tenire.llm.local import LocalTransport
+
+    return {"transport": LocalTransport(_weights(use), manager, slots=LOCAL_CALLS)}
+
+
+def _weights(use: ModelUse) -> Path:
+    from tenire.llm.local import find_weights
+
+    return find_weights(use.model)
+
+
+def _remote(use: ModelUse) -> dict[str, Any]:
+    settings = use.settings
+    return {
+        "base_url": settings.base_url,
+        "api_key_env": settings.api_key_env,
+        "api_version": settings.api_version,
+        "dialect": settings.dialect,
+    }
 
 
 def _who(settings: QuotaSettings) -> str:
