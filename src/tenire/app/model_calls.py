@@ -76,13 +76,14 @@ class ModelCalls:
         self._budget = config.tenire.budget_usd
         self._uses = dict(uses)
         self._quotas: dict[str, Quota] = {}
+        self._weights: dict[str, Path] = {}
         self._books: Books | None = None
         self._manager: ConcurrencyManager | None = None
         self._open = AsyncExitStack()
         for use in self._uses.values():
             if use.local:
                 with about(config):
-                    _weights(use)
+                    self._weights[use.model] = _find_weights(use.model)
                 continue
             settings = use.settings
             with about(config, f"quotas.{use.quota}"):
@@ -127,7 +128,7 @@ class ModelCalls:
         assert manager is not None
         client = ChatClient(
             use.model,
-            **(_local(use, manager) if use.local else _remote(use)),
+            **(self._local(use, manager) if use.local else _remote(use)),
             quota=self._quota(use, manager),
             price=price_of_use(use),
             books=self._books,
@@ -137,6 +138,11 @@ class ModelCalls:
             **options,
         )
         return await self._open.enter_async_context(client)
+
+    def _local(self, use: ModelUse, manager: ConcurrencyManager) -> dict[str, Any]:
+        from tenire.llm.local import LocalTransport
+
+        return {"transport": LocalTransport(self._weights[use.model], manager, slots=LOCAL_CALLS)}
 
     def _quota(self, use: ModelUse, manager: ConcurrencyManager) -> Quota:
         from tenire.llm.quotas import make_quota
@@ -167,16 +173,10 @@ def local_use(model: str) -> ModelUse:
     )
 
 
-def _local(use: ModelUse, manager: ConcurrencyManager) -> dict[str, Any]:
-    from tenire.llm.local import LocalTransport
-
-    return {"transport": LocalTransport(_weights(use), manager, slots=LOCAL_CALLS)}
-
-
-def _weights(use: ModelUse) -> Path:
+def _find_weights(model: str) -> Path:
     from tenire.llm.local import find_weights
 
-    return find_weights(use.model)
+    return find_weights(model)
 
 
 def _remote(use: ModelUse) -> dict[str, Any]:
