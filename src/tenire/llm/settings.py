@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ClientSettings"]
 
-MEMORY_BYTES = 64 << 20
+MEMORY_BYTES = 16 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
