@@ -66,6 +66,26 @@ def test_an_answer_that_is_an_error_is_raised_for_one_alone() -> None:
     asyncio.run(main())
 
 
+def test_a_batch_may_wait_for_more_but_not_when_it_is_closed() -> None:
+    batches: list[list[int]] = []
+
+    def serve(asked: list[int]) -> list[int]:
+        batches.append(asked)
+        return asked
+
+    async def main() -> None:
+        thread = BatchThread(serve, name="gathering", gather=lambda: 3600.0)
+        futures = [thread.ask(number) for number in range(3)]
+        await asyncio.sleep(0.01)
+        assert not batches
+        async with asyncio.timeout(30):
+            await thread.aclose()
+        assert [future.result() for future in futures] == [0, 1, 2]
+
+    asyncio.run(main())
+    assert batches == [[0, 1, 2]]
+
+
 def test_closing_finishes_what_was_asked_for_and_takes_no_more() -> None:
     async def main() -> None:
         thread = BatchThread(lambda asked: asked, name="echo", most=1)

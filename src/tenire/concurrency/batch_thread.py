@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import queue
+import threading
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from tenire.concurrency.reporting_thread import ReportingThread
@@ -35,10 +36,20 @@ class BatchThread(Generic[Asked, Answer]):
         serve: Is given what was asked for, and returns as many answers; runs on the thread.
         name: Of the thread, for people.
         most: The most that it is given at once.
+        gather: Returns for how many seconds to wait for more before a batch; asked on the thread.
     """
 
-    def __init__(self, serve: Callable[[list[Asked]], Sequence[Answer]], *, name: str, most: int = 1000) -> None:
+    def __init__(
+        self,
+        serve: Callable[[list[Asked]], Sequence[Answer]],
+        *,
+        name: str,
+        most: int = 1000,
+        gather: Callable[[], float] = lambda: 0.0,
+    ) -> None:
         self._serve = serve
+        self._gather = gather
+        self._hurry = threading.Event()
         self._most = most
         self._name = name
         self._loop = asyncio.get_running_loop()
@@ -66,6 +77,7 @@ class BatchThread(Generic[Asked, Answer]):
         """Finish what was asked for, and end; calling it again does nothing more."""
         if not self._closed:
             self._closed = True
+            self._hurry.set()
             self._queue.put(None)
         await unbroken(self._join())
 
@@ -86,6 +98,8 @@ class BatchThread(Generic[Asked, Answer]):
         """Wait for something to do; return it, and whether more may come."""
         batch = []
         item = self._queue.get()
+        if (seconds := self._gather()) > 0:
+            self._hurry.wait(seconds)
         while item is not None:
             batch.append(item)
             if len(batch) == self._most:

@@ -42,6 +42,8 @@ __all__ = ["ReplyLog"]
 _PATIENCE_S = 30.0
 _PAUSE_S = 0.05
 _TRIM_EVERY = 256
+_GATHER_S = 1e-3  # while there are many calls: a commit for each reply costs five times as much as one for all
+_MANY = 8  # calls under way
 
 _log = logging.getLogger("tenire.llm")
 
@@ -87,8 +89,10 @@ class ReplyLog:
     def __init__(self, server: _Server, timer: UniversalTimer) -> None:
         self._server = server
         self._timer = timer
-        self._thread: BatchThread[_Asked, Any] = BatchThread(server.serve, name="tenire replies")
         self._marks = 0  # claims under way
+        self._thread: BatchThread[_Asked, Any] = BatchThread(
+            server.serve, name="tenire replies", gather=lambda: _GATHER_S if self._marks >= _MANY else 0.0
+        )
         self._held = 0
         self._timeout: Timeout | None = None
 
