@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -20,10 +21,13 @@ from tenire.errors import (
 from tenire.llm.client import ChatClient
 from tenire.llm.money import Price
 from tenire.llm.records import Usage
+from tenire.llm.ways import find_way
 
 from .models import MODEL, Model, busy, down, simulate, wrong_key
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tenire.testing import SimLoop
 
 PRICE = Price(1.0, 2.0)  # 10 tokens in and 5 out cost 20 millionths
@@ -415,3 +419,34 @@ def test_an_engine_of_its_own_starts_and_ends_with_the_client() -> None:
         return text
 
     assert asyncio.run(main()) == "re: Hello"
+
+
+def test_an_engine_of_another_process_is_never_taken_for_this_one() -> None:
+    one, other = find_way("m", Model(), None, timeout=1.0), find_way("m", Model(), None, timeout=1.0)
+    assert one.who != other.who
+    assert str(os.getpid()) in one.who
+    assert one.service == "Model"
+
+
+def test_what_runs_on_this_machine_is_one_service_and_each_key_is_somebody() -> None:
+    ways = [
+        find_way("m", None, url, timeout=1.0, api_key=key)
+        for url, key in (
+            ("http://127.0.0.1:1/v1", "key-one"), ("http://localhost:2/v1", "key-one"),
+            ("https://api.example.com/v1", "key-one"), ("https://api.example.com/v1", "key-two"),
+        )
+    ]  # fmt: skip
+    assert [way.service for way in ways] == ["this machine", "this machine", "api.example.com", "api.example.com"]
+    assert len({way.who for way in ways}) == 4
+    assert not any("key-" in way.who for way in ways)
+
+
+def test_the_local_model_is_asked_for_by_its_name_alone(tmp_path: Path) -> None:
+    way = find_way("local", None, None, timeout=1.0)
+    assert (way.service, way.slots) == ("this machine", 2)
+
+    async def main() -> None:
+        with pytest.raises(ConfigError, match="there is none"):
+            await ChatClient(f"local:{tmp_path}/missing.gguf", budget_usd=1.0).__aenter__()
+
+    asyncio.run(main())

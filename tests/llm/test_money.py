@@ -73,6 +73,11 @@ def test_a_model_that_is_not_known_has_no_price(name: str) -> None:
     assert price_of(name) is None
 
 
+def test_a_model_on_this_machine_costs_nothing() -> None:
+    assert price_of("local") == price_of("local:tiny.gguf") == Price(0.0, 0.0)
+    assert price_of("localhost-model") is None
+
+
 def test_prices_of_ones_own_go_first() -> None:
     mine = Price(1.0, 2.0)
     assert price_of("gpt-4o-mini", mine) == mine

@@ -6,15 +6,15 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tenire.errors import ConfigError, RejectedError
-from tenire.llm.addresses import OPENAI
 from tenire.llm.calls import Calls
 from tenire.llm.endpoint import RETRY, Manner
 from tenire.llm.estimates import estimate
 from tenire.llm.mapping import each_of, map_prompts
 from tenire.llm.requests import make_request
-from tenire.llm.session import Session, service_of, statistics_of
+from tenire.llm.session import Session, statistics_of
 from tenire.llm.settings import MEMORY_BYTES, ClientSettings
 from tenire.llm.streams import stream_reply
+from tenire.llm.ways import find_way
 
 if TYPE_CHECKING:
     import os
@@ -53,8 +53,9 @@ class ChatClient:
             print(reply.text, reply.cost_usd, reply.cached)
 
     Args:
-        model: The model's name at the provider.
-        base_url: Of the API.
+        model: The model's name at the provider; ``local`` or ``local:FILE.gguf`` for one that
+            runs on this machine (extra ``local-llm``).
+        base_url: Of the API; default: OpenAI's.
         api_key: The key; or
         api_key_env: the environment variable that holds it.
         api_version: Of Azure's API.
@@ -95,7 +96,7 @@ class ChatClient:
         self,
         model: str,
         *,
-        base_url: str = OPENAI,
+        base_url: str | None = None,
         api_key: str | ApiKey | None = None,
         api_key_env: str | None = None,
         api_version: str | None = None,
@@ -137,7 +138,7 @@ class ChatClient:
         if len(models) + len(self._others) != 1 + len(fallback):
             message = f"fallback must be names of models, or other clients, got {fallback!r}"
             raise ConfigError(message, key="fallback")
-        limits = {
+        limits: dict[str, int | None] = {
             "requests": rpm,
             "tokens": tpm,
             "input_tokens": input_tpm,
@@ -149,28 +150,15 @@ class ChatClient:
         own_books = {"home": home, "budget_usd": budget_usd, "reply_bytes": reply_bytes}
         if books is not None and any(value is not None for value in own_books.values()):
             raise ConfigError("books stand in place of home and budget_usd: give one of them", key="books")
-        if transport is None:
-            from tenire.llm.transport import HttpTransport, Timeouts  # needs aiohttp
-
-            transport = http = HttpTransport(
-                base_url,
-                api_key=api_key,
-                api_key_env=api_key_env,
-                api_version=api_version,
-                headers=headers,
-                dialect=dialect,
-                timeouts=Timeouts(read=timeout, total=None),
-            )
-            service, who = service_of(http.address.host), f"{http.address.base} {http.fingerprint}"
-        else:
-            service, who = type(transport).__name__, f"transport {id(transport)}"
+        way = find_way(
+            model, transport, base_url, api_key=api_key, api_key_env=api_key_env, api_version=api_version,
+            headers=headers, dialect=dialect, timeout=timeout,
+        )  # fmt: skip
         self._session = Session(
             self._settings,
-            service=service,
-            transport=transport,
+            way=way,
             models=tuple(models),
             limits=quota or limits,
-            who=who,
             manager=manager,
             books=books,
             own_books={name: value for name, value in own_books.items() if value is not None},

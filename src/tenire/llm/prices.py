@@ -120,6 +120,8 @@ def price_of(model: str, own: Mapping[str, Price] | Price | None = None) -> Pric
         return own
     if own is not None and model in own:
         return own[model]
+    if model == "local" or model.startswith("local:"):
+        return Price(0.0, 0.0)  # on this machine
     name = model.rpartition("/")[2].lower()
     row = _TABLE.get(name) or _TABLE.get(_VERSION.sub("", name))
     return None if row is None else Price(row[0], row[2], row[1])

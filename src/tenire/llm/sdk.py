@@ -10,6 +10,7 @@ from __future__ import annotations
 from contextlib import aclosing
 from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
 
 from tenire.errors import ConfigError
 from tenire.llm.answers import stream_parts
@@ -60,6 +61,12 @@ class SdkTransport:
         key = getattr(client, "api_key", None)
         self._key = ApiKey(key) if isinstance(key, str) and key.strip() else None
         self._base = str(getattr(client, "base_url", "")).split("?")[0].rstrip("/") or "the client's server"
+
+    @property
+    def identity(self) -> tuple[str, str]:
+        """The host, and what is the same for the same address and key and does not tell the key."""
+        host = urlsplit(self._base).hostname or self._base
+        return host, f"{self._base} {None if self._key is None else self._key.fingerprint}"
 
     def __repr__(self) -> str:
         return f"SdkTransport({self._base!r})"

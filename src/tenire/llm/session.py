@@ -13,7 +13,6 @@ from tenire.errors import ConfigError
 from tenire.llm.books import Books
 from tenire.llm.embeddings import Embeddings
 from tenire.llm.endpoint import Endpoint, new_breaker
-from tenire.llm.keys import is_loopback
 from tenire.llm.money import to_usd
 from tenire.llm.passage import Account
 from tenire.llm.prices import price_of
@@ -30,8 +29,9 @@ if TYPE_CHECKING:
 
     from tenire.llm.records import Transport
     from tenire.llm.settings import ClientSettings
+    from tenire.llm.ways import Way
 
-__all__ = ["Session", "service_of", "statistics_of"]
+__all__ = ["Session", "statistics_of"]
 
 _NUMBERS = itertools.count(1)
 
@@ -41,11 +41,9 @@ class Session:
 
     Args:
         settings: Of the client.
-        service: Who is asked, as keys of replies know it.
-        transport: The way to the provider.
+        way: To the provider.
         models: The model, and those that are asked if it fails, in order.
         limits: Arguments of the ``Quota``, or one that there is.
-        who: What clients that share a quota have in common.
         manager: The engine, or ``None`` for one of its own.
         books: Shared with other clients, or ``None`` for its own.
         own_books: Arguments of its own ``Books``.
@@ -55,23 +53,20 @@ class Session:
         self,
         settings: ClientSettings,
         *,
-        service: str,
-        transport: Transport,
+        way: Way,
         models: tuple[str, ...],
         limits: Quota | Mapping[str, Any],
-        who: str,
         manager: ConcurrencyManager | None,
         books: Books | None,
         own_books: Mapping[str, Any],
     ) -> None:
         self.settings = settings
-        self.service = service
+        self.service = way.service
         self.totals = Totals()
         self.knows_schemas = False
-        self.transport = transport
         self._models = models
         self._limits = limits
-        self._who = who
+        self._way = way
         self._given_manager = manager
         self._given_books = books
         self._own_books = own_books
@@ -79,6 +74,7 @@ class Session:
         self._background: set[asyncio.Task[Any]] = set()
         self.endpoints: tuple[Endpoint, ...] = ()
         self.manager: ConcurrencyManager
+        self.transport: Transport
         self.wall: Callable[[], float]
         self.books: Books
         self.quota: Quota
@@ -97,12 +93,15 @@ class Session:
             if books is None:
                 books = await stack.enter_async_context(Books(manager, **self._own_books))
             self.books = books
+            self.transport = await self._way.make(manager)
             stack.push_async_callback(self.transport.close)
             stack.push_async_callback(self._end_background)
             if isinstance(self._limits, Quota):
                 self.quota = self._limits
             else:
-                lease = lease_quota(manager, self.service, self._who, self._limits)
+                limits = dict(self._limits)
+                limits["max_concurrency"] = limits["max_concurrency"] or self._way.slots
+                lease = lease_quota(manager, self.service, self._way.who, limits)
                 stack.push_async_callback(lease.aclose)
                 self.quota = lease.quota
             memory = manager.data_manager.cache(f"replies {next(_NUMBERS)}", capacity=self.settings.memory_bytes)
@@ -161,15 +160,6 @@ class Session:
                 )
             )
         return tuple(endpoints)
-
-
-def service_of(host: str) -> str:
-    """Return what keys of replies know a provider by.
-
-    What runs on this machine is one of them, whatever its port: servers for tests and
-    local models come and go on others.
-    """
-    return "this machine" if is_loopback(host) else host
 
 
 def statistics_of(session: Session) -> ChatStatistics:

@@ -124,9 +124,9 @@ class HttpTransport:
         self._closed = False
 
     @property
-    def fingerprint(self) -> str | None:
-        """What is the same for the same key, and does not tell it; ``None`` without a key."""
-        return None if self._key is None else self._key.fingerprint
+    def identity(self) -> tuple[str, str]:
+        """The host, and what is the same for the same address and key and does not tell the key."""
+        return self.address.host, f"{self.address.base} {None if self._key is None else self._key.fingerprint}"
 
     def __repr__(self) -> str:
         return f"HttpTransport({self.address.base!r})"

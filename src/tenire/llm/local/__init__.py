@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tenire.llm.local.transport import LocalTransport
+from tenire.llm.local.transport import SLOTS, LocalTransport
 from tenire.llm.local.weights import find_weights, is_local
 
-__all__ = ["LocalTransport", "find_weights", "is_local"]
+__all__ = ["SLOTS", "LocalTransport", "find_weights", "is_local"]

@@ -1,0 +1,80 @@
+"""The way to a model that a client was asked for: over HTTP, one of the user's, or on this machine."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from tenire.llm.keys import is_loopback
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from tenire.concurrency import ConcurrencyManager
+    from tenire.llm.records import Transport
+
+__all__ = ["Way", "find_way"]
+
+_HERE = "this machine"
+
+
+class Way(NamedTuple):
+    """A way to a model.
+
+    Attributes:
+        service: Who is asked, as keys of replies know it. What runs on this machine is one,
+            whatever its port: servers for tests and local models come and go on others.
+        who: Whose quota it takes: the same for the same provider and key.
+        make: Makes the transport for an engine.
+        slots: Calls at once that are of use, if that is known.
+    """
+
+    service: str
+    who: str
+    make: Callable[[ConcurrencyManager], Awaitable[Transport]]
+    slots: int | None
+
+
+def find_way(model: str, transport: Transport | None, base_url: str | None, *, timeout: float, **options: Any) -> Way:
+    """Return the way to a model.
+
+    Args:
+        model: Its name.
+        transport: The user's own, or ``None``.
+        base_url: Of the API; ``None`` for OpenAI's, or for this machine if the model is ``local``.
+        timeout: Seconds for one try.
+        **options: As for ``HttpTransport``.
+
+    Raises:
+        ConfigError: If an option is impossible.
+        MissingExtraError: If aiohttp is not installed.
+    """
+    if transport is None:
+        from tenire.llm.addresses import OPENAI
+        from tenire.llm.local import SLOTS, is_local
+        from tenire.llm.transport import HttpTransport, Timeouts  # needs aiohttp
+
+        if base_url is None and is_local(model):
+            return Way(_HERE, f"{_HERE}: {model}", _maker(model), SLOTS)
+        transport = HttpTransport(base_url or OPENAI, timeouts=Timeouts(read=timeout, total=None), **options)
+    own = type(transport).__name__
+    host, who = getattr(transport, "identity", (None, f"{own} {os.getpid()} {id(transport)}"))
+    service = own if host is None else _HERE if is_loopback(host) else host
+    return Way(service, who, _keeper(transport), None)
+
+
+def _keeper(transport: Transport) -> Callable[[ConcurrencyManager], Awaitable[Transport]]:
+    async def make(_: ConcurrencyManager) -> Transport:
+        return transport
+
+    return make
+
+
+def _maker(model: str) -> Callable[[ConcurrencyManager], Awaitable[Transport]]:
+    async def make(manager: ConcurrencyManager) -> Transport:
+        from tenire.llm.local import LocalTransport, find_weights  # as above
+
+        return LocalTransport(await asyncio.to_thread(find_weights, model), manager)
+
+    return make
