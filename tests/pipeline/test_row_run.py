@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -11,13 +10,12 @@ import pytest
 
 from tenire.core.tasks import Resources
 from tenire.errors import ConfigError, PipelineError
+from tenire.pipeline.rows import outbox
 from tenire.pipeline.rows import run as row_run
 from tenire.storage.home import Home
 from tenire.storage.ledger import Ledger
-from tenire.testing import cancel_sweep
 
 from .row_engine import Echo, RowEngine, play, told, write
-from .sim_engine import sim_pools
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -172,12 +170,16 @@ def test_a_field_that_no_row_has_is_refused_before_anything_is_asked(run: Any, t
     assert not (tmp_path / "out.jsonl").exists()
 
 
-def test_what_is_wrong_with_all_rows_ends_the_run_and_keeps_what_was_answered(run: Any, tmp_path: Path) -> None:
+def test_what_is_wrong_with_all_rows_ends_the_run_and_keeps_what_was_answered(
+    run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox, "MOST", 5)  # so that some have not been committed yet
     write(tmp_path, *rows(300))
+    recipe = Echo(fatal={280: PipelineError("wrong key", pipeline="p")})
     with pytest.raises(PipelineError, match="wrong key"):
-        run(Echo(fatal={280: PipelineError("wrong key", pipeline="p")}))
+        run(recipe)
     kept = told(tmp_path)
-    assert kept
+    assert {number for number, _ in kept} == set(recipe.calls) != set()
     again = Echo()
     assert counts(run(again)) == {"seen": 300, "done": 300 - len(kept), "unchanged": len(kept)}
     assert not {number for number, _ in kept} & set(again.calls)
@@ -251,6 +253,56 @@ def test_a_file_that_is_not_as_it_was_left_is_made_anew_for_nothing(run: Any, tm
     assert path.read_bytes() == whole
 
 
+def test_half_a_line_is_gone_before_anything_is_added(run: Any, tmp_path: Path) -> None:
+    write(tmp_path, *rows(3))
+    run(Echo())
+    path = tmp_path / "out.jsonl"
+    path.write_bytes(path.read_bytes()[:-7])
+    write(tmp_path, *rows(700))
+
+    async def watch(engine: RowEngine, running: asyncio.Task[None]) -> None:
+        await until(lambda: engine.progress["p"].done > 0)
+        assert not running.done()
+        assert {0, 1, 2} < {number for number, _ in told(tmp_path)}
+
+    run(Echo(), during=watch)
+
+
+def test_a_row_in_quarantine_whose_file_has_another_name_is_tried_again(run: Any, tmp_path: Path) -> None:
+    write(tmp_path, *rows(2))
+    run(Echo(broken={1}))
+    (tmp_path / "in" / "rows.jsonl").rename(tmp_path / "in" / "other.jsonl")
+    recipe = Echo(broken={1})
+    assert counts(run(recipe)) == {"seen": 2, "unchanged": 1, "quarantined": 1}
+    assert recipe.calls == [1]
+    [entry] = entries(tmp_path)
+    assert entry.source.endswith("other.jsonl#1")
+
+
+def test_answers_that_are_not_committed_yet_count_as_in_flight(
+    run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(row_run, "IN_FLIGHT", 1)
+    write(tmp_path, *rows(500))
+    recipe = Echo()
+    go_on = asyncio.Event()
+    commit = row_run.RowRun._commit
+
+    async def slow(self: Any, outcomes: Any) -> None:
+        await go_on.wait()
+        await commit(self, outcomes)
+
+    monkeypatch.setattr(row_run.RowRun, "_commit", slow)
+
+    async def watch(engine: RowEngine, running: asyncio.Task[None]) -> None:
+        await until(lambda: len(recipe.calls) == row_run.BATCH_ROWS)
+        await asyncio.sleep(100)
+        assert len(recipe.calls) == row_run.BATCH_ROWS
+        go_on.set()
+
+    assert counts(run(recipe, during=watch)) == {"seen": 500, "done": 500}
+
+
 def test_a_run_that_is_cancelled_keeps_what_it_has(run: Any, tmp_path: Path) -> None:
     write(tmp_path, *rows(2_000))
 
@@ -322,45 +374,3 @@ def test_a_pause_holds_back_calls_that_wait_for_their_quota(run: Any, tmp_path: 
 def test_a_lone_surrogate_in_an_answer_is_written_as_an_escape() -> None:
     assert json.loads(row_run.line({"id": 1, "output": "\ud83d"}))["output"] == "\ud83d"
     assert row_run.line({"id": 1, "output": "ä"}) == '{"id":1,"output":"ä"}\n'.encode()
-
-
-@pytest.mark.blocking_allowed("the sweep makes a new home for each run, on its loop")
-def test_cancelled_anywhere_a_run_gives_everything_back_and_answers_no_row_twice(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    numbers = itertools.count()
-    engines: list[RowEngine] = []
-    folders: list[Path] = []
-    recipes: list[Echo] = []
-
-    def fresh(folder: Path) -> RowEngine:
-        return RowEngine(asyncio.get_running_loop(), folder, memory=2 << 20)  # type: ignore[arg-type]
-
-    async def scenario() -> None:
-        folder = tmp_path / str(next(numbers))
-        folder.mkdir()
-        write(folder, *rows(5), "broken")
-        engine = fresh(folder)
-        engines[:], folders[:], recipes[:] = [engine], [folder], [Echo(broken={3})]
-        async with engine, engine.session:
-            await engine.rows("p", recipes[0]).run()
-
-    async def check() -> None:
-        (engine,), (folder,) = engines, folders
-        await asyncio.sleep(1)  # virtual; threads that could not be stopped end
-        engine.manager.orchestrator.take_in_ended()
-        engine.check_nothing_is_held()
-        assert not engine.session.hold.held
-        again = fresh(folder)
-        async with again, again.session:
-            again.session.recover()
-            kept = set(again.session.ledger.rows.known("p", [str(number) for number in range(5)]))
-            second = Echo(broken={3})
-            await again.rows("p", second).run()
-        assert not {str(number) for number in second.calls} & kept
-        assert told(folder) == [(number, f"TEXT {number}") for number in (0, 1, 2, 4)]
-        assert (again.progress["p"].seen, again.progress["p"].quarantined) == (6, 2)
-
-    with sim_pools(monkeypatch):
-        report = cancel_sweep(scenario, check=check)
-    assert report.runs > 20
