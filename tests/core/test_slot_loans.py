@@ -37,9 +37,10 @@ def test_one_call_after_the_other_does_not_ask_for_each() -> None:
     borrower.waiting = 0
     borrower.use(2)
     borrower.use(-2)
-    assert borrower.ask(0.5) == (2, 0)
-    borrower.lent(0, None)
-    assert borrower.ask(1.5) == (0, 0), "nothing was in use since"
+    for now in (0.5, 1.5):
+        assert borrower.ask(now) == (2, 0)
+        borrower.lent(0, None)
+    assert borrower.ask(2.5) == (0, 0), "nothing was in use for a while"
 
 
 def test_what_is_in_use_is_told_of_before_silence_means_death() -> None:

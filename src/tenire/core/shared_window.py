@@ -12,6 +12,9 @@ from tenire.core.rate_window import UNLIMITED, SlidingWindow
 
 __all__ = ["SharedWindow"]
 
+_GRAINS = 600
+"""Parts of a window in which what was spent is told together."""
+
 
 class SharedWindow(SlidingWindow):
     """A ``SlidingWindow`` that takes only of what was lent.
@@ -28,7 +31,7 @@ class SharedWindow(SlidingWindow):
     __slots__ = ("borrower",)
 
     def __init__(self, limit: int | None, window: float = 60.0, jitter: float = 0.5) -> None:
-        self.borrower = Borrower(0.0)
+        self.borrower = Borrower(0.0, window / _GRAINS)
         super().__init__(limit, window, jitter)
 
     def set_limit(self, limit: int | None) -> None:

@@ -2,8 +2,8 @@
 
 Slots are lent until they are given back, so who has them must be heard of now and then.
 
-1. Kept is what is in use, and what was in use at the most since it was asked last: who
-   makes one call after the other does not ask for each.
+1. Kept is what is in use, and what was in use at the most for a while: who makes one call
+   after the other does not ask for each, nor when a few have ended at the same time.
 2. It is asked when somebody waits and nothing is free, at most once in ``PERIOD_S`` and
    not before it may help; while more is in use than should be; half-way to the time at
    which silence means death; and a while after the last one was used, to give them back.
@@ -32,13 +32,14 @@ class SlotBorrower:
         waiting: Calls that wait.
     """
 
-    __slots__ = ("_asked_at", "_peak", "_retry_at", "in_use", "slots", "waiting")
+    __slots__ = ("_asked_at", "_before", "_peak", "_peak_since", "_retry_at", "in_use", "slots", "waiting")
 
     def __init__(self) -> None:
         self.slots = 0
         self.in_use = 0
         self.waiting = 0
-        self._peak = 0
+        self._peak = self._before = 0  # of this while, and of the one before it
+        self._peak_since = -math.inf
         self._asked_at = self._retry_at = -math.inf
 
     def use(self, change: int) -> None:
@@ -58,8 +59,9 @@ class SlotBorrower:
 
     def ask(self, now: float) -> tuple[int, int]:
         """Return how many to keep, and how many more are wanted; then say how it went."""
-        keep = self.slots = max(self.in_use, min(self.slots, self._peak))
-        self._peak = self.in_use
+        if now - self._peak_since >= LOAN_S:
+            self._before, self._peak, self._peak_since = self._peak, self.in_use, now
+        keep = self.slots = max(self.in_use, min(self.slots, max(self._peak, self._before)))
         self._asked_at = now
         return keep, max(0, self.waiting - (keep - self.in_use))
 

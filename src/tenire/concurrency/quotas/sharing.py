@@ -40,6 +40,9 @@ SLOTS = "slots"
 _ALONE_S = 5.0
 """For how long an engine helps itself when the file cannot be used."""
 
+_LOOK_S = 0.1
+"""Between two looks while calls are made: what is lent is renewed before it is used up."""
+
 _LAST_WAIT_S = 2.0
 _SHARING = "tenire quota loan"
 
@@ -91,6 +94,7 @@ class QuotaSharing:
         self._asking: asyncio.Task[None] | None = None
         self._ringing: Timeout | None = None
         self._rings_at = float("inf")
+        self._began = 0  # calls, since the last look
         self._closed = self._said = False
 
     def attach(
@@ -137,13 +141,14 @@ class QuotaSharing:
             borrower.want(borrower.waiting + change * amount, min(sizes, default=1), max(sizes, default=1))
         if self._slots is not None:
             self._slots.waiting += change
-        self.look()
+        if change > 0:
+            self._glance()
 
     def runs(self, change: int) -> None:
         """Take in that a call begins (1), or has ended (-1)."""
         if self._slots is not None:
             self._slots.use(change)
-        self.look()
+        self._began += change > 0
 
     def freeze(self, metric: str, until: float) -> None:
         """Have everybody leave a metric alone until some time."""
@@ -151,6 +156,17 @@ class QuotaSharing:
         self.look()
 
     # -- asking -----------------------------------------------------------------
+
+    def _glance(self) -> None:
+        """Look if somebody cannot go on, or nobody is going to."""
+        if self._ringing is None or self._lacks():
+            self.look()
+
+    def _lacks(self) -> bool:
+        slots = self._slots
+        if slots is not None and slots.in_use >= slots.slots:
+            return True
+        return any(meter.borrower.allowance < meter.borrower.least for meter in self._meters.values() if meter.limited)
 
     def look(self) -> None:
         """Ask now if it is time to, or see to it that somebody looks when it is."""
@@ -164,6 +180,9 @@ class QuotaSharing:
         if due is not None and due <= now:
             self._asking = asyncio.get_running_loop().create_task(self._ask(now), name=_SHARING)
             self._asking.add_done_callback(self._asked)
+        elif self._began:
+            self._began = 0
+            self._ring(now + _LOOK_S if due is None else min(due, now + _LOOK_S))
         else:
             self._ring(due)
 
