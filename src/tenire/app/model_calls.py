@@ -17,7 +17,6 @@ from tenire.llm.prices import price_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
-    from pathlib import Path
 
     from tenire.app.config import Config
     from tenire.concurrency.manager import ConcurrencyManager
@@ -76,14 +75,13 @@ class ModelCalls:
         self._budget = config.tenire.budget_usd
         self._uses = dict(uses)
         self._quotas: dict[str, Quota] = {}
-        self._weights: dict[str, Path] = {}
         self._books: Books | None = None
         self._manager: ConcurrencyManager | None = None
         self._open = AsyncExitStack()
         for use in self._uses.values():
             if use.local:
                 with about(config):
-                    self._weights[use.model] = _find_weights(use.model)
+                    _find_weights(use.model)
                 continue
             settings = use.settings
             with about(config, f"quotas.{use.quota}"):
@@ -128,7 +126,7 @@ class ModelCalls:
         assert manager is not None
         client = ChatClient(
             use.model,
-            **(self._local(use, manager) if use.local else _remote(use)),
+            **({} if use.local else _remote(use)),
             quota=self._quota(use, manager),
             price=price_of_use(use),
             books=self._books,
@@ -138,11 +136,6 @@ class ModelCalls:
             **options,
         )
         return await self._open.enter_async_context(client)
-
-    def _local(self, use: ModelUse, manager: ConcurrencyManager) -> dict[str, Any]:
-        from tenire.llm.local import LocalTransport
-
-        return {"transport": LocalTransport(self._weights[use.model], manager, slots=LOCAL_CALLS)}
 
     def _quota(self, use: ModelUse, manager: ConcurrencyManager) -> Quota:
         from tenire.llm.quotas import make_quota
@@ -173,10 +166,10 @@ def local_use(model: str) -> ModelUse:
     )
 
 
-def _find_weights(model: str) -> Path:
+def _find_weights(model: str) -> None:
     from tenire.llm.local import find_weights
 
-    return find_weights(model)
+    find_weights(model)
 
 
 def _remote(use: ModelUse) -> dict[str, Any]:
