@@ -544,6 +544,32 @@ MUTANTS: dict[str, tuple[str, str, str, str]] = {
     "what was admitted before the breaker opened is still good": (
         "breaker", "return permit.generation is self._generation", "return True", "test_breaker.py -k still_worth",
     ),
+    "what is under way costs nothing": (
+        "budget", "self.spent + self.held + cost <= self.limit", "self.spent + cost <= self.limit",
+        "test_budget.py::TestCalls",
+    ),
+    "nothing is given back of a budget": (
+        "budget", "        self.held -= held\n", "", "test_budget.py::TestCalls",
+    ),
+    "one waits for money that cannot come": (
+        "budget", "(self.held > 0 and self.spent", "(self.spent", "test_budget.py -k no_use",
+    ),
+    "a try that was put off counts": (
+        "retrying", "if counts and tries >= retry.attempts:", "if tries >= retry.attempts:",
+        "test_retrying.py -k put_off",
+    ),
+    "a try that was put off is paid for": (
+        "retrying", "if counts and budget is not None", "if budget is not None", "test_retrying.py -k put_off",
+    ),
+    "a call is put off for ever": (
+        "retrying", "if not counts and uncounted > MOST_UNCOUNTED:", "if False:", "test_retrying.py -k for_ever",
+    ),
+    "a batch is heavier than it may be": (
+        "batching", "if items and weight > self._most_weight:", "if False:", "test_batching.py::TestBatching",
+    ),
+    "what is removed goes on weighing": (
+        "batching", "                self._weight -= weight\n", "", "test_batching.py::TestBatching",
+    ),
     "retries cost nothing": (
         "retry_budget", "        self._balance -= _UNIT\n", "", "test_retry_budget.py -k never_more",
     ),

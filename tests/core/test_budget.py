@@ -17,6 +17,7 @@ def test_without_a_limit_everything_fits() -> None:
 
 def test_waiting_is_of_no_use_while_nothing_is_under_way() -> None:
     budget = Budget(10)
+    assert not budget.may_wait(5)
     assert budget.take(10)
     assert budget.may_wait(10)
     assert not budget.may_wait(11)
