@@ -271,8 +271,8 @@ MUTANTS: dict[str, tuple[str, str, str, str]] = {
         "test_rate_window.py::TestTaking",
     ),
     "what is held ages": (
-        "rate_window", "        self._ledger.take_back(taken_at, amount)\n        self.held += amount\n",
-        "        self.held += 0\n", "test_rate_window.py -k sent_later",
+        "rate_window", "        self.held += amount\n\n    def stamp", "        self.held += 0\n\n    def stamp",
+        "test_rate_window.py -k sent_later",
     ),
     "a quota is sent in a rush": (
         "rate_window", "gap / FASTEST\n        return", "0.0\n        return", "test_rate_window.py -k evenly",
@@ -286,6 +286,63 @@ MUTANTS: dict[str, tuple[str, str, str, str]] = {
     ),
     "what was never sent puts off what is": (
         "rate_window", "        self._due -= gap\n", "", "test_rate_window.py -k never_sent",
+    ),
+    "calls of one's own are taken for those of others": (
+        "foreign_use", "used = limit - remaining - own", "used = limit - remaining", "test_foreign_use.py -k nobody",
+    ),
+    "rounding is taken for others": (
+        "foreign_use", "used = used + rounding if used > rounding else 0", "used = max(0, used)",
+        "test_foreign_use.py -k nobody",
+    ),
+    "others are forgotten when they pause": (
+        "foreign_use", "seen[-1][1] <= used:", "True:", "test_foreign_use.py -k window",
+    ),
+    "others are remembered for ever": (
+        "foreign_use", "seen[0][0] + self._window <= now", "False", "test_foreign_use.py -k window",
+    ),
+    "the smallest quantum is taken": (
+        "quantum_search", "self.quantum = self._left[0]\n", "self.quantum = self._left[-1]\n",
+        "test_quantum_search.py -k burst",
+    ),
+    "chance is taken for a quantum": (
+        "quantum_search", "len(refused) >= self._enough", "True", "test_quantum_search.py -k two",
+    ),
+    "calls that were refused count for a quantum": (
+        "quantum_search", "*((at, -units) for at, units in refused)", "", "test_quantum_search.py -k did_not_count",
+    ),
+    "a quantum holds for ever": (
+        "quantum_search", "now < self._until", "True", "test_quantum_search.py -k tried_again",
+    ),
+    "a refusal is not answered": (
+        "learned_rate", "max(1.0, self._bound * _CUT)", "max(1.0, self._bound)", "test_learned_rate.py",
+    ),
+    "a limit that was refused is tried again as fast": (
+        "learned_rate", "            self._starting = False\n", "", "test_learned_rate.py -k second",
+    ),
+    "a limit grows without being tried": (
+        "learned_rate", "if used >= _USED * self.limit:", "if True:", "test_learned_rate.py -k not_used",
+    ),
+    "each call on its way counts as a refusal": (
+        "quota_meter", "if sent_at <= self._answered_at or", "if False or", "test_quota_meter.py -k together",
+    ),
+    "a margin is for ever": (
+        "quota_meter", "if self.margin > self._jitter:", "if False:", "test_quota_meter.py -k shrinks",
+    ),
+    "what others use is taken": (
+        "quota_meter", "self.announced - others - math.ceil(_MORE * others)", "self.announced",
+        "test_quota_meter.py -k left_to_them",
+    ),
+    "the larger of two limits holds": (
+        "quota_meter", "return min(declared, announced)", "return max(declared, announced)",
+        "test_quota_meter.py -k smaller",
+    ),
+    "nobody looks again for what others leave": (
+        "quota_meter", "return min(at, max(self._look_at, now)) if self._gives_back() else at", "return at",
+        "test_quota_meter.py -k left_to_them",
+    ),
+    "a quantum is not enforced": (
+        "rate_window", "room = min(room, self._quick_most() - spent)", "pass",
+        "test_rate_window.py -k larger_goes",
     ),
     "small calls pass large ones for ever": (
         "overtaking", "counts[other] = counts.get(other, 0) + 1", "pass", "test_overtaking.py -k more_often",

@@ -233,3 +233,48 @@ def test_who_took_less_than_was_thought_is_followed_as_soon_as_if_that_had_been_
         guessed.take(300, 0, now)
         guessed.correct(now, 300, spent=100)
         assert guessed.ready_at(100, 0, now) == pytest.approx(told.ready_at(100, 0, now))
+
+
+@pytest.mark.parametrize("quantum", [1.0, 10.0])
+def test_a_limit_that_is_enforced_by_the_second_holds_for_each_of_them(quantum: float) -> None:
+    meter = SlidingWindow(600, WINDOW, JITTER)
+    times = drained(meter, 1, 100.0)
+    meter.set_quantum(quantum, times[-1])
+    now = times[-1]
+    assert meter.spent(now) > 500, "what was sent before counts on"
+    times += drained(meter, 1, 300.0, now + 0.01)
+    later = [at for at in times if at > now]
+    for at in later:
+        assert sum(at - quantum - JITTER < other <= at for other in times) <= 10 * quantum
+    assert len(later) >= 0.97 * quantum / (quantum + JITTER) * 3000
+    meter.set_quantum(None, times[-1])
+    assert len(drained(meter, 1, 60.0, times[-1] + 0.01)) >= 580
+
+
+def test_with_a_quantum_what_is_larger_goes_when_nothing_counts() -> None:
+    meter = SlidingWindow(60, WINDOW, JITTER)
+    meter.set_quantum(1.0, 0.0)
+    assert meter.refill(0, 0.0) == 60
+    meter.take(5, 60, 0.0)
+    meter.hold(5, 0.0)
+    assert meter.refill(0, 10.0) == 0, "held"
+    meter.stamp(5, 10.0)
+    assert meter.refill(0, 11.0) == 0
+    meter.margin = 1.0
+    assert meter.refill(0, 11.6) == 0, "it counts for the margin too"
+    at = meter.ready_at(5, 0, 11.6)
+    assert at == pytest.approx(12.0, abs=0.01)
+    assert meter.refill(0, at) >= 5
+
+
+def test_below_a_ceiling_what_is_larger_goes_when_nothing_counts() -> None:
+    meter = SlidingWindow(100, WINDOW, JITTER)
+    meter.set_limit(100, 10)
+    assert meter.refill(0, 0.0) == 100
+    meter.take(50, 100, 0.0)
+    assert meter.ready_at(50, 0, 1.0) == pytest.approx(300.0 / 4, rel=0.5)
+    assert meter.refill(0, 400.0) == 100
+    meter.set_limit(5, 10)
+    assert meter.ceiling == 5
+    meter.set_limit(5, -3)
+    assert meter.ceiling == 1

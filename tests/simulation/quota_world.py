@@ -2,84 +2,34 @@
 
 Waiting calls are permits in the scheduler's queues. What is granted is sent at once and
 arrives after a latency that varies by ``jitter``; there the server counts it, in one of
-the three ways that servers count, and refuses what is too much.
+the ways that servers count, and refuses what is too much. Its answer may tell how much is
+left, or when to come again, and others may use the same quota.
 """
 
 from __future__ import annotations
 
 import heapq
 import random
-from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from tenire.core.admission import Admission
-from tenire.core.rate_window import SlidingWindow
+from tenire.core.quota_meter import QuotaMeter
+from tenire.core.rate_report import MetricReport
 from tenire.core.scheduler import Scheduler
 from tenire.core.tasks import State, Task
+from tenire.testing.fake_model_server.meters import make_meter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-__all__ = ["SERVERS", "Bucket", "Client", "Fixed", "QuotaWorld", "Sliding"]
+    from tenire.core.tasks import Needs
+    from tenire.testing.fake_model_server.meters import Enforcement
+
+__all__ = ["SERVERS", "Client", "QuotaWorld"]
 
 
-class Sliding:
-    """Counts what arrived within the last window."""
-
-    def __init__(self, limit: int, window: float) -> None:
-        self.limit, self.window = limit, window
-        self._arrived: deque[tuple[float, int]] = deque()
-        self._sum = 0
-
-    def admits(self, at: float, cost: int) -> bool:
-        while self._arrived and self._arrived[0][0] <= at - self.window:
-            self._sum -= self._arrived.popleft()[1]
-        if self._sum + cost > self.limit:
-            return False
-        self._arrived.append((at, cost))
-        self._sum += cost
-        return True
-
-
-class Fixed:
-    """Counts in windows by its own clock."""
-
-    def __init__(self, limit: int, window: float, phase: float = 0.0) -> None:
-        self.limit, self.window, self.phase = limit, window, phase
-        self._number, self._sum = -1, 0
-
-    def admits(self, at: float, cost: int) -> bool:
-        number = int((at + self.phase) // self.window)
-        if number != self._number:
-            self._number, self._sum = number, 0
-        if self._sum + cost > self.limit:
-            return False
-        self._sum += cost
-        return True
-
-
-class Bucket:
-    """Fills all the time, up to the limit."""
-
-    def __init__(self, limit: int, window: float) -> None:
-        self.limit, self.window = limit, window
-        self._level, self._at = float(limit), 0.0
-
-    def admits(self, at: float, cost: int) -> bool:
-        self._level = min(self.limit, self._level + (at - self._at) * self.limit / self.window)
-        self._at = at
-        if cost > self._level + 1e-6:
-            return False
-        self._level -= cost
-        return True
-
-
-SERVERS: dict[str, Callable[[int, float], Sliding | Fixed | Bucket]] = {
-    "sliding": Sliding,
-    "fixed": Fixed,
-    "bucket": Bucket,
-}
+SERVERS: tuple[Enforcement, ...] = ("sliding", "fixed", "bucket")
 
 
 @dataclass
@@ -100,23 +50,47 @@ class Outcome:
     by_client: dict[str, int] = field(default_factory=dict)
     passed: int = 0
     """By how many that came later a call was overtaken, at the most, within its client."""
+    refusals: list[float] = field(default_factory=list)
+    """When calls were refused."""
     probes: list[int] = field(default_factory=list)
     """How many permits were granted between the asking and the granting of each urgent call."""
 
 
 class QuotaWorld:
+    """One server and those who call it.
+
+    Args:
+        server: How it counts.
+        limit: Its limit.
+        clients: Who calls.
+        declared: The limit that the clients are told; ``None``: none.
+        says: Whether answers tell the limit and what is left.
+        rounding: To how much that is rounded.
+        says_when: Whether refusals tell when to come again.
+        quantum: Seconds by which a ``quantised`` server enforces its limit.
+        service: Seconds from the arrival of a call to its answer.
+        latency: Seconds that a call takes at the least to arrive.
+        jitter: Seconds that it may take beyond that.
+        slots: Calls in flight at once.
+        seed: Of sizes and latencies.
+    """
+
     def __init__(
-        self, *, server: str, limit: int, clients: Sequence[Client], jitter: float = 0.5, seed: int = 0,
-        window: float = 60.0, latency: float = 0.05,
+        self, *, server: Enforcement, limit: int, clients: Sequence[Client], declared: int | None = -1,
+        says: bool = False, rounding: int = 1, says_when: bool = True, quantum: float = 1.0, service: float = 0.0,
+        window: float = 60.0, latency: float = 0.05, jitter: float = 0.5,
+        slots: int = 1000, seed: int = 0,
     ) -> None:  # fmt: skip
         self.rng = random.Random(seed)
-        self.jitter, self.latency = jitter, latency
+        self.jitter, self.latency, self.service = jitter, latency, service
+        self.says, self.says_when, self.rounding = says, says_when, rounding
         self.clients = clients
         self.limit, self.window = limit, window
-        self.server = SERVERS[server](limit, window)
-        self.meter = SlidingWindow(limit, window, jitter)
+        self.server = make_meter(server, limit, window, quantum=quantum)
+        self.meter = QuotaMeter(limit if declared == -1 else declared, window, jitter)
         admission = Admission(cpu=1, memory=1, threads=1, processes=1)
-        self.index = admission.register_meter("q/tokens", self.meter, limit)
+        self.index = admission.register_meter("q/tokens", self.meter, self.meter.limit)
+        self.slots = admission.register("q/slots", slots)
         self.scheduler = Scheduler(admission)
         self.outcome = Outcome()
         self._queues: dict[str, list[Task]] = {client.name: [] for client in clients}
@@ -130,15 +104,18 @@ class QuotaWorld:
         self._number += 1
         heapq.heappush(self._events, (when, self._number, what))
 
+    def needs(self, size: int) -> Needs:
+        return ((self.index, size), (self.slots, 1))
+
     def ask(self, client: Client, now: float) -> None:
         share = self.scheduler.shares.pipeline(client.name)
-        task = Task(share, client.name, client.priority, ((self.index, self.rng.choice(client.sizes)),))
+        task = Task(share, client.name, client.priority, self.needs(self.rng.choice(client.sizes)))
         task.is_permit = True
         self._queues[client.name].append(task)
         self.scheduler.submit(task, now)
 
     def ask_urgently(self, pipeline: str, size: int, priority: int, now: float) -> None:
-        task = Task(self.scheduler.shares.pipeline(pipeline), "urgent", priority, ((self.index, size),))
+        task = Task(self.scheduler.shares.pipeline(pipeline), "urgent", priority, self.needs(size))
         task.is_permit = True
         self._passed[task] = self._grants
         self.scheduler.submit(task, now)
@@ -157,16 +134,42 @@ class QuotaWorld:
             self._passed.pop(task, None)
         self._grants += 1
         arrival = now + self.latency + self.rng.random() * self.jitter
-        self.at(arrival, lambda when: self.arrive(task, size, when))
+        own = self.meter.spent(now)
+        self.at(arrival, lambda when: self.arrive(task, size, now, own, when))
 
-    def arrive(self, task: Task, size: int, now: float) -> None:
+    def arrive(self, task: Task, size: int, sent_at: float, own: int, now: float) -> None:
         outcome = self.outcome
-        if not self.server.admits(now, size):
+        again = self.server.ready_at(size, now)
+        if again <= now:
+            self.server.take(size, now)
+        if again > now:
             outcome.refused += 1
+            outcome.refusals.append(now)
         elif now >= self._count_from:
             outcome.accepted += size
             outcome.by_client[task.name] = outcome.by_client.get(task.name, 0) + size
+        left = round(self.server.remaining(now) / self.rounding) * self.rounding
+        report = MetricReport(self.limit, max(0, left), self.rounding // 2) if self.says else None
+        self.at(now + self.service, lambda when: self.answer(task, size, sent_at, own, again - now, report, when))
+
+    def answer(
+        self, task: Task, size: int, sent_at: float, own: int, wait: float, report: MetricReport | None, now: float
+    ) -> None:
+        meter = self.meter
+        if report is not None:
+            meter.observe(report, max(own, meter.spent(now)), now)
+        if wait > 0:
+            meter.freeze(wait if self.says_when else None, now)
+            meter.refused(size, sent_at, now, None if report is None else report.remaining)
+        else:
+            meter.accepted()
+        self.scheduler.admission.register_meter("q/tokens", meter, meter.limit)
         self.scheduler.finish(task, now, State.DONE)
+
+    def others_take(self, size: int, now: float) -> None:
+        """Have somebody else use the quota."""
+        if self.server.ready_at(size, now) <= now:
+            self.server.take(size, now)
 
     def run(self, seconds: float, *, count_from: float = 0.0) -> Outcome:
         self._count_from = count_from
@@ -184,7 +187,7 @@ class QuotaWorld:
                 if task.name in by_name:
                     self.ask(by_name[task.name], now)
             self.meter.check()
-            assert self.meter.spent(now) <= self.limit
+            assert self.meter.declared is None or self.meter.spent(now) <= self.meter.declared
             wake = scheduler.next_wake()
             due = self._events[0][0] if self._events else float("inf")
             if wake is not None and wake < due:

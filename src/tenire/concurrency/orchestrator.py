@@ -186,6 +186,13 @@ class Orchestrator(Dispatcher):
             held.remove(permit)
         self._end(permit, DONE)
 
+    def refuse_permit(self, permit: Handle[Any], error: RejectedError) -> None:
+        """End the waiting for a permit with an error; does nothing if it has been granted."""
+        if self.scheduler.cancel(permit, self._clock.now()):
+            permit.release()
+            permit.settle(None, error)
+            self.wake()
+
     def begin_wait(self, holder: Task, target: Handle[Any], *, itself: bool | None = None) -> None:
         """Take in that code of a holder is about to wait for a task; on the loop's thread.
 

@@ -116,6 +116,12 @@ class Permit:
         if handle is not None:
             self._orchestrator.end_permit(handle)
 
+    def refuse(self, error: RejectedError) -> None:
+        """End the waiting for it with an error; does nothing if nobody waits."""
+        handle = self._handle
+        if handle is not None and not handle.done():
+            self._orchestrator.refuse_permit(handle, error)
+
     def _holder(self) -> Task:
         share = self._orchestrator.scheduler.shares.pipeline(self._pipeline)
         outer = None if self._detached else HOLDER.get()

@@ -7,14 +7,18 @@ more than the limit is sent, ``margin`` being the spread of the time on the way,
 than the limit arrives within any ``window`` seconds, and all three are content.
 
 1. What was sent within the last ``window + margin`` seconds and what is held never
-   exceed the limit, unless the limit was lowered since; then nothing is free.
+   exceed the ceiling, unless that was lowered since; then nothing is free. The ceiling is
+   the limit, or less while others use the same quota. When nothing counts, one taking may
+   be larger than it, up to the limit: or it would wait for ever.
 2. What is taken counts from that moment. If it is sent later, ``hold`` has it count until
    further notice, and ``stamp`` from the sending on; ``give_back`` undoes a taking.
 3. It is spent evenly: each taking puts off the next one by the time in which that amount
    comes back. What could have been spent and was not may be made up for, up to ``CREDIT``
    of a window, at no more than ``FASTEST`` times the mean rate.
 4. Nothing is free while it is frozen.
-5. Announced times are never early: at ``ready_at(amount)`` the amount is there, unless
+5. With a quantum ``q`` the same holds for ``q + margin`` seconds and ``q / window`` of the
+   ceiling: some servers enforce the limit of a minute by the second.
+6. Announced times are never early: at ``ready_at(amount)`` the amount is there, unless
    what is held has to be given back first.
 
 Large amounts leave more of the window unused, since the next one rarely fits exactly. To
@@ -50,27 +54,49 @@ class SlidingWindow:
         jitter: By how much the time on the way to the server varies, seconds.
 
     Attributes:
-        limit: Units in one window.
+        limit: Units in one window; the most that can ever be taken at once.
+        ceiling: Units in one window that may be spent for now.
         window: Seconds.
         rate: Units a second, in the long run.
+        quantum: Seconds by which the server enforces its limit, if those are less than the window.
         held: Units that were taken but not sent yet.
         frozen_until: When something is free again, seconds.
     """
 
-    __slots__ = ("_due", "_ledger", "_soonest", "frozen_until", "held", "limit", "rate", "window")
+    __slots__ = (
+        "_due", "_ledger", "_quick", "_soonest", "ceiling", "frozen_until", "held", "limit", "quantum", "rate",
+        "window",
+    )  # fmt: skip
 
     def __init__(self, limit: int | None, window: float = 60.0, jitter: float = 0.5) -> None:
         self.window = window
         self.held = 0
         self.frozen_until = 0.0
         self._ledger = RateLedger(window + jitter)
+        self._quick: RateLedger | None = None
+        self.quantum: float | None = None
         self._due = self._soonest = float("-inf")
         self.set_limit(limit)
 
-    def set_limit(self, limit: int | None) -> None:
-        """Change the limit, also while it is used."""
+    def set_limit(self, limit: int | None, ceiling: int | None = None) -> None:
+        """Change the limit, also while it is used.
+
+        Args:
+            limit: Units in one window, or ``None`` if that is unknown.
+            ceiling: Units in one window that may be spent for now; ``None``: all.
+        """
         self.limit = UNLIMITED if limit is None else limit
-        self.rate = self.limit / self.window
+        self.ceiling = self.limit if ceiling is None else max(1, min(ceiling, self.limit))
+        self.rate = self.ceiling / self.window
+
+    def set_quantum(self, seconds: float | None, now: float) -> None:
+        """Change by how many seconds the limit is enforced; ``None``: by the window alone."""
+        self.quantum = seconds
+        self._quick = None
+        if seconds is not None:
+            self._quick = RateLedger(seconds + self.margin)
+            for at, amount in self._ledger.since(now - self._quick.span):
+                self._quick.add(at, amount)
 
     @property
     def margin(self) -> float:
@@ -80,6 +106,8 @@ class SlidingWindow:
     @margin.setter
     def margin(self, seconds: float) -> None:
         self._ledger.span = self.window + seconds
+        if self._quick is not None and self.quantum is not None:
+            self._quick.span = self.quantum + seconds
 
     # -- as one of the resources -------------------------------------------
 
@@ -87,35 +115,58 @@ class SlidingWindow:
         """Return how many units may be taken at ``now``."""
         if now < self._due or now < self._soonest or now < self.frozen_until:
             return 0
-        return max(0, self.limit - self.spent(now))
+        spent = self.spent(now)
+        room = self.ceiling - spent if spent else self.limit
+        if self._quick is not None:
+            self._quick.expire(now)
+            spent = self._quick.spent + self.held
+            if spent:
+                room = min(room, self._quick_most() - spent)
+        return max(0, room)
 
     def take(self, amount: int, free: int, now: float) -> int:
         """Take units of those that ``refill`` has just found; return how many are left."""
-        self._ledger.add(now, amount)
+        self._count(now, amount)
         gap = self._gap(amount)
         self._due = max(self._due, now - CREDIT * self.window) + gap
         self._soonest = max(self._soonest, now - _LATE_S) + gap / FASTEST
         return self.refill(free, now)
 
-    def _gap(self, amount: int) -> float:
-        haste = 1.0 + _HASTE * max(0.0, amount / self.limit - _LARGE)
-        return amount / self.rate / haste
-
     def ready_at(self, amount: int, free: int, now: float) -> float:
         """Return when ``amount`` units may be taken, ``now`` being the last refill."""
-        at = max(now, self._due, self._soonest, self.frozen_until)
-        lacking = amount - (self.limit - self.spent(now))
-        if lacking <= 0:
-            return at
-        back = max(at, self._ledger.free_at(lacking))
-        # Else it waits for what is held, or for a higher limit: nobody knows for how long.
-        return back if lacking <= self._ledger.spent else max(back, now + self.window)
+        self._ledger.expire(now)
+        at = max(
+            now, self._due, self._soonest, self.frozen_until, self._back_at(self._ledger, amount, self.ceiling, now)
+        )
+        if self._quick is not None:
+            at = max(at, self._back_at(self._quick, amount, self._quick_most(), now))
+        return at
+
+    def _back_at(self, ledger: RateLedger, amount: int, most: int, now: float) -> float:
+        """Return when one ledger alone would let so much be taken."""
+        lacking = ledger.spent + self.held + amount - most
+        if lacking <= 0 or not ledger.spent + self.held:
+            return now
+        if lacking <= ledger.spent or not self.held:
+            return ledger.free_at(lacking)
+        # It waits for what is held: nobody knows for how long.
+        return max(ledger.free_at(lacking), now + self.window)
+
+    def _quick_most(self) -> int:
+        assert self.quantum is not None
+        return max(1, int(self.ceiling * self.quantum / self.window + 1e-9))
+
+    def _gap(self, amount: int) -> float:
+        haste = 1.0 + _HASTE * max(0.0, amount / self.ceiling - _LARGE)
+        return amount / self.rate / haste
 
     # -- what becomes of what was taken -------------------------------------
 
     def hold(self, amount: int, taken_at: float) -> None:
         """Count what was taken at a time for as long as it is held."""
         self._ledger.take_back(taken_at, amount)
+        if self._quick is not None:
+            self._quick.take_back(taken_at, amount)
         self.held += amount
 
     def stamp(self, amount: int, now: float, *, spent: int | None = None) -> None:
@@ -129,9 +180,9 @@ class SlidingWindow:
         """
         self.held -= amount
         if spent is None or spent == amount:
-            self._ledger.add(now, amount)
+            self._count(now, amount)
             return
-        self._ledger.add(now, spent)
+        self._count(now, spent)
         if spent < amount:
             self._brought_forward(self._gap(amount) - self._gap(spent))
 
@@ -144,12 +195,19 @@ class SlidingWindow:
             spent: What it really was, not more than that.
         """
         less = self._ledger.take_back(sent_at, amount - spent)
+        if self._quick is not None:
+            self._quick.take_back(sent_at, amount - spent)
         self._brought_forward(self._gap(amount) - self._gap(amount - less))
         return less
 
     def add(self, now: float, amount: int) -> None:
         """Count what was used without having been taken."""
+        self._count(now, amount)
+
+    def _count(self, now: float, amount: int) -> None:
         self._ledger.add(now, amount)
+        if self._quick is not None:
+            self._quick.add(now, amount)
 
     def give_back(self, amount: int) -> None:
         """Count what was held no more: it was never sent, so it puts off nothing either."""

@@ -7,8 +7,15 @@ evenly, and heeds what the server said to this engine.
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
 from tenire.core.quota_loans import LOAN_S, Borrower
-from tenire.core.rate_window import UNLIMITED, SlidingWindow
+from tenire.core.quota_meter import QuotaMeter
+from tenire.core.rate_window import UNLIMITED
+
+if TYPE_CHECKING:
+    from tenire.core.rate_report import MetricReport
 
 __all__ = ["SharedWindow"]
 
@@ -16,11 +23,11 @@ _GRAINS = 600
 """Parts of a window in which what was spent is told together."""
 
 
-class SharedWindow(SlidingWindow):
-    """A ``SlidingWindow`` that takes only of what was lent.
+class SharedWindow(QuotaMeter):
+    """A ``QuotaMeter`` that takes only of what was lent.
 
     Args:
-        limit: As there.
+        declared: As there.
         window: As there.
         jitter: As there.
 
@@ -30,13 +37,13 @@ class SharedWindow(SlidingWindow):
 
     __slots__ = ("borrower",)
 
-    def __init__(self, limit: int | None, window: float = 60.0, jitter: float = 0.5) -> None:
+    def __init__(self, declared: int | None, window: float = 60.0, jitter: float = 0.5) -> None:
         self.borrower = Borrower(0.0, window / _GRAINS)
-        super().__init__(limit, window, jitter)
+        super().__init__(declared, window, jitter)
 
-    def set_limit(self, limit: int | None) -> None:
+    def set_limit(self, limit: int | None, ceiling: int | None = None) -> None:
         """Change the limit, also while it is used."""
-        super().set_limit(limit)
+        super().set_limit(limit, ceiling)
         self.borrower.rate = self.rate
 
     @property
@@ -60,6 +67,10 @@ class SharedWindow(SlidingWindow):
         """Return when ``amount`` units may be taken, ``now`` being the last refill; more may be lent earlier."""
         at = super().ready_at(amount, free, now)
         return at if not self.limited or amount <= self.borrower.free(now) else max(at, now + LOAN_S)
+
+    def observe(self, said: MetricReport, own: int, now: float) -> None:
+        """Take in what a reply says; what others of this machine use is no concern of the server's other users."""
+        super().observe(replace(said, remaining=None) if self.borrower.others else said, own, now)
 
     def stamp(self, amount: int, now: float, *, spent: int | None = None) -> None:
         """Count what was held from ``now`` on; see ``SlidingWindow.stamp``."""

@@ -156,7 +156,7 @@ class Passage:
     def _succeeded(self, grant: Grant, usage: Usage | None, rates: RateReport | None, characters: int) -> None:
         account = self._account
         if rates is not None:
-            account.quota.observe(rates)
+            account.quota.observe(rates, grant)
         if usage is None:
             # Some servers do not count. What they would have counted is no more than this.
             estimated = Usage(self._estimate.input_tokens, min(self._estimate.output_tokens, characters))
@@ -171,10 +171,11 @@ class Passage:
     def _failed(self, grant: Grant, error: ModelError) -> None:
         quota = self._account.quota
         self._asked.answers += error.status is not None
+        rates = rate_report(error.headers) if error.headers else None
         if isinstance(error, RateLimitedError):
-            quota.refused(grant, error.retry_after)
-        if error.headers and (rates := rate_report(error.headers)) is not None:
-            quota.observe(rates)
+            quota.refused(grant, error.retry_after, rates)
+        elif rates is not None:
+            quota.observe(rates, grant)
         quota.ended(grant, ok=error.status not in _BUSY and error.code != "timeout")
         if error.charged:
             self._guess()

@@ -224,6 +224,88 @@ def test_a_call_larger_than_the_limit_is_refused_with_the_numbers(sim_loop: SimL
     simulate(sim_loop, scenario)
 
 
+def test_a_waiting_call_that_a_lower_limit_makes_impossible_is_refused(sim_loop: SimLoop) -> None:
+    async def scenario(manager: ConcurrencyManager) -> None:
+        quota = Quota(manager.orchestrator, "main", tokens=10_000, max_concurrency=9)
+        await call(quota, tokens=9000)
+        large = asyncio.create_task(call(quota, tokens=8000))
+        small = asyncio.create_task(call(quota, tokens=4000))
+        await asyncio.sleep(1.0)
+        assert quota.statistics().waiting == 2
+        quota.change(tokens=5000)
+        with pytest.raises(RejectedError, match=r"up to 8,000 tokens can never be sent: .* 5,000 in 60 s"):
+            await large
+        assert await small > 55.0
+        assert quota.statistics().waiting == 0
+        quota.change(tokens=None, requests=7)
+        metrics = quota.statistics().metrics
+        assert (metrics["tokens"].limit, metrics["requests"].limit) == (None, 7)
+        with pytest.raises(ConfigError, match="does not count 'pages'"):
+            quota.change(pages=5)
+        with pytest.raises(ConfigError, match="tokens must be a number from 1"):
+            quota.change(requests=9, tokens=0)
+        assert quota.statistics().metrics["requests"].limit == 7, "all or nothing"
+
+    simulate(sim_loop, scenario)
+
+
+def test_what_others_use_is_left_to_them(sim_loop: SimLoop) -> None:
+    async def scenario(manager: ConcurrencyManager) -> None:
+        quota = Quota(manager.orchestrator, "main", tokens=10_000, max_concurrency=9)
+        async with quota.permit(tokens=1000) as grant:
+            quota.sent(grant)
+            quota.observe(RateReport({"tokens": MetricReport(limit=10_000, remaining=5000)}), grant)
+        assert quota.statistics().metrics["tokens"].limit == 10_000 - 4000 - 200
+
+    simulate(sim_loop, scenario)
+
+
+def test_of_a_call_that_took_long_what_was_sent_before_it_is_not_taken_for_that_of_others(sim_loop: SimLoop) -> None:
+    async def scenario(manager: ConcurrencyManager) -> None:
+        quota = Quota(manager.orchestrator, "main", tokens=10_000, max_concurrency=9)
+        await call(quota, tokens=5000)
+        async with quota.permit(tokens=1000) as grant:
+            quota.sent(grant)
+            await asyncio.sleep(70.0)  # the server counted both when it came, and says so only now
+            quota.observe(RateReport({"tokens": MetricReport(limit=10_000, remaining=4000)}), grant)
+        assert quota.statistics().metrics["tokens"].limit == 10_000
+
+    simulate(sim_loop, scenario)
+
+
+@pytest.mark.parametrize(("used", "cut"), [(1, True), (80, False)])
+def test_a_refusal_for_a_quota_that_is_used_up_says_nothing_of_the_slots(
+    sim_loop: SimLoop, used: int, cut: bool
+) -> None:
+    async def scenario(manager: ConcurrencyManager) -> bool:
+        quota = Quota(manager.orchestrator, "main", requests=100)
+        await calls(quota, used)
+        before = quota.statistics().slots
+        async with quota.permit() as grant:
+            quota.sent(grant)
+            quota.refused(grant, retry_after=0.1)
+            quota.ended(grant, ok=False)
+        return quota.statistics().slots < before
+
+    assert simulate(sim_loop, scenario) is cut
+
+
+def test_a_refusal_is_charged_to_the_metric_that_the_server_names(sim_loop: SimLoop) -> None:
+    async def scenario(manager: ConcurrencyManager) -> list[float]:
+        quota = Quota(manager.orchestrator, "main", requests=100, tokens=10_000)
+        async with quota.permit(tokens=1000) as grant:
+            quota.sent(grant)
+            report = RateReport({"tokens": MetricReport(limit=10_000, remaining=10), "requests": MetricReport()})
+            quota.refused(grant, 3.0, report)
+        async with quota.permit(tokens=1000) as grant:
+            quota.sent(grant)
+            quota.refused(grant)
+        metrics = quota.statistics().metrics
+        return [metrics["requests"].margin, metrics["tokens"].margin]
+
+    assert simulate(sim_loop, scenario) == [0.5, 1.0]
+
+
 def test_of_what_is_declared_and_what_is_announced_the_smaller_holds(sim_loop: SimLoop) -> None:
     async def scenario(manager: ConcurrencyManager) -> list[tuple[int | None, str]]:
         quota = Quota(manager.orchestrator, "main", requests=100)

@@ -20,10 +20,13 @@ class Grant:
         granted_at: When, seconds on the engine's clock.
         sent_at: When the call was sent, or ``None``.
         held: Metrics of which the granted amount is still held.
+        spent: What counted of each metric when it was sent, itself included.
+        refused: Whether the server refused it.
+        token: Of its slot, if the number of slots is found out.
         output_tokens: Of the granted ``tokens``, those of the reply, or ``None`` if nobody said.
     """
 
-    __slots__ = ("amounts", "granted_at", "held", "output_tokens", "sent_at", "token")
+    __slots__ = ("amounts", "granted_at", "held", "output_tokens", "refused", "sent_at", "spent", "token")
 
     def __init__(
         self, amounts: Mapping[str, int], granted_at: float, token: Token | None, output_tokens: int | None = None
@@ -32,6 +35,8 @@ class Grant:
         self.granted_at = granted_at
         self.sent_at: float | None = None
         self.held = set(amounts)
+        self.spent: Mapping[str, int] = {}
+        self.refused = False
         self.token = token
         self.output_tokens = output_tokens
 

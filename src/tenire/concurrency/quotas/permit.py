@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from tenire.concurrency.quotas.grant import Grant
     from tenire.concurrency.quotas.quota import Quota
     from tenire.core.tasks import Priority, Resources
+    from tenire.errors import RejectedError
 
 __all__ = ["QuotaPermit"]
 
@@ -32,6 +33,9 @@ class QuotaPermit:
         pipeline: Whose share it is charged to.
         name: For explanations.
         deadline: Seconds to wait at the most; ``None`` for no limit.
+
+    Attributes:
+        amounts: As given.
     """
 
     def __init__(
@@ -48,7 +52,7 @@ class QuotaPermit:
         deadline: float | None,
     ) -> None:
         self._quota = quota
-        self._amounts = amounts
+        self.amounts = amounts
         self._output_tokens = output_tokens
         self._permit = Permit(
             orchestrator,
@@ -62,13 +66,17 @@ class QuotaPermit:
         self._grant: Grant | None = None
 
     async def __aenter__(self) -> Grant:
-        self._quota.waits(self._amounts, 1)
+        self._quota.waits(self)
         try:
             handle = await self._permit.__aenter__()
         finally:
-            self._quota.waits(self._amounts, -1)
-        self._grant = grant = self._quota.open(self._amounts, handle, self._output_tokens)
+            self._quota.waits_no_more(self)
+        self._grant = grant = self._quota.open(self.amounts, handle, self._output_tokens)
         return grant
+
+    def refuse(self, error: RejectedError) -> None:
+        """End the waiting for it with an error."""
+        self._permit.refuse(error)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None

@@ -5,15 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tenire.concurrency.quotas.grant import Grant
+from tenire.concurrency.quotas.metrics import Metrics
 from tenire.concurrency.quotas.permit import QuotaPermit
-from tenire.concurrency.quotas.statistics import MetricStatistics, QuotaStatistics
+from tenire.concurrency.quotas.statistics import QuotaStatistics
 from tenire.concurrency.submit import amount_of, number_of
 from tenire.core.concurrency_limit import AdaptiveLimit
+from tenire.core.quota_meter import QuotaMeter
 from tenire.core.rate_report import METRICS
-from tenire.core.rate_window import UNLIMITED, SlidingWindow
 from tenire.core.shared_window import SharedWindow
-from tenire.core.tasks import Priority, Resources
-from tenire.errors import ConfigError, RejectedError
+from tenire.core.tasks import Priority
+from tenire.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -22,8 +23,12 @@ if TYPE_CHECKING:
     from tenire.concurrency.orchestrator import Orchestrator
     from tenire.concurrency.quotas.sharing import QuotaSharing
     from tenire.core.rate_report import RateReport
+    from tenire.core.tasks import Resources
 
 __all__ = ["Quota"]
+
+_LITTLE = 0.5
+"""Part of a limit; if less of all is used, a call was not refused for them."""
 
 
 class Quota:
@@ -88,20 +93,17 @@ class Quota:
         if self._admission.index_of(f"{name}/slots") is not None:
             message = f"there is a quota called {name!r} already"
             raise ConfigError(message, key="name", hint="share the one that there is, or take another name")
-        self._declared = declared
-        self._announced: dict[str, int] = {}
         self._refunded = frozenset(refunded)
-        apart = input_tokens is not None or output_tokens is not None
-        counted = [m for m in METRICS if declared[m] is not None or m == "requests" or (m == "tokens") is not apart]
-        self._meters: Mapping[str, SlidingWindow]
         self._sharing = sharing
-        if sharing is None:
-            self._meters = {metric: SlidingWindow(declared[metric], self.window, jitter) for metric in counted}
-        else:
-            shared = {metric: SharedWindow(declared[metric], self.window, jitter) for metric in counted}
+
+        def make(limit: int | None) -> QuotaMeter:
+            return (QuotaMeter if sharing is None else SharedWindow)(limit, self.window, jitter)
+
+        self._metrics = Metrics(self._admission, name, declared, make)
+        self._meters = self._metrics.meters
+        if sharing is not None:
+            shared = {metric: meter for metric, meter in self._meters.items() if isinstance(meter, SharedWindow)}
             sharing.attach(shared, max_concurrency=max_concurrency, changed=self._lent)
-            self._meters = shared
-        self._indices = {metric: self._register(metric) for metric in self._meters}
         if max_concurrency is None:
             self._adaptive: AdaptiveLimit | None = AdaptiveLimit()
             self._slots = self._adaptive.limit
@@ -110,7 +112,27 @@ class Quota:
             self._slots = amount_of("max_concurrency", max_concurrency, least=1)
         self._slots_index = self._admission.register(f"{name}/slots", self._slots)
         self._keep_slots()
-        self._in_flight = self._waiting = self._granted = self._refused = 0
+        self._in_flight = self._granted = self._refused = 0
+        self._waiting: set[QuotaPermit] = set()
+
+    def change(self, **limits: int | None) -> None:
+        """Change limits that were declared; calls that wait and are larger than their limit now are refused.
+
+        Args:
+            limits: By metric: units in one window, or ``None`` if that is unknown.
+
+        Raises:
+            ConfigError: If a figure is impossible, or the quota does not count that metric.
+        """
+        for metric, limit in limits.items():
+            if metric not in self._meters:
+                message = f"quota {self.name!r} does not count {metric!r} (it counts: {', '.join(self._meters)})"
+                raise ConfigError(message, key=metric)
+            if limit is not None:
+                amount_of(metric, limit, least=1)
+        for metric, limit in limits.items():
+            self._meters[metric].declare(limit, self._orchestrator.now())
+        self._limits_changed()
 
     # -- before a call -------------------------------------------------------
 
@@ -128,7 +150,7 @@ class Quota:
         Raises:
             RejectedError: If it is more than the limit, so that it could never be sent.
         """
-        return self._resources(self._amounts(requests, tokens, input_tokens, output_tokens))
+        return self._metrics.resources(self._metrics.amounts(requests, tokens, input_tokens, output_tokens))
 
     def permit(
         self,
@@ -159,39 +181,12 @@ class Quota:
         Raises:
             RejectedError: If it is more than the limit, so that it could never be sent.
         """
-        amounts = self._amounts(requests, tokens, input_tokens, output_tokens)
-        needs = self._resources(amounts)
+        amounts = self._metrics.amounts(requests, tokens, input_tokens, output_tokens)
+        needs = self._metrics.resources(amounts)
         return QuotaPermit(
             self, self._orchestrator, amounts, needs, output_tokens=output_tokens if tokens is None else None,
             priority=priority, pipeline=pipeline, name=name, deadline=deadline,
         )  # fmt: skip
-
-    def _amounts(self, requests: int, tokens: int | None, input_tokens: int, output_tokens: int) -> dict[str, int]:
-        together = input_tokens + output_tokens if tokens is None else tokens
-        wanted = {
-            "requests": requests,
-            "tokens": together,
-            "input_tokens": input_tokens,
-            "output_tokens": output_tokens,
-        }
-        return {metric: wanted[metric] for metric in self._meters if wanted[metric]}
-
-    def _resources(self, amounts: Mapping[str, int]) -> Resources:
-        for metric, amount in amounts.items():
-            if amount > self._meters[metric].limit:
-                raise self._too_large(metric, amount)
-        other = {f"{self.name}/{metric}": amount for metric, amount in amounts.items()}
-        other[f"{self.name}/slots"] = 1
-        return Resources(other=other)
-
-    def _too_large(self, metric: str, amount: int) -> RejectedError:
-        limit = self._meters[metric].limit
-        what = metric.replace("_", " ")
-        message = (
-            f"a call of up to {amount:,} {what} can never be sent: the limit of quota {self.name!r} is "
-            f"{limit:,} in {self.window:g} s ({self._source(metric)})"
-        )
-        return RejectedError(message, hint="shorten the prompt, ask for fewer output tokens, or raise the limit")
 
     # -- what became of a call -------------------------------------------------
 
@@ -202,6 +197,7 @@ class Quota:
             for metric in grant.held - self._refunded:
                 self._meters[metric].stamp(grant.amounts[metric], now)
             grant.held &= self._refunded
+            grant.spent = {metric: self._meters[metric].spent(now) for metric in grant.amounts}
 
     def settle(self, grant: Grant, *, tokens: int = 0, input_tokens: int = 0, output_tokens: int = 0) -> None:
         """Take in what a call really used, as the server counted it; 0 if it did not say.
@@ -234,28 +230,44 @@ class Quota:
             return grant.amounts.get("tokens", 0)
         return input_tokens + grant.output_tokens
 
-    def observe(self, report: RateReport) -> None:
-        """Take in what a server says of its limits. Of two limits the smaller one holds."""
-        for metric, said in report.metrics.items():
-            if metric in self._meters and said.limit is not None and said.limit > 0:
-                self._announced[metric] = said.limit
-                self._set_limit(metric)
+    def observe(self, report: RateReport, grant: Grant | None = None) -> None:
+        """Take in what a server says of its limits, and of what is left of them.
 
-    def refused(self, grant: Grant, retry_after: float | None = None) -> None:
+        Args:
+            report: That.
+            grant: Of the call that it answers. Without it the report is taken for as new as can be.
+        """
+        now = self._orchestrator.now()
+        for metric, said in report.metrics.items():
+            meter = self._meters.get(metric)
+            if meter is not None:
+                own = meter.spent(now)
+                if grant is not None:  # the server may have said so any time since it was sent
+                    own = max(own, grant.spent.get(metric, 0))
+                meter.observe(said, own, now)
+        self._limits_changed()
+
+    def refused(self, grant: Grant, retry_after: float | None = None, report: RateReport | None = None) -> None:
         """Take in that a server refused a call as too much for its quota; ``ended`` is to follow.
 
         Args:
             grant: The call's.
             retry_after: Seconds after which calls make sense again, if the server says so.
+            report: What it says of its limits, if it does.
         """
         self._refused += 1
-        if retry_after is not None:
-            until = self._orchestrator.now() + retry_after
-            for metric in grant.amounts:
-                meter = self._meters[metric]
-                meter.frozen_until = max(meter.frozen_until, until)
-                if self._sharing is not None:
-                    self._sharing.freeze(metric, until)
+        grant.refused = True
+        now = self._orchestrator.now()
+        if report is not None:
+            self.observe(report, grant)
+        for metric in self._metrics.exhausted(grant, report, now):
+            meter = self._meters[metric]
+            if grant.sent_at is not None:
+                said = None if report is None else report.metrics.get(metric)
+                meter.refused(grant.amounts[metric], grant.sent_at, now, None if said is None else said.remaining)
+            meter.freeze(retry_after, now)
+            if self._sharing is not None and meter.frozen_until > now:
+                self._sharing.freeze(metric, meter.frozen_until)
         self._orchestrator.wake()
 
     def ended(self, grant: Grant, *, ok: bool) -> None:
@@ -266,17 +278,23 @@ class Quota:
             ok: ``False`` if the server refused it, or it timed out. An error that would come
                 again if nothing else were in flight says nothing of the load, and is an answer.
         """
+        if ok:
+            for metric in grant.amounts:
+                self._meters[metric].accepted()
         if self._adaptive is not None and grant.token is not None:
-            self._adaptive.on_end(grant.token, self._orchestrator.now(), ok=ok)
-            self._set_slots()
+            now = self._orchestrator.now()
+            # A refusal for a quota that is used up says nothing of how many calls the server can bear at once.
+            if ok or not grant.refused or self._metrics.busiest(now) < _LITTLE:
+                self._adaptive.on_end(grant.token, now, ok=ok)
+                self._set_slots()
 
-    def _set_limit(self, metric: str) -> None:
-        known = [limit for limit in (self._declared[metric], self._announced.get(metric)) if limit is not None]
-        meter = self._meters[metric]
-        if known and min(known) != meter.limit:
-            meter.set_limit(min(known))
-            self._register(metric)
-            self._orchestrator.wake()
+    def _limits_changed(self) -> None:
+        changed = self._metrics.update()
+        for permit in list(self._waiting) if changed else ():
+            error = self._metrics.too_large(permit.amounts, changed)
+            if error is not None:
+                permit.refuse(error)
+        self._orchestrator.wake()
 
     def _set_slots(self) -> None:
         if self._adaptive is not None and self._adaptive.limit != self._slots:
@@ -294,36 +312,16 @@ class Quota:
         if self._sharing is not None and (lent := self._sharing.slots) is not None:
             self._admission.set_aside(self._slots_index, self._slots - lent)
 
-    def _register(self, metric: str) -> int:
-        meter = self._meters[metric]
-        return self._admission.register_meter(f"{self.name}/{metric}", meter, meter.limit)
-
     # -- looking -----------------------------------------------------------------
-
-    def _source(self, metric: str) -> str:
-        declared, announced = self._declared[metric], self._announced.get(metric)
-        if announced is not None and (declared is None or announced < declared):
-            return "announced"
-        return "unknown" if declared is None else "declared"
 
     def statistics(self) -> QuotaStatistics:
         """Return how much of it is used, and how much is waited for."""
         now = self._orchestrator.now()
-        metrics = {
-            metric: MetricStatistics(
-                limit=None if meter.limit == UNLIMITED else meter.limit,
-                source=self._source(metric),
-                spent=meter.spent(now),
-                held=meter.held,
-                margin=meter.margin,
-            )
-            for metric, meter in self._meters.items()
-        }
         return QuotaStatistics(
-            metrics=metrics,
+            metrics=self._metrics.statistics(now),
             slots=self._slots,
             in_flight=self._in_flight,
-            waiting=self._waiting,
+            waiting=len(self._waiting),
             granted=self._granted,
             refused=self._refused,
             others=0 if self._sharing is None else self._sharing.others,
@@ -332,11 +330,17 @@ class Quota:
 
     # -- for its permits ----------------------------------------------------------
 
-    def waits(self, amounts: Mapping[str, int], change: int) -> None:
-        """Take in that a call begins to wait (1), or has waited (-1)."""
-        self._waiting += change
+    def waits(self, permit: QuotaPermit) -> None:
+        """Take in that a call waits for its permit."""
+        self._waiting.add(permit)
         if self._sharing is not None:
-            self._sharing.waits(amounts, change)
+            self._sharing.waits(permit.amounts, 1)
+
+    def waits_no_more(self, permit: QuotaPermit) -> None:
+        """Take in that it does not wait any longer."""
+        self._waiting.discard(permit)
+        if self._sharing is not None:
+            self._sharing.waits(permit.amounts, -1)
 
     def open(self, amounts: Mapping[str, int], handle: Handle[None], output_tokens: int | None) -> Grant:
         """Take in that a permit was granted."""

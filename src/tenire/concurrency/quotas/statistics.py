@@ -16,11 +16,12 @@ class MetricStatistics:
     """One metric of a quota.
 
     Attributes:
-        limit: Units in one window, or ``None`` while that is unknown.
-        source: Where the limit is from: ``declared``, ``announced`` or ``unknown``.
+        limit: Units that may be spent in one window for now, or ``None`` while that is unknown.
+        source: Where the limit is from: ``declared``, ``announced``, ``learned`` or ``unknown``.
         spent: Units that count now.
         held: Those of them that were granted but not sent yet, or not counted yet by the server.
         margin: Seconds for which what was sent counts beyond the window.
+        quantum: Seconds by which the server enforces the limit, if it was found out that it does.
     """
 
     limit: int | None
@@ -28,6 +29,7 @@ class MetricStatistics:
     spent: int
     held: int
     margin: float
+    quantum: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
