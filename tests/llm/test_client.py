@@ -410,6 +410,17 @@ def test_an_impossible_number_of_tokens_is_refused(sim_loop: SimLoop, number: An
     simulate(sim_loop, scenario, Model())
 
 
+def test_a_client_that_is_closed_makes_no_calls_and_tells_what_it_did() -> None:
+    async def main() -> None:
+        async with ChatClient(MODEL, transport=Model(seconds=0)) as client:
+            await client.complete("Hello")
+        with pytest.raises(RejectedError, match="the client is closed"):
+            await client.complete("Hello")
+        assert client.statistics().calls == 1
+
+    asyncio.run(main())
+
+
 def test_an_engine_of_its_own_starts_and_ends_with_the_client() -> None:
     async def main() -> str:
         async with ChatClient(MODEL, transport=Model(seconds=0)) as client:

@@ -154,6 +154,7 @@ class ChatClient:
             model, transport, base_url, api_key=api_key, api_key_env=api_key_env, api_version=api_version,
             headers=headers, dialect=dialect, timeout=timeout,
         )  # fmt: skip
+        self._calls: Calls | None = None
         self._session = Session(
             self._settings,
             way=way,
@@ -350,18 +351,23 @@ class ChatClient:
         return await estimate(self._open(), requests, keep=self._settings.cache)
 
     def statistics(self) -> ChatStatistics:
-        """Return what it has done so far."""
-        return statistics_of(self._open())
+        """Return what it has done so far; also once it is closed."""
+        return statistics_of(self._session if self._session.closed else self._open())
 
     def _open(self) -> Session:
-        if not self._session.endpoints:
-            message = "the client is not open: use `async with ChatClient(…) as client` first"
+        session = self._session
+        if session.closed or not session.endpoints:
+            state = "closed" if session.closed else "not open"
+            message = f"the client is {state}: use it inside of `async with ChatClient(…) as client`"
             raise RejectedError(message)
-        return self._session
+        return session
 
     def calls(self) -> Calls:
         """Return what answers prompts."""
-        return Calls(self._open(), [other.calls() for other in self._others])
+        session = self._open()
+        if self._calls is None:
+            self._calls = Calls(session, [other.calls() for other in self._others])
+        return self._calls
 
     def _request(
         self,

@@ -64,6 +64,7 @@ class Session:
         self.service = way.service
         self.totals = Totals()
         self.knows_schemas = False
+        self.closed = False
         self._models = models
         self._limits = limits
         self._way = way
@@ -114,6 +115,7 @@ class Session:
 
     async def close(self) -> None:
         """Close everything that was made."""
+        self.closed = True
         await self._stack.aclose()
 
     def in_background(self, work: Callable[[], Coroutine[Any, Any, Any]]) -> None:
