@@ -48,6 +48,7 @@ SWEPT = {
     "ChannelClient.__aenter__": CLIENT,
     "ChannelClient.call": CLIENT,
     "ChatClient.__aenter__": HOMES,
+    "ChatClient.cancel_batches": HOMES,
     "ChatClient.complete": PUT_OFF,
     "ChatClient.embed": (MODELS, "test_vectors_of_texts"),
     "ChatClient.estimate": PUT_OFF,

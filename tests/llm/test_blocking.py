@@ -10,6 +10,7 @@ import pytest
 from tenire import ConcurrencyManager
 from tenire.errors import ConfigError, RejectedError, ServerError
 from tenire.llm import BlockingChatClient
+from tenire.testing import FakeModelServer
 
 from .models import MODEL, Model, down
 
@@ -28,6 +29,14 @@ def test_each_method_does_what_its_twin_does(tmp_path: Path) -> None:
         assert client.statistics().calls == 6
         assert client.estimate(["a", "new"]).calls == 1
     assert model.closed
+
+
+def test_batches_come_one_reply_at_a_time(tmp_path: Path) -> None:
+    with (
+        FakeModelServer(batch_seconds=0.01) as server,
+        BlockingChatClient(MODEL, base_url=server.base_url, home=tmp_path, max_output_tokens=5) as client,
+    ):
+        assert sorted(reply.index for reply in client.batch(["a", "b", "c"])) == [0, 1, 2]
 
 
 def test_errors_reach_the_caller() -> None:

@@ -30,6 +30,18 @@ def test_no_call_costs_more_than_the_most() -> None:
     assert MINI.cost(usage) <= MINI.most(1000, 200)
 
 
+def test_calls_in_a_batch_cost_a_part() -> None:
+    usage = Usage(input_tokens=1000, output_tokens=200, cached_tokens=400)
+    assert 2 * MINI.in_batch().cost(usage) == MINI.cost(usage)
+    assert 4 * Price(1.0, 2.0, batch_share=0.25).in_batch().cost(usage) == Price(1.0, 2.0).cost(usage)
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.1, float("nan"), True, None])
+def test_an_impossible_part_is_refused_by_name(share: float) -> None:
+    with pytest.raises(ConfigError, match="batch_share must be a part of the price, from 0 to 1"):
+        Price(0.1, 0.1, batch_share=share)
+
+
 @pytest.mark.parametrize("price", [-1, float("nan"), float("inf"), True, "1"])
 def test_an_impossible_price_is_refused_by_name(price: float) -> None:
     with pytest.raises(ConfigError, match="output_usd_per_mtok must be zero or more US dollars"):

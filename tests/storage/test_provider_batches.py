@@ -49,6 +49,7 @@ def test_a_request_is_in_one_batch_at_most_and_in_none_if_its_reply_is_kept(ledg
     assert table.settle("one", [SettledLine(A, b"reply")]) == {A}
     assert table.claim("two", [A, B, C]) == {A: None, B: "one"}
     assert (set(table.left("one")), set(table.left("two"))) == ({B}, {C})
+    assert table.holding([A, B, C, D]) == {B: "one", C: "two"}
 
 
 def test_a_reply_that_is_too_old_does_not_count(ledger: Ledger, owner: str, clock: ManualClock) -> None:
@@ -70,7 +71,7 @@ def test_results_that_are_read_twice_are_kept_and_charged_once(ledger: Ledger, o
     assert table.settle("one", settled) == set()
     assert ledger.spending.total().cost == 10
     assert ledger.replies.count() == 1
-    assert table.left("one") == {B: 0, C: 0}
+    assert table.left("one") == {B: 1, C: 0}  # tried, and not reached
 
 
 def test_lines_move_on_with_their_tries_and_their_share_of_the_money(ledger: Ledger, owner: str) -> None:
@@ -79,12 +80,14 @@ def test_lines_move_on_with_their_tries_and_their_share_of_the_money(ledger: Led
     table.open(owner, old)
     table.claim("one", [A, B, C, D])
     table.settle("one", [SettledLine(A, None, CHARGE, again=True)])
-    (new,) = table.move(owner, old, {"two": [A, B]}, tried=True)
+    (new,) = table.move(owner, old, {"two": [A, B]}, tried=False)
     assert (new.id, new.state, new.lines, new.held, new.pipeline) == ("two", "made", 2, 200, "news")
-    assert table.left("two") == {A: 1, B: 1}
+    assert table.left("two") == {A: 1, B: 0}
     assert table.known() == {"two"}
     assert table.settle("two", [SettledLine(A, None, CHARGE)]) == {A}  # what it costs now is another call
     assert table.claim("two", [C, D]) == {}  # free again
+    (new,) = table.move(owner, new, {"two and a half": [B]}, tried=True)
+    table.claim("two and a half", [C, D])
     halves = table.move(owner, new, {"three": [B], "four": [C, D]}, tried=False)
     assert [half.lines for half in halves] == [1, 2]
     assert (table.left("three"), table.left("four")) == ({B: 1}, {C: 0, D: 0})
@@ -104,12 +107,13 @@ def test_a_batch_is_looked_after_by_one_program_and_then_by_the_next(
     clock.advance(LEASE_S * 0.9)
     assert table.adopt(other, "api.example", "news") == []
     clock.advance(LEASE_S)
+    assert table.adopt(other, "api.example", "news", but={"one"}) == []
     assert table.adopt(other, "api.example", "mail") == []
     assert table.adopt(other, "other.example", "news") == []
     found = table.adopt(other, "api.example", "news")
     assert found == [batch("one", state="creating", file="file-1", lines=3, held=70, made_at=1_000_000.0)]
     table.sent("one", "batch-7")
-    table.release(other)
+    table.release("one")
     (found_again,) = table.adopt(owner, "api.example", "news")
     assert (found_again.state, found_again.provider_id, found_again.sent_at) == ("sent", "batch-7", clock.wall())
 
@@ -119,7 +123,7 @@ def test_what_a_batch_can_cost_counts_as_held_while_nobody_looks_after_it(ledger
     table.open(owner, batch("one"))
     table.seal("one", lines=3, held=70)
     assert ledger.spending.hold(other, 100, least=1, keep=0, limit=100).elsewhere == 0  # its owner holds it
-    table.release(owner)
+    table.release("one")
     found = ledger.spending.hold(other, 100, least=1, keep=0, limit=100)
     assert (found.held, found.elsewhere) == (30, 70)
     table.drop("one")

@@ -86,6 +86,13 @@ class BlockingChatClient:
         """
         return self._each(self._call("map", prompts, **options))
 
+    def batch(self, prompts: Iterable[Prompt], **options: Any) -> Iterator[Reply]:
+        """Yield the replies to prompts that go to the provider in batches; see ``ChatClient.batch``.
+
+        The prompts are read on the engine's thread, which they must not keep waiting.
+        """
+        return self._each(self._call("batch", prompts, **options))
+
     def stream(self, prompt: Prompt, **options: Any) -> Iterator[ReplyPart]:
         """Yield the reply to a prompt while it comes; see ``ChatClient.stream``."""
         return self._each(self._call("stream", prompt, **options))

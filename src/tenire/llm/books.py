@@ -102,6 +102,11 @@ class Books:
         self.log: ReplyLog | None = None
 
     @property
+    def home(self) -> str | os.PathLike[str] | None:
+        """The home directory, or ``None``."""
+        return self._home
+
+    @property
     def purse(self) -> Purse:
         """Says whether a call may be paid for."""
         if self._purse is None:

@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tenire.errors import ConfigError, RejectedError
+from tenire.llm.batches.client import AsksInBatches
 from tenire.llm.calls import Calls
 from tenire.llm.endpoint import RETRY, Manner
 from tenire.llm.estimates import estimate
@@ -40,7 +41,7 @@ __all__ = ["ChatClient"]
 _AHEAD = 512
 
 
-class ChatClient:
+class ChatClient(AsksInBatches):
     """Asks a model, through any server that speaks OpenAI's or Anthropic's language.
 
     An async context manager; used on one event loop. All arguments but the model have

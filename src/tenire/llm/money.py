@@ -30,6 +30,7 @@ class Price:
         output_usd_per_mtok: Tokens of the reply, reasoning included.
         cached_input_usd_per_mtok: Tokens of the prompt that the provider had cached;
             ``None`` if they cost the same as others.
+        batch_share: What part of that calls in a batch cost.
 
     Raises:
         ConfigError: If a price is impossible.
@@ -38,15 +39,26 @@ class Price:
     input_usd_per_mtok: float
     output_usd_per_mtok: float
     cached_input_usd_per_mtok: float | None = None
+    batch_share: float = 0.5
 
     def __post_init__(self) -> None:
-        for name in self.__slots__:
+        share = self.batch_share
+        if isinstance(share, bool) or not isinstance(share, (int, float)) or not 0 <= share <= 1:
+            message = f"batch_share must be a part of the price, from 0 to 1, got {share!r}"
+            raise ConfigError(message, key="batch_share")
+        for name in ("input_usd_per_mtok", "output_usd_per_mtok", "cached_input_usd_per_mtok"):
             value = getattr(self, name)
             if value is None and name == "cached_input_usd_per_mtok":
                 continue
             if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < float("inf"):
                 message = f"{name} must be zero or more US dollars for a million tokens, got {value!r}"
                 raise ConfigError(message, key=name)
+
+    def in_batch(self) -> Price:
+        """Return what calls in a batch cost."""
+        share, cached = self.batch_share, self.cached_input_usd_per_mtok
+        cached = None if cached is None else cached * share
+        return Price(self.input_usd_per_mtok * share, self.output_usd_per_mtok * share, cached, 1.0)
 
     def cost(self, usage: Usage) -> int:
         """Return what a call cost, picodollars."""

@@ -16,7 +16,7 @@ import asyncio
 import logging
 import threading
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar, cast
 
 from tenire.clock import SYSTEM_CLOCK
 from tenire.concurrency.batch_thread import BatchThread
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from tenire.storage.spending import Charge, Hold, Spent
 
 __all__ = ["ReplyLog"]
+
+T = TypeVar("T")
 
 _PATIENCE_S = 30.0
 _PAUSE_S = 0.05
@@ -75,7 +77,12 @@ class _Simple(NamedTuple):
     name: str
 
 
-_Asked: TypeAlias = "Wanted | _Ended | _Look | _Holding | _Simple"
+class _Step(NamedTuple):
+    step: Callable[[Ledger, str], Any]
+    kept: int
+
+
+_Asked: TypeAlias = "Wanted | _Ended | _Look | _Holding | _Simple | _Step"
 
 
 class ReplyLog:
@@ -94,6 +101,7 @@ class ReplyLog:
             server.serve, name="tenire replies", gather=lambda: _GATHER_S if self._marks >= _MANY else 0.0
         )
         self._held = 0
+        self._watched: set[str] = set()
         self._timeout: Timeout | None = None
 
     @classmethod
@@ -161,6 +169,29 @@ class ReplyLog:
         self._set_timer()
         return found
 
+    async def run(self, step: Callable[[Ledger, str], T], *, kept: int = 0) -> T:
+        """Do something short with the ledger, on the thread, and return what it returns.
+
+        Args:
+            step: Is given the ledger, and the name for marks of this program.
+            kept: Replies that it keeps.
+        """
+        return cast("T", await self._thread.ask(_Step(step, kept)))
+
+    @property
+    def watched(self) -> frozenset[str]:
+        """The batches at a provider that this program looks after."""
+        return frozenset(self._watched)
+
+    def watch(self, batch: str) -> None:
+        """Look after a batch at a provider from now on."""
+        self._watched.add(batch)
+        self._set_timer()
+
+    def unwatch(self, batch: str) -> None:
+        """Look after a batch no more."""
+        self._watched.discard(batch)
+
     async def total(self) -> Spent:
         """Return what was spent in this home."""
         return cast("Spent", await self._thread.ask(_Simple("total")))
@@ -187,12 +218,15 @@ class ReplyLog:
         asked.add_done_callback(lambda done: done.cancelled() or done.exception())
 
     def _set_timer(self) -> None:
-        if self._timeout is None and (self._marks > 0 or self._held > 0):
+        if self._timeout is None and self._needs_marks():
             self._timeout = self._timer.after(RENEW_S, self._renew)
+
+    def _needs_marks(self) -> bool:
+        return self._marks > 0 or self._held > 0 or bool(self._watched)
 
     def _renew(self) -> None:
         self._timeout = None
-        if self._marks > 0 or self._held > 0:
+        if self._needs_marks():
             self._forget(self._thread.ask(_Simple("renew")))
             self._set_timer()
 
@@ -229,7 +263,14 @@ class _Server:
             return _try(hold, one.wanted)
         if isinstance(one, _Look):
             return _try(self._look, one.keys)
+        if isinstance(one, _Step):
+            return _try(self._do, one)
         return _try(getattr(self, one.name))
+
+    def _do(self, step: _Step) -> Any:
+        value = step.step(self._ledger, self._owner)
+        self._trim(step.kept)
+        return value
 
     def _finish(self, ended: list[_Ended]) -> None:
         if ended:

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
 
+    from tenire.llm.batches.openai import OpenAIBatches
     from tenire.llm.records import ChatRequest, EmbeddingReply, ModelReply, StreamPart
 
 __all__ = ["HttpTransport", "Timeouts"]
@@ -189,6 +190,16 @@ class HttpTransport:
         session, self._session = self._session, None
         if session is not None:
             await session.close()
+
+    def batches(self) -> OpenAIBatches:
+        """Return the way to the provider's batch API.
+
+        Raises:
+            ConfigError: If it has none that is known.
+        """
+        from tenire.llm.batches.openai import OpenAIBatches  # rarely needed
+
+        return OpenAIBatches(self)
 
     @property
     def dialect(self) -> Dialect:

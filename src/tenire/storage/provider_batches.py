@@ -167,9 +167,9 @@ class ProviderBatchTable:
         return new
 
     def left(self, batch: str) -> dict[bytes, int]:
-        """Return the lines of a batch that have not ended, and in how many batches each was before."""
+        """Return the lines of a batch that have not ended, and how often the provider has tried each."""
         with self._database.reading() as connection:
-            return dict(connection.execute("SELECT key, tries FROM batch_lines WHERE batch = ?", (batch,)))
+            return dict(connection.execute("SELECT key, tries + seen FROM batch_lines WHERE batch = ?", (batch,)))
 
     def move(
         self, owner: str, old: OpenBatch, parts: Mapping[str, Collection[bytes]], *, tried: bool
@@ -180,7 +180,8 @@ class ProviderBatchTable:
             owner: Who looks after the new ones.
             old: The batch.
             parts: Ids of the new ones, and the keys of their lines.
-            tried: Whether the provider has tried them.
+            tried: Whether the provider had time enough to try all of them. Otherwise it has tried
+                those whose failure was settled.
 
         Returns:
             The new ones, ``made``.
@@ -193,7 +194,8 @@ class ProviderBatchTable:
                 batch = OpenBatch(new, old.service, old.pipeline, old.model, lines=len(keys), held=share, made_at=now)
                 self._insert(connection, owner, batch)
                 connection.executemany(
-                    "UPDATE batch_lines SET batch = ?, seen = 0, tries = tries + ? WHERE key = ? AND batch = ?",
+                    "UPDATE batch_lines SET batch = ?, seen = 0, tries = tries + max(seen, ?)"
+                    " WHERE key = ? AND batch = ?",
                     [(new, tried, key, old.id) for key in keys],
                 )
                 made.append(batch)
@@ -205,16 +207,27 @@ class ProviderBatchTable:
         with self._database.writing() as connection:
             self._delete(connection, batch)
 
-    def adopt(self, owner: str, service: str, pipeline: str) -> list[OpenBatch]:
-        """Look after the batches that nobody looks after; return them, oldest first."""
+    def adopt(self, owner: str, service: str, pipeline: str, but: Collection[str] = ()) -> list[OpenBatch]:
+        """Look after the batches that nobody looks after; return them, oldest first.
+
+        Args:
+            owner: Who does from now on.
+            service: Who was asked.
+            pipeline: Whose they are.
+            but: Ids of those that this program does look after, whatever the ledger says.
+        """
         now = self._clock.wall()
         with self._database.writing() as connection:
             rows = connection.execute(
                 f"SELECT {_COLUMNS}, owner, good_until FROM provider_batches"
-                " WHERE service = ? AND pipeline = ? AND owner != ? ORDER BY made_at, id",
-                (service, pipeline, owner),
+                " WHERE service = ? AND pipeline = ? ORDER BY made_at, id",
+                (service, pipeline),
             )
-            found = [OpenBatch(*columns) for *columns, other, until in rows if is_void(other, until, now)]
+            found = [
+                OpenBatch(*columns)
+                for *columns, other, until in rows
+                if columns[0] not in but and is_void(other, until, now)
+            ]
             connection.executemany(
                 "UPDATE provider_batches SET owner = ?, good_until = ? WHERE id = ?",
                 [(owner, now + LEASE_S, batch.id) for batch in found],
@@ -239,10 +252,19 @@ class ProviderBatchTable:
             row = connection.execute("SELECT unwanted FROM provider_batches WHERE id = ?", (batch,)).fetchone()
             return row is not None and bool(row[0])
 
-    def release(self, owner: str) -> None:
-        """Look after nothing any more."""
+    def release(self, batch: str) -> None:
+        """Look after a batch no more."""
         with self._database.writing() as connection:
-            connection.execute("UPDATE provider_batches SET good_until = 0 WHERE owner = ?", (owner,))
+            connection.execute("UPDATE provider_batches SET good_until = 0 WHERE id = ?", (batch,))
+
+    def holding(self, keys: Sequence[bytes]) -> dict[bytes, str]:
+        """Return the batches that hold some requests, by key."""
+        found: dict[bytes, str] = {}
+        with self._database.reading() as connection:
+            for chunk, marks in _chunks(keys):
+                query = f"SELECT key, batch FROM batch_lines WHERE key IN ({marks})"
+                found.update(connection.execute(query, chunk))
+        return found
 
     def _insert(self, connection: sqlite3.Connection, owner: str, batch: OpenBatch) -> None:
         now = self._clock.wall()

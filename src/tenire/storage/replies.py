@@ -175,6 +175,11 @@ class ReplyTable:
                 self._bytes = int(connection.execute(query, (_ROW_BYTES,)).fetchone()[0])
         return self._bytes
 
+    def grown(self, replies: int, size: int) -> None:
+        """Take in that so many replies were kept in another way, with so many bytes of keys and replies."""
+        if self._bytes is not None:
+            self._bytes += size + replies * _ROW_BYTES
+
     def trim(self, most: int) -> int:
         """Forget the replies used longest ago until all take less than ``most`` bytes; return how many went."""
         if self.size() <= most:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import suppress
 from dataclasses import replace
 from typing import IO, TYPE_CHECKING, Any
@@ -10,6 +9,7 @@ from typing import IO, TYPE_CHECKING, Any
 import msgspec
 
 from tenire.errors import BadRequestError, ConfigError, ModelError
+from tenire.llm.batches.files import opened
 from tenire.llm.batches.provider import BatchView, LineResult
 from tenire.llm.dialects import NoReplyError, OpenAIDialect
 from tenire.llm.failures import Call, broken, no_reply, refusal
@@ -65,13 +65,15 @@ class OpenAIBatches:
         message = call.message("a prompt with half a character in it (a lone surrogate)")
         raise BadRequestError(message, hint="clean the text first")
 
+    def messages(self, line: bytes) -> Sequence[Mapping[str, Any]]:
+        """Return the messages of a line."""
+        found: Sequence[Mapping[str, Any]] = msgspec.json.decode(line, type=_Asked).body["messages"]
+        return found
+
     async def upload(self, name: str, path: Path) -> str:
         """Send a file of lines; return the provider's name for it."""
-        file = await asyncio.to_thread(path.open, "rb")
-        try:
+        async with opened(lambda: path.open("rb")) as file:
             told = await self._ask("an uploaded file", "POST", "/files", {"purpose": "batch"}, file=(name, file))
-        finally:
-            await asyncio.to_thread(file.close)
         return _name(told, self._transport.call_of("an uploaded file", "/files"))
 
     async def create(self, file: str, mark: str) -> BatchView:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Mapping, Sequence
     from pathlib import Path
 
     from tenire.errors import ModelError
@@ -84,6 +84,10 @@ class BatchProvider(Protocol):
         Raises:
             ModelError: If it cannot be sent.
         """
+        ...
+
+    def messages(self, line: bytes) -> Sequence[Mapping[str, Any]]:
+        """Return the messages of a line."""
         ...
 
     async def upload(self, name: str, path: Path) -> str:

@@ -6,7 +6,7 @@ All methods block.
 
 from __future__ import annotations
 
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from tenire.errors import StoreError
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["Lines", "Spool"]
 
 _ENDING = ".jsonl"
+_YOUNG_S = 3600.0
 _KEY_AT = b'"custom_id":"'
 
 
@@ -48,6 +49,15 @@ class Lines:
         self._file.seek(place)
         return self._file.readline()
 
+    def some(self, keys: Iterable[bytes]) -> Iterator[bytes]:
+        """Yield the lines of some requests, as far as they are there."""
+        return (line for key in keys if (line := self.get(key)) is not None)
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._file is not None:
+            self._file.close()
+
 
 class Spool:
     """A folder of files of lines.
@@ -64,45 +74,46 @@ class Spool:
         return self._folder / f"{batch}{_ENDING}"
 
     def write(self, batch: str, lines: Iterable[bytes]) -> None:
-        """Make the file of a batch, whole or not at all.
+        """Add lines to the file of a batch, which is made if it is not there.
 
         Raises:
             StoreError: If it cannot be written.
         """
         path = self.path(batch)
-        half = path.with_suffix(".half")
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with half.open("wb") as file:
+            with path.open("ab") as file:
                 file.writelines(lines)
-            half.replace(path)
         except OSError as error:
             message = f"the lines of a batch cannot be written to {path}: {error.strerror or error}"
             raise StoreError(message, hint="free some space, or see who may write there") from error
 
-    @contextmanager
-    def reading(self, batch: str) -> Iterator[Lines]:
+    def open(self, batch: str) -> Lines:
         """Open the file of a batch; there are no lines if it is lost."""
         try:
             file = self.path(batch).open("rb")
         except OSError:
-            yield Lines({}, None)
-            return
-        with file:
-            yield Lines(_places(file), file)
+            return Lines({}, None)
+        return Lines(_places(file), file)
 
     def drop(self, batch: str) -> None:
         """Delete the file of a batch, if it is there."""
         with suppress(OSError):
             self.path(batch).unlink(missing_ok=True)
 
-    def tidy(self, known: Collection[str]) -> None:
-        """Delete the files of batches that nobody knows."""
+    def tidy(self, known: Collection[str], now: float) -> None:
+        """Delete the files of batches that nobody knows.
+
+        Args:
+            known: Ids of batches.
+            now: Seconds since the epoch. A file that is young may be known in a moment.
+        """
         with suppress(OSError):
             for path in list(self._folder.iterdir()):
-                if path.suffix == ".half" or path.stem not in known:
+                if path.suffix == _ENDING and path.stem not in known:
                     with suppress(OSError):
-                        path.unlink()
+                        if path.stat().st_mtime < now - _YOUNG_S:
+                            path.unlink()
 
 
 def _places(file: IO[bytes]) -> dict[bytes, int]:

@@ -1,0 +1,102 @@
+"""What all batches of one pipeline work with."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeVar
+
+from tenire.core.retrying import Kind
+from tenire.errors import ModelError
+from tenire.llm.failures import kind_of
+from tenire.resilience.timing import sleep_until
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from tenire.core.batch_looks import Looks
+    from tenire.llm.batches.account import BatchAccount
+    from tenire.llm.batches.provider import BatchProvider
+    from tenire.llm.batches.spool import Spool
+    from tenire.llm.replies import Answer
+    from tenire.llm.reply_log import ReplyLog
+    from tenire.llm.schemas import ReplySchema
+
+__all__ = ["BatchOutcome", "Bench"]
+
+T = TypeVar("T")
+
+_MOST_FAILURES = 6
+
+
+@dataclass(frozen=True, slots=True)
+class BatchOutcome:
+    """What became of one request; with neither an answer nor an error it has to be asked in another way.
+
+    Attributes:
+        key: Of the request.
+        answer: What is kept now.
+        error: Why there is none.
+        kept: Whether the answer was there before.
+        line: What asked for it, if it has to be asked in another way and that is at hand.
+    """
+
+    key: bytes
+    answer: Answer | None = None
+    error: Exception | None = None
+    kept: bool = False
+    line: bytes | None = None
+
+
+async def _nobody(outcome: BatchOutcome) -> None:
+    """Hear what nobody waits for."""
+
+
+@dataclass(slots=True)
+class Bench:
+    """What all batches of one pipeline work with.
+
+    Attributes:
+        provider: The way to the provider.
+        log: The ledger's thread.
+        spool: The files of lines.
+        account: Whom they are charged to.
+        looks: Paces looks at batches.
+        wall: Seconds since the epoch.
+        resubmit: Whether what a batch has left undone goes into another one.
+        schema: What replies must follow, or ``None``.
+        most_tries: Batches that a request may be in.
+        tell: Is told what became of each request; set by the desk.
+        at_provider: Batches that the provider works on.
+        uploading: One file is sent at a time.
+    """
+
+    provider: BatchProvider
+    log: ReplyLog
+    spool: Spool
+    account: BatchAccount
+    looks: Looks
+    wall: Callable[[], float]
+    resubmit: Callable[[], bool] = lambda: True
+    schema: ReplySchema | None = None
+    most_tries: int = 3
+    tell: Callable[[BatchOutcome], Awaitable[None]] = field(default=_nobody)
+    at_provider: set[str] = field(default_factory=set)
+    uploading: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    async def patiently(self, call: Callable[[], Awaitable[T]]) -> T:
+        """Do something that may be done again if the provider, or the way to it, fails for the moment.
+
+        Raises:
+            ModelError: If it cannot be done.
+        """
+        failures, now = 0, asyncio.get_running_loop().time
+        while True:
+            try:
+                return await call()
+            except ModelError as error:
+                failures += 1
+                if failures == _MOST_FAILURES or kind_of(error) is Kind.PERMANENT:
+                    raise
+                not_before = now() + (error.retry_after or 0.0)
+            await sleep_until(self.looks.next_at(now(), now(), failures=failures, not_before=not_before), now)
