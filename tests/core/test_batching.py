@@ -155,6 +155,22 @@ def test_a_full_batch_does_not_wait() -> None:
     assert batching.take(1001.0) is not None
 
 
+def test_an_item_that_waits_in_a_half_can_be_taken_out() -> None:
+    batching: Batching[str] = Batching(most=3)
+    for name in "abc":
+        batching.add(name, 0.0)
+    batch = batching.take(0.0)
+    assert batch is not None
+    assert batching.fail(batch) is None  # a, and b with c, run again
+    assert batching.remove("b")
+    assert batching.remove("a")
+    assert not batching.remove("a")
+    left = batching.take(0.0)
+    assert left is not None
+    assert left.items == ["c"]
+    assert len(batching) == 0
+
+
 def test_a_heavy_queue_does_not_wait_and_goes_in_as_many_batches_as_it_takes() -> None:
     batching: Batching[str] = Batching(most=100, max_delay=1.0, places=9, most_weight=10)
     batching.add("first", 0.0)
