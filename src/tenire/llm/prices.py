@@ -1,6 +1,7 @@
 """What well-known models cost. Prices change: give your own where it matters.
 
-Those are the providers' list prices on ``AS_OF``, for calls that are answered at once and
+Those are list prices as the public price table of litellm (release 1.110.2) had them on
+``AS_OF``, for calls that are answered at once and
 prompts of usual length: some models cost more beyond 200,000 tokens. A discount for prompts
 that the provider has cached is included, a surcharge for writing to its cache is not.
 """
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["AS_OF", "price_of"]
 
 AS_OF = date(2026, 11, 26)
-"""The day on which the table was compared with what the providers ask."""
+"""The day on which the table was made; it was not compared with the providers' own pages."""
 
 # Input, cached input, output: US dollars for a million tokens.
 _TABLE: dict[str, tuple[float, float | None, float]] = {
