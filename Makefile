@@ -29,7 +29,7 @@ export CORPUS
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' Makefile
 
-demo: env-demo ## run two pipelines over real documentation, then three searches
+demo: env-demo ## run three pipelines over real documentation, then three searches
 	@$(PY) scripts/demo.py
 
 test: env-test ## run every test

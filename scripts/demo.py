@@ -1,4 +1,6 @@
-"""The main job on a real corpus: two document pipelines side by side, then three searches.
+"""The main job on a real corpus: three pipelines side by side, then three searches.
+
+Two read documents; the third has a small model on this machine summarise some of them.
 
 ``make demo`` runs this. It keeps all it makes in ``.demo``; a second run finds
 nothing changed. Exits 0 only if everything went well.
@@ -14,6 +16,7 @@ import re
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +26,7 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
+from summaries import Summaries, prepare_rows
 
 from tenire import Store
 
@@ -37,6 +41,8 @@ KNOWN_ANSWERS = {
 """Queries about the two manuals, and a part of the name of the page that answers each."""
 
 SNIPPET = 240
+SHOWN = 4
+"""Summaries that are printed."""
 DONE, QUARANTINED = 0, 3
 RULES = re.compile(r"([=~^*#\"'`+.-])\1{3,}")
 """The lines under and over headings in reStructuredText and Markdown."""
@@ -52,14 +58,15 @@ def main() -> int:
     console = Console(highlight=False, soft_wrap=False)
     started = time.perf_counter()
     try:
-        corpus = prepare(
-            DEMO / "corpus", os.environ.get("CORPUS") or None, lambda line: console.print(line, style="dim")
-        )
+        corpus = prepare(DEMO / "corpus", os.environ.get("CORPUS") or None, partial(console.print, style="dim"))
         introduce(console, corpus)
         home = DEMO / ("home" if corpus.kind != "own" else f"home-{short_name(corpus.origin)}")
-        config = write_config(corpus, home)
+        summaries = prepare_rows(corpus, DEMO / "summaries", home.name, partial(console.print, style="yellow"))
+        config = write_config(corpus, home, summaries)
         report = tenire("run", str(config), allowed=(DONE, QUARANTINED))
         show_report(console, report, status=tenire("--home", str(home), "status"))
+        if summaries is not None:
+            show_summaries(console, summaries)
         with Store(home) as store:
             for query, expected in questions(corpus):
                 show_answer(console, corpus, query, expected, ask(store, query))
@@ -118,20 +125,27 @@ def ask(store: Store, query: str) -> dict[str, Any]:
     return result
 
 
-def write_config(corpus: Corpus, home: Path) -> Path:
-    """Write the two pipelines as a user would, and return the file."""
+def write_config(corpus: Corpus, home: Path, summaries: Summaries | None) -> Path:
+    """Write the pipelines as a user would, and return the file."""
     lines = ["[tenire]", f"home = {quoted(str(home))}", ""]
     for part, weight in zip(corpus.parts, (2, 1), strict=True):
-        sources = ", ".join(quoted(source) for source in part.sources)
-        lines += [f"[pipelines.{part.name}]", f"source = [{sources}]", 'embedder = "auto"', f"weight = {weight}", ""]
+        settings = {"source": list(part.sources), "embedder": "auto", "weight": weight}
+        lines += table(f"pipelines.{part.name}", settings)
+    if summaries is not None:
+        lines += table("pipelines.summaries", summaries.settings())
     DEMO.mkdir(exist_ok=True)
     config = DEMO / "tenire.toml"
     config.write_text("\n".join(lines), encoding="utf-8")
     return config
 
 
-def quoted(value: str) -> str:
-    """Return a TOML string; JSON's escapes are a subset of TOML's."""
+def table(name: str, settings: dict[str, Any]) -> list[str]:
+    """Return the lines of a TOML table."""
+    return [f"[{name}]", *(f"{key} = {quoted(value)}" for key, value in settings.items()), ""]
+
+
+def quoted(value: Any) -> str:
+    """Return a TOML value; JSON's texts, numbers and lists are TOML too."""
     return json.dumps(value, ensure_ascii=False)
 
 
@@ -193,22 +207,36 @@ def show_report(console: Console, report: dict[str, Any], status: dict[str, Any]
     """Print the run's figures, one line a pipeline."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("pipeline")
-    columns = ("seen", "done", "unchanged", "quarantined", "removed", "chunks", "seconds")
+    columns = ("seen", "done", "unchanged", "quarantined", "removed", "chunks", "calls", "seconds")
     for column in columns:
         table.add_column(column, justify="right")
     for name, totals in report["pipelines"].items():
-        cells = [f"{totals.get(column, 0):,}" for column in columns[:-1]]
+        cells = [f"{totals[column]:,}" if column in totals else "" for column in columns[:-1]]
         table.add_row(name, *cells, f"{totals['seconds']:.1f}")
     console.print(table)
     memory = f"peak memory {report['peak_rss_mib']:,.0f} MiB" if report.get("peak_rss_mib") else ""
     text, kept, store = (status.get(key, 0) for key in ("text_bytes", "text_stored_bytes", "store_bytes"))
     facts = [
-        f"{report['seconds']:.1f} s for both",
+        f"{report['seconds']:.1f} s for all",
         memory,
         f"{text / 1e6:.1f} MB of text kept in {kept / 1e6:.1f} MB" if text else "",
         f"store {store / 1e6:.1f} MB" if store else "",
     ]
     console.print(", ".join(fact for fact in facts if fact), markup=False, soft_wrap=True)
+
+
+def show_summaries(console: Console, summaries: Summaries) -> None:
+    """Print what the model on this machine says about some documents."""
+    answered = summaries.read()
+    if not answered:
+        return
+    console.print()
+    heading = Text.assemble(("what a small model on this machine says", "bold"))
+    heading.append(f"  all {len(answered)} in {os.path.relpath(summaries.output)}", "dim")
+    console.print(heading)
+    for title, said in answered[:: max(1, len(answered) // SHOWN)][:SHOWN]:
+        line = Text.assemble((f"{clean(title)}: ", "green"), (clean(said).strip(), "dim"))
+        console.print(Padding(line, (0, 0, 0, 2)))
 
 
 def show_answer(console: Console, corpus: Corpus, query: str, expected: str, answer: dict[str, Any]) -> None:
@@ -268,7 +296,7 @@ def ending(console: Console, report: dict[str, Any], home: Path, seconds: float)
     quarantined = sum(total["quarantined"] for total in totals)
     if quarantined:
         command = f"tenire --home {os.path.relpath(home)} failed"
-        console.print(f"{quarantined} files could not be used; `{command}` says why", style="yellow", markup=False)
+        console.print(f"{quarantined} items could not be used; `{command}` says why", style="yellow", markup=False)
     console.print("on documents of yours: make demo CORPUS=~/documents", style="dim", markup=False)
 
 

