@@ -152,3 +152,15 @@ def test_a_connection_is_closed_wherever_its_call_is_cancelled() -> None:
     with FakeModelServer() as server:
         report = cancel_sweep(scenario, check=check, loop_factory=asyncio.new_event_loop, may_finish=True)
     assert report.awaits >= 6
+
+
+def test_a_client_that_is_opened_again_calls_again() -> None:
+    async def main() -> None:
+        async with FakeModelServer() as server:
+            one = client(server)
+            for number in range(2):
+                async with one:
+                    assert (await one.complete(f"Hello {number}", max_output_tokens=5)).text
+            assert server.statistics().answered == 2
+
+    asyncio.run(main())

@@ -42,6 +42,16 @@ def test_a_reply_has_text_usage_and_what_it_cost(sim_loop: SimLoop) -> None:
     assert (request.messages, request.max_output_tokens) == (({"role": "user", "content": "Hello"},), 80)
 
 
+def test_a_reply_of_a_model_without_a_known_price_has_no_cost(sim_loop: SimLoop) -> None:
+    async def scenario(client: ChatClient) -> None:
+        other = ChatClient("unheard-of", transport=Model(), manager=client.manager)
+        async with other:
+            assert (await other.complete("Hello")).cost_usd is None
+            assert (await other.complete("Hello")).cost_usd == 0.0  # it was cached
+
+    simulate(sim_loop, scenario, Model())
+
+
 def test_the_same_request_is_answered_once_and_costs_nothing_again(sim_loop: SimLoop) -> None:
     model = Model()
 
@@ -382,6 +392,10 @@ def test_a_client_that_is_not_open_says_so() -> None:
         ({"memory_bytes": -1}, "memory_bytes must be"),
         ({"pipeline": ""}, "pipeline must be a name"),
         ({"fallback": [7]}, "fallback must be names of models"),
+        ({"fallback": "gpt-4o"}, "fallback must be a list"),
+        ({"priority": "soon"}, "priority must be one of"),
+        ({"max_output_tokens": 0}, "max_output_tokens must be"),
+        ({"parameters": "hot"}, "parameters must be names and values"),
         ({"quota": object(), "rpm": 5}, "quota stands in place of rpm"),
         ({"books": object(), "home": "x"}, "books stand in place of home"),
     ],
@@ -389,6 +403,27 @@ def test_a_client_that_is_not_open_says_so() -> None:
 def test_an_impossible_argument_is_refused_by_name(options: dict[str, Any], text: str) -> None:
     with pytest.raises(ConfigError, match=text):
         ChatClient(MODEL, transport=Model(), **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"base_url": 5}, "base_url must be the address"),
+        ({"base_url": ""}, "base_url must be the address"),
+        ({"api_key": 5}, "the API key must be a text, got a int"),
+    ],
+)
+def test_an_impossible_provider_is_refused_by_name(options: dict[str, Any], text: str) -> None:
+    with pytest.raises(ConfigError, match=text):
+        ChatClient(MODEL, **options)
+
+
+def test_no_calls_at_once_is_impossible(sim_loop: SimLoop) -> None:
+    async def scenario(client: ChatClient) -> None:
+        with pytest.raises(ConfigError, match="max_concurrency must be"):
+            await ChatClient(MODEL, transport=Model(), manager=client.manager, max_concurrency=0).__aenter__()
+
+    simulate(sim_loop, scenario, Model())
 
 
 @pytest.mark.parametrize("prompt", [7, b"x", [], ["x"], [{"content": "no role"}], None])

@@ -75,6 +75,8 @@ def read_address(base_url: str, api_version: str | None = None) -> Address:
     Raises:
         ConfigError: If it is no address of a web server, or holds a password.
     """
+    if not isinstance(base_url, str):
+        raise _impossible(base_url, "it must be a text")
     try:
         parts = urlsplit(base_url.strip())
         host, _ = parts.hostname, parts.port

@@ -134,6 +134,8 @@ class ChatClient(AsksInBatches):
             priority=priority, pipeline=pipeline, price=price, max_output_tokens=max_output_tokens,
             parameters=parameters, memory_bytes=memory_bytes,
         )  # fmt: skip
+        if isinstance(fallback, str):
+            raise ConfigError(f"fallback must be a list, got {fallback!r}", key="fallback", hint=f"[{fallback!r}]")
         models = [model, *(other for other in fallback if isinstance(other, str))]
         self._others = tuple(other for other in fallback if isinstance(other, ChatClient))
         if len(models) + len(self._others) != 1 + len(fallback):

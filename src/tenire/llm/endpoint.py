@@ -113,7 +113,7 @@ class Endpoint:
         # A stream has one source: two copies would be given on both.
         fed = {(False, True): guard(cache=store), (False, False): guard()}
         self._guards |= fed if hedge else {(False, keep): self._guards[True, keep] for keep in (True, False)}
-        self._try = _Try(transport, wall, f"the call of {account.model}")
+        self._try = _Try(transport, wall, f"the call of {account.model}", priced=account.price is not None)
 
     async def ask(
         self,
@@ -171,9 +171,10 @@ class Endpoint:
 class _Try:
     """Makes one try of one call."""
 
-    def __init__(self, transport: Transport, wall: Callable[[], float], name: str) -> None:
+    def __init__(self, transport: Transport, wall: Callable[[], float], name: str, *, priced: bool) -> None:
         self._transport = transport
         self._wall = wall
+        self._priced = priced
         self.__qualname__ = name
 
     async def __call__(
@@ -188,7 +189,7 @@ class _Try:
             reply = await passage.send(partial(feed.take, self._transport, request))
         if schema is not None:
             _check(schema, reply.text, asked)
-        return Answer.of(reply, asked.cost, self._wall())
+        return Answer.of(reply, asked.cost if self._priced else None, self._wall())
 
 
 def new_breaker() -> CircuitBreaker:

@@ -51,6 +51,8 @@ class ApiKey:
     __slots__ = ("_text",)
 
     def __init__(self, text: str) -> None:
+        if not isinstance(text, str):
+            raise ConfigError(f"the API key must be a text, got a {type(text).__name__}", key="api_key")
         stripped = text.strip()
         if not stripped:
             raise ConfigError("the API key must not be empty", key="api_key")

@@ -14,7 +14,7 @@ from tenire.llm.records import ChatRequest
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["Prompt", "make_request", "request_key", "text_key"]
+__all__ = ["Prompt", "check_output_tokens", "make_request", "request_key", "text_key"]
 
 Prompt: TypeAlias = "str | Sequence[Mapping[str, Any]]"
 """A text, or messages with ``role`` and ``content`` in order."""
@@ -36,12 +36,19 @@ def make_request(
     Raises:
         ConfigError: If an argument is impossible; says which, and never what a prompt says.
     """
-    if max_output_tokens is not None and (
-        isinstance(max_output_tokens, bool) or not isinstance(max_output_tokens, int) or max_output_tokens < 1
-    ):
-        message = f"max_output_tokens must be a whole number from 1, or None, got {max_output_tokens!r}"
-        raise ConfigError(message, key="max_output_tokens")
+    check_output_tokens(max_output_tokens)
     return ChatRequest(model, _messages(prompt), max_output_tokens, schema, parameters or {})
+
+
+def check_output_tokens(number: int | None) -> None:
+    """See that a limit of output tokens is one.
+
+    Raises:
+        ConfigError: If it is not.
+    """
+    if number is not None and (isinstance(number, bool) or not isinstance(number, int) or number < 1):
+        message = f"max_output_tokens must be a whole number from 1, or None, got {number!r}"
+        raise ConfigError(message, key="max_output_tokens")
 
 
 def _messages(prompt: Prompt) -> tuple[Mapping[str, Any], ...]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tenire.concurrency import ConcurrencyManager
 from tenire.concurrency.quotas import Quota
-from tenire.errors import ConfigError
+from tenire.errors import ConfigError, RejectedError
 from tenire.llm.books import Books
 from tenire.llm.embeddings import Embeddings
 from tenire.llm.endpoint import Endpoint, new_breaker
@@ -65,6 +65,7 @@ class Session:
         self.totals = Totals()
         self.knows_schemas = False
         self.closed = False
+        self._opened = False
         self._models = models
         self._limits = limits
         self._way = way
@@ -83,7 +84,22 @@ class Session:
         self.embeddings: Embeddings
 
     async def open(self) -> None:
-        """Make everything, or nothing if that fails."""
+        """Make everything, or nothing if that fails.
+
+        Raises:
+            RejectedError: If it is open.
+        """
+        if self._opened:
+            raise RejectedError("the client is open already: leave its `async with` first, or make another client")
+        self._opened = True
+        try:
+            await self._make()
+        except BaseException:
+            self._opened = False
+            raise
+        self.closed = False
+
+    async def _make(self) -> None:
         async with self._stack as stack:
             manager = self._given_manager
             if manager is None:
@@ -101,7 +117,8 @@ class Session:
                 self.quota = self._limits
             else:
                 limits = dict(self._limits)
-                limits["max_concurrency"] = limits["max_concurrency"] or self._way.slots
+                if limits["max_concurrency"] is None:
+                    limits["max_concurrency"] = self._way.slots
                 lease = lease_quota(manager, self.service, self._way.who, limits)
                 stack.push_async_callback(lease.aclose)
                 self.quota = lease.quota
@@ -116,7 +133,10 @@ class Session:
     async def close(self) -> None:
         """Close everything that was made."""
         self.closed = True
-        await self._stack.aclose()
+        try:
+            await self._stack.aclose()
+        finally:
+            self._opened = False
 
     def in_background(self, work: Callable[[], Coroutine[Any, Any, Any]]) -> None:
         """Do something that nobody waits for; its errors are nobody's."""

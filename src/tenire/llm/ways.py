@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tenire.llm.keys import is_loopback
@@ -57,11 +58,24 @@ def find_way(model: str, transport: Transport | None, base_url: str | None, *, t
 
         if base_url is None and is_local(model):
             return Way(_HERE, f"{_HERE}: {model}", _maker(model), SLOTS)
-        transport = HttpTransport(base_url or OPENAI, timeouts=Timeouts(read=timeout, total=None), **options)
+        url = OPENAI if base_url is None else base_url
+        new = partial(HttpTransport, url, timeouts=Timeouts(read=timeout, total=None), **options)
+        place, whom = new().identity
+        return Way(_service(place), whom, _opener(new), None)
     own = type(transport).__name__
     host, who = getattr(transport, "identity", (None, f"{own} {os.getpid()} {id(transport)}"))
-    service = own if host is None else _HERE if is_loopback(host) else host
-    return Way(service, who, _keeper(transport), None)
+    return Way(own if host is None else _service(host), who, _keeper(transport), None)
+
+
+def _service(host: str) -> str:
+    return _HERE if is_loopback(host) else host
+
+
+def _opener(new: Callable[[], Transport]) -> Callable[[ConcurrencyManager], Awaitable[Transport]]:
+    async def make(_: ConcurrencyManager) -> Transport:
+        return new()
+
+    return make
 
 
 def _keeper(transport: Transport) -> Callable[[ConcurrencyManager], Awaitable[Transport]]:
