@@ -17,6 +17,7 @@ from tenire.app.refusals import about
 from tenire.app.row_facts import remember_rows
 from tenire.clock import SYSTEM_CLOCK
 from tenire.errors import ConfigError
+from tenire.llm.asked_ahead import AskedAhead
 from tenire.llm.chat_recipe import ChatRecipe
 from tenire.pipeline.rows.output import RowOutput
 from tenire.pipeline.rows.run import RowRun
@@ -60,7 +61,23 @@ class ChatPlan:
     use: ModelUse
     schema: dict[str, Any] | None
 
-    def recipe(self, complete: Any) -> ChatRecipe:
+    def ahead(self, client: ChatClient) -> AskedAhead | None:
+        """Return what asks in batches, or ``None`` if nothing does."""
+        settings = self.settings
+        if settings.mode == "realtime":
+            return None
+        return AskedAhead(
+            partial(
+                client.batch,
+                mode=settings.mode,
+                schema=self.schema,
+                deadline=settings.deadline_s,
+                most_lines=settings.batch_rows,
+                most_bytes=settings.batch_bytes,
+            )
+        )
+
+    def recipe(self, complete: Any, ahead: AskedAhead | None = None) -> ChatRecipe:
         """Return what is done to each row, once there is somebody to ask."""
         settings = self.settings
         asked: dict[str, Any] = {"max_output_tokens": settings.max_output_tokens, "temperature": settings.temperature}
@@ -74,6 +91,7 @@ class ChatPlan:
             self.system,
             shorten=settings.on_too_long == "shorten",
             asked=asked,
+            ahead=ahead,
         )
 
 
@@ -127,11 +145,13 @@ class ChatRuns:
         plan, client, progress = self._plans[name], self._clients[name], engine.progress[name]
         settings = plan.settings
         engine.manager.orchestrator.configure_pipeline(name, weight=settings.weight, priority=settings.priority)
-        recipe = plan.recipe(partial(client.complete, schema=plan.schema))
+        ahead = plan.ahead(client)
+        recipe = plan.recipe(partial(client.complete, schema=plan.schema), ahead)
         return RowRun(
             name, manager=engine.manager, session=engine.session, source=plan.source, recipe=recipe,
             output=plan.output, progress=progress, clock=SYSTEM_CLOCK,
-            retries_only=name in self._retries, count=partial(counted, client, progress),
+            retries_only=name in self._retries, count=partial(counted, client, progress, ahead),
+            ahead=None if ahead is None else partial(ahead.ask, recipe),
         )  # fmt: skip
 
 
@@ -149,6 +169,7 @@ def plan_chat(config: Config, name: str, chosen: Collection[str]) -> ChatPlan:
     settings = config.pipelines[name]
     assert isinstance(settings, ChatPipeline)
     key = f"pipelines.{name}"
+    _check_mode(config, settings, key)
     prompt = Template(settings.prompt)
     system = Template(settings.system) if settings.system is not None else None
     source = RowSource(settings.source, config.base, exclude=(config.tenire.home,))
@@ -172,6 +193,16 @@ def _use(config: Config, settings: ChatPipeline) -> ModelUse:
         return local_use(settings.model)
     assert settings.quota is not None  # the configuration's reader has asked for it
     return ModelUse(settings.model, settings.quota, config.quotas[settings.quota], settings.budget_usd)
+
+
+def _check_mode(config: Config, settings: ChatPipeline, key: str) -> None:
+    with about(config):
+        if settings.mode != "realtime" and settings.local:
+            message = f"a model on this machine answers no batches, got mode = {settings.mode!r}"
+            raise ConfigError(message, key=f"{key}.mode", hint='use mode = "realtime"')
+        if settings.deadline_s is not None and settings.mode != "auto":
+            message = f"deadline_s goes with mode = 'auto', got mode = {settings.mode!r}"
+            raise ConfigError(message, key=f"{key}.deadline_s")
 
 
 def _schema(config: Config, settings: ChatPipeline, key: str) -> dict[str, Any] | None:

@@ -71,6 +71,7 @@ class PriceSettings(_Table, frozen=True, kw_only=True):
     input_usd_per_mtok: Annotated[float, amount("a number of dollars, 0 or more", minimum=0)]
     output_usd_per_mtok: Annotated[float, amount("a number of dollars, 0 or more", minimum=0)]
     cached_input_usd_per_mtok: Annotated[float | None, amount("a number of dollars, 0 or more", minimum=0)] = None
+    batch_share: Annotated[float, amount("a part, from 0 to 1", minimum=0, maximum=1)] = 0.5
 
 
 class QuotaSettings(_Table, frozen=True, kw_only=True):
@@ -148,6 +149,11 @@ class ChatPipeline(_Table, frozen=True, kw_only=True):
         max_output_tokens: Most tokens of a reply.
         temperature: How free the model is; ``None``: as the provider has it.
         schema: A file with the JSON schema that replies must follow, or ``None``.
+        mode: ``realtime``; ``batch``: in the provider's batches, at a lower price, within a
+            day; or ``auto``: in batches what may take that long and is cheaper so.
+        deadline_s: Seconds after which all replies are to be there, for ``auto``.
+        batch_rows: Most rows of one batch.
+        batch_bytes: Most bytes of its file.
         timeout_s: Seconds that one try may take.
         on_too_long: What to do with a row whose prompt is longer than the model can
             take: ``quarantine``, or ``shorten`` its longest text.
@@ -167,6 +173,10 @@ class ChatPipeline(_Table, frozen=True, kw_only=True):
     max_output_tokens: Annotated[int | None, whole(_POSITIVE, minimum=1)] = None
     temperature: Annotated[float | None, amount("a number from 0 to 2", minimum=0, maximum=2)] = None
     schema: Annotated[str | None, _ONE_PATH] = None
+    mode: Annotated[str, choice("realtime", "batch", "auto")] = "realtime"
+    deadline_s: Annotated[float | None, amount("a number of seconds above 0", above=0)] = None
+    batch_rows: Annotated[int, whole(_POSITIVE, minimum=1)] = 50_000
+    batch_bytes: Annotated[int, whole(_POSITIVE, minimum=1)] = 100_000_000
     timeout_s: Annotated[float, amount("a number of seconds above 0", above=0)] = 60.0
     on_too_long: Annotated[str, choice("quarantine", "shorten")] = "quarantine"
     budget_usd: Annotated[float | None, amount("a number of dollars, 0 or more", minimum=0)] = None

@@ -27,7 +27,7 @@ from tenire.core.tasks import Priority
 from tenire.errors import ConfigError, RejectedError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
     from tenire.app.publish import Quotas
     from tenire.clock import Clock
@@ -60,6 +60,9 @@ class EngineControl:
         progress: Its pipelines.
         clock: For the time of what is told.
         quotas: Tells how much of each quota is used.
+
+    Attributes:
+        on_cancel: Is told the name of a pipeline before it is cancelled, or ``None``.
     """
 
     def __init__(
@@ -76,6 +79,7 @@ class EngineControl:
         self._clock = clock
         self._runs: dict[str, asyncio.Task[None]] = {}
         self._cancelled: set[str] = set()
+        self.on_cancel: Callable[[str], Awaitable[object]] | None = None
 
     def adopt(self, name: str, run: asyncio.Task[None]) -> None:
         """Take over the run of a pipeline; cancel it if that was asked for before."""
@@ -128,6 +132,8 @@ class EngineControl:
         run = self._runs.get(pipeline)
         if pipeline not in self._cancelled:
             self._cancelled.add(pipeline)
+            if self.on_cancel is not None:
+                await self.on_cancel(pipeline)
             if run is not None:
                 run.cancel()
         if run is not None:

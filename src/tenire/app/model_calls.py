@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from tenire.app.config import Config
     from tenire.concurrency.manager import ConcurrencyManager
     from tenire.concurrency.quotas import Quota, QuotaStatistics
+    from tenire.llm.asked_ahead import AskedAhead
     from tenire.llm.books import Books
     from tenire.llm.client import ChatClient
     from tenire.pipeline.progress import PipelineProgress
@@ -189,11 +190,11 @@ def _who(settings: QuotaSettings) -> str:
     return f"{address.base} {None if key is None else key.fingerprint}"
 
 
-def counted(client: ChatClient, progress: PipelineProgress) -> None:
+def counted(client: ChatClient, progress: PipelineProgress, ahead: AskedAhead | None = None) -> None:
     """Take over what a pipeline's client has counted."""
     spent = client.statistics()
     progress.calls = spent.calls
-    progress.cached_calls = spent.cached_calls
+    progress.cached_calls = spent.cached_calls - (0 if ahead is None else ahead.used)
     progress.input_tokens = spent.input_tokens
     progress.output_tokens = spent.output_tokens
     progress.cost_usd = spent.cost_usd
@@ -203,7 +204,7 @@ def price_of_use(use: ModelUse) -> Price | None:
     """Return what a model costs, by its quota or by the built-in table, or ``None`` if that is not known."""
     own = use.settings.price
     if own is not None:
-        return Price(own.input_usd_per_mtok, own.output_usd_per_mtok, own.cached_input_usd_per_mtok)
+        return Price(own.input_usd_per_mtok, own.output_usd_per_mtok, own.cached_input_usd_per_mtok, own.batch_share)
     return price_of(use.model)
 
 

@@ -93,6 +93,7 @@ async def arun_config(
             controlled(*telling, clock=SYSTEM_CLOCK, quotas=plan.calls.quotas) as control,
         ):
             manager.data_manager.share(session.hold)
+            control.on_cancel = partial(_give_up, manager, session)
             tidy_in_idle_periods(manager, session, plan.store)
             await manager.submit(_begin, session, plan.recipes, on="thread", name="recover")
             engine = Engine(manager, session, progress, plan.calls)
@@ -123,6 +124,12 @@ async def _watched(manager: ConcurrencyManager) -> AsyncIterator[PeakMemory]:
         await look(memory.sample)
     finally:
         sampling.cancel()
+
+
+async def _give_up(manager: ConcurrencyManager, session: HomeSession, pipeline: str) -> None:
+    """Have the batches of a pipeline cancelled: those of one that only ends go on."""
+    give_up = session.ledger.provider_batches.give_up
+    await manager.submit(give_up, pipeline, on="thread", name="give up batches")
 
 
 def _begin(session: HomeSession, recipes: Sequence[RecipeRuns]) -> None:

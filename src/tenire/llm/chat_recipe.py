@@ -27,6 +27,7 @@ from tenire.errors import (
     ContextLengthError,
     ModelError,
     RejectedError,
+    TenireError,
     UnknownModelError,
 )
 from tenire.llm.shortening import shorter
@@ -36,6 +37,7 @@ from tenire.pipeline.rows.template import MissingFieldError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from tenire.llm.asked_ahead import AskedAhead
     from tenire.llm.replies import Reply
     from tenire.pipeline.rows.records import Row
     from tenire.pipeline.rows.template import Template
@@ -72,6 +74,7 @@ class ChatRecipe:
         system: What goes before it as the system's message, or ``None``.
         shorten: Whether texts of a row are cut if its prompt is too long.
         asked: Whatever else decides the reply, for example ``max_output_tokens``.
+        ahead: What was asked before in batches, or ``None``.
     """
 
     key: str
@@ -81,6 +84,7 @@ class ChatRecipe:
     system: Template | None = None
     shorten: bool = False
     asked: Mapping[str, Any] = field(default_factory=dict)
+    ahead: AskedAhead | None = None
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -123,6 +127,9 @@ class ChatRecipe:
             RowError: If this row gets none.
             TenireError: If none can get one any more.
         """
+        error = None if self.ahead is None else self.ahead.refused(self, row)
+        if error is not None:
+            raise _refusal(error) from error
         fields = row.fields
         for _ in range(_MOST_CUTS if self.shorten else 0):
             try:
@@ -137,11 +144,12 @@ class ChatRecipe:
         except _STOPS:
             raise
         except (ModelError, CallError, RejectedError) as error:
-            hint = f" ({error.hint})" if error.hint else ""
-            raise RowError(f"{error}{hint}", stage="call", attempts=getattr(error, "tries", 0)) from error
+            raise _refusal(error) from error
 
     async def _ask(self, fields: Mapping[str, Any]) -> dict[str, Any]:
         reply = await self.complete(self.messages(fields))
+        if self.ahead is not None:
+            self.ahead.use(reply)
         usage = reply.usage
         return {
             "output": reply.text if reply.data is None else reply.data,
@@ -150,3 +158,8 @@ class ChatRecipe:
                 "output_tokens": usage.output_tokens if usage is not None else None,
             },
         }
+
+
+def _refusal(error: TenireError) -> RowError:
+    hint = f" ({error.hint})" if error.hint else ""
+    return RowError(f"{error}{hint}", stage="call", attempts=getattr(error, "tries", 0))

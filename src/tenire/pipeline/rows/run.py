@@ -35,7 +35,7 @@ from tenire.pipeline.waits import all_or_first_failure, ended, first, seen
 from tenire.storage.rows import AnsweredRow, RefusedRow
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
     from contextlib import AsyncExitStack
 
     from tenire.clock import Clock
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from tenire.pipeline.rows.lister import RowChunk, RowWork
     from tenire.pipeline.rows.output import RowOutput
     from tenire.pipeline.rows.recipe import RowRecipe
+    from tenire.pipeline.rows.records import Row
     from tenire.pipeline.rows.source import RowSource
     from tenire.storage.records import Run
 
@@ -82,6 +83,8 @@ class RowRun:
         retries_only: Whether only rows that are to be tried again are looked at; then
             no other counts, and none is removed.
         count: Called now and then, and at the end: counts what answers cost.
+        ahead: Is given all rows that need an answer, before any of them is answered;
+            ``None`` if nothing is to be done ahead.
     """
 
     def __init__(
@@ -97,7 +100,9 @@ class RowRun:
         clock: Clock,
         retries_only: bool = False,
         count: Callable[[], object] = lambda: None,
+        ahead: Callable[[AsyncIterator[Row]], Awaitable[None]] | None = None,
     ) -> None:
+        self._ahead = ahead
         self._count = count
         self._name = name
         self._manager = manager
@@ -136,13 +141,10 @@ class RowRun:
             await self._thread(self._source.require_fields, self._recipe.fields, self._recipe.key)
             self._run = await self._thread(self._session.start_run, self._name, "")
             await self._thread(self._kept.begin)
-            lister = RowLister(
-                self._source.rows(),
-                ledger=self._session.ledger,
-                run=self._run,
-                recipe=self._recipe,
-                retries_only=self._retries_only,
-            )
+            if self._ahead is not None:
+                await self._ahead(self._rows_ahead(self._run))
+                await self._thread(self._session.ledger.rows.forget_listed, self._run)
+            lister = self._lister(self._run)
             await self._answer_all(lister)
             await self._finish(lister)
             state = "done"
@@ -173,6 +175,21 @@ class RowRun:
         finally:
             self._session.ledger.rows.forget_listed(run)
             self._session.finish_run(run, state, totals)
+
+    def _lister(self, run: Run) -> RowLister:
+        return RowLister(
+            self._source.rows(),
+            ledger=self._session.ledger,
+            run=run,
+            recipe=self._recipe,
+            retries_only=self._retries_only,
+        )
+
+    async def _rows_ahead(self, run: Run) -> AsyncIterator[Row]:
+        lister = self._lister(run)
+        while (chunk := await self._thread(lister.next_chunk)) is not None:
+            for work in chunk.work:
+                yield work.row
 
     # -- list, answer ----------------------------------------------------------
 
