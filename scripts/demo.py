@@ -44,6 +44,9 @@ SNIPPET = 240
 SHOWN = 4
 """Summaries that are printed."""
 DONE, QUARANTINED = 0, 3
+COLUMNS = ("seen", "done", "unchanged", "quarantined", "removed", "chunks", "calls")
+RARE = ("quarantined", "removed")
+"""Columns that are left out where they would show nothing but zeros."""
 RULES = re.compile(r"([=~^*#\"'`+.-])\1{3,}")
 """The lines under and over headings in reStructuredText and Markdown."""
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
@@ -206,12 +209,13 @@ def introduce(console: Console, corpus: Corpus) -> None:
 def show_report(console: Console, report: dict[str, Any], status: dict[str, Any]) -> None:
     """Print the run's figures, one line a pipeline."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("pipeline")
-    columns = ("seen", "done", "unchanged", "quarantined", "removed", "chunks", "calls", "seconds")
-    for column in columns:
-        table.add_column(column, justify="right")
+    table.add_column("pipeline", no_wrap=True)
+    all_totals = report["pipelines"].values()
+    columns = [column for column in COLUMNS if column not in RARE or any(totals[column] for totals in all_totals)]
+    for column in (*columns, "seconds"):
+        table.add_column(column, justify="right", no_wrap=True)
     for name, totals in report["pipelines"].items():
-        cells = [f"{totals[column]:,}" if column in totals else "" for column in columns[:-1]]
+        cells = [f"{totals.get(column, 0):,}" for column in columns]
         table.add_row(name, *cells, f"{totals['seconds']:.1f}")
     console.print(table)
     memory = f"peak memory {report['peak_rss_mib']:,.0f} MiB" if report.get("peak_rss_mib") else ""
@@ -231,12 +235,12 @@ def show_summaries(console: Console, summaries: Summaries) -> None:
     if not answered:
         return
     console.print()
-    heading = Text.assemble(("what a small model on this machine says", "bold"))
-    heading.append(f"  all {len(answered)} in {os.path.relpath(summaries.output)}", "dim")
-    console.print(heading)
+    console.print("summaries by the small model on this machine", style="bold")
     for title, said in answered[:: max(1, len(answered) // SHOWN)][:SHOWN]:
         line = Text.assemble((f"{clean(title)}: ", "green"), (clean(said).strip(), "dim"))
         console.print(Padding(line, (0, 0, 0, 2)))
+    where = os.path.relpath(summaries.output, ROOT)
+    console.print(f"  all {len(answered)} are in {where}", style="dim", markup=False, soft_wrap=True)
 
 
 def show_answer(console: Console, corpus: Corpus, query: str, expected: str, answer: dict[str, Any]) -> None:

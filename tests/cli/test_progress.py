@@ -123,6 +123,11 @@ def test_the_plain_line_tells_the_same() -> None:
     assert line == ("0:12: manual running, 504/1,200 files, 3,912 passages, 1 in quarantine, 0.8 MB/s, 0:41 left")
 
 
+def test_slow_progress_is_not_shown_as_none() -> None:
+    assert "38 kB/s" in plain_line({"manual": running()}, Look({"manual": 38_000.0}, {"manual": 41.0}, 12.0))
+    assert "38 kB/s" in draw(running(), rows(), look=Look({"manual": 38_000.0}, {}, 1.0))[1]
+
+
 def test_a_paused_pipeline_is_not_shown_as_one_that_runs() -> None:
     look = Look({"manual": 812_000.0}, {"manual": 41.0}, 12.0)
     assert plain_line({"manual": running(paused=True)}, look) == (

@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tenire.concurrency import ConcurrencyManager
-from tenire.errors import AuthenticationError, ServerError
+from tenire.errors import AuthenticationError, ServerError, UnknownModelError
 from tenire.llm.local import LocalTransport, find_weights
+from tenire.llm.local import transport as transport_module
 from tenire.llm.records import ChatRequest
 from tenire.llm.transport import HttpTransport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
+    from pathlib import Path
 
 
 def asking(text: str, **parameters: Any) -> ChatRequest:
@@ -65,3 +67,37 @@ def test_it_answers_streams_and_comes_back_when_it_is_killed() -> None:
             assert (await transport.complete(asking("What is the capital of France?"))).text
 
     with_model(check)
+
+
+def test_weights_that_cannot_be_loaded_are_no_outage_to_wait_for(tmp_path: Path) -> None:
+    weights = tmp_path / "half.gguf"
+    weights.write_bytes(b"GGUF and nothing else")
+
+    async def run() -> None:
+        async with ConcurrencyManager(cpu=1, memory=1 << 30) as manager:
+            transport = LocalTransport(weights, manager)
+            with pytest.raises(UnknownModelError, match=r"half\.gguf could not be loaded") as caught:
+                await transport.complete(asking("Hello"))
+            assert "whole" in str(caught.value.hint)
+            await transport.close()
+
+    asyncio.run(run())
+
+
+def test_a_worker_that_dies_at_once_each_time_is_no_outage_to_wait_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    weights = find_weights("local")
+
+    async def run() -> None:
+        async with ConcurrencyManager(cpu=1, memory=1 << 30) as manager:
+            monkeypatch.setattr(transport_module, "serve", _die)
+            transport = LocalTransport(weights, manager)
+            with pytest.raises(UnknownModelError, match="could not be started") as caught:
+                await transport.complete(asking("Hello"))
+            assert "processor" in str(caught.value.hint)
+            await transport.close()
+
+    asyncio.run(run())
+
+
+def _die(_: object) -> str:
+    os._exit(1)

@@ -19,6 +19,7 @@ from tenire.pipeline.progress import PipelineProgress
 __all__ = ["Look", "fraction", "frame", "plain_line"]
 
 _SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
+_SLOW = 1e5  # bytes per second; a slow embedder would seem to stand still in MB/s
 _GLYPHS = {
     "waiting": ("○", ".", "dim"),
     "paused": ("‖", "=", "yellow"),
@@ -123,7 +124,9 @@ def _made(progress: PipelineProgress) -> str:
 def _speed(progress: PipelineProgress, speed: float, *, units: bool) -> str:
     if progress.unit == "row":
         return f"{speed:,.1f}/s"
-    return f"{speed / 1e6:.1f} MB/s" if units else f"{speed / 1e6:.1f}"
+    if not units:
+        return f"{speed / 1e6:.1f}"
+    return f"{speed / 1e6:.1f} MB/s" if speed >= _SLOW else f"{speed / 1e3:.0f} kB/s"
 
 
 def _left(progress: PipelineProgress, left: float | None) -> str:

@@ -3,6 +3,8 @@
 1. Its server is started with the first call, in a worker process of the engine.
 2. A server that cannot be reached is gone: the call fails as transient, and the next one
    starts another.
+3. One that cannot be started will not start for the next call either: that is no outage to
+   wait for, but a model that is not there.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 from tenire.core.tasks import Resources, Retry
-from tenire.errors import ServerError, TaskError
+from tenire.errors import ServerError, TaskError, TenireError, UnknownModelError
 from tenire.llm.local.serve import Serving, serve
 from tenire.llm.transport import HttpTransport, Timeouts
 
@@ -32,7 +34,9 @@ SLOTS = 2
 CONTEXT = 4096
 """Tokens of a prompt and its reply together."""
 
-_IF_KILLED = Retry(attempts=2, backoff=0.5, on=())
+_IF_KILLED = Retry(attempts=3, backoff=0.5, on=())
+_IF_IT_DIES = "is there enough memory (tenire doctor tells), and can llama.cpp run on this processor?"
+_IF_REFUSED = "is the file whole, of a model that llama.cpp knows, and is there enough memory for it?"
 
 
 class LocalTransport:
@@ -112,7 +116,12 @@ class LocalTransport:
             )
         except TaskError as error:
             message = f"the {self._worker} could not be started: {error}"
-            raise ServerError(message, hint="is there enough memory? tenire doctor tells") from error
+            raise UnknownModelError(message, hint=_IF_IT_DIES) from error
+        except TenireError:
+            raise  # the engine's own: it ends, or never could
+        except Exception as error:
+            message = f"{self._serving.weights} could not be loaded as a model: {error}"
+            raise UnknownModelError(message, hint=_IF_REFUSED) from error
         return HttpTransport(f"{address}/v1", api_key=self._serving.key, timeouts=Timeouts(connect=5.0))
 
     async def _lost(self, http: HttpTransport, error: ServerError) -> None:
