@@ -468,7 +468,7 @@ def test_an_engine_of_its_own_starts_and_ends_with_the_client() -> None:
 
 
 def test_an_engine_of_another_process_is_never_taken_for_this_one() -> None:
-    one, other = find_way("m", Model(), None, timeout=1.0), find_way("m", Model(), None, timeout=1.0)
+    one, other = find_way("m", Model(), None), find_way("m", Model(), None)
     assert one.who != other.who
     assert str(os.getpid()) in one.who
     assert one.service == "Model"
@@ -476,7 +476,7 @@ def test_an_engine_of_another_process_is_never_taken_for_this_one() -> None:
 
 def test_what_runs_on_this_machine_is_one_service_and_each_key_is_somebody() -> None:
     ways = [
-        find_way("m", None, url, timeout=1.0, api_key=key)
+        find_way("m", None, url, api_key=key)
         for url, key in (
             ("http://127.0.0.1:1/v1", "key-one"), ("http://localhost:2/v1", "key-one"),
             ("https://api.example.com/v1", "key-one"), ("https://api.example.com/v1", "key-two"),
@@ -488,7 +488,7 @@ def test_what_runs_on_this_machine_is_one_service_and_each_key_is_somebody() -> 
 
 
 def test_the_local_model_is_asked_for_by_its_name_alone(tmp_path: Path) -> None:
-    way = find_way("local", None, None, timeout=1.0)
+    way = find_way("local", None, None)
     assert (way.service, way.slots) == ("this machine", 2)
 
     async def main() -> None:

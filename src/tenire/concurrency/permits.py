@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from tenire.concurrency.orchestrator import Orchestrator
-    from tenire.core.tasks import Priority, Resources, Task
+    from tenire.core.tasks import Needs, Priority, Resources, Task
 
 __all__ = ["Permit"]
 
@@ -34,7 +34,7 @@ class Permit:
 
     Args:
         orchestrator: Who grants it.
-        needs: What to hold.
+        needs: What to hold; in the core's form, from those who know it.
         priority: Its class.
         pipeline: Whose share it is charged to.
         name: For explanations.
@@ -47,7 +47,7 @@ class Permit:
     def __init__(
         self,
         orchestrator: Orchestrator,
-        needs: Resources,
+        needs: Resources | Needs,
         *,
         priority: Priority | str,
         pipeline: str,
@@ -58,8 +58,10 @@ class Permit:
     ) -> None:
         self._orchestrator = orchestrator
         text_of("name", name)
-        self._resources = resources_of(needs, name=name)
-        self._needs = orchestrator.scheduler.needs(needs, task=name)
+        if isinstance(needs, tuple):
+            self._needs = needs
+        else:
+            self._needs = orchestrator.scheduler.needs(resources_of(needs, name=name), task=name)
         self._priority = priority_of(priority)
         self._pipeline = pipeline
         self._name = name
@@ -80,8 +82,7 @@ class Permit:
         if asyncio.get_running_loop() is not orchestrator.loop:
             message = f"the permit {self._name!r} was asked for on another loop than the engine's"
             raise ConfigError(message, key="permit", hint="submit what needs it as a task of the engine")
-        if not orchestrator.scheduler.admission.possible(self._needs):  # a capacity was lowered since
-            self._needs = orchestrator.scheduler.needs(self._resources, task=self._name)
+        orchestrator.scheduler.admission.require(self._needs, self._name)  # a capacity may have been lowered since
         due = None if self._deadline is None else orchestrator.due(self._deadline, name=self._name)
         share = orchestrator.scheduler.shares.pipeline(self._pipeline)
         holder = self._holder()

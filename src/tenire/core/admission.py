@@ -148,14 +148,24 @@ class Admission:
             # One entry for each resource: two would each fit where their sum does not.
             units = min(amount, _MOST_SLOTS) * CPU_UNIT if index == CPU else amount
             wanted[index] = wanted.get(index, 0) + int(units)
-        for index, amount in wanted.items():
-            if amount > self.capacity[index]:
+        needs = tuple((index, amount) for index, amount in wanted.items() if amount)
+        self.require(needs, task)
+        return needs
+
+    def require(self, needs: Needs, task: str) -> None:
+        """Refuse what the whole capacity would not do for; it may have been lowered meanwhile.
+
+        Raises:
+            RejectedError: If there is not that much in the whole engine.
+        """
+        capacity = self.capacity
+        for index, amount in needs:
+            if amount > capacity[index]:
                 message = (
                     f"task {task!r} needs {self.shown(index, amount)} but the whole engine has "
-                    f"{self.shown(index, self.capacity[index])}"
+                    f"{self.shown(index, capacity[index])}"
                 )
                 raise RejectedError(message, hint=self._remedy(index))
-        return tuple((index, amount) for index, amount in wanted.items() if amount)
 
     def _remedy(self, index: int) -> str:
         name = self.names[index]

@@ -60,8 +60,7 @@ class SharedWindow(QuotaMeter):
         """Take units of those that ``refill`` has just found; return how many are left."""
         if self.limited:
             self.borrower.take(amount)
-        super().take(amount, free, now)
-        return self.refill(free, now)
+        return super().take(amount, free, now)
 
     def ready_at(self, amount: int, free: int, now: float) -> float:
         """Return when ``amount`` units may be taken, ``now`` being the last refill; more may be lent earlier."""

@@ -36,7 +36,7 @@ async def whole(answer: aiohttp.ClientResponse, most: int) -> bytes:
         NoReplyError: If it is longer than ``most`` bytes.
     """
     pieces, size = [], 0
-    async for piece in answer.content.iter_any():
+    while piece := await answer.content.readany():
         pieces.append(piece)
         size += len(piece)
         if size > most:

@@ -60,8 +60,14 @@ def _known_headers() -> dict[str, tuple[str, str]]:
     return known
 
 
-_KNOWN = _known_headers()
-_SAYS_WHEN = ("retry-after", "retry-after-ms")
+_SAYS_WHEN = "when to come back"
+_KNOWN = _known_headers() | {"retry-after": (_SAYS_WHEN, ""), "retry-after-ms": (_SAYS_WHEN, "")}
+
+
+@lru_cache(maxsize=256)
+def _place(name: str) -> tuple[str, str] | None:
+    """Return what a header says, as metric and field; a server sends the same ones with each reply."""
+    return _KNOWN.get(name.lower())
 
 
 def rate_report(headers: Mapping[str, str], wall: Callable[[], float] = SYSTEM_CLOCK.wall) -> RateReport | None:
@@ -74,13 +80,18 @@ def rate_report(headers: Mapping[str, str], wall: Callable[[], float] = SYSTEM_C
     found: dict[str, dict[str, str]] = {}
     spoken = False
     for name, value in headers.items():
-        lower = name.lower()
-        place = _KNOWN.get(lower)
-        if place is not None:
-            # Mistral's and others' limits of a minute stand beside those of a month: the first counts.
-            found.setdefault(place[0], {"by": lower}).setdefault(place[1], value)
-        elif lower in _SAYS_WHEN:
+        place = _place(name)
+        if place is None:
+            continue
+        metric, field = place
+        if metric == _SAYS_WHEN:
             spoken = True
+            continue
+        said = found.get(metric)
+        if said is None:
+            said = found[metric] = {"by": name.lower()}
+        # Mistral's and others' limits of a minute stand beside those of a month: the first counts.
+        said.setdefault(field, value)
     if not found and not spoken:
         return None
     server_time = _server_time(headers, wall)
@@ -139,6 +150,7 @@ def seconds_until(text: str, wall: Callable[[], float]) -> float | None:
     return max(0.0, number - wall()) if number >= _EPOCH_S else number
 
 
+@lru_cache(maxsize=1024)
 def _duration(text: str) -> float | None:
     parts = _DURATION.findall(text)
     if "".join(parts) != text:

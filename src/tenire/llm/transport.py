@@ -45,6 +45,7 @@ __all__ = ["HttpTransport", "Timeouts"]
 Reply = TypeVar("Reply")
 
 _AT_ONCE = 1 << 20  # a body above it is sent in pieces, so that the loop goes on meanwhile
+_SILENCE_S = 300.0
 _BROKEN_TEXT = "a prompt with half a character in it (a lone surrogate)"
 
 
@@ -54,12 +55,13 @@ class Timeouts:
 
     Attributes:
         connect: To reach the server, TLS included.
-        read: Between two pieces of an answer, and until the first.
+        read: Between two pieces of an answer, and until the first; ``None`` for no limit, where
+            whoever calls has one (files of a batch still have the default).
         total: For all of it, or ``None`` for no limit.
     """
 
     connect: float = 10.0
-    read: float = 300.0
+    read: float | None = _SILENCE_S
     total: float | None = 600.0
 
     def __post_init__(self) -> None:
@@ -237,7 +239,7 @@ class HttpTransport:
                 headers=headers,
                 allow_redirects=False,
                 proxy_headers=self._proxy_headers,
-                timeout=aiohttp.ClientTimeout(None, None, self._timeouts.read, self._timeouts.connect),
+                timeout=aiohttp.ClientTimeout(None, None, self._timeouts.read or _SILENCE_S, self._timeouts.connect),
             ) as answer:
                 if answer.status < 300:
                     yield answer

@@ -37,14 +37,13 @@ class Way(NamedTuple):
     slots: int | None
 
 
-def find_way(model: str, transport: Transport | None, base_url: str | None, *, timeout: float, **options: Any) -> Way:
+def find_way(model: str, transport: Transport | None, base_url: str | None, **options: Any) -> Way:
     """Return the way to a model.
 
     Args:
         model: Its name.
         transport: The user's own, or ``None``.
         base_url: Of the API; ``None`` for OpenAI's, or for this machine if the model is ``local``.
-        timeout: Seconds for one try.
         **options: As for ``HttpTransport``.
 
     Raises:
@@ -59,7 +58,8 @@ def find_way(model: str, transport: Transport | None, base_url: str | None, *, t
         if base_url is None and is_local(model):
             return Way(_HERE, f"{_HERE}: {model}", _maker(model), SLOTS)
         url = OPENAI if base_url is None else base_url
-        new = partial(HttpTransport, url, timeouts=Timeouts(read=timeout, total=None), **options)
+        # Each try is limited by the guard around it; more timers would only cost time.
+        new = partial(HttpTransport, url, timeouts=Timeouts(read=None, total=None), **options)
         place, whom = new().identity
         return Way(_service(place), whom, _opener(new), None)
     own = type(transport).__name__

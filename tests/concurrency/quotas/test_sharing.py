@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tenire import ConcurrencyManager, ConfigError
 from tenire.concurrency.quotas import Quota, QuotaSharing
+from tenire.core.shared_window import SharedWindow
 from tenire.errors import StoreError
 from tenire.storage.quota_file import Ask, QuotaFile
 from tenire.testing import cancel_sweep
@@ -301,3 +303,24 @@ def test_wherever_its_end_is_cancelled_all_is_given_back(tmp_path: Path) -> None
             file.close()
 
     assert cancel_sweep(scenario, check=check).runs >= 4
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_smallest_and_the_largest_of_those_who_wait_are_always_known(
+    sim_loop: SimLoop, tmp_path: Path, seed: int
+) -> None:
+    async def scenario(manager: ConcurrencyManager) -> None:
+        rng, sharing, meter = random.Random(seed), share(manager, sim_loop, tmp_path), SharedWindow(10**9)
+        sharing.attach({"tokens": meter}, max_concurrency=None, changed=lambda: None)
+        waiting: list[int] = []
+        for _ in range(300):
+            if waiting and rng.random() < 0.5:
+                sharing.waits({"tokens": waiting.pop(rng.randrange(len(waiting)))}, -1)
+            else:
+                waiting.append(rng.randint(1, 12))
+                sharing.waits({"tokens": waiting[-1]}, 1)
+            known = meter.borrower.waiting, meter.borrower.least, meter.borrower.largest
+            assert known == (sum(waiting), min(waiting, default=1), max(waiting, default=1))
+        await sharing.aclose()
+
+    simulate(sim_loop, scenario, engines=1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tenire.concurrency.quotas.statistics import MetricStatistics
+from tenire.concurrency.submit import amount_of
 from tenire.core.rate_report import METRICS
 from tenire.core.rate_window import UNLIMITED
 from tenire.core.tasks import Resources
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from tenire.core.admission import Admission
     from tenire.core.quota_meter import QuotaMeter
     from tenire.core.rate_report import RateReport
+    from tenire.core.tasks import Needs
 
 __all__ = ["Metrics"]
 
@@ -69,20 +71,32 @@ class Metrics:
     # -- what a call takes ---------------------------------------------------
 
     def amounts(self, requests: int, tokens: int | None, input_tokens: int, output_tokens: int) -> dict[str, int]:
-        """Return what a call takes of each metric."""
-        together = input_tokens + output_tokens if tokens is None else tokens
-        wanted = dict(zip(METRICS, (requests, together, input_tokens, output_tokens), strict=True))
-        return {metric: wanted[metric] for metric in self.meters if wanted[metric]}
-
-    def resources(self, amounts: Mapping[str, int]) -> Resources:
-        """Return what a call takes, with its slot, as resources.
+        """Return what a call takes of each metric.
 
         Raises:
             RejectedError: If it is more than a limit.
+            ConfigError: If a figure is impossible.
         """
+        together = input_tokens + output_tokens if tokens is None else tokens
+        wanted = dict(zip(METRICS, (requests, together, input_tokens, output_tokens), strict=True))
+        amounts = {}
+        for metric in self.meters:
+            amount = wanted[metric]
+            if type(amount) is not int or amount < 0:
+                amount = amount_of(metric, amount)
+            if amount:
+                amounts[metric] = amount
         too_large = self.too_large(amounts, amounts)
         if too_large is not None:
             raise too_large
+        return amounts
+
+    def needs(self, amounts: Mapping[str, int]) -> Needs:
+        """Return what a call takes, without its slot, in the core's form."""
+        return tuple((self._indices[metric], amount) for metric, amount in amounts.items())
+
+    def resources(self, amounts: Mapping[str, int]) -> Resources:
+        """Return what a call takes, with its slot, as resources."""
         other = {f"{self._name}/{metric}": amount for metric, amount in amounts.items()}
         other[f"{self._name}/slots"] = 1
         return Resources(other=other)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from tenire.concurrency.orchestrator import Orchestrator
     from tenire.concurrency.quotas.grant import Grant
     from tenire.concurrency.quotas.quota import Quota
-    from tenire.core.tasks import Priority, Resources
+    from tenire.core.tasks import Needs, Priority
     from tenire.errors import RejectedError
 
 __all__ = ["QuotaPermit"]
@@ -27,7 +27,7 @@ class QuotaPermit:
         quota: Whose.
         orchestrator: Who grants it.
         amounts: What it takes, by metric.
-        needs: The same, with its slot, as resources.
+        needs: The same, with its slot, in the core's form.
         output_tokens: Of its ``tokens``, those of the reply, or ``None`` if nobody said.
         priority: Its class.
         pipeline: Whose share it is charged to.
@@ -43,7 +43,7 @@ class QuotaPermit:
         quota: Quota,
         orchestrator: Orchestrator,
         amounts: Mapping[str, int],
-        needs: Resources,
+        needs: Needs,
         *,
         output_tokens: int | None,
         priority: Priority | str,

@@ -182,7 +182,7 @@ class Quota:
             RejectedError: If it is more than the limit, so that it could never be sent.
         """
         amounts = self._metrics.amounts(requests, tokens, input_tokens, output_tokens)
-        needs = self._metrics.resources(amounts)
+        needs = (*self._metrics.needs(amounts), (self._slots_index, 1))
         return QuotaPermit(
             self, self._orchestrator, amounts, needs, output_tokens=output_tokens if tokens is None else None,
             priority=priority, pipeline=pipeline, name=name, deadline=deadline,

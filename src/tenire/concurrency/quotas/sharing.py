@@ -15,7 +15,6 @@ import asyncio
 import logging
 import os
 import secrets
-from collections import Counter
 from typing import TYPE_CHECKING
 
 from tenire.clock import SYSTEM_CLOCK
@@ -87,7 +86,7 @@ class QuotaSharing:
         self._slots: SlotBorrower | None = None
         self._changed: Callable[[], None] = _nothing
         self._frozen: dict[str, float] = {}  # to be told
-        self._sizes: dict[str, Counter[int]] = {}
+        self._sizes: dict[str, dict[int, int]] = {}
         # A pid may come again; what a killed engine had must not look like this one's.
         self._participant = f"{os.getpid()}-{secrets.token_hex(4)}"
         self._file: QuotaFile | None = None
@@ -111,7 +110,7 @@ class QuotaSharing:
             message = "a QuotaSharing is for one quota of one engine; make another one"
             raise ConfigError(message, key="sharing")
         self._meters = meters
-        self._sizes = {metric: Counter() for metric in meters}
+        self._sizes = {metric: {} for metric in meters}
         self._changed = changed
         if max_concurrency is not None:
             self._max_concurrency = max_concurrency
@@ -133,12 +132,16 @@ class QuotaSharing:
         """Take in that a call begins to wait (1), or has waited (-1)."""
         self._closed = False
         for metric, amount in amounts.items():
-            sizes = self._sizes[metric]
-            sizes[amount] += change
-            if not sizes[amount]:
+            sizes, borrower = self._sizes[metric], self._meters[metric].borrower
+            least, largest = borrower.least, borrower.largest
+            number = sizes[amount] = sizes.get(amount, 0) + change
+            if not number:
                 del sizes[amount]
-            borrower = self._meters[metric].borrower
-            borrower.want(borrower.waiting + change * amount, min(sizes, default=1), max(sizes, default=1))
+            if number and len(sizes) > 1:
+                least, largest = min(least, amount), max(largest, amount)
+            elif number or amount in (least, largest):  # the others are looked at only if it matters
+                least, largest = min(sizes, default=1), max(sizes, default=1)
+            borrower.want(borrower.waiting + change * amount, least, largest)
         if self._slots is not None:
             self._slots.waiting += change
         if change > 0:
