@@ -39,7 +39,7 @@ MOST_BYTES = 100_000_000
 """Bytes of its file."""
 
 _ROOM = 1000
-_AT_ONCE = 500
+_AT_ONCE = 100  # so that the loop is never kept for long
 _LOOK_AT_OTHERS_S = 10.0
 
 
