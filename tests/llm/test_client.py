@@ -229,6 +229,26 @@ def test_an_urgent_call_goes_before_a_full_queue(sim_loop: SimLoop) -> None:
 SCHEMA = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
 
 
+def test_calls_that_wait_for_a_slot_keep_no_money_from_urgent_ones(sim_loop: SimLoop) -> None:
+    async def scenario(client: ChatClient) -> None:
+        async def bulk() -> None:
+            prompts = (f"p {number}" for number in range(200))
+            async for _ in client.map(prompts, max_output_tokens=100, priority="low"):
+                pass
+
+        running = asyncio.create_task(bulk())
+        await asyncio.sleep(2.5)
+        now = asyncio.get_running_loop().time
+        started = now()
+        await client.complete("urgent", max_output_tokens=100, priority="high")
+        assert now() - started <= 2.0  # one call that was under way, and its own
+        running.cancel()
+        await asyncio.wait([running])
+
+    # Of what 200 calls could cost there is a tenth, of what they cost there is enough.
+    simulate(sim_loop, scenario, Model(), price=Price(1.0, 100.0), budget_usd=0.2, max_concurrency=4)
+
+
 def test_a_reply_that_is_no_json_is_asked_for_once_more_with_the_reason(sim_loop: SimLoop) -> None:
     answers = iter(["n is 7", '{"n": 7}'])
     model = Model(answer=lambda _: next(answers))

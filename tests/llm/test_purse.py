@@ -7,6 +7,7 @@ import random
 
 import pytest
 
+from tenire.core.tasks import Priority
 from tenire.errors import BudgetError
 from tenire.llm.purse import Purse
 from tenire.testing import run
@@ -54,6 +55,64 @@ def test_what_may_fit_once_others_have_ended_waits_in_order() -> None:
 
     assert run(main) == 3.0
     assert order == ["first", "large", "small"]
+
+
+def test_the_more_urgent_gets_it_first() -> None:
+    order = []
+
+    async def call(purse: Purse, name: str, priority: Priority) -> None:
+        await purse.take("news", 10, priority)
+        order.append(name)
+        await asyncio.sleep(1.0)
+        purse.settle("news", 10, cost=1)
+
+    async def main() -> None:
+        purse = Purse(19 / USD, timer=timer())
+        async with asyncio.TaskGroup() as group:
+            for name in ("first", "looking", "low 1", "low 2"):
+                group.create_task(call(purse, name, Priority.LOW))
+                await asyncio.sleep(0)
+            assert not await purse.take_now("news", 1, Priority.LOW)  # it would fit, but is no more urgent
+            assert await purse.take_now("news", 1, Priority.HIGH)
+            purse.settle("news", 1, cost=0)
+            group.create_task(call(purse, "urgent", Priority.HIGH))
+
+    run(main)
+    assert order == ["first", "looking", "urgent", "low 1", "low 2"]
+
+
+def test_what_is_taken_at_once_waits_for_nobody() -> None:
+    async def main() -> None:
+        purse = Purse(10 / USD, timer=timer())
+        purse.limit("news", 8 / USD)
+        assert await purse.take_now("news", 8)
+        assert not await purse.take_now("news", 1)
+        assert not await purse.take_now("mail", 3)
+        with pytest.raises(BudgetError, match="the budget of pipeline 'news'"):
+            await purse.take_now("news", 9)
+        with pytest.raises(BudgetError, match="budget_usd"):
+            await purse.take_now("mail", 11)
+        assert await purse.take_now("mail", 2)  # nothing of what was refused is held
+        purse.settle("news", 8, cost=0)
+        assert await purse.take_now("news", 8)
+
+    run(main)
+
+
+def test_who_is_cancelled_as_its_turn_comes_passes_it_on() -> None:
+    async def main() -> None:
+        purse = Purse(10 / USD, timer=timer())
+        await purse.take("news", 10)
+        waiting = [asyncio.create_task(purse.take("news", 4)) for _ in range(3)]
+        await asyncio.sleep(1)
+        waiting[0].cancel()
+        asyncio.get_running_loop().call_soon(waiting[1].cancel)  # just when it got the turn of the first
+        await asyncio.wait(waiting[:2])
+        purse.settle("news", 10, cost=0)
+        await asyncio.wait_for(waiting[2], 1.0)
+        assert await purse.take_now("news", 6)
+
+    run(main)
 
 
 def test_who_waits_is_refused_once_the_money_is_really_gone() -> None:

@@ -1,6 +1,6 @@
 """One model of one provider, with all that guards its calls.
 
-``Deadline(Cache → SingleFlight(Retry+budget(Breaker(Admission[money, slot, rate](Hedge(Timeout(call)))))))``,
+``Deadline(Cache → SingleFlight(Retry+budget(Breaker(Admission[slot, rate, money](Hedge(Timeout(call)))))))``,
 where the cache and the single flight reach over processes (``reply_store``).
 
 1. A refusal for a quota (429) is put off and burns no try. While the provider is down,

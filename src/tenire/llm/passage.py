@@ -1,7 +1,8 @@
 """What one try of a call needs before it is sent, and what is told of it afterwards.
 
-1. First the money that it can cost at the most, then its slot and its part of the quota:
-   nobody waits for money while holding a slot.
+1. First its slot and its part of the quota, then the money that it can cost at the most: what
+   waits for its turn keeps no money from what goes before it. But nobody waits for money while
+   holding a slot: it is given back until the money is there.
 2. What it really used is told to the quota, and what it cost to the purse, the client's
    totals and the request, which takes it into the ledger.
 3. A try that broke off after it was sent is charged with the most that it can have cost,
@@ -13,6 +14,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from tenire.concurrency.submit import priority_of
 from tenire.errors import ModelError, RateLimitedError
 from tenire.llm.rate_headers import rate_report
 from tenire.llm.records import Usage
@@ -86,7 +88,7 @@ class Passage:
         RejectedError: If it is more than the whole quota.
     """
 
-    __slots__ = ("_account", "_asked", "_estimate", "_grant", "_most", "_permit", "_pipeline", "_spent")
+    __slots__ = ("_account", "_asked", "_estimate", "_grant", "_most", "_permit", "_pipeline", "_priority", "_spent")
 
     def __init__(
         self, account: Account, asked: Asked, estimate: TokenEstimate, priority: Priority | str, pipeline: str
@@ -95,6 +97,7 @@ class Passage:
         self._asked = asked
         self._estimate = estimate
         self._pipeline = pipeline
+        self._priority = priority_of(priority)
         price, prompt = account.price, estimate.input_tokens
         # The quota can bear an estimate that was too low now and then; a hard stop cannot.
         self._most = 0 if price is None else price.most(prompt + prompt // 4 + 16, estimate.output_tokens)
@@ -114,12 +117,21 @@ class Passage:
         return self._account.model
 
     async def __aenter__(self) -> Passage:
-        await self._account.purse.take(self._pipeline, self._most)
+        purse, permit = self._account.purse, self._permit
+        self._grant = await permit.__aenter__()
+        taken = False
         try:
-            self._grant = await self._permit.__aenter__()
-        except BaseException:
-            self._account.purse.settle(self._pipeline, self._most, cost=0)
-            raise
+            taken = await purse.take_now(self._pipeline, self._most, self._priority)
+        finally:
+            if not taken:
+                await permit.__aexit__(None, None, None)
+        if not taken:
+            await purse.take(self._pipeline, self._most, self._priority)
+            try:
+                self._grant = await permit.__aenter__()
+            except BaseException:
+                purse.settle(self._pipeline, self._most, cost=0)
+                raise
         return self
 
     async def __aexit__(

@@ -1,11 +1,13 @@
 """The hard stop: nothing is called that could cost more than may still be spent.
 
-1. Before a call, the most that it can cost is taken. When it has ended, what it cost stays
-   taken, and the rest comes back.
+1. Before a call, the most that it can cost is taken: once it has its slot, so that money lies
+   idle for none that waits for one. When it has ended, what it cost stays taken, and the rest
+   comes back.
 2. There is one budget for all, and one for each pipeline that was given one. A call needs
    to fit into both.
 3. What could fit once calls under way have cost less than they might waits for that, in the
-   order in which it came. What can fit no more is refused.
+   order of priorities and, among equal ones, in that in which it came. What can fit no more
+   is refused.
 4. The budget for all counts what was ever spent in the home, and what other programs that
    run now may spend (``storage.spending``). Of it a purse borrows a little more than it
    needs, so that most calls ask nobody, and gives the rest back when nothing is under way.
@@ -14,13 +16,19 @@
 from __future__ import annotations
 
 import asyncio
+import heapq
+import itertools
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from tenire.core.budget import Budget
+from tenire.core.tasks import Priority
 from tenire.errors import BudgetError
 from tenire.llm.money import picodollars, to_usd, usd_text
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from tenire.concurrency.timer import Timeout, UniversalTimer
     from tenire.llm.reply_log import ReplyLog
     from tenire.storage.spending import Hold
@@ -36,11 +44,53 @@ _IDLE_S = 1.0
 class _Part:
     """One budget, and the queue before it."""
 
-    __slots__ = ("budget", "turn")
+    __slots__ = ("budget", "queue")
 
     def __init__(self, limit: int | None) -> None:
         self.budget = Budget(limit)
-        self.turn = asyncio.Lock()  # those that wait get it in the order in which they came
+        self.queue = _Queue()
+
+
+class _Queue:
+    """Who waits for money: one at a time looks for it."""
+
+    __slots__ = ("_came", "_first", "_others")
+
+    def __init__(self) -> None:
+        self._first: Priority | None = None
+        self._others: list[tuple[Priority, int, asyncio.Future[None]]] = []
+        self._came = itertools.count()
+
+    def goes_before(self, priority: Priority) -> bool:
+        """Return whether somebody waits who gets it before another one of ``priority``."""
+        return self._first is not None and min([self._first, *(one[0] for one in self._others[:1])]) <= priority
+
+    @asynccontextmanager
+    async def turn(self, priority: Priority) -> AsyncIterator[None]:
+        """Wait until it is the turn of one of ``priority``, which lasts as long as this is open."""
+        if self._first is not None:
+            turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            heapq.heappush(self._others, (priority, next(self._came), turn))
+            try:
+                await turn
+            except BaseException:
+                if not turn.cancelled():
+                    self._next()  # it came in the same moment
+                raise
+        self._first = priority
+        try:
+            yield
+        finally:
+            self._next()
+
+    def _next(self) -> None:
+        self._first = None
+        while self._others:
+            self._first, _, turn = heapq.heappop(self._others)
+            if not turn.done():
+                turn.set_result(None)
+                return
+            self._first = None
 
 
 class Purse:
@@ -63,6 +113,7 @@ class Purse:
         self._parts: dict[str, _Part] = {}
         self._recorded = 0  # of what was spent here, what the home knows
         self._changed = asyncio.Event()
+        self._borrowing = asyncio.Lock()
         self._timer = timer
         self._idle: Timeout | None = None
         self._giving_back: asyncio.Task[Hold] | None = None
@@ -95,32 +146,50 @@ class Purse:
         budget.spent += spent
         self._changed.set()
 
-    async def take(self, pipeline: str, cost: int) -> None:
+    async def take_now(self, pipeline: str, cost: int, priority: Priority = Priority.NORMAL) -> bool:
+        """Hold the most that a call can cost, if nobody has to be waited for; return whether it is held.
+
+        Args:
+            pipeline: Whose call it is.
+            cost: Picodollars.
+            priority: Of the call.
+
+        Raises:
+            BudgetError: If it can fit no more; it names the budget.
+            StoreError: If the home cannot be asked.
+        """
+        own = self._part(pipeline)
+        if own.queue.goes_before(priority) or self._all.queue.goes_before(priority):
+            return False
+        if not self._take_own(pipeline, own.budget, cost):
+            return False
+        taken = False
+        try:
+            taken = await self._obtain(self._all.budget, cost)
+        finally:
+            if not taken:
+                own.budget.held -= cost
+                self._changed.set()
+        return taken
+
+    async def take(self, pipeline: str, cost: int, priority: Priority = Priority.NORMAL) -> None:
         """Hold the most that a call can cost; wait if that may help.
 
         Args:
             pipeline: Whose call it is.
             cost: Picodollars.
+            priority: Of the call.
 
         Raises:
             BudgetError: If it can fit no more; it names the budget.
             StoreError: If the home cannot be asked.
         """
         own, everything = self._part(pipeline), self._all
-        if (
-            not (own.turn.locked() or everything.turn.locked())
-            and own.budget.fits(cost)
-            and everything.budget.take(cost)
-        ):
-            own.budget.held += cost
-            return
-        async with own.turn:
-            while not own.budget.take(cost):
-                if not own.budget.may_wait(cost):
-                    raise _refusal(f"the budget of pipeline {pipeline!r}", own.budget, cost)
+        async with own.queue.turn(priority):
+            while not self._take_own(pipeline, own.budget, cost):
                 await self._change()
         try:
-            async with everything.turn:
+            async with everything.queue.turn(priority):
                 while not await self._obtain(everything.budget, cost):
                     await self._change()
         except BaseException:
@@ -154,6 +223,14 @@ class Purse:
             part = self._parts[pipeline] = _Part(None)
         return part
 
+    @staticmethod
+    def _take_own(pipeline: str, budget: Budget, cost: int) -> bool:
+        if budget.take(cost):
+            return True
+        if budget.may_wait(cost):
+            return False
+        raise _refusal(f"the budget of pipeline {pipeline!r}", budget, cost)
+
     async def _change(self) -> None:
         """Wait until something has changed. Of what other programs do nobody tells: that is looked at."""
         self._changed.clear()
@@ -165,10 +242,11 @@ class Purse:
 
     async def _obtain(self, budget: Budget, cost: int) -> bool:
         """Take ``cost`` of the budget for all, having borrowed if need be; return whether that could be done now."""
-        if budget.take(cost):
+        if not self._borrowing.locked() and budget.take(cost):
             return True
         if self._log is not None and self._limit is not None:
-            return await self._borrow(self._log, self._limit, budget, cost)
+            async with self._borrowing:
+                return budget.take(cost) or await self._borrow(self._log, self._limit, budget, cost)
         if budget.may_wait(cost):
             return False
         raise _refusal("budget_usd", budget, cost)
@@ -194,7 +272,7 @@ class Purse:
         self._idle = None
         budget, log = self._all.budget, self._log
         assert log is not None
-        if budget.held or self._all.turn.locked():
+        if budget.held or self._borrowing.locked():
             self._idle = self._timer.after(_IDLE_S, self._give_back)
             return
         budget.limit = budget.spent  # from now on everybody has to borrow again
