@@ -242,8 +242,12 @@ class Admission:
 
     def toll(self, needs: Needs) -> float:
         """Return how many seconds of one rate these needs use up, the largest of them."""
-        rates = self.rates
-        return max((amount / rates[index].rate for index, amount in needs if index in rates), default=0.0)
+        toll = 0.0
+        for index, amount in needs:
+            meter = self.rates.get(index)
+            if meter is not None:
+                toll = max(toll, amount / meter.rate)
+        return toll
 
     def ready_at(self, needs: Needs, now: float) -> float:
         """Return when the rates alone would do, ``now`` being the last refill."""

@@ -7,6 +7,7 @@ one token: always a whole number.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from math import ceil, isfinite
 from typing import TYPE_CHECKING
 
@@ -73,6 +74,7 @@ class Price:
         return input_tokens * _per_token(self.input_usd_per_mtok) + output_tokens * _per_token(self.output_usd_per_mtok)
 
 
+@lru_cache(maxsize=64)
 def _per_token(usd_per_mtok: float) -> int:
     return round(usd_per_mtok * _PER_TOKEN)
 
