@@ -117,7 +117,7 @@ def test_a_row_without_the_field_is_refused_before_it_is_asked() -> None:
 def test_what_is_wrong_with_one_row_goes_to_quarantine(error: TenireError) -> None:
     with pytest.raises(RowError) as caught:
         answer(recipe(Model(error)), text="x")
-    assert str(caught.value) == str(error)
+    assert str(caught.value).startswith(str(error))
     assert caught.value.stage == "call"
     assert caught.value.attempts == max(1, getattr(error, "tries", 1))
 
@@ -139,8 +139,13 @@ def test_what_is_wrong_with_all_rows_ends_the_pipeline(error: Exception) -> None
 
 
 def test_a_hint_is_kept_for_the_quarantine() -> None:
-    with pytest.raises(RowError, match=r"too long \(shorten it\)"):
-        answer(recipe(Model(ContextLengthError("too long", hint="shorten it"))), text="x")
+    with pytest.raises(RowError, match=r"too odd \(ask plainly\)"):
+        answer(recipe(Model(BadRequestError("too odd", hint="ask plainly"))), text="x")
+
+
+def test_a_prompt_that_is_too_long_comes_with_the_setting_that_cuts_it() -> None:
+    with pytest.raises(RowError, match=r"too long \(.*on_too_long"):
+        answer(recipe(Model(ContextLengthError("too long"))), text="x")
 
 
 # -- too long ------------------------------------------------------------------

@@ -120,6 +120,19 @@ def test_a_quota_of_google_comes_back() -> None:
     assert of(429, said, {"retry-after": "5"}).retry_after == 5.0
 
 
+@pytest.mark.parametrize(
+    ("key", "hint"),
+    [
+        (ApiKey("sk-0123456789abcdef", variable="MY_KEY"), "check the key in MY_KEY: "),
+        (ApiKey("sk-0123456789abcdef"), "check the key: "),
+        (None, "no key was given: "),
+    ],
+)
+def test_a_key_that_is_not_accepted_is_named_by_its_place(key: ApiKey | None, hint: str) -> None:
+    call = Call("a chat completion", "http://h/v1/chat/completions", "m", lambda: [PROMPT], key)
+    assert str(refusal(call, 401, {}, b"{}").hint).startswith(hint)
+
+
 def test_a_200_with_an_error_has_the_status_that_the_error_names() -> None:
     assert type(of(200, {"code": 429, "message": "busy"})) is RateLimitedError
     assert type(of(200, {"code": "401"})) is AuthenticationError

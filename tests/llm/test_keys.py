@@ -61,6 +61,13 @@ def test_a_key_of_the_environment_goes_only_to_its_provider(host: str, expected:
     assert (None if key is None else key.reveal()) == expected
 
 
+def test_a_key_remembers_the_variable_that_held_it() -> None:
+    variables = {"OPENAI_API_KEY": "sk-1", "MINE": "sk-2"}
+    found = [find_key("api.openai.com", environment=variables), find_key("h", None, "MINE", environment=variables)]
+    assert [key and key.variable for key in found] == ["OPENAI_API_KEY", "MINE"]
+    assert ApiKey("sk-1").variable is None
+
+
 def test_a_named_variable_must_be_there() -> None:
     found = find_key("example.org", api_key_env="MINE", environment=VARIABLES)
     assert found == ApiKey(SECRET)

@@ -61,7 +61,13 @@ def test_dollars_become_whole_picodollars() -> None:
 
 @pytest.mark.parametrize(
     ("cost", "text"),
-    [(0, "$0.00"), (27_000_000, "$2.7e-05"), (123_400_000_000, "$0.1234"), (1_234_500_000_000_000, "$1,234.50")],
+    [
+        (0, "$0.00"),
+        (27_000_000, "$0.000027"),
+        (10**9, "$0.001"),
+        (123_400_000_000, "$0.1234"),
+        (1_234_500_000_000_000, "$1,234.50"),
+    ],
 )
 def test_money_is_told_with_digits_that_say_something(cost: int, text: str) -> None:
     assert usd_text(cost) == text

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import random
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
 from tenire.core.tasks import Priority
 from tenire.errors import BudgetError
 from tenire.llm.purse import Purse
+from tenire.storage.spending import Hold
 from tenire.testing import run
 
 from .engines import timer
+
+if TYPE_CHECKING:
+    from tenire.llm.reply_log import ReplyLog
 
 USD = 10**12
 
@@ -126,6 +131,33 @@ def test_who_waits_is_refused_once_the_money_is_really_gone() -> None:
         with pytest.raises(BudgetError):
             await waiting
 
+    run(main)
+
+
+def test_what_the_home_is_told_meanwhile_is_not_counted_twice() -> None:
+    class Home:
+        """Learns of the first call while it is asked about the second."""
+
+        spent = 0
+
+        async def hold(self, wanted: int, *, least: int, keep: int, limit: int) -> Hold:
+            del wanted
+            if keep and not self.spent:
+                self.spent = keep
+                purse.recorded(keep)
+            return Hold(least if self.spent + least <= limit else 0, self.spent, 0)
+
+    async def main() -> None:
+        nonlocal purse
+        purse = Purse(10 / USD, timer=timer(), log=cast("ReplyLog", Home()))
+        await purse.take("news", 8)
+        purse.settle("news", 8, cost=8)
+        with pytest.raises(BudgetError) as caught:
+            await purse.take("news", 5)
+        assert caught.value.spent_usd == 8 / USD
+        await purse.aclose()
+
+    purse: Purse
     run(main)
 
 

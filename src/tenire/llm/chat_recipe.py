@@ -47,6 +47,8 @@ __all__ = ["ChatRecipe", "Complete"]
 _MOST_CUTS = 8
 """Times that a prompt is cut before the row is given up."""
 
+_TOO_LONG = 'shorten the prompt, ask for fewer output tokens, or set on_too_long = "shorten"'
+
 _STOPS = (AuthenticationError, UnknownModelError, BudgetError)
 
 
@@ -144,6 +146,8 @@ class ChatRecipe:
         except _STOPS:
             raise
         except (ModelError, CallError, RejectedError) as error:
+            if isinstance(error, ContextLengthError) and not self.shorten:
+                error.hint = _TOO_LONG
             raise _refusal(error) from error
 
     async def _ask(self, fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -103,6 +103,8 @@ def refusal(call: Call, status: int, headers: Mapping[str, str], body: bytes) ->
     if status < 300:  # the body's own status, as gateways pass it on
         status = next((int(code) for code in said.codes if code.isdigit() and 400 <= int(code) < 600), 502)
     cls, hint = _class(status, said)
+    if cls is AuthenticationError:
+        hint = _about_key(call.key)
     return cls(
         call.message(_named(status), call.shown(said.message)),
         status=status,
@@ -132,7 +134,7 @@ def _class(status: int, said: Complaint) -> tuple[type[ModelError], str | None]:
     if status == 407:
         return ServerError, "the proxy wants a name and a password: put them into HTTPS_PROXY"
     if status in (401, 403) or (status == 400 and _WRONG_KEY.search(text)):
-        return AuthenticationError, "check the key: the right one, for this base_url, with access to this model"
+        return AuthenticationError, None  # by the key that was sent
     if status == 404 or (status == 400 and _NO_MODEL.search(text)):
         return UnknownModelError, _what_is_missing(text)
     if status == 429:
@@ -144,6 +146,13 @@ def _class(status: int, said: Complaint) -> tuple[type[ModelError], str | None]:
     if status in (400, 413, 422) and _TOO_LONG.search(text):
         return ContextLengthError, "shorten the prompt, or ask for fewer output tokens"
     return BadRequestError, None
+
+
+def _about_key(key: ApiKey | None) -> str:
+    if key is None:
+        return "no key was given: put it into an environment variable, and name that in api_key_env"
+    place = f" in {key.variable}" if key.variable is not None else ""
+    return f"check the key{place}: the right one, for this base_url, with access to this model"
 
 
 def _what_is_missing(text: str) -> str:

@@ -43,14 +43,15 @@ class ApiKey:
 
     Args:
         text: The key. White space around it, as files and shells leave it, is taken off.
+        variable: The environment variable that held it, for messages.
 
     Raises:
         ConfigError: If it is empty, or holds what cannot be sent in a header.
     """
 
-    __slots__ = ("_text",)
+    __slots__ = ("_text", "variable")
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, *, variable: str | None = None) -> None:
         if not isinstance(text, str):
             raise ConfigError(f"the API key must be a text, got a {type(text).__name__}", key="api_key")
         stripped = text.strip()
@@ -63,6 +64,7 @@ class ApiKey:
                 hint="copy it again: quotes or line ends may have come with it",
             )
         self._text = stripped
+        self.variable = variable
 
     def reveal(self) -> str:
         """Return the key itself, to be sent and nothing else."""
@@ -124,7 +126,7 @@ def find_key(
         return _named(api_key_env, variables)
     name = _variable_of(host)
     value = "" if name is None else variables.get(name, "")
-    return ApiKey(value) if value.strip() else None
+    return ApiKey(value, variable=name) if value.strip() else None
 
 
 def _named(name: str, variables: Mapping[str, str]) -> ApiKey:
@@ -136,7 +138,7 @@ def _named(name: str, variables: Mapping[str, str]) -> ApiKey:
             key="api_key_env",
             hint=f"set {name}",
         )
-    return ApiKey(value)
+    return ApiKey(value, variable=name)
 
 
 def _variable_of(host: str) -> str | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from math import ceil, isfinite
+from math import ceil, floor, isfinite, log10
 from typing import TYPE_CHECKING
 
 from tenire.errors import ConfigError
@@ -99,4 +99,7 @@ def to_usd(cost: int) -> float:
 def usd_text(cost: int) -> str:
     """Return picodollars for people, with as many digits as it takes to see something."""
     usd = cost / _PICO
-    return f"${usd:,.2f}" if usd >= 1 or not cost else f"${usd:.2g}" if usd < 0.01 else f"${usd:.4f}".rstrip("0")
+    if usd >= 1 or not cost:
+        return f"${usd:,.2f}"
+    digits = 4 if usd >= 0.01 else 1 - floor(log10(usd))
+    return f"${usd:.{digits}f}".rstrip("0")

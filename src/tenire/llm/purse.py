@@ -260,6 +260,8 @@ class Purse:
         budget.limit = known + found.held
         if budget.take(cost):
             return True
+        if self._recorded != known:
+            return False  # some of it was counted twice, here and in the home: look again
         on_its_way = budget.spent - known
         if (budget.held or found.elsewhere or budget.spent > self._recorded) and found.spent + cost <= limit:
             return False
