@@ -40,7 +40,9 @@ def test_an_unknown_name_is_refused_with_the_nearest_one(wrong: str, right: str)
 
 
 def test_a_server_embedder_is_refused_naming_what_there_is() -> None:
-    with pytest.raises(ConfigError, match="available: auto, minilm, static"):
+    with pytest.raises(
+        ConfigError, match="on a server and cannot be loaded here; those that can: auto, minilm, static"
+    ):
         embedding.load_embedder("openai:text-embedding-3-small")
 
 
