@@ -182,7 +182,7 @@ def test_a_reply_without_usage_is_charged_as_a_guess(sim_loop: SimLoop) -> None:
 def test_the_budget_is_a_hard_stop_and_what_is_known_still_answers(sim_loop: SimLoop) -> None:
     async def scenario(client: ChatClient) -> None:
         await client.complete("Hello", max_output_tokens=5)
-        with pytest.raises(BudgetError, match="budget_usd of \\$0.00005"):
+        with pytest.raises(BudgetError, match=r"budget_usd of \$0\.00005"):
             await client.complete("other", max_output_tokens=50)
         assert (await client.complete("Hello", max_output_tokens=5)).cached
 
