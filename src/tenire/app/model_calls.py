@@ -11,6 +11,7 @@ from tenire.app.config_schema import PriceSettings, QuotaSettings
 from tenire.app.refusals import about
 from tenire.errors import ConfigError, MissingExtraError
 from tenire.llm.addresses import read_address
+from tenire.llm.dialects import choose_dialect
 from tenire.llm.keys import find_key
 from tenire.llm.money import Price
 from tenire.llm.prices import price_of
@@ -150,8 +151,9 @@ class ModelCalls:
                 "output_tokens": settings.output_tpm,
                 "max_concurrency": settings.max_concurrency,
             }
-            who = use.quota if use.local else _who(settings)
-            quota = self._quotas[use.quota] = make_quota(manager, use.quota, who, limits)
+            who, real_output = (use.quota, False) if use.local else (_who(settings), _counts_real_output(settings))
+            quota = make_quota(manager, use.quota, who, limits, real_output=real_output)
+            self._quotas[use.quota] = quota
             self._open.push_async_callback(quota.aclose)
         return self._quotas[use.quota]
 
@@ -181,6 +183,11 @@ def _remote(use: ModelUse) -> dict[str, Any]:
         "api_version": settings.api_version,
         "dialect": settings.dialect,
     }
+
+
+def _counts_real_output(settings: QuotaSettings) -> bool:
+    address = read_address(settings.base_url, settings.api_version)
+    return choose_dialect(settings.dialect, address, None).counts_real_output
 
 
 def _who(settings: QuotaSettings) -> str:

@@ -56,7 +56,9 @@ class QuotaLease:
             await self.quota.aclose()
 
 
-def lease_quota(manager: ConcurrencyManager, service: str, who: str, limits: Mapping[str, int | None]) -> QuotaLease:
+def lease_quota(
+    manager: ConcurrencyManager, service: str, who: str, limits: Mapping[str, int | None], *, real_output: bool
+) -> QuotaLease:
     """Return a part in the quota of this engine for a provider, a key and limits.
 
     Args:
@@ -64,22 +66,28 @@ def lease_quota(manager: ConcurrencyManager, service: str, who: str, limits: Map
         service: What to call it.
         who: Provider and key, in a form that shows neither to anybody.
         limits: As for ``Quota``.
+        real_output: Whether the provider counts the output that a reply had. Only there what
+            was reserved and not used is given back.
     """
     orchestrator = manager.orchestrator
     known = _known.setdefault(orchestrator, {})
-    key = who, tuple(sorted(limits.items()))
+    key = who, real_output, tuple(sorted(limits.items()))
     if key not in known:
-        known[key] = _Shared(make_quota(manager, _free_name(orchestrator, service), who, limits))
+        name = _free_name(orchestrator, service)
+        known[key] = _Shared(make_quota(manager, name, who, limits, real_output=real_output))
     return QuotaLease(known[key])
 
 
-def make_quota(manager: ConcurrencyManager, name: str, who: str, limits: Mapping[str, int | None]) -> Quota:
+def make_quota(
+    manager: ConcurrencyManager, name: str, who: str, limits: Mapping[str, int | None], *, real_output: bool
+) -> Quota:
     """Return a new quota, which is one with those of other processes; see ``lease_quota``."""
     sharing = None
     if manager.orchestrator.in_real_time and any(limit is not None for limit in limits.values()):
         sharing = QuotaSharing(_identity(who, limits), timer=manager.timer)
     arguments: dict[str, Any] = dict(limits)
-    return Quota(manager.orchestrator, name, **arguments, sharing=sharing)
+    refunded = ("output_tokens",) if real_output else ()
+    return Quota(manager.orchestrator, name, **arguments, refunded=refunded, sharing=sharing)
 
 
 def _identity(who: str, limits: Mapping[str, int | None]) -> str:

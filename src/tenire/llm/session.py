@@ -119,7 +119,8 @@ class Session:
                 limits = dict(self._limits)
                 if limits["max_concurrency"] is None:
                     limits["max_concurrency"] = self._way.slots
-                lease = lease_quota(manager, self.service, self._way.who, limits)
+                real_output = bool(getattr(getattr(self.transport, "dialect", None), "counts_real_output", False))
+                lease = lease_quota(manager, self.service, self._way.who, limits, real_output=real_output)
                 stack.push_async_callback(lease.aclose)
                 self.quota = lease.quota
             memory = manager.data_manager.cache(f"replies {next(_NUMBERS)}", capacity=self.settings.memory_bytes)

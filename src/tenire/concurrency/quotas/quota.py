@@ -208,6 +208,8 @@ class Quota:
         now = self._orchestrator.now()
         if tokens and "tokens" not in self._refunded:
             tokens = max(tokens, self._reserved(grant, input_tokens))
+        if output_tokens and "output_tokens" not in self._refunded:
+            output_tokens = max(output_tokens, grant.amounts.get("output_tokens", 0))
         used = {"tokens": tokens, "input_tokens": input_tokens, "output_tokens": output_tokens}
         for metric, amount in used.items():
             meter = self._meters.get(metric)

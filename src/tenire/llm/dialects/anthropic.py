@@ -39,6 +39,7 @@ class AnthropicDialect:
 
     chat_path = "/messages"
     embeddings_path = "/embeddings"
+    counts_real_output = True
 
     def headers(self, key: ApiKey | None) -> dict[str, str]:
         """Return the headers of every call."""

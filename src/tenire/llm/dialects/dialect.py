@@ -60,10 +60,18 @@ class ReplyReader(Protocol):
 
 
 class Dialect(Protocol):
-    """A provider's way to write requests and replies."""
+    """A provider's way to write requests and replies.
+
+    Attributes:
+        chat_path: Of chat completions, below the base address.
+        embeddings_path: The same of embeddings.
+        counts_real_output: Whether a limit of output tokens counts what a reply had, and not
+            what it could have had.
+    """
 
     chat_path: str
     embeddings_path: str
+    counts_real_output: bool
 
     def headers(self, key: ApiKey | None) -> dict[str, str]:
         """Return the headers of every call."""

@@ -45,6 +45,7 @@ class OpenAIDialect:
 
     chat_path = "/chat/completions"
     embeddings_path = "/embeddings"
+    counts_real_output = False
 
     def __init__(self, limit_name: str | None = None, *, azure: bool = False) -> None:
         self._limit_name = limit_name
