@@ -240,12 +240,13 @@ def test_what_cannot_be_kept_of_a_failure_is_told_in_the_log(
             assert log is not None
             with monkeypatch.context() as patch:
                 patch.setattr(log._server._ledger.replies, "finish", full)
-                with pytest.raises(ServerError):
-                    await one.complete("Hello")
-                await log.find([])  # by now the thread has tried
+                for prompt in ("Hello", "Hello again"):
+                    with pytest.raises(ServerError):
+                        await one.complete(prompt)
+                    await log.find([])  # by now the thread has tried
 
     asyncio.run(main())
-    assert "could not be kept: no space left" in caplog.text
+    assert caplog.text.count("could not be kept: no space left") == 1, "a full disk fails for every call"
 
 
 def test_a_caller_that_leaves_as_the_reply_comes_does_not_lose_it(tmp_path: Path) -> None:

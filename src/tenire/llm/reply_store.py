@@ -82,6 +82,7 @@ class ReplyStore:
         self._memory = memory
         self._log = log
         self._purse = purse
+        self._failing = False
 
     def get_nowait(self, asked: Asked) -> Answer | Vector | None:
         """Return a reply that is in memory, or ``None``."""
@@ -160,8 +161,11 @@ class ReplyStore:
     def _written(self, cost: int, writing: asyncio.Future[None]) -> None:
         if writing.exception() is None:
             self._purse.recorded(cost)
-        else:
-            # Whoever waits for it gets the error too; but there may be nobody any more.
+            self._failing = False
+        elif not self._failing:
+            # Whoever waits for it gets the error too; but there may be nobody any more. A full
+            # disk fails for every call in flight: said once, until something can be kept again.
+            self._failing = True
             _log.warning("what a call has answered and cost could not be kept: %s", writing.exception())
 
     async def _begin(self, asked: Asked) -> Answer | Vector | None:
