@@ -235,7 +235,7 @@ def test_what_cannot_be_kept_of_a_failure_is_told_in_the_log(
         raise StoreError("no space left")
 
     async def main() -> None:
-        async with client(Model(*down(), seconds=0), tmp_path, retry=1) as one:
+        async with client(Model(*down(2), seconds=0), tmp_path, retry=1) as one:
             log = one.books.log
             assert log is not None
             with monkeypatch.context() as patch:
