@@ -157,7 +157,7 @@ def test_a_full_batch_does_not_wait() -> None:
 
 def test_an_item_that_waits_in_a_half_can_be_taken_out() -> None:
     batching: Batching[str] = Batching(most=3)
-    for name in "abc":
+    for name in ("a", "b", "c"):  # items are told apart by identity
         batching.add(name, 0.0)
     batch = batching.take(0.0)
     assert batch is not None
