@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from tenire.concurrency.reporting_thread import ReportingThread
 from tenire.concurrency.unbroken import unbroken
+from tenire.concurrency.waiting import until_gone
 from tenire.errors import RejectedError
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ class BatchThread(Generic[Asked, Answer]):
 
     async def _join(self) -> None:
         await self._ended.wait()
-        self._thread.join()  # it has nothing left to do
+        await until_gone([self._thread])  # it has nothing left to do
 
     def _run(self) -> None:
         going_on = True
