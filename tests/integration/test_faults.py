@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import os
 import shutil
 import signal
@@ -16,6 +18,7 @@ from .conftest import wait_until
 from .scripts import AT_ONCE_S, Script, no_complaint
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals and limits")
@@ -164,6 +167,45 @@ def test_a_killed_worker_costs_its_own_task_only_and_the_next_one_runs_at_once(t
     assert sorted(outcomes) == sorted(["-9", *({"0", "1", "2", "3"} & set(outcomes))])
     assert len(set(outcomes)) == 4
     assert no_complaint(err), err
+
+
+@contextlib.contextmanager
+def heir_of_orphans() -> Iterator[None]:
+    """Take in what a killed child leaves behind, so that the system does not wake what is stopped of it."""
+    set_child_subreaper = 36  # prctl(2)
+    libc = ctypes.CDLL(None)
+    before = set(psutil.Process().children())
+    assert libc.prctl(set_child_subreaper, 1, 0, 0, 0) == 0
+    try:
+        yield
+    finally:
+        libc.prctl(set_child_subreaper, 0, 0, 0, 0)
+        for child in set(psutil.Process().children()) - before:
+            child.kill()
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(child.pid, 0)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets a process take in orphans")
+def test_a_stopped_worker_that_the_system_does_not_wake_ends_with_its_engine(tmp_path: Path) -> None:
+    script = Script(
+        tmp_path,
+        """
+        if __name__ == "__main__":
+            with tenire.ConcurrencyManager.in_thread(cpu=1, memory=1) as manager:
+                say(manager.submit(os.getpid, on="process").result(30))
+                threading.Event().wait()
+        """,
+        new_session=False,  # or the worker would be woken, being an orphan in a session of its own
+    )
+    with heir_of_orphans():
+        worker = psutil.Process(int(script.line()))
+        worker.suspend()
+        wait_until(lambda: worker.status() == psutil.STATUS_STOPPED)
+        script.process.kill()
+        script.process.wait()
+        assert left_of([worker]) == []
+        script.end()
 
 
 @pytest.mark.parametrize("stop_first", [False, True], ids=["busy", "stopped"])

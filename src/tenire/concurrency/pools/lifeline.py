@@ -3,13 +3,14 @@
 The engine holds the write end of a pipe that nobody writes to. When the engine
 is gone, however it went, the system closes that end, and the worker, which holds
 the read end, leaves. A thread watches for it; on Linux the kernel is asked for a
-signal as well (SIGIO, whose default action ends a process), because a thread cannot
-run while foreign code holds the interpreter lock. It goes to the worker's whole group.
+signal as well, because a thread cannot run while foreign code holds the interpreter
+lock. It is SIGKILL, which ends a stopped process too, and goes to the worker's whole group.
 """
 
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import threading
 from typing import TYPE_CHECKING, Any
@@ -33,6 +34,7 @@ def hold_on(lifeline: Connection[Any, Any]) -> None:
         own = os.getpid()
         # Negative: a group. One that is not ours was not told to end with us.
         fcntl.fcntl(fd, fcntl.F_SETOWN, -own if os.getpgid(0) == own else own)
+        fcntl.fcntl(fd, fcntl.F_SETSIG, signal.SIGKILL)
         fcntl.fcntl(fd, fcntl.F_SETFL, fcntl.fcntl(fd, fcntl.F_GETFL) | os.O_ASYNC)
 
     def watch() -> None:
