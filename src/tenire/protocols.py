@@ -17,11 +17,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = [
+    "About",
     "Batch",
     "Document",
     "Embedder",
     "Hit",
     "Passage",
+    "Place",
     "Rejection",
     "SourceFile",
     "StopSign",
@@ -47,6 +49,44 @@ class SourceFile:
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """Where a passage stands in its document, in words of the document.
+
+    Attributes:
+        headings: The headings above it, outermost first.
+        page: The page that it begins on, from 1, or ``None`` where there are no pages.
+        lines: Its first and last line in the file, from 1, or ``None`` where lines mean nothing.
+        section: Ordinal of the first passage under the same innermost heading: its context.
+    """
+
+    headings: tuple[str, ...] = ()
+    page: int | None = None
+    lines: tuple[int, int] | None = None
+    section: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What is known about a document besides its text.
+
+    Attributes:
+        kind: Its format: ``html``, ``pdf``, ``email``, …
+        language: ISO 639-1 code, or an empty string where nothing was found out.
+        author: As the document names it, or an empty string.
+        date: ISO 8601, as precise as the document is, or an empty string.
+        pages: How many it has; 0 where there are none.
+        extra: What its source knows besides, as pairs of name and value.
+    """
+
+    kind: str = ""
+    language: str = ""
+    author: str = ""
+    date: str = ""
+    pages: int = 0
+    extra: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Passage:
     """One chunk of a document.
 
@@ -55,12 +95,14 @@ class Passage:
         start: Offset of its first character in the cleansed text.
         end: Offset after its last character.
         text: The passage itself; equals ``cleansed_text[start:end]``.
+        place: Where it stands, for people.
     """
 
     ordinal: int
     start: int
     end: int
     text: str
+    place: Place = Place()
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +116,7 @@ class Document:
         title: A title for people, or an empty string.
         text_bytes: Bytes of the cleansed text in UTF-8.
         passages: Its passages, in order; may be empty.
+        about: What is known about it besides its text.
     """
 
     id: str
@@ -82,6 +125,7 @@ class Document:
     title: str
     text_bytes: int
     passages: tuple[Passage, ...]
+    about: About = About()
 
 
 @dataclass(frozen=True, slots=True)
