@@ -29,6 +29,7 @@ __all__ = [
     "StopSign",
     "StoreCheck",
     "Unchanged",
+    "Unpacked",
     "VectorStore",
 ]
 
@@ -41,11 +42,14 @@ class SourceFile:
         path: Absolute path.
         size: Bytes.
         mtime_ns: Time of the last change, nanoseconds since the epoch.
+        container: Path of the file that holds it, or ``""`` for a file itself. The path
+            of a member is ``CONTAINER!/MEMBER``, its time that of its container.
     """
 
     path: str
     size: int
     mtime_ns: int
+    container: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +160,22 @@ class Unchanged:
 
     file: SourceFile
     content_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unpacked:
+    """A container of which some members were read.
+
+    Attributes:
+        container: The container itself, as a document without passages.
+        members: What came of its members, in their order.
+        following: Number of the first member that was not looked at yet, or ``None``
+            if these were the last ones.
+    """
+
+    container: Document
+    members: tuple[Document | Rejection, ...]
+    following: int | None = None
 
 
 @runtime_checkable

@@ -21,6 +21,7 @@ from tenire.storage.records import (
     DocumentRow,
     DoneSource,
     Intent,
+    MemberRow,
     RejectedSource,
     SourceState,
     is_racy,
@@ -384,6 +385,25 @@ os.abort()
 
 
 @pytest.mark.skipif(sys.platform == "win32" or os.geteuid() == 0, reason="root may write everywhere")
+def test_a_ledger_that_knows_no_containers_yet_can_be_read_and_is_completed(home: Home) -> None:
+    with Ledger.open(home) as ledger:
+        filled(ledger, "/a", "/b")
+        ledger.batches.apply(Change("p", "r", rejected=(rejected("/c"),)))
+    with sqlite3.connect(home.ledger_path) as connection:
+        connection.execute("DROP INDEX sources_by_container")
+        connection.execute("ALTER TABLE sources DROP COLUMN container")
+        connection.execute("ALTER TABLE sources DROP COLUMN read_in")
+    connection.close()
+    with Ledger.read(home) as reader:
+        assert (reader.totals().documents, reader.sources.passages()[1]) == (2, 2)
+        assert [(entry.source, entry.container) for entry in reader.quarantine.entries()] == [("/c", "")]
+    with Ledger.open(home) as ledger:
+        change = Change("p", "r", done=(done("/z!/m")._replace(container="/z"),), run=7)
+        ledger.batches.apply(change)
+        assert ledger.sources.members_of("p", ["/z", "/a"]) == [MemberRow("/z!/m", "/z", quarantined=False, read_in=7)]
+        assert ledger.totals().documents == 3
+
+
 def test_a_ledger_in_a_read_only_directory_can_be_read(home: Home) -> None:
     with Ledger.open(home) as ledger:
         filled(ledger, "/a")

@@ -185,10 +185,11 @@ def _runs(home: Home, chosen: Sequence[FailedItem]) -> list[Callable[[], RunRepo
     names = sorted({item.pipeline for item in chosen})
     with Ledger.read(home) as ledger:
         facts = {name: remembered(ledger, name) for name in names}
+        files = {entry.id: entry.container or entry.source for entry in ledger.quarantine.entries()}
     documents = [name for name in names if "file" not in facts[name]]
     runs: list[Callable[[], RunReport]] = []
     if documents:
-        sources = {name: PathSource([item.source for item in chosen if item.pipeline == name]) for name in documents}
+        sources = {name: PathSource([files[item.id] for item in chosen if item.pipeline == name]) for name in documents}
         settings = {name: DocumentsPipeline(source=(), **facts[name]) for name in documents}
         config = Config(
             tenire=TenireSettings(home=home.path), pipelines=dict(settings), quotas={}, base=home.path, partial=True

@@ -14,7 +14,10 @@ Rules:
 2. A document that the store has is only linked; its vectors are not kept.
 3. One commit at a time per home, and none before every open intent is settled:
    the plan counts references, so it must see a ledger that agrees with the store.
-4. A change without passages (copies, empty files, a first rejection) skips INTENT
+4. The members of a container are sources of their own. They may be committed before
+   it; its own word comes last, with the last of them or later. By that word it is
+   done if all of them are, and those leave that it does not hold any more.
+5. A change without passages (copies, empty files, a first rejection) skips INTENT
    and COMMIT: one transaction of the ledger is all of it.
 """
 
@@ -27,6 +30,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tenire.errors import InternalError
+from tenire.pipeline.members import close_containers
 from tenire.pipeline.recovery import Recovered, recover, settle_pending
 from tenire.protocols import Batch
 from tenire.storage.records import Change, DocumentRow, DoneSource, Intent, RejectedSource, is_racy
@@ -49,7 +53,8 @@ class Committed:
     """What a commit did.
 
     Attributes:
-        done: Sources that have their document in the store now.
+        done: Sources that have their document in the store now. Here and in the next
+            two, members of containers do not count.
         rejected: Sources that went to quarantine.
         removed: Sources that were known and left.
         added: Documents that the store gained.
@@ -149,9 +154,9 @@ class Journal:
             else:
                 self._ledger.batches.apply(change)
         return Committed(
-            done=len(change.done),
-            rejected=len(change.rejected),
-            removed=len(change.removed),
+            done=sum(not source.container for source in change.done),
+            rejected=sum(not source.container for source in change.rejected),
+            removed=len(set(removed).intersection(change.removed)),
             added=len(change.add),
             dropped=len(change.drop),
             chunks=sum(document.passages for document in change.add),
@@ -205,6 +210,11 @@ class Journal:
         for path in gone:
             done.pop(path, None)
             rejected.pop(path, None)
+        words = {path for path in (*done, *rejected, *gone) if not _container(path, done, rejected)}
+        waiting = {document.file.container for document in unlinked} & done.keys()
+        unlinked += tuple(document for document in linked if document.file.path in waiting)
+        known = self._ledger.sources.members_of(run.pipeline, words)
+        close_containers(known, done, rejected, gone, run=run.id, waiting=waiting)
 
         before = self._ledger.sources.documents_of(run.pipeline, {*done, *rejected, *gone})
         after = {source.document for source in done.values()}
@@ -221,22 +231,29 @@ class Journal:
             removed=tuple(sorted(gone & before.keys())),
             add=tuple(DocumentRow(d.id, len(d.passages), d.text_bytes, d.title) for d in add),
             drop=tuple(sorted(self._ledger.sources.unreferenced(candidates))),
+            run=run.id,
         )
         return change, unlinked
+
+
+def _container(path: str, done: dict[str, DoneSource], rejected: dict[str, RejectedSource]) -> str:
+    source = done.get(path) or rejected.get(path)
+    return source.container if source is not None else ""
 
 
 def _done(document: Document, run: Run) -> DoneSource:
     file = document.file
     racy = is_racy(file.mtime_ns, run.started_at)
-    return DoneSource(file.path, file.size, file.mtime_ns, document.content_hash, document.id, racy)
+    return DoneSource(file.path, file.size, file.mtime_ns, document.content_hash, document.id, racy, file.container)
 
 
 def _rejected(rejection: Rejection, run: Run) -> RejectedSource:
     file = rejection.file
     racy = is_racy(file.mtime_ns, run.started_at)
     return RejectedSource(
-        file.path, file.size, file.mtime_ns, rejection.content_hash, racy, rejection.stage, rejection.error
-    )
+        file.path, file.size, file.mtime_ns, rejection.content_hash, racy, rejection.stage, rejection.error,
+        file.container,
+    )  # fmt: skip
 
 
 def _check_rows(documents: Sequence[Document], vectors: NDArray[np.float32] | None) -> None:

@@ -72,6 +72,7 @@ class BatchTable:
         for rejected in change.rejected:
             self._upsert(connection, change, rejected, None)
         free = [source.path for source in change.done] + list(change.removed)
+        free += [source.path for source in change.rejected if not source.error]
         connection.executemany(
             "DELETE FROM quarantine WHERE pipeline = ? AND source = ?",
             [(change.pipeline, encode_path(path)) for path in free],
@@ -83,6 +84,7 @@ class BatchTable:
             [
                 (change.pipeline, encode_path(row.path), row.stage, _printable(row.error), self._clock.wall())
                 for row in change.rejected
+                if row.error
             ],
         )
         connection.executemany(
@@ -97,11 +99,12 @@ class BatchTable:
     ) -> None:
         connection.execute(
             "INSERT INTO sources"
-            " (pipeline, source, size, mtime_ns, content_hash, document, state, recipe, racy)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+            " (pipeline, source, size, mtime_ns, content_hash, document, state, recipe, racy, container, read_in)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
             " ON CONFLICT (pipeline, source) DO UPDATE SET"
             " size = excluded.size, mtime_ns = excluded.mtime_ns, content_hash = excluded.content_hash,"
-            " document = excluded.document, state = excluded.state, recipe = excluded.recipe, racy = excluded.racy",
+            " document = excluded.document, state = excluded.state, recipe = excluded.recipe, racy = excluded.racy,"
+            " container = excluded.container, read_in = excluded.read_in",
             (
                 change.pipeline,
                 encode_path(source.path),
@@ -112,6 +115,8 @@ class BatchTable:
                 "quarantined" if document is None else "done",
                 change.recipe,
                 source.racy,
+                encode_path(source.container) if source.container else None,
+                change.run,
             ),
         )
 
@@ -132,6 +137,7 @@ def _encode(change: Change) -> str:
             "removed": change.removed,
             "add": change.add,
             "drop": change.drop,
+            "run": change.run,
         }
     )
 
@@ -146,4 +152,5 @@ def _decode(text: str) -> Change:
         removed=tuple(fields["removed"]),
         add=tuple(DocumentRow(*row) for row in fields["add"]),
         drop=tuple(fields["drop"]),
+        run=fields.get("run", 0),  # an engine of an older version left it out
     )

@@ -185,7 +185,7 @@ class Ledger:
     def totals(self) -> LedgerTotals:
         """Return what the ledger holds."""
         with self._database.reading() as connection:
-            done = connection.execute("SELECT count(*) FROM sources WHERE state = 'done'").fetchone()[0]
+            done = self.sources.done()
             unique, chunks, text_bytes = connection.execute(
                 "SELECT count(*), coalesce(sum(passages), 0), coalesce(sum(text_bytes), 0) FROM documents"
             ).fetchone()

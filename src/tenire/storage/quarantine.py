@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tenire.storage.records import QuarantineEntry, SourceState
-from tenire.storage.schema import decode_path, has_table
+from tenire.storage.schema import decode_path, encode_path, has_column, has_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -14,14 +14,15 @@ if TYPE_CHECKING:
 
 __all__ = ["QuarantineTable"]
 
-_ENTRY = "SELECT q.id, q.pipeline, q.source, q.stage, q.error, q.attempts, q.at, s.state FROM quarantine AS q"
+_ENTRY = "SELECT q.id, q.pipeline, q.source, q.stage, q.error, q.attempts, q.at, s.state"
 _ENTRIES_OF_SOURCES = (
-    f"{_ENTRY} JOIN sources AS s ON s.pipeline = q.pipeline AND s.source = q.source"
+    f"{_ENTRY}, {{container}} FROM quarantine AS q JOIN sources AS s ON s.pipeline = q.pipeline AND s.source = q.source"
     " WHERE ?1 IS NULL OR q.pipeline = ?1 ORDER BY 1"
 )
 _ENTRIES = (
     f"{_ENTRIES_OF_SOURCES.removesuffix(' ORDER BY 1')} UNION ALL"
-    f" {_ENTRY} JOIN rows AS s ON s.pipeline = q.pipeline AND s.source = q.source AND s.state <> 'done'"
+    f" {_ENTRY}, NULL FROM quarantine AS q"
+    " JOIN rows AS s ON s.pipeline = q.pipeline AND s.source = q.source AND s.state <> 'done'"
     " WHERE ?1 IS NULL OR q.pipeline = ?1 ORDER BY 1"
 )
 _PREFIX = "q"  # tells the ids of quarantine entries from those of tasks
@@ -36,20 +37,30 @@ class QuarantineTable:
     def entries(self, pipeline: str | None = None) -> list[QuarantineEntry]:
         """Return the entries, oldest first, of one pipeline or of all."""
         with self._database.reading() as connection:
-            # A ledger that no engine of this version has opened has no table of rows.
-            rows = has_table(connection, "rows")
-            found = connection.execute(_ENTRIES if rows else _ENTRIES_OF_SOURCES, (pipeline,)).fetchall()
+            # A ledger that no engine of this version has opened may lack what came later.
+            query = _ENTRIES if has_table(connection, "rows") else _ENTRIES_OF_SOURCES
+            container = "s.container" if has_column(connection, "sources", "container") else "NULL"
+            found = connection.execute(query.format(container=container), (pipeline,)).fetchall()
         return [
             QuarantineEntry(
-                f"{_PREFIX}{number}", name, decode_path(raw), stage, error, attempts, at, state == SourceState.RETRY
+                f"{_PREFIX}{number}",
+                name,
+                decode_path(raw),
+                stage,
+                error,
+                attempts,
+                at,
+                state == SourceState.RETRY,
+                decode_path(container) if container is not None else "",
             )
-            for number, name, raw, stage, error, attempts, at, state in found
+            for number, name, raw, stage, error, attempts, at, state, container in found
         ]
 
     def retry(self, ids: Iterable[str] | None = None) -> tuple[QuarantineEntry, ...]:
         """Let the next run of their pipelines try entries again.
 
         The entries stay, with their counts of attempts, until that run has an answer.
+        A member of a container is tried again with its whole container.
 
         Args:
             ids: Ids of entries; ``None`` takes all.
@@ -66,6 +77,10 @@ class QuarantineTable:
                     " (SELECT pipeline, source FROM quarantine WHERE id = ?)",
                     [(int(entry.id.removeprefix(_PREFIX)),) for entry in chosen],
                 )
+            connection.executemany(
+                "UPDATE sources SET state = 'retry' WHERE state <> 'done' AND pipeline = ? AND source = ?",
+                [(entry.pipeline, encode_path(entry.container)) for entry in chosen if entry.container],
+            )
         return chosen
 
     def count(self, pipeline: str | None = None) -> int:

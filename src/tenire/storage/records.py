@@ -19,6 +19,7 @@ __all__ = [
     "DoneSource",
     "Intent",
     "LedgerTotals",
+    "MemberRow",
     "QuarantineEntry",
     "RejectedSource",
     "Run",
@@ -50,6 +51,7 @@ class DoneSource(NamedTuple):
         content_hash: Hash of its bytes.
         document: Id of its document.
         racy: See ``is_racy``.
+        container: Path of the file that holds it, or ``""`` if it is a file itself.
     """
 
     path: str
@@ -58,6 +60,7 @@ class DoneSource(NamedTuple):
     content_hash: str
     document: str
     racy: bool
+    container: str = ""
 
 
 class RejectedSource(NamedTuple):
@@ -70,7 +73,9 @@ class RejectedSource(NamedTuple):
         content_hash: Hash of its bytes, or ``""`` if they could not be read.
         racy: See ``is_racy``.
         stage: The stage that refused it.
-        error: Why.
+        error: Why; empty for a container that only counts as quarantined because of
+            its members: their entries say what there is to say.
+        container: Path of the file that holds it, or ``""`` if it is a file itself.
     """
 
     path: str
@@ -80,6 +85,23 @@ class RejectedSource(NamedTuple):
     racy: bool
     stage: str
     error: str
+    container: str = ""
+
+
+class MemberRow(NamedTuple):
+    """What the ledger knows about a member of a container.
+
+    Attributes:
+        path: ``CONTAINER!/MEMBER``.
+        container: Path of the file that holds it.
+        quarantined: Whether it is in quarantine.
+        read_in: Id of the run that read it.
+    """
+
+    path: str
+    container: str
+    quarantined: bool
+    read_in: int
 
 
 class DocumentRow(NamedTuple):
@@ -110,6 +132,7 @@ class Change:
         removed: Paths of sources that left.
         add: Documents that were not known before.
         drop: Documents that no source refers to any more.
+        run: Id of the run that read the sources.
     """
 
     pipeline: str
@@ -119,6 +142,7 @@ class Change:
     removed: tuple[str, ...] = ()
     add: tuple[DocumentRow, ...] = ()
     drop: tuple[str, ...] = ()
+    run: int = 0
 
     @property
     def adds_passages(self) -> bool:
@@ -198,6 +222,7 @@ class QuarantineEntry:
         attempts: How often it was tried.
         at: When it was tried last, in seconds since the epoch.
         retrying: Whether the next run will try it again.
+        container: The file that holds the source, or ``""`` if it is a file itself.
     """
 
     id: str
@@ -208,6 +233,7 @@ class QuarantineEntry:
     attempts: int
     at: float
     retrying: bool
+    container: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,7 +262,8 @@ class LedgerTotals:
     """What the ledger holds, all pipelines together.
 
     Attributes:
-        documents: Sources that are done; copies count.
+        documents: Sources that are done; copies count, and so do members of a
+            container, but not the container itself.
         unique_documents: Documents, each counted once.
         chunks: Passages that the store holds.
         text_bytes: Bytes of cleansed text of the unique documents.

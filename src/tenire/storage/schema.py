@@ -2,7 +2,8 @@
 
 ``sources`` says where each document came from, ``documents`` what the store
 holds, ``batches`` which commits are under way. A source points to a document;
-the foreign key refuses to forget a document that a source still needs. ``history``
+the foreign key refuses to forget a document that a source still needs. A member of a
+container is a source too, and names its container. ``history``
 is the scheduler's: how long tasks take. ``replies`` holds what models answered,
 ``flights`` who asks them for what right now, ``spending`` what that cost, and
 ``spending_holds`` what running programs may still spend. ``provider_batches`` are those
@@ -32,6 +33,7 @@ __all__ = [
     "complete",
     "decode_path",
     "encode_path",
+    "has_column",
     "has_table",
     "prepare",
 ]
@@ -174,7 +176,17 @@ _LATER = {
         PRIMARY KEY (pipeline, key),
         CHECK ((state = 'done') = (line IS NOT NULL))
     )""",
+    # Few rows have a container, so the index is small.
+    "sources_by_container": (
+        "CREATE INDEX IF NOT EXISTS sources_by_container ON sources (pipeline, container) WHERE container IS NOT NULL"
+    ),
     "rows_by_source": ("CREATE INDEX IF NOT EXISTS rows_by_source ON rows (pipeline, source) WHERE state <> 'done'"),
+}
+
+# Columns that came later, for the same reason not part of the format.
+_LATER_COLUMNS = {
+    ("sources", "container"): "ALTER TABLE sources ADD COLUMN container BLOB",
+    ("sources", "read_in"): "ALTER TABLE sources ADD COLUMN read_in INTEGER NOT NULL DEFAULT 0",
 }
 
 
@@ -200,7 +212,7 @@ def prepare(database: Database) -> None:
         complete(database)
         return
     with database.writing(durable=True) as connection:
-        for statement in (*_TABLES, *_LATER.values()):
+        for statement in (*_TABLES, *_LATER_COLUMNS.values(), *_LATER.values()):
             connection.execute(statement)
         # In the same transaction: a kill leaves an empty file or a whole ledger.
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
@@ -211,7 +223,12 @@ def complete(database: Database) -> None:
     """Add to a ledger what an older version of the same format did not make."""
     with database.reading() as connection:
         there = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
-    if missing := [statement for name, statement in _LATER.items() if name not in there]:
+        missing = [
+            statement
+            for (table, column), statement in _LATER_COLUMNS.items()
+            if not has_column(connection, table, column)
+        ]
+    if missing := [*missing, *(statement for name, statement in _LATER.items() if name not in there)]:
         with database.writing() as connection:
             for statement in missing:
                 connection.execute(statement)
@@ -221,6 +238,11 @@ def has_table(connection: sqlite3.Connection, name: str) -> bool:
     """Return whether a ledger has a table; one that no engine of this version has opened may lack the later ones."""
     found = connection.execute("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?", (name,)).fetchone()
     return found is not None
+
+
+def has_column(connection: sqlite3.Connection, table: str, column: str) -> bool:
+    """Return whether a table has a column; see ``has_table``."""
+    return any(row[1] == column for row in connection.execute(f"PRAGMA table_info({table})"))
 
 
 def check_format(database: Database) -> bool:

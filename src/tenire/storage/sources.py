@@ -5,8 +5,8 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from tenire.storage.records import DocumentRow, SourceRow, SourceState, is_racy
-from tenire.storage.schema import decode_path, encode_path
+from tenire.storage.records import DocumentRow, MemberRow, SourceRow, SourceState, is_racy
+from tenire.storage.schema import decode_path, encode_path, has_column
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -67,6 +67,9 @@ class SourceTable:
     def vanished(self, run: Run, *, at_once: int = _AT_ONCE) -> Iterator[list[str]]:
         """Yield the known sources that this run did not list, a few hundred at a time.
 
+        Members of a container go with it and are not listed. A container of which only
+        members are known, since the run that read it was killed, is.
+
         Only true once the source was listed to its end. The caller may remove what
         it got before it asks for more.
 
@@ -78,15 +81,17 @@ class SourceTable:
         while True:
             with self._database.reading() as connection:
                 found = connection.execute(
-                    "SELECT id, source FROM sources WHERE id > ? AND id <= ? AND pipeline = ?"
+                    "SELECT id, coalesce(container, source) FROM sources WHERE id > ? AND id <= ? AND pipeline = ?"
                     " AND NOT EXISTS (SELECT 1 FROM temp.seen WHERE run = ? AND seen.id = sources.id)"
+                    " AND (container IS NULL OR NOT EXISTS (SELECT 1 FROM sources AS c"
+                    " WHERE c.pipeline = sources.pipeline AND c.source = sources.container))"
                     " ORDER BY id LIMIT ?",
                     (last, run.watermark, run.pipeline, run.id, at_once),
                 ).fetchall()
             if not found:
                 return
             last = found[-1][0]
-            yield [decode_path(raw) for _, raw in found]
+            yield [decode_path(raw) for raw in dict.fromkeys(raw for _, raw in found)]
 
     def touched(self, run: Run, files: Sequence[SourceFile]) -> None:
         """Note the new times of files whose content turned out to be what it was.
@@ -119,6 +124,23 @@ class SourceTable:
                 query = f"SELECT source, document FROM sources WHERE pipeline = ? AND source IN ({marks})"
                 rows = connection.execute(query, [pipeline, *map(encode_path, chunk)])
                 found.update((decode_path(raw), document) for raw, document in rows)
+        return found
+
+    def members_of(self, pipeline: str, containers: Iterable[str]) -> list[MemberRow]:
+        """Return the known members of those of the paths that are containers."""
+        found: list[MemberRow] = []
+        with self._database.reading() as connection:
+            for chunk in _chunks(containers):
+                marks = ",".join("?" * len(chunk))
+                query = (
+                    "SELECT source, container, state, read_in FROM sources"
+                    f" WHERE pipeline = ? AND container IN ({marks})"
+                )
+                rows = connection.execute(query, [pipeline, *map(encode_path, chunk)])
+                found.extend(
+                    MemberRow(decode_path(raw), decode_path(container), state != SourceState.DONE, read_in)
+                    for raw, container, state, read_in in rows
+                )
         return found
 
     def sources_of(self, documents: Iterable[str]) -> dict[str, list[str]]:
@@ -160,15 +182,18 @@ class SourceTable:
         return gone
 
     def holders(self, documents: Iterable[str]) -> dict[str, list[str]]:
-        """Return the paths of all sources of any of the documents, by pipeline."""
-        paths: dict[str, list[str]] = {}
+        """Return the paths of all sources of any of the documents, and of their containers, by pipeline."""
+        paths: dict[str, dict[str, None]] = {}
         with self._database.reading() as connection:
             for chunk in _chunks(documents):
                 marks = ",".join("?" * len(chunk))
-                query = f"SELECT pipeline, source FROM sources WHERE document IN ({marks})"
-                for pipeline, raw in connection.execute(query, chunk):
-                    paths.setdefault(pipeline, []).append(decode_path(raw))
-        return paths
+                query = f"SELECT pipeline, source, container FROM sources WHERE document IN ({marks})"
+                for pipeline, raw, container in connection.execute(query, chunk):
+                    found = paths.setdefault(pipeline, {})
+                    found[decode_path(raw)] = None
+                    if container is not None:
+                        found[decode_path(container)] = None
+        return {pipeline: list(found) for pipeline, found in paths.items()}
 
     def abandoned(self) -> list[str]:
         """Return the documents that no source refers to; there are none unless something went wrong."""
@@ -186,8 +211,20 @@ class SourceTable:
                     "SELECT id, passages FROM documents AS d WHERE EXISTS (SELECT 1 FROM sources WHERE document = d.id)"
                 )
             )
+            return expected, self.done()
+
+    def done(self) -> int:
+        """Return the number of done sources; a container counts by its members alone."""
+        with self._database.reading() as connection:
             done = connection.execute("SELECT count(*) FROM sources WHERE state = 'done'").fetchone()[0]
-        return expected, done
+            if has_column(connection, "sources", "container"):
+                # Not those that hold nothing: they are empty documents.
+                done -= connection.execute(
+                    "SELECT count(*) FROM (SELECT DISTINCT pipeline, container FROM sources"
+                    " WHERE container IS NOT NULL) AS held JOIN sources AS s"
+                    " ON s.pipeline = held.pipeline AND s.source = held.container WHERE s.state = 'done'"
+                ).fetchone()[0]
+        return int(done)
 
 
 def _chunks(items: Iterable[str]) -> Iterator[list[str]]:
