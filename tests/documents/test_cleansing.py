@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tenire.documents.cleansing import cleanse
+from tenire.documents.cleansing import cleanse, cleanse_lines
 
 
 @pytest.mark.parametrize(
@@ -64,3 +65,19 @@ def test_no_visible_character_is_lost(text: str) -> None:
 
 def test_the_result_can_always_be_encoded() -> None:
     cleanse("lone \ud800 surrogate").encode()
+
+
+@given(
+    st.lists(st.sampled_from(["\n", "\n", "\n\n\n\n\n", "\r\n", "\r", "\f", "\u2028", "\x85", " ", "word ", "\x00"]))
+)
+def test_each_line_is_found_in_its_file(pieces: list[str]) -> None:
+    text = "".join(f"w{number} " if piece == "word " else piece for number, piece in enumerate(pieces))
+    cleansed, lines = cleanse_lines(text, repair=False)
+    assert cleansed == cleanse(text, repair=False)
+    in_file = {
+        word: number
+        for number, line in enumerate(re.split(r"\r\n|\r|\n", text), 1)
+        for word in re.findall(r"w\d+", line)
+    }
+    found = {word: lines.in_file(number) for number, line in enumerate(cleansed.split("\n")) for word in line.split()}
+    assert found == in_file

@@ -7,7 +7,9 @@ import time
 import pytest
 
 from tenire.documents import html
+from tenire.documents.cleansing import cleanse
 from tenire.documents.html import extract
+from tenire.documents.structure import Heading, Structure, heading_mark, plain, unmark
 
 FRAME = """<!doctype html><html><head><title> The &amp; title </title><style>.x{{}}</style></head><body>
 <nav>Home menu entry</nav><div role="navigation">side menu</div><script>var s = "script text";</script>
@@ -48,8 +50,8 @@ def test_content_stays_and_the_pages_frame_goes(shell: str) -> None:
 
 
 def test_a_title_that_the_text_does_not_hold_is_put_before_it() -> None:
-    assert extract("<title>Cats</title><p>They purr.") == ("Cats", "Cats\n\nThey purr.")
-    assert extract("<title>Cats — a manual</title><h1>Cats</h1><p>They purr.")[1] == "Cats\n\nThey purr."
+    assert extract("<title>Cats</title><p>They purr.") == ("Cats", f"{heading_mark(1)}Cats\n\nThey purr.")
+    assert plain(extract("<title>Cats — a manual</title><h1>Cats</h1><p>They purr.")[1]) == "Cats\n\nThey purr."
     assert extract("<p>They purr.") == ("", "They purr.")
 
 
@@ -116,3 +118,28 @@ def test_a_huge_page_is_read_in_pieces_and_loses_nothing(monkeypatch: pytest.Mon
     assert title == "T"
     assert [f"paragraph number {number}." in text for number in range(1000)] == [True] * 1000
     assert len("".join(extract("word " * 2000)[1].split())) == 8000
+
+
+def structure(page: str) -> tuple[str, Structure]:
+    return unmark(cleanse(extract(page)[1]))
+
+
+def test_headings_code_and_tables_are_told_by_their_places() -> None:
+    text, found = structure(
+        "<title>T</title><body><h1 class='a'>One <code>x</code><a class=headerlink href=#o>¶</a></h1><p>Intro"
+        "<H3>\n  Two\n  words</H3>tail<div><pre>\na = 1\n\n\n  b</pre></div>between"
+        "<table><caption>c<tr><td>1<td>2<tr><td>3<td>4</table>after<h2></h2>"
+        "<table><tr><td><table><tr><td>in</table></table>"
+    )
+    assert [heading[1:] for heading in found.headings] == [(1, "One x"), (3, "Two words")]
+    assert all(text[heading.start :].startswith(heading.title) for heading in found.headings)
+    blocks = [text[start:end] for start, end in found.blocks]
+    assert blocks == ["a = 1\n\n\n  b", "c\n1\t\t2\n3\t\t4", "in"]
+    assert "\ufdd0" not in text
+    assert "\n\n\n\n" not in text
+
+
+def test_what_a_page_holds_of_marks_means_nothing() -> None:
+    text, found = structure(f"<title>{heading_mark(2)}T</title><p>{heading_mark(1)}no heading <b title='<h1>'>x</b>")
+    assert "no heading x" in text
+    assert found.headings == (Heading(0, 1, "2T"),)

@@ -18,6 +18,7 @@ from tenire.documents.encoding import decode
 from tenire.documents.formats import Kind, binary_format, kind_of, unsupported_format
 from tenire.documents.markup import title_of
 from tenire.documents.reading import read_file
+from tenire.documents.structure import unmark, without_marks
 from tenire.errors import ConfigError, DocumentError
 from tenire.protocols import Document, Rejection, SourceFile, Unchanged
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PREPARE_VERSION", "PrepareOptions", "Prepared", "Unchanged", "prepare", "recipe_identity"]
 
-PREPARE_VERSION = 1
+PREPARE_VERSION = 2
 """Raised whenever the same file would give other passages: every document is then done again."""
 
 _HEAD = 4096
@@ -119,7 +120,9 @@ def _parse(content: Content, options: PrepareOptions, recipe: str) -> Document:
 
         title, text = extract(text)
         title = cleanse(title)
-    text = cleanse(text, repair=kind is not Kind.CODE)
+    else:
+        text = without_marks(text)
+    text, _ = unmark(cleanse(text, repair=kind is not Kind.CODE))
     identity = f"{recipe}\0{kind.value}\0{content.hash}".encode()
     return Document(
         id=hashlib.blake2b(identity, digest_size=16).hexdigest(),
