@@ -231,6 +231,7 @@ class Hit:
         end: Offset after its last character.
         text: The whole passage.
         score: Higher is better; comparable within one result list only.
+        place: Where it stands, for people.
     """
 
     document: str
@@ -239,6 +240,7 @@ class Hit:
     end: int
     text: str
     score: float
+    place: Place = Place()
 
 
 @dataclass(frozen=True, slots=True)

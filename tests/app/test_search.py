@@ -7,11 +7,16 @@ import pytest
 
 from tenire.app import search as search_module
 from tenire.app.config import ingest_config
+from tenire.app.place import choose_place
 from tenire.app.runs import run_config
 from tenire.app.search import Store, search
+from tenire.clock import SYSTEM_CLOCK
 from tenire.errors import ConfigError, EmbedderMismatchError, StoreError
+from tenire.pipeline.home_session import HomeSession
+from tenire.protocols import About, Document, Passage, Place, SourceFile
 from tenire.storage.home import Home
 from tenire.storage.ledger import Ledger
+from tenire.vectors.embedding import load_embedder
 
 from .conftest import LEDGERS, VOLCANOES, ZEBRAS, write
 
@@ -112,3 +117,22 @@ def test_a_question_that_makes_no_sense_and_a_closed_store_are_told(tmp_path: Pa
     store.close()
     with pytest.raises(StoreError, match="closed"):
         store.search("zebra")
+
+
+def test_a_hit_says_what_is_known_about_it(tmp_path: Path) -> None:
+    about = About(kind="pdf", language="en", author="Ann", date="2024-05", pages=9, extra=(("shelf", "4b"),))
+    place = Place(headings=("Animals", "Zebras"), page=7, lines=(3, 4), section=0)
+    passage = Passage(0, 0, len(ZEBRAS), ZEBRAS, place)
+    file = SourceFile(str(tmp_path / "zebras.pdf"), 9, 1)
+    document = Document("d1", file, "h", "On zebras", len(ZEBRAS), (passage,), about)
+    home = Home(tmp_path / "home")
+    chosen = choose_place(home, store="lancedb", embedder="static")
+    with HomeSession(home, chosen.open_store, clock=SYSTEM_CLOCK) as session:
+        chosen.record(session.ledger)
+        session.commit(session.start_run("p", "r"), [document], load_embedder("static").embed([ZEBRAS]))
+    (hit,) = search(home.path, "zebras").as_json()["hits"]
+    assert {name: hit[name] for name in ("title", "kind", "language", "author", "date", "pages", "extra")} == {
+        "title": "On zebras", "kind": "pdf", "language": "en", "author": "Ann", "date": "2024-05", "pages": 9,
+        "extra": {"shelf": "4b"},
+    }  # fmt: skip
+    assert (hit["headings"], hit["page"], hit["lines"], hit["ordinal"]) == (["Animals", "Zebras"], 7, [3, 4], 0)

@@ -10,6 +10,7 @@ import pytest
 
 from tenire.vectors import text_rows
 from tenire.vectors.lance_table import LanceTable
+from tenire.vectors.new_rows import new_rows
 from tenire.vectors.text_index import TextIndex
 
 if TYPE_CHECKING:
@@ -107,7 +108,8 @@ def test_a_batch_that_the_table_lost_is_not_taken_for_applied(open_store: Open, 
     first = open_store()
     first.commit(make.batch("b1", make.document("d1", "a passage")))
     first.commit(make.batch("b2", make.document("d2", "another passage")))
-    first._table.write(first._columns("", [])[0] | {"vector": first._checked(make.batch(""))}, ["d2"])
+    nothing, _ = new_rows("", [], first._words.next_key, first._texts)
+    first._table.write(nothing | {"vector": first._checked(make.batch(""))}, ["d2"])
     first.close()
     store = open_store(create=False)
     assert not store.has_batch("b2")
@@ -177,9 +179,9 @@ def test_check_sees_differences_in_both_directions(open_store: Open, make: Maker
 def test_check_sees_duplicates_and_damaged_texts(open_store: Open, make: Maker) -> None:
     store = open_store()
     store.commit(make.batch("b1", make.document("d1", "one")))
-    columns, _ = store._columns("b2", [make.document("d1", "one")])
+    columns, _ = new_rows("b2", [make.document("d1", "one")], store._words.next_key, store._texts)
     store._table.write(columns | {"vector": make.batch("", make.document("d1", "one")).vectors}, [])
-    columns, _ = store._columns("b3", [make.document("d9", "one")])
+    columns, _ = new_rows("b3", [make.document("d9", "one")], store._words.next_key, store._texts)
     columns["text_z"] = [b"no frame"]
     store._table.write(columns | {"vector": make.batch("", make.document("d1", "one")).vectors}, [])
     check = store.check()

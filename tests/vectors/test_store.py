@@ -67,7 +67,7 @@ def test_a_store_remembers_what_it_was_built_with(open_store: Open) -> None:
     assert (again.embedder, again.dimension) == ("bag", 32)
 
 
-@pytest.mark.parametrize("content", [b'{"format": 2}', b"{", b'{"format": 1, "embedder": 3, "dimension": 4}'])
+@pytest.mark.parametrize("content", [b'{"format": 3}', b"{", b'{"format": 1, "embedder": 3, "dimension": 4}'])
 def test_a_newer_or_damaged_format_is_refused_with_a_remedy(open_store: Open, tmp_path: Path, content: bytes) -> None:
     (tmp_path / "store").mkdir()
     (tmp_path / "store" / "format.json").write_bytes(content)

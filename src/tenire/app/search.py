@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from tenire.app.hits import SearchHit, SearchResult, placed
 from tenire.app.place import recorded_place
 from tenire.app.remote_embedder import EmbedderServer, RemoteEmbedder, is_remote
 from tenire.clock import SYSTEM_CLOCK
@@ -23,55 +23,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from tenire.protocols import Embedder, Hit
+    from tenire.storage.abouts import KnownDocument
     from tenire.vectors.store import LanceStore
 
 MODES = ("hybrid", "vector", "text")
 
 __all__ = ["SearchHit", "SearchResult", "Store", "search"]
-
-
-@dataclass(frozen=True, slots=True)
-class SearchHit:
-    """One passage that was found.
-
-    Attributes:
-        source: Absolute path of a file that holds it.
-        text: The whole passage.
-        score: Higher is better; comparable within one result only.
-        document: Id of the document.
-        start: Offset of its first character in the cleansed text.
-        end: Offset after its last character.
-        also: Other files that hold the same passage.
-    """
-
-    source: str
-    text: str
-    score: float
-    document: str
-    start: int
-    end: int
-    also: list[str]
-
-
-@dataclass(frozen=True, slots=True)
-class SearchResult:
-    """What a search found.
-
-    Attributes:
-        query: What was asked.
-        mode: ``hybrid``, ``vector`` or ``text``.
-        hits: Best first.
-        seconds: How long it took, loading not included.
-    """
-
-    query: str
-    mode: str
-    hits: list[SearchHit]
-    seconds: float
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the object that ``tenire search --json`` prints."""
-        return asdict(self)
 
 
 class Store:
@@ -131,7 +88,7 @@ class Store:
         started = SYSTEM_CLOCK.now()
         vector: NDArray[np.float32] | None = embedder.embed([query])[0] if embedder is not None else None
         found = self._store.search(query, vector, k=k, mode=mode, exact=exact)
-        hits = self._placed(found)[:k]
+        hits = placed(found, self._known(found))[:k]
         return SearchResult(query, mode, hits, round(SYSTEM_CLOCK.now() - started, 6))
 
     async def asearch(self, query: str, *, k: int = 10, mode: str = "hybrid", exact: bool = False) -> SearchResult:
@@ -166,19 +123,11 @@ class Store:
             self._embedder = load_embedder(self._name)
         return self._embedder
 
-    def _placed(self, found: Iterable[Hit]) -> list[SearchHit]:
-        """Join hits with equal text, and say where each stands."""
-        groups: dict[str, list[Hit]] = {}
-        for hit in found:
-            groups.setdefault(hit.text, []).append(hit)
-        sources = self._ledger.sources.sources_of({hit.document for group in groups.values() for hit in group})
-        placed: list[SearchHit] = []
-        for text, group in groups.items():
-            best = group[0]
-            paths = list(dict.fromkeys(path for hit in group for path in sources.get(hit.document, ())))
-            if paths:  # otherwise its last source is just being removed
-                placed.append(SearchHit(paths[0], text, best.score, best.document, best.start, best.end, paths[1:]))
-        return placed
+    def _known(self, found: Iterable[Hit]) -> dict[str, list[KnownDocument]]:
+        known: dict[str, list[KnownDocument]] = {}
+        for place in self._ledger.abouts.of({hit.document for hit in found}):
+            known.setdefault(place.document, []).append(place)
+        return known
 
 
 def _refuse_on_loop() -> None:

@@ -229,7 +229,7 @@ class Journal:
             done=tuple(done.values()),
             rejected=tuple(rejected.values()),
             removed=tuple(sorted(gone & before.keys())),
-            add=tuple(DocumentRow(d.id, len(d.passages), d.text_bytes, d.title) for d in add),
+            add=tuple(DocumentRow(d.id, len(d.passages), d.text_bytes, d.title, d.about) for d in add),
             drop=tuple(sorted(self._ledger.sources.unreferenced(candidates))),
             run=run.id,
         )

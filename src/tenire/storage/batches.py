@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from tenire.storage import abouts
 from tenire.storage.records import Change, DocumentRow, DoneSource, Intent, RejectedSource
 from tenire.storage.schema import encode_path
 
@@ -67,6 +68,7 @@ class BatchTable:
             "INSERT INTO documents (id, passages, text_bytes, title) VALUES (?, ?, ?, ?)",
             [(row.id, row.passages, row.text_bytes, _printable(row.title)) for row in change.add],
         )
+        abouts.add(connection, change.add)
         for done in change.done:
             self._upsert(connection, change, done, done.document)
         for rejected in change.rejected:
@@ -121,6 +123,10 @@ class BatchTable:
         )
 
 
+def _document(number: str, passages: int, text_bytes: int, title: str, about: str = "{}") -> DocumentRow:
+    return DocumentRow(number, passages, text_bytes, title, abouts.from_text(about))
+
+
 def _printable(text: str) -> str:
     # File names in titles and errors may hold surrogate escapes, which SQLite's text cannot.
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
@@ -135,7 +141,7 @@ def _encode(change: Change) -> str:
             "done": change.done,
             "rejected": change.rejected,
             "removed": change.removed,
-            "add": change.add,
+            "add": [(*row[:4], abouts.as_text(row.about)) for row in change.add],
             "drop": change.drop,
             "run": change.run,
         }
@@ -150,7 +156,8 @@ def _decode(text: str) -> Change:
         done=tuple(DoneSource(*row) for row in fields["done"]),
         rejected=tuple(RejectedSource(*row) for row in fields["rejected"]),
         removed=tuple(fields["removed"]),
-        add=tuple(DocumentRow(*row) for row in fields["add"]),
+        # An intent of an older version says nothing about its documents.
+        add=tuple(_document(*row) for row in fields["add"]),
         drop=tuple(fields["drop"]),
         run=fields.get("run", 0),  # an engine of an older version left it out
     )

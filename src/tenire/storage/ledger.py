@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from tenire.clock import SYSTEM_CLOCK
 from tenire.errors import StoreError
 from tenire.storage import schema
+from tenire.storage.abouts import AboutTable
 from tenire.storage.batches import BatchTable
 from tenire.storage.database import Database
 from tenire.storage.history import HistoryTable
@@ -44,6 +45,7 @@ class Ledger:
 
     Attributes:
         sources: Known sources and the documents they point to.
+        abouts: What is known about documents besides their text.
         batches: Commits under way; the only way to change sources and documents.
         quarantine: Sources that cannot be used.
         runs: When each pipeline ran.
@@ -58,6 +60,7 @@ class Ledger:
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
         self.sources = SourceTable(database)
+        self.abouts = AboutTable(database)
         self.batches = BatchTable(database, clock)
         self.quarantine = QuarantineTable(database)
         self.runs = RunTable(database, clock)

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from tenire.protocols import About
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -112,12 +114,14 @@ class DocumentRow(NamedTuple):
         passages: Number of its passages; a document without any is not in the store.
         text_bytes: Bytes of its cleansed text in UTF-8.
         title: For people; may be empty.
+        about: What else is known about it.
     """
 
     id: str
     passages: int
     text_bytes: int
     title: str
+    about: About = About()
 
 
 @dataclass(frozen=True, slots=True)

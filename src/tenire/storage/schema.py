@@ -8,7 +8,8 @@ is the scheduler's: how long tasks take. ``replies`` holds what models answered,
 ``flights`` who asks them for what right now, ``spending`` what that cost, and
 ``spending_holds`` what running programs may still spend. ``provider_batches`` are those
 that a provider works on, with the requests in ``batch_lines``. ``rows`` are those that
-pipelines have answered, each with its line of the output.
+pipelines have answered, each with its line of the output. ``abouts`` says what is known
+about a document besides its text.
 
 Paths are kept as bytes: file names need not be valid UTF-8.
 """
@@ -180,6 +181,11 @@ _LATER = {
     "sources_by_container": (
         "CREATE INDEX IF NOT EXISTS sources_by_container ON sources (pipeline, container) WHERE container IS NOT NULL"
     ),
+    # A document takes what is known about it along when it goes, also where an older version lets it go.
+    "abouts": """CREATE TABLE IF NOT EXISTS abouts (
+        document TEXT PRIMARY KEY REFERENCES documents (id) ON DELETE CASCADE,
+        about TEXT NOT NULL
+    ) WITHOUT ROWID""",
     "rows_by_source": ("CREATE INDEX IF NOT EXISTS rows_by_source ON rows (pipeline, source) WHERE state <> 'done'"),
 }
 

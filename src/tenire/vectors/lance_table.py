@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from tenire.errors import MissingExtraError, StoreError
 from tenire.vectors.interruptible import work_on
 from tenire.vectors.lance_import import import_lancedb
+from tenire.vectors.passage_rows import ADDED, COLUMNS, as_arrow, as_rows, schema
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Sequence
@@ -31,13 +32,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from tenire.protocols import StopSign
+    from tenire.vectors.passage_rows import StoredPassage
 
-__all__ = ["LanceTable", "StoredPassage", "TableState"]
+__all__ = ["LanceTable", "TableState"]
 
 Result = TypeVar("Result")
 
 _NAME = "passages"
-_COLUMNS = ["key", "document", "ordinal", "start", "stop", "text_hash", "text_z"]
 _SCAN_ROWS = 4096
 _FETCH = 1000
 _SPANS = 200
@@ -47,30 +48,6 @@ _METADATA_CACHE = 32 << 20
 _PARTITION = 50_000
 _SOURCE = re.compile(r",?\s+\S+\.rs:\d+:\d+$")
 """Where in its source Lance found an error: of use to nobody who has a full disk."""
-
-
-class StoredPassage(NamedTuple):
-    """One row of the table.
-
-    Attributes:
-        key: Its number in this store.
-        document: Id of its document.
-        ordinal: Its place in the document.
-        start: Offset of its first character in the cleansed text.
-        stop: Offset after its last character.
-        text_hash: SHA-256 of its text in UTF-8.
-        text_z: The text, one zstandard frame.
-        similarity: Cosine to the vector asked for, or 0.
-    """
-
-    key: int
-    document: str
-    ordinal: int
-    start: int
-    stop: int
-    text_hash: bytes
-    text_z: bytes
-    similarity: float = 0.0
 
 
 class TableState(NamedTuple):
@@ -93,11 +70,14 @@ class LanceTable:
     Args:
         path: Directory of the store.
         dimension: Length of a vector.
+        half: Whether numbers of vectors have 16 bits instead of 32.
     """
 
-    def __init__(self, path: Path, dimension: int) -> None:
+    def __init__(self, path: Path, dimension: int, *, half: bool = False) -> None:
         self._path = path
         self._dimension = dimension
+        self._half = half
+        self._whole = False
         self._lock = threading.Lock()
         self._opened: Any = None
 
@@ -127,7 +107,7 @@ class LanceTable:
             else:
                 # Without an index these change nothing.
                 query = query.nprobes(20).ef(max(200, 2 * limit)).refine_factor(2 if limit > 20 else 4)
-            return _passages(query.select([*_COLUMNS, "_distance"]).to_arrow())
+            return as_rows(query.select([*self._columns(table), "_distance"]).to_arrow())
 
         nothing: list[StoredPassage] = []
         found = self._read(ask, nothing)
@@ -139,8 +119,8 @@ class LanceTable:
         wanted = list(keys)
         for start in range(0, len(wanted), _FETCH):
             numbers = ",".join(map(str, wanted[start : start + _FETCH]))
-            for part in self.scan(_COLUMNS, where=f"key IN ({numbers})"):
-                found.update((row.key, row) for row in _passages(part))
+            for part in self._scan(self._columns, where=f"key IN ({numbers})"):
+                found.update((row.key, row) for row in as_rows(part))
         return found
 
     def scan(self, columns: Sequence[str], *, where: str | None = None) -> list[pa.Table]:
@@ -148,12 +128,14 @@ class LanceTable:
 
         Suits narrow columns, or a narrow ``where``: the result is in memory.
         """
+        return self._scan(lambda _: list(columns), where)
 
+    def _scan(self, columns: Callable[[Any], list[str]], where: str | None) -> list[pa.Table]:
         def ask(table: Any) -> list[pa.Table]:
             query = table.search()
             if where is not None:
                 query = query.where(where)
-            return [query.select(list(columns)).to_arrow()]
+            return [query.select(columns(table)).to_arrow()]
 
         nothing: list[pa.Table] = []
         return self._read(ask, nothing)
@@ -202,11 +184,13 @@ class LanceTable:
         Raises:
             StoreError: If it cannot be written; nothing was changed.
         """
-        rows = self._arrow(columns)
+        _import_lancedb()
+        rows = as_arrow(columns, self._dimension, half=self._half)
         with _explained(self._path, "write"):
             table = self._table(create=rows.num_rows > 0)
             if table is None:
                 return 0
+            self._complete(table, rows.schema)
             condition = f"document IN ({','.join(map(_quoted, remove))})"
             if not remove:
                 return int(table.add(rows).version)
@@ -282,6 +266,20 @@ class LanceTable:
 
     # ------------------------------------------------------------------ inside
 
+    def _columns(self, table: Any) -> list[str]:
+        """Return the columns of a passage that a table has: a column never leaves, but may come."""
+        if not self._whole:
+            self._whole = set(ADDED) <= set(table.schema.names)
+        return [*COLUMNS, *ADDED] if self._whole else list(COLUMNS)
+
+    def _complete(self, table: Any, wanted: pa.Schema) -> None:
+        """Give a table of an older version the columns that it lacks; costs no look at its rows."""
+        if not self._whole:
+            there = set(table.schema.names)
+            if missing := [wanted.field(name) for name in ADDED if name not in there]:
+                table.add_columns(missing)
+            self._whole = True
+
     def _table(self, *, create: bool) -> Any:
         with self._lock:
             if self._opened is not None:
@@ -293,7 +291,9 @@ class LanceTable:
             # Every read looks for a newer version: another process may be the writer. Measured at 0.3 ms.
             database = lancedb.connect(self._path, read_consistency_interval=timedelta(0), session=session)
             if create:
-                self._opened = database.create_table(_NAME, schema=self._schema(), exist_ok=True)
+                self._opened = database.create_table(
+                    _NAME, schema=schema(self._dimension, half=self._half), exist_ok=True
+                )
             else:
                 try:
                     self._opened = database.open_table(_NAME)
@@ -314,34 +314,6 @@ class LanceTable:
                 table.checkout_latest()
                 return ask(table)
 
-    def _schema(self) -> pa.Schema:
-        import pyarrow as pa
-
-        return pa.schema(
-            [
-                pa.field("key", pa.int64(), nullable=False),
-                pa.field("document", pa.string(), nullable=False),
-                pa.field("ordinal", pa.int32(), nullable=False),
-                pa.field("start", pa.int64(), nullable=False),
-                pa.field("stop", pa.int64(), nullable=False),
-                pa.field("batch", pa.string(), nullable=False),
-                pa.field("source", pa.string(), nullable=False),
-                pa.field("text_hash", pa.binary(32), nullable=False),
-                pa.field("text_z", pa.binary(), nullable=False),
-                pa.field("vector", pa.list_(pa.float32(), self._dimension), nullable=False),
-            ]
-        )
-
-    def _arrow(self, columns: dict[str, Any]) -> pa.Table:
-        _import_lancedb()
-        import pyarrow as pa
-
-        schema = self._schema()
-        arrays = {name: pa.array(columns[name], schema.field(name).type) for name in columns if name != "vector"}
-        flat = pa.array(columns["vector"].reshape(-1), pa.float32())
-        arrays["vector"] = pa.FixedSizeListArray.from_arrays(flat, self._dimension)
-        return pa.table([arrays[name] for name in schema.names], schema=schema)
-
 
 def _import_lancedb() -> Any:
     try:
@@ -354,13 +326,6 @@ def _import_lancedb() -> Any:
 
 def _quoted(value: str) -> str:
     return "'" + value.replace("'", "''") + "'"
-
-
-def _passages(table: pa.Table) -> list[StoredPassage]:
-    columns = [table.column(name).to_pylist() for name in _COLUMNS]
-    if "_distance" in table.column_names:
-        columns.append([1.0 - distance for distance in table.column("_distance").to_pylist()])
-    return [StoredPassage(*row) for row in zip(*columns, strict=True)]
 
 
 @contextmanager

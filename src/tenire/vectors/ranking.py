@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeAlias
 
 from tenire.vectors.fusion import reciprocal_rank_fusion
-from tenire.vectors.lance_table import StoredPassage
+from tenire.vectors.passage_rows import StoredPassage
 
 if TYPE_CHECKING:
     import numpy as np

@@ -16,20 +16,19 @@ from __future__ import annotations
 
 import threading
 from datetime import timedelta
-from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from tenire.errors import EmbedderMismatchError
 from tenire.protocols import Hit
-from tenire.storage.compression import utf8
 from tenire.vectors.audit import audit
 from tenire.vectors.lance_table import LanceTable
 from tenire.vectors.maintenance import plan
+from tenire.vectors.new_rows import new_documents, new_rows
+from tenire.vectors.passage_rows import as_vectors
 from tenire.vectors.ranking import best_texts
 from tenire.vectors.repair import synchronise
 from tenire.vectors.store_files import StoredTexts, open_format
 from tenire.vectors.text_index import TextIndex
-from tenire.vectors.text_rows import IndexedDocument
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -38,9 +37,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from tenire.protocols import Batch, Document, StopSign, StoreCheck
-    from tenire.vectors.lance_table import StoredPassage
-    from tenire.vectors.text_index import Span
+    from tenire.protocols import Batch, StopSign, StoreCheck
+    from tenire.vectors.passage_rows import StoredPassage
+    from tenire.vectors.text_rows import IndexedDocument
 
 __all__ = ["MODES", "LanceStore"]
 
@@ -75,7 +74,7 @@ class LanceStore:
     ) -> None:
         self.path = path
         self._format = open_format(path, dimension, embedder, create=create)
-        self._table = LanceTable(path, self._format.dimension)
+        self._table = LanceTable(path, self._format.dimension, half=self._format.half)
         self._words = TextIndex(path / "text.db")
         self._texts = StoredTexts(path)
         self._write_lock = threading.RLock()
@@ -112,7 +111,7 @@ class LanceStore:
             if self._words.has_batch(batch.id):
                 return
             there = self._words.spans({document.id for document in batch.documents} | set(batch.remove))
-            added, rows = _new_passages(batch.documents, there)
+            added, rows = new_documents(batch.documents, there)
             kept = {document.id for document in batch.documents}
             removed = [
                 document for document in dict.fromkeys(batch.remove) if document in there and document not in kept
@@ -120,7 +119,7 @@ class LanceStore:
             indexed: list[IndexedDocument] = []
             version = self._words.version
             if added or removed:
-                columns, indexed = self._columns(batch.id, added)
+                columns, indexed = new_rows(batch.id, added, self._words.next_key, self._texts)
                 columns["vector"] = vectors[rows]
                 version = self._table.write(columns, removed)
             self._words.apply(indexed, removed, batches=[batch.id], version=version)
@@ -218,7 +217,7 @@ class LanceStore:
         spans = self._words.spans(set(document_ids)).values()
         found: dict[str, NDArray[np.float32]] = {}
         for part in self._table.scan_spans(["text_hash", "vector"], spans):
-            matrix = part.column("vector").combine_chunks().flatten().to_numpy().reshape(-1, self.dimension)
+            matrix = as_vectors(part.column("vector"), self.dimension)
             for text_hash, row in zip(part.column("text_hash").to_pylist(), matrix, strict=True):
                 found[text_hash.hex()] = row
         return found
@@ -282,31 +281,10 @@ class LanceStore:
         if not np.isfinite(vectors).all():
             message = f"batch {batch.id} holds a vector that is not finite"
             raise ValueError(message)
+        if self._format.half and vectors.size and np.abs(vectors).max() > np.finfo(np.float16).max:
+            message = f"batch {batch.id} holds a vector that is far longer than 1"
+            raise ValueError(message)
         return vectors
-
-    def _columns(self, batch: str, added: list[Document]) -> tuple[dict[str, object], list[IndexedDocument]]:
-        next_key = self._words.next_key
-        pairs = [(document, passage) for document in added for passage in document.passages]
-        frames = self._texts.compress(passage.text for _, passage in pairs)
-        columns: dict[str, object] = {
-            "key": range(next_key, next_key + len(pairs)),
-            "document": [document.id for document, _ in pairs],
-            "ordinal": [passage.ordinal for _, passage in pairs],
-            "start": [passage.start for _, passage in pairs],
-            "stop": [passage.end for _, passage in pairs],
-            "batch": [batch] * len(pairs),
-            "source": [utf8(document.file.path).decode("utf-8", "replace") for document, _ in pairs],
-            "text_hash": [sha256(utf8(passage.text)).digest() for _, passage in pairs],
-            "text_z": frames,
-        }
-        indexed, place = [], 0
-        for document in added:
-            n = len(document.passages)
-            stored = sum(map(len, frames[place : place + n]))
-            texts = tuple(passage.text for passage in document.passages)
-            indexed.append(IndexedDocument(document.id, next_key + place, texts, stored, batch))
-            place += n
-        return columns, indexed
 
     def _fill_missing_words(self) -> None:
         # The text index is derived, and its file may be gone. An index that only lags behind is left to
@@ -336,18 +314,4 @@ class LanceStore:
 
     def _hit(self, passage: StoredPassage, score: float) -> Hit:
         text = self._texts.decompress(passage.text_z)
-        return Hit(passage.document, passage.ordinal, passage.start, passage.stop, text, score)
-
-
-def _new_passages(documents: Iterable[Document], there: Mapping[str, Span]) -> tuple[list[Document], list[int]]:
-    """Return the documents to write, each once, and the places of their vectors in the batch."""
-    added: dict[str, Document] = {}
-    rows: list[int] = []
-    place = 0
-    for document in documents:
-        n = len(document.passages)
-        if n and document.id not in there and document.id not in added:
-            added[document.id] = document
-            rows.extend(range(place, place + n))
-        place += n
-    return list(added.values()), rows
+        return Hit(passage.document, passage.ordinal, passage.start, passage.stop, text, score, passage.place)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
 __all__ = ["FORMAT", "StoreFormat", "StoredTexts", "open_format", "read_format"]
 
-FORMAT = 1
+FORMAT = 2
+_READABLE = (1, FORMAT)
+_HALF = 2
 _FORMAT_FILE = "format.json"
 
 # Fewer or smaller samples teach a dictionary the quirks of a few files; more than
@@ -40,12 +42,17 @@ class StoreFormat:
     Attributes:
         embedder: Identity of the embedder.
         dimension: Length of a vector.
-        format: Version of the layout on disk.
+        format: Version of the layout on disk. In the first one numbers of vectors have 32 bits.
     """
 
     embedder: str
     dimension: int
     format: int = FORMAT
+
+    @property
+    def half(self) -> bool:
+        """Whether numbers of vectors have 16 bits, which costs no recall and saves half of the store."""
+        return self.format >= _HALF
 
 
 def read_format(path: Path) -> StoreFormat | None:
@@ -65,8 +72,8 @@ def read_format(path: Path) -> StoreFormat | None:
         version = msgspec.json.decode(data, type=dict[str, object]).get("format")
     except msgspec.DecodeError as error:
         raise _damaged(file, error) from error
-    if version != FORMAT:
-        message = f"{file} says format {version!r}, this Tenire knows format {FORMAT}"
+    if version not in _READABLE:
+        message = f"{file} says format {version!r}, this Tenire knows formats up to {FORMAT}"
         raise StoreError(message, hint="use the Tenire that made this store, or ingest again into a new home")
     try:
         return msgspec.json.decode(data, type=StoreFormat)
@@ -96,7 +103,8 @@ def open_format(path: Path, dimension: int | None, embedder: str | None, *, crea
         stored = StoreFormat(embedder=embedder, dimension=dimension)
         _write_whole(path / _FORMAT_FILE, msgspec.json.encode(asdict(stored)) + b"\n")
         return stored
-    asked = StoreFormat(
+    asked = replace(
+        stored,
         embedder=stored.embedder if embedder is None else embedder,
         dimension=stored.dimension if dimension is None else dimension,
     )

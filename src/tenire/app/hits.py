@@ -1,0 +1,125 @@
+"""What a search found, for people and programs: each passage once, with all that is known about it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from tenire.protocols import About, Hit, Place
+    from tenire.storage.abouts import KnownDocument
+
+__all__ = ["SearchHit", "SearchResult", "placed"]
+
+
+@dataclass(frozen=True, slots=True)
+class SearchHit:
+    """One passage that was found.
+
+    Attributes:
+        source: Absolute path of a file that holds it.
+        text: The whole passage.
+        score: Higher is better; comparable within one result only.
+        document: Id of the document.
+        start: Offset of its first character in the cleansed text.
+        end: Offset after its last character.
+        also: Other files that hold the same passage.
+        title: The document's, or an empty string.
+        kind: The document's format: ``html``, ``pdf``, ``email``, …
+        language: ISO 639-1 code, or an empty string.
+        author: As the document names it, or an empty string.
+        date: ISO 8601, as precise as the document is, or an empty string.
+        pages: How many pages the document has; 0 where there are none.
+        extra: What its source knows besides.
+        ordinal: The passage's place in the document, from 0.
+        headings: The headings above it, outermost first.
+        page: The page that it begins on, from 1, or ``None``.
+        lines: Its first and last line in the file, from 1, or ``None``.
+    """
+
+    source: str
+    text: str
+    score: float
+    document: str
+    start: int
+    end: int
+    also: list[str]
+    title: str = ""
+    kind: str = ""
+    language: str = ""
+    author: str = ""
+    date: str = ""
+    pages: int = 0
+    extra: dict[str, str] = field(default_factory=dict)
+    ordinal: int = 0
+    headings: list[str] = field(default_factory=list)
+    page: int | None = None
+    lines: list[int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SearchResult:
+    """What a search found.
+
+    Attributes:
+        query: What was asked.
+        mode: ``hybrid``, ``vector`` or ``text``.
+        hits: Best first.
+        seconds: How long it took, loading not included.
+    """
+
+    query: str
+    mode: str
+    hits: list[SearchHit]
+    seconds: float
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the object that ``tenire search --json`` prints."""
+        return asdict(self)
+
+
+def placed(found: Iterable[Hit], known: Mapping[str, Sequence[KnownDocument]]) -> list[SearchHit]:
+    """Join hits with equal text, and say where each stands.
+
+    Args:
+        found: Best first.
+        known: The places of each document that was found; a document without any is
+            just leaving, and its passages are left out.
+    """
+    groups: dict[str, list[Hit]] = {}
+    for hit in found:
+        if hit.document in known:
+            groups.setdefault(hit.text, []).append(hit)
+    hits: list[SearchHit] = []
+    for group in groups.values():
+        best = group[0]
+        document = known[best.document][0]
+        sources = dict.fromkeys(place.source for hit in group for place in known[hit.document])
+        hits.append(_hit(best, document.title, document.about, list(sources)))
+    return hits
+
+
+def _hit(hit: Hit, title: str, about: About, sources: list[str]) -> SearchHit:
+    place: Place = hit.place
+    return SearchHit(
+        source=sources[0],
+        text=hit.text,
+        score=hit.score,
+        document=hit.document,
+        start=hit.start,
+        end=hit.end,
+        also=sources[1:],
+        title=title,
+        kind=about.kind,
+        language=about.language,
+        author=about.author,
+        date=about.date,
+        pages=about.pages,
+        extra=dict(about.extra),
+        ordinal=hit.ordinal,
+        headings=list(place.headings),
+        page=place.page,
+        lines=None if place.lines is None else list(place.lines),
+    )
