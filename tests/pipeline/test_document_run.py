@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tenire.errors import StoreError
-from tenire.pipeline import document_run
-from tenire.pipeline.groups import BATCH_BYTES
+from tenire.pipeline import group_queue
+from tenire.pipeline.chunks import BATCH_BYTES
 from tenire.pipeline.verify import verify
 from tenire.storage.ledger import Ledger
 from tenire.testing import SimLoop, cancel_sweep
@@ -352,13 +352,16 @@ def test_cancelled_anywhere_a_run_gives_everything_back_and_loses_nothing(
 def test_at_most_two_groups_are_on_their_way_while_room_is_short(
     simulate: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    finish = document_run.DocumentRun._finish
+    finish_each = group_queue.GroupQueue.finish_each
     under_way: list[int] = []
 
-    async def watched(run: Any, group: Any) -> None:
-        under_way.append(run._under_way)
-        await finish(run, group)
+    async def watched(queue: Any, finish: Any) -> None:
+        async def finish_one(group: Any) -> None:
+            under_way.append(queue.under_way)
+            await finish(group)
 
-    monkeypatch.setattr(document_run.DocumentRun, "_finish", watched)
+        await finish_each(queue, finish_one)
+
+    monkeypatch.setattr(group_queue.GroupQueue, "finish_each", watched)
     simulate(Files(texts(60, words=2), size=BATCH_BYTES), memory=8 * 4 * BATCH_BYTES)
-    assert max(under_way) == document_run.FINISHERS
+    assert max(under_way) == group_queue.FINISHERS

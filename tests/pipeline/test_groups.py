@@ -3,7 +3,7 @@ from __future__ import annotations
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
-from tenire.pipeline.groups import BATCH_BYTES, BATCH_FILES, Group, batches
+from tenire.pipeline.groups import Group
 from tenire.pipeline.lister import Work
 from tenire.protocols import Rejection, SourceFile, Unchanged
 
@@ -15,26 +15,6 @@ if TYPE_CHECKING:
 
 def work(size: int, number: int = 0, **facts: object) -> Work:
     return Work(SourceFile(f"/{number}", size, 1), **facts)  # type: ignore[arg-type]
-
-
-def test_a_batch_ends_at_its_number_of_files() -> None:
-    cut = list(batches(work(1, number) for number in range(2 * BATCH_FILES + 1)))
-    assert [len(batch) for batch in cut] == [BATCH_FILES, BATCH_FILES, 1]
-    assert [item.file.path for batch in cut for item in batch] == [f"/{n}" for n in range(2 * BATCH_FILES + 1)]
-
-
-def test_a_batch_ends_before_its_bytes_pass_the_limit() -> None:
-    half = BATCH_BYTES // 2
-    assert [len(batch) for batch in batches([work(half), work(half), work(1)])] == [2, 1]
-
-
-def test_a_large_file_is_a_batch_by_itself() -> None:
-    cut = list(batches([work(1), work(50 * BATCH_BYTES), work(1)]))
-    assert [[item.file.size for item in batch] for batch in cut] == [[1], [50 * BATCH_BYTES], [1]]
-
-
-def test_no_work_makes_no_batch() -> None:
-    assert list(batches([])) == []
 
 
 def test_a_group_sorts_what_came_of_a_batch(document: Callable[..., Document]) -> None:

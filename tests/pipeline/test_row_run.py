@@ -10,6 +10,7 @@ import pytest
 
 from tenire.core.tasks import Resources
 from tenire.errors import ConfigError, PipelineError
+from tenire.pipeline.chunks import BATCH_ITEMS
 from tenire.pipeline.rows import outbox
 from tenire.pipeline.rows import run as row_run
 from tenire.storage.home import Home
@@ -295,9 +296,9 @@ def test_answers_that_are_not_committed_yet_count_as_in_flight(
     monkeypatch.setattr(row_run.RowRun, "_commit", slow)
 
     async def watch(engine: RowEngine, running: asyncio.Task[None]) -> None:
-        await until(lambda: len(recipe.calls) == row_run.BATCH_ROWS)
+        await until(lambda: len(recipe.calls) == BATCH_ITEMS)
         await asyncio.sleep(100)
-        assert len(recipe.calls) == row_run.BATCH_ROWS
+        assert len(recipe.calls) == BATCH_ITEMS
         go_on.set()
 
     assert counts(run(recipe, during=watch)) == {"seen": 500, "done": 500}
@@ -326,7 +327,7 @@ def test_rows_in_flight_are_bounded_by_places_and_by_bytes(
     write(tmp_path, *rows(1_000))
     recipe = Echo()
     run(recipe)
-    assert recipe.most_flying == 2 * row_run.BATCH_ROWS
+    assert recipe.most_flying == 2 * BATCH_ITEMS
 
     monkeypatch.undo()
     write(tmp_path, *({"id": number, "text": "x" * 100_000} for number in range(50)))

@@ -203,6 +203,6 @@ def test_a_field_that_only_a_later_row_has_is_known(tmp_path: Path) -> None:
         source.require_fields(["text", "titel"], "prompt")
 
 
-def test_rows_are_counted_now_and_then(tmp_path: Path) -> None:
-    (tmp_path / "a.jsonl").write_text('{"id": 1}\n' * 2_500, "utf-8")
-    assert list(RowSource(["a.jsonl"], tmp_path).count()) == [1_000, 2_000, 2_500]
+def test_rows_are_counted_and_their_bytes_are_not(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"id": 1}\n' * 25, "utf-8")
+    assert list(RowSource(["a.jsonl"], tmp_path).sizes()) == [0] * 25

@@ -1,11 +1,8 @@
-"""How files are put together: batches to read, groups to commit.
+"""How documents are put together: groups, which are embedded and committed as one.
 
-Two sizes, each with its reason. A *batch* of files goes to a worker process in
-one message: large enough that the message costs nothing, small enough that a
-worker that dies takes little with it. A *group* of documents is embedded and
-committed together: the fuller it is, the better texts of equal length meet in
-one call of the model and the fewer versions the store has; but all of it is lost
-if the engine is killed before its commit.
+The fuller a group is, the better texts of equal length meet in one call of the model
+and the fewer versions the store has; but all of it is lost if the engine is killed
+before its commit.
 """
 
 from __future__ import annotations
@@ -16,33 +13,13 @@ from typing import TYPE_CHECKING
 from tenire.protocols import Document, Rejection, Unchanged
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Sequence
     from contextlib import AsyncExitStack
 
     from tenire.pipeline.lister import Work
     from tenire.pipeline.vectorise import UnusableTextError
 
-__all__ = ["BATCH_BYTES", "BATCH_FILES", "Group", "apart", "batches"]
-
-BATCH_BYTES = 256 << 10
-BATCH_FILES = 64
-
-
-def batches(work: Iterable[Work]) -> Iterator[list[Work]]:
-    """Cut work into batches: up to ``BATCH_FILES`` files and ``BATCH_BYTES`` each.
-
-    A file larger than that is a batch by itself.
-    """
-    batch: list[Work] = []
-    size = 0
-    for item in work:
-        if batch and (size + item.file.size > BATCH_BYTES or len(batch) == BATCH_FILES):
-            yield batch
-            batch, size = [], 0
-        batch.append(item)
-        size += item.file.size
-    if batch:
-        yield batch
+__all__ = ["Group", "apart"]
 
 
 @dataclass(slots=True)
@@ -67,7 +44,9 @@ class Group:
     passages: int = 0
     holds: list[AsyncExitStack] = field(default_factory=list)
 
-    def add(self, work: list[Work], results: Iterable[Document | Rejection | Unchanged], held: AsyncExitStack) -> None:
+    def add(
+        self, work: Sequence[Work], results: Iterable[Document | Rejection | Unchanged], held: AsyncExitStack
+    ) -> None:
         """Add what came of a batch; ``results`` are in the order of ``work``."""
         for item, result in zip(work, results, strict=True):
             if isinstance(result, Document):

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from tenire.pipeline.chunks import Chunk
 from tenire.pipeline.classify import Decision, classify
 from tenire.pipeline.listing import Skipped
 from tenire.protocols import Rejection, SourceFile
@@ -17,11 +18,10 @@ if TYPE_CHECKING:
 
     from tenire.pipeline.files import FileSource, PathSource
     from tenire.pipeline.listing import Listed
-    from tenire.pipeline.progress import PipelineProgress
     from tenire.storage.ledger import Ledger
     from tenire.storage.records import Run, SourceRow
 
-__all__ = ["ListedChunk", "Lister", "Work", "count_ahead"]
+__all__ = ["ListedChunk", "Lister", "Work", "sizes"]
 
 CHUNK = 512
 
@@ -43,30 +43,23 @@ class Work:
     old_document: str | None = None
     was_done: bool = False
 
+    @property
+    def size(self) -> int:
+        """Bytes of the file."""
+        return self.file.size
+
 
 @dataclass(slots=True)
-class ListedChunk:
-    """Up to ``CHUNK`` listed files, sorted.
+class ListedChunk(Chunk):
+    """Up to ``CHUNK`` listed files, sorted; those of types that hold no text are skipped.
 
     Attributes:
         work: Files that have to be read.
         rejections: What the source itself could not use.
-        seen: Files that can hold text.
-        seen_bytes: Their bytes.
-        unchanged: Files that need nothing.
-        unchanged_bytes: Bytes of those and of the quarantined ones.
-        quarantined: Files that are in quarantine and did not change.
-        skipped: Files of types that hold no text; not part of ``seen``.
     """
 
     work: list[Work] = field(default_factory=list)
     rejections: list[Rejection] = field(default_factory=list)
-    seen: int = 0
-    seen_bytes: int = 0
-    unchanged: int = 0
-    unchanged_bytes: int = 0
-    quarantined: int = 0
-    skipped: int = 0
 
 
 class Lister:
@@ -153,20 +146,11 @@ class Lister:
             chunk.work.append(Work(file, known_hash, old, row is not None and row.state is SourceState.DONE))
 
 
-def count_ahead(source: FileSource | PathSource, progress: PipelineProgress) -> None:
-    """Count a source to its end, for the display: the listing itself waits for room.
-
-    Args:
-        source: Walked a second time; the files are not opened.
-        progress: Where to count; ends as soon as the pipeline does not run any more.
-    """
+def sizes(source: FileSource | PathSource) -> Iterator[int]:
+    """Walk a source once more, without the ledger: yield the bytes of each of its files."""
     for item in source.walk():
-        if progress.listed or progress.state != "running":
-            return
         if not isinstance(item, Skipped):
-            progress.expected += 1
-            progress.bytes_expected += _file_of(item).size
-    progress.listed = True
+            yield _file_of(item).size
 
 
 def _file_of(item: SourceFile | Rejection) -> SourceFile:

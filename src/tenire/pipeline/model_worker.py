@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from tenire.clock import Clock
     from tenire.concurrency.handle import Handle
-    from tenire.concurrency.manager import ConcurrencyManager
     from tenire.pipeline.progress import PipelineProgress, StageProgress
+    from tenire.pipeline.run_tasks import RunTasks
     from tenire.protocols import Document
 
 __all__ = ["EMBEDDER_SLOTS", "IF_KILLED", "ModelWorker"]
@@ -36,8 +36,7 @@ class ModelWorker:
     """One pipeline's way to the model.
 
     Args:
-        pipeline: Whose share the work is charged to.
-        manager: The engine.
+        tasks: The run's way to the engine.
         embed: ``embed(texts)``; importable, since it runs in the worker. A coroutine
             function asks a server: it runs on the loop, and keeps what it got itself.
         progress: Where to count bytes of files that are embedded but not stored yet.
@@ -48,17 +47,15 @@ class ModelWorker:
 
     def __init__(
         self,
-        pipeline: str,
+        tasks: RunTasks,
         *,
-        manager: ConcurrencyManager,
         embed: Callable[[list[str]], NDArray[np.float32]] | Callable[[list[str]], Awaitable[NDArray[np.float32]]],
         progress: PipelineProgress,
         stage: StageProgress,
         keep: Callable[[list[str], NDArray[np.float32]], Awaitable[None]],
         clock: Clock,
     ) -> None:
-        self._pipeline = pipeline
-        self._manager = manager
+        self._tasks = tasks
         self._embed: Callable[[list[str]], Any] = embed
         self._on_loop = is_coroutine_function(embed)
         self._progress = progress
@@ -109,16 +106,8 @@ class ModelWorker:
         return vectors
 
     def _submit(self, texts: list[str], step: str, *, retry: Retry | None) -> Handle[NDArray[np.float32]]:
-        name = f"{self._pipeline}: {step}"
         if self._on_loop:
-            return self._manager.submit(self._embed, texts, on="loop", pipeline=self._pipeline, name=name)
-        return self._manager.submit(
-            self._embed,
-            texts,
-            on="process",
-            worker="embedder",
-            pipeline=self._pipeline,
-            name=name,
-            needs=_ONE_SLOT,
-            retry=retry,
+            return self._tasks.submit(self._embed, texts, step=step, on="loop")
+        return self._tasks.submit(
+            self._embed, texts, step=step, on="process", worker="embedder", needs=_ONE_SLOT, retry=retry
         )

@@ -7,8 +7,14 @@ never a torn one.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tenire.pipeline.chunks import Chunk
 
 __all__ = ["PipelineProgress", "RunReport", "StageProgress"]
 
@@ -45,6 +51,17 @@ class StageProgress:
     waiting: int = 0
     running: int = 0
     busy_s: float = 0.0
+
+    @contextmanager
+    def at_work(self, now: Callable[[], float], items: int = 1) -> Iterator[None]:
+        """Count items as running within the block, and the time that it takes; ``now()`` in seconds."""
+        started = now()
+        self.running += items
+        try:
+            yield
+        finally:
+            self.running -= items
+            self.busy_s += now() - started
 
 
 @dataclass(slots=True)
@@ -136,6 +153,15 @@ class PipelineProgress:
         """Passages embedded by this run; those that are stored already are ``chunks``."""
         embedded = next((stage.done for stage in self.stages if stage.name == "embed"), 0)
         return max(self.chunks, embedded)
+
+    def count_listed(self, chunk: Chunk) -> None:
+        """Count what was listed."""
+        self.seen += chunk.seen
+        self.bytes_seen += chunk.seen_bytes
+        self.unchanged += chunk.unchanged
+        self.quarantined += chunk.quarantined
+        self.bytes_done += chunk.unchanged_bytes
+        self.skipped += chunk.skipped
 
     def totals(self) -> dict[str, Any]:
         """Return the counters that ``--json`` prints for this pipeline."""

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from tenire.concurrency.handle import Handle
 
-__all__ = ["all_or_first_failure", "ended", "first", "seen"]
+__all__ = ["LAST_WORD_S", "all_or_first_failure", "ended", "first", "kept", "seen"]
+
+LAST_WORD_S = 0.3
+"""Seconds that a commit gets to end, and so to count, when its run is cancelled."""
+
+T = TypeVar("T")
 
 
 async def all_or_first_failure(handles: Sequence[Handle[Any]]) -> None:
@@ -57,6 +62,28 @@ async def ended(handle: Handle[Any], *, last_word: float) -> asyncio.CancelledEr
             handle.cancel()
         return cancelled
     return None
+
+
+async def kept(commit: Handle[T], count: Callable[[T], object]) -> T:
+    """Wait for a commit and count it, also if the one who waits is cancelled meanwhile.
+
+    Args:
+        commit: The task that commits.
+        count: Is given what it did.
+
+    Returns:
+        What it did.
+
+    Raises:
+        BaseException: What it raised.
+        asyncio.CancelledError: If the one who waits was cancelled.
+    """
+    cancelled = await ended(commit, last_word=LAST_WORD_S)
+    done = await commit
+    count(done)
+    if cancelled is not None:
+        raise cancelled
+    return done
 
 
 def first(group: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -19,6 +19,7 @@ from enum import StrEnum
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from tenire.pipeline.chunks import Chunk
 from tenire.pipeline.rows.recipe import RowError
 from tenire.pipeline.rows.records import BrokenRow, Row, content_hash
 from tenire.storage.records import SourceState
@@ -51,25 +52,24 @@ class RowWork:
     request: str
     was_done: bool
 
+    @property
+    def size(self) -> int:
+        """Bytes of the row."""
+        return self.row.size
+
 
 @dataclass(slots=True)
-class RowChunk:
+class RowChunk(Chunk):
     """Up to ``CHUNK`` listed rows, sorted.
 
     Attributes:
         work: Rows that have to be answered.
         refused: What goes to quarantine as it is, and whether the output has an
             older answer to it.
-        seen: Rows in all.
-        unchanged: Rows that need nothing.
-        quarantined: Rows that are in quarantine and did not change.
     """
 
     work: list[RowWork] = field(default_factory=list)
     refused: list[tuple[RefusedRow, bool]] = field(default_factory=list)
-    seen: int = 0
-    unchanged: int = 0
-    quarantined: int = 0
 
 
 class Standing(StrEnum):

@@ -19,27 +19,28 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from tenire.pipeline.chunks import batches, bytes_held
+from tenire.pipeline.flow import flowing
 from tenire.pipeline.progress import StageProgress
 from tenire.pipeline.room import Room
 from tenire.pipeline.rows.kept import KeptOutput
 from tenire.pipeline.rows.lister import RowLister, in_quarantine
 from tenire.pipeline.rows.outbox import Outbox, Outcome
 from tenire.pipeline.rows.recipe import RowError
-from tenire.pipeline.waits import all_or_first_failure, ended, first, seen
+from tenire.pipeline.run_life import RunLife
+from tenire.pipeline.waits import all_or_first_failure, kept
 from tenire.storage.rows import AnsweredRow, RefusedRow
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
     from contextlib import AsyncExitStack
 
     from tenire.clock import Clock
-    from tenire.concurrency.handle import Handle
     from tenire.concurrency.manager import ConcurrencyManager
     from tenire.pipeline.home_session import HomeSession
     from tenire.pipeline.progress import PipelineProgress
@@ -54,18 +55,6 @@ __all__ = ["IN_FLIGHT", "RowRun"]
 
 IN_FLIGHT = 32
 """Batches between the source and their commit, for one pipeline."""
-
-BATCH_ROWS = 64
-BATCH_BYTES = 256 << 10
-
-_BYTES_HELD_PER_BYTE = 4
-"""A byte of a row is held up to four times: as read, as fields, as prompt, as request."""
-
-_TICK_S = 0.1
-_LONGEST_TICK_S = 0.4
-
-_LAST_WORD_S = 0.3
-"""Seconds that a commit gets to end, and so to count, when its run is cancelled."""
 
 
 class RowRun:
@@ -102,79 +91,53 @@ class RowRun:
         count: Callable[[], object] = lambda: None,
         ahead: Callable[[AsyncIterator[Row]], Awaitable[None]] | None = None,
     ) -> None:
-        self._ahead = ahead
-        self._count = count
+        self._life = RunLife(name, manager=manager, session=session, progress=progress, clock=clock, count=count)
+        self._tasks = self._life.tasks
         self._name = name
-        self._manager = manager
         self._session = session
         self._source = source
         self._recipe = recipe
         self._progress = progress
         self._clock = clock
-        progress.unit = "row"
         self._retries_only = retries_only
+        self._ahead = ahead
+        progress.unit = "row"
         self._answering, self._storing = progress.stages = [StageProgress("answer"), StageProgress("store")]
         self._room = Room(manager.data_manager, pipeline=name, places=IN_FLIGHT)
         self._outbox = Outbox(self._commit)
         self._kept = KeptOutput(name, output, session)
-        self._counting = False
-        self._run: Run | None = None
 
     async def run(self) -> None:
-        """Run the pipeline to its end; counts in ``progress``.
+        """Run the pipeline to its end; counts in its progress.
 
         Raises:
             TenireError: If the pipeline as a whole cannot go on. What was committed
                 until then is kept.
         """
-        progress = self._progress
-        started = self._clock.now()
-        progress.state = "running"
-
-        def tick() -> None:
-            progress.seconds = self._clock.now() - started
-            self._count()
-
-        ticking = self._manager.control.every(_TICK_S, tick, longest=_LONGEST_TICK_S)
-        state = "failed"
-        try:
-            await self._thread(self._source.require_fields, self._recipe.fields, self._recipe.key)
-            self._run = await self._thread(self._session.start_run, self._name, "")
-            await self._thread(self._kept.begin)
+        async with self._life as life:
+            await self._tasks.thread(self._source.require_fields, self._recipe.fields, self._recipe.key)
+            run = await life.begin(at_end=self._end)
+            await self._tasks.thread(self._kept.begin)
             if self._ahead is not None:
-                await self._ahead(self._rows_ahead(self._run))
-                await self._thread(self._session.ledger.rows.forget_listed, self._run)
-            lister = self._lister(self._run)
-            await self._answer_all(lister)
-            await self._finish(lister)
-            state = "done"
-        except asyncio.CancelledError:
-            state = "cancelled"
-            raise
-        finally:
-            ticking.cancel()
-            tick()
-            progress.state = state
-            self._manager.orchestrator.suspend(self._name, None)  # or a paused one could not note its end
-            if self._run is not None:
-                await self._note_end(self._run, state)
+                await self._ahead(self._rows_ahead(run))
+                await self._tasks.thread(self._session.ledger.rows.forget_listed, run)
+            lister = self._lister(run)
+            try:
+                await self._answer_all(lister)
+            except Exception:
+                await self._outbox.flush()
+                raise
+            if not self._retries_only:
+                await self._remove_vanished(run)
+                await self._arrange(run, lister.order)
 
-    async def _note_end(self, run: Run, state: str) -> None:
-        noting = self._thread(self._end, run, state, self._progress.totals())
-        cancelled = await ended(noting, last_word=_LAST_WORD_S)
-        if cancelled is not None:
-            raise cancelled
-        if state == "done":
-            await noting
-        else:
-            seen(noting)  # what ended the run is the better story
-
-    def _end(self, run: Run, state: str, totals: dict[str, Any]) -> None:
+    def _end(self, run: Run, state: str) -> None:
         try:
             self._kept.end(mend=state == "failed")
         finally:
             self._session.ledger.rows.forget_listed(run)
-            self._session.finish_run(run, state, totals)
+
+    # -- list, answer ----------------------------------------------------------
 
     def _lister(self, run: Run) -> RowLister:
         return RowLister(
@@ -187,60 +150,30 @@ class RowRun:
 
     async def _rows_ahead(self, run: Run) -> AsyncIterator[Row]:
         lister = self._lister(run)
-        while (chunk := await self._thread(lister.next_chunk)) is not None:
+        while (chunk := await self._tasks.thread(lister.next_chunk)) is not None:
             for work in chunk.work:
                 yield work.row
 
-    # -- list, answer ----------------------------------------------------------
-
     async def _answer_all(self, lister: RowLister) -> None:
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._outbox.run())
-                answering: set[asyncio.Task[None]] = set()
-                while (chunk := await self._thread(lister.next_chunk)) is not None:
-                    self._take(chunk)
-                    for batch in batches(chunk.work):
-                        held = await self._room.take(sum(work.row.size for work in batch) * _BYTES_HELD_PER_BYTE)
-                        task = tasks.create_task(self._answer_batch(batch, held))
-                        answering.add(task)
-                        task.add_done_callback(answering.discard)
-                self._progress.listed = True
-                if answering:
-                    await asyncio.wait(answering)
-                self._outbox.close()
-        except BaseExceptionGroup as group:
-            # One cause is enough for people; the others are its echo in other rows.
-            cause = first(group)
-            if not isinstance(cause, asyncio.CancelledError):
-                await self._outbox.flush()
-            raise cause from None
-        finally:
-            await self._room.aclose()
+        async with flowing(self._room) as flow:
+            flow.beside(self._outbox.run())
+            while (chunk := await self._life.next_chunk(lister)) is not None:
+                self._take(chunk)
+                for batch in batches(chunk.work):
+                    held = await self._room.take(bytes_held(batch))
+                    flow.start(self._answer_batch(batch, held))
+            await flow.drained()
+            self._outbox.close()
 
     def _take(self, chunk: RowChunk) -> None:
-        progress = self._progress
-        progress.seen += chunk.seen
-        progress.unchanged += chunk.unchanged
-        progress.quarantined += chunk.quarantined
         self._answering.waiting += len(chunk.work)
         for refused, was_done in chunk.refused:
             self._outbox.put(Outcome(refused, was_done))
-        if chunk.work and not self._counting:
-            self._counting = True
-            self._thread(self._count_ahead).add_done_callback(seen)
-
-    def _count_ahead(self) -> None:
-        """Count the source to its end, for the display: the listing itself waits for room."""
-        progress = self._progress
-        for rows in self._source.count():
-            if progress.listed or progress.state != "running":
-                return
-            progress.expected = rows
-        progress.listed = not self._retries_only
+        if chunk.work:
+            self._life.count_ahead(self._source.sizes, whole=not self._retries_only)
 
     async def _answer_batch(self, batch: Sequence[RowWork], held: AsyncExitStack) -> None:
-        handles = [self._submit(self._answer, work, on="loop", name=f"{self._name}: answer") for work in batch]
+        handles = [self._tasks.submit(self._answer, work, step="answer", on="loop") for work in batch]
         try:
             await all_or_first_failure(handles)
         finally:
@@ -252,78 +185,47 @@ class RowRun:
     async def _answer(self, work: RowWork) -> None:
         row, stage = work.row, self._answering
         stage.waiting -= 1
-        stage.running += 1
-        started = self._clock.now()
         result: AnsweredRow | RefusedRow
         try:
-            said = await self._recipe.answer(row)
+            with stage.at_work(self._clock.now):
+                said = await self._recipe.answer(row)
         except RowError as error:
             request = in_quarantine(work.request, self._recipe)
             result = RefusedRow(row.key, row.source, request, error.stage, str(error), error.attempts)
         else:
             result = AnsweredRow(row.key, row.source, work.request, line({"id": row.id, **said}))
-        finally:
-            stage.running -= 1
-            stage.busy_s += self._clock.now() - started
         stage.done += 1
         self._outbox.put(Outcome(result, work.was_done))
 
     # -- commit ------------------------------------------------------------------
 
     async def _commit(self, outcomes: Sequence[Outcome]) -> None:
-        self._storing.running += 1
-        applying = self._thread(self._apply, outcomes)
-        try:
-            cancelled = await ended(applying, last_word=_LAST_WORD_S)
-            await applying
-        finally:
-            self._storing.running -= 1
-        answered = sum(isinstance(outcome.row, AnsweredRow) for outcome in outcomes)
-        self._progress.done += answered
-        self._progress.quarantined += len(outcomes) - answered
-        self._storing.done += answered
-        if cancelled is not None:
-            raise cancelled
+        def count(answered: int) -> None:
+            self._progress.done += answered
+            self._progress.quarantined += len(outcomes) - answered
+            self._storing.done += answered
 
-    def _apply(self, outcomes: Sequence[Outcome]) -> None:
-        assert self._run is not None
+        with self._storing.at_work(self._clock.now):
+            await kept(self._tasks.thread(self._apply, outcomes), count)
+
+    def _apply(self, outcomes: Sequence[Outcome]) -> int:
         answered = [outcome.row for outcome in outcomes if isinstance(outcome.row, AnsweredRow)]
         refused = [outcome.row for outcome in outcomes if isinstance(outcome.row, RefusedRow)]
-        self._session.within(self._session.ledger.rows.apply, self._run, answered, refused)
+        self._session.within(self._session.ledger.rows.apply, self._life.run, answered, refused)
         self._kept.add(outcomes)
+        return len(answered)
 
-    async def _finish(self, lister: RowLister) -> None:
-        assert self._run is not None
+    # -- the end -----------------------------------------------------------------
+
+    async def _remove_vanished(self, run: Run) -> None:
         removed = -1
-        while removed and not self._retries_only:
-            removed = await self._thread(self._session.within, self._session.ledger.rows.remove_vanished, self._run)
+        while removed:
+            removed = await self._tasks.thread(self._session.within, self._session.ledger.rows.remove_vanished, run)
             self._progress.removed += removed
-        if self._retries_only:
-            return
+
+    async def _arrange(self, run: Run, order: str) -> None:
         changed = bool(self._progress.done or self._progress.removed)
-        await self._thread(self._kept.arrange, self._run, lister.order, changed)
-
-    # -- tasks ----------------------------------------------------------------
-
-    def _submit(self, fn: Callable[..., Any], *args: Any, **options: Any) -> Handle[Any]:
-        return self._manager.submit(fn, *args, pipeline=self._name, **options)
-
-    def _thread(self, fn: Callable[..., Any], *args: Any) -> Handle[Any]:
-        return self._submit(fn, *args, on="thread", name=f"{self._name}: {getattr(fn, '__name__', 'step')}")
-
-
-def batches(work: Iterable[RowWork]) -> Iterator[list[RowWork]]:
-    """Cut work into batches: up to ``BATCH_ROWS`` rows and ``BATCH_BYTES`` each; a larger row is one by itself."""
-    batch: list[RowWork] = []
-    size = 0
-    for item in work:
-        if batch and (size + item.row.size > BATCH_BYTES or len(batch) == BATCH_ROWS):
-            yield batch
-            batch, size = [], 0
-        batch.append(item)
-        size += item.row.size
-    if batch:
-        yield batch
+        await self._tasks.thread(self._kept.arrange, run, order, changed)
 
 
 def line(record: dict[str, Any]) -> bytes:

@@ -1,0 +1,156 @@
+"""The way of a group of documents into the store: what is missing there is embedded, then all of it committed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tenire.pipeline.groups import apart
+from tenire.pipeline.model_worker import ModelWorker
+from tenire.pipeline.progress import StageProgress
+from tenire.pipeline.vector_memos import VectorMemos
+from tenire.pipeline.vectorise import UnusableTextError
+from tenire.pipeline.waits import kept, seen
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from tenire.clock import Clock
+    from tenire.pipeline.document_recipe import DocumentRecipe
+    from tenire.pipeline.groups import Group
+    from tenire.pipeline.home_session import HomeSession
+    from tenire.pipeline.journal import Committed
+    from tenire.pipeline.run_life import RunLife
+    from tenire.protocols import Document, Rejection
+
+__all__ = ["DocumentCommit"]
+
+_MAINTENANCE_EVERY = 16
+
+
+class DocumentCommit:
+    """Embeds and commits what one run brings.
+
+    Args:
+        life: The run.
+        session: The home, with its ledger and its store.
+        recipe: Says how texts are embedded.
+        clock: For the time spent.
+
+    Attributes:
+        stages: Where passages are counted: at the model, and in the store.
+    """
+
+    def __init__(self, life: RunLife, *, session: HomeSession, recipe: DocumentRecipe, clock: Clock) -> None:
+        self.stages = embed, self._store = StageProgress("embed"), StageProgress("store")
+        self._life = life
+        self._tasks = life.tasks
+        self._progress = life.progress
+        self._session = session
+        self._clock = clock
+        self._memos = VectorMemos(session, recipe.model)
+        self._model = ModelWorker(
+            life.tasks, embed=recipe.embed, progress=life.progress, stage=embed, keep=self._keep, clock=clock
+        )
+        self._commits = 0
+
+    def warm_up(self) -> None:
+        """Load the model and open the store while the first files are read."""
+        self._model.warm_up().add_done_callback(seen)
+        self._tasks.head_start(self._session.open_store)
+
+    async def finish(self, group: Group) -> None:
+        """Bring a group into the store and the ledger, and count it.
+
+        Raises:
+            TenireError: If that is not possible.
+        """
+        documents: list[Document] = group.documents
+        rejections: list[Rejection] = group.rejections
+        if group.unchanged_done or group.unchanged_rejected:
+            await self._note_unchanged(group)
+        while documents or rejections:
+            # A document that another pipeline removed in between comes back as
+            # unlinked and goes round once more.
+            try:
+                documents = await self._commit(documents, rejections, group.replaced)
+            except UnusableTextError as error:
+                documents, rejections = apart(documents, rejections, error)
+            else:
+                rejections = []
+
+    async def remove(self, paths: list[str]) -> None:
+        """Take sources that left out of store and ledger, and count them.
+
+        Raises:
+            TenireError: If that is not possible.
+        """
+        committed: Committed = await self._tasks.thread(self._remove, paths)
+        self._progress.removed += committed.removed
+
+    async def tidy(self) -> None:
+        """Let the store tidy up if anything was committed."""
+        if self._commits:
+            await self._tasks.thread(self._session.optimise)
+
+    async def _note_unchanged(self, group: Group) -> None:
+        touched = [*group.unchanged_done, *group.unchanged_rejected]
+        await self._tasks.thread(self._session.touched, self._life.run, [unchanged.file for unchanged in touched])
+        self._progress.unchanged += len(group.unchanged_done)
+        self._progress.quarantined += len(group.unchanged_rejected)
+        self._progress.bytes_done += sum(unchanged.file.size for unchanged in touched)
+
+    async def _commit(
+        self, documents: list[Document], rejections: list[Rejection], replaced: set[str]
+    ) -> list[Document]:
+        absent: list[Document] = await self._tasks.thread(self._session.absent, documents)
+        vectors = await self._vectorise(absent, replaced)
+        first = {document.id: document for document in absent}
+        linked = [document for document in documents if first.get(document.id) is not document]
+
+        def count(committed: Committed) -> None:
+            self._progress.bytes_ahead -= sum(document.file.size for document in absent)
+            self._count(committed, documents, rejections)
+
+        with self._store.at_work(self._clock.now):
+            committed = await kept(self._tasks.thread(self._apply, absent, vectors, linked, rejections), count)
+        return list(committed.unlinked)
+
+    def _count(self, committed: Committed, documents: list[Document], rejections: list[Rejection]) -> None:
+        lost, progress = {id(document) for document in committed.unlinked}, self._progress
+        progress.done += committed.done
+        progress.quarantined += committed.rejected
+        progress.chunks += committed.chunks
+        progress.bytes_done += sum(document.file.size for document in documents if id(document) not in lost)
+        progress.bytes_done += sum(rejection.file.size for rejection in rejections)
+        self._store.done += committed.chunks
+
+    def _apply(
+        self,
+        documents: list[Document],
+        vectors: NDArray[np.float32] | None,
+        linked: list[Document],
+        rejections: list[Rejection],
+    ) -> Committed:
+        committed = self._session.commit(self._life.run, documents, vectors, linked=linked, rejections=rejections)
+        self._memos.forget(passage.text for document in documents for passage in document.passages)
+        self._commits += 1
+        if self._commits % _MAINTENANCE_EVERY == 0:
+            self._session.optimise()
+        return committed
+
+    def _remove(self, paths: list[str]) -> Committed:
+        self._commits += 1
+        return self._session.commit(self._life.run, removed=paths)
+
+    async def _vectorise(self, documents: list[Document], replaced: set[str]) -> NDArray[np.float32] | None:
+        if not documents:
+            return None
+        texts = [passage.text for document in documents for passage in document.passages]
+        known: dict[str, NDArray[np.float32]] = dict(await self._tasks.thread(self._memos.recall, texts))
+        if replaced:
+            known |= await self._tasks.thread(self._session.vectors_of, sorted(replaced))
+        return await self._model.vectors(documents, known)
+
+    async def _keep(self, texts: list[str], vectors: NDArray[np.float32]) -> None:
+        await self._tasks.thread(self._memos.keep, texts, vectors)
