@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
 __all__ = ["HttpTransport", "Timeouts"]
 
+Part = TypeVar("Part")
 Reply = TypeVar("Reply")
 
 _AT_ONCE = 1 << 20  # a body above it is sent in pieces, so that the loop goes on meanwhile
@@ -208,10 +209,9 @@ class HttpTransport:
         """How the provider is spoken to."""
         return self._dialect
 
-    @asynccontextmanager
-    async def exchange(
+    def exchange(
         self, expected: str, method: str, path: str, data: Any = None, *, file: tuple[str, IO[bytes]] | None = None
-    ) -> AsyncGenerator[aiohttp.ClientResponse]:
+    ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
         """Ask for something that is no call of a model; the block reads the answer, which is a good one.
 
         Args:
@@ -231,25 +231,16 @@ class HttpTransport:
             data.add_field("file", file[1], filename=file[0], content_type="application/jsonl")
         elif data is not None:
             data = _encoded(call, data)
-        try:
-            async with (self._session or self._open()).request(
-                method,
-                self.address.of(path, ""),
-                data=data,
-                headers=headers,
-                allow_redirects=False,
-                proxy_headers=self._proxy_headers,
-                timeout=aiohttp.ClientTimeout(None, None, self._timeouts.read or _SILENCE_S, self._timeouts.connect),
-            ) as answer:
-                if answer.status < 300:
-                    yield answer
-                    return
-                failure = refusal(call, answer.status, answer.headers, await whole(answer, LARGEST_REFUSAL))
-        except FAILURES as error:
-            failure = of_connection(call, error)
-        except NoReplyError as error:
-            failure = no_reply(call, error, answer.headers)
-        raise failure
+        sending = (self._session or self._open()).request(
+            method,
+            self.address.of(path, ""),
+            data=data,
+            headers=headers,
+            allow_redirects=False,
+            proxy_headers=self._proxy_headers,
+            timeout=aiohttp.ClientTimeout(None, None, self._timeouts.read or _SILENCE_S, self._timeouts.connect),
+        )
+        return asynccontextmanager(_answers)(call, sending, _itself)
 
     def call_of(self, expected: str, path: str, model: str = "", prompt: Any = None) -> Call:
         """Return how errors name something that is asked for."""
@@ -281,38 +272,16 @@ class HttpTransport:
         return unread and self._dialect.adapt(call.model, str(error))
 
     async def _exchange(self, call: Call, path: str, body: Mapping[str, Any]) -> tuple[bytes, aiohttp.ClientResponse]:
-        """Send a body and return that of an answer of status 200; whatever goes wrong becomes a ``ModelError``."""
-        try:
-            async with self._send(call, path, body) as answer:
-                raw = await whole(answer, LARGEST if answer.status < 300 else LARGEST_REFUSAL)
-        except FAILURES as error:
-            failure = of_connection(call, error)
-        except NoReplyError as error:
-            failure = no_reply(call, error, answer.headers)
-        else:
-            if answer.status < 300:
-                return raw, answer
-            failure = refusal(call, answer.status, answer.headers, raw)
-        raise failure  # out here, since aiohttp's errors hold the key and would come along as its context
+        """Send a body and return that of an answer of status 200."""
+        [answer] = [answer async for answer in _answers(call, self._send(call, path, body), _whole)]
+        return answer
 
-    async def _parts(self, call: Call, path: str, body: Mapping[str, Any]) -> AsyncGenerator[StreamPart]:
-        """Send a body and yield the parts of the reply; whatever goes wrong becomes a ``ModelError``."""
-        begun = False
-        try:
-            async with self._send(call, path, body) as answer:
-                if answer.status < 300:
-                    async with aclosing(stream_answer(answer, self._dialect)) as parts:
-                        async for part in parts:
-                            begun = True
-                            yield part
-                    return
-                failure = refusal(call, answer.status, answer.headers, await whole(answer, LARGEST_REFUSAL))
-        except FAILURES as error:
-            failure = of_connection(call, error)
-        except NoReplyError as error:
-            failure = no_reply(call, error, answer.headers)
-        failure.charged = failure.charged or begun
-        raise failure
+    def _parts(self, call: Call, path: str, body: Mapping[str, Any]) -> AsyncGenerator[StreamPart]:
+        """Send a body and yield the parts of the reply."""
+        dialect = self._dialect
+        return _answers(
+            call, self._send(call, path, body), lambda answer: stream_answer(answer, dialect), charged_once_begun=True
+        )
 
     def _send(
         self, call: Call, path: str, body: Mapping[str, Any]
@@ -338,6 +307,47 @@ class HttpTransport:
             proxy=None if self._proxy is None else self._proxy.url,
         )
         return self._session
+
+
+async def _answers(
+    call: Call,
+    sending: AbstractAsyncContextManager[aiohttp.ClientResponse],
+    read: Callable[[aiohttp.ClientResponse], AsyncGenerator[Part]],
+    *,
+    charged_once_begun: bool = False,
+) -> AsyncGenerator[Part]:
+    """Yield what is read of a good answer; whatever goes wrong becomes a ``ModelError``.
+
+    Args:
+        call: What was asked for.
+        sending: The request on its way.
+        read: Reads a good answer.
+        charged_once_begun: Whether an answer of which a part has come is charged for.
+    """
+    begun = False
+    try:
+        async with sending as answer:
+            if answer.status < 300:
+                async with aclosing(read(answer)) as parts:
+                    async for part in parts:
+                        begun = charged_once_begun
+                        yield part
+                return
+            failure = refusal(call, answer.status, answer.headers, await whole(answer, LARGEST_REFUSAL))
+    except FAILURES as error:
+        failure = of_connection(call, error)
+    except NoReplyError as error:
+        failure = no_reply(call, error, answer.headers)
+    failure.charged = failure.charged or begun
+    raise failure  # out here, since aiohttp's errors hold the key and would come along as its context
+
+
+async def _itself(answer: aiohttp.ClientResponse) -> AsyncGenerator[aiohttp.ClientResponse]:
+    yield answer
+
+
+async def _whole(answer: aiohttp.ClientResponse) -> AsyncGenerator[tuple[bytes, aiohttp.ClientResponse]]:
+    yield await whole(answer, LARGEST), answer
 
 
 def _encoded(call: Call, body: Mapping[str, Any]) -> bytes | io.BytesIO:

@@ -9,7 +9,8 @@ from urllib.request import urlopen
 
 import msgspec
 
-from tenire.testing.fake_model_server.call_log import CallRecord, ServerStatistics, share_of_limit
+from tenire.testing.fake_model_server.call_log import CallRecord, ServerStatistics
+from tenire.testing.fake_model_server.face import ServerFace
 from tenire.testing.fake_model_server.settings import ServerSettings
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ __all__ = ["FakeModelProcess"]
 _PATIENCE_S = 10.0
 
 
-class FakeModelProcess:
+class FakeModelProcess(ServerFace):
     """A ``FakeModelServer`` in a process of its own, for benchmarks and heavy tests.
 
     Has the same face, but for settings that are functions, which cannot be sent. The
@@ -67,22 +68,6 @@ class FakeModelProcess:
     def records(self) -> list[CallRecord]:
         """Ask for the calls that have ended, in the order in which they did."""
         return msgspec.json.decode(self._ask("/_records"), type=list[CallRecord])
-
-    def share(self, metric: str, *, since: float, until: float) -> float:
-        """Return what was charged in a time, as a part of what the limit allows in that time.
-
-        Args:
-            metric: ``requests``, ``tokens``, ``input_tokens`` or ``output_tokens``.
-            since: Seconds after the first call.
-            until: Seconds after the first call.
-
-        Raises:
-            KeyError: If the metric has no limit.
-        """
-        limit = self.settings.limits()[metric]
-        return share_of_limit(
-            self.records(), metric, limit=limit, window=self.settings.window, since=since, until=until
-        )  # fmt: skip
 
     def start(self) -> None:
         """Start, and wait until it listens.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from tenire.clock import SYSTEM_CLOCK
 from tenire.concurrency.loops.kinds import loop_factory
-from tenire.testing.fake_model_server.call_log import share_of_limit
+from tenire.testing.fake_model_server.face import ServerFace
 from tenire.testing.fake_model_server.provider import Provider
 from tenire.testing.fake_model_server.service import Service
 from tenire.testing.fake_model_server.settings import ServerSettings
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["FakeModelServer"]
 
 
-class FakeModelServer:
+class FakeModelServer(ServerFace):
     """A model's server on 127.0.0.1 with strict quotas and, if you like, all sorts of trouble.
 
     Speaks OpenAI's chat completions and embeddings, also at Azure's addresses, and
@@ -80,22 +80,6 @@ class FakeModelServer:
     def seconds(self) -> float:
         """Return the seconds since the first call."""
         return self._provider.seconds(SYSTEM_CLOCK.now())
-
-    def share(self, metric: str, *, since: float, until: float) -> float:
-        """Return what was charged in a time, as a part of what the limit allows in that time.
-
-        Args:
-            metric: ``requests``, ``tokens``, ``input_tokens`` or ``output_tokens``.
-            since: Seconds after the first call.
-            until: Seconds after the first call.
-
-        Raises:
-            KeyError: If the metric has no limit.
-        """
-        limit = self.settings.limits()[metric]
-        return share_of_limit(
-            self.records(), metric, limit=limit, window=self.settings.window, since=since, until=until
-        )  # fmt: skip
 
     def start(self) -> None:
         """Start, and wait until it listens.
