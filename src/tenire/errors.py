@@ -326,12 +326,14 @@ class DocumentError(TenireError):
     Attributes:
         source: The document's path or URL.
         stage: The stage that refused it, for example ``"validate"``.
+        rule: The rule of that stage which it broke, or an empty string where there are no rules.
     """
 
-    def __init__(self, message: str, *, source: str, stage: str, hint: str | None = None) -> None:
+    def __init__(self, message: str, *, source: str, stage: str, rule: str = "", hint: str | None = None) -> None:
         super().__init__(message, hint=hint)
         self.source = source
         self.stage = stage
+        self.rule = rule
 
 
 class StoreError(TenireError):

@@ -141,12 +141,19 @@ class Rejection:
         stage: The stage that refused it: ``read``, ``validate``, ``cleanse``, …
         error: What was expected, what came, what to do.
         content_hash: Hash of the file's bytes if they could be read, else ``""``.
+        rule: The rule of that stage which it broke, or an empty string where there are no rules.
     """
 
     file: SourceFile
     stage: str
     error: str
     content_hash: str = ""
+    rule: str = ""
+
+    @property
+    def reason(self) -> str:
+        """The one word that it is counted under: the rule, or else the stage."""
+        return self.rule or self.stage
 
 
 @dataclass(frozen=True, slots=True)

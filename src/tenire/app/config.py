@@ -36,6 +36,7 @@ from tenire.app.config_schema import (
 from tenire.app.config_values import is_dsn, parse_size, show
 from tenire.app.refusals import about
 from tenire.errors import ConfigError
+from tenire.pipeline.named_functions import located
 from tenire.pipeline.rows.template import Template
 
 if TYPE_CHECKING:
@@ -230,6 +231,7 @@ def _pipeline(reader: Reader, name: str, value: Any, base: Path) -> PipelineSett
         reader.known_keys({unknown: table[unknown]}, {*valid, "recipe"}, key, note=note)
     settings = reader.struct(kind, table, key)
     if isinstance(settings, DocumentsPipeline):
+        settings = _with_functions(settings, base)
         return msgspec.structs.replace(settings, store=_store(reader, settings.store, f"{key}.store", base))
     if isinstance(settings, ChatPipeline):
         _check_templates(reader, settings, key)
@@ -247,6 +249,14 @@ def _check_templates(reader: Reader, settings: ChatPipeline, key: str) -> None:
                 Template(text)
         except ValueError as error:
             raise reader.error(f"{key}.{field} has {error}", f"{key}.{field}") from error
+
+
+def _with_functions(settings: DocumentsPipeline, base: Path) -> DocumentsPipeline:
+    validate = settings.validate
+    if validate is None or validate.function is None:
+        return settings
+    validate = msgspec.structs.replace(validate, function=located(base, validate.function))
+    return msgspec.structs.replace(settings, validate=validate)
 
 
 def _store(reader: Reader, store: str, key: str, base: Path) -> str:

@@ -12,6 +12,7 @@ from typing import Annotated, ClassVar
 import msgspec
 
 from tenire.app.config_values import amount, choice, names, paths, pattern, size, text, whole
+from tenire.pipeline.named_functions import NAMED_FUNCTION
 
 __all__ = [
     "EMBEDDER",
@@ -24,6 +25,7 @@ __all__ = [
     "PriceSettings",
     "QuotaSettings",
     "TenireSettings",
+    "ValidateSettings",
 ]
 
 _POSITIVE = "a positive whole number"
@@ -109,6 +111,18 @@ class QuotaSettings(_Table, frozen=True, kw_only=True):
     price: PriceSettings | None = None
 
 
+class ValidateSettings(_Table, frozen=True, kw_only=True):
+    """``[pipelines.NAME.validate]``: what a document has to be like; see ``documents.validation.Checks``."""
+
+    min_size: Annotated[int | None, size('a size above 0, as "1KiB" or bytes', minimum=1)] = None
+    max_size: Annotated[int | None, size('a size above 0, as "1MiB" or bytes', minimum=1)] = None
+    min_text: Annotated[int | None, whole(f"{_POSITIVE} of characters", minimum=1)] = None
+    max_text: Annotated[int | None, whole(f"{_POSITIVE} of characters", minimum=1)] = None
+    languages: Annotated[tuple[str, ...], names('a list of ISO 639-1 codes, as ["en", "de"]', r"[a-z]{2,3}")] = ()
+    required: Annotated[tuple[str, ...], names('a list of names, as ["title", "author"]')] = ()
+    function: Annotated[str | None, pattern('the name of a function, as "module:function"', NAMED_FUNCTION)] = None
+
+
 class DocumentsPipeline(_Table, frozen=True, kw_only=True):
     """``[pipelines.NAME]`` with ``recipe = "documents"``: files → searchable store.
 
@@ -119,6 +133,7 @@ class DocumentsPipeline(_Table, frozen=True, kw_only=True):
         store: ``lancedb`` (in the home), an absolute directory, or a DSN.
         quota: The quota of an ``openai:`` embedder, or ``None``.
         max_file: Largest file that is read, in bytes.
+        validate: What a document has to be like, or ``None``.
         weight: Share against other pipelines.
         priority: ``critical``, ``high``, ``normal``, ``low`` or ``idle``.
         after: Pipelines that must have ended before this one starts.
@@ -130,6 +145,7 @@ class DocumentsPipeline(_Table, frozen=True, kw_only=True):
     store: Annotated[str, text('"lancedb", a directory or a DSN such as "postgresql://…"')] = "lancedb"
     quota: Annotated[str | None, text("the name of a quota")] = None
     max_file: Annotated[int, size('a size above 0, as "64MiB" or bytes', minimum=1)] = 64 << 20
+    validate: ValidateSettings | None = None
     weight: Weight = 1.0
     priority: PriorityName = "normal"
     after: After = ()

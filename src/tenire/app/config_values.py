@@ -132,14 +132,17 @@ def paths(expected: str = "a path, or a list of paths and patterns, none of them
     return Rule(expected, parse)
 
 
-def names(expected: str) -> Rule:
-    """Return a rule for a list of names; one name alone is a list of one."""
+def names(expected: str, regex: str = r".*") -> Rule:
+    """Return a rule for a list of names that match a regular expression; one name alone is a list of one."""
+    compiled = re.compile(regex, re.DOTALL)
 
     def parse(value: Any) -> tuple[str, ...]:
         entries = [value] if isinstance(value, str) else value
         if not isinstance(entries, list):
             raise ValueError(expected)  # noqa: TRY004 - one class for every refused value
-        return tuple(_text(entry) for entry in entries)
+        if any(compiled.fullmatch(_text(entry)) is None for entry in entries):
+            raise ValueError(expected)
+        return tuple(entries)
 
     return Rule(expected, parse)
 

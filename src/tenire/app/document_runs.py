@@ -10,8 +10,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tenire.app.config_schema import DocumentsPipeline
+from tenire.app.document_settings import cleaning_of, facts_of
 from tenire.app.model_calls import ModelUse, counted
 from tenire.app.place import choose_place, require_documents_extra
+from tenire.app.refusals import about
 from tenire.app.remote_embedder import EmbedderServer, embed_with, is_remote, model_of
 from tenire.clock import SYSTEM_CLOCK
 from tenire.documents.prepare import Prepared, PrepareOptions, prepare, recipe_identity
@@ -62,6 +64,7 @@ class DocumentRuns:
         self.names = tuple(names)
         self._pipelines = {name: _documents(config, name) for name in names}
         self._owns_all = not config.partial
+        self._options = {name: _options(config, name, pipeline) for name, pipeline in self._pipelines.items()}
         pipelines = self._pipelines.values()
         store = next((pipeline.store for pipeline in pipelines if pipeline.store != "lancedb"), "lancedb")
         embedder = next((pipeline.embedder for pipeline in pipelines if pipeline.embedder != "auto"), "auto")
@@ -112,8 +115,7 @@ class DocumentRuns:
         if self._server is not None:
             self._server.record(ledger)
         for name, pipeline in self._pipelines.items():
-            facts = {"max_file": pipeline.max_file, "weight": pipeline.weight, "priority": pipeline.priority}
-            text = json.dumps(facts, sort_keys=True)
+            text = json.dumps(facts_of(pipeline), sort_keys=True)
             if ledger.setting(f"pipeline:{name}") != text:
                 ledger.remember(f"pipeline:{name}", text)
 
@@ -148,7 +150,7 @@ class DocumentRuns:
         return self._document_run(name, engine, partial(embed_with, client), count)
 
     def _document_run(self, name: str, engine: Engine, embed: Any, count: Any = lambda: None) -> DocumentRun:
-        options = PrepareOptions(max_file=self._pipelines[name].max_file)
+        options = self._options[name]
         recipe = DocumentRecipe(
             identity=recipe_identity(options), prepare=partial(_prepare, options), embed=embed,
             model=self.place.identity,
@@ -174,6 +176,13 @@ def _documents(config: Config, name: str) -> DocumentsPipeline:
     pipeline = config.pipelines[name]
     assert isinstance(pipeline, DocumentsPipeline)
     return pipeline
+
+
+def _options(config: Config, name: str, pipeline: DocumentsPipeline) -> PrepareOptions:
+    options = PrepareOptions(max_file=pipeline.max_file, cleaning=cleaning_of(pipeline))
+    with about(config, f"pipelines.{name}.validate.function"):
+        recipe_identity(options)  # what it names is loaded here, before anything starts
+    return options
 
 
 def _prepare(options: PrepareOptions, files: list[SourceFile], known: Mapping[str, str]) -> list[Prepared]:

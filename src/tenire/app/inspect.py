@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from tenire.app.config import check_runnable, load_config
-from tenire.app.config_schema import Config, DocumentsPipeline, TenireSettings
+from tenire.app.config_schema import Config, TenireSettings
+from tenire.app.document_settings import pipeline_of
 from tenire.app.place import kept_store, open_recorded_store
 from tenire.app.published import read_published
 from tenire.app.row_facts import remembered
@@ -47,6 +48,7 @@ class FailedItem:
         stage: The stage that refused it.
         error: Why.
         attempts: How often it was tried.
+        rule: The rule of the stage which it broke, or an empty string.
     """
 
     id: str
@@ -55,6 +57,7 @@ class FailedItem:
     stage: str
     error: str
     attempts: int
+    rule: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +144,7 @@ def failed(home: Path) -> list[FailedItem]:
     """
     with Ledger.read(Home(home)) as ledger:
         return [
-            FailedItem(entry.id, entry.pipeline, entry.source, entry.stage, entry.error, entry.attempts)
+            FailedItem(entry.id, entry.pipeline, entry.source, entry.stage, entry.error, entry.attempts, entry.rule)
             for entry in ledger.quarantine.entries()
         ]
 
@@ -190,7 +193,7 @@ def _runs(home: Home, chosen: Sequence[FailedItem]) -> list[Callable[[], RunRepo
     runs: list[Callable[[], RunReport]] = []
     if documents:
         sources = {name: PathSource([files[item.id] for item in chosen if item.pipeline == name]) for name in documents}
-        settings = {name: DocumentsPipeline(source=(), **facts[name]) for name in documents}
+        settings = {name: pipeline_of(facts[name]) for name in documents}
         config = Config(
             tenire=TenireSettings(home=home.path), pipelines=dict(settings), quotas={}, base=home.path, partial=True
         )

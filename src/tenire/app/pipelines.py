@@ -6,7 +6,7 @@ import asyncio
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tenire.app.config import Config, DocumentsPipeline, TenireSettings, check_order, pipeline_from_python
 from tenire.app.runs import arun_config
@@ -14,7 +14,7 @@ from tenire.core.tasks import Priority
 from tenire.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from tenire.pipeline.progress import RunReport
 
@@ -38,6 +38,7 @@ class Pipeline:
         priority: Level against the other pipelines.
         after: Names of pipelines of the same run that must have ended before.
         max_file: Largest file that is read, bytes.
+        validate: What a document has to be like: the keys of ``[pipelines.NAME.validate]``.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Pipeline:
     priority: Priority | str = Priority.NORMAL
     after: Sequence[str] = ()
     max_file: int = 64 << 20
+    validate: Mapping[str, Any] | None = None
 
     def settings(self) -> DocumentsPipeline:
         """Return the checked settings.
@@ -65,7 +67,9 @@ class Pipeline:
             "priority": priority,
             "after": list(self.after),
             "max_file": self.max_file,
+            "validate": self.validate,
         }
+        table = {key: value for key, value in table.items() if value is not None}
         return pipeline_from_python(self.name, table)
 
 

@@ -93,11 +93,15 @@ def failed_lines(items: Iterable[Any]) -> list[RenderableType]:
         lines.append(
             Text.assemble(
                 (clean(str(item.id)), "cyan"), "  ", (clean(item.source), "bold"),
-                (f"  ({clean(item.pipeline)}, {clean(item.stage)}, {tries})", "dim"),
+                (f"  ({clean(item.pipeline)}, {clean(_refused_by(item))}, {tries})", "dim"),
             )
         )  # fmt: skip
         lines.append(Text("    " + clean(item.error)))
     return lines
+
+
+def _refused_by(item: Any) -> str:
+    return f"{item.stage}: {item.rule}" if item.rule else item.stage
 
 
 def diagnosis_lines(diagnosis: Diagnosis) -> list[RenderableType]:

@@ -9,18 +9,20 @@ from __future__ import annotations
 
 import hashlib
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from tenire.documents.chunking import cut
+from tenire.documents.cleaning import Cleaning, clean
 from tenire.documents.cleansing import cleanse
+from tenire.documents.draft import Draft
 from tenire.documents.encoding import decode
 from tenire.documents.formats import Kind, binary_format, kind_of, unsupported_format
 from tenire.documents.markup import title_of
 from tenire.documents.reading import read_file
 from tenire.documents.structure import unmark, without_marks
 from tenire.errors import ConfigError, DocumentError
-from tenire.protocols import Document, Rejection, SourceFile, Unchanged
+from tenire.protocols import About, Document, Rejection, SourceFile, Unchanged
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -45,10 +47,12 @@ class PrepareOptions:
             English, and stay below the 256 that a small embedder takes in at once for
             code too; of 120 sentences from a manual, 95 were nearest to their own
             page by vector, with 1,000 characters 89.
+        cleaning: What is done to a text before it is cut.
     """
 
     max_file: int = 64 << 20
     max_passage: int = 700
+    cleaning: Cleaning = field(default_factory=Cleaning)
 
 
 Prepared = Document | Rejection | Unchanged
@@ -59,8 +63,12 @@ def recipe_identity(options: PrepareOptions) -> str:
     """Return what a document depends on besides its content, as one string.
 
     ``max_file`` is left out: it decides whether a file is read, not what comes of it.
+
+    Raises:
+        ConfigError: If a function that is named cannot be loaded.
     """
-    return f"documents/{PREPARE_VERSION} passage={options.max_passage}"
+    cleaning = options.cleaning.identity
+    return f"documents/{PREPARE_VERSION} passage={options.max_passage}" + (f" {cleaning}" if cleaning else "")
 
 
 def prepare(
@@ -100,7 +108,7 @@ def _prepare_one(file: SourceFile, options: PrepareOptions, recipe: str, known: 
         return _parse(content, options, recipe)
     except DocumentError as error:
         reason = f"{error}; {error.hint}" if error.hint else str(error)
-        return _rejection(file, content, error.stage, reason)
+        return _rejection(file, content, error.stage, reason, error.rule)
     except ConfigError:
         raise
     except Exception as error:  # noqa: BLE001 - whatever a parser makes of one bad file, the batch goes on
@@ -123,14 +131,17 @@ def _parse(content: Content, options: PrepareOptions, recipe: str) -> Document:
     else:
         text = without_marks(text)
     text, _ = unmark(cleanse(text, repair=kind is not Kind.CODE))
+    draft = Draft(content.file.path, content.file.size, title or title_of(text, kind), text, About(kind.value))
+    draft = clean(draft, options.cleaning)
     identity = f"{recipe}\0{kind.value}\0{content.hash}".encode()
     return Document(
         id=hashlib.blake2b(identity, digest_size=16).hexdigest(),
         file=content.file,
         content_hash=content.hash,
-        title=title or title_of(text, kind),
-        text_bytes=len(text) if text.isascii() else len(text.encode()),
-        passages=cut(text, kind=kind, max_passage=options.max_passage),
+        title=draft.title,
+        text_bytes=len(draft.text) if draft.text.isascii() else len(draft.text.encode()),
+        passages=cut(draft.text, kind=kind, max_passage=options.max_passage),
+        about=draft.about,
     )
 
 
@@ -159,7 +170,7 @@ def _validate(content: Content) -> None:
         )
 
 
-def _rejection(file: SourceFile, content: Content | None, stage: str, reason: str) -> Rejection:
+def _rejection(file: SourceFile, content: Content | None, stage: str, reason: str, rule: str = "") -> Rejection:
     if content is None:
-        return Rejection(file, stage, reason)
-    return Rejection(content.file, stage, reason, content.hash)
+        return Rejection(file, stage, reason, rule=rule)
+    return Rejection(content.file, stage, reason, content.hash, rule)

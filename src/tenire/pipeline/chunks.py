@@ -7,11 +7,11 @@ the message costs nothing, small enough that a worker that dies takes little wit
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 __all__ = ["BATCH_BYTES", "BATCH_ITEMS", "Chunk", "Sized", "batches", "bytes_held"]
 
@@ -44,6 +44,7 @@ class Chunk:
         unchanged: Items that need nothing.
         unchanged_bytes: Bytes of those and of the quarantined ones.
         quarantined: Items that are in quarantine and did not change.
+        reasons: What files among those are counted under: how many by rule, or else by stage.
         skipped: What is no item; not part of ``seen``.
     """
 
@@ -52,6 +53,7 @@ class Chunk:
     unchanged: int = 0
     unchanged_bytes: int = 0
     quarantined: int = 0
+    reasons: Mapping[str, int] = field(default_factory=dict)
     skipped: int = 0
 
 

@@ -98,6 +98,8 @@ class DocumentCommit:
         await self._tasks.thread(self._session.touched, self._life.run, [unchanged.file for unchanged in touched])
         self._progress.unchanged += len(group.unchanged_done)
         self._progress.quarantined += len(group.unchanged_rejected)
+        if paths := [unchanged.file.path for unchanged in group.unchanged_rejected]:
+            self._progress.count_rejected(await self._tasks.thread(self._session.reasons, self._life.run, paths))
         self._progress.bytes_done += sum(unchanged.file.size for unchanged in touched)
 
     async def _commit(
@@ -120,6 +122,7 @@ class DocumentCommit:
         lost, progress = {id(document) for document in committed.unlinked}, self._progress
         progress.done += committed.done
         progress.quarantined += committed.rejected
+        progress.count_rejected(committed.reasons)
         progress.chunks += committed.chunks
         progress.bytes_done += sum(document.file.size for document in documents if id(document) not in lost)
         progress.bytes_done += sum(rejection.file.size for rejection in rejections)

@@ -223,6 +223,10 @@ class HomeSession:
         """End a run of a pipeline."""
         self.ledger.runs.finish(run, state, totals)
 
+    def reasons(self, run: Run, paths: Sequence[str]) -> Mapping[str, int]:
+        """Count paths in quarantine by their reason; see ``QuarantineTable.reasons``."""
+        return self.ledger.quarantine.reasons(run.pipeline, paths)
+
     def touched(self, run: Run, files: Sequence[SourceFile]) -> None:
         """Note the new times of files whose content did not change."""
         self.ledger.sources.touched(run, files)

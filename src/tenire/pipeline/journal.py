@@ -26,17 +26,17 @@ from __future__ import annotations
 import threading
 import uuid
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from tenire.errors import InternalError
 from tenire.pipeline.members import close_containers
 from tenire.pipeline.recovery import Recovered, recover, settle_pending
 from tenire.protocols import Batch
-from tenire.storage.records import Change, DocumentRow, DoneSource, Intent, RejectedSource, is_racy
+from tenire.storage.records import Change, DocumentRow, DoneSource, Intent, RejectedSource, is_racy, joined_stage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -62,6 +62,7 @@ class Committed:
         chunks: Passages that the store gained.
         unlinked: Documents given as ``linked`` that the store does not have any
             more. Nothing was done for them: embed them and commit them again.
+        reasons: What ``rejected`` is counted under: how many by rule, or else by stage.
     """
 
     done: int
@@ -71,6 +72,7 @@ class Committed:
     dropped: int
     chunks: int
     unlinked: tuple[Document, ...] = ()
+    reasons: Mapping[str, int] = field(default_factory=dict)
 
 
 class Journal:
@@ -161,6 +163,7 @@ class Journal:
             dropped=len(change.drop),
             chunks=sum(document.passages for document in change.add),
             unlinked=unlinked,
+            reasons=Counter(source.reason for source in change.rejected if not source.container),
         )
 
     def _settle(self) -> None:
@@ -250,10 +253,10 @@ def _done(document: Document, run: Run) -> DoneSource:
 def _rejected(rejection: Rejection, run: Run) -> RejectedSource:
     file = rejection.file
     racy = is_racy(file.mtime_ns, run.started_at)
+    stage = joined_stage(rejection.stage, rejection.rule)
     return RejectedSource(
-        file.path, file.size, file.mtime_ns, rejection.content_hash, racy, rejection.stage, rejection.error,
-        file.container,
-    )  # fmt: skip
+        file.path, file.size, file.mtime_ns, rejection.content_hash, racy, stage, rejection.error, file.container
+    )
 
 
 def _check_rows(documents: Sequence[Document], vectors: NDArray[np.float32] | None) -> None:

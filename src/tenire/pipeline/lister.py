@@ -84,6 +84,7 @@ class Lister:
         chunk = ListedChunk()
         files = [_file_of(item) for item in items if not isinstance(item, Skipped)]
         known = self._ledger.sources.known(self._run, files)
+        quarantined: list[str] = []
         for item in items:
             if isinstance(item, Skipped):
                 chunk.skipped += 1
@@ -93,9 +94,14 @@ class Lister:
             chunk.seen_bytes += file.size
             row = known.get(file.path)
             if isinstance(item, Rejection):
-                self._take_rejection(chunk, item, row)
+                decision = self._take_rejection(chunk, item, row)
             else:
-                self._take_file(chunk, item, row)
+                decision = self._take_file(chunk, item, row)
+            if decision is Decision.QUARANTINED:
+                quarantined.append(file.path)
+        if quarantined:
+            chunk.quarantined = len(quarantined)
+            chunk.reasons = self._ledger.quarantine.reasons(self._run.pipeline, quarantined)
         return chunk
 
     def vanished(self, covers: Callable[[str], bool]) -> Iterator[list[str]]:
@@ -123,27 +129,28 @@ class Lister:
             path, parent = parent, os.path.dirname(parent)
         return False
 
-    def _take_rejection(self, chunk: ListedChunk, rejection: Rejection, row: SourceRow | None) -> None:
+    def _take_rejection(self, chunk: ListedChunk, rejection: Rejection, row: SourceRow | None) -> Decision:
         file = rejection.file
         self._refused.add(file.path)
-        if classify(file, row, recipe=self._run.recipe) is Decision.QUARANTINED:
-            chunk.quarantined += 1
+        decision = classify(file, row, recipe=self._run.recipe)
+        if decision is Decision.QUARANTINED:
             chunk.unchanged_bytes += file.size
         else:
             chunk.rejections.append(rejection)
+        return decision
 
-    def _take_file(self, chunk: ListedChunk, file: SourceFile, row: SourceRow | None) -> None:
+    def _take_file(self, chunk: ListedChunk, file: SourceFile, row: SourceRow | None) -> Decision:
         decision = classify(file, row, recipe=self._run.recipe)
         if decision is Decision.UNCHANGED:
             chunk.unchanged += 1
             chunk.unchanged_bytes += file.size
         elif decision is Decision.QUARANTINED:
-            chunk.quarantined += 1
             chunk.unchanged_bytes += file.size
         else:
             known_hash = row.content_hash if row is not None and decision is Decision.TOUCHED else None
             old = row.document if row is not None else None
             chunk.work.append(Work(file, known_hash, old, row is not None and row.state is SourceState.DONE))
+        return decision
 
 
 def sizes(source: FileSource | PathSource) -> Iterator[int]:

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from tenire.pipeline.chunks import Chunk
 
@@ -77,6 +77,7 @@ class PipelineProgress:
         done: Files of this run that are in the store now.
         unchanged: Files that did not change since an earlier run.
         quarantined: Files that cannot be used.
+        rejected: The same by what refused them: the rule, or else the stage.
         removed: Sources that left since the last run.
         skipped: Files of types that hold no text; not part of ``seen``.
         chunks: Passages stored by this run.
@@ -104,6 +105,7 @@ class PipelineProgress:
     done: int = 0
     unchanged: int = 0
     quarantined: int = 0
+    rejected: dict[str, int] = field(default_factory=dict)
     removed: int = 0
     skipped: int = 0
     chunks: int = 0
@@ -160,14 +162,24 @@ class PipelineProgress:
         self.bytes_seen += chunk.seen_bytes
         self.unchanged += chunk.unchanged
         self.quarantined += chunk.quarantined
+        self.count_rejected(chunk.reasons)
         self.bytes_done += chunk.unchanged_bytes
         self.skipped += chunk.skipped
+
+    def count_rejected(self, reasons: Mapping[str, int]) -> None:
+        """Count files that cannot be used by their reasons."""
+        for reason, count in reasons.items():
+            self.rejected[reason] = self.rejected.get(reason, 0) + count
+        if reasons:
+            self.rejected = dict(sorted(self.rejected.items()))
 
     def totals(self) -> dict[str, Any]:
         """Return the counters that ``--json`` prints for this pipeline."""
         counters = asdict(self)
         for internal in _INTERNAL:
             del counters[internal]
+        if self.unit == "row":
+            del counters["rejected"]
         if self.error:
             counters["error"] = self.error
         return counters

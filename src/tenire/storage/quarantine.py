@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from tenire.storage.records import QuarantineEntry, SourceState
@@ -46,15 +47,30 @@ class QuarantineTable:
                 f"{_PREFIX}{number}",
                 name,
                 decode_path(raw),
-                stage,
+                stage.partition("/")[0],
                 error,
                 attempts,
                 at,
                 state == SourceState.RETRY,
                 decode_path(container) if container is not None else "",
+                rule=stage.partition("/")[2],
             )
             for number, name, raw, stage, error, attempts, at, state, container in found
         ]
+
+    def reasons(self, pipeline: str, paths: Iterable[str]) -> dict[str, int]:
+        """Count paths that are in quarantine, by what they are counted under: the rule, or else the stage.
+
+        One without an entry of its own is there because of what it holds.
+        """
+        counts: Counter[str] = Counter()
+        with self._database.reading() as connection:
+            for path in paths:
+                row = connection.execute(
+                    "SELECT stage FROM quarantine WHERE pipeline = ? AND source = ?", (pipeline, encode_path(path))
+                ).fetchone()
+                counts[row[0].rpartition("/")[2] if row is not None else "container"] += 1
+        return dict(counts)
 
     def retry(self, ids: Iterable[str] | None = None) -> tuple[QuarantineEntry, ...]:
         """Let the next run of their pipelines try entries again.

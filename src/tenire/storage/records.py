@@ -29,6 +29,7 @@ __all__ = [
     "SourceRow",
     "SourceState",
     "is_racy",
+    "joined_stage",
 ]
 
 _FINE_NS = 50_000_000
@@ -74,7 +75,7 @@ class RejectedSource(NamedTuple):
         mtime_ns: Nanoseconds since the epoch.
         content_hash: Hash of its bytes, or ``""`` if they could not be read.
         racy: See ``is_racy``.
-        stage: The stage that refused it.
+        stage: The stage that refused it, with its rule; see ``joined_stage``.
         error: Why; empty for a container that only counts as quarantined because of
             its members: their entries say what there is to say.
         container: Path of the file that holds it, or ``""`` if it is a file itself.
@@ -88,6 +89,11 @@ class RejectedSource(NamedTuple):
     stage: str
     error: str
     container: str = ""
+
+    @property
+    def reason(self) -> str:
+        """The one word that it is counted under: the rule, the stage, or ``container`` for one with bad members."""
+        return self.stage.rpartition("/")[2] if self.error else "container"
 
 
 class MemberRow(NamedTuple):
@@ -226,6 +232,7 @@ class QuarantineEntry:
         attempts: How often it was tried.
         at: When it was tried last, in seconds since the epoch.
         retrying: Whether the next run will try it again.
+        rule: The rule of the stage which it broke, or an empty string.
         container: The file that holds the source, or ``""`` if it is a file itself.
     """
 
@@ -238,6 +245,7 @@ class QuarantineEntry:
     at: float
     retrying: bool
     container: str = ""
+    rule: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,6 +289,11 @@ class LedgerTotals:
     text_bytes: int
     quarantined: int
     pipelines: Mapping[str, RunRow]
+
+
+def joined_stage(stage: str, rule: str) -> str:
+    """Return a stage and its rule as the ledger keeps them: ``validate/min_text``, or the stage alone."""
+    return f"{stage}/{rule}" if rule else stage
 
 
 def is_racy(mtime_ns: int, started_at: float) -> bool:
