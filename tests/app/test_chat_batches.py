@@ -85,6 +85,7 @@ def test_a_row_that_the_provider_refuses_goes_to_quarantine_and_can_be_tried_aga
         assert counts(run_config(config).pipelines["p"]) == {"seen": 3, "done": 2, "quarantined": 1, "calls": 3}
         (entry,) = failed(tmp_path / "home")
         assert entry.source.endswith("rows.jsonl#1")
+        assert entry.attempts == 1
         assert "content policy" in entry.error
         assert "arsenic" not in entry.error
         assert counts(run_config(config).pipelines["p"]) == {"seen": 3, "unchanged": 2, "quarantined": 1}

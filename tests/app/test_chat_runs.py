@@ -206,6 +206,8 @@ def test_bad_rows_are_quarantined_with_their_place_and_retried_on_request(
     assert (entries["a"].stage, entries["c"].stage, entries["line 2"].stage) == ("call", "prompt", "read")
     assert "400" in entries["a"].error
     assert "text" in entries["c"].error
+    assert {name: item.attempts for name, item in entries.items()} == {"a": 1, "line 2": 0, "c": 0}
+    assert "no try got an answer" in why(tmp_path / "home", entries["c"].id).paragraph
     assert "line 2" in why(tmp_path / "home", entries["line 2"].id).paragraph
 
     assert counts(run_config(config).pipelines["p"]) == {"seen": 4, "unchanged": 1, "quarantined": 3}

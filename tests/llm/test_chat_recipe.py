@@ -12,6 +12,7 @@ from tenire.errors import (
     BudgetError,
     CallTimeoutError,
     ContextLengthError,
+    ModelError,
     RejectedError,
     ServerError,
     StoreError,
@@ -105,21 +106,24 @@ def test_a_row_without_the_field_is_refused_before_it_is_asked() -> None:
 
 
 @pytest.mark.parametrize(
-    "error",
+    ("error", "answers"),
     [
-        BadRequestError("no", status=400),
-        ServerError("down", status=500),
-        ContextLengthError("too long", status=400),
-        RejectedError("this call needs 9,000 tokens, and the quota has 5,000 a minute"),
-        CallTimeoutError("slow", call="m", tries=3),
+        (BadRequestError("no", status=400), 1),
+        (ServerError("down", status=500), 8),
+        (ContextLengthError("too long", status=400), 1),
+        (ServerError("not reached", code="connect"), 0),
+        (RejectedError("this call needs 9,000 tokens, and the quota has 5,000 a minute"), 0),
+        (CallTimeoutError("slow", call="m", tries=3), 0),
     ],
 )
-def test_what_is_wrong_with_one_row_goes_to_quarantine(error: TenireError) -> None:
+def test_what_is_wrong_with_one_row_goes_to_quarantine(error: TenireError, answers: int) -> None:
+    if isinstance(error, ModelError):
+        error.tries = answers
     with pytest.raises(RowError) as caught:
         answer(recipe(Model(error)), text="x")
     assert str(caught.value).startswith(str(error))
     assert caught.value.stage == "call"
-    assert caught.value.attempts == max(1, getattr(error, "tries", 1))
+    assert caught.value.attempts == answers
 
 
 @pytest.mark.parametrize(

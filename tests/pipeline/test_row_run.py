@@ -110,7 +110,7 @@ def test_what_is_no_row_goes_to_quarantine_by_its_line_and_stays_there(run: Any,
     assert set(found) == {"rows.jsonl#line 2", "rows.jsonl#line 3", "rows.jsonl#2"}
     assert found["rows.jsonl#line 2"].error.startswith("line 2: not JSON")
     assert found["rows.jsonl#2"].stage == "template"
-    assert all(entry.attempts == 1 for entry in found.values())
+    assert all(entry.attempts == 0 for entry in found.values())  # none of them was sent
     write(tmp_path, {"id": 1, "text": "a"}, {"id": 2, "text": "b"})
     assert counts(run(Echo())) == {"seen": 2, "done": 1, "unchanged": 1, "removed": 2}
     assert not entries(tmp_path)

@@ -47,7 +47,7 @@ class FailedItem:
         source: The file, or ``FILE#ID`` for a row.
         stage: The stage that refused it.
         error: Why.
-        attempts: How often it was tried.
+        attempts: How often it was tried; for a row, tries that got an answer.
         rule: The rule of the stage which it broke, or an empty string.
     """
 

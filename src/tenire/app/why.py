@@ -104,7 +104,7 @@ def _of_task(told: ExplainedTask, at: float | None) -> Answer:
 
 
 def _of_entry(entry: QuarantineEntry) -> Answer:
-    times = "once" if entry.attempts == 1 else f"{entry.attempts} times"
+    tried = {0: "no try got an answer", 1: "tried once"}.get(entry.attempts, f"tried {entry.attempts} times")
     error = entry.error.rstrip(".")
     if entry.retrying:
         state, rest = "retrying", "The next run of its pipeline tries it again."
@@ -113,7 +113,7 @@ def _of_entry(entry: QuarantineEntry) -> Answer:
         rest = f"It is left alone until the file changes; to try it again now: tenire retry {entry.id}"
     paragraph = (
         f"{entry.source} of pipeline {entry.pipeline} cannot be used: the stage {entry.stage} refused it, "
-        f"tried {times}. The reason: {error}. {rest}"
+        f"{tried}. The reason: {error}. {rest}"
     )
     facts = {"source": entry.source, "stage": entry.stage, "error": entry.error, "attempts": entry.attempts}
     return Answer(entry.id, entry.pipeline, state, f"{entry.stage}: {error}", paragraph, facts)

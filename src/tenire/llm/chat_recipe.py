@@ -166,4 +166,6 @@ class ChatRecipe:
 
 def _refusal(error: TenireError) -> RowError:
     hint = f" ({error.hint})" if error.hint else ""
-    return RowError(f"{error}{hint}", stage="call", attempts=getattr(error, "tries", 0))
+    # A call that was ended by its guard counts what it began, and that no answer came is why it was ended.
+    answers = error.tries if isinstance(error, ModelError) else 0
+    return RowError(f"{error}{hint}", stage="call", attempts=answers)

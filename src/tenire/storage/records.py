@@ -229,7 +229,7 @@ class QuarantineEntry:
         source: The path.
         stage: The stage that refused it.
         error: Why.
-        attempts: How often it was tried.
+        attempts: How often it was tried; for a row, tries that got an answer.
         at: When it was tried last, in seconds since the epoch.
         retrying: Whether the next run will try it again.
         rule: The rule of the stage which it broke, or an empty string.

@@ -69,7 +69,7 @@ class RefusedRow(NamedTuple):
         request: What was asked, as a hash.
         stage: The stage that refused it.
         error: Why.
-        attempts: Tries that got an answer, at least one.
+        attempts: Tries that got an answer.
     """
 
     key: str

@@ -137,7 +137,8 @@ class Settling:
         if isinstance(error, _STOPS):
             self.stop = error
             return _Read(key, again=True)
-        final = kind_of(error) is Kind.PERMANENT or self._tries[key] + 1 >= self._bench.most_tries
+        error.tries = self._tries[key] + 1
+        final = kind_of(error) is Kind.PERMANENT or error.tries >= self._bench.most_tries
         return _Read(key, None, error if final else None, charge, again=not final)
 
     def _off_schema(self, text: str) -> ModelError | None:

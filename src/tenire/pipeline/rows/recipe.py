@@ -17,13 +17,13 @@ class RowError(Exception):
 
     Attributes:
         stage: The stage that refused it.
-        attempts: Tries that got an answer, at least one.
+        attempts: Tries that got an answer; none if nothing was asked.
     """
 
-    def __init__(self, message: str, *, stage: str, attempts: int = 1) -> None:
+    def __init__(self, message: str, *, stage: str, attempts: int = 0) -> None:
         super().__init__(message)
         self.stage = stage
-        self.attempts = max(1, attempts)
+        self.attempts = attempts
 
 
 class RowRecipe(Protocol):
