@@ -281,12 +281,26 @@ class VectorStore(Protocol):
         """Return whether a batch was applied (and finish what a crash left half done)."""
         ...
 
-    def search(self, query: str, vector: NDArray[np.float32] | None, *, k: int, mode: str, exact: bool) -> list[Hit]:
+    def search(
+        self,
+        query: str,
+        vector: NDArray[np.float32] | None,
+        *,
+        k: int,
+        mode: str,
+        exact: bool,
+        within: frozenset[str] | None = None,
+    ) -> list[Hit]:
         """Return the hits for the best ``k`` different texts, best first.
 
         There may be more hits than ``k``: documents can hold the same text.
-        ``mode`` is hybrid, vector or text.
+        ``mode`` is hybrid, vector or text. ``within`` holds the ids of the only
+        documents to look at.
         """
+        ...
+
+    def around(self, hits: Sequence[Hit], distance: int) -> list[list[Passage]]:
+        """Return for each hit the passages of its document up to ``distance`` away, itself included, in order."""
         ...
 
     def vectors_of(self, document_ids: Iterable[str]) -> Mapping[str, NDArray[np.float32]]:

@@ -23,6 +23,8 @@ from .conftest import LEDGERS, VOLCANOES, ZEBRAS, write
 if TYPE_CHECKING:
     from pathlib import Path
 
+NOWHERE = Place()
+
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -119,20 +121,84 @@ def test_a_question_that_makes_no_sense_and_a_closed_store_are_told(tmp_path: Pa
         store.search("zebra")
 
 
-def test_a_hit_says_what_is_known_about_it(tmp_path: Path) -> None:
-    about = About(kind="pdf", language="en", author="Ann", date="2024-05", pages=9, extra=(("shelf", "4b"),))
-    place = Place(headings=("Animals", "Zebras"), page=7, lines=(3, 4), section=0)
-    passage = Passage(0, 0, len(ZEBRAS), ZEBRAS, place)
-    file = SourceFile(str(tmp_path / "zebras.pdf"), 9, 1)
-    document = Document("d1", file, "h", "On zebras", len(ZEBRAS), (passage,), about)
-    home = Home(tmp_path / "home")
+def known_home(base: Path, *documents: Document) -> Path:
+    """A home with documents of which more is known than a text file tells."""
+    home = Home(base / "known")
     chosen = choose_place(home, store="lancedb", embedder="static")
+    texts = [passage.text for document in documents for passage in document.passages]
     with HomeSession(home, chosen.open_store, clock=SYSTEM_CLOCK) as session:
         chosen.record(session.ledger)
-        session.commit(session.start_run("p", "r"), [document], load_embedder("static").embed([ZEBRAS]))
-    (hit,) = search(home.path, "zebras").as_json()["hits"]
-    assert {name: hit[name] for name in ("title", "kind", "language", "author", "date", "pages", "extra")} == {
-        "title": "On zebras", "kind": "pdf", "language": "en", "author": "Ann", "date": "2024-05", "pages": 9,
-        "extra": {"shelf": "4b"},
-    }  # fmt: skip
+        session.commit(session.start_run("p", "r"), documents, load_embedder("static").embed(texts))
+    return home.path
+
+
+def known_document(name: str, *texts: str, title: str = "", place: Place = NOWHERE, **about: Any) -> Document:
+    passages, start = [], 0
+    for text in texts:
+        passages.append(Passage(len(passages), start, start + len(text), text, place))
+        start += len(text) + 2
+    return Document(name, SourceFile(f"/files/{name}", 9, 1), "h", title, start, tuple(passages), About(**about))
+
+
+def test_a_hit_says_what_is_known_about_it(tmp_path: Path) -> None:
+    place = Place(headings=("Animals", "Zebras"), page=7, lines=(3, 4), section=0)
+    told = {"kind": "pdf", "language": "en", "author": "Ann", "date": "2024-05", "pages": 9}
+    document = known_document("z.pdf", ZEBRAS, title="On zebras", place=place, extra=(("shelf", "4b"),), **told)
+    (hit,) = search(known_home(tmp_path, document), "zebras").as_json()["hits"]
+    assert told.items() <= hit.items()
+    assert (hit["title"], hit["extra"]) == ("On zebras", {"shelf": "4b"})
     assert (hit["headings"], hit["page"], hit["lines"], hit["ordinal"]) == (["Animals", "Zebras"], 7, [3, 4], 0)
+    assert [ZEBRAS[start:end] for start, end in hit["highlights"]] == ["Zebras"]
+    assert hit["context"] is None
+
+
+@pytest.mark.parametrize("mode", ["hybrid", "vector", "text"])
+def test_only_documents_of_which_the_condition_is_true_are_found(tmp_path: Path, mode: str) -> None:
+    home = known_home(
+        tmp_path,
+        known_document("old.pdf", "zebras sleep standing", kind="pdf", date="2019"),
+        known_document("new.pdf", "zebras graze together", kind="pdf", date="2024-02"),
+        known_document("new.md", "zebras run quickly", kind="markdown", date="2024-03", extra=(("shelf", "4"),)),
+    )
+
+    def found(where: str) -> list[str]:
+        return sorted(hit.source.rpartition("/")[2] for hit in store.search("zebras", mode=mode, where=where).hits)
+
+    with Store(home) as store:
+        assert found("kind = pdf") == ["new.pdf", "old.pdf"]
+        assert found("date >= 2024") == ["new.md", "new.pdf"]
+        assert found("source ~ *.md or date < 2020") == ["new.md", "old.pdf"]
+        assert found("extra.shelf > 3") == ["new.md"]
+        assert found("kind = epub") == []
+        assert found("kind = pdf") == ["new.pdf", "old.pdf"]
+
+
+def test_a_document_in_several_places_is_shown_where_it_was_looked_for(base: Path) -> None:
+    (hit,) = search(base / "home", "zebras sleep", where="source ~ files/deep").hits
+    assert (hit.source, hit.also) == (str(base / "files/deep/copy.txt"), [])
+
+
+def test_a_condition_sees_what_came_while_the_store_was_open(tmp_path: Path) -> None:
+    home = known_home(tmp_path, known_document("a", "zebras graze", kind="pdf"))
+    with Store(home) as store:
+        assert len(store.search("zebras", mode="text", where="kind = pdf").hits) == 1
+        known_home(tmp_path, known_document("b", "zebras sleep", kind="pdf"))
+        assert len(store.search("zebras", mode="text", where="kind = pdf").hits) == 2
+
+
+def test_neighbours_come_with_a_passage(tmp_path: Path) -> None:
+    home = known_home(tmp_path, known_document("a", "First part.", ZEBRAS, "Third part.", "Fourth part."))
+    (context,) = [hit["context"] for hit in search(home, "zebras", k=1, context=1).as_json()["hits"]]
+    assert context["text"] == f"First part.\n\n{ZEBRAS}\n\nThird part."
+    assert context["text"][context["start"] : context["end"]] == ZEBRAS
+    assert (context["first"], context["last"]) == (0, 2)
+    (hit,) = search(home, "zebras", k=1, context=50).hits
+    assert hit.context is not None
+    assert (hit.context.first, hit.context.last, hit.text) == (0, 3, ZEBRAS)
+
+
+@pytest.mark.parametrize("options", [{"context": -1}, {"context": 101}, {"context": "1"}, {"where": "knd = pdf"}])
+def test_an_impossible_context_or_condition_is_refused(base: Path, options: dict[str, Any]) -> None:
+    with Store(base / "home") as store, pytest.raises(ConfigError) as caught:
+        store.search("zebras", **options)
+    assert caught.value.key in options

@@ -1,8 +1,12 @@
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from tenire.app.context import Context
+from tenire.app.hits import SearchHit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -12,30 +16,22 @@ if TYPE_CHECKING:
     Tenire = Callable[..., Run]
 
 
-@dataclass(frozen=True)
-class Hit:
-    source: str
-    text: str
-    score: float = 0.5
-    document: str = "d"
-    start: int = 0
-    end: int = 1
-    also: list[str] = field(default_factory=list)
+Hit = partial(SearchHit, score=0.5, document="d", start=0, end=1, also=[])
 
 
 @dataclass(frozen=True)
 class Found:
     query: str
     mode: str
-    hits: list[Hit]
+    hits: list[SearchHit]
     seconds: float = 0.0123
 
 
-def searching(app: App, *hits: Hit) -> list[Any]:
+def searching(app: App, *hits: SearchHit) -> list[Any]:
     asked: list[Any] = []
 
-    def search(home: Path, query: str, *, k: int, mode: str, exact: bool, embedder: str | None) -> Found:
-        asked.append((home, query, k, mode, exact, embedder))
+    def search(home: Path, query: str, *, k: int, mode: str, exact: bool, where: str | None, context: int) -> Found:
+        asked.append((home, query, k, mode, exact, where, context))
         return Found(query, mode, list(hits))
 
     app.put("search", search=search)
@@ -44,11 +40,25 @@ def searching(app: App, *hits: Hit) -> list[Any]:
 
 def test_the_options_reach_the_search(tenire: Tenire, app: App) -> None:
     asked = searching(app)
-    tenire("search", "how to cancel", "-k", "3", "--mode", "text", "--exact", "--home", "h")
+    tenire(
+        "search",
+        "how to cancel",
+        "-k",
+        "3",
+        "--mode",
+        "text",
+        "--exact",
+        "--home",
+        "h",
+        "--where",
+        "kind = pdf",
+        "--context",
+        "2",
+    )
     tenire("search", "q")
     assert asked == [
-        (Path("h"), "how to cancel", 3, "text", True, None),
-        (Path(".tenire"), "q", 10, "hybrid", False, None),
+        (Path("h"), "how to cancel", 3, "text", True, "kind = pdf", 2),
+        (Path(".tenire"), "q", 10, "hybrid", False, None, 0),
     ]
 
 
@@ -68,10 +78,10 @@ def test_hits_show_rank_score_source_excerpt_and_other_places(tenire: Tenire, ap
         Hit(
             "/docs/task.rst",
             "A task is cancelled by calling its cancel method.",
-            0.912,
+            score=0.912,
             also=[f"/{n}" for n in "abcde"],
         ),
-        Hit("/docs/loop.rst", "A loop runs.", 0.4),
+        Hit("/docs/loop.rst", "A loop runs.", score=0.4),
     )
     done = tenire("search", "cancel a task")
     assert done.code == 0
@@ -115,3 +125,36 @@ def test_nothing_found_is_no_failure(tenire: Tenire, app: App) -> None:
     assert (done.code, done.out) == (0, "")
     assert "0 passages" in done.err
     assert tenire("search", "nothing", "--quiet").err == ""
+
+
+def test_a_hit_shows_where_it_stands(tenire: Tenire, app: App) -> None:
+    told = {
+        "title": "Manual",
+        "headings": ["Tasks", "Cancel\x1b"],
+        "author": "Ann",
+        "date": "2024-05",
+        "language": "en",
+    }
+    searching(
+        app,
+        Hit("/a.pdf", "x", page=7, lines=[3, 9], **told),
+        Hit("/b.md", "y", title="T", headings=["T"], lines=[4, 4]),
+    )
+    lines = tenire("search", "cancel").out.splitlines()
+    assert lines[1] == "   Manual > Tasks > Cancel\\x1b, page 7, lines 3 to 9, Ann, 2024-05, en"
+    assert lines[5] == "   T, line 4"
+
+
+def test_a_passage_is_marked_among_its_neighbours(tenire: Tenire, app: App) -> None:
+    text = "One before.\n\nThe \x1bhit\nhas two lines.\n\nOne after."
+    start, end = text.index("The"), text.index("\n\nOne after")
+    searching(app, Hit("/a.md", text[start:end], context=Context(text, start, end, first=3, last=5)))
+    lines = tenire("search", "hit", "--context", "1").out.splitlines()
+    assert lines[1:] == ["     One before.", "", "   > The \\x1bhit", "   > has two lines.", "", "", "     One after."]
+
+
+def test_an_impossible_context_is_refused(tenire: Tenire, app: App) -> None:
+    searching(app)
+    done = tenire("search", "x", "--context", "101")
+    assert done.code == 2
+    assert "from 0 to 100, got 101" in done.err

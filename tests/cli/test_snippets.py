@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from tenire.cli.snippets import excerpt, query_pattern
+from tenire.app.highlights import query_pattern
+from tenire.cli.snippets import excerpt
 
 
 def test_a_short_passage_is_shown_whole_on_one_line() -> None:

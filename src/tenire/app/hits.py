@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from tenire.app.highlights import highlights
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from tenire.app.context import Context
     from tenire.protocols import About, Hit, Place
     from tenire.storage.abouts import KnownDocument
 
@@ -37,6 +40,8 @@ class SearchHit:
         headings: The headings above it, outermost first.
         page: The page that it begins on, from 1, or ``None``.
         lines: Its first and last line in the file, from 1, or ``None``.
+        highlights: Begin and end in ``text`` of each word of the query.
+        context: The passage among its neighbours, if that was asked for.
     """
 
     source: str
@@ -57,6 +62,8 @@ class SearchHit:
     headings: list[str] = field(default_factory=list)
     page: int | None = None
     lines: list[int] | None = None
+    highlights: list[list[int]] = field(default_factory=list)
+    context: Context | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,28 +87,35 @@ class SearchResult:
         return asdict(self)
 
 
-def placed(found: Iterable[Hit], known: Mapping[str, Sequence[KnownDocument]]) -> list[SearchHit]:
+def placed(
+    found: Iterable[Hit], known: Mapping[str, Sequence[KnownDocument]], query: str, k: int
+) -> list[tuple[Hit, SearchHit]]:
     """Join hits with equal text, and say where each stands.
 
     Args:
         found: Best first.
         known: The places of each document that was found; a document without any is
             just leaving, and its passages are left out.
+        query: What was asked.
+        k: At most so many.
+
+    Returns:
+        For each text the first hit and what is told of it, best first.
     """
     groups: dict[str, list[Hit]] = {}
     for hit in found:
         if hit.document in known:
             groups.setdefault(hit.text, []).append(hit)
-    hits: list[SearchHit] = []
-    for group in groups.values():
+    hits: list[tuple[Hit, SearchHit]] = []
+    for group in list(groups.values())[:k]:
         best = group[0]
         document = known[best.document][0]
         sources = dict.fromkeys(place.source for hit in group for place in known[hit.document])
-        hits.append(_hit(best, document.title, document.about, list(sources)))
+        hits.append((best, _told(best, document.title, document.about, list(sources), query)))
     return hits
 
 
-def _hit(hit: Hit, title: str, about: About, sources: list[str]) -> SearchHit:
+def _told(hit: Hit, title: str, about: About, sources: list[str], query: str) -> SearchHit:
     place: Place = hit.place
     return SearchHit(
         source=sources[0],
@@ -122,4 +136,5 @@ def _hit(hit: Hit, title: str, about: About, sources: list[str]) -> SearchHit:
         headings=list(place.headings),
         page=place.page,
         lines=None if place.lines is None else list(place.lines),
+        highlights=highlights(hit.text, query),
     )

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
+from tenire.app.context import joined
 from tenire.app.hits import SearchHit, SearchResult, placed
 from tenire.app.place import recorded_place
 from tenire.app.remote_embedder import EmbedderServer, RemoteEmbedder, is_remote
+from tenire.app.selection import Selection
+from tenire.app.where_parser import parse_where
 from tenire.clock import SYSTEM_CLOCK
 from tenire.errors import ConfigError, EmbedderMismatchError, StoreError
 from tenire.storage.home import Home
@@ -22,11 +26,13 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from tenire.app.where import Condition
     from tenire.protocols import Embedder, Hit
     from tenire.storage.abouts import KnownDocument
     from tenire.vectors.store import LanceStore
 
 MODES = ("hybrid", "vector", "text")
+_MOST_CONTEXT = 100
 
 __all__ = ["SearchHit", "SearchResult", "Store", "search"]
 
@@ -64,10 +70,20 @@ class Store:
         except BaseException:
             self._store.close()
             raise
+        self._selection = Selection(self._ledger)
         self._embedder: Embedder | None = None
         self._closed = False
 
-    def search(self, query: str, *, k: int = 10, mode: str = "hybrid", exact: bool = False) -> SearchResult:
+    def search(
+        self,
+        query: str,
+        *,
+        k: int = 10,
+        mode: str = "hybrid",
+        exact: bool = False,
+        where: str | None = None,
+        context: int = 0,
+    ) -> SearchResult:
         """Return up to ``k`` passages, best first.
 
         Args:
@@ -75,25 +91,37 @@ class Store:
             k: How many.
             mode: ``hybrid`` (both, by reciprocal rank), ``vector`` or ``text``.
             exact: Compare with every vector, bypassing the index.
+            where: Look only at documents of which this is true, for example
+                ``kind = pdf and date >= 2024``; ``None`` for all.
+            context: How many neighbours of each passage to return with it, on either side.
 
         Raises:
+            ConfigError: If an argument is impossible, or ``where`` cannot be understood.
             EmbedderMismatchError: If the installed embedder is not the store's.
         """
         _refuse_on_loop()
-        _check_question(query, k, mode)
+        _check_question(query, k, mode, context)
         if self._closed:
             message = "this store is closed"
             raise StoreError(message, hint="open it again: tenire.Store(home)")
+        condition = None if where is None else parse_where(where)
         embedder = self._loaded() if mode != "text" else None
         started = SYSTEM_CLOCK.now()
+        within = None if condition is None else self._selection.of(condition)
         vector: NDArray[np.float32] | None = embedder.embed([query])[0] if embedder is not None else None
-        found = self._store.search(query, vector, k=k, mode=mode, exact=exact)
-        hits = placed(found, self._known(found))[:k]
+        found = self._store.search(query, vector, k=k, mode=mode, exact=exact, within=within)
+        told = placed(found, self._known(found, condition), query, k)
+        if context:
+            around = self._store.around([hit for hit, _ in told], context)
+            pairs = zip(told, around, strict=True)
+            hits = [replace(each, context=joined(passages, hit.ordinal)) for (hit, each), passages in pairs]
+        else:
+            hits = [each for _, each in told]
         return SearchResult(query, mode, hits, round(SYSTEM_CLOCK.now() - started, 6))
 
-    async def asearch(self, query: str, *, k: int = 10, mode: str = "hybrid", exact: bool = False) -> SearchResult:
-        """Search on a thread, so that the running event loop goes on; see ``search``."""
-        return await asyncio.to_thread(self.search, query, k=k, mode=mode, exact=exact)
+    async def asearch(self, query: str, **options: Any) -> SearchResult:
+        """Search on a thread, so that the running event loop goes on; see ``search`` for the options."""
+        return await asyncio.to_thread(self.search, query, **options)
 
     def close(self) -> None:
         """Let go of the files; closing twice is fine."""
@@ -123,10 +151,12 @@ class Store:
             self._embedder = load_embedder(self._name)
         return self._embedder
 
-    def _known(self, found: Iterable[Hit]) -> dict[str, list[KnownDocument]]:
+    def _known(self, found: Iterable[Hit], condition: Condition | None) -> dict[str, list[KnownDocument]]:
         known: dict[str, list[KnownDocument]] = {}
         for place in self._ledger.abouts.of({hit.document for hit in found}):
-            known.setdefault(place.document, []).append(place)
+            # Of a document in several places, only those count that were asked for.
+            if condition is None or condition.holds(place):
+                known.setdefault(place.document, []).append(place)
         return known
 
 
@@ -139,7 +169,7 @@ def _refuse_on_loop() -> None:
     raise RuntimeError(message)
 
 
-def _check_question(query: str, k: int, mode: str) -> None:
+def _check_question(query: str, k: int, mode: str, context: int) -> None:
     if not isinstance(query, str) or not query.strip():
         message = f"the query must be a text that is not empty, got {query!r}"
         raise ConfigError(message, key="query")
@@ -149,11 +179,12 @@ def _check_question(query: str, k: int, mode: str) -> None:
     if mode not in MODES:
         message = f"mode must be one of {', '.join(MODES)}, got {mode!r}"
         raise ConfigError(message, key="mode")
+    if not isinstance(context, int) or not 0 <= context <= _MOST_CONTEXT:
+        message = f"context must be a whole number from 0 to {_MOST_CONTEXT}, got {context!r}"
+        raise ConfigError(message, key="context")
 
 
-def search(
-    home: Path, query: str, *, k: int = 10, mode: str = "hybrid", exact: bool = False, embedder: str | None = None
-) -> SearchResult:
-    """Open a home, search it once, and close it; see ``Store`` for many searches."""
+def search(home: Path, query: str, *, embedder: str | None = None, **options: Any) -> SearchResult:
+    """Open a home, search it once, and close it; see ``Store.search`` for the options."""
     with Store(home, embedder=embedder) as store:
-        return store.search(query, k=k, mode=mode, exact=exact)
+        return store.search(query, **options)

@@ -15,35 +15,16 @@ from rich.console import Group
 from rich.padding import Padding
 from rich.text import Text
 
+from tenire.app.highlights import query_pattern
 from tenire.cli.output import clean
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-__all__ = ["excerpt", "query_pattern", "show_hits"]
+__all__ = ["excerpt", "show_hits"]
 
 _LENGTH = 320
 _ALSO_SHOWN = 3
-_WORD = re.compile(r"\w+")
-# Words that would be marked on every line and tell nothing.
-_COMMON = frozenset(
-    re.findall(
-        r"\w+",
-        "a an and are as at be by can do does for from how i in is it my not of on or that the this to was what "
-        "when where which who why with without you your",
-    )
-)
-
-
-def query_pattern(query: str) -> re.Pattern[str] | None:
-    """Return what to highlight: words that begin like the words of the query, or ``None``."""
-    words = {word for word in _WORD.findall(query.casefold()) if len(word) > 1}
-    words = words - _COMMON or words
-    if not words:
-        return None
-    # Long words also in their inflections: cancel, cancelled, cancelling.
-    parts = [re.escape(word) + (r"\w*" if len(word) > 3 else r"\b") for word in sorted(words, key=len, reverse=True)]
-    return re.compile(rf"\b(?:{'|'.join(parts)})", re.IGNORECASE)
 
 
 def excerpt(text: str, pattern: re.Pattern[str] | None, *, length: int = _LENGTH) -> str:
@@ -92,14 +73,51 @@ def show_hits(hits: Sequence[Any], query: str) -> Iterable[RenderableType]:
         head = Text.assemble(
             (f"{rank:>{digits}}", "cyan"), "  ", (f"{hit.score:.3f}", "dim"), "  ", (clean(hit.source), "bold")
         )
-        # textwrap and not the console's own wrapping: piped text is readable too.
-        body = Text("\n".join(textwrap.wrap(excerpt(hit.text, pattern), 76 - digits, break_on_hyphens=False)))
-        if pattern is not None:
-            body.highlight_regex(pattern, "bold yellow")
+        lines: list[RenderableType] = [Text(place, style="dim")] if (place := _place(hit)) else []
+        lines += _body(hit, pattern, 76 - digits)
         places = [clean(place) for place in hit.also]
-        lines: list[RenderableType] = [body]
         lines += [Text(f"also in {place}", style="dim") for place in places[:_ALSO_SHOWN]]
         if len(places) > _ALSO_SHOWN:
             lines.append(Text(f"and in {len(places) - _ALSO_SHOWN} more places", style="dim"))
         yield head
         yield Padding(Group(*lines), (0, 0, 0, digits + 2))
+
+
+def _body(hit: Any, pattern: re.Pattern[str] | None, width: int) -> list[RenderableType]:
+    """Return the telling part of the passage, or all of it between its neighbours, marked with a bar."""
+    if hit.context is None:
+        # textwrap and not the console's own wrapping: piped text is readable too.
+        body = Text("\n".join(textwrap.wrap(excerpt(hit.text, pattern), width, break_on_hyphens=False)))
+        return [_marked(body, pattern)]
+    text, start, end = hit.context.text, hit.context.start, hit.context.end
+    return [
+        Text(_wrapped(text[:start], width - 2, "  "), style="dim"),
+        _marked(Text(_wrapped(text[start:end], width - 2, "> ")), pattern),
+        Text(_wrapped(text[end:], width - 2, "  "), style="dim"),
+    ]
+
+
+def _wrapped(text: str, width: int, mark: str) -> str:
+    lines = []
+    for line in text.splitlines():
+        lines += textwrap.wrap(clean(line), width, break_on_hyphens=False) or [""]
+    return "\n".join(f"{mark}{line}".rstrip() for line in lines)
+
+
+def _marked(text: Text, pattern: re.Pattern[str] | None) -> Text:
+    if pattern is not None:
+        text.highlight_regex(pattern, "bold yellow")
+    return text
+
+
+def _place(hit: Any) -> str:
+    """Return title, headings and place on one line; empty where nothing is known."""
+    title = [hit.title] if hit.title and hit.title not in hit.headings else []
+    facts = [" > ".join([*title, *hit.headings])]
+    if hit.page is not None:
+        facts.append(f"page {hit.page}")
+    if hit.lines is not None:
+        first, last = hit.lines
+        facts.append(f"line {first}" if first == last else f"lines {first} to {last}")
+    facts += [hit.author, hit.date, hit.language]
+    return ", ".join(clean(fact) for fact in facts if fact)

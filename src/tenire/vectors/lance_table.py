@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from tenire.errors import MissingExtraError, StoreError
 from tenire.vectors.interruptible import work_on
 from tenire.vectors.lance_import import import_lancedb
+from tenire.vectors.nearest import nearest_within, vector_query
 from tenire.vectors.passage_rows import ADDED, COLUMNS, as_arrow, as_rows, schema
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from tenire.protocols import StopSign
+    from tenire.vectors.key_spans import KeySpans
     from tenire.vectors.passage_rows import StoredPassage
 
 __all__ = ["LanceTable", "TableState"]
@@ -91,36 +93,42 @@ class LanceTable:
         """Return the number of passages."""
         return self._read(lambda table: int(table.count_rows()), 0)
 
-    def nearest(self, vector: NDArray[np.float32], *, limit: int, exact: bool) -> list[StoredPassage]:
+    def nearest(
+        self, vector: NDArray[np.float32], *, limit: int, exact: bool, within: KeySpans | None = None
+    ) -> list[StoredPassage]:
         """Return the passages whose vectors have the largest cosine to ``vector``.
 
         Args:
             vector: Shape ``(dimension,)``, any length but zero.
             limit: At most so many.
             exact: Compare with every vector, even where there is an index.
+            within: Keys of the only passages to look at, or ``None`` for all.
         """
-
-        def ask(table: Any) -> list[StoredPassage]:
-            query = table.search(vector, vector_column_name="vector").distance_type("cosine").limit(limit)
-            if exact:
-                query = query.bypass_vector_index()
-            else:
-                # Without an index these change nothing.
-                query = query.nprobes(20).ef(max(200, 2 * limit)).refine_factor(2 if limit > 20 else 4)
-            return as_rows(query.select([*self._columns(table), "_distance"]).to_arrow())
-
         nothing: list[StoredPassage] = []
-        found = self._read(ask, nothing)
+        found = self._read(lambda table: self._nearest(table, vector, limit, exact, within), nothing)
         return sorted(found, key=lambda row: (-row.similarity, row.document, row.ordinal))
+
+    def _nearest(
+        self, table: Any, vector: NDArray[np.float32], limit: int, exact: bool, within: KeySpans | None
+    ) -> list[StoredPassage]:
+        if within is None:
+            columns = [*self._columns(table), "_distance"]
+            return as_rows(vector_query(table, vector, limit, exact=exact).select(columns).to_arrow())
+        keys = nearest_within(table, vector, limit, within, exact=exact)
+        rows = [row for part in self._by_key(table, list(keys)) for row in as_rows(part)]
+        return [row._replace(similarity=keys[row.key]) for row in rows]
 
     def fetch(self, keys: Collection[int]) -> dict[int, StoredPassage]:
         """Return passages by key; a key that is not there is left out."""
-        found: dict[int, StoredPassage] = {}
-        wanted = list(keys)
-        for start in range(0, len(wanted), _FETCH):
-            numbers = ",".join(map(str, wanted[start : start + _FETCH]))
-            for part in self._scan(self._columns, where=f"key IN ({numbers})"):
-                found.update((row.key, row) for row in as_rows(part))
+        nothing: list[pa.Table] = []
+        parts = self._read(lambda table: self._by_key(table, list(keys)), nothing)
+        return {row.key: row for part in parts for row in as_rows(part)}
+
+    def _by_key(self, table: Any, keys: list[int]) -> list[pa.Table]:
+        found: list[pa.Table] = []
+        for start in range(0, len(keys), _FETCH):
+            numbers = ",".join(map(str, keys[start : start + _FETCH]))
+            found.append(table.search().where(f"key IN ({numbers})").select(self._columns(table)).to_arrow())
         return found
 
     def scan(self, columns: Sequence[str], *, where: str | None = None) -> list[pa.Table]:
@@ -128,14 +136,12 @@ class LanceTable:
 
         Suits narrow columns, or a narrow ``where``: the result is in memory.
         """
-        return self._scan(lambda _: list(columns), where)
 
-    def _scan(self, columns: Callable[[Any], list[str]], where: str | None) -> list[pa.Table]:
         def ask(table: Any) -> list[pa.Table]:
             query = table.search()
             if where is not None:
                 query = query.where(where)
-            return [query.select(columns(table)).to_arrow()]
+            return [query.select(list(columns)).to_arrow()]
 
         nothing: list[pa.Table] = []
         return self._read(ask, nothing)

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from tenire.vectors.key_spans import KeySpans
     from tenire.vectors.lance_table import LanceTable
     from tenire.vectors.text_index import TextIndex
 
@@ -31,6 +32,7 @@ def best_texts(
     k: int,
     mode: str,
     exact: bool,
+    within: KeySpans | None = None,
 ) -> _Ranked:
     """Return the passages of the best ``k`` different texts with their scores, best first.
 
@@ -42,6 +44,7 @@ def best_texts(
         k: How many different texts; each may stand in several passages.
         mode: ``hybrid``, ``vector`` or ``text``.
         exact: Compare with every vector, even where there is an index.
+        within: Keys of the only passages to look at, or ``None`` for all.
 
     Raises:
         StoreError: If the store cannot be read.
@@ -49,11 +52,11 @@ def best_texts(
     depth = max(_LEAST_DEPTH, 4 * k)
     while True:
         if mode == "text":
-            ranked, complete = _by_words(table, words, query, depth)
+            ranked, complete = _by_words(table, words, query, depth, within)
         elif mode == "vector":
-            ranked, complete = _by_vector(table, words, query, vector, depth, exact=exact)
+            ranked, complete = _by_vector(table, words, query, vector, depth, within, exact=exact)
         else:
-            ranked, complete = _by_both(table, words, query, vector, depth, exact=exact)
+            ranked, complete = _by_both(table, words, query, vector, depth, within, exact=exact)
         chosen, texts = _first_texts(ranked, k)
         # Copies of one passage can fill any list; look deeper until there are k texts.
         if texts >= k or complete or depth >= _MOST_DEPTH:
@@ -65,8 +68,10 @@ def best_texts(
 # could find no more.
 
 
-def _by_words(table: LanceTable, words: TextIndex, query: str, depth: int) -> tuple[_Ranked, bool]:
-    matches = words.search(query, limit=depth)
+def _by_words(
+    table: LanceTable, words: TextIndex, query: str, depth: int, within: KeySpans | None
+) -> tuple[_Ranked, bool]:
+    matches = words.search(query, limit=depth, within=within)
     passages = table.fetch([match.key for match in matches])
     # A passage may have left between the two looks.
     ranked = [(passages[match.key], match.score) for match in matches if match.key in passages]
@@ -79,15 +84,16 @@ def _by_vector(
     query: str,
     vector: NDArray[np.float32] | None,
     depth: int,
+    within: KeySpans | None,
     *,
     exact: bool,
 ) -> tuple[_Ranked, bool]:
-    near = _nearest(table, vector, depth, exact=exact)
+    near = _nearest(table, vector, depth, within, exact=exact)
     complete = len(near) < depth
     # The vector of one sentence is not the nearest to that of the passage that it stands
     # in: of 120 sentences from a manual, 77 led to their page. Who asks for a whole
     # sentence means that passage, so where it is found word for word it goes first.
-    sentence = words.verbatim(query, limit=depth)
+    sentence = words.verbatim(query, limit=depth, within=within)
     if not sentence:
         return [(passage, passage.similarity) for passage in near], complete
     places = {passage.key: place for place, passage in enumerate(near)}
@@ -105,11 +111,12 @@ def _by_both(
     query: str,
     vector: NDArray[np.float32] | None,
     depth: int,
+    within: KeySpans | None,
     *,
     exact: bool,
 ) -> tuple[_Ranked, bool]:
-    near = _nearest(table, vector, depth, exact=exact)
-    matches = words.search(query, limit=depth)
+    near = _nearest(table, vector, depth, within, exact=exact)
+    matches = words.search(query, limit=depth, within=within)
     passages = {passage.key: passage for passage in near}
     passages |= table.fetch([match.key for match in matches if match.key not in passages])
     matches = [match for match in matches if match.key in passages]
@@ -125,9 +132,13 @@ def _by_both(
     return [(passages[key], score) for key, score in fused], len(near) < depth and len(matches) < depth
 
 
-def _nearest(table: LanceTable, vector: NDArray[np.float32] | None, depth: int, *, exact: bool) -> list[StoredPassage]:
+def _nearest(
+    table: LanceTable, vector: NDArray[np.float32] | None, depth: int, within: KeySpans | None, *, exact: bool
+) -> list[StoredPassage]:
     # A vector without a direction (an empty query's) is near to nothing.
-    return table.nearest(vector, limit=depth, exact=exact) if vector is not None and vector.any() else []
+    if vector is None or not vector.any():
+        return []
+    return table.nearest(vector, limit=depth, exact=exact, within=within)
 
 
 def _first_texts(ranked: _Ranked, k: int) -> tuple[_Ranked, int]:

@@ -19,8 +19,9 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from tenire.errors import EmbedderMismatchError
-from tenire.protocols import Hit
+from tenire.protocols import Hit, Passage
 from tenire.vectors.audit import audit
+from tenire.vectors.key_spans import KeySpans
 from tenire.vectors.lance_table import LanceTable
 from tenire.vectors.maintenance import plan
 from tenire.vectors.new_rows import new_documents, new_rows
@@ -31,7 +32,7 @@ from tenire.vectors.store_files import StoredTexts, open_format
 from tenire.vectors.text_index import TextIndex
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     import numpy as np
@@ -79,6 +80,7 @@ class LanceStore:
         self._texts = StoredTexts(path)
         self._write_lock = threading.RLock()
         self._words_checked = False
+        self._looked_up: tuple[frozenset[str], int, KeySpans] | None = None
 
     @property
     def embedder(self) -> str:
@@ -176,7 +178,14 @@ class LanceStore:
     # ------------------------------------------------------------------ reading
 
     def search(
-        self, query: str, vector: NDArray[np.float32] | None, *, k: int, mode: str, exact: bool = False
+        self,
+        query: str,
+        vector: NDArray[np.float32] | None,
+        *,
+        k: int,
+        mode: str,
+        exact: bool = False,
+        within: frozenset[str] | None = None,
     ) -> list[Hit]:
         """Return the hits of the best ``k`` different texts, best first.
 
@@ -190,6 +199,7 @@ class LanceStore:
             k: How many different texts.
             mode: ``hybrid``, ``vector`` or ``text``.
             exact: Compare with every vector, even where there is an index.
+            within: Ids of the only documents to look at, or ``None`` for all.
 
         Raises:
             ValueError: If ``mode`` is unknown, ``k`` is below 1, or the mode's vector is missing.
@@ -205,8 +215,26 @@ class LanceStore:
         if mode != "text":
             self._check_vector(vector, mode)
         self._fill_missing_words()
-        ranked = best_texts(self._table, self._words, query, vector, k=k, mode=mode, exact=exact)
+        spans = None if within is None else self._spans(within)
+        ranked = best_texts(self._table, self._words, query, vector, k=k, mode=mode, exact=exact, within=spans)
         return [self._hit(passage, score) for passage, score in ranked]
+
+    def around(self, hits: Sequence[Hit], distance: int) -> list[list[Passage]]:
+        """Return for each hit the passages of its document up to ``distance`` away, itself included, in order.
+
+        A hit whose document has left meanwhile has none.
+
+        Raises:
+            StoreError: If the store cannot be read.
+        """
+        spans = self._words.spans({hit.document for hit in hits})
+        wanted = []
+        for hit in hits:
+            first, passages = spans.get(hit.document, (0, 0))
+            begin, end = max(0, hit.ordinal - distance), min(passages, hit.ordinal + distance + 1)
+            wanted.append(range(first + begin, first + end))
+        rows = self._table.fetch({key for keys in wanted for key in keys})
+        return [[self._passage(rows[key]) for key in keys if key in rows] for keys in wanted]
 
     def vectors_of(self, document_ids: Iterable[str]) -> Mapping[str, NDArray[np.float32]]:
         """Return the stored vectors of documents, by the SHA-256 (hexadecimal) of a passage's text in UTF-8.
@@ -311,6 +339,16 @@ class LanceStore:
                 asked=f"vectors of shape {vector.shape}",
                 hint="embed the query with the embedder that the store was built with",
             )
+
+    def _spans(self, within: frozenset[str]) -> KeySpans:
+        # Many searches look at the same documents; looking up where 10,000 stand takes longer than a search.
+        version, known = self._words.version, self._looked_up
+        if known is None or known[0] is not within or known[1] != version:
+            known = self._looked_up = (within, version, KeySpans(self._words.spans(within).values()))
+        return known[2]
+
+    def _passage(self, row: StoredPassage) -> Passage:
+        return Passage(row.ordinal, row.start, row.stop, self._texts.decompress(row.text_z), row.place)
 
     def _hit(self, passage: StoredPassage, score: float) -> Hit:
         text = self._texts.decompress(passage.text_z)

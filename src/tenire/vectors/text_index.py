@@ -26,7 +26,7 @@ from tenire.vectors.text_query import ranked, verbatim
 from tenire.vectors.text_rows import add, deletes_words, prepare, remove, set_meta
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Sequence
+    from collections.abc import Collection, Container, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from tenire.protocols import StopSign
@@ -90,12 +90,12 @@ class TextIndex:
 
     # ------------------------------------------------------------------ reading
 
-    def search(self, query: str, *, limit: int) -> list[TextMatch]:
+    def search(self, query: str, *, limit: int, within: Container[int] | None = None) -> list[TextMatch]:
         """Return up to ``limit`` passages that hold words of ``query``, best first.
 
         Any string is a valid query. Passages that hold the whole query in a row
         come first, then those with all of its words, then those with its rarer
-        words.
+        words. ``within`` holds the keys of the only passages to look at.
 
         Raises:
             StoreError: If the index cannot be read.
@@ -103,9 +103,9 @@ class TextIndex:
         if not self.exists:
             return []
         with self._reading().reading() as connection:
-            return ranked(connection, query, limit)
+            return ranked(connection, query, limit, within)
 
-    def verbatim(self, query: str, *, limit: int) -> list[int]:
+    def verbatim(self, query: str, *, limit: int, within: Container[int] | None = None) -> list[int]:
         """Return the keys of up to ``limit`` passages that hold a whole sentence word for word.
 
         Raises:
@@ -114,7 +114,7 @@ class TextIndex:
         if not self.exists:
             return []
         with self._reading().reading() as connection:
-            return verbatim(connection, query, limit)
+            return verbatim(connection, query, limit, within)
 
     def spans(self, ids: Collection[str] | None = None) -> dict[str, Span]:
         """Return the keys of documents: of all, or of those among ``ids`` that are there."""

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Collection
+    from collections.abc import Collection, Container
 
 __all__ = ["SENTENCE_WORDS", "TextMatch", "all_of", "any_of", "phrase", "ranked", "verbatim", "words"]
 
@@ -70,29 +71,32 @@ class TextMatch(NamedTuple):
         return self.score >= 2.0
 
 
-def ranked(connection: sqlite3.Connection, query: str, limit: int) -> list[TextMatch]:
+def ranked(
+    connection: sqlite3.Connection, query: str, limit: int, within: Container[int] | None = None
+) -> list[TextMatch]:
     """Return up to ``limit`` passages that hold words of ``query``, best first.
 
     Args:
         connection: The text index.
         query: Any string.
         limit: At most so many.
+        within: Keys of the only passages to look at, or ``None`` for all.
     """
     terms = words(query)
     if not terms:
         return []
-    found = _tier(connection, phrase(terms), 2.0, limit, ())
+    found = _tier(connection, phrase(terms), 2.0, limit, (), within)
     if len(terms) == 1 or len(found) >= limit:
         return list(found.values())[:limit]
     rare = _rarest_first(connection, terms)
     required = [term for term, _ in rare[:_MOST_REQUIRED]]
-    found |= _tier(connection, all_of(required), 1.0, limit, found)
+    found |= _tier(connection, all_of(required), 1.0, limit, found, within)
     if len(found) < limit:
-        found |= _tier(connection, any_of(_affordable(rare)), 0.0, limit, found)
+        found |= _tier(connection, any_of(_affordable(rare)), 0.0, limit, found, within)
     return list(found.values())[:limit]
 
 
-def verbatim(connection: sqlite3.Connection, query: str, limit: int) -> list[int]:
+def verbatim(connection: sqlite3.Connection, query: str, limit: int, within: Container[int] | None = None) -> list[int]:
     """Return the keys of up to ``limit`` passages that hold a whole sentence word for word.
 
     Fewer than ``SENTENCE_WORDS`` words are no sentence and are not looked for.
@@ -100,15 +104,21 @@ def verbatim(connection: sqlite3.Connection, query: str, limit: int) -> list[int
     terms = words(query)
     if len(terms) < SENTENCE_WORDS:
         return []
-    return list(_tier(connection, phrase(terms), 2.0, limit, ()))
+    return list(_tier(connection, phrase(terms), 2.0, limit, (), within))
 
 
 def _tier(
-    connection: sqlite3.Connection, question: str, floor: float, limit: int, known: Collection[int]
+    connection: sqlite3.Connection,
+    question: str,
+    floor: float,
+    limit: int,
+    known: Collection[int],
+    within: Container[int] | None,
 ) -> dict[int, TextMatch]:
-    rows = connection.execute(
-        "SELECT rowid, -rank FROM words WHERE words MATCH ? ORDER BY rank LIMIT ?", (question, limit + len(known))
-    ).fetchall()
+    matches = connection.execute("SELECT rowid, -rank FROM words WHERE words MATCH ? ORDER BY rank", (question,))
+    # SQLite scores and sorts all that match in any case; the rest is never made into Python objects.
+    wanted = matches if within is None else (row for row in matches if row[0] in within)
+    rows = list(islice(wanted, limit + len(known)))
     placed = []
     for key, relevance in rows:
         owner = connection.execute(

@@ -15,6 +15,7 @@ from tenire.errors import ConfigError
 __all__ = ["ingest", "run_file", "search"]
 
 _MODES = ("hybrid", "vector", "text")
+_MOST_CONTEXT = 100
 
 
 def ingest(
@@ -78,10 +79,16 @@ def search(
     k: Annotated[int, typer.Option("-k", metavar="N", help="How many passages to show.")] = 10,
     mode: Annotated[str, typer.Option(metavar="|".join(_MODES), help="How to look for it.")] = "hybrid",
     exact: Annotated[bool, typer.Option("--exact", help="Compare with every vector, bypassing the index.")] = False,
+    where: Annotated[
+        str | None, typer.Option(metavar="CONDITION", help="Only documents like: kind = pdf and date >= 2024")
+    ] = None,
+    around: Annotated[int, typer.Option("--context", metavar="N", help="Show so many neighbours on each side.")] = 0,
 ) -> int:
     """Find passages, best first, with their sources."""
     if k < 1:
         raise ConfigError(f"-k must be a positive whole number, got {k}", key="-k")
+    if not 0 <= around <= _MOST_CONTEXT:
+        raise ConfigError(f"--context must be a whole number from 0 to {_MOST_CONTEXT}, got {around}", key="--context")
     if mode not in _MODES:
         raise ConfigError(f'--mode must be one of {", ".join(_MODES)}, got "{mode}"', key="--mode")
     if not query.strip():
@@ -89,7 +96,7 @@ def search(
     home = settings.home_path()
     from tenire.app.search import search as find
 
-    result = find(home, query, k=k, mode=mode, exact=exact, embedder=None)
+    result = find(home, query, k=k, mode=mode, exact=exact, where=where, context=around)
     output = settings.output
     if output.as_json:
         output.json(result)

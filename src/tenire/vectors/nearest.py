@@ -1,0 +1,73 @@
+"""How LanceDB is asked for the passages whose vectors are nearest, among all or among some.
+
+The index is asked to look so deep that its recall@10 is what ``benchmarks/recall.py`` says.
+Where only some passages are wanted, LanceDB tests each row against their runs of keys, as
+long as these are few. Many runs are most often many passages too: then it is quicker to look
+deeper than needed and pass over the others, and in the end at all of them, so that the
+result is the right one however few are wanted.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from tenire.vectors.key_spans import KeySpans
+
+__all__ = ["nearest_within", "vector_query"]
+
+# Comparing so many vectors takes no longer than finding those of them that the index leads to.
+_FEW = 20_000
+_DEEPEST = 4_000
+
+
+def vector_query(table: Any, vector: NDArray[np.float32], limit: int, *, exact: bool) -> Any:
+    """Return LanceDB's question for the nearest ``limit`` passages."""
+    query = table.search(vector, vector_column_name="vector").distance_type("cosine").limit(limit)
+    if exact:
+        return query.bypass_vector_index()
+    # Without an index these change nothing.
+    return query.nprobes(20).ef(max(200, 2 * limit)).refine_factor(2 if limit > 20 else 4)
+
+
+def nearest_within(
+    table: Any, vector: NDArray[np.float32], limit: int, within: KeySpans, *, exact: bool
+) -> dict[int, float]:
+    """Return the keys of the nearest passages among some, with their cosines, best first.
+
+    Args:
+        table: LanceDB's table.
+        vector: Shape ``(dimension,)``, any length but zero.
+        limit: At most so many.
+        within: Keys of the only passages to look at.
+        exact: Compare with every vector, even where there is an index.
+    """
+    if not within.total:
+        return {}
+    condition = within.condition()
+    if condition is not None:
+        exact = exact or within.total <= _FEW
+        found = _ask(vector_query(table, vector, limit, exact=exact).where(condition, prefilter=True))
+        if exact or len(found) >= min(limit, within.total):
+            return found
+        return _ask(vector_query(table, vector, limit, exact=True).where(condition, prefilter=True))
+    rows = table.count_rows()
+    depth = 2 * limit * max(1, rows // within.total)
+    while True:
+        everything = depth >= min(rows, _DEEPEST)
+        depth = rows if everything else depth
+        found = _ask(vector_query(table, vector, depth, exact=exact or everything))
+        inside = {key: cosine for key, cosine in found.items() if key in within}
+        if everything or len(inside) >= limit:
+            return dict(list(inside.items())[:limit])
+        depth *= 4
+
+
+def _ask(query: Any) -> dict[int, float]:
+    found = query.select(["key", "_distance"]).to_arrow()
+    cosines = (1.0 - distance for distance in found.column("_distance").to_pylist())
+    ranked = sorted(zip(found.column("key").to_pylist(), cosines, strict=True), key=lambda entry: -entry[1])
+    return dict(ranked)
