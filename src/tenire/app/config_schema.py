@@ -86,6 +86,7 @@ class QuotaSettings(_Table, frozen=True, kw_only=True):
         tpm: Tokens per minute, or ``None`` for no declared limit.
         input_tpm: Input tokens per minute, for providers that count them apart.
         output_tpm: Output tokens per minute, the same.
+        counts_output: What counts of a call's output: ``reserved`` or ``real``; ``None``: found out.
         max_concurrency: Calls in flight; ``None``: found by itself.
         dialect: How the server is spoken to: ``openai``, ``anthropic``, or ``auto`` by its address.
         api_version: Of Azure's API, for servers of Azure at other addresses.
@@ -105,6 +106,7 @@ class QuotaSettings(_Table, frozen=True, kw_only=True):
     tpm: Annotated[int | None, whole(_POSITIVE, minimum=1)] = None
     input_tpm: Annotated[int | None, whole(_POSITIVE, minimum=1)] = None
     output_tpm: Annotated[int | None, whole(_POSITIVE, minimum=1)] = None
+    counts_output: Annotated[str | None, choice("reserved", "real")] = None
     max_concurrency: Annotated[int | None, whole(_POSITIVE, minimum=1)] = None
     dialect: Annotated[str, choice("auto", "openai", "anthropic")] = "auto"
     api_version: Annotated[str | None, text("a version of Azure's API, as 2024-10-21")] = None

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from tenire.llm.asked_ahead import AskedAhead
     from tenire.llm.books import Books
     from tenire.llm.client import ChatClient
+    from tenire.llm.dialects import Dialect
     from tenire.pipeline.progress import PipelineProgress
     from tenire.storage.home import Home
 
@@ -140,7 +141,7 @@ class ModelCalls:
         return await self._open.enter_async_context(client)
 
     def _quota(self, use: ModelUse, manager: ConcurrencyManager) -> Quota:
-        from tenire.llm.quotas import make_quota
+        from tenire.llm.quotas import counting, make_quota
 
         if use.quota not in self._quotas:
             settings = use.settings
@@ -151,8 +152,8 @@ class ModelCalls:
                 "output_tokens": settings.output_tpm,
                 "max_concurrency": settings.max_concurrency,
             }
-            who, real_output = (use.quota, False) if use.local else (_who(settings), _counts_real_output(settings))
-            quota = make_quota(manager, use.quota, who, limits, real_output=real_output)
+            who, dialect = (use.quota, None) if use.local else (_who(settings), _dialect(settings))
+            quota = make_quota(manager, use.quota, who, limits, counting(settings.counts_output, dialect))
             self._quotas[use.quota] = quota
             self._open.push_async_callback(quota.aclose)
         return self._quotas[use.quota]
@@ -185,9 +186,8 @@ def _remote(use: ModelUse) -> dict[str, Any]:
     }
 
 
-def _counts_real_output(settings: QuotaSettings) -> bool:
-    address = read_address(settings.base_url, settings.api_version)
-    return choose_dialect(settings.dialect, address, None).counts_real_output
+def _dialect(settings: QuotaSettings) -> Dialect:
+    return choose_dialect(settings.dialect, read_address(settings.base_url, settings.api_version), None)
 
 
 def _who(settings: QuotaSettings) -> str:

@@ -104,6 +104,11 @@ class QuotaMeter(SlidingWindow):
             return "unknown"
         return "declared" if self.known == self.declared else "announced"
 
+    @property
+    def alone(self) -> bool:
+        """Whether no other process of this user is known to use the quota."""
+        return True
+
     # -- as one of the resources -------------------------------------------
 
     def refill(self, free: int, now: float) -> int:

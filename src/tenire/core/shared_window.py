@@ -51,6 +51,11 @@ class SharedWindow(QuotaMeter):
         """Whether the limit is known."""
         return self.limit != UNLIMITED
 
+    @property
+    def alone(self) -> bool:
+        """Whether no other process of this user is known to use the quota."""
+        return not self.borrower.others
+
     def refill(self, free: int, now: float) -> int:
         """Return how many units may be taken at ``now``."""
         own = super().refill(free, now)

@@ -67,6 +67,7 @@ class ChatClient(AsksInBatches):
         tpm: Input and output tokens a minute.
         input_tpm: Input tokens a minute, where they are counted apart.
         output_tpm: Output tokens a minute, where they are counted apart.
+        counts_output: Whether these count ``reserved`` or ``real`` output; ``None``: found out.
         max_concurrency: Calls in flight at once; ``None``: found out.
         quota: A quota of the engine, in place of these.
         home: Directory in which replies and spending are kept; ``None``: in memory only.
@@ -108,6 +109,7 @@ class ChatClient(AsksInBatches):
         tpm: int | None = None,
         input_tpm: int | None = None,
         output_tpm: int | None = None,
+        counts_output: str | None = None,
         max_concurrency: int | None = None,
         quota: Quota | None = None,
         home: str | os.PathLike[str] | None = None,
@@ -148,7 +150,7 @@ class ChatClient(AsksInBatches):
             "output_tokens": output_tpm,
             "max_concurrency": max_concurrency,
         }
-        if quota is not None and any(limit is not None for limit in limits.values()):
+        if quota is not None and any(value is not None for value in (*limits.values(), counts_output)):
             raise ConfigError("quota stands in place of rpm, tpm and max_concurrency: give one of them", key="quota")
         own_books = {"home": home, "budget_usd": budget_usd, "reply_bytes": reply_bytes}
         if books is not None and any(value is not None for value in own_books.values()):
@@ -163,6 +165,7 @@ class ChatClient(AsksInBatches):
             way=way,
             models=tuple(models),
             limits=quota or limits,
+            counts_output=counts_output,
             manager=manager,
             books=books,
             own_books={name: value for name, value in own_books.items() if value is not None},

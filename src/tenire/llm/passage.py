@@ -176,7 +176,11 @@ class Passage:
             return
         account.counter.learn(self._estimate, usage)
         account.quota.settle(
-            grant, tokens=usage.tokens, input_tokens=usage.input_tokens, output_tokens=usage.output_tokens
+            grant,
+            tokens=usage.tokens,
+            input_tokens=usage.input_tokens,
+            output_tokens=usage.output_tokens,
+            bounded=self._estimate.bounded,
         )
         self._charge(usage, guessed=False)
 

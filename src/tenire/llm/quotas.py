@@ -12,10 +12,11 @@ from __future__ import annotations
 import hashlib
 import itertools
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 from tenire.concurrency.quotas import Quota, QuotaSharing
+from tenire.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,7 +24,39 @@ if TYPE_CHECKING:
     from tenire.concurrency.manager import ConcurrencyManager
     from tenire.concurrency.orchestrator import Orchestrator
 
-__all__ = ["QuotaLease", "lease_quota", "make_quota"]
+__all__ = ["COUNTS_OUTPUT", "Counting", "QuotaLease", "counting", "lease_quota", "make_quota"]
+
+COUNTS_OUTPUT = ("reserved", "real")
+"""How a provider may count the output of calls; see ``counting``."""
+
+_WITH_OUTPUT = ("tokens", "output_tokens")
+
+
+class Counting(NamedTuple):
+    """How a provider counts output; as for ``Quota``."""
+
+    refunded: tuple[str, ...]
+    watched: tuple[str, ...]
+
+
+def counting(declared: str | None, dialect: Any) -> Counting:
+    """Return how a provider counts output, as far as is known before a call.
+
+    Args:
+        declared: ``reserved``, if it counts the most that a call asks for; ``real``, if it counts
+            what a reply had; ``None``, if that is to be found out.
+        dialect: That it speaks, or ``None``.
+
+    Raises:
+        ConfigError: If it is declared to be something else.
+    """
+    if declared is None:
+        refunded = ("output_tokens",) if getattr(dialect, "counts_real_output", False) else ()
+        return Counting(refunded, tuple(metric for metric in _WITH_OUTPUT if metric not in refunded))
+    if declared not in COUNTS_OUTPUT:
+        message = f'counts_output must be "reserved" or "real", got {declared!r}'
+        raise ConfigError(message, key="counts_output", hint="leave it out, and it is found out")
+    return Counting(_WITH_OUTPUT if declared == "real" else (), ())
 
 
 @dataclass(slots=True)
@@ -57,7 +90,7 @@ class QuotaLease:
 
 
 def lease_quota(
-    manager: ConcurrencyManager, service: str, who: str, limits: Mapping[str, int | None], *, real_output: bool
+    manager: ConcurrencyManager, service: str, who: str, limits: Mapping[str, int | None], output: Counting
 ) -> QuotaLease:
     """Return a part in the quota of this engine for a provider, a key and limits.
 
@@ -66,28 +99,27 @@ def lease_quota(
         service: What to call it.
         who: Provider and key, in a form that shows neither to anybody.
         limits: As for ``Quota``.
-        real_output: Whether the provider counts the output that a reply had. Only there what
-            was reserved and not used is given back.
+        output: How the provider counts output. What was reserved and not used is given back only
+            where it counts what a reply had.
     """
     orchestrator = manager.orchestrator
     known = _known.setdefault(orchestrator, {})
-    key = who, real_output, tuple(sorted(limits.items()))
+    key = who, output, tuple(sorted(limits.items()))
     if key not in known:
         name = _free_name(orchestrator, service)
-        known[key] = _Shared(make_quota(manager, name, who, limits, real_output=real_output))
+        known[key] = _Shared(make_quota(manager, name, who, limits, output))
     return QuotaLease(known[key])
 
 
 def make_quota(
-    manager: ConcurrencyManager, name: str, who: str, limits: Mapping[str, int | None], *, real_output: bool
+    manager: ConcurrencyManager, name: str, who: str, limits: Mapping[str, int | None], output: Counting
 ) -> Quota:
     """Return a new quota, which is one with those of other processes; see ``lease_quota``."""
     sharing = None
     if manager.orchestrator.in_real_time and any(limit is not None for limit in limits.values()):
         sharing = QuotaSharing(_identity(who, limits), timer=manager.timer)
     arguments: dict[str, Any] = dict(limits)
-    refunded = ("output_tokens",) if real_output else ()
-    return Quota(manager.orchestrator, name, **arguments, refunded=refunded, sharing=sharing)
+    return Quota(manager.orchestrator, name, **arguments, **output._asdict(), sharing=sharing)
 
 
 def _identity(who: str, limits: Mapping[str, int | None]) -> str:

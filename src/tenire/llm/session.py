@@ -16,7 +16,7 @@ from tenire.llm.endpoint import Endpoint, new_breaker
 from tenire.llm.money import to_usd
 from tenire.llm.passage import Account
 from tenire.llm.prices import price_of
-from tenire.llm.quotas import lease_quota
+from tenire.llm.quotas import counting, lease_quota
 from tenire.llm.reply_store import ReplyStore
 from tenire.llm.statistics import ChatStatistics
 from tenire.llm.tokens import TokenCounter
@@ -44,6 +44,7 @@ class Session:
         way: To the provider.
         models: The model, and those that are asked if it fails, in order.
         limits: Arguments of the ``Quota``, or one that there is.
+        counts_output: As for ``llm.quotas.counting``.
         manager: The engine, or ``None`` for one of its own.
         books: Shared with other clients, or ``None`` for its own.
         own_books: Arguments of its own ``Books``.
@@ -56,6 +57,7 @@ class Session:
         way: Way,
         models: tuple[str, ...],
         limits: Quota | Mapping[str, Any],
+        counts_output: str | None,
         manager: ConcurrencyManager | None,
         books: Books | None,
         own_books: Mapping[str, Any],
@@ -68,6 +70,8 @@ class Session:
         self._opened = False
         self._models = models
         self._limits = limits
+        counting(counts_output, None)  # a wrong one is refused before anything is open
+        self._counts_output = counts_output
         self._way = way
         self._given_manager = manager
         self._given_books = books
@@ -119,8 +123,8 @@ class Session:
                 limits = dict(self._limits)
                 if limits["max_concurrency"] is None:
                     limits["max_concurrency"] = self._way.slots
-                real_output = bool(getattr(getattr(self.transport, "dialect", None), "counts_real_output", False))
-                lease = lease_quota(manager, self.service, self._way.who, limits, real_output=real_output)
+                output = counting(self._counts_output, getattr(self.transport, "dialect", None))
+                lease = lease_quota(manager, self.service, self._way.who, limits, output)
                 stack.push_async_callback(lease.aclose)
                 self.quota = lease.quota
             memory = manager.data_manager.cache(f"replies {next(_NUMBERS)}", capacity=self.settings.memory_bytes)

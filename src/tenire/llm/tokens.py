@@ -44,12 +44,14 @@ class TokenEstimate:
         output_tokens: Of the reply.
         model: Of the call.
         raw: The first guess, to learn from.
+        bounded: Whether the request says how many tokens the reply may have.
     """
 
     input_tokens: int
     output_tokens: int
     model: str
     raw: RawCount
+    bounded: bool = True
 
     @property
     def tokens(self) -> int:
@@ -79,6 +81,7 @@ class TokenCounter:
             self._output(request.model) if output is None else output,
             request.model,
             raw,
+            output is not None,
         )
 
     def estimate_texts(self, model: str, texts: Sequence[str]) -> TokenEstimate:

@@ -19,14 +19,15 @@ class Grant:
         amounts: What was granted, by metric.
         granted_at: When, seconds on the engine's clock.
         sent_at: When the call was sent, or ``None``.
-        held: Metrics of which the granted amount is still held.
+        held: What of each metric is still held: granted, and not counted from a moment on.
+        settled: Whether it is known what it used.
         spent: What counted of each metric when it was sent, itself included.
         refused: Whether the server refused it.
         token: Of its slot, if the number of slots is found out.
         output_tokens: Of the granted ``tokens``, those of the reply, or ``None`` if nobody said.
     """
 
-    __slots__ = ("amounts", "granted_at", "held", "output_tokens", "refused", "sent_at", "spent", "token")
+    __slots__ = ("amounts", "granted_at", "held", "output_tokens", "refused", "sent_at", "settled", "spent", "token")
 
     def __init__(
         self, amounts: Mapping[str, int], granted_at: float, token: Token | None, output_tokens: int | None = None
@@ -34,7 +35,8 @@ class Grant:
         self.amounts = amounts
         self.granted_at = granted_at
         self.sent_at: float | None = None
-        self.held = set(amounts)
+        self.held = dict(amounts)
+        self.settled = False
         self.spent: Mapping[str, int] = {}
         self.refused = False
         self.token = token

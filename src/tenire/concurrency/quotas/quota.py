@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from tenire.concurrency.quotas.grant import Grant
 from tenire.concurrency.quotas.metrics import Metrics
+from tenire.concurrency.quotas.outputs import Outputs
 from tenire.concurrency.quotas.permit import QuotaPermit
 from tenire.concurrency.quotas.statistics import QuotaStatistics
 from tenire.concurrency.submit import amount_of, number_of
@@ -60,6 +61,7 @@ class Quota:
         meter_jitter: By how much the time on the way to the server varies, seconds.
         refunded: Metrics of which the server counts what was really used, when it knows.
             Of all others it counts when the call arrives what it could use at the most.
+        watched: Others of which it is found out whether it does, from what it says is left.
         sharing: What makes it one quota with those of other processes; ``aclose`` is to follow.
 
     Raises:
@@ -79,6 +81,7 @@ class Quota:
         max_concurrency: int | None = None,
         meter_jitter: float = 0.5,
         refunded: Collection[str] = ("output_tokens",),
+        watched: Collection[str] = (),
         sharing: QuotaSharing | None = None,
     ) -> None:
         self.name = name
@@ -93,7 +96,6 @@ class Quota:
         if self._admission.index_of(f"{name}/slots") is not None:
             message = f"there is a quota called {name!r} already"
             raise ConfigError(message, key="name", hint="share the one that there is, or take another name")
-        self._refunded = frozenset(refunded)
         self._sharing = sharing
 
         def make(limit: int | None) -> QuotaMeter:
@@ -101,6 +103,7 @@ class Quota:
 
         self._metrics = Metrics(self._admission, name, declared, make)
         self._meters = self._metrics.meters
+        self._outputs = Outputs(self._meters, refunded, watched, self.window)
         if sharing is not None:
             shared = {metric: meter for metric, meter in self._meters.items() if isinstance(meter, SharedWindow)}
             sharing.attach(shared, max_concurrency=max_concurrency, changed=self._lent)
@@ -194,43 +197,33 @@ class Quota:
         """Take in that a call is being sent now, all of it."""
         if grant.sent_at is None:
             now = grant.sent_at = self._orchestrator.now()
-            for metric in grant.held - self._refunded:
-                self._meters[metric].stamp(grant.amounts[metric], now)
-            grant.held &= self._refunded
+            self._outputs.sent(grant, now)
             grant.spent = {metric: self._meters[metric].spent(now) for metric in grant.amounts}
 
-    def settle(self, grant: Grant, *, tokens: int = 0, input_tokens: int = 0, output_tokens: int = 0) -> None:
+    def settle(
+        self,
+        grant: Grant,
+        *,
+        tokens: int = 0,
+        input_tokens: int = 0,
+        output_tokens: int = 0,
+        bounded: bool = True,
+    ) -> None:
         """Take in what a call really used, as the server counted it; 0 if it did not say.
 
         A prompt that was shorter than thought has only ever counted as what it was. Output
         that was granted and not used is given back only where the server counts what was used.
-        """
-        now = self._orchestrator.now()
-        if tokens and "tokens" not in self._refunded:
-            tokens = max(tokens, self._reserved(grant, input_tokens))
-        if output_tokens and "output_tokens" not in self._refunded:
-            output_tokens = max(output_tokens, grant.amounts.get("output_tokens", 0))
-        used = {"tokens": tokens, "input_tokens": input_tokens, "output_tokens": output_tokens}
-        for metric, amount in used.items():
-            meter = self._meters.get(metric)
-            if meter is None or not amount:
-                continue
-            granted = grant.amounts.get(metric, 0)
-            if metric in grant.held:
-                grant.held.discard(metric)
-                meter.stamp(granted, now, spent=amount)
-            elif amount > granted:
-                meter.add(now, amount - granted)
-            elif grant.sent_at is not None:
-                meter.correct(grant.sent_at, granted, spent=amount)
-        self._orchestrator.wake()
 
-    @staticmethod
-    def _reserved(grant: Grant, input_tokens: int) -> int:
-        """Return what a server counts that takes the reply for as long as it may be."""
-        if grant.output_tokens is None or not input_tokens:
-            return grant.amounts.get("tokens", 0)
-        return input_tokens + grant.output_tokens
+        Args:
+            grant: The call's.
+            tokens: Input and output together.
+            input_tokens: Of the prompt.
+            output_tokens: Of the reply.
+            bounded: Whether the call said how long its reply may be, as it was granted.
+        """
+        used = {"tokens": tokens, "input_tokens": input_tokens, "output_tokens": output_tokens}
+        self._outputs.settle(grant, used, self._orchestrator.now(), bounded=bounded)
+        self._orchestrator.wake()
 
     def observe(self, report: RateReport, grant: Grant | None = None) -> None:
         """Take in what a server says of its limits, and of what is left of them.
@@ -247,6 +240,8 @@ class Quota:
                 if grant is not None:  # the server may have said so any time since it was sent
                     own = max(own, grant.spent.get(metric, 0))
                 meter.observe(said, own, now)
+                if grant is not None:
+                    self._outputs.observe(metric, said, grant, now)
         self._limits_changed()
 
     def refused(self, grant: Grant, retry_after: float | None = None, report: RateReport | None = None) -> None:
@@ -264,6 +259,7 @@ class Quota:
             self.observe(report, grant)
         for metric in self._metrics.exhausted(grant, report, now):
             meter = self._meters[metric]
+            self._outputs.refused(metric, now)
             if grant.sent_at is not None:
                 said = None if report is None else report.metrics.get(metric)
                 meter.refused(grant.amounts[metric], grant.sent_at, now, None if said is None else said.remaining)
@@ -328,6 +324,7 @@ class Quota:
             refused=self._refused,
             others=0 if self._sharing is None else self._sharing.others,
             frozen_for=max(0.0, *(meter.frozen_until - now for meter in self._meters.values())),
+            real_output=self._outputs.real,
         )
 
     # -- for its permits ----------------------------------------------------------
@@ -359,12 +356,14 @@ class Quota:
     def close(self, grant: Grant) -> None:
         """Take in that a permit is given back."""
         now = self._orchestrator.now()
-        for metric in grant.held:
+        if grant.sent_at is not None:
+            self._outputs.lost(grant, now)
+        for metric, held in grant.held.items():
             if grant.sent_at is None:
-                self._meters[metric].give_back(grant.amounts[metric])
+                self._meters[metric].give_back(held)
             else:
-                self._meters[metric].stamp(grant.amounts[metric], now)  # what it really used nobody knows
-        grant.held = set()
+                self._meters[metric].stamp(held, now)  # what it really used nobody knows
+        grant.held = {}
         self._runs(-1)
 
     def _runs(self, change: int) -> None:

@@ -45,6 +45,8 @@ class QuotaStatistics:
         refused: Calls that the server refused.
         frozen_for: Seconds until the server takes calls again; 0 if it does.
         others: How many other engines use it, as far as was heard lately.
+        real_output: Metrics of which the server counts the output that replies had, as far as
+            is known; of the others it counts what was reserved.
     """
 
     metrics: Mapping[str, MetricStatistics]
@@ -55,3 +57,4 @@ class QuotaStatistics:
     refused: int
     frozen_for: float
     others: int = 0
+    real_output: tuple[str, ...] = ()
