@@ -21,6 +21,7 @@ __all__ = [
     "Batch",
     "Document",
     "Embedder",
+    "Findings",
     "Hit",
     "Passage",
     "Place",
@@ -91,6 +92,21 @@ class About:
 
 
 @dataclass(frozen=True, slots=True)
+class Findings:
+    """What cleaning found in a document.
+
+    Attributes:
+        masked: How much personal data of each kind was masked, as pairs of kind and count.
+        filtered: The rule of quality that it broke: then it has no passages. Otherwise ``""``.
+        reason: What that rule expected, and what came.
+    """
+
+    masked: tuple[tuple[str, int], ...] = ()
+    filtered: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Passage:
     """One chunk of a document.
 
@@ -121,6 +137,7 @@ class Document:
         text_bytes: Bytes of the cleansed text in UTF-8.
         passages: Its passages, in order; may be empty.
         about: What is known about it besides its text.
+        findings: What cleaning found in it.
     """
 
     id: str
@@ -130,6 +147,7 @@ class Document:
     text_bytes: int
     passages: tuple[Passage, ...]
     about: About = About()
+    findings: Findings = Findings()
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from typing import Annotated, ClassVar
 
 import msgspec
 
-from tenire.app.config_values import amount, choice, names, paths, pattern, size, text, whole
+from tenire.app.config_values import amount, choice, limit, names, paths, pattern, size, text, truth, whole, words
 from tenire.pipeline.named_functions import NAMED_FUNCTION
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "DocumentsPipeline",
     "PipelineSettings",
     "PriceSettings",
+    "QualitySettings",
     "QuotaSettings",
     "TenireSettings",
     "ValidateSettings",
@@ -125,6 +126,34 @@ class ValidateSettings(_Table, frozen=True, kw_only=True):
     function: Annotated[str | None, pattern('the name of a function, as "module:function"', NAMED_FUNCTION)] = None
 
 
+Limit = Annotated[float | bool | None, limit()]
+
+
+class QualitySettings(_Table, frozen=True, kw_only=True):
+    """``[pipelines.NAME.quality]``: rules by name, each with a limit or ``true`` for the usual one.
+
+    See ``documents.quality.RULES``.
+    """
+
+    min_words: Limit = None
+    max_words: Limit = None
+    min_word_length: Limit = None
+    max_word_length: Limit = None
+    symbols: Limit = None
+    bullet_lines: Limit = None
+    ellipsis_lines: Limit = None
+    words_with_letters: Limit = None
+    stopwords: Limit = None
+    repeated_lines: Limit = None
+    repeated_paragraphs: Limit = None
+    repeated_two_words: Limit = None
+    repeated_three_words: Limit = None
+    repeated_four_words: Limit = None
+    finished_lines: Limit = None
+    braces: Limit = None
+    lorem_ipsum: Limit = None
+
+
 class DocumentsPipeline(_Table, frozen=True, kw_only=True):
     """``[pipelines.NAME]`` with ``recipe = "documents"``: files → searchable store.
 
@@ -136,6 +165,9 @@ class DocumentsPipeline(_Table, frozen=True, kw_only=True):
         quota: The quota of an ``openai:`` embedder, or ``None``.
         max_file: Largest file that is read, in bytes.
         validate: What a document has to be like, or ``None``.
+        quality: When a document is not worth finding, or ``None``.
+        mask: Kinds of personal data that are masked.
+        language: Whether to find out in which language a text is.
         weight: Share against other pipelines.
         priority: ``critical``, ``high``, ``normal``, ``low`` or ``idle``.
         after: Pipelines that must have ended before this one starts.
@@ -148,6 +180,9 @@ class DocumentsPipeline(_Table, frozen=True, kw_only=True):
     quota: Annotated[str | None, text("the name of a quota")] = None
     max_file: Annotated[int, size('a size above 0, as "64MiB" or bytes', minimum=1)] = 64 << 20
     validate: ValidateSettings | None = None
+    quality: QualitySettings | None = None
+    mask: Annotated[tuple[str, ...], words("email", "phone", "card", "iban", "ip")] = ()
+    language: Annotated[bool, truth()] = True
     weight: Weight = 1.0
     priority: PriorityName = "normal"
     after: After = ()

@@ -24,6 +24,7 @@ __all__ = [
     "amount",
     "choice",
     "is_dsn",
+    "limit",
     "names",
     "parse_size",
     "paths",
@@ -31,7 +32,9 @@ __all__ = [
     "show",
     "size",
     "text",
+    "truth",
     "whole",
+    "words",
 ]
 
 _UNITS = {
@@ -145,6 +148,27 @@ def names(expected: str, regex: str = r".*") -> Rule:
         return tuple(entries)
 
     return Rule(expected, parse)
+
+
+def words(*values: str) -> Rule:
+    """Return a rule for a list of some of a few words; one word alone is a list of one."""
+    listed = ", ".join(f'"{value}"' for value in values)
+    return Rule(f"a list of {listed}", names("", "|".join(map(re.escape, values))).parse, choices=values)
+
+
+def truth() -> Rule:
+    """Return a rule for ``true`` or ``false``."""
+    return Rule("true or false", _converts_to(bool))
+
+
+def limit() -> Rule:
+    """Return a rule for a number from 0, or ``true`` for the usual one, or ``false`` for none."""
+    number = amount("", minimum=0)
+
+    def parse(value: Any) -> Any:
+        return value if isinstance(value, bool) else number.parse(value)
+
+    return Rule("a number from 0, or true for the usual limit", parse)
 
 
 def size(expected: str, *, minimum: int) -> Rule:

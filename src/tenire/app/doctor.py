@@ -21,7 +21,7 @@ from tenire.app.system_checks import descriptors, engine_and_ledger, extras, gpu
 from tenire.errors import MissingExtraError
 from tenire.llm.local import LOCAL, find_weights
 from tenire.observe.machine import pressure_available, read_battery, read_machine
-from tenire.vectors.weights import cache_folder
+from tenire.storage.cache_folder import cache_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -33,8 +33,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from tenire.app.published import PublishedPipeline
+    from tenire.storage.filtered import FilteredSource
 
-__all__ = ["FailedItem", "RetryResult", "Verified", "failed", "repair", "retry", "status", "verify"]
+__all__ = ["FailedItem", "RetryResult", "Verified", "failed", "filtered", "repair", "retry", "status", "verify"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +148,16 @@ def failed(home: Path) -> list[FailedItem]:
             FailedItem(entry.id, entry.pipeline, entry.source, entry.stage, entry.error, entry.attempts, entry.rule)
             for entry in ledger.quarantine.entries()
         ]
+
+
+def filtered(home: Path) -> list[FilteredSource]:
+    """Return what was filtered, by pipeline and source: done, and stored without passages.
+
+    Raises:
+        StoreError: If there is no home.
+    """
+    with Ledger.read(Home(home)) as ledger:
+        return ledger.filtered.entries()
 
 
 def retry(home: Path, ids: Sequence[str], all_: bool) -> RetryResult:

@@ -39,6 +39,9 @@ class Pipeline:
         after: Names of pipelines of the same run that must have ended before.
         max_file: Largest file that is read, bytes.
         validate: What a document has to be like: the keys of ``[pipelines.NAME.validate]``.
+        quality: When a document is not worth finding: the keys of ``[pipelines.NAME.quality]``.
+        mask: Kinds of personal data that are masked: ``email``, ``phone``, ``card``, ``iban``, ``ip``.
+        language: Whether to find out in which language a text is.
     """
 
     name: str
@@ -50,6 +53,9 @@ class Pipeline:
     after: Sequence[str] = ()
     max_file: int = 64 << 20
     validate: Mapping[str, Any] | None = None
+    quality: Mapping[str, Any] | None = None
+    mask: Sequence[str] = ()
+    language: bool = True
 
     def settings(self) -> DocumentsPipeline:
         """Return the checked settings.
@@ -68,6 +74,9 @@ class Pipeline:
             "after": list(self.after),
             "max_file": self.max_file,
             "validate": self.validate,
+            "quality": self.quality,
+            "mask": list(self.mask),
+            "language": self.language,
         }
         table = {key: value for key, value in table.items() if value is not None}
         return pipeline_from_python(self.name, table)

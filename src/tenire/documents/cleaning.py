@@ -1,16 +1,33 @@
-"""What is done to a document between its reader and its passages, one step after the other."""
+"""What is done to a text between its reader and its passages, one step after the other.
+
+::
+
+    draft, with marks ─► mask ─► unmark ─► language ─► validate ─► quality ─► draft, structure, findings
+
+1. Personal data goes first: nothing behind it, no reason of a refusal either, can
+   repeat what was to be masked.
+2. A draft that breaks a rule of *validate* is refused. One that breaks a rule of
+   *quality* is what it is, only not worth finding: it stays, without its text.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from tenire.documents.language import language_of
+from tenire.documents.pii import mask
+from tenire.documents.quality import broken_rule
+from tenire.documents.structure import Structure, unmark
 from tenire.documents.validation import Checks, validate
+from tenire.protocols import Findings
 
 if TYPE_CHECKING:
     from tenire.documents.draft import Draft
+    from tenire.documents.structure import LineMap
+    from tenire.protocols import About
 
-__all__ = ["Cleaning", "clean"]
+__all__ = ["Cleaned", "Cleaning", "clean"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,9 +36,16 @@ class Cleaning:
 
     Attributes:
         checks: What a document has to be like; otherwise it goes to quarantine.
+        quality: Rules of ``documents.quality`` with their limits; what breaks one is
+            done, but stored without passages.
+        mask: Kinds of personal data that are masked; names of ``documents.pii.KINDS``.
+        language: Whether to find out in which language a text is.
     """
 
     checks: Checks = field(default_factory=Checks)
+    quality: tuple[tuple[str, float], ...] = ()
+    mask: tuple[str, ...] = ()
+    language: bool = True
 
     @property
     def identity(self) -> str:
@@ -30,16 +54,71 @@ class Cleaning:
         Raises:
             ConfigError: If a function that is named cannot be loaded.
         """
-        parts = {"validate": self.checks.identity}
+        parts = {
+            "validate": self.checks.identity,
+            "quality": " ".join(f"{name}={limit:g}" for name, limit in self.quality),
+            "mask": " ".join(sorted(self.mask)),
+            "language": "" if self.language else "no",
+        }
         return " ".join(f"{name}[{value}]" for name, value in parts.items() if value)
 
 
-def clean(draft: Draft, cleaning: Cleaning) -> Draft:
-    """Return a document as it is to be stored.
+@dataclass(frozen=True, slots=True)
+class Cleaned:
+    """What became of a draft.
+
+    Attributes:
+        draft: The draft without marks, as it is to be stored.
+        structure: The structure of its text.
+        findings: What was found on the way.
+    """
+
+    draft: Draft
+    structure: Structure
+    findings: Findings
+
+
+def clean(draft: Draft, cleaning: Cleaning, *, prose: bool = True, lines: LineMap | None = None) -> Cleaned:
+    """Clean one draft.
+
+    Args:
+        draft: As its reader left it; its text is cleansed and may hold marks.
+        cleaning: How.
+        prose: Whether it is a text in a language of people; others have none.
+        lines: Goes into the structure as it is.
 
     Raises:
         DocumentError: If the document breaks a rule; of stage ``validate``.
+        MissingExtraError: If what tells languages is not installed.
         ConfigError: If a function that is named cannot be loaded.
     """
+    counts: dict[str, int] = {}
+    if cleaning.mask:
+        draft = _masked(draft, cleaning.mask, counts)
+    text, structure = unmark(draft.text, lines)
+    about = draft.about
+    if cleaning.language and prose:
+        about = replace(about, language=language_of(text) or about.language)
+    draft = replace(draft, text=text, about=about)
     validate(draft, cleaning.checks)
-    return draft
+    rule, reason = broken_rule(text, about.language, cleaning.quality) or ("", "")
+    if rule:
+        draft, structure = replace(draft, text=""), Structure()
+    return Cleaned(draft, structure, Findings(tuple(sorted(counts.items())), rule, reason))
+
+
+def _masked(draft: Draft, kinds: tuple[str, ...], counts: dict[str, int]) -> Draft:
+    def masked(text: str) -> str:
+        text, found = mask(text, kinds)
+        for kind, count in found.items():
+            counts[kind] = counts.get(kind, 0) + count
+        return text
+
+    text = masked(draft.text)
+    # What stands around the text says the same once more: it is masked, not counted.
+    return replace(draft, text=text, title=mask(draft.title, kinds)[0], about=_masked_about(draft.about, kinds))
+
+
+def _masked_about(about: About, kinds: tuple[str, ...]) -> About:
+    extra = tuple((name, mask(value, kinds)[0]) for name, value in about.extra)
+    return replace(about, author=mask(about.author, kinds)[0], extra=extra)

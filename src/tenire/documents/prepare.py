@@ -20,7 +20,7 @@ from tenire.documents.encoding import decode
 from tenire.documents.formats import Kind, binary_format, kind_of, unsupported_format
 from tenire.documents.markup import title_of
 from tenire.documents.reading import read_file
-from tenire.documents.structure import unmark, without_marks
+from tenire.documents.structure import plain, without_marks
 from tenire.errors import ConfigError, DocumentError
 from tenire.protocols import About, Document, Rejection, SourceFile, Unchanged
 
@@ -130,9 +130,11 @@ def _parse(content: Content, options: PrepareOptions, recipe: str) -> Document:
         title = cleanse(title)
     else:
         text = without_marks(text)
-    text, _ = unmark(cleanse(text, repair=kind is not Kind.CODE))
-    draft = Draft(content.file.path, content.file.size, title or title_of(text, kind), text, About(kind.value))
-    draft = clean(draft, options.cleaning)
+    text = cleanse(text, repair=kind is not Kind.CODE)
+    title = title or title_of(plain(text), kind)
+    draft = Draft(content.file.path, content.file.size, title, text, About(kind.value))
+    cleaned = clean(draft, options.cleaning, prose=kind is not Kind.CODE)
+    draft = cleaned.draft
     identity = f"{recipe}\0{kind.value}\0{content.hash}".encode()
     return Document(
         id=hashlib.blake2b(identity, digest_size=16).hexdigest(),
@@ -142,6 +144,7 @@ def _parse(content: Content, options: PrepareOptions, recipe: str) -> Document:
         text_bytes=len(draft.text) if draft.text.isascii() else len(draft.text.encode()),
         passages=cut(draft.text, kind=kind, max_passage=options.max_passage),
         about=draft.about,
+        findings=cleaned.findings,
     )
 
 

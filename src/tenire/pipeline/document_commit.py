@@ -124,7 +124,10 @@ class DocumentCommit:
         progress.quarantined += committed.rejected
         progress.count_rejected(committed.reasons)
         progress.chunks += committed.chunks
-        progress.bytes_done += sum(document.file.size for document in documents if id(document) not in lost)
+        for document in documents:
+            if id(document) not in lost:
+                progress.bytes_done += document.file.size
+                progress.count_findings(document.findings)
         progress.bytes_done += sum(rejection.file.size for rejection in rejections)
         self._store.done += committed.chunks
 

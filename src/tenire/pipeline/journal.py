@@ -232,7 +232,7 @@ class Journal:
             done=tuple(done.values()),
             rejected=tuple(rejected.values()),
             removed=tuple(sorted(gone & before.keys())),
-            add=tuple(DocumentRow(d.id, len(d.passages), d.text_bytes, d.title, d.about) for d in add),
+            add=tuple(_row(document) for document in add),
             drop=tuple(sorted(self._ledger.sources.unreferenced(candidates))),
             run=run.id,
         )
@@ -242,6 +242,13 @@ class Journal:
 def _container(path: str, done: dict[str, DoneSource], rejected: dict[str, RejectedSource]) -> str:
     source = done.get(path) or rejected.get(path)
     return source.container if source is not None else ""
+
+
+def _row(document: Document) -> DocumentRow:
+    found, passages = document.findings, len(document.passages)
+    return DocumentRow(
+        document.id, passages, document.text_bytes, document.title, document.about, found.filtered, found.reason
+    )
 
 
 def _done(document: Document, run: Run) -> DoneSource:

@@ -12,9 +12,10 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from tenire.pipeline.chunks import Chunk
+    from tenire.protocols import Findings
 
 __all__ = ["PipelineProgress", "RunReport", "StageProgress"]
 
@@ -78,6 +79,9 @@ class PipelineProgress:
         unchanged: Files that did not change since an earlier run.
         quarantined: Files that cannot be used.
         rejected: The same by what refused them: the rule, or else the stage.
+        filtered: Documents in ``done`` that broke a rule of quality and are stored without
+            passages, by rule.
+        masked: Personal data that was masked, by kind.
         removed: Sources that left since the last run.
         skipped: Files of types that hold no text; not part of ``seen``.
         chunks: Passages stored by this run.
@@ -106,6 +110,8 @@ class PipelineProgress:
     unchanged: int = 0
     quarantined: int = 0
     rejected: dict[str, int] = field(default_factory=dict)
+    filtered: dict[str, int] = field(default_factory=dict)
+    masked: dict[str, int] = field(default_factory=dict)
     removed: int = 0
     skipped: int = 0
     chunks: int = 0
@@ -168,10 +174,13 @@ class PipelineProgress:
 
     def count_rejected(self, reasons: Mapping[str, int]) -> None:
         """Count files that cannot be used by their reasons."""
-        for reason, count in reasons.items():
-            self.rejected[reason] = self.rejected.get(reason, 0) + count
-        if reasons:
-            self.rejected = dict(sorted(self.rejected.items()))
+        self.rejected = _sum(self.rejected, reasons.items())
+
+    def count_findings(self, findings: Findings) -> None:
+        """Count what was found in a document that is done."""
+        if findings.filtered:
+            self.filtered = _sum(self.filtered, [(findings.filtered, 1)])
+        self.masked = _sum(self.masked, findings.masked)
 
     def totals(self) -> dict[str, Any]:
         """Return the counters that ``--json`` prints for this pipeline."""
@@ -179,10 +188,19 @@ class PipelineProgress:
         for internal in _INTERNAL:
             del counters[internal]
         if self.unit == "row":
-            del counters["rejected"]
+            for of_files in ("rejected", "filtered", "masked"):
+                del counters[of_files]
         if self.error:
             counters["error"] = self.error
         return counters
+
+
+def _sum(counts: dict[str, int], more: Iterable[tuple[str, int]]) -> dict[str, int]:
+    """Return the sums by name, sorted; the same dictionary if there is nothing to add."""
+    sums = dict(counts)
+    for name, count in more:
+        sums[name] = sums.get(name, 0) + count
+    return dict(sorted(sums.items())) if sums != counts else counts
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from tenire.storage import abouts
+from tenire.storage import abouts, filtered
 from tenire.storage.records import Change, DocumentRow, DoneSource, Intent, RejectedSource
 from tenire.storage.schema import encode_path
 
@@ -69,6 +69,7 @@ class BatchTable:
             [(row.id, row.passages, row.text_bytes, _printable(row.title)) for row in change.add],
         )
         abouts.add(connection, change.add)
+        filtered.add(connection, change.add)
         for done in change.done:
             self._upsert(connection, change, done, done.document)
         for rejected in change.rejected:
@@ -123,8 +124,10 @@ class BatchTable:
         )
 
 
-def _document(number: str, passages: int, text_bytes: int, title: str, about: str = "{}") -> DocumentRow:
-    return DocumentRow(number, passages, text_bytes, title, abouts.from_text(about))
+def _document(
+    number: str, passages: int, text_bytes: int, title: str, about: str = "{}", rule: str = "", reason: str = ""
+) -> DocumentRow:
+    return DocumentRow(number, passages, text_bytes, title, abouts.from_text(about), rule, reason)
 
 
 def _printable(text: str) -> str:
@@ -141,7 +144,7 @@ def _encode(change: Change) -> str:
             "done": change.done,
             "rejected": change.rejected,
             "removed": change.removed,
-            "add": [(*row[:4], abouts.as_text(row.about)) for row in change.add],
+            "add": [(*row[:4], abouts.as_text(row.about), row.filtered, row.reason) for row in change.add],
             "drop": change.drop,
             "run": change.run,
         }

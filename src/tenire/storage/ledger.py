@@ -16,6 +16,7 @@ from tenire.storage import schema
 from tenire.storage.abouts import AboutTable
 from tenire.storage.batches import BatchTable
 from tenire.storage.database import Database
+from tenire.storage.filtered import FilteredTable
 from tenire.storage.history import HistoryTable
 from tenire.storage.memos import MemoTable
 from tenire.storage.provider_batches import ProviderBatchTable
@@ -45,6 +46,7 @@ class Ledger:
 
     Attributes:
         sources: Known sources and the documents they point to.
+        filtered: Documents that were filtered.
         abouts: What is known about documents besides their text.
         batches: Commits under way; the only way to change sources and documents.
         quarantine: Sources that cannot be used.
@@ -61,6 +63,7 @@ class Ledger:
         self._database = database
         self.sources = SourceTable(database)
         self.abouts = AboutTable(database)
+        self.filtered = FilteredTable(database)
         self.batches = BatchTable(database, clock)
         self.quarantine = QuarantineTable(database)
         self.runs = RunTable(database, clock)

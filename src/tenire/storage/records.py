@@ -121,6 +121,8 @@ class DocumentRow(NamedTuple):
         text_bytes: Bytes of its cleansed text in UTF-8.
         title: For people; may be empty.
         about: What else is known about it.
+        filtered: The rule of quality that it broke, or an empty string.
+        reason: What that rule expected, and what came.
     """
 
     id: str
@@ -128,6 +130,8 @@ class DocumentRow(NamedTuple):
     text_bytes: int
     title: str
     about: About = About()
+    filtered: str = ""
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -182,6 +182,11 @@ _LATER = {
         "CREATE INDEX IF NOT EXISTS sources_by_container ON sources (pipeline, container) WHERE container IS NOT NULL"
     ),
     # A document takes what is known about it along when it goes, also where an older version lets it go.
+    "filtered": """CREATE TABLE IF NOT EXISTS filtered (
+        document TEXT PRIMARY KEY REFERENCES documents (id) ON DELETE CASCADE,
+        rule TEXT NOT NULL,
+        reason TEXT NOT NULL
+    ) WITHOUT ROWID""",
     "abouts": """CREATE TABLE IF NOT EXISTS abouts (
         document TEXT PRIMARY KEY REFERENCES documents (id) ON DELETE CASCADE,
         about TEXT NOT NULL

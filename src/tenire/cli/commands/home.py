@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from tenire.cli.common import Settings
 from tenire.cli.output import clean, human_bytes
 from tenire.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 __all__ = ["failed", "retry", "status", "verify"]
 
@@ -102,9 +105,16 @@ def _holdings(facts: dict[str, Any]) -> list[str]:
     return [*lines, ", ".join(sizes)] if sizes else lines
 
 
-def failed(settings: Settings) -> int:
+def failed(
+    settings: Settings,
+    filtered: Annotated[
+        bool, typer.Option("--filtered", help="List what rules of quality filtered, instead of the quarantine.")
+    ] = False,
+) -> int:
     """List what is in quarantine, and why."""
     home = settings.home_path()
+    if filtered:
+        return _filtered(settings, home)
     from tenire.app.inspect import failed as read
 
     items = read(home)
@@ -118,6 +128,18 @@ def failed(settings: Settings) -> int:
     from tenire.cli.tables import failed_lines
 
     output.show(*failed_lines(items))
+    return 0
+
+
+def _filtered(settings: Settings, home: Path) -> int:
+    from tenire.app.inspect import filtered as read
+
+    items = read(home)
+    if settings.output.as_json:
+        settings.output.json({"filtered": [item._asdict() for item in items]})
+        return 0
+    lines = [f"{clean(item.source)}  ({clean(item.pipeline)}, {item.rule})\n    {clean(item.reason)}" for item in items]
+    settings.output.show(*lines or ["nothing was filtered"])
     return 0
 
 
