@@ -106,7 +106,6 @@ THROUGH = {
     "EventLoopManager.aclose": "EventLoopManager.__aexit__",
     "Quota.aclose": "concurrency/quotas/quota.py: await self._sharing.aclose()",
     "Handle.wait_unowned": "concurrency/permits.py: await handle.wait_unowned()",
-    "HttpTransport.exchange": "llm/batches/openai.py: async with self._transport.exchange(",
     "LoopChannel.aclose": "LoopChannel.__aexit__",
     "LoopChannel.start": "LoopChannel.__aenter__",
     "LoopOwner.acall": "EventLoopManager.acall",

@@ -5,8 +5,11 @@
    holding a slot: it is given back until the money is there.
 2. What it really used is told to the quota, and what it cost to the purse, the client's
    totals and the request, which takes it into the ledger.
-3. A try that broke off after it was sent is charged with the most that it can have cost,
-   as a guess, if the provider is likely to charge for it.
+3. Until one call of the model has had an answer, calls go one after the other, for a short
+   while: a wrong key costs one of them (``core.first_call``).
+4. A try that broke off after it was sent is charged with the most that it can have cost,
+   as a guess, if the provider is likely to charge for it; not if the provider has just
+   refused another one for its key or its model.
 """
 
 from __future__ import annotations
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
     from tenire.concurrency.quotas import Grant, Quota
     from tenire.core.rate_report import RateReport
     from tenire.core.tasks import Priority
+    from tenire.llm.first_call import FirstCallGate
     from tenire.llm.money import Price
     from tenire.llm.purse import Purse
     from tenire.llm.reply_store import Asked
@@ -50,9 +54,10 @@ class Account:
         price: Of the model, or ``None`` if it is not known.
         counter: Estimates tokens.
         totals: Of the client.
+        first_call: Shows whether calls of the model can work at all.
     """
 
-    __slots__ = ("counter", "model", "price", "purse", "quota", "timeout", "totals")
+    __slots__ = ("counter", "first_call", "model", "price", "purse", "quota", "timeout", "totals")
 
     def __init__(
         self,
@@ -64,6 +69,7 @@ class Account:
         counter: TokenCounter,
         totals: Totals,
         timeout: float,
+        first_call: FirstCallGate,
     ) -> None:
         self.model = model
         self.quota = quota
@@ -72,6 +78,7 @@ class Account:
         self.counter = counter
         self.totals = totals
         self.timeout = timeout
+        self.first_call = first_call
 
 
 class Passage:
@@ -88,7 +95,18 @@ class Passage:
         RejectedError: If it is more than the whole quota.
     """
 
-    __slots__ = ("_account", "_asked", "_estimate", "_grant", "_most", "_permit", "_pipeline", "_priority", "_spent")
+    __slots__ = (
+        "_account",
+        "_asked",
+        "_estimate",
+        "_first",
+        "_grant",
+        "_most",
+        "_permit",
+        "_pipeline",
+        "_priority",
+        "_spent",
+    )
 
     def __init__(
         self, account: Account, asked: Asked, estimate: TokenEstimate, priority: Priority | str, pipeline: str
@@ -102,6 +120,7 @@ class Passage:
         # The quota can bear an estimate that was too low now and then; a hard stop cannot.
         self._most = 0 if price is None else price.most(prompt + prompt // 4 + 16, estimate.output_tokens)
         self._spent = 0
+        self._first = False
         self._grant: Grant | None = None
         self._permit = account.quota.permit(
             input_tokens=estimate.input_tokens,
@@ -132,11 +151,18 @@ class Passage:
             except BaseException:
                 purse.settle(self._pipeline, self._most, cost=0)
                 raise
+        try:
+            self._first = await self._account.first_call.enter()
+        except BaseException as error:
+            await self.__aexit__(type(error), error, None)
+            raise
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        if self._first:
+            self._account.first_call.leave()
         self._account.purse.settle(self._pipeline, self._most, cost=self._spent)
         await self._permit.__aexit__(kind, error, traceback)
 
@@ -153,15 +179,18 @@ class Passage:
             reply: Any = await call()
         except asyncio.CancelledError:
             quota.ended(grant, ok=now() - started < account.timeout * 0.999)
-            self._guess()
+            if not account.first_call.refuses:
+                self._guess()
             raise
         except ModelError as error:
+            account.first_call.ended(error)
             self._failed(grant, error)
             raise
         except BaseException:
             quota.ended(grant, ok=True)
             raise
         quota.ended(grant, ok=True)
+        account.first_call.ended(None)
         self._succeeded(grant, reply.usage, reply.rates, len(getattr(reply, "text", "")))
         return reply  # type: ignore[no-any-return]
 

@@ -13,6 +13,7 @@ from tenire.errors import ConfigError, RejectedError
 from tenire.llm.books import Books
 from tenire.llm.embeddings import Embeddings
 from tenire.llm.endpoint import Endpoint, new_breaker
+from tenire.llm.first_call import FirstCallGate
 from tenire.llm.money import to_usd
 from tenire.llm.passage import Account
 from tenire.llm.prices import price_of
@@ -173,6 +174,7 @@ class Session:
                 counter=counter,
                 totals=self.totals,
                 timeout=settings.timeout,
+                first_call=FirstCallGate(self.manager.timer, self.manager.orchestrator.now),
             )
             endpoints.append(
                 Endpoint(
