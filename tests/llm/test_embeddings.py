@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tenire.errors import BadRequestError, BrokenReplyError, ConfigError, ServerError
+from tenire.errors import BadRequestError, BrokenReplyError, CallTimeoutError, ConfigError, ServerError
 from tenire.llm.client import ChatClient
 from tenire.llm.embeddings import MOST_TEXTS
 from tenire.llm.money import Price
@@ -159,6 +159,8 @@ def test_what_is_no_text_is_refused_by_its_place(sim_loop: SimLoop) -> None:
             await client.embed(texts)
         with pytest.raises(ConfigError, match="a list of texts"):
             await client.embed("one text")
+        with pytest.raises(ConfigError, match="deadline"):
+            await client.embed(["a"], deadline=-1.0)
         assert await client.embed([]) == []
 
     simulate(sim_loop, scenario, Model())
@@ -174,3 +176,133 @@ def test_another_run_pays_nothing(tmp_path: Path) -> None:
     first, second = Model(seconds=0), Model(seconds=0)
     assert asyncio.run(run(first)) == asyncio.run(run(second)) == [[1.0, 1.0], [3.0, 1.0]]
     assert (len(first.texts), len(second.texts)) == (1, 0)
+
+
+def test_equal_texts_at_the_same_time_are_asked_for_once(sim_loop: SimLoop) -> None:
+    model = Model(seconds=5.0)
+
+    async def scenario(client: ChatClient) -> None:
+        async with asyncio.TaskGroup() as group:
+            first = group.create_task(client.embed(["a", "bbb"]))
+            await asyncio.sleep(1.0)
+            second = group.create_task(client.embed(["bbb", "cc", "a"], priority="high"))
+        assert [list(vector) for vector in second.result()] == [[3.0, 1.0], [2.0, 1.0], [1.0, 1.0]]
+        assert list(first.result()[1]) == [3.0, 1.0]
+        assert client.statistics().cost_usd == pytest.approx(3e-5)
+        assert client.statistics().cached_calls == 2
+        assert not client._session.embeddings._flights
+
+    simulate(sim_loop, scenario, model, price=PRICE)
+    assert model.texts == [["a", "bbb"], ["cc"]]
+
+
+def test_without_the_cache_equal_texts_are_asked_for_by_each(sim_loop: SimLoop) -> None:
+    model = Model(seconds=5.0)
+
+    async def scenario(client: ChatClient) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(client.embed(["a"]))
+            await asyncio.sleep(1.0)
+            group.create_task(client.embed(["a"], cache=False))
+
+    simulate(sim_loop, scenario, model)
+    assert model.texts == [["a"], ["a"]]
+
+
+def test_when_the_first_caller_leaves_the_next_one_asks(sim_loop: SimLoop) -> None:
+    model = Model(seconds=5.0)
+
+    async def scenario(client: ChatClient) -> None:
+        first = asyncio.create_task(client.embed(["a"]))
+        await asyncio.sleep(1.0)
+        second = asyncio.create_task(client.embed(["a"]))
+        third = asyncio.create_task(client.embed(["a"]))
+        await asyncio.sleep(1.0)
+        first.cancel()
+        assert [list(vector) for vector in await second] == [list(vector) for vector in await third] == [[1.0, 1.0]]
+        with pytest.raises(asyncio.CancelledError):
+            await first
+
+    simulate(sim_loop, scenario, model)
+    assert model.texts == [["a"], ["a"]]
+
+
+def test_each_caller_s_deadline_is_its_own(sim_loop: SimLoop) -> None:
+    model = Model(seconds=5.0)
+
+    async def scenario(client: ChatClient) -> None:
+        async with asyncio.TaskGroup() as group:
+            long = group.create_task(client.embed(["a"], deadline=60.0))
+            await asyncio.sleep(1.0)
+            with pytest.raises(CallTimeoutError, match=r"another caller had asked for was not there within 2 s"):
+                await client.embed(["a"], deadline=2.0)
+        assert len(long.result()) == 1
+        async with asyncio.TaskGroup() as group:
+            short = group.create_task(late(client))
+            await asyncio.sleep(1.0)
+            long = group.create_task(client.embed(["b"], deadline=60.0))
+        assert short.result()
+        assert len(long.result()) == 1
+
+    async def late(client: ChatClient) -> bool:
+        with pytest.raises(CallTimeoutError):
+            await client.embed(["b"], deadline=2.0)
+        return True
+
+    simulate(sim_loop, scenario, model)
+
+
+def test_an_error_is_that_of_all_who_wait(sim_loop: SimLoop) -> None:
+    model = Model(*down(2))
+
+    async def scenario(client: ChatClient) -> None:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(3):
+                group.create_task(fails(client))
+                await asyncio.sleep(0.2)
+
+    async def fails(client: ChatClient) -> None:
+        with pytest.raises(ServerError):
+            await client.embed(["a"])
+
+    simulate(sim_loop, scenario, model, retry=2)
+    assert len(model.texts) == 2
+
+
+@pytest.mark.parametrize("number", [2, 40])
+def test_programs_with_one_home_ask_for_each_text_once(tmp_path: Path, number: int) -> None:
+    model = Model(seconds=0.05)
+    texts = [f"text {one}" for one in range(number)]
+
+    async def program(texts: list[str]) -> tuple[list[list[float]], int]:
+        async with ChatClient("e", transport=model, home=tmp_path, price=PRICE) as client:
+            vectors = [list(vector) for vector in await client.embed(texts)]
+            return vectors, client.statistics().cached_calls
+
+    async def main() -> float:
+        async with asyncio.TaskGroup() as group:
+            one = group.create_task(program(texts))
+            other = group.create_task(program(texts[::-1]))
+        assert one.result()[0] == other.result()[0][::-1]
+        assert one.result()[1] + other.result()[1] == number
+        async with ChatClient("e", transport=model, home=tmp_path, price=PRICE) as client:
+            assert client._session.store._log is not None
+            return (await client.books.spending())["default"].cost_usd
+
+    assert asyncio.run(main()) == pytest.approx(number * 1e-5)
+    assert sorted(text for asked in model.texts for text in asked) == sorted(texts)
+
+
+def test_a_text_whose_program_failed_is_free_for_the_next(tmp_path: Path) -> None:
+    async def program(model: Model) -> None:
+        async with ChatClient("e", transport=model, home=tmp_path, retry=1) as client:
+            for _ in range(2):
+                with pytest.raises(ServerError):
+                    await client.embed(["a"])
+            assert client._session.store._log is not None
+            assert client._session.store._log._marks == 0
+            assert len(await client.embed(["a"])) == 1
+
+    model = Model(*down(2), seconds=0)
+    asyncio.run(program(model))
+    assert len(model.texts) == 3

@@ -1,6 +1,7 @@
 """Vectors of texts: few requests for many texts, whoever asks for them.
 
-1. A text whose vector is kept costs nothing; equal texts of one call are sent once.
+1. A text whose vector is kept costs nothing; equal texts of one call are sent once, and so
+   are those of several calls at the same time, over all programs that use the home.
 2. All others wait a moment for each other, and go together, as many as the provider takes
    in one request and as its quota lets pass at once.
 3. A request that is refused for what is in it (too large, or one text that cannot be
@@ -13,14 +14,16 @@ from __future__ import annotations
 import asyncio
 from array import array
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from tenire.errors import BadRequestError, BrokenReplyError, ConfigError
 from tenire.llm.passage import Passage
 from tenire.llm.replies import Vector
 from tenire.llm.reply_store import Asked
 from tenire.llm.requests import text_key
+from tenire.llm.text_flights import TextFlights
 from tenire.resilience import Batcher
+from tenire.resilience.options import seconds_of
 from tenire.resilience.tasks import end
 
 if TYPE_CHECKING:
@@ -70,6 +73,7 @@ class Embeddings:
         self._session = session
         self._transport = transport
         self._batchers: dict[_Group, Batcher[_Text, array[float]]] = {}
+        self._flights: TextFlights[array[float]] = TextFlights()
 
     async def embed(
         self,
@@ -84,6 +88,7 @@ class Embeddings:
         """Return one vector for each text; see ``ChatClient.embed``."""
         if isinstance(texts, (str, bytes)):
             raise ConfigError(f"embed takes a list of texts, got a single {type(texts).__name__!r}", key="texts")
+        deadline = seconds_of("deadline", deadline)
         session = self._session
         model, counter = session.settings.model, session.endpoints[0].account.counter
         wanted: dict[bytes, _Text] = {}
@@ -102,7 +107,8 @@ class Embeddings:
         missing = [one for key, one in wanted.items() if key not in vectors]
         if missing:
             batcher = self._batcher(_Group(dimensions, priority, pipeline, keep))
-            made = await _all(partial(batcher, deadline=deadline), missing)
+            fetch = partial(self._shared, batcher) if keep else batcher
+            made = await _all(partial(fetch, deadline=deadline), missing)
             vectors.update(zip((one.key for one in missing), made, strict=True))
         return [vectors[key] for key in keys]
 
@@ -110,6 +116,29 @@ class Embeddings:
         """Wait for what is under way."""
         for batcher in self._batchers.values():
             await batcher.aclose()
+
+    async def _shared(
+        self, batcher: Batcher[_Text, array[float]], one: _Text, *, deadline: float | None
+    ) -> array[float]:
+        """Return the vector of a text, whoever asks for it."""
+        session = self._session
+        now = asyncio.get_running_loop().time
+        made_here = False
+
+        async def ask(seconds: float | None) -> array[float]:
+            until = None if seconds is None else now() + seconds
+
+            async def make() -> array[float]:
+                nonlocal made_here
+                made_here = True
+                return await batcher(one, deadline=None if until is None else max(1e-9, until - now()))
+
+            found = await session.store.claimed(one.key, make, deadline=seconds)
+            return found if isinstance(found, array) else array(_KIND, cast("Vector", found).numbers)
+
+        vector = await self._flights.join(one.key, ask, deadline=deadline)
+        session.totals.cached_calls += not made_here
+        return vector
 
     def _batcher(self, group: _Group) -> Batcher[_Text, array[float]]:
         batcher = self._batchers.get(group)

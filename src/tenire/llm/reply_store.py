@@ -16,8 +16,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from tenire.errors import CallTimeoutError
 from tenire.llm.replies import Vector, size_of
 from tenire.resilience import MISSING
 from tenire.resilience.timing import sleep_until
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from tenire.storage.spending import Charge
 
 __all__ = ["Asked", "ReplyStore"]
+
+T = TypeVar("T")
 
 _log = logging.getLogger("tenire.llm")
 
@@ -106,6 +109,38 @@ class ReplyStore:
             found = await self._make(asked, make)
         self._memory.put(asked.key, found, size=size_of(found))
         return found
+
+    async def claimed(
+        self, key: bytes, make: Callable[[], Awaitable[T]], *, deadline: float | None
+    ) -> T | Answer | Vector:
+        """Return what another program keeps under a key meanwhile, or what ``make`` has made, and kept itself.
+
+        Args:
+            key: Of the request.
+            make: Makes it; nobody else does meanwhile.
+            deadline: Seconds to wait for another program at the most.
+
+        Raises:
+            CallTimeoutError: If the other one had nothing by then.
+        """
+        log = self._log
+        if log is None:
+            return await make()
+        limit = asyncio.timeout(deadline)
+        try:
+            async with limit:
+                found = await self._begin(Asked(key))
+        except TimeoutError as error:
+            if not limit.expired():
+                raise
+            message = f"another program that asks for the same had no reply within {deadline:g} s"
+            raise CallTimeoutError(message, call="a call that another program makes") from error
+        if found is not None:
+            return found
+        try:
+            return await make()
+        finally:
+            self._noted(log.finish(key, None), ())
 
     async def find(self, keys: list[bytes]) -> dict[bytes, Vector]:
         """Return the vectors that are kept."""
