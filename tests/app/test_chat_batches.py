@@ -11,6 +11,7 @@ import pytest
 
 from tenire.app.ask import ask
 from tenire.app.config import load_config
+from tenire.app.estimate import estimate
 from tenire.app.inspect import failed, retry
 from tenire.app.runs import arun_config, run_config
 from tenire.errors import ConfigError
@@ -92,6 +93,12 @@ def test_a_row_that_the_provider_refuses_goes_to_quarantine_and_can_be_tried_aga
         retry(tmp_path / "home", [], all_=True)
         assert len(failed(tmp_path / "home")) == 1
         assert output(tmp_path) == [0, 2]
+
+
+@pytest.mark.parametrize(("mode", "share"), [("batch", 0.4), ("auto", 1.0), ("realtime", 1.0)])
+def test_an_estimate_has_the_price_of_its_mode(tmp_path: Path, mode: str, share: float) -> None:
+    told = estimate(configure(tmp_path, None, mode=f'"{mode}"')).pipelines["p"]
+    assert told.cost_usd == pytest.approx(share * (told.input_tokens + 10 * told.output_tokens) / 1e6)
 
 
 def test_auto_asks_at_once_what_must_be_there_soon(tmp_path: Path) -> None:

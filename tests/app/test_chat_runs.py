@@ -307,6 +307,19 @@ def test_an_estimate_errs_high_and_writes_and_sends_nothing(tmp_path: Path, serv
     assert after.cost_usd == after.pipelines["q"].cost_usd
 
 
+@pytest.mark.parametrize("own", ["", "temperature = 1.0", 'system = "Be short."'])
+def test_an_estimate_takes_what_is_kept_for_free(tmp_path: Path, serve: Any, describe: Any, own: str) -> None:
+    server = serve()
+    write_rows(tmp_path / "rows.jsonl", *some_rows(700))
+    config = describe(server, quota=PRICE, p=own, same=own, other='prompt = "Else {text}"')
+    run_config(config, only=["p"])
+    told = estimate(config, only=["same", "other"]).pipelines
+    assert (told["same"].calls, told["same"].kept, told["same"].cost_usd) == (0, 700, 0)
+    assert (told["other"].calls, told["other"].kept) == (700, 0)
+    report = run_config(config, only=["same"])
+    assert counts(report.pipelines["same"]) == {"seen": 700, "done": 700, "cached_calls": 700}
+
+
 def test_a_pipeline_reads_what_the_one_before_it_writes(tmp_path: Path, serve: Any, describe: Any) -> None:
     server = serve()
     write_rows(tmp_path / "rows.jsonl", *some_rows(5))

@@ -77,6 +77,12 @@ class ChatPlan:
             )
         )
 
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """What is sent with each prompt beside its limit of tokens."""
+        temperature = self.settings.temperature
+        return {} if temperature is None else {"temperature": temperature}
+
     def recipe(self, complete: Any, ahead: AskedAhead | None = None) -> ChatRecipe:
         """Return what is done to each row, once there is somebody to ask."""
         settings = self.settings
@@ -136,7 +142,7 @@ class ChatRuns:
                 name,
                 timeout=settings.timeout_s,
                 max_output_tokens=settings.max_output_tokens,
-                parameters={} if settings.temperature is None else {"temperature": settings.temperature},
+                parameters=plan.parameters,
             )
         yield
 

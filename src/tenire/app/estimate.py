@@ -1,7 +1,8 @@
 """What a run would ask of models and cost at the most, before it is started; writes and sends nothing.
 
-It errs high: tokens are guessed, replies are taken to be as long as they may be, and that
-some may be known already from other pipelines is not counted on.
+It errs high: tokens are guessed, and replies are taken to be as long as they may be. What
+the home has a reply to already costs nothing, and a batch what batches cost; where a run is
+free to ask at once, its price is taken.
 """
 
 from __future__ import annotations
@@ -14,9 +15,11 @@ from tenire.app.chat_runs import plan_chat
 from tenire.app.config import check_runnable
 from tenire.app.config_schema import ChatPipeline
 from tenire.app.model_calls import price_of_use
+from tenire.llm.addresses import read_address
 from tenire.llm.money import to_usd
-from tenire.llm.records import ChatRequest
+from tenire.llm.requests import make_request, request_key
 from tenire.llm.tokens import TokenCounter
+from tenire.llm.ways import service_of
 from tenire.pipeline.rows.lister import CHUNK, Standing, standing_of
 from tenire.pipeline.rows.recipe import RowError
 from tenire.pipeline.rows.records import Row
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
     from tenire.app.chat_runs import ChatPlan
     from tenire.app.config import Config
     from tenire.llm.chat_recipe import ChatRecipe
+    from tenire.llm.records import ChatRequest
     from tenire.pipeline.rows.records import BrokenRow
     from tenire.storage.rows import KnownRow
 
@@ -42,6 +46,7 @@ class Estimate:
     Attributes:
         seen: Rows of its source.
         calls: Rows that it would ask the model for.
+        kept: Rows to which the home has a reply already.
         unchanged: Rows that are done.
         quarantined: Rows that cannot be asked, or could not lately.
         input_tokens: Of the prompts, about.
@@ -51,6 +56,7 @@ class Estimate:
 
     seen: int = 0
     calls: int = 0
+    kept: int = 0
     unchanged: int = 0
     quarantined: int = 0
     input_tokens: int = 0
@@ -119,19 +125,46 @@ def _estimate(name: str, plan: ChatPlan, ledger: Ledger | None) -> Estimate:
     while chunk := list(islice(rows, CHUNK)):
         known = {} if ledger is None else ledger.rows.known(name, [row.key for row in chunk])
         told.seen += len(chunk)
-        for row in chunk:
-            messages = _to_ask(row, known.get(row.key), recipe, told)
-            if messages is None:
+        asked = [_to_ask(row, known.get(row.key), recipe, told) for row in chunk]
+        requests = [_request(plan, messages) for messages in asked if messages is not None]
+        kept = _kept(plan, requests, ledger)
+        for request, is_kept in zip(requests, kept, strict=True):
+            if is_kept:
+                told.kept += 1
                 continue
-            request = ChatRequest(plan.settings.model, tuple(messages), plan.settings.max_output_tokens)
             tokens = counter.estimate(request)
             told.calls += 1
             told.input_tokens += tokens.input_tokens
             told.output_tokens += tokens.output_tokens
     price = price_of_use(plan.use)
+    if price is not None and plan.settings.mode == "batch":
+        price = price.in_batch()
     if price is not None:
         told.cost_usd = to_usd(price.most(told.input_tokens, told.output_tokens))
     return told
+
+
+def _request(plan: ChatPlan, messages: Any) -> ChatRequest:
+    """Return the request that a run would make."""
+    settings = plan.settings
+    return make_request(
+        settings.model,
+        messages,
+        max_output_tokens=settings.max_output_tokens,
+        schema=plan.schema,
+        parameters=plan.parameters,
+    )
+
+
+def _kept(plan: ChatPlan, requests: Sequence[ChatRequest], ledger: Ledger | None) -> list[bool]:
+    """Say of each request whether the home has a reply to it."""
+    if ledger is None:
+        return [False] * len(requests)
+    server = plan.use.settings
+    service = service_of(read_address(server.base_url, server.api_version).host)
+    keys = [request_key(service, request) for request in requests]
+    found = ledger.replies.find(keys)
+    return [key in found for key in keys]
 
 
 def _to_ask(row: Row | BrokenRow, before: KnownRow | None, recipe: ChatRecipe, told: Estimate) -> Any:

@@ -78,7 +78,9 @@ def estimate_lines(report: EstimateReport) -> list[RenderableType]:
     total = f"{_cost(report.cost_usd)} at the most; {human_usd(report.spent_usd)} was spent in this home so far"
     if report.budget_usd is not None:
         total += f", of a budget of {human_usd(report.budget_usd)}"
-    return [table, total, "nothing was sent"]
+    kept = sum(each.kept for each in report.pipelines.values())
+    free = [f"replies to {kept:,} of the rows are kept in this home: they cost nothing"] if kept else []
+    return [table, *free, total, "nothing was sent"]
 
 
 def _cost(usd: float | None) -> str:

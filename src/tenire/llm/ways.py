@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tenire.concurrency import ConcurrencyManager
     from tenire.llm.records import Transport
 
-__all__ = ["Way", "find_way"]
+__all__ = ["Way", "find_way", "service_of"]
 
 _HERE = "this machine"
 
@@ -61,13 +61,14 @@ def find_way(model: str, transport: Transport | None, base_url: str | None, **op
         # Each try is limited by the guard around it; more timers would only cost time.
         new = partial(HttpTransport, url, timeouts=Timeouts(read=None, total=None), **options)
         place, whom = new().identity
-        return Way(_service(place), whom, _opener(new), None)
+        return Way(service_of(place), whom, _opener(new), None)
     own = type(transport).__name__
     host, who = getattr(transport, "identity", (None, f"{own} {os.getpid()} {id(transport)}"))
-    return Way(own if host is None else _service(host), who, _keeper(transport), None)
+    return Way(own if host is None else service_of(host), who, _keeper(transport), None)
 
 
-def _service(host: str) -> str:
+def service_of(host: str) -> str:
+    """Return what keys of replies know a host as."""
     return _HERE if is_loopback(host) else host
 
 
