@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
@@ -8,7 +9,7 @@ from rich.console import Console
 
 from tenire.cli.frames import Look, fraction, frame, plain_line
 from tenire.cli.progress import ProgressDisplay, save_svg
-from tenire.cli.speed import Speed
+from tenire.cli.speed import Speed, TimeLeft
 from tenire.pipeline.progress import PipelineProgress
 from tenire.testing import ManualClock
 
@@ -217,6 +218,35 @@ def test_the_time_left_is_unknown_while_nothing_moves() -> None:
     assert Speed.remaining(100, 0.0) is None
     assert Speed.remaining(100, 50.0) == 2.0
     assert Speed.remaining(0, 0.0) == 0.0
+
+
+def test_the_time_left_counts_down_while_the_speed_goes_up_and_down() -> None:
+    time_left = TimeLeft()
+    shown = [time_left.update(100.0, now=0.0)]
+    for quarter in range(1, 160):
+        at = quarter / 4
+        promised = (100.0 - at) * (2.0 if quarter % 8 < 4 else 0.5)
+        shown.append(time_left.update(promised, now=at))
+    steps = [after - before for before, after in pairwise(shown) if before and after]
+    assert len(steps) == 159
+    assert max(steps) < 3.0  # the promises jump by a hundred
+    assert 40.0 < shown[-1] < 110.0  # type: ignore[operator]
+
+
+def test_the_time_left_follows_a_speed_that_stays() -> None:
+    time_left = TimeLeft()
+    time_left.update(1000.0, now=0.0)
+    for second in range(1, 61):
+        shown = time_left.update(200.0 - second, now=float(second))
+    assert shown == pytest.approx(140.0, rel=0.05)
+
+
+@pytest.mark.parametrize("promised", [None, 0.0])
+def test_no_time_is_made_up_when_nothing_moves_or_nothing_is_left(promised: float | None) -> None:
+    time_left = TimeLeft()
+    time_left.update(100.0, now=0.0)
+    assert time_left.update(promised, now=1.0) == promised
+    assert time_left.update(50.0, now=2.0) is not None
 
 
 def test_a_clock_that_stands_still_gives_no_speed() -> None:

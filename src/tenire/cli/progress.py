@@ -19,7 +19,7 @@ from rich.live import Live
 
 from tenire.cli.frames import Look, fraction, frame, plain_line
 from tenire.cli.output import console_for
-from tenire.cli.speed import Speed
+from tenire.cli.speed import Speed, TimeLeft
 from tenire.clock import SYSTEM_CLOCK, Clock
 from tenire.pipeline.progress import PipelineProgress
 
@@ -51,6 +51,7 @@ class ProgressDisplay:
         self._clock = clock
         self._pipelines: Mapping[str, PipelineProgress] = {}
         self._speeds: dict[str, Speed] = {}
+        self._times: dict[str, TimeLeft] = {}
         self._live: Live | None = None
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
@@ -67,6 +68,7 @@ class ProgressDisplay:
         """
         self._pipelines = pipelines
         self._speeds = {name: Speed() for name in pipelines}
+        self._times = {name: TimeLeft() for name in pipelines}
         self._started = self._clock.now()
         self._next_line = self._started + _LINE_S
         if self._quiet and self._record is None:
@@ -124,7 +126,7 @@ class ProgressDisplay:
             name: self._speeds[name].update(progress.reached, now=now) for name, progress in self._pipelines.items()
         }
         remaining = {
-            name: Speed.remaining(progress.total - progress.reached, speeds[name])
+            name: self._times[name].update(Speed.remaining(progress.total - progress.reached, speeds[name]), now=now)
             for name, progress in self._pipelines.items()
         }
         encoding = (getattr(self._stream, "encoding", None) or "utf-8").lower()
