@@ -23,6 +23,7 @@ __all__ = [
     "Embedder",
     "Findings",
     "Hit",
+    "Look",
     "Passage",
     "Place",
     "Rejection",
@@ -192,15 +193,31 @@ class Unpacked:
     """A container of which some members were read.
 
     Attributes:
-        container: The container itself, as a document without passages.
+        container: The container itself, as a document without passages; or why it, or the
+            rest of it, cannot be read.
         members: What came of its members, in their order.
         following: Number of the first member that was not looked at yet, or ``None``
             if these were the last ones.
     """
 
-    container: Document
+    container: Document | Rejection
     members: tuple[Document | Rejection, ...]
     following: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a file or a member of a container is, without being parsed.
+
+    Attributes:
+        file: The file, or the member.
+        reader: Who would read it: ``pdf``, ``html``, …
+        unpacked: A container, of which no member was read yet; otherwise ``None``.
+    """
+
+    file: SourceFile
+    reader: str
+    unpacked: Unpacked | None = None
 
 
 @runtime_checkable

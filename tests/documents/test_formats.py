@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import gzip
-import io
 import sqlite3
 import sys
-import zipfile
 from pathlib import Path
 
 import pytest
 
-from tenire.documents.formats import Kind, binary_format, kind_of, unsupported_format
+from tenire.documents.formats import Kind, binary_format, kind_of, names_text, unsupported_format
 
 
 @pytest.mark.parametrize(
@@ -23,9 +20,7 @@ from tenire.documents.formats import Kind, binary_format, kind_of, unsupported_f
         ("a.rst.txt", Kind.RST),
         ("a.html", Kind.HTML),
         ("a.py", Kind.CODE),
-        ("a.json", Kind.CODE),
         ("a.toml", Kind.CODE),
-        ("a.csv", Kind.TEXT),
         ("a.log", Kind.TEXT),
         ("README", Kind.TEXT),
         (".md", Kind.TEXT),
@@ -44,30 +39,25 @@ def test_a_name_that_says_nothing_is_looked_at() -> None:
     assert kind_of("notes.txt", b"<html>") is Kind.TEXT
 
 
-def test_formats_that_cannot_be_read_yet_are_named() -> None:
-    assert unsupported_format("Report.PDF") == "PDF"
-    assert unsupported_format("a.docx") == "Word"
-    assert unsupported_format("a.txt.gz") == "gzip-compressed"
+def test_formats_that_cannot_be_read_are_named() -> None:
+    assert unsupported_format("Report.DOC") == "old Word"
+    assert unsupported_format("a.7z") == "7-Zip archive"
     assert unsupported_format("a.txt") is None
-    assert unsupported_format("pdf") is None
+    assert unsupported_format("doc") is None
 
 
 def test_names_that_may_be_plain_text_are_judged_by_their_content() -> None:
     for name in ("server.key", "graph.dot", "words.db", "chapter.one", "some.pages"):
         assert unsupported_format(name) is None
+        assert not names_text(name) or name == "graph.dot"
     assert binary_format(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1rest") == ("old Office document", True)
 
 
 def test_real_binary_files_are_recognised_by_their_content(tmp_path: Path) -> None:
-    archive = io.BytesIO()
-    with zipfile.ZipFile(archive, "w") as container:
-        container.writestr("a.txt", "text")
     connection = sqlite3.connect(tmp_path / "a.db")
     connection.execute("CREATE TABLE t(x)")
     connection.commit()
     connection.close()
-    assert binary_format(archive.getvalue()) == ("ZIP archive or Office document", True)
-    assert binary_format(gzip.compress(b"text")) == ("gzip-compressed", True)
     assert binary_format((tmp_path / "a.db").read_bytes()) == ("SQLite database", True)
     program = Path(sys.executable).read_bytes()[:4096]
     found = binary_format(program)

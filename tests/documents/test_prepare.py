@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import os
 import pickle
 import random
@@ -97,11 +96,12 @@ def test_text_bytes_are_those_of_the_cleansed_text_in_utf8(tmp_path: Path) -> No
         ("noise.txt", random.Random(3).randbytes(4000), "validate", "binary"),
         ("prog", b"\x7fELF\x02\x01\x01\x00" + bytes(100), "validate", "ELF program"),
         ("picture.txt", b"\x89PNG\r\n\x1a\n" + bytes(50), "validate", "PNG picture"),
-        ("a.pdf", b"%PDF-1.7\n%\xe2\xe3", "validate", "PDF files are not supported yet"),
-        ("pdf-as.txt", b"%PDF-1.7\n%\xe2\xe3", "validate", "PDF files are not supported yet"),
-        ("a.docx", b"PK\x03\x04\x00\x00", "validate", "Word files are not supported yet"),
-        ("a.ipynb", b"{}", "validate", "Jupyter notebook files are not supported yet"),
-        ("a.txt.gz", gzip.compress(b"words"), "validate", "gzip-compressed files are not supported yet"),
+        ("a.pdf", b"%PDF-1.7\n%\xe2\xe3", "read", "cut off before its end"),
+        ("pdf-as.txt", b"%PDF-1.7\n%\xe2\xe3", "read", "expected a PDF"),
+        ("a.docx", b"PK\x03\x04\x00\x00", "read", "expected a Word document"),
+        ("a.ipynb", b"{'", "read", "expected a Jupyter notebook"),
+        ("a.doc", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "validate", "old Word files are not supported"),
+        ("a.txt.gz", b"\x1f\x8b\x08\x00", "unpack", "expected gzip data"),
     ],
 )
 def test_what_cannot_be_read_is_refused_with_its_reason_and_hash(
@@ -149,7 +149,7 @@ def test_a_file_that_changed_since_the_listing_is_read_as_it_is_now(tmp_path: Pa
 def test_a_touched_file_is_not_parsed_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = put(tmp_path / "a.txt", "words")
     known = {file.path: document(file).content_hash}
-    monkeypatch.setattr(module, "decode", None)
+    monkeypatch.setattr(module, "single", None)
     assert prepare([file], OPTIONS, known) == [Unchanged(file, known[file.path])]
 
 

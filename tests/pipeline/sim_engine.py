@@ -119,10 +119,14 @@ class Engine:
             session=self.session,
             source=files,  # type: ignore[arg-type]  # lists like one
             owns_all=True,
-            recipe=DocumentRecipe(recipe, files.prepare, embed, "sim/2"),
+            recipe=DocumentRecipe(recipe, files.prepare, embed, "sim/2", **self.recipe_of(files)),
             progress=self.progress[name],
             clock=self.loop.clock,
         )
+
+    def recipe_of(self, files: Any) -> dict[str, Any]:
+        """What else the recipe for these files says."""
+        return {}
 
     def check_nothing_is_held(self) -> None:
         admission = self.manager.orchestrator.scheduler.admission

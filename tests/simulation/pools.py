@@ -65,6 +65,11 @@ class SimPools:
                 self.hung.remove(handle)
             self._loop.call_soon(self.report, handle, None, WorkerDiedError("stopped", task=handle.name))
 
+    def running_since(self, handle: Handle[Any]) -> float | None:
+        """Return when a task that hangs was started: at most as long ago as its timeout is long."""
+        timeout = handle.timeout or 0.0
+        return self._loop.time() - timeout if handle in self.hung else None
+
     def release(self, handle: Handle[Any]) -> None:
         """Have a function that hangs return after all."""
         self.hung.remove(handle)

@@ -16,7 +16,9 @@ from tenire.app.place import choose_place, require_documents_extra
 from tenire.app.refusals import about
 from tenire.app.remote_embedder import EmbedderServer, embed_with, is_remote, model_of
 from tenire.clock import SYSTEM_CLOCK
+from tenire.documents.looking import look
 from tenire.documents.prepare import Prepared, PrepareOptions, prepare, recipe_identity
+from tenire.documents.unpacking import unpack
 from tenire.errors import ConfigError
 from tenire.pipeline.document_recipe import DocumentRecipe
 from tenire.pipeline.document_run import DocumentRun
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
     from tenire.llm.client import ChatClient
     from tenire.observe.machine import Machine
     from tenire.pipeline.files import PathSource
-    from tenire.protocols import SourceFile
+    from tenire.protocols import Look, SourceFile, Unpacked
     from tenire.vectors.store import LanceStore
 
 __all__ = ["DocumentRuns"]
@@ -153,7 +155,7 @@ class DocumentRuns:
         options = self._options[name]
         recipe = DocumentRecipe(
             identity=recipe_identity(options), prepare=partial(_prepare, options), embed=embed,
-            model=self.place.identity,
+            model=self.place.identity, unpack=partial(_unpack, options), look=partial(_look, options),
         )  # fmt: skip
         return DocumentRun(
             name, manager=engine.manager, session=engine.session, source=self._sources[name], owns_all=self._owns_all,
@@ -187,3 +189,11 @@ def _options(config: Config, name: str, pipeline: DocumentsPipeline) -> PrepareO
 
 def _prepare(options: PrepareOptions, files: list[SourceFile], known: Mapping[str, str]) -> list[Prepared]:
     return prepare(files, options, known)
+
+
+def _unpack(options: PrepareOptions, container: SourceFile, content_hash: str, start: int, most: int) -> Unpacked:
+    return unpack(container, content_hash, start, options, most)
+
+
+def _look(options: PrepareOptions, file: SourceFile, number: int | None) -> Look:
+    return look(file, number, options)

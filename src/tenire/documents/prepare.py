@@ -7,68 +7,32 @@ but the splitters.
 
 from __future__ import annotations
 
-import hashlib
+import io
 import os
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from tenire.documents.chunking import cut
-from tenire.documents.cleaning import Cleaning, clean
-from tenire.documents.cleansing import cleanse
-from tenire.documents.draft import Draft
-from tenire.documents.encoding import decode
-from tenire.documents.formats import Kind, binary_format, kind_of, unsupported_format
-from tenire.documents.markup import title_of
-from tenire.documents.reading import read_file
-from tenire.documents.structure import plain, without_marks
-from tenire.errors import ConfigError, DocumentError
-from tenire.protocols import About, Document, Rejection, SourceFile, Unchanged
+from tenire.documents.containers.bounds import Expansion
+from tenire.documents.containers.opening import opened
+from tenire.documents.options import PREPARE_VERSION, PrepareOptions, recipe_identity
+from tenire.documents.reading import TooLargeError, open_large, read_file
+from tenire.documents.recognition import CONTAINERS
+from tenire.documents.refusing import refused, usable
+from tenire.documents.unpacking import SLICE, single, unpacked
+from tenire.errors import DocumentError
+from tenire.protocols import Document, Rejection, SourceFile, Unchanged, Unpacked
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from tenire.documents.containers.opening import Opened
     from tenire.documents.reading import Content
 
 __all__ = ["PREPARE_VERSION", "PrepareOptions", "Prepared", "Unchanged", "prepare", "recipe_identity"]
 
-PREPARE_VERSION = 2
-"""Raised whenever the same file would give other passages: every document is then done again."""
-
-_HEAD = 4096
-
-
-@dataclass(frozen=True, slots=True)
-class PrepareOptions:
-    """How files become passages.
-
-    Attributes:
-        max_file: Largest file that is read, bytes.
-        max_passage: Most characters of a passage. 700 are about 175 tokens of
-            English, and stay below the 256 that a small embedder takes in at once for
-            code too; of 120 sentences from a manual, 95 were nearest to their own
-            page by vector, with 1,000 characters 89.
-        cleaning: What is done to a text before it is cut.
-    """
-
-    max_file: int = 64 << 20
-    max_passage: int = 700
-    cleaning: Cleaning = field(default_factory=Cleaning)
-
-
-Prepared = Document | Rejection | Unchanged
+Prepared = Document | Rejection | Unchanged | Unpacked
 """What becomes of one file."""
 
-
-def recipe_identity(options: PrepareOptions) -> str:
-    """Return what a document depends on besides its content, as one string.
-
-    ``max_file`` is left out: it decides whether a file is read, not what comes of it.
-
-    Raises:
-        ConfigError: If a function that is named cannot be loaded.
-    """
-    cleaning = options.cleaning.identity
-    return f"documents/{PREPARE_VERSION} passage={options.max_passage}" + (f" {cleaning}" if cleaning else "")
+_SMALL_SLICE = 256 << 10
 
 
 def prepare(
@@ -100,80 +64,51 @@ def prepare(
 
 
 def _prepare_one(file: SourceFile, options: PrepareOptions, recipe: str, known: str | None) -> Prepared:
-    content: Content | None = None
     try:
         content = read_file(file.path, max_file=options.max_file)
-        if content.hash == known:
-            return Unchanged(content.file, content.hash)
-        return _parse(content, options, recipe)
+    except TooLargeError as error:
+        return _prepare_large(file, options, recipe, known, error)
     except DocumentError as error:
-        reason = f"{error}; {error.hint}" if error.hint else str(error)
-        return _rejection(file, content, error.stage, reason, error.rule)
-    except ConfigError:
-        raise
-    except Exception as error:  # noqa: BLE001 - whatever a parser makes of one bad file, the batch goes on
-        kind = _kind(content).value if content is not None else "file"
-        reason = f"the {kind} reader failed: {type(error).__name__}: {str(error)[:500]}"
-        return _rejection(file, content, "cleanse", reason)
+        return refused(file, error)
+    if content.hash == known:
+        return Unchanged(content.file, content.hash)
+    expansion = Expansion(file.path, len(content.data), options.max_expanded)
+    found = usable(lambda: _opened(content, expansion, options), content.file, content.hash, reader="file")
+    if isinstance(found, Rejection):
+        return found
+    if found.form not in CONTAINERS:
+        name = os.path.basename(file.path)
+        return single(content.data, name, content.file, content.hash, options, recipe, found)
+    # The batch has room for about four times the bytes of its files.
+    full = min(SLICE, max(_SMALL_SLICE, 4 * len(content.data)))
+    return unpacked(found, content.file, content.hash, expansion, options, recipe, full=full)
 
 
-def _parse(content: Content, options: PrepareOptions, recipe: str) -> Document:
-    _validate(content)
-    kind = _kind(content)
-    declares = kind is Kind.HTML or content.data[:64].lstrip().startswith(b"<?xml")
-    text = decode(content.data, source=content.file.path, declares=declares)
-    title = ""
-    if kind is Kind.HTML:
-        from tenire.documents.html import extract
-
-        title, text = extract(text)
-        title = cleanse(title)
-    else:
-        text = without_marks(text)
-    text = cleanse(text, repair=kind is not Kind.CODE)
-    title = title or title_of(plain(text), kind)
-    draft = Draft(content.file.path, content.file.size, title, text, About(kind.value))
-    cleaned = clean(draft, options.cleaning, prose=kind is not Kind.CODE)
-    draft = cleaned.draft
-    identity = f"{recipe}\0{kind.value}\0{content.hash}".encode()
-    return Document(
-        id=hashlib.blake2b(identity, digest_size=16).hexdigest(),
-        file=content.file,
-        content_hash=content.hash,
-        title=draft.title,
-        text_bytes=len(draft.text) if draft.text.isascii() else len(draft.text.encode()),
-        passages=cut(draft.text, kind=kind, max_passage=options.max_passage),
-        about=draft.about,
-        findings=cleaned.findings,
-    )
-
-
-def _kind(content: Content) -> Kind:
-    return kind_of(os.path.basename(content.file.path), content.data[:_HEAD])
-
-
-def _validate(content: Content) -> None:
-    """Refuse what is no plain text, by its name or its first bytes.
-
-    Raises:
-        DocumentError: Of stage ``validate``; names the format.
-    """
+def _opened(content: Content, expansion: Expansion, options: PrepareOptions) -> Opened:
     path = content.file.path
-    found = binary_format(content.data[:_HEAD])
-    if found is not None and not found[1]:
-        raise DocumentError(f"expected text, got a {found[0]} by its content", source=path, stage="validate")
-    name = unsupported_format(os.path.basename(path))
-    if found is not None or name is not None:
-        # The suffix is the better name: a Word file's content says only "ZIP".
-        raise DocumentError(
-            f"{name or (found and found[0])} files are not supported yet by this version of Tenire",
-            source=path,
-            stage="validate",
-            hint="convert the file to text, Markdown or HTML",
-        )
+    stream = io.BytesIO(content.data)
+    return opened(stream, os.path.basename(path), source=path, expansion=expansion, max_file=options.max_file)
 
 
-def _rejection(file: SourceFile, content: Content | None, stage: str, reason: str, rule: str = "") -> Rejection:
-    if content is None:
-        return Rejection(file, stage, reason, rule=rule)
-    return Rejection(content.file, stage, reason, content.hash, rule)
+def _prepare_large(
+    file: SourceFile, options: PrepareOptions, recipe: str, known: str | None, error: TooLargeError
+) -> Prepared:
+    """Prepare a file that is not to be held in memory, if it is a container."""
+    try:
+        large = open_large(file.path)
+        with large.stream as stream:
+            path = file.path
+            expansion = Expansion(path, large.file.size, options.max_expanded)
+            name = os.path.basename(path)
+            found = opened(stream, name, source=path, expansion=expansion, max_file=options.max_file)
+            if found.form not in CONTAINERS:
+                return refused(file, error)
+            hash_ = large.hash()
+            if hash_ == known:
+                return Unchanged(large.file, hash_)
+            # Again from its beginning: the hash has read the stream to its end.
+            expansion = Expansion(path, large.file.size, options.max_expanded)
+            found = opened(stream, name, source=path, expansion=expansion, max_file=options.max_file)
+            return unpacked(found, large.file, hash_, expansion, options, recipe)
+    except DocumentError as failure:
+        return refused(file, failure)

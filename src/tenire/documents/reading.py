@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from tenire.errors import DocumentError
 from tenire.protocols import SourceFile
 
-__all__ = ["Content", "content_hash", "human_size", "read_file"]
+__all__ = ["Content", "LargeFile", "TooLargeError", "content_hash", "human_size", "open_large", "read_file"]
 
 # A name can turn into a named pipe between the listing and now. Opening one for
 # reading waits for a writer unless O_NONBLOCK is set; on files it changes nothing.
@@ -38,6 +38,31 @@ class Content(NamedTuple):
     hash: str
 
 
+class LargeFile(NamedTuple):
+    """A file that is read as a stream.
+
+    Attributes:
+        file: The file as it was when it was opened.
+        stream: Its bytes; it can seek. Close it.
+    """
+
+    file: SourceFile
+    stream: BinaryIO
+
+    def hash(self) -> str:
+        """Return the hash of its bytes, and stand at its beginning again."""
+        digest = hashlib.blake2b(digest_size=16)
+        self.stream.seek(0)
+        while part := self.stream.read(1 << 20):
+            digest.update(part)
+        self.stream.seek(0)
+        return digest.hexdigest()
+
+
+class TooLargeError(DocumentError):
+    """A file is larger than what is read at once."""
+
+
 def content_hash(data: bytes) -> str:
     """Return the hash of a file's bytes: BLAKE2b, 128 bits, hexadecimal."""
     return hashlib.blake2b(data, digest_size=16).hexdigest()
@@ -61,11 +86,7 @@ def read_file(path: str, *, max_file: int) -> Content:
     try:
         descriptor = os.open(path, _FLAGS)
         try:
-            found = os.fstat(descriptor)
-            if not stat.S_ISREG(found.st_mode):
-                raise DocumentError(
-                    "expected a regular file; it was replaced by something else", source=path, stage="read"
-                )
+            found = _regular(descriptor, path)
             if found.st_size > max_file:
                 raise _too_large(path, found.st_size, max_file)
             data = _drain(descriptor, found.st_size, max_file)
@@ -78,6 +99,24 @@ def read_file(path: str, *, max_file: int) -> Content:
     return Content(SourceFile(path, len(data), found.st_mtime_ns), data, content_hash(data))
 
 
+def open_large(path: str) -> LargeFile:
+    """Open a regular file that is not to be held in memory.
+
+    Raises:
+        DocumentError: Of stage ``read``, as ``read_file``.
+    """
+    try:
+        descriptor = os.open(path, _FLAGS)
+        try:
+            found = _regular(descriptor, path)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        return LargeFile(SourceFile(path, found.st_size, found.st_mtime_ns), os.fdopen(descriptor, "rb"))
+    except OSError as error:
+        raise DocumentError(_reason(error), source=path, stage="read") from error
+
+
 def human_size(size: int) -> str:
     """Return bytes as people write them: ``900 bytes``, ``70.1 MiB``."""
     if size < 1024:
@@ -85,6 +124,13 @@ def human_size(size: int) -> str:
     if size < 1 << 20:
         return f"{size / (1 << 10):.1f} KiB"
     return f"{size / (1 << 20):.1f} MiB"
+
+
+def _regular(descriptor: int, path: str) -> os.stat_result:
+    found = os.fstat(descriptor)
+    if not stat.S_ISREG(found.st_mode):
+        raise DocumentError("expected a regular file; it was replaced by something else", source=path, stage="read")
+    return found
 
 
 def _drain(descriptor: int, expected: int, limit: int) -> bytes:
@@ -101,8 +147,8 @@ def _drain(descriptor: int, expected: int, limit: int) -> bytes:
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
-def _too_large(path: str, size: int, max_file: int) -> DocumentError:
-    return DocumentError(
+def _too_large(path: str, size: int, max_file: int) -> TooLargeError:
+    return TooLargeError(
         f"the file is at least {human_size(size)}, larger than max_file ({human_size(max_file)})",
         source=path,
         stage="read",

@@ -124,11 +124,12 @@ class DocumentCommit:
         progress.quarantined += committed.rejected
         progress.count_rejected(committed.reasons)
         progress.chunks += committed.chunks
+        # What counts of a container are its own bytes.
         for document in documents:
             if id(document) not in lost:
-                progress.bytes_done += document.file.size
+                progress.bytes_done += 0 if document.file.container else document.file.size
                 progress.count_findings(document.findings)
-        progress.bytes_done += sum(rejection.file.size for rejection in rejections)
+        progress.bytes_done += sum(item.file.size for item in rejections if not item.file.container)
         self._store.done += committed.chunks
 
     def _apply(

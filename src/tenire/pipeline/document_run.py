@@ -9,28 +9,29 @@
 
 1. The source is pulled only while there is room: at most ``IN_FLIGHT`` batches,
    and only as many bytes as the engine's budget lends.
-2. A worker that dies takes down only the file that killed it: its batch is cut in
-   halves until that file is alone, and that one goes to quarantine.
+2. A worker that dies takes down only the file that killed it (see ``reading``).
+3. What a container holds comes a slice at a time. Its own word comes when all of it
+   is committed (see ``open_containers``).
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tenire.errors import WorkerDiedError
 from tenire.pipeline.chunks import batches
 from tenire.pipeline.document_commit import DocumentCommit
 from tenire.pipeline.flow import flowing
 from tenire.pipeline.group_queue import FINISHERS, GroupQueue
 from tenire.pipeline.lister import Lister, sizes
-from tenire.pipeline.model_worker import IF_KILLED
+from tenire.pipeline.open_containers import OpenContainers
 from tenire.pipeline.progress import StageProgress
+from tenire.pipeline.reading import FileReading
 from tenire.pipeline.room import Room
 from tenire.pipeline.run_life import RunLife
-from tenire.protocols import Rejection
+from tenire.protocols import Document, Unpacked
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
     from contextlib import AsyncExitStack
 
     from tenire.clock import Clock
@@ -39,13 +40,18 @@ if TYPE_CHECKING:
     from tenire.pipeline.files import FileSource, PathSource
     from tenire.pipeline.home_session import HomeSession
     from tenire.pipeline.lister import ListedChunk, Work
+    from tenire.pipeline.open_containers import OpenContainer
     from tenire.pipeline.progress import PipelineProgress
-    from tenire.protocols import Document, SourceFile, Unchanged
+    from tenire.protocols import Rejection
 
 __all__ = ["IN_FLIGHT", "DocumentRun"]
 
 IN_FLIGHT = 24
 """Batches between the source and their commit, for one pipeline."""
+
+
+_SLICE_BYTES = 32 << 20
+"""Room for a slice of a container: some mebibytes, as read, as text, as passages, as vectors."""
 
 
 class DocumentRun:
@@ -83,10 +89,12 @@ class DocumentRun:
         self._source = source
         self._owns_all = owns_all
         self._recipe = recipe
+        self._reading = FileReading(self._tasks, recipe)
         self._clock = clock
         self._count_calls = count
         self._room = Room(manager.data_manager, pipeline=name, places=IN_FLIGHT)
         self._groups = GroupQueue(self._room)
+        self._containers = OpenContainers(lambda word: self._groups.put([word]))
         self._commit = DocumentCommit(self._life, session=session, recipe=recipe, clock=clock)
         self._prepare = StageProgress("prepare")
         progress.stages = [self._prepare, *self._commit.stages]
@@ -111,6 +119,8 @@ class DocumentRun:
                         held = await self._groups.take_room(batch)
                         flow.start(self._prepare_batch(batch, held))
                 await flow.drained()
+                self._groups.send_off()
+                await self._containers.wait_said()
                 self._groups.close()
             await self._remove_vanished(lister)
             await self._commit.tidy()
@@ -135,29 +145,28 @@ class DocumentRun:
     async def _prepare_batch(self, batch: list[Work], held: AsyncExitStack) -> None:
         self._prepare.waiting -= len(batch)
         with self._prepare.at_work(self._clock.now, len(batch)):
-            results = await self._prepare_files(batch)
+            results = await self._reading.read(batch)
         self._prepare.done += len(batch)
+        unfinished = [result for result in results if isinstance(result, Unpacked) and result.following is not None]
+        # Before they are added: their group may be committed while the first of them is still read.
+        rest = [(unpacked, self._containers.open(held)) for unpacked in unfinished]
         self._groups.add(batch, results, held)
+        for unpacked, reading in rest:
+            await self._read_on(unpacked, reading)
 
-    async def _prepare_files(self, batch: list[Work]) -> list[Document | Rejection | Unchanged]:
-        files = [item.file for item in batch]
-        known = {item.file.path: item.known_hash for item in batch if item.known_hash}
-        try:
-            return await self._prepare_together(files, known)
-        except WorkerDiedError as error:
-            if len(batch) == 1:
-                reason = f"the reader crashed on this file ({error}); it may be damaged, or too large for this machine"
-                return [Rejection(files[0], "prepare", reason)]
-            middle = len(batch) // 2  # rule 2
-            return [*await self._prepare_files(batch[:middle]), *await self._prepare_files(batch[middle:])]
-
-    async def _prepare_together(
-        self, files: list[SourceFile], known: Mapping[str, str]
-    ) -> list[Document | Rejection | Unchanged]:
-        results: list[Document | Rejection | Unchanged] = await self._tasks.submit(
-            self._recipe.prepare, files, known, step="prepare", on="process", retry=IF_KILLED
-        )
-        return results
+    async def _read_on(self, unpacked: Unpacked, reading: OpenContainer) -> None:
+        """Read the rest of a container, a slice at a time, each with room of its own (rule 3)."""
+        container, following = unpacked.container, unpacked.following
+        assert isinstance(container, Document)
+        word: Document | Rejection = container
+        while following is not None:
+            room = await self._groups.take_bytes(_SLICE_BYTES)
+            with self._prepare.at_work(self._clock.now):
+                part = await self._reading.read_on(container, following)
+            reading.hold(room)
+            self._groups.put(part.members, room)
+            following, word = part.following, part.container
+        reading.close(word)
 
     # -- the end -------------------------------------------------------------
 

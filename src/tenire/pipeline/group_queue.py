@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from tenire.pipeline.lister import Work
     from tenire.pipeline.room import Room
-    from tenire.protocols import Document, Rejection, Unchanged
+    from tenire.protocols import Document, Rejection, Unchanged, Unpacked
 
 __all__ = ["FINISHERS", "GROUP_PASSAGES", "GroupQueue"]
 
@@ -46,7 +46,10 @@ class GroupQueue:
 
     async def take_room(self, batch: Sequence[Work]) -> AsyncExitStack:
         """Wait for a place in flight and for the bytes of a batch."""
-        size = bytes_held(batch)
+        return await self.take_bytes(bytes_held(batch))
+
+    async def take_bytes(self, size: int) -> AsyncExitStack:
+        """Wait for a place in flight and for some bytes."""
         if self._room.is_short(size) and self.under_way < FINISHERS:
             self.send_off()  # rule 2
         return await self._room.take(size)
@@ -58,10 +61,23 @@ class GroupQueue:
             self.send_off()
 
     def add(
-        self, batch: Sequence[Work], results: Sequence[Document | Rejection | Unchanged], held: AsyncExitStack
+        self,
+        batch: Sequence[Work],
+        results: Sequence[Document | Rejection | Unchanged | Unpacked],
+        held: AsyncExitStack,
     ) -> None:
         """Add what came of a batch, and the room that it holds; ``results`` are in the order of ``batch``."""
         self._filling.add(batch, results, held)
+        self._full()
+
+    def put(self, results: Sequence[Document | Rejection], held: AsyncExitStack | None = None) -> None:
+        """Add documents, or why they cannot be used, and the room that they hold."""
+        self._filling.put(*results)
+        if held is not None:
+            self._filling.holds.append(held)
+        self._full()
+
+    def _full(self) -> None:
         if self._filling.passages >= GROUP_PASSAGES:
             self.send_off()
         else:
@@ -75,7 +91,7 @@ class GroupQueue:
     def send_off(self) -> None:
         """Send off the group that is being filled, if there is anything in it."""
         group, self._filling = self._filling, Group()
-        if group.holds or group.rejections:
+        if group.holds or group.documents or group.rejections:
             self.under_way += 1
             self._sent.put_nowait(group)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from tenire.protocols import Document, Rejection, Unchanged
+from tenire.protocols import Document, Rejection, Unchanged, Unpacked
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -45,15 +45,22 @@ class Group:
     holds: list[AsyncExitStack] = field(default_factory=list)
 
     def add(
-        self, work: Sequence[Work], results: Iterable[Document | Rejection | Unchanged], held: AsyncExitStack
+        self,
+        work: Sequence[Work],
+        results: Iterable[Document | Rejection | Unchanged | Unpacked],
+        held: AsyncExitStack,
     ) -> None:
-        """Add what came of a batch; ``results`` are in the order of ``work``."""
+        """Add what came of a batch; ``results`` are in the order of ``work``.
+
+        Of a container that was not read to its end, only the members are added.
+        """
         for item, result in zip(work, results, strict=True):
-            if isinstance(result, Document):
-                self.documents.append(result)
-                self.passages += len(result.passages)
-            elif isinstance(result, Rejection):
-                self.rejections.append(result)
+            if isinstance(result, Unpacked):
+                self.put(*result.members)
+                if result.following is None:
+                    self.put(result.container)
+            elif isinstance(result, Document | Rejection):
+                self.put(result)
             elif item.was_done:
                 self.unchanged_done.append(result)
             else:
@@ -61,6 +68,15 @@ class Group:
             if item.old_document is not None and not isinstance(result, Unchanged):
                 self.replaced.add(item.old_document)
         self.holds.append(held)
+
+    def put(self, *results: Document | Rejection) -> None:
+        """Add documents, or why they cannot be used."""
+        for result in results:
+            if isinstance(result, Document):
+                self.documents.append(result)
+                self.passages += len(result.passages)
+            else:
+                self.rejections.append(result)
 
 
 def apart(

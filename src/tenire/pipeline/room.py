@@ -13,15 +13,13 @@ __all__ = ["Room"]
 
 
 class Room:
-    """The room of one run; one task at a time may ask for some.
+    """The room of one run.
 
     Args:
         data: Lends the bytes.
         pipeline: Whose share they are charged to.
         places: Batches that may be in flight.
 
-    Attributes:
-        wanted: Whether somebody waits for room.
     """
 
     def __init__(self, data: DataManager, *, pipeline: str, places: int) -> None:
@@ -29,7 +27,12 @@ class Room:
         self._pipeline = pipeline
         self._places = asyncio.Semaphore(places)
         self._held: set[AsyncExitStack] = set()
-        self.wanted = False
+        self._waiting = 0
+
+    @property
+    def wanted(self) -> bool:
+        """Whether somebody waits for room."""
+        return self._waiting > 0
 
     def is_short(self, size: int) -> bool:
         """Return whether ``size`` more bytes would have to be waited for."""
@@ -37,7 +40,7 @@ class Room:
 
     async def take(self, size: int) -> AsyncExitStack:
         """Wait for a place and for ``size`` bytes; closing what is returned gives both back."""
-        self.wanted = True
+        self._waiting += 1
         held = AsyncExitStack()
         try:
             await self._places.acquire()
@@ -48,7 +51,7 @@ class Room:
             await held.aclose()
             raise
         finally:
-            self.wanted = False
+            self._waiting -= 1
         self._held.add(held)
         held.callback(self._held.discard, held)
         return held

@@ -1,0 +1,92 @@
+"""JSON: an array is a list of records, anything else one record.
+
+What is called JSON and is not (comments, trailing commas, several values) is read as
+the text that it is: nothing is gained by refusing it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+from tenire.documents.encoding import decode
+from tenire.documents.formats import Kind
+from tenire.documents.readers import jsonl
+from tenire.documents.readers.reading import Raw, Reading
+from tenire.documents.readers.records import block, joined
+from tenire.documents.structure import without_marks
+from tenire.protocols import About
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["read"]
+
+_BLANK = re.compile(r"[ \t\r\n]*")
+
+
+def read(raw: Raw) -> Reading:
+    """Read JSON as records.
+
+    Raises:
+        DocumentError: If it is no text, or too long as one.
+    """
+    text = without_marks(decode(raw.data, source=raw.source))
+    about = About("json")
+    start = _after_blank(text, 0)
+    try:
+        if text[start : start + 1] == "[":
+            return Reading(joined(raw, map(block, _elements(text, start + 1))), about=about)
+        return Reading(joined(raw, _parts(json.loads(text))), about=about)
+    except (ValueError, RecursionError):
+        lines = jsonl.records(text)
+        if lines is not None:
+            return Reading(joined(raw, lines), about=About("jsonl"))
+        return Reading(text, Kind.CODE, about=about)
+
+
+def _elements(text: str, place: int) -> Iterator[Any]:
+    """Yield the elements of an array, one at a time: all of them together take many times their text."""
+    decoder = json.JSONDecoder()
+    place = _after_blank(text, place)
+    if text[place : place + 1] == "]":
+        _end(text, place + 1)
+        return
+    while True:
+        value, place = decoder.raw_decode(text, place)
+        yield value
+        place = _after_blank(text, place)
+        mark = text[place : place + 1]
+        if mark == "]":
+            _end(text, place + 1)
+            return
+        if mark != ",":
+            raise json.JSONDecodeError("expected a comma", text, place)
+        place = _after_blank(text, place + 1)
+
+
+def _end(text: str, place: int) -> None:
+    if _after_blank(text, place) != len(text):
+        raise json.JSONDecodeError("expected the end", text, place)
+
+
+def _after_blank(text: str, place: int) -> int:
+    found = _BLANK.match(text, place)
+    return found.end() if found is not None else place
+
+
+def _parts(value: Any) -> Iterator[str]:
+    """Yield the blocks of one value: long lists of records inside of it are blocks of their own."""
+    if not isinstance(value, dict):
+        yield block(value)
+        return
+    lists = {key for key, inner in value.items() if isinstance(inner, list) and _are_records(inner)}
+    yield block({key: inner for key, inner in value.items() if key not in lists})
+    for key in (key for key in value if key in lists):
+        for record in value[key]:
+            yield block({key: record})
+
+
+def _are_records(values: list[Any]) -> bool:
+    return len(values) > 1 and all(isinstance(value, dict) for value in values)
