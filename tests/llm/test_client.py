@@ -516,3 +516,15 @@ def test_the_local_model_is_asked_for_by_its_name_alone(tmp_path: Path) -> None:
             await ChatClient(f"local:{tmp_path}/missing.gguf", budget_usd=1.0).__aenter__()
 
     asyncio.run(main())
+
+
+def test_a_schema_that_refers_to_nothing_is_refused_before_anything_is_sent(sim_loop: SimLoop) -> None:
+    model = Model()
+
+    async def scenario(client: ChatClient) -> None:
+        with pytest.raises(ConfigError, match=r"it refers to '#/\$defs/none', which it does not hold"):
+            await client.complete("Hello", schema={"type": "object", "properties": {"a": {"$ref": "#/$defs/none"}}})
+        assert client.statistics().calls == 0
+
+    simulate(sim_loop, scenario, model)
+    assert not model.requests

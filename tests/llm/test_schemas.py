@@ -87,11 +87,45 @@ def test_what_is_no_schema_is_refused_at_once(schema: Any, why: str) -> None:
         reply_schema(schema)
 
 
-def test_a_reference_to_nowhere_is_the_users_fault() -> None:
-    with pytest.raises(ConfigError, match="does not hold"):
-        reply_schema({"$ref": "#/$defs/missing"}).read("1")
-    with pytest.raises(ConfigError, match="cannot be written"):
-        reply_schema({"const": object()})
+@pytest.mark.parametrize(
+    ("schema", "target"),
+    [
+        ({"$ref": "#/$defs/missing"}, "#/$defs/missing"),
+        ({"type": "object", "properties": {"a": {"$ref": "#/$defs/b"}}, "$defs": {"a": {}}}, "#/$defs/b"),
+        ({"$ref": "#/$defs/a", "$defs": {"a": {"items": {"$ref": "#/$defs/none"}}}}, "#/$defs/none"),
+        ({"$ref": "#/parts/a", "parts": {"a": {"not": {"$ref": "#/parts/none"}}}}, "#/parts/none"),
+        ({"anyOf": [{"type": "null"}, {"$ref": "#/anyOf/2"}]}, "#/anyOf/2"),
+        ({"anyOf": [{"type": "null"}, {"$ref": "#/anyOf/first"}]}, "#/anyOf/first"),
+        ({"$ref": "#no-such-anchor"}, "#no-such-anchor"),
+        ({"$dynamicRef": "#nobody"}, "#nobody"),
+        ({"$schema": "http://json-schema.org/draft-07/schema#", "$ref": "#/definitions/none"}, "#/definitions/none"),
+    ],
+)
+def test_a_reference_to_nowhere_is_refused_at_once_by_its_name(schema: Any, target: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        reply_schema(schema)
+    assert f"it refers to '{target}', which it does not hold" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"$ref": "#/$defs/a", "$defs": {"a": {"type": "integer"}}},
+        {"$ref": "#/$defs/a~1b%25", "$defs": {"a/b%": {"type": "integer"}}},
+        {"$ref": "#a", "$defs": {"first": {"$anchor": "a", "type": "integer"}}},
+        {"$ref": "#/parts/a", "parts": {"a": {"type": "integer"}}},
+        {"type": "integer", "$defs": {"a": {"properties": {"b": {"$ref": "#"}}}}},
+        {"type": "integer", "properties": {"$ref": {"type": "string"}}},
+        {"enum": [{"$ref": "#/nowhere"}, 7]},
+        {
+            "$schema": "http://json-schema.org/draft-07/schema#",
+            "$ref": "#/definitions/a",
+            "definitions": {"a": {"type": "integer"}},
+        },
+    ],
+)
+def test_references_within_a_schema_are_followed(schema: Any) -> None:
+    assert reply_schema(schema).read("7") == 7
 
 
 def test_equal_schemas_are_made_once() -> None:

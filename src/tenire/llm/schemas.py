@@ -33,7 +33,7 @@ class ReplySchema:
         schema: Of any draft; 2020-12 if it does not say.
 
     Raises:
-        ConfigError: If it is no schema, or refers to one elsewhere: nothing is fetched.
+        ConfigError: If it is no schema, or refers to what it does not hold: nothing is fetched.
         MissingExtraError: If jsonschema is not installed.
     """
 
@@ -48,7 +48,9 @@ class ReplySchema:
             if not target.startswith("#"):
                 raise _impossible(f"it refers to {target[:_LONGEST]!r}, and only what it holds itself can be used")
         self._validator = kind(schema, registry=referencing.Registry())
-        self._unresolvable = referencing.exceptions.Unresolvable
+        missing = _missing_reference(kind, schema)
+        if missing is not None:
+            raise _impossible(f"it refers to {missing[:_LONGEST]!r}, which it does not hold")
 
     def read(self, text: str) -> Any:
         """Return the value that a reply's text stands for; fences of Markdown around it do not matter.
@@ -56,7 +58,6 @@ class ReplySchema:
         Raises:
             BrokenReplyError: If it is no JSON (``code`` is ``json``), or does not follow the
                 schema (``schema``). The message says where, and not what the reply said.
-            ConfigError: If the schema refers to a part that it does not have.
         """
         fenced = _FENCED.fullmatch(text)
         try:
@@ -65,8 +66,6 @@ class ReplySchema:
             raise _broken(_not_json(text, error), "json") from None
         try:
             wrong = next(self._validator.iter_errors(value), None)
-        except self._unresolvable as error:
-            raise _impossible(f"it refers to {error.ref!r}, which it does not hold") from None
         except RecursionError:
             raise _broken("values nested too deeply", "schema") from None
         if wrong is not None:
@@ -107,6 +106,39 @@ def _references(part: Any) -> list[str]:
     return own + [
         target for name, inner in part.items() if name not in ("enum", "const") for target in _references(inner)
     ]
+
+
+def _missing_reference(kind: Any, schema: Mapping[str, Any] | bool) -> str | None:
+    """Return a reference of a schema to a part that it does not have, if there is one.
+
+    Args:
+        kind: The validator of its draft.
+        schema: What is looked at: all parts that are schemas, and whatever they refer to.
+    """
+    drafts = import_module("referencing.jsonschema")
+    draft = drafts.specification_with(kind.ID_OF(kind.META_SCHEMA), default=drafts.DRAFT202012)
+    # Of an index of a list that is no number, and of contents that hold no parts, it says so in Python's way.
+    nowhere = (import_module("referencing.exceptions").Unresolvable, LookupError, ValueError, TypeError)
+    root = draft.create_resource(schema)
+    seen: set[int] = set()
+    ahead = [(root, drafts.EMPTY_REGISTRY.resolver_with_root(root))]
+    while ahead:
+        resource, resolver = ahead.pop()
+        part = resource.contents
+        if not isinstance(part, dict) or id(part) in seen:
+            continue
+        seen.add(id(part))
+        for name in ("$ref", "$dynamicRef"):
+            target = part.get(name)
+            if not isinstance(target, str):
+                continue
+            try:
+                found = resolver.lookup(target)
+            except nowhere:
+                return target
+            ahead.append((draft.create_resource(found.contents), found.resolver))
+        ahead += [(inner, resolver.in_subresource(inner)) for inner in resource.subresources()]
+    return None
 
 
 def _not_json(text: str, error: Exception) -> str:

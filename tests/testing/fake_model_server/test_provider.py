@@ -302,3 +302,34 @@ def test_anthropics_messages_are_answered_in_their_own_words() -> None:
 def test_an_impossible_setting_is_refused(settings: dict[str, Any], told: str) -> None:
     with pytest.raises(ValueError, match=told):
         ServerSettings.of(**settings)
+
+
+@pytest.mark.parametrize(
+    ("part", "missing"),
+    [
+        ({"$ref": "#/$defs/none"}, True),
+        ({"$ref": "elsewhere.json"}, True),
+        ({"$ref": "#anchor"}, True),
+        ({"anyOf": [{"$ref": "#/anyOf/x"}]}, True),
+        ({"$ref": "#/properties/a/items/2"}, True),
+        ({"$ref": "#/$defs/a~1b"}, False),
+        ({"$ref": "#"}, False),
+        ({"enum": [{"$ref": "#/nowhere"}]}, False),
+    ],
+)
+@pytest.mark.parametrize("dialect", ["openai", "anthropic"])
+def test_a_schema_that_refers_to_nothing_is_refused(dialect: str, part: dict[str, Any], missing: bool) -> None:
+    schema = {"type": "object", "properties": {"a": part}, "$defs": {"a/b": {"type": "integer"}}}
+    if dialect == "openai":
+        more: dict[str, Any] = {
+            "response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}
+        }
+        _, response = ask(provider(), "Fill it in", **more)
+    else:
+        server = provider()
+        more = {"max_tokens": 500, "tools": [{"name": "t", "input_schema": schema}], "tool_choice": {"type": "any"}}
+        response = server.respond(server.arrive(MESSAGES, chat("Fill it in", **more), None, 0.0), 1.0)
+    assert response.status == (400 if missing else 200)
+    if missing:
+        target = part.get("$ref", "#/anyOf/x")
+        assert f"reference {target!r} points to no part of it" in json.loads(response.body)["error"]["message"]

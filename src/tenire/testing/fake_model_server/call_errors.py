@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-__all__ = ["CallError", "busy", "content_refused", "context_too_long", "server_failed", "unknown_model", "wrong_key"]
+__all__ = [
+    "CallError",
+    "busy",
+    "content_refused",
+    "context_too_long",
+    "no_such_part",
+    "server_failed",
+    "unknown_model",
+    "wrong_key",
+]
 
 _INVALID = "invalid_request_error"
 _WORDS = {
@@ -64,3 +73,9 @@ def context_too_long(context: int, prompt: int, reply: int) -> CallError:
         f"({prompt} in the messages, {reply} in the completion). Please reduce the length of either."
     )
     return CallError(400, _INVALID, words, "context_length_exceeded")
+
+
+def no_such_part(target: str) -> CallError:
+    """Return the error of a schema that refers to a part that it does not have."""
+    words = f"Invalid schema for response_format: reference {target!r} points to no part of it."
+    return CallError(400, _INVALID, words, "invalid_json_schema")

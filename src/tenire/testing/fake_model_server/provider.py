@@ -22,6 +22,7 @@ from tenire.testing.fake_model_server.call_errors import (
     busy,
     content_refused,
     context_too_long,
+    no_such_part,
     server_failed,
     unknown_model,
     wrong_key,
@@ -34,7 +35,13 @@ from tenire.testing.fake_model_server.meters import make_meter
 from tenire.testing.fake_model_server.plans import Plan, Response
 from tenire.testing.fake_model_server.quotas import Quotas, Refusal
 from tenire.testing.fake_model_server.rate_headers import rate_headers, retry_headers, try_again
-from tenire.testing.fake_model_server.words import count_tokens, prompt_key, reply_text, value_of_schema
+from tenire.testing.fake_model_server.words import (
+    count_tokens,
+    missing_reference,
+    prompt_key,
+    reply_text,
+    value_of_schema,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -196,6 +203,9 @@ class Provider:
         call = dialect.read(body, settings, model)
         if settings.models is not None and call.model not in settings.models:
             raise unknown_model(call.model)
+        wanted = call.tool[1] if call.tool else call.schema
+        if wanted is not None and (target := missing_reference(wanted)) is not None:
+            raise no_such_part(target)
         asked = call.input_tokens + (call.most or 0)
         if asked > settings.context and not call.texts:
             raise context_too_long(settings.context, call.input_tokens, call.most or 0)

@@ -6,8 +6,9 @@ import math
 import struct
 from hashlib import blake2b
 from typing import Any
+from urllib.parse import unquote
 
-__all__ = ["count_tokens", "prompt_key", "reply_text", "unit_vector", "value_of_schema"]
+__all__ = ["count_tokens", "missing_reference", "prompt_key", "reply_text", "unit_vector", "value_of_schema"]
 
 _BYTES_PER_TOKEN = 4
 _DEEPEST = 12
@@ -57,10 +58,7 @@ def value_of_schema(schema: Any, key: int, root: Any = None, depth: int = 0) -> 
     if not isinstance(schema, dict) or depth > _DEEPEST:
         return None
     if "$ref" in schema:
-        found = root
-        for part in schema["$ref"].lstrip("#/").split("/"):
-            found = found[part]
-        return value_of_schema(found, key, root, depth + 1)
+        return value_of_schema(_resolve(schema["$ref"], root), key, root, depth + 1)
     if "const" in schema:
         return schema["const"]
     if "enum" in schema:
@@ -69,6 +67,42 @@ def value_of_schema(schema: Any, key: int, root: Any = None, depth: int = 0) -> 
         if choice in schema:
             return value_of_schema(schema[choice][key % len(schema[choice])], key, root, depth + 1)
     return _typed(schema, key, root, depth)
+
+
+def missing_reference(schema: Any) -> str | None:
+    """Return a ``$ref`` of a JSON schema that points to no part of it, if there is one."""
+    ahead = [schema]
+    while ahead:
+        part = ahead.pop()
+        if isinstance(part, dict) and isinstance(part.get("$ref"), str):
+            try:
+                _resolve(part["$ref"], schema)
+            except LookupError:
+                return str(part["$ref"])
+        inner = part.items() if isinstance(part, dict) else enumerate(part if isinstance(part, list) else ())
+        ahead += [one for name, one in inner if name not in ("const", "enum")]
+    return None
+
+
+def _resolve(reference: str, root: Any) -> Any:
+    """Return the part of a schema that a reference points to.
+
+    Raises:
+        LookupError: If there is none.
+    """
+    path = unquote(reference.removeprefix("#"))
+    if reference == path or (path and not path.startswith("/")):
+        raise LookupError(reference)
+    found = root
+    for step in path.split("/")[1:]:
+        name = step.replace("~1", "/").replace("~0", "~")
+        if isinstance(found, list):
+            found = found[int(name)] if name.isdecimal() and int(name) < len(found) else None
+        else:
+            found = found.get(name) if isinstance(found, dict) else None
+        if found is None:
+            raise LookupError(reference)
+    return found
 
 
 def _typed(schema: dict[str, Any], key: int, root: Any, depth: int) -> Any:
