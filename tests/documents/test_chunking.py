@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tenire.documents.chunking import cut
+from tenire.documents.chunking import Cutting, cut
 from tenire.documents.formats import Kind
 
 if TYPE_CHECKING:
@@ -44,21 +44,21 @@ _PIECES = st.sampled_from(
 @given(pieces=st.lists(_PIECES, max_size=120), limit=st.sampled_from([20, 100, 1000]))
 def test_nothing_is_lost_and_every_place_is_exact(kind: Kind, pieces: list[str], limit: int) -> None:
     text = "".join(pieces)
-    judge(text, cut(text, kind=kind, max_passage=limit), limit)
+    judge(text, cut(text, kind=kind, cutting=Cutting(limit)), limit)
 
 
 @pytest.mark.parametrize("kind", [Kind.TEXT, Kind.MARKDOWN])
 @given(pieces=st.lists(_PIECES, min_size=10, max_size=60))
 def test_windows_leave_no_seams(kind: Kind, pieces: list[str]) -> None:
     text = "".join(pieces) * 200
-    passages = cut(text, kind=kind, max_passage=100)
+    passages = cut(text, kind=kind, cutting=Cutting(100))
     judge(text, passages, 100)
 
 
 @pytest.mark.parametrize("kind", [Kind.TEXT, Kind.MARKDOWN])
 def test_a_text_of_many_windows_is_cut_as_if_it_were_seen_whole(kind: Kind) -> None:
     text = (PROSE * 2000).strip()
-    passages = cut(text, kind=kind, max_passage=1000)
+    passages = cut(text, kind=kind, cutting=Cutting(1000))
     judge(text, passages, 1000)
     lengths = [len(passage.text) for passage in passages]
     # A seam would leave one short passage a window, about every 20th.
@@ -67,24 +67,24 @@ def test_a_text_of_many_windows_is_cut_as_if_it_were_seen_whole(kind: Kind) -> N
 
 def test_boundaries_are_paragraphs_before_sentences_before_words() -> None:
     first, second = "A first paragraph. " * 6, "A second one. " * 6
-    passages = cut(f"{first}\n\n{second}", kind=Kind.TEXT, max_passage=150)
+    passages = cut(f"{first}\n\n{second}", kind=Kind.TEXT, cutting=Cutting(150))
     assert [passage.text for passage in passages] == [first.strip(), second.strip()]
 
 
 def test_markdown_is_cut_at_its_headings() -> None:
     text = "# One\n\n" + "word " * 30 + "\n\n# Two\n\n" + "word " * 30
-    passages = cut(text, kind=Kind.MARKDOWN, max_passage=200)
+    passages = cut(text, kind=Kind.MARKDOWN, cutting=Cutting(200))
     assert [passage.text.split("\n")[0] for passage in passages] == ["# One", "# Two"]
 
 
 @pytest.mark.parametrize("text", ["", " ", "\n\n\t"])
 def test_a_blank_text_has_no_passages(text: str) -> None:
-    assert cut(text, kind=Kind.TEXT, max_passage=1000) == ()
+    assert cut(text, kind=Kind.TEXT, cutting=Cutting(1000)) == ()
 
 
 def test_the_same_text_is_always_cut_alike() -> None:
     text = PROSE * 300
-    assert cut(text, kind=Kind.TEXT, max_passage=700) == cut(text, kind=Kind.TEXT, max_passage=700)
+    assert cut(text, kind=Kind.TEXT, cutting=Cutting(700)) == cut(text, kind=Kind.TEXT, cutting=Cutting(700))
 
 
 @pytest.mark.parametrize("kind", [Kind.TEXT, Kind.MARKDOWN])
@@ -93,7 +93,7 @@ def test_the_cost_grows_with_the_length_and_not_with_its_square(kind: Kind, unit
     def seconds(size: int) -> float:
         text = unit * (size // len(unit)) + "end"
         begun = time.process_time()
-        judge(text, cut(text, kind=kind, max_passage=1000), 1000)
+        judge(text, cut(text, kind=kind, cutting=Cutting(1000)), 1000)
         return time.process_time() - begun
 
     seconds(1000)

@@ -32,7 +32,7 @@ def test_personal_data_is_masked_wherever_it_stands_and_places_follow_it() -> No
     assert cleaned.draft.title == "by [email]"
     assert cleaned.draft.about == About(author="[email]", extra=(("reply-to", "[email]"),))
     assert cleaned.findings == Findings(masked=(("email", 2), ("phone", 1)))
-    assert cleaned.structure.headings == (Heading(19, 1, "Ask [email]"),)
+    assert cleaned.structure.headings == (Heading(19, 1, "Ask [email]", 30),)
 
 
 def test_no_reason_repeats_what_was_to_be_masked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

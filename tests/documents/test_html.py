@@ -131,7 +131,7 @@ def test_headings_code_and_tables_are_told_by_their_places() -> None:
         "<table><caption>c<tr><td>1<td>2<tr><td>3<td>4</table>after<h2></h2>"
         "<table><tr><td><table><tr><td>in</table></table>"
     )
-    assert [heading[1:] for heading in found.headings] == [(1, "One x"), (3, "Two words")]
+    assert [heading[1:3] for heading in found.headings] == [(1, "One x"), (3, "Two words")]
     assert all(text[heading.start :].startswith(heading.title) for heading in found.headings)
     blocks = [text[start:end] for start, end in found.blocks]
     assert blocks == ["a = 1\n\n\n  b", "c\n1\t\t2\n3\t\t4", "in"]
@@ -142,4 +142,4 @@ def test_headings_code_and_tables_are_told_by_their_places() -> None:
 def test_what_a_page_holds_of_marks_means_nothing() -> None:
     text, found = structure(f"<title>{heading_mark(2)}T</title><p>{heading_mark(1)}no heading <b title='<h1>'>x</b>")
     assert "no heading x" in text
-    assert found.headings == (Heading(0, 1, "2T"),)
+    assert found.headings == (Heading(0, 1, "2T", 2),)

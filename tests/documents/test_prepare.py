@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tenire.documents import prepare as module
+from tenire.documents.chunking import Cutting
 from tenire.documents.prepare import Prepared, PrepareOptions, Unchanged, prepare, recipe_identity
 from tenire.errors import MissingExtraError
 from tenire.protocols import Document, Rejection, SourceFile
@@ -71,10 +72,10 @@ def test_copies_share_an_id_and_what_is_read_otherwise_does_not(tmp_path: Path) 
     assert first.id == copy.id
     assert first.content_hash == copy.content_hash == other.content_hash
     assert other.id != first.id
-    changed = prepare([first.file], PrepareOptions(max_passage=500))[0]
+    changed = prepare([first.file], PrepareOptions(cutting=Cutting(500)))[0]
     assert isinstance(changed, Document)
     assert changed.id != first.id
-    assert recipe_identity(PrepareOptions(max_passage=500)) != recipe_identity(OPTIONS)
+    assert recipe_identity(PrepareOptions(cutting=Cutting(500))) != recipe_identity(OPTIONS)
     assert recipe_identity(PrepareOptions(max_file=5)) == recipe_identity(OPTIONS)
 
 

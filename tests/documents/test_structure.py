@@ -36,7 +36,7 @@ def test_marks_leave_and_their_places_stay() -> None:
         f"{page_mark(2)}\n\n{heading_mark(2)}Low\n{TABLE}\na\tb\n{TABLE_END}\n\nend"
     )
     assert text == "Top\n\nwords x = 1\n\ny = 2\n\nLow\na\tb\n\nend"
-    assert structure.headings == (Heading(0, 1, "Top"), Heading(text.index("Low"), 2, "Low"))
+    assert structure.headings == (Heading(0, 1, "Top", 3), Heading(low := text.index("Low"), 2, "Low", low + 3))
     assert structure.pages == ((0, 1), (text.index("Low"), 2))
     assert [text[start:end] for start, end in structure.blocks] == ["x = 1\n\ny = 2", "a\tb"]
 

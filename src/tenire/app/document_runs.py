@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tenire.app.config_schema import DocumentsPipeline
-from tenire.app.document_settings import cleaning_of, facts_of
+from tenire.app.document_settings import cleaning_of, cutting_of, facts_of
 from tenire.app.model_calls import ModelUse, counted
 from tenire.app.place import choose_place, require_documents_extra
 from tenire.app.refusals import about
@@ -66,11 +66,13 @@ class DocumentRuns:
         self.names = tuple(names)
         self._pipelines = {name: _documents(config, name) for name in names}
         self._owns_all = not config.partial
-        self._options = {name: _options(config, name, pipeline) for name, pipeline in self._pipelines.items()}
         pipelines = self._pipelines.values()
         store = next((pipeline.store for pipeline in pipelines if pipeline.store != "lancedb"), "lancedb")
         embedder = next((pipeline.embedder for pipeline in pipelines if pipeline.embedder != "auto"), "auto")
         self.place = choose_place(Home(config.tenire.home), store=store, embedder=embedder)
+        self._options = {
+            name: _options(config, name, pipeline, self.place.embedder) for name, pipeline in self._pipelines.items()
+        }
         exclude = (self.place.home.path, self.place.store)
         self._sources = {
             name: sources.get(name) or FileSource(pipeline.source, config.base, exclude=exclude)
@@ -180,8 +182,10 @@ def _documents(config: Config, name: str) -> DocumentsPipeline:
     return pipeline
 
 
-def _options(config: Config, name: str, pipeline: DocumentsPipeline) -> PrepareOptions:
-    options = PrepareOptions(max_file=pipeline.max_file, cleaning=cleaning_of(pipeline))
+def _options(config: Config, name: str, pipeline: DocumentsPipeline, embedder: str) -> PrepareOptions:
+    with about(config, f"pipelines.{name}.passage_tokens"):
+        cutting = cutting_of(pipeline, embedder)
+    options = PrepareOptions(max_file=pipeline.max_file, cleaning=cleaning_of(pipeline), cutting=cutting)
     with about(config, f"pipelines.{name}.validate.function"):
         recipe_identity(options)  # what it names is loaded here, before anything starts
     return options

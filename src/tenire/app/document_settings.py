@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from tenire.app.config_schema import DocumentsPipeline
+from tenire.app.remote_embedder import is_remote
+from tenire.documents.chunking import Cutting
 from tenire.documents.cleaning import Cleaning
 from tenire.documents.quality import RULES
 from tenire.documents.validation import Checks
+from tenire.errors import ConfigError
+from tenire.vectors.token_counts import count_tokens, most_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["cleaning_of", "facts_of", "pipeline_of"]
+__all__ = ["cleaning_of", "cutting_of", "facts_of", "pipeline_of"]
 
 _REMEMBERED = ("max_file", "weight", "priority")
-_OPTIONAL = ("validate", "quality", "mask", "language")
+_OPTIONAL = ("passage_tokens", "overlap", "validate", "quality", "mask", "language")
+_LONGEST = 8
+"""Characters a token at the most, of any text worth cutting by its tokens."""
 
 
 def cleaning_of(pipeline: DocumentsPipeline) -> Cleaning:
@@ -32,6 +39,24 @@ def cleaning_of(pipeline: DocumentsPipeline) -> Cleaning:
         mask=pipeline.mask,
         language=pipeline.language,
     )
+
+
+def cutting_of(pipeline: DocumentsPipeline, embedder: str) -> Cutting:
+    """Return how a pipeline cuts its documents for an embedder.
+
+    Raises:
+        ConfigError: If the embedder does not read as many tokens.
+    """
+    most, asked, overlap = most_tokens(embedder), pipeline.passage_tokens, pipeline.overlap or 0.0
+    if asked is None:
+        if most is None:
+            return Cutting(overlap=overlap)
+        return Cutting(tokens=most, count=partial(count_tokens, embedder), counted_by=embedder, overlap=overlap)
+    if most is not None and asked > most:
+        message = f"passage_tokens must be at most {most} for the embedder {embedder}, which reads no more, got {asked}"
+        raise ConfigError(message, key="passage_tokens", hint=f"make it {most} or less, or leave it out")
+    count = None if is_remote(embedder) else partial(count_tokens, embedder)
+    return Cutting(_LONGEST * asked, asked, count, embedder, overlap)
 
 
 def facts_of(pipeline: DocumentsPipeline) -> dict[str, Any]:

@@ -38,6 +38,8 @@ class Pipeline:
         priority: Level against the other pipelines.
         after: Names of pipelines of the same run that must have ended before.
         max_file: Largest file that is read, bytes.
+        passage_tokens: Most tokens of a passage; ``None``: 700 characters.
+        overlap: Part of a passage, 0 to 0.5, that the next one of its section repeats; ``None``: nothing.
         validate: What a document has to be like: the keys of ``[pipelines.NAME.validate]``.
         quality: When a document is not worth finding: the keys of ``[pipelines.NAME.quality]``.
         mask: Kinds of personal data that are masked: ``email``, ``phone``, ``card``, ``iban``, ``ip``.
@@ -52,6 +54,8 @@ class Pipeline:
     priority: Priority | str = Priority.NORMAL
     after: Sequence[str] = ()
     max_file: int = 64 << 20
+    passage_tokens: int | None = None
+    overlap: float | None = None
     validate: Mapping[str, Any] | None = None
     quality: Mapping[str, Any] | None = None
     mask: Sequence[str] = ()
@@ -73,6 +77,8 @@ class Pipeline:
             "priority": priority,
             "after": list(self.after),
             "max_file": self.max_file,
+            "passage_tokens": self.passage_tokens,
+            "overlap": self.overlap,
             "validate": self.validate,
             "quality": self.quality,
             "mask": list(self.mask),

@@ -1,92 +1,99 @@
-"""Cutting a cleansed text into passages with exact places.
-
-The splitter finds the best boundaries, but two of its costs grow with the square
-of the text it is given (places of characters, and one long line: 5 MB/s at
-64 KB, 0.7 MB/s at 200 KB). So it sees a window at a time. The last passage of a
-window is not taken: the next window begins where that passage begins, and so
-windows leave no seams.
-"""
+"""Cutting a cleansed text into passages with exact places."""
 
 from __future__ import annotations
 
-import re
-from functools import lru_cache
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tenire.documents.formats import Kind
-from tenire.errors import MissingExtraError
+from tenire.documents.headings import with_markup
+from tenire.documents.overlap import overlapping
+from tenire.documents.places import places_of
+from tenire.documents.sections import passages_of, section_starts
+from tenire.documents.structure import Structure
+from tenire.documents.token_limit import most_characters, tokens_of, within_limit
 from tenire.protocols import Passage
 
 if TYPE_CHECKING:
-    from semantic_text_splitter import MarkdownSplitter, TextSplitter
+    from collections.abc import Callable
 
-__all__ = ["cut"]
+    from tenire.documents.windows import Span
 
-_WINDOW = 16_384
-_WORD = re.compile(r"\S")
+__all__ = ["Cutting", "cut"]
 
 
-def cut(text: str, *, kind: Kind, max_passage: int) -> tuple[Passage, ...]:
-    """Cut a text at its own boundaries: headings, paragraphs, sentences, words.
+@dataclass(frozen=True, slots=True)
+class Cutting:
+    """How texts are cut.
+
+    Attributes:
+        most: Most characters of a passage. 700 are about 175 tokens of English; of 120
+            sentences from a manual, 95 were nearest to their own page by vector, with
+            1,000 characters 89.
+        tokens: Most tokens of a passage, or ``None``: an embedder reads no further.
+        count: Counts the tokens of texts as the embedder does; ``None`` to estimate
+            them. It travels to worker processes, so it must be importable.
+        counted_by: Names what ``count`` counts, for the recipe.
+        overlap: Part of a passage, 0 to 0.5, that the next one of its section repeats.
+    """
+
+    most: int = 700
+    tokens: int | None = None
+    count: Callable[[list[str]], list[int]] | None = None
+    counted_by: str = ""
+    overlap: float = 0.0
+
+    @property
+    def identity(self) -> str:
+        """What passages depend on here, as one string."""
+        limit = f" tokens={self.tokens}:{self.counted_by}" if self.tokens is not None else ""
+        return f"passage={self.most}{limit}" + (f" overlap={self.overlap:g}" if self.overlap else "")
+
+
+def cut(
+    text: str, structure: Structure | None = None, *, kind: Kind, cutting: Cutting | None = None
+) -> tuple[Passage, ...]:
+    """Cut a text at its own boundaries: sections, code, tables, paragraphs, sentences, words.
 
     Args:
-        text: The cleansed text.
-        kind: Markdown is cut by its structure, everything else by its lines
-            and sentences.
-        max_passage: Most characters of a passage.
+        text: The cleansed text, without marks.
+        structure: What its reader has marked in it.
+        kind: How it is marked up: Markdown and reStructuredText have headings of their own.
+        cutting: How to cut.
 
     Returns:
-        Passages in order, none empty, none overlapping. ``text[start:end]`` is
-        the passage, and only blank space lies between them: nothing is lost.
+        Passages in order, none empty. ``text[start:end]`` is the passage, and only
+        blank space lies between them: nothing is lost. None overlap, unless
+        ``cutting.overlap`` asks for it.
 
     Raises:
         MissingExtraError: If semantic-text-splitter is not installed.
     """
-    splitter = _splitter(kind is Kind.MARKDOWN, max_passage)
-    window = max(_WINDOW, 4 * max_passage)
-    passages: list[Passage] = []
-    start = 0
-    while (word := _WORD.search(text, start)) is not None:
-        start = word.start()
-        end = _window_end(text, start, window)
-        places = _places(splitter.chunk_indices(text[start:end]), start)
-        if end < len(text) and len(places) > 1:
-            end = places.pop()[0]
-        for begin, piece in places:
-            passages.append(Passage(len(passages), begin, begin + len(piece), piece))
-        start = end
-    return tuple(passages)
+    cutting = cutting or Cutting()
+    structure = with_markup(text, structure or Structure(), kind)
+    markdown = kind is Kind.MARKDOWN
+    most = cutting.most
+    if cutting.tokens is not None:
+        most = most_characters(text, tokens=cutting.tokens, most=most)
+    shared = int(most * cutting.overlap)
+    spans = passages_of(text, structure, markdown=markdown, most=most - shared)
+    if cutting.tokens is not None:
+        spans = within_limit(text, spans, limit=cutting.tokens, count=cutting.count, markdown=markdown)
+    if shared:
+        spans = _overlapping(text, spans, structure, cutting, shared)
+    places = places_of(text, spans, structure)
+    return tuple(
+        Passage(ordinal, start, end, text[start:end], place)
+        for ordinal, ((start, end), place) in enumerate(zip(spans, places, strict=True))
+    )
 
 
-def _places(chunks: list[tuple[int, str]], offset: int) -> list[tuple[int, str]]:
-    """Trim pieces by Python's idea of blank space and give them their places in the text."""
-    places = []
-    for index, chunk in chunks:
-        piece = chunk.lstrip()
-        begin = offset + index + len(chunk) - len(piece)
-        piece = piece.rstrip()
-        if piece:
-            places.append((begin, piece))
-    return places
-
-
-def _window_end(text: str, start: int, window: int) -> int:
-    """End a window at an empty line, a line or a blank in its second half, where there is one."""
-    end = start + window
-    if end >= len(text):
-        return len(text)
-    half = start + window // 2
-    for boundary in ("\n\n", "\n", " "):
-        found = text.rfind(boundary, half, end)
-        if found >= 0:
-            return found + len(boundary)
-    return end
-
-
-@lru_cache(maxsize=8)
-def _splitter(markdown: bool, max_passage: int) -> MarkdownSplitter | TextSplitter:
-    try:
-        from semantic_text_splitter import MarkdownSplitter, TextSplitter
-    except ImportError as error:
-        raise MissingExtraError("cutting documents", extra="data", missing="semantic-text-splitter") from error
-    return MarkdownSplitter(max_passage) if markdown else TextSplitter(max_passage)
+def _overlapping(text: str, spans: list[Span], structure: Structure, cutting: Cutting, shared: int) -> list[Span]:
+    widened = overlapping(text, spans, most=shared, starts=section_starts(text, structure))
+    if cutting.tokens is None:
+        return widened
+    tokens = tokens_of(text, widened, limit=cutting.tokens, count=cutting.count)
+    return [
+        wide if number <= cutting.tokens else narrow
+        for wide, narrow, number in zip(widened, spans, tokens, strict=True)
+    ]

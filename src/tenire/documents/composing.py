@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tenire.documents.chunking import cut
 from tenire.documents.cleaning import clean
-from tenire.documents.cleansing import cleanse
+from tenire.documents.cleansing import cleanse, cleanse_lines
 from tenire.documents.draft import Draft
 from tenire.documents.formats import Kind
 from tenire.documents.markup import title_of
@@ -44,11 +44,11 @@ def compose(
     """
     reading = read(form, raw)
     kind = reading.kind
-    text = cleanse(reading.text, repair=kind is not Kind.CODE)
+    prose = kind is not Kind.CODE
+    text, lines = cleanse_lines(reading.text, repair=prose)
     title = cleanse(plain(reading.title)) or title_of(plain(text), kind)
-    cleaned = clean(
-        Draft(file.path, file.size, title, text, reading.about), options.cleaning, prose=kind is not Kind.CODE
-    )
+    unclean = Draft(file.path, file.size, title, text, reading.about)
+    cleaned = clean(unclean, options.cleaning, prose=prose, lines=lines if reading.lines else None)
     draft = cleaned.draft
     return Document(
         id=document_id(recipe, f"{reading.about.kind} {kind.value}", content_hash),
@@ -56,7 +56,7 @@ def compose(
         content_hash=content_hash,
         title=draft.title,
         text_bytes=len(draft.text) if draft.text.isascii() else len(draft.text.encode()),
-        passages=cut(draft.text, kind=kind, max_passage=options.max_passage),
+        passages=cut(draft.text, cleaned.structure, kind=kind, cutting=options.cutting),
         about=draft.about,
         findings=cleaned.findings,
     )

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from tenire.documents.chunking import Cutting
 from tenire.documents.cleaning import Cleaning
 
 __all__ = ["PREPARE_VERSION", "PrepareOptions", "recipe_identity"]
 
-PREPARE_VERSION = 3
+PREPARE_VERSION = 4
 """Raised whenever the same file would give other passages: every document is then done again."""
 
 
@@ -20,17 +21,14 @@ class PrepareOptions:
         max_file: Largest file that is held in memory, bytes; also once it is expanded.
             Archives and mailboxes may be larger, their members may not.
         max_expanded: The most that may come out of one file, all its members together, bytes.
-        max_passage: Most characters of a passage. 700 are about 175 tokens of
-            English, and stay below the 256 that a small embedder takes in at once for
-            code too; of 120 sentences from a manual, 95 were nearest to their own
-            page by vector, with 1,000 characters 89.
         cleaning: What is done to a text before it is cut.
+        cutting: How it is cut.
     """
 
     max_file: int = 64 << 20
     max_expanded: int = 1 << 30
-    max_passage: int = 700
     cleaning: Cleaning = field(default_factory=Cleaning)
+    cutting: Cutting = field(default_factory=Cutting)
 
 
 def recipe_identity(options: PrepareOptions) -> str:
@@ -43,4 +41,4 @@ def recipe_identity(options: PrepareOptions) -> str:
         ConfigError: If a function that is named cannot be loaded.
     """
     cleaning = options.cleaning.identity
-    return f"documents/{PREPARE_VERSION} passage={options.max_passage}" + (f" {cleaning}" if cleaning else "")
+    return f"documents/{PREPARE_VERSION} {options.cutting.identity}" + (f" {cleaning}" if cleaning else "")

@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 __all__ = [
     "CODE", "CODE_END", "TABLE", "TABLE_END", "Heading", "LineMap", "Structure",
-    "heading_mark", "page_mark", "plain", "unmark", "without_marks",
+    "heading_mark", "page_mark", "plain", "unmark", "with_pages", "without_marks",
 ]  # fmt: skip
 
 _OPEN, _CLOSE = "\ufdd0", "\ufdd1"
@@ -44,11 +44,13 @@ class Heading(NamedTuple):
         start: Offset of its first character in the text.
         level: From 1, the outermost.
         title: The heading itself, one line.
+        end: Offset after its last character, lines under it included.
     """
 
     start: int
     level: int
     title: str
+    end: int
 
 
 class LineMap(NamedTuple):
@@ -102,6 +104,15 @@ def page_mark(number: int) -> str:
         number: The page's number, from 1.
     """
     return f"{_OPEN}p{number}{_CLOSE}"
+
+
+def with_pages(text: str) -> str:
+    """Return a text whose form feeds part pages with marks where the pages begin."""
+    if "\f" not in text:
+        return text
+    first, *others = text.split("\f")
+    pages = [f"\f{page_mark(number)}{page}" for number, page in enumerate(others, 2)]
+    return f"{page_mark(1)}{first}{''.join(pages)}"
 
 
 def without_marks(text: str) -> str:
@@ -181,13 +192,14 @@ def _structure(text: str, marks: list[tuple[int, str]], lines: LineMap | None) -
         if code.isdigit():
             title = text[place : place + _LONGEST_HEADING].partition("\n")[0].strip()
             if title:
-                headings.append(Heading(_first_word(text, place), int(code), title))
+                start = _first_word(text, place)
+                headings.append(Heading(start, int(code), title, start + len(title)))
         elif code in ("c", "t"):
             begun[code] = place
         elif code in _ENDS:
-            start = begun.pop(_ENDS[code], None)
-            if start is not None:
-                _add_block(blocks, _first_word(text, start), len(text[start:place].rstrip()) + start)
+            opened = begun.pop(_ENDS[code], None)
+            if opened is not None:
+                _add_block(blocks, _first_word(text, opened), opened + len(text[opened:place].rstrip()))
         elif code[:1] == "p" and code[1:].isdigit():
             pages.append((place, int(code[1:])))
     return Structure(tuple(headings), tuple(pages), tuple(blocks), lines)

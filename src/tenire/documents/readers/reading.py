@@ -38,12 +38,14 @@ class Reading:
         kind: How the text is marked up.
         title: As the document names it, or an empty string.
         about: What else it says about itself.
+        lines: Whether the lines of the text are the lines of the file.
     """
 
     text: str
     kind: Kind = Kind.TEXT
     title: str = ""
     about: About = field(default_factory=About)
+    lines: bool = False
 
 
 def damaged(raw: Raw, what: str, error: BaseException | str) -> DocumentError:
