@@ -494,17 +494,53 @@ def test_an_engine_of_another_process_is_never_taken_for_this_one() -> None:
     assert one.service == "Model"
 
 
-def test_what_runs_on_this_machine_is_one_service_and_each_key_is_somebody() -> None:
+def test_servers_that_come_and_go_on_this_machine_are_one_service_and_each_key_is_somebody() -> None:
     ways = [
         find_way("m", None, url, api_key=key)
         for url, key in (
-            ("http://127.0.0.1:1/v1", "key-one"), ("http://localhost:2/v1", "key-one"),
+            ("http://127.0.0.1:32768/v1", "key-one"), ("http://localhost:60001/v1", "key-one"),
             ("https://api.example.com/v1", "key-one"), ("https://api.example.com/v1", "key-two"),
         )
     ]  # fmt: skip
     assert [way.service for way in ways] == ["this machine", "this machine", "api.example.com", "api.example.com"]
     assert len({way.who for way in ways}) == 4
     assert not any("key-" in way.who for way in ways)
+
+
+@pytest.mark.parametrize(
+    ("url", "service"),
+    [
+        ("http://127.0.0.1:11434/v1", "this machine, port 11434"),
+        ("http://LOCALHOST:11434/v1/", "this machine, port 11434"),
+        ("http://[::1]:11434/v1/chat/completions", "this machine, port 11434"),
+        ("http://127.0.0.1:8000/v1", "this machine, port 8000"),
+        ("http://127.0.0.1:8000/other/v1", "this machine, port 8000, other"),
+        ("http://127.0.0.1/v1", "this machine, port 80"),
+        ("https://localhost/v1", "this machine, port 443"),
+        ("http://127.0.0.1:32767", "this machine, port 32767"),
+        ("http://127.0.0.1:32768", "this machine"),
+        ("https://API.example.com:8443/v1", "api.example.com"),
+    ],
+)
+def test_servers_at_ports_of_their_own_are_services_of_their_own(url: str, service: str) -> None:
+    assert find_way("m", None, url).service == service
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_two_servers_of_this_machine_do_not_answer_for_each_other(tmp_path: Path, kept: bool) -> None:
+    class Server(Model):
+        def __init__(self, port: int) -> None:
+            super().__init__(seconds=0, answer=f"{port} says {{}}".format)
+            self.identity = f"http://127.0.0.1:{port}/v1", f"somebody at {port}"
+
+    async def ask(server: Server) -> str:
+        async with ChatClient(MODEL, transport=server, home=tmp_path) as client:
+            return (await client.complete("Hello")).text
+
+    ports = (40_001, 40_002) if kept else (8000, 11434)
+    first, second = (asyncio.run(ask(Server(port))) for port in ports)
+    assert first == f"{ports[0]} says Hello"
+    assert second == f"{ports[0 if kept else 1]} says Hello"
 
 
 def test_the_local_model_is_asked_for_by_its_name_alone(tmp_path: Path) -> None:

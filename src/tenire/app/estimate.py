@@ -161,7 +161,7 @@ def _kept(plan: ChatPlan, requests: Sequence[ChatRequest], ledger: Ledger | None
     if ledger is None:
         return [False] * len(requests)
     server = plan.use.settings
-    service = service_of(read_address(server.base_url, server.api_version).host)
+    service = service_of(read_address(server.base_url, server.api_version).base)
     keys = [request_key(service, request) for request in requests]
     found = ledger.replies.find(keys)
     return [key in found for key in keys]

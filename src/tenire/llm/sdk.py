@@ -10,7 +10,6 @@ from __future__ import annotations
 from contextlib import aclosing
 from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import urlsplit
 
 from tenire.errors import ConfigError
 from tenire.llm.answers import stream_parts
@@ -64,9 +63,8 @@ class SdkTransport:
 
     @property
     def identity(self) -> tuple[str, str]:
-        """The host, and what is the same for the same address and key and does not tell the key."""
-        host = urlsplit(self._base).hostname or self._base
-        return host, f"{self._base} {None if self._key is None else self._key.fingerprint}"
+        """The address, and what is the same for the same address and key and does not tell the key."""
+        return self._base, f"{self._base} {None if self._key is None else self._key.fingerprint}"
 
     def __repr__(self) -> str:
         return f"SdkTransport({self._base!r})"

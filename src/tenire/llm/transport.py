@@ -129,8 +129,8 @@ class HttpTransport:
 
     @property
     def identity(self) -> tuple[str, str]:
-        """The host, and what is the same for the same address and key and does not tell the key."""
-        return self.address.host, f"{self.address.base} {None if self._key is None else self._key.fingerprint}"
+        """The address, and what is the same for the same address and key and does not tell the key."""
+        return self.address.base, f"{self.address.base} {None if self._key is None else self._key.fingerprint}"
 
     def __repr__(self) -> str:
         return f"HttpTransport({self.address.base!r})"

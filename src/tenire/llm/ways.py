@@ -6,6 +6,7 @@ import asyncio
 import os
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import urlsplit
 
 from tenire.llm.keys import is_loopback
 
@@ -18,14 +19,16 @@ if TYPE_CHECKING:
 __all__ = ["Way", "find_way", "service_of"]
 
 _HERE = "this machine"
+_PORTS = {"http": 80, "https": 443}
+_GIVEN = 32768
+"""From this port on systems give ports away: Linux from here, others from 49152."""
 
 
 class Way(NamedTuple):
     """A way to a model.
 
     Attributes:
-        service: Who is asked, as keys of replies know it. What runs on this machine is one,
-            whatever its port: servers for tests and local models come and go on others.
+        service: Who is asked, as keys of replies know it; see ``service_of``.
         who: Whose quota it takes: the same for the same provider and key.
         make: Makes the transport for an engine.
         slots: Calls at once that are of use, if that is known.
@@ -63,13 +66,26 @@ def find_way(model: str, transport: Transport | None, base_url: str | None, **op
         place, whom = new().identity
         return Way(service_of(place), whom, _opener(new), None)
     own = type(transport).__name__
-    host, who = getattr(transport, "identity", (None, f"{own} {os.getpid()} {id(transport)}"))
-    return Way(own if host is None else service_of(host), who, _keeper(transport), None)
+    base, who = getattr(transport, "identity", (None, f"{own} {os.getpid()} {id(transport)}"))
+    return Way(own if base is None else service_of(base), who, _keeper(transport), None)
 
 
-def service_of(host: str) -> str:
-    """Return what keys of replies know a host as."""
-    return _HERE if is_loopback(host) else host
+def service_of(base: str) -> str:
+    """Return what keys of replies know a server as: its host, and on this machine its port and path too.
+
+    Models of the same name at two servers of this machine may be two models. But a port that
+    the system has given tells nothing: servers for tests, and local models, come and go on
+    others. So all of those are one.
+    """
+    parts = urlsplit(base)
+    host = parts.hostname or base
+    if not is_loopback(host):
+        return host
+    port = parts.port or _PORTS.get(parts.scheme, 0)
+    if port >= _GIVEN:
+        return _HERE
+    path = parts.path.removesuffix("/v1").strip("/")
+    return f"{_HERE}, port {port}" + (f", {path}" if path else "")
 
 
 def _opener(new: Callable[[], Transport]) -> Callable[[ConcurrencyManager], Awaitable[Transport]]:

@@ -88,7 +88,7 @@ def test_a_batch_that_was_made_as_the_program_ended_is_found_by_its_mark(
 @pytest.mark.parametrize("state", ["made", "uploaded", "creating"])
 def test_what_was_not_handed_over_is_forgotten(tmp_path: Path, state: str) -> None:
     server = ServerOfBatches()
-    left = OpenBatch("left", "this machine", "default", "gpt-4o-mini")
+    left = OpenBatch("left", "this machine, port 1", "default", "gpt-4o-mini")
     with Ledger.open(Home(tmp_path)) as ledger:
         table = ledger.provider_batches
         table.open("nobody", left)
