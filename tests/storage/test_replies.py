@@ -12,6 +12,7 @@ from tenire.storage import owners
 from tenire.storage.home import Home
 from tenire.storage.ledger import Ledger
 from tenire.storage.owners import LEASE_S, new_owner
+from tenire.storage.provider_batches import OpenBatch
 from tenire.storage.replies import Began, Finished, Kept, Wanted
 from tenire.storage.spending import Charge, Spent
 from tenire.testing import ManualClock
@@ -53,6 +54,18 @@ def test_a_request_is_claimed_answered_and_found_again(ledger: Ledger, clock: Ma
     ledger.replies.finish(me, [Finished(b"a", b"reply", [CHARGE]), Finished(b"b", None)])
     assert ledger.replies.begin(me, wanted(b"b", b"a")) == [Began.CLAIMED, Kept(b"reply", clock.wall())]
     assert ledger.spending.total() == Spent(1, 100, 40, 20, 5, 27_000_000, 0)
+
+
+def test_what_a_batch_asks_for_too_is_claimed_and_told(ledger: Ledger) -> None:
+    me = new_owner()
+    ledger.provider_batches.open(me, OpenBatch("one", "somebody", "news", "small"))
+    ledger.provider_batches.claim("one", [b"a"])
+    assert ledger.replies.begin(me, wanted(b"a", b"b")) == [Began.ALSO_IN_BATCH, Began.CLAIMED]
+    assert ledger.replies.begin(new_owner(), wanted(b"a")) == [Began.UNDER_WAY]
+    assert [began for began in Began if not began.is_claim] == [Began.UNDER_WAY]
+    ledger.replies.finish(me, [Finished(b"a", None), Finished(b"b", None)])
+    ledger.provider_batches.drop("one")
+    assert ledger.replies.begin(me, wanted(b"a")) == [Began.CLAIMED]
 
 
 def test_a_claim_of_another_owner_is_respected_until_it_is_given_up(ledger: Ledger) -> None:

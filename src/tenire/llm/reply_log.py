@@ -135,7 +135,7 @@ class ReplyLog:
         except asyncio.CancelledError:
             asked.add_done_callback(partial(self._unclaim, key))
             raise
-        if found is Began.CLAIMED:
+        if _is_claim(found):
             self._marks += 1
             self._set_timer()
         return cast("Answer | Vector | Began", found)
@@ -210,7 +210,7 @@ class ReplyLog:
 
     def _unclaim(self, key: bytes, asked: asyncio.Future[Any]) -> None:
         """Give up a claim that came too late for who wanted it."""
-        if not asked.cancelled() and asked.exception() is None and asked.result() is Began.CLAIMED:
+        if not asked.cancelled() and asked.exception() is None and _is_claim(asked.result()):
             self._forget(self._thread.ask(_Ended(key, None, ())))
 
     def _forget(self, asked: asyncio.Future[Any]) -> None:
@@ -255,7 +255,7 @@ class _Server:
             if isinstance(found, Exception):
                 return found
             answer = found[one.key]
-            if answer is Began.CLAIMED:
+            if _is_claim(answer):
                 found[one.key] = Began.UNDER_WAY  # two of this program want the same: one of them makes the call
             return answer
         if isinstance(one, _Holding):
@@ -344,6 +344,10 @@ def _open(home: Home, clock: Clock) -> Ledger:
                 raise
             pause(_PAUSE_S)
     return Ledger.join(home, clock=clock, patience_s=_PATIENCE_S)
+
+
+def _is_claim(found: Any) -> bool:
+    return isinstance(found, Began) and found.is_claim
 
 
 def _close_unused(opening: asyncio.Task[_Server]) -> None:

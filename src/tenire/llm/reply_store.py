@@ -7,7 +7,9 @@ before anybody sees it.
 1. A reply is fresh for ``ttl`` seconds. For ``stale`` seconds more it is still given, and a
    new one is fetched meanwhile for those who come later.
 2. What is asked for without a key is not kept, but what it cost is.
-3. In memory replies take no more than some bytes, and give way when the machine is under
+3. Who asks for what a batch at the provider asks for too needs it now, and does not wait for
+   the batch, which may take a day: it is paid twice, and that is said once.
+4. In memory replies take no more than some bytes, and give way when the machine is under
    pressure; in the home those used longest ago go first (``storage.replies``).
 """
 
@@ -85,7 +87,7 @@ class ReplyStore:
         self._memory = memory
         self._log = log
         self._purse = purse
-        self._failing = False
+        self._failing = self._said_twice = False
 
     def get_nowait(self, asked: Asked) -> Answer | Vector | None:
         """Return a reply that is in memory, or ``None``."""
@@ -211,4 +213,10 @@ class ReplyStore:
         while (found := await log.begin(asked.key, asked.made_after)) is Began.UNDER_WAY:
             await sleep_until(now() + pause, now)
             pause = min(2 * pause, _LATER_S)
+        if found is Began.ALSO_IN_BATCH and not self._said_twice:
+            self._said_twice = True
+            _log.warning(
+                "a prompt that is in a batch which is not back yet is asked at once, and so paid twice: "
+                "use mode='batch' to wait for it, or cancel the batch first"
+            )
         return None if isinstance(found, Began) else found

@@ -4,6 +4,7 @@
 
     begin ──► Kept          there is a reply
           ├─► CLAIMED       the caller makes the call, then comes to ``finish``
+          ├─► ALSO_IN_BATCH the same, and a batch that is not back yet asks for it too
           └─► UNDER_WAY     another program makes it: ask again
 
 1. A reply and what it cost are written together, and survive a power cut from then on.
@@ -41,7 +42,13 @@ class Began(Enum):
     """What ``begin`` found where there is no reply."""
 
     CLAIMED = "claimed"
+    ALSO_IN_BATCH = "claimed, and in a batch"
     UNDER_WAY = "under way"
+
+    @property
+    def is_claim(self) -> bool:
+        """Whether the caller is the one who makes the call."""
+        return self is not Began.UNDER_WAY
 
 
 class Kept(NamedTuple):
@@ -114,10 +121,12 @@ class ReplyTable:
             for key, _ in missing:
                 if key not in kept and _is_free(connection, key, now):
                     claimed.add(key)
+            in_batch = {key for key in claimed if _is_in_batch(connection, key)}
             connection.executemany(
                 "INSERT OR REPLACE INTO flights VALUES (?, ?, ?)", [(key, owner, now + LEASE_S) for key in claimed]
             )
-        others = {key: Began.CLAIMED if key in claimed else Began.UNDER_WAY for key, _ in missing}
+        others = dict.fromkeys((key for key, _ in missing), Began.UNDER_WAY)
+        others |= dict.fromkeys(claimed, Began.CLAIMED) | dict.fromkeys(in_batch, Began.ALSO_IN_BATCH)
         return [kept.get(key) or others[key] for key, _ in wanted]
 
     def find(self, keys: Iterable[bytes]) -> dict[bytes, Kept]:
@@ -217,6 +226,10 @@ class ReplyTable:
                     if abs(now - used_at) > _USE_S:
                         used.append(key)
         return found, used
+
+
+def _is_in_batch(connection: sqlite3.Connection, key: bytes) -> bool:
+    return connection.execute("SELECT 1 FROM batch_lines WHERE key = ?", (key,)).fetchone() is not None
 
 
 def _is_free(connection: sqlite3.Connection, key: bytes, now: float) -> bool:

@@ -247,7 +247,7 @@ def test_auto_asks_at_once_what_cannot_wait_or_is_no_cheaper(tmp_path: Path) -> 
 
 
 def test_what_a_batch_leaves_undone_is_asked_at_once_if_there_is_no_time_for_another(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     server = ServerOfBatches(batch_expires=3.0)
     answers = iter([True] * 10)
@@ -256,6 +256,7 @@ def test_what_a_batch_leaves_undone_is_asked_at_once_if_there_is_no_time_for_ano
     assert all(reply.error is None and reply.text for reply in replies)
     assert server.times("POST /batches") == 1
     assert len(server.realtime) == 4
+    assert "paid twice" not in caplog.text
     assert spent(tmp_path)[0] == 10
 
 

@@ -67,6 +67,24 @@ def test_what_goes_on_at_the_provider_is_waited_for(tmp_path: Path) -> None:
     assert spent(tmp_path)[0] == 10
 
 
+def test_who_asks_at_once_for_what_a_batch_will_bring_is_told_that_it_is_paid_twice(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = ServerOfBatches()
+    assert stopped(server, tmp_path, at=7)
+
+    async def ask(client: ChatClient) -> list[str]:
+        return [(await client.complete(prompt)).text for prompt in ("another", *PROMPTS[:2])]
+
+    assert all(talk(server, tmp_path, ask))
+    said = [record for record in caplog.records if "is in a batch which is not back yet" in record.message]
+    assert len(said) == 1
+    assert len(server.realtime) == 3
+    assert all(reply.text for reply in batch(server, tmp_path, PROMPTS))
+    assert all(talk(server, tmp_path, ask))
+    assert len(server.realtime) == 3, "what is kept is paid no more"
+
+
 def test_a_batch_that_was_made_as_the_program_ended_is_found_by_its_mark(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
