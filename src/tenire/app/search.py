@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from tenire.app.context import joined
 from tenire.app.hits import SearchHit, SearchResult, placed
+from tenire.app.known import KnownDocuments
 from tenire.app.place import recorded_place
 from tenire.app.remote_embedder import EmbedderServer, RemoteEmbedder, is_remote
-from tenire.app.selection import Selection
 from tenire.app.where_parser import parse_where
 from tenire.clock import SYSTEM_CLOCK
 from tenire.errors import ConfigError, EmbedderMismatchError, StoreError
@@ -20,7 +21,7 @@ from tenire.vectors.embedding import embedder_identity, load_embedder, resolve_e
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     import numpy as np
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 
 MODES = ("hybrid", "vector", "text")
 _MOST_CONTEXT = 100
+# Commits take longer than searches, so hardly ever a second one comes in between.
+_TURNS = 3
 
 __all__ = ["SearchHit", "SearchResult", "Store", "search"]
 
@@ -70,7 +73,7 @@ class Store:
         except BaseException:
             self._store.close()
             raise
-        self._selection = Selection(self._ledger)
+        self._known = KnownDocuments(self._ledger)
         self._embedder: Embedder | None = None
         self._closed = False
 
@@ -107,10 +110,9 @@ class Store:
         condition = None if where is None else parse_where(where)
         embedder = self._loaded() if mode != "text" else None
         started = SYSTEM_CLOCK.now()
-        within = None if condition is None else self._selection.of(condition)
         vector: NDArray[np.float32] | None = embedder.embed([query])[0] if embedder is not None else None
-        found = self._store.search(query, vector, k=k, mode=mode, exact=exact, within=within)
-        told = placed(found, self._known(found, condition), query, k)
+        found, known = self._found(query, vector, {"k": k, "mode": mode, "exact": exact}, condition)
+        told = placed(found, known, query, k)
         if context:
             around = self._store.around([hit for hit, _ in told], context)
             pairs = zip(told, around, strict=True)
@@ -151,13 +153,28 @@ class Store:
             self._embedder = load_embedder(self._name)
         return self._embedder
 
-    def _known(self, found: Iterable[Hit], condition: Condition | None) -> dict[str, list[KnownDocument]]:
-        known: dict[str, list[KnownDocument]] = {}
-        for place in self._ledger.abouts.of({hit.document for hit in found}):
-            # Of a document in several places, only those count that were asked for.
-            if condition is None or condition.holds(place):
-                known.setdefault(place.document, []).append(place)
-        return known
+    def _found(
+        self, query: str, vector: NDArray[np.float32] | None, options: Mapping[str, Any], condition: Condition | None
+    ) -> tuple[list[Hit], dict[str, list[KnownDocument]]]:
+        """Return the hits, and the places of their documents: both before a commit or both after it."""
+        for turn in range(_TURNS + 1):
+            with nullcontext() if turn < _TURNS else self._steady():
+                version = self._known.version()
+                within = None if condition is None else self._known.selected(condition)
+                found = self._store.search(query, vector, within=within, **options)
+                documents = {hit.document for hit in found}
+                known = self._known.places(documents, condition)
+            if (condition is None and known.keys() == documents) or self._known.version() == version:
+                break
+        return found, known
+
+    @contextmanager
+    def _steady(self) -> Iterator[None]:
+        """Keep the view of the ledger and then that of the store: the intents tell of what comes in between."""
+        with self._ledger.snapshot():
+            self._ledger.setting("store")  # SQLite's view begins with the first look
+            with self._store.steady():
+                yield
 
 
 def _refuse_on_loop() -> None:

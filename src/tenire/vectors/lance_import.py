@@ -9,6 +9,7 @@ of it. Nothing is taken away: whoever uses the client gets it, at that moment.
 from __future__ import annotations
 
 import importlib.util
+import os
 import sys
 import threading
 import types
@@ -45,6 +46,9 @@ def import_lancedb() -> Any:
                 module = importlib.util.module_from_spec(spec)
                 module.__class__ = _ExecutedOnDemand
                 sys.modules[_CLIENT] = module
+    # Facts on an index are asked for often; its centroids are none of them, and are large. Lance reads this once,
+    # and warns on stderr where it is not said.
+    os.environ.setdefault("LANCE_INCLUDE_VECTOR_CENTROIDS", "false")
     import lancedb
 
     return lancedb

@@ -12,29 +12,24 @@ scanned, and always found.
 
 from __future__ import annotations
 
-import re
 import threading
-from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from tenire.errors import MissingExtraError, StoreError
+from tenire.errors import MissingExtraError
 from tenire.vectors.interruptible import work_on
+from tenire.vectors.lance_errors import explained
 from tenire.vectors.lance_import import import_lancedb
-from tenire.vectors.nearest import nearest_within, vector_query
-from tenire.vectors.passage_rows import ADDED, COLUMNS, as_arrow, as_rows, schema
+from tenire.vectors.passage_rows import ADDED, as_arrow, schema
+from tenire.vectors.table_view import TableView
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Sequence
     from pathlib import Path
 
-    import numpy as np
     import pyarrow as pa
-    from numpy.typing import NDArray
 
     from tenire.protocols import StopSign
-    from tenire.vectors.key_spans import KeySpans
-    from tenire.vectors.passage_rows import StoredPassage
 
 __all__ = ["LanceTable", "TableState"]
 
@@ -42,14 +37,11 @@ Result = TypeVar("Result")
 
 _NAME = "passages"
 _SCAN_ROWS = 4096
-_FETCH = 1000
 _SPANS = 200
 # Lance keeps indexes and metadata in memory; by default up to several GiB.
 _INDEX_CACHE = 256 << 20
 _METADATA_CACHE = 32 << 20
 _PARTITION = 50_000
-_SOURCE = re.compile(r",?\s+\S+\.rs:\d+:\d+$")
-"""Where in its source Lance found an error: of use to nobody who has a full disk."""
 
 
 class TableState(NamedTuple):
@@ -81,7 +73,10 @@ class LanceTable:
         self._half = half
         self._whole = False
         self._lock = threading.Lock()
+        self._database: Any = None
         self._opened: Any = None
+        self._view: tuple[int, TableView] | None = None
+        self._lost = -1
 
     # ------------------------------------------------------------------ reading
 
@@ -93,43 +88,37 @@ class LanceTable:
         """Return the number of passages."""
         return self._read(lambda table: int(table.count_rows()), 0)
 
-    def nearest(
-        self, vector: NDArray[np.float32], *, limit: int, exact: bool, within: KeySpans | None = None
-    ) -> list[StoredPassage]:
-        """Return the passages whose vectors have the largest cosine to ``vector``.
+    def view(self, version: int) -> TableView:
+        """Return the rows as they were after one version, or as they are now if that is no longer there.
 
-        Args:
-            vector: Shape ``(dimension,)``, any length but zero.
-            limit: At most so many.
-            exact: Compare with every vector, even where there is an index.
-            within: Keys of the only passages to look at, or ``None`` for all.
+        Raises:
+            StoreError: If they cannot be read.
         """
-        nothing: list[StoredPassage] = []
-        found = self._read(lambda table: self._nearest(table, vector, limit, exact, within), nothing)
-        return sorted(found, key=lambda row: (-row.similarity, row.document, row.ordinal))
+        with self._lock:
+            if self._view is not None and self._view[0] == version:
+                return self._view[1]
+            lost = self._lost == version
+        with explained(self._path, "read"):
+            table = self._another()
+            if table is None:
+                return TableView(self._path, None)
+            try:
+                table.checkout(table.version if lost else version)
+            except (OSError, RuntimeError, ValueError):
+                # Tidied away, after what came later was joined with it.
+                table.checkout(table.version)
+                lost = True
+            view = TableView(self._path, table)
+            if lost:
+                return view
+            with self._lock:
+                self._view = (version, view)
+            return view
 
-    def _nearest(
-        self, table: Any, vector: NDArray[np.float32], limit: int, exact: bool, within: KeySpans | None
-    ) -> list[StoredPassage]:
-        if within is None:
-            columns = [*self._columns(table), "_distance"]
-            return as_rows(vector_query(table, vector, limit, exact=exact).select(columns).to_arrow())
-        keys = nearest_within(table, vector, limit, within, exact=exact)
-        rows = [row for part in self._by_key(table, list(keys)) for row in as_rows(part)]
-        return [row._replace(similarity=keys[row.key]) for row in rows]
-
-    def fetch(self, keys: Collection[int]) -> dict[int, StoredPassage]:
-        """Return passages by key; a key that is not there is left out."""
-        nothing: list[pa.Table] = []
-        parts = self._read(lambda table: self._by_key(table, list(keys)), nothing)
-        return {row.key: row for part in parts for row in as_rows(part)}
-
-    def _by_key(self, table: Any, keys: list[int]) -> list[pa.Table]:
-        found: list[pa.Table] = []
-        for start in range(0, len(keys), _FETCH):
-            numbers = ",".join(map(str, keys[start : start + _FETCH]))
-            found.append(table.search().where(f"key IN ({numbers})").select(self._columns(table)).to_arrow())
-        return found
+    def lose(self, version: int) -> None:
+        """Remember that the files of a version are gone."""
+        with self._lock:
+            self._view, self._lost = None, version
 
     def scan(self, columns: Sequence[str], *, where: str | None = None) -> list[pa.Table]:
         """Return rows of some columns, all of one version.
@@ -158,7 +147,7 @@ class LanceTable:
         """Yield all rows of some columns of one version, a few thousand at a time."""
         nothing: Iterable[pa.RecordBatch] = ()
         batches = self._read(lambda table: table.search().select(list(columns)).to_batches(_SCAN_ROWS), nothing)
-        with _explained(self._path, "read"):
+        with explained(self._path, "read"):
             yield from batches
 
     def state(self) -> TableState:
@@ -192,7 +181,7 @@ class LanceTable:
         """
         _import_lancedb()
         rows = as_arrow(columns, self._dimension, half=self._half)
-        with _explained(self._path, "write"):
+        with explained(self._path, "write"):
             table = self._table(create=rows.num_rows > 0)
             if table is None:
                 return 0
@@ -221,7 +210,7 @@ class LanceTable:
         Raises:
             StoreError: If it cannot be built; the old one stays.
         """
-        with _explained(self._path, "index"):
+        with explained(self._path, "index"):
             _import_lancedb()
             from lancedb.index import HnswSq
 
@@ -246,7 +235,7 @@ class LanceTable:
         Raises:
             StoreError: If it cannot be done; nothing was lost.
         """
-        with _explained(self._path, "compact"):
+        with explained(self._path, "compact"):
             if stop is not None:
                 return self._work(lambda table: table.optimize(cleanup_older_than=keep), stop)
             self._table(create=False).optimize(cleanup_older_than=keep)
@@ -261,22 +250,16 @@ class LanceTable:
 
     def open(self) -> None:
         """Import LanceDB and open the table, if there is one: what the first call would do."""
-        with _explained(self._path, "open"):
+        with explained(self._path, "open"):
             _import_lancedb()
             self._table(create=False)
 
     def close(self) -> None:
         """Let go of the table; a later call opens it again."""
         with self._lock:
-            self._opened = None
+            self._database = self._opened = self._view = None
 
     # ------------------------------------------------------------------ inside
-
-    def _columns(self, table: Any) -> list[str]:
-        """Return the columns of a passage that a table has: a column never leaves, but may come."""
-        if not self._whole:
-            self._whole = set(ADDED) <= set(table.schema.names)
-        return [*COLUMNS, *ADDED] if self._whole else list(COLUMNS)
 
     def _complete(self, table: Any, wanted: pa.Schema) -> None:
         """Give a table of an older version the columns that it lacks; costs no look at its rows."""
@@ -288,28 +271,40 @@ class LanceTable:
 
     def _table(self, *, create: bool) -> Any:
         with self._lock:
-            if self._opened is not None:
-                return self._opened
-            if not create and not (self._path / f"{_NAME}.lance").exists():
-                return None
+            if self._opened is None and (create or self._exists()):
+                database = self._connected()
+                if create:
+                    wanted = schema(self._dimension, half=self._half)
+                    self._opened = database.create_table(_NAME, schema=wanted, exist_ok=True)
+                else:
+                    self._opened = self._open(database)
+            return self._opened
+
+    def _another(self) -> Any:
+        """Open the table once more: a handle of its own may stay at one version."""
+        with self._lock:
+            return self._open(self._connected()) if self._exists() else None
+
+    def _exists(self) -> bool:
+        return (self._path / f"{_NAME}.lance").exists()
+
+    def _connected(self) -> Any:
+        if self._database is None:
             lancedb = _import_lancedb()
             session = lancedb.Session(index_cache_size_bytes=_INDEX_CACHE, metadata_cache_size_bytes=_METADATA_CACHE)
             # Every read looks for a newer version: another process may be the writer. Measured at 0.3 ms.
-            database = lancedb.connect(self._path, read_consistency_interval=timedelta(0), session=session)
-            if create:
-                self._opened = database.create_table(
-                    _NAME, schema=schema(self._dimension, half=self._half), exist_ok=True
-                )
-            else:
-                try:
-                    self._opened = database.open_table(_NAME)
-                except ValueError:
-                    # A kill in the middle of making it leaves a directory without a version.
-                    return None
-            return self._opened
+            self._database = lancedb.connect(self._path, read_consistency_interval=timedelta(0), session=session)
+        return self._database
+
+    def _open(self, database: Any) -> Any:
+        try:
+            return database.open_table(_NAME)
+        except ValueError:
+            # A kill in the middle of making it leaves a directory without a version.
+            return None
 
     def _read(self, ask: Callable[[Any], Result], nothing: Result) -> Result:
-        with _explained(self._path, "read"):
+        with explained(self._path, "read"):
             table = self._table(create=False)
             if table is None:
                 return nothing
@@ -332,14 +327,3 @@ def _import_lancedb() -> Any:
 
 def _quoted(value: str) -> str:
     return "'" + value.replace("'", "''") + "'"
-
-
-@contextmanager
-def _explained(path: Path, action: str) -> Iterator[None]:
-    try:
-        yield
-    except (OSError, RuntimeError, ValueError) as error:
-        # LanceDB reports everything from a full disk to a damaged file as one of these; pyarrow's are ValueErrors.
-        reason = _SOURCE.sub("", next(iter(str(error).splitlines()), type(error).__name__))
-        message = f"cannot {action} the store {path}: {reason}"
-        raise StoreError(message, hint="check free space and permissions, then run: tenire verify") from error

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from tenire.vectors.key_spans import KeySpans
-    from tenire.vectors.lance_table import LanceTable
+    from tenire.vectors.table_view import TableView
     from tenire.vectors.text_index import TextIndex
 
 __all__ = ["best_texts"]
@@ -24,7 +24,7 @@ _Ranked: TypeAlias = list[tuple[StoredPassage, float]]
 
 
 def best_texts(
-    table: LanceTable,
+    table: TableView,
     words: TextIndex,
     query: str,
     vector: NDArray[np.float32] | None,
@@ -37,7 +37,7 @@ def best_texts(
     """Return the passages of the best ``k`` different texts with their scores, best first.
 
     Args:
-        table: The passages.
+        table: The passages, at the version that the text index reflects.
         words: The text index.
         query: Any text.
         vector: The query's vector; not used by the mode ``text``.
@@ -69,7 +69,7 @@ def best_texts(
 
 
 def _by_words(
-    table: LanceTable, words: TextIndex, query: str, depth: int, within: KeySpans | None
+    table: TableView, words: TextIndex, query: str, depth: int, within: KeySpans | None
 ) -> tuple[_Ranked, bool]:
     matches = words.search(query, limit=depth, within=within)
     passages = table.fetch([match.key for match in matches])
@@ -79,7 +79,7 @@ def _by_words(
 
 
 def _by_vector(
-    table: LanceTable,
+    table: TableView,
     words: TextIndex,
     query: str,
     vector: NDArray[np.float32] | None,
@@ -106,7 +106,7 @@ def _by_vector(
 
 
 def _by_both(
-    table: LanceTable,
+    table: TableView,
     words: TextIndex,
     query: str,
     vector: NDArray[np.float32] | None,
@@ -133,7 +133,7 @@ def _by_both(
 
 
 def _nearest(
-    table: LanceTable, vector: NDArray[np.float32] | None, depth: int, within: KeySpans | None, *, exact: bool
+    table: TableView, vector: NDArray[np.float32] | None, depth: int, within: KeySpans | None, *, exact: bool
 ) -> list[StoredPassage]:
     # A vector without a direction (an empty query's) is near to nothing.
     if vector is None or not vector.any():

@@ -15,10 +15,11 @@ A directory holds ``format.json``, ``dictionaries/``, the LanceDB table and
 from __future__ import annotations
 
 import threading
+from contextlib import contextmanager, nullcontext
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from tenire.errors import EmbedderMismatchError
+from tenire.errors import EmbedderMismatchError, StoreError
 from tenire.protocols import Hit, Passage
 from tenire.vectors.audit import audit
 from tenire.vectors.key_spans import KeySpans
@@ -32,7 +33,7 @@ from tenire.vectors.store_files import StoredTexts, open_format
 from tenire.vectors.text_index import TextIndex
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     import numpy as np
@@ -49,6 +50,8 @@ MODES = ("hybrid", "vector", "text")
 # Old versions hold the vectors a second time. A read whose version is tidied away starts again
 # with the latest, so they need not be kept for long; LanceDB warns of 0.
 _KEEP = timedelta(seconds=1)
+# Commits take longer than searches, so hardly ever a second one comes in between.
+_TURNS = 3
 
 
 class LanceStore:
@@ -215,9 +218,20 @@ class LanceStore:
         if mode != "text":
             self._check_vector(vector, mode)
         self._fill_missing_words()
-        spans = None if within is None else self._spans(within)
-        ranked = best_texts(self._table, self._words, query, vector, k=k, mode=mode, exact=exact, within=spans)
+        for turn in range(_TURNS + 1):
+            # Passages and words of one commit come one after the other. A search sees both before it or after it.
+            with nullcontext() if turn < _TURNS else self.steady():
+                ranked, whole = self._look(query, vector, k, mode, exact, within)
+            if whole:
+                break
         return [self._hit(passage, score) for passage, score in ranked]
+
+    @contextmanager
+    def steady(self) -> Iterator[None]:
+        """Have all searches of this thread in the block see one state of the store; those of others wait meanwhile."""
+        with self._words.snapshot():
+            _ = self._words.version  # SQLite's view begins with the first look
+            yield
 
     def around(self, hits: Sequence[Hit], distance: int) -> list[list[Passage]]:
         """Return for each hit the passages of its document up to ``distance`` away, itself included, in order.
@@ -233,7 +247,7 @@ class LanceStore:
             first, passages = spans.get(hit.document, (0, 0))
             begin, end = max(0, hit.ordinal - distance), min(passages, hit.ordinal + distance + 1)
             wanted.append(range(first + begin, first + end))
-        rows = self._table.fetch({key for keys in wanted for key in keys})
+        rows = self._table.view(self._words.version).fetch({key for keys in wanted for key in keys})
         return [[self._passage(rows[key]) for key in keys if key in rows] for keys in wanted]
 
     def vectors_of(self, document_ids: Iterable[str]) -> Mapping[str, NDArray[np.float32]]:
@@ -339,6 +353,28 @@ class LanceStore:
                 asked=f"vectors of shape {vector.shape}",
                 hint="embed the query with the embedder that the store was built with",
             )
+
+    def _look(
+        self,
+        query: str,
+        vector: NDArray[np.float32] | None,
+        k: int,
+        mode: str,
+        exact: bool,
+        within: frozenset[str] | None,
+    ) -> tuple[list[tuple[StoredPassage, float]], bool]:
+        """Search once; return what was found, and whether no commit came in between."""
+        version = self._words.version
+        spans = None if within is None else self._spans(within)
+        view = self._table.view(version)
+        try:
+            ranked = best_texts(view, self._words, query, vector, k=k, mode=mode, exact=exact, within=spans)
+        except StoreError:
+            # The files of a version may be tidied away while it is read; a later one has the rows.
+            self._table.lose(version)
+            view = self._table.view(version)
+            ranked = best_texts(view, self._words, query, vector, k=k, mode=mode, exact=exact, within=spans)
+        return ranked, self._words.version == version
 
     def _spans(self, within: frozenset[str]) -> KeySpans:
         # Many searches look at the same documents; looking up where 10,000 stand takes longer than a search.

@@ -18,6 +18,7 @@ Rules:
 from __future__ import annotations
 
 import threading
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -27,6 +28,7 @@ from tenire.vectors.text_rows import add, deletes_words, prepare, remove, set_me
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Container, Iterable, Iterator, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from tenire.protocols import StopSign
@@ -89,6 +91,10 @@ class TextIndex:
         return self._made
 
     # ------------------------------------------------------------------ reading
+
+    def snapshot(self) -> AbstractContextManager[object]:
+        """Hold one view of the index over several questions of this thread; others wait meanwhile."""
+        return self._reading().reading() if self.exists else nullcontext()
 
     def search(self, query: str, *, limit: int, within: Container[int] | None = None) -> list[TextMatch]:
         """Return up to ``limit`` passages that hold words of ``query``, best first.

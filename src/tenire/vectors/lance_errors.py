@@ -1,0 +1,38 @@
+"""What LanceDB reports, as errors that say what to do."""
+
+from __future__ import annotations
+
+import re
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from tenire.errors import StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+__all__ = ["explained"]
+
+_SOURCE = re.compile(r",?\s+\S+\.rs:\d+:\d+$")
+"""Where in its source Lance found an error: of use to nobody who has a full disk."""
+
+
+@contextmanager
+def explained(path: Path, action: str) -> Iterator[None]:
+    """Make a ``StoreError`` of what LanceDB raises in the block.
+
+    Args:
+        path: Directory of the store.
+        action: What was tried, as a verb.
+
+    Raises:
+        StoreError: If the block raised what LanceDB and pyarrow raise.
+    """
+    try:
+        yield
+    except (OSError, RuntimeError, ValueError) as error:
+        # LanceDB reports everything from a full disk to a damaged file as one of these; pyarrow's are ValueErrors.
+        reason = _SOURCE.sub("", next(iter(str(error).splitlines()), type(error).__name__))
+        message = f"cannot {action} the store {path}: {reason}"
+        raise StoreError(message, hint="check free space and permissions, then run: tenire verify") from error
