@@ -164,6 +164,8 @@ class DocumentsPipeline(_Table, frozen=True, kw_only=True):
         store: ``lancedb`` (in the home), an absolute directory, or a DSN.
         quota: The quota of an ``openai:`` embedder, or ``None``.
         max_file: Largest file that is read, in bytes.
+        max_expanded: The most that may come out of one archive or compressed file, in bytes.
+        file_timeout_s: Seconds that a parser may take for one file.
         passage_tokens: Most tokens of a passage as its embedder counts them; ``None``:
             700 characters, and no more than the embedder reads at once.
         overlap: Part of a passage that the next one of its section repeats; ``None``: nothing.
@@ -182,6 +184,8 @@ class DocumentsPipeline(_Table, frozen=True, kw_only=True):
     store: Annotated[str, text('"lancedb", a directory or a DSN such as "postgresql://…"')] = "lancedb"
     quota: Annotated[str | None, text("the name of a quota")] = None
     max_file: Annotated[int, size('a size above 0, as "64MiB" or bytes', minimum=1)] = 64 << 20
+    max_expanded: Annotated[int, size('a size above 0, as "1GiB" or bytes', minimum=1)] = 1 << 30
+    file_timeout_s: Annotated[float, amount("a number of seconds above 0", above=0)] = 120.0
     passage_tokens: Annotated[int | None, whole("a whole number from 16 to 8192", minimum=16, maximum=8192)] = None
     overlap: Annotated[float | None, amount("a part, from 0 to 0.5", minimum=0, maximum=0.5)] = None
     validate: ValidateSettings | None = None

@@ -158,6 +158,7 @@ class DocumentRuns:
         recipe = DocumentRecipe(
             identity=recipe_identity(options), prepare=partial(_prepare, options), embed=embed,
             model=self.place.identity, unpack=partial(_unpack, options), look=partial(_look, options),
+            limit_s=self._pipelines[name].file_timeout_s,
         )  # fmt: skip
         return DocumentRun(
             name, manager=engine.manager, session=engine.session, source=self._sources[name], owns_all=self._owns_all,
@@ -185,7 +186,12 @@ def _documents(config: Config, name: str) -> DocumentsPipeline:
 def _options(config: Config, name: str, pipeline: DocumentsPipeline, embedder: str) -> PrepareOptions:
     with about(config, f"pipelines.{name}.passage_tokens"):
         cutting = cutting_of(pipeline, embedder)
-    options = PrepareOptions(max_file=pipeline.max_file, cleaning=cleaning_of(pipeline), cutting=cutting)
+    options = PrepareOptions(
+        max_file=pipeline.max_file,
+        max_expanded=pipeline.max_expanded,
+        cleaning=cleaning_of(pipeline),
+        cutting=cutting,
+    )
     with about(config, f"pipelines.{name}.validate.function"):
         recipe_identity(options)  # what it names is loaded here, before anything starts
     return options

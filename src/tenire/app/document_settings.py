@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["cleaning_of", "cutting_of", "facts_of", "pipeline_of"]
 
 _REMEMBERED = ("max_file", "weight", "priority")
-_OPTIONAL = ("passage_tokens", "overlap", "validate", "quality", "mask", "language")
+_OPTIONAL = ("max_expanded", "file_timeout_s", "passage_tokens", "overlap", "validate", "quality", "mask", "language")
 _LONGEST = 8
 """Characters a token at the most, of any text worth cutting by its tokens."""
 

@@ -38,6 +38,8 @@ class Pipeline:
         priority: Level against the other pipelines.
         after: Names of pipelines of the same run that must have ended before.
         max_file: Largest file that is read, bytes.
+        max_expanded: The most that may come out of one archive or compressed file, bytes.
+        file_timeout_s: Seconds that a parser may take for one file.
         passage_tokens: Most tokens of a passage; ``None``: 700 characters.
         overlap: Part of a passage, 0 to 0.5, that the next one of its section repeats; ``None``: nothing.
         validate: What a document has to be like: the keys of ``[pipelines.NAME.validate]``.
@@ -54,6 +56,8 @@ class Pipeline:
     priority: Priority | str = Priority.NORMAL
     after: Sequence[str] = ()
     max_file: int = 64 << 20
+    max_expanded: int = 1 << 30
+    file_timeout_s: float = 120.0
     passage_tokens: int | None = None
     overlap: float | None = None
     validate: Mapping[str, Any] | None = None
@@ -77,6 +81,8 @@ class Pipeline:
             "priority": priority,
             "after": list(self.after),
             "max_file": self.max_file,
+            "max_expanded": self.max_expanded,
+            "file_timeout_s": self.file_timeout_s,
             "passage_tokens": self.passage_tokens,
             "overlap": self.overlap,
             "validate": self.validate,
