@@ -228,9 +228,8 @@ MUTANTS: dict[str, tuple[str, str, str, str]] = {
         "burst", "or (not allowed and lead > 0.0)", "", "test_burst.py",
     ),
     "a task takes only some of its resources": (
-        "admission", "            meter = rates.get(index)\n            free[index] =",
-        "            meter = rates.get(index)\n            if index != needs[0][0]:\n                break\n"
-        "            free[index] =",
+        "admission", "            meter = rates.get(index)\n",
+        "            meter = rates.get(index)\n            if index != needs[0][0]:\n                break\n",
         "test_admission.py::TestAdmission",
     ),
     "a task starts though it lacks something": (
@@ -250,7 +249,7 @@ MUTANTS: dict[str, tuple[str, str, str, str]] = {
         "rates", "return at + _MARGIN_S", "return at - _MARGIN_S", "test_rates.py -k announced",
     ),
     "what was spent counts less long than the window": (
-        "rate_ledger", "math.ceil(at / self._width)", "math.floor(at / self._width)",
+        "rate_ledger", "math.ceil(at / self._width)\n        amounts", "math.floor(at / self._width)\n        amounts",
         "test_rate_ledger.py -k everything",
     ),
     "what is spent lately is forgotten early": (
@@ -275,7 +274,7 @@ MUTANTS: dict[str, tuple[str, str, str, str]] = {
         "test_rate_window.py -k sent_later",
     ),
     "a quota is sent in a rush": (
-        "rate_window", "gap / FASTEST\n        return", "0.0\n        return", "test_rate_window.py -k evenly",
+        "rate_window", "gap / FASTEST\n        if", "0.0\n        if", "test_rate_window.py -k evenly",
     ),
     "a quota rushes and stands still in turn": (
         "rate_window", "self._due = max(self._due, now - CREDIT * self.window) + gap", "self._due = now",
@@ -327,6 +326,13 @@ MUTANTS: dict[str, tuple[str, str, str, str]] = {
     ),
     "a margin is for ever": (
         "quota_meter", "if self.margin > self._jitter:", "if False:", "test_quota_meter.py -k shrinks",
+    ),
+    "what a taking leaves is more than there is": (
+        "rate_window", "max(0, min(free, self.ceiling) - amount)", "max(0, free - amount)",
+        "test_rate_window.py -k taking_leaves",
+    ),
+    "what others use is not looked at": (
+        "quota_meter", "said.limit - said.remaining - own <= said.rounding", "True", "test_quota_meter.py -k is_known",
     ),
     "what others use is taken": (
         "quota_meter", "self.announced - others - math.ceil(_MORE * others)", "self.announced",

@@ -49,6 +49,30 @@ def test_what_others_use_is_left_to_them_and_comes_back() -> None:
     meter.check()
 
 
+@pytest.mark.parametrize("others", [0, 1, 10, 11, 500])
+@pytest.mark.parametrize("rounding", [0, 10])
+@pytest.mark.parametrize("limit", [1000, 999])
+def test_a_reply_that_says_what_is_known_changes_nothing(others: int, rounding: int, limit: int) -> None:
+    meter = QuotaMeter(2000, WINDOW, JITTER)
+    spend(meter, 100, 0.0)
+    meter.observe(MetricReport(limit=1000, remaining=900), 100, 0.0)
+    said = MetricReport(limit, limit - 100 - others, rounding)
+    before = meter.ceiling
+    known = meter.knows(said, 100)
+    meter.observe(said, 100, 1.0)
+    assert known is (meter.ceiling == before)
+    if meter.ceiling != before and others:
+        assert not meter.knows(MetricReport(1000, 900), 100), "others are seen no more"
+
+
+def test_a_reply_that_does_not_say_all_is_not_known() -> None:
+    meter = QuotaMeter(2000, WINDOW, JITTER)
+    assert not meter.knows(MetricReport(), 0)
+    assert not meter.knows(MetricReport(remaining=5), 0)
+    meter.observe(MetricReport(limit=1000, remaining=900), 100, 0.0)
+    assert not meter.knows(MetricReport(limit=1000), 100)
+
+
 def test_what_is_declared_may_be_a_part_of_what_the_server_gives() -> None:
     meter = QuotaMeter(300, WINDOW, JITTER)
     meter.observe(MetricReport(limit=1000, remaining=500), 100, 1.0)

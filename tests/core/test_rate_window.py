@@ -267,6 +267,13 @@ def test_with_a_quantum_what_is_larger_goes_when_nothing_counts() -> None:
     assert meter.refill(0, at) >= 5
 
 
+def test_what_a_taking_leaves_is_what_the_ceiling_leaves() -> None:
+    meter = SlidingWindow(100_000, WINDOW, JITTER)
+    meter.set_limit(100_000, 50_000)
+    assert meter.refill(0, 0.0) == 100_000
+    assert meter.take(1, 100_000, 0.0) == meter.refill(0, 0.0) == 49_999
+
+
 def test_below_a_ceiling_what_is_larger_goes_when_nothing_counts() -> None:
     meter = SlidingWindow(100, WINDOW, JITTER)
     meter.set_limit(100, 10)

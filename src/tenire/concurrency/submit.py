@@ -228,6 +228,8 @@ def priority_of(priority: str | int) -> Priority:
     Raises:
         ConfigError: If there is no such priority.
     """
+    if type(priority) is Priority:
+        return priority
     if isinstance(priority, str):
         return Priority.parse(priority)
     try:

@@ -21,11 +21,15 @@ class Turns:
 
     A turn that fails is the last one until ``recover``, which the supervisor brings about:
     what failed would otherwise fail again at once, and for ever.
+
+    Attributes:
+        now: Returns seconds on the engine's clock.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, clock: Clock) -> None:
         self.loop = loop
         self._clock = clock
+        self.now = clock.now
         self._now = clock.now()
         self._armed = False
         self._closed = False
@@ -38,10 +42,6 @@ class Turns:
             self._armed = True
             self._now = self._clock.now()
             self.loop.call_soon(self._step)
-
-    def now(self) -> float:
-        """Return seconds on the engine's clock."""
-        return self._clock.now()
 
     @property
     def in_real_time(self) -> bool:

@@ -44,8 +44,7 @@ class Accounts:
         admission = self._admission
         mask = task.mask
         if mask & admission.rate_mask:
-            share, toll = admission.share(task.needs), admission.toll(task.needs)
-            admission.take(task.needs, now)
+            share, toll = admission.take(task.needs, now)
         else:
             share = toll = 0.0
             free, capacity = admission.free, admission.capacity

@@ -203,13 +203,23 @@ class Admission:
         capacity = self.capacity
         return all(amount <= capacity[index] for index, amount in needs)
 
-    def take(self, needs: Needs, now: float) -> None:
-        """Take resources that ``lacking`` has just found free."""
-        free = self.free
-        rates = self.rates
+    def take(self, needs: Needs, now: float) -> tuple[float, float]:
+        """Take resources that ``lacking`` has just found free; return their ``share`` and their ``toll``."""
+        free, capacity, rates = self.free, self.capacity, self.rates
+        share = toll = 0.0
         for index, amount in needs:
             meter = rates.get(index)
-            free[index] = free[index] - amount if meter is None else meter.take(amount, free[index], now)
+            if meter is None:
+                free[index] -= amount
+                part = amount / capacity[index]
+                if part > share:
+                    share = part
+            else:
+                free[index] = meter.take(amount, free[index], now)
+                seconds = amount / meter.rate
+                if seconds > toll:
+                    toll = seconds
+        return share, toll
 
     def give(self, needs: Needs) -> None:
         """Give back what was taken; what comes back with time does not."""

@@ -23,11 +23,11 @@ class ForeignUse:
         window: Seconds.
     """
 
-    __slots__ = ("_seen", "_window")
+    __slots__ = ("_window", "seen")
 
     def __init__(self, window: float) -> None:
         self._window = window
-        self._seen: deque[tuple[float, int]] = deque()  # (when, how much), falling: a maximum over the window
+        self.seen: deque[tuple[float, int]] = deque()  # falling: a maximum over the window
 
     def observe(self, limit: int, remaining: int, rounding: int, own: int, now: float) -> None:
         """Take in what a server says.
@@ -41,7 +41,7 @@ class ForeignUse:
         """
         used = limit - remaining - own
         used = used + rounding if used > rounding else 0
-        seen = self._seen
+        seen = self.seen
         while seen and seen[-1][1] <= used:
             seen.pop()
         if used:
@@ -49,13 +49,13 @@ class ForeignUse:
 
     def used(self, now: float) -> int:
         """Return what others use of a window."""
-        seen = self._seen
+        seen = self.seen
         while seen and seen[0][0] + self._window <= now:
             seen.popleft()
         return seen[0][1] if seen else 0
 
     def check(self) -> None:
         """Verify that what is remembered is the maximum."""
-        amounts = [used for _, used in self._seen]
+        amounts = [used for _, used in self.seen]
         assert amounts == sorted(amounts, reverse=True)
         assert all(used > 0 for used in amounts)

@@ -148,6 +148,17 @@ class QuotaMeter(SlidingWindow):
             self._foreign.observe(said.limit, said.remaining, said.rounding, own, now)
         self._apply(now)
 
+    def knows(self, said: MetricReport, own: int) -> bool:
+        """Return whether a reply, see ``observe``, says nothing but what is known: most of them do.
+
+        Args:
+            said: What it says.
+            own: What was sent from here when the call was sent, or more.
+        """
+        if said.limit != self.announced or said.limit is None or self._foreign.seen:
+            return False
+        return said.remaining is not None and said.limit - said.remaining - own <= said.rounding
+
     def freeze(self, retry_after: float | None, now: float) -> None:
         """Take in that the server wants no calls for some seconds, or does not say for how many."""
         if retry_after is None:

@@ -40,12 +40,9 @@ class RateLedger:
         self._order: deque[int] = deque()
         self.spent = 0
 
-    def _slot(self, at: float) -> int:
-        return math.ceil(at / self._width)
-
     def add(self, at: float, amount: int) -> None:
         """Count what was spent at a time."""
-        slot = self._slot(at)
+        slot = math.ceil(at / self._width)
         amounts = self._amounts
         if slot in amounts:
             amounts[slot] += amount
@@ -60,10 +57,11 @@ class RateLedger:
 
     def take_back(self, at: float, amount: int) -> int:
         """Count no longer what was added at a time; return how much of it still counted."""
-        slot = self._slot(at)
-        counted = min(amount, self._amounts.get(slot, 0))
+        slot = math.ceil(at / self._width)
+        there = self._amounts.get(slot, 0)
+        counted = amount if amount < there else there
         if counted:
-            self._amounts[slot] -= counted
+            self._amounts[slot] = there - counted
             self.spent -= counted
         return counted
 

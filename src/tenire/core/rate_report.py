@@ -6,7 +6,7 @@ The numbers are facts of one moment: whoever uses them must know when they were 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,8 +17,7 @@ METRICS = ("requests", "tokens", "input_tokens", "output_tokens")
 """What providers count. ``tokens`` is input and output together."""
 
 
-@dataclass(frozen=True, slots=True)
-class MetricReport:
+class MetricReport(NamedTuple):
     """What a server says about one metric.
 
     Attributes:

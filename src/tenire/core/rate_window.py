@@ -128,9 +128,13 @@ class SlidingWindow:
         """Take units of those that ``refill`` has just found; return how many are left."""
         self._count(now, amount)
         gap = self._gap(amount)
-        self._due = max(self._due, now - CREDIT * self.window) + gap
-        self._soonest = max(self._soonest, now - _LATE_S) + gap / FASTEST
-        return self.refill(free, now)
+        due = self._due = max(self._due, now - CREDIT * self.window) + gap
+        soonest = self._soonest = max(self._soonest, now - _LATE_S) + gap / FASTEST
+        if now < due or now < soonest:
+            return 0
+        if self._quick is not None:
+            return self.refill(free, now)
+        return max(0, min(free, self.ceiling) - amount)  # as a refill would find, now that something counts
 
     def ready_at(self, amount: int, free: int, now: float) -> float:
         """Return when ``amount`` units may be taken, ``now`` being the last refill."""
@@ -157,8 +161,8 @@ class SlidingWindow:
         return max(1, int(self.ceiling * self.quantum / self.window + 1e-9))
 
     def _gap(self, amount: int) -> float:
-        haste = 1.0 + _HASTE * max(0.0, amount / self.ceiling - _LARGE)
-        return amount / self.rate / haste
+        large = amount / self.ceiling - _LARGE
+        return amount / self.rate / (1.0 + _HASTE * large if large > 0.0 else 1.0)
 
     # -- what becomes of what was taken -------------------------------------
 

@@ -7,7 +7,6 @@ evenly, and heeds what the server said to this engine.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tenire.core.quota_loans import LOAN_S, Borrower
@@ -33,9 +32,10 @@ class SharedWindow(QuotaMeter):
 
     Attributes:
         borrower: What was lent, and what is to be said about it.
+        limited: Whether the limit is known.
     """
 
-    __slots__ = ("borrower",)
+    __slots__ = ("borrower", "limited")
 
     def __init__(self, declared: int | None, window: float = 60.0, jitter: float = 0.5) -> None:
         self.borrower = Borrower(0.0, window / _GRAINS)
@@ -44,12 +44,8 @@ class SharedWindow(QuotaMeter):
     def set_limit(self, limit: int | None, ceiling: int | None = None) -> None:
         """Change the limit, also while it is used."""
         super().set_limit(limit, ceiling)
+        self.limited = self.limit != UNLIMITED
         self.borrower.rate = self.rate
-
-    @property
-    def limited(self) -> bool:
-        """Whether the limit is known."""
-        return self.limit != UNLIMITED
 
     @property
     def alone(self) -> bool:
@@ -74,7 +70,7 @@ class SharedWindow(QuotaMeter):
 
     def observe(self, said: MetricReport, own: int, now: float) -> None:
         """Take in what a reply says; what others of this machine use is no concern of the server's other users."""
-        super().observe(replace(said, remaining=None) if self.borrower.others else said, own, now)
+        super().observe(said._replace(remaining=None) if self.borrower.others else said, own, now)
 
     def stamp(self, amount: int, now: float, *, spent: int | None = None) -> None:
         """Count what was held from ``now`` on; see ``SlidingWindow.stamp``."""

@@ -115,7 +115,7 @@ class Passage:
         self._asked = asked
         self._estimate = estimate
         self._pipeline = pipeline
-        self._priority = priority_of(priority)
+        self._priority = priority = priority_of(priority)
         price, prompt = account.price, estimate.input_tokens
         # The quota can bear an estimate that was too low now and then; a hard stop cannot.
         self._most = 0 if price is None else price.most(prompt + prompt // 4 + 16, estimate.output_tokens)

@@ -65,9 +65,23 @@ _KNOWN = _known_headers() | {"retry-after": (_SAYS_WHEN, ""), "retry-after-ms": 
 
 
 @lru_cache(maxsize=256)
-def _place(name: str) -> tuple[str, str] | None:
-    """Return what a header says, as metric and field; a server sends the same ones with each reply."""
-    return _KNOWN.get(name.lower())
+def _places(names: tuple[str, ...]) -> tuple[tuple[tuple[int, str, str, str], ...], bool]:
+    """Return which headers say what, and whether any says when to come back.
+
+    A server sends the same ones with each reply, so this is looked up once.
+
+    Returns:
+        For each that is known its place among the headers, the metric, the field, and its name.
+    """
+    found, spoken = [], False
+    for place, name in enumerate(names):
+        lower = name.lower()
+        metric, field = _KNOWN.get(lower, ("", ""))
+        if metric == _SAYS_WHEN:
+            spoken = True
+        elif metric:
+            found.append((place, metric, field, lower))
+    return tuple(found), spoken
 
 
 def rate_report(headers: Mapping[str, str], wall: Callable[[], float] = SYSTEM_CLOCK.wall) -> RateReport | None:
@@ -77,23 +91,18 @@ def rate_report(headers: Mapping[str, str], wall: Callable[[], float] = SYSTEM_C
         headers: Of a reply; names in any mixture of capitals.
         wall: Tells seconds since the epoch, for dates where the server does not tell its own time.
     """
+    places, spoken = _places(tuple(headers))
+    if not places and not spoken:
+        return None
+    values = tuple(headers.values())
     found: dict[str, dict[str, str]] = {}
-    spoken = False
-    for name, value in headers.items():
-        place = _place(name)
-        if place is None:
-            continue
-        metric, field = place
-        if metric == _SAYS_WHEN:
-            spoken = True
-            continue
+    for place, metric, field, name in places:
         said = found.get(metric)
         if said is None:
-            said = found[metric] = {"by": name.lower()}
+            said = found[metric] = {"by": name}
         # Mistral's and others' limits of a minute stand beside those of a month: the first counts.
-        said.setdefault(field, value)
-    if not found and not spoken:
-        return None
+        if field not in said:
+            said[field] = values[place]
     server_time = _server_time(headers, wall)
     metrics = {metric: report for metric, said in found.items() if (report := _metric(metric, said, server_time))}
     wait = retry_after(headers, server_time) if spoken else None

@@ -73,7 +73,7 @@ class ClientSettings:
             raise ConfigError(
                 f"memory_bytes must be a whole number of bytes from 0, got {memory!r}", key="memory_bytes"
             )
-        priority_of(self.priority)
+        object.__setattr__(self, "priority", priority_of(self.priority))
         check_output_tokens(self.max_output_tokens)
         if self.parameters is not None and not isinstance(self.parameters, Mapping):
             message = f"parameters must be names and values, as in {{'temperature': 0}}, got {self.parameters!r}"

@@ -10,10 +10,9 @@
 
 from __future__ import annotations
 
-from collections import deque
-from dataclasses import dataclass
+from collections import defaultdict, deque
 from math import ceil
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from tenire.llm.token_estimate import RawCount, count_request, count_texts, text_tokens
 
@@ -35,8 +34,7 @@ _MARGIN = 0.25  # of the first ratio; goes down with the root of their number
 _LEAST, _MOST = 0.05, 20.0  # what a ratio can be
 
 
-@dataclass(frozen=True, slots=True)
-class TokenEstimate:
+class TokenEstimate(NamedTuple):
     """What a call will need.
 
     Attributes:
@@ -69,8 +67,8 @@ class TokenCounter:
 
     def __init__(self, exact: Mapping[str, Callable[[str], float]] | None = None) -> None:
         self.exact = dict(exact or {})
-        self._ratios: dict[tuple[str, tuple[int, bool, bool]], _Recent] = {}
-        self._outputs: dict[str, _Recent] = {}
+        self._ratios: defaultdict[tuple[str, tuple[int, bool, bool]], _Recent] = defaultdict(_Recent)
+        self._outputs: defaultdict[str, _Recent] = defaultdict(_Recent)
 
     def estimate(self, request: ChatRequest) -> TokenEstimate:
         """Return what a chat completion will need."""
@@ -94,9 +92,9 @@ class TokenCounter:
         if usage is None or usage.input_tokens <= 0:
             return
         ratio = min(max(usage.input_tokens / estimate.raw.tokens, _LEAST), _MOST)
-        self._ratios.setdefault((estimate.model, estimate.raw.kind), _Recent()).add(ratio)
+        self._ratios[estimate.model, estimate.raw.kind].add(ratio)
         if usage.output_tokens > 0:
-            self._outputs.setdefault(estimate.model, _Recent()).add(float(usage.output_tokens))
+            self._outputs[estimate.model].add(float(usage.output_tokens))
 
     def _calibrated(self, model: str, raw: RawCount) -> int:
         recent = self._ratios.get((model, raw.kind))

@@ -306,7 +306,7 @@ def test_wherever_its_end_is_cancelled_all_is_given_back(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_the_smallest_and_the_largest_of_those_who_wait_are_always_known(
+def test_the_smallest_and_the_largest_of_those_who_wait_are_known_when_it_is_asked(
     sim_loop: SimLoop, tmp_path: Path, seed: int
 ) -> None:
     async def scenario(manager: ConcurrencyManager) -> None:
@@ -319,6 +319,7 @@ def test_the_smallest_and_the_largest_of_those_who_wait_are_always_known(
             else:
                 waiting.append(rng.randint(1, 12))
                 sharing.waits({"tokens": waiting[-1]}, 1)
+            sharing.want()
             known = meter.borrower.waiting, meter.borrower.least, meter.borrower.largest
             assert known == (sum(waiting), min(waiting, default=1), max(waiting, default=1))
         await sharing.aclose()

@@ -80,20 +80,20 @@ class Metrics:
         together = input_tokens + output_tokens if tokens is None else tokens
         wanted = dict(zip(METRICS, (requests, together, input_tokens, output_tokens), strict=True))
         amounts = {}
-        for metric in self.meters:
+        for metric, meter in self.meters.items():
             amount = wanted[metric]
             if type(amount) is not int or amount < 0:
                 amount = amount_of(metric, amount)
             if amount:
                 amounts[metric] = amount
-        too_large = self.too_large(amounts, amounts)
-        if too_large is not None:
-            raise too_large
+            if amount > meter.limit:
+                raise self._too_large(metric, amount, meter)
         return amounts
 
     def needs(self, amounts: Mapping[str, int]) -> Needs:
         """Return what a call takes, without its slot, in the core's form."""
-        return tuple((self._indices[metric], amount) for metric, amount in amounts.items())
+        indices = self._indices
+        return tuple([(indices[metric], amount) for metric, amount in amounts.items()])
 
     def resources(self, amounts: Mapping[str, int]) -> Resources:
         """Return what a call takes, with its slot, as resources."""
@@ -106,13 +106,16 @@ class Metrics:
         for metric in metrics:
             amount, meter = amounts.get(metric, 0), self.meters[metric]
             if amount > meter.limit:
-                message = (
-                    f"a call of up to {amount:,} {metric.replace('_', ' ')} can never be sent: the limit of quota "
-                    f"{self._name!r} is {meter.limit:,} in {meter.window:g} s ({meter.source})"
-                )
-                hint = "shorten the prompt, ask for fewer output tokens, or raise the limit"
-                return RejectedError(message, hint=hint)
+                return self._too_large(metric, amount, meter)
         return None
+
+    def _too_large(self, metric: str, amount: int, meter: QuotaMeter) -> RejectedError:
+        message = (
+            f"a call of up to {amount:,} {metric.replace('_', ' ')} can never be sent: the limit of quota "
+            f"{self._name!r} is {meter.limit:,} in {meter.window:g} s ({meter.source})"
+        )
+        hint = "shorten the prompt, ask for fewer output tokens, or raise the limit"
+        return RejectedError(message, hint=hint)
 
     # -- how much is used ------------------------------------------------------
 

@@ -92,6 +92,7 @@ class Quota:
             if limit is not None:
                 amount_of(metric, limit, least=1)
         self._orchestrator = orchestrator
+        self._now = orchestrator.now
         self._admission = orchestrator.scheduler.admission
         if self._admission.index_of(f"{name}/slots") is not None:
             message = f"there is a quota called {name!r} already"
@@ -134,7 +135,7 @@ class Quota:
             if limit is not None:
                 amount_of(metric, limit, least=1)
         for metric, limit in limits.items():
-            self._meters[metric].declare(limit, self._orchestrator.now())
+            self._meters[metric].declare(limit, self._now())
         self._limits_changed()
 
     # -- before a call -------------------------------------------------------
@@ -196,7 +197,7 @@ class Quota:
     def sent(self, grant: Grant) -> None:
         """Take in that a call is being sent now, all of it."""
         if grant.sent_at is None:
-            now = grant.sent_at = self._orchestrator.now()
+            now = grant.sent_at = self._now()
             self._outputs.sent(grant, now)
             grant.spent = {metric: self._meters[metric].spent(now) for metric in grant.amounts}
 
@@ -222,7 +223,7 @@ class Quota:
             bounded: Whether the call said how long its reply may be, as it was granted.
         """
         used = {"tokens": tokens, "input_tokens": input_tokens, "output_tokens": output_tokens}
-        self._outputs.settle(grant, used, self._orchestrator.now(), bounded=bounded)
+        self._outputs.settle(grant, used, self._now(), bounded=bounded)
         self._orchestrator.wake()
 
     def observe(self, report: RateReport, grant: Grant | None = None) -> None:
@@ -232,17 +233,21 @@ class Quota:
             report: That.
             grant: Of the call that it answers. Without it the report is taken for as new as can be.
         """
-        now = self._orchestrator.now()
+        now = self._now()
+        news = False
         for metric, said in report.metrics.items():
             meter = self._meters.get(metric)
-            if meter is not None:
-                own = meter.spent(now)
-                if grant is not None:  # the server may have said so any time since it was sent
-                    own = max(own, grant.spent.get(metric, 0))
-                meter.observe(said, own, now)
-                if grant is not None:
-                    self._outputs.observe(metric, said, grant, now)
-        self._limits_changed()
+            if meter is None:
+                continue
+            own = 0 if grant is None else grant.spent.get(metric, 0)
+            if not meter.knows(said, own):
+                news = True
+                # The server may have said so any time since the call was sent.
+                meter.observe(said, max(own, meter.spent(now)), now)
+            if grant is not None:
+                self._outputs.observe(metric, said, grant, now)
+        if news:
+            self._limits_changed()
 
     def refused(self, grant: Grant, retry_after: float | None = None, report: RateReport | None = None) -> None:
         """Take in that a server refused a call as too much for its quota; ``ended`` is to follow.
@@ -254,7 +259,7 @@ class Quota:
         """
         self._refused += 1
         grant.refused = True
-        now = self._orchestrator.now()
+        now = self._now()
         if report is not None:
             self.observe(report, grant)
         for metric in self._metrics.exhausted(grant, report, now):
@@ -280,7 +285,7 @@ class Quota:
             for metric in grant.amounts:
                 self._meters[metric].accepted()
         if self._adaptive is not None and grant.token is not None:
-            now = self._orchestrator.now()
+            now = self._now()
             # A refusal for a quota that is used up says nothing of how many calls the server can bear at once.
             if ok or not grant.refused or self._metrics.busiest(now) < _LITTLE:
                 self._adaptive.on_end(grant.token, now, ok=ok)
@@ -314,7 +319,7 @@ class Quota:
 
     def statistics(self) -> QuotaStatistics:
         """Return how much of it is used, and how much is waited for."""
-        now = self._orchestrator.now()
+        now = self._now()
         return QuotaStatistics(
             metrics=self._metrics.statistics(now),
             slots=self._slots,
@@ -355,7 +360,7 @@ class Quota:
 
     def close(self, grant: Grant) -> None:
         """Take in that a permit is given back."""
-        now = self._orchestrator.now()
+        now = self._now()
         if grant.sent_at is not None:
             self._outputs.lost(grant, now)
         for metric, held in grant.held.items():

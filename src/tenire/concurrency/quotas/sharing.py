@@ -131,21 +131,19 @@ class QuotaSharing:
     def waits(self, amounts: Mapping[str, int], change: int) -> None:
         """Take in that a call begins to wait (1), or has waited (-1)."""
         self._closed = False
+        slots = self._slots
+        lacks = slots is not None and slots.in_use >= slots.slots
         for metric, amount in amounts.items():
-            sizes, borrower = self._sizes[metric], self._meters[metric].borrower
-            least, largest = borrower.least, borrower.largest
+            sizes, meter = self._sizes[metric], self._meters[metric]
             number = sizes[amount] = sizes.get(amount, 0) + change
             if not number:
                 del sizes[amount]
-            if number and len(sizes) > 1:
-                least, largest = min(least, amount), max(largest, amount)
-            elif number or amount in (least, largest):  # the others are looked at only if it matters
-                least, largest = min(sizes, default=1), max(sizes, default=1)
-            borrower.want(borrower.waiting + change * amount, least, largest)
-        if self._slots is not None:
-            self._slots.waiting += change
-        if change > 0:
-            self._glance()
+            if meter.limited and meter.borrower.allowance < amount:
+                lacks = True
+        if slots is not None:
+            slots.waiting += change
+        if change > 0 and (lacks or self._ringing is None):  # it cannot go on, or nobody is going to look
+            self.look()
 
     def runs(self, change: int) -> None:
         """Take in that a call begins (1), or has ended (-1)."""
@@ -160,22 +158,12 @@ class QuotaSharing:
 
     # -- asking -----------------------------------------------------------------
 
-    def _glance(self) -> None:
-        """Look if somebody cannot go on, or nobody is going to."""
-        if self._ringing is None or self._lacks():
-            self.look()
-
-    def _lacks(self) -> bool:
-        slots = self._slots
-        if slots is not None and slots.in_use >= slots.slots:
-            return True
-        return any(meter.borrower.allowance < meter.borrower.least for meter in self._meters.values() if meter.limited)
-
     def look(self) -> None:
         """Ask now if it is time to, or see to it that somebody looks when it is."""
         if self._closed or self._asking is not None:
             return
         now = self._now()
+        self.want()
         dues = [meter.borrower.due_at(now) for meter in self._meters.values() if meter.limited]
         if self._slots is not None:
             dues.append(self._slots.due_at())
@@ -188,6 +176,12 @@ class QuotaSharing:
             self._ring(now + _LOOK_S if due is None else min(due, now + _LOOK_S))
         else:
             self._ring(due)
+
+    def want(self) -> None:
+        """Tell the borrowers what waits: when one is to ask, since most calls have their permit before that."""
+        for metric, sizes in self._sizes.items():
+            waiting = sum([amount * number for amount, number in sizes.items()])
+            self._meters[metric].borrower.want(waiting, min(sizes, default=1), max(sizes, default=1))
 
     def _ring(self, due: float | None) -> None:
         # One that rings too early does no harm: it looks, and is set again.
@@ -217,6 +211,7 @@ class QuotaSharing:
             self._lent(loans)
 
     def _asks(self, now: float) -> dict[str, Ask]:
+        self.want()
         asks = {}
         for metric, meter in self._meters.items():
             if meter.limited:
