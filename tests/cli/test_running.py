@@ -30,9 +30,12 @@ class Engine:
     interrupt: bool = False
     config: Config | None = None
     only: Sequence[str] = ()
+    watch: bool = False
 
-    def run_config(self, config: Config, *, only: Sequence[str] = (), on_start: OnStart | None = None) -> RunReport:
-        self.config, self.only = config, only
+    def run_config(
+        self, config: Config, *, only: Sequence[str] = (), on_start: OnStart | None = None, watch: bool = False
+    ) -> RunReport:
+        self.config, self.only, self.watch = config, only, watch
         progress = {pipeline.name: pipeline for pipeline in self.pipelines}
         if on_start is not None:
             on_start(progress)
@@ -125,6 +128,16 @@ def test_a_run_that_is_refused_tells_why(tenire: Tenire, app: App, docs: Path) -
     ran = tenire("ingest", "docs")
     assert (ran.code, ran.out) == (1, "")
     assert ran.err == "error: the store is broken\nhint: mend it\n"
+
+
+@pytest.mark.parametrize("command", [("ingest", "docs"), ("run",)])
+def test_watch_is_passed_on(tenire: Tenire, app: App, docs: Path, command: tuple[str, ...]) -> None:
+    (docs.parent / "tenire.toml").write_text('[pipelines.ingest]\nsource = "docs"\n')
+    fake = engine(app, done(state="cancelled"), interrupt=True)
+    assert tenire(*command, "--watch").code == 130
+    assert fake.watch is True
+    assert tenire(*command).code == 130
+    assert fake.watch is False
 
 
 def test_run_reads_tenire_toml_and_passes_only_on(tenire: Tenire, app: App, docs: Path) -> None:

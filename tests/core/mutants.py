@@ -720,6 +720,15 @@ MUTANTS: dict[str, tuple[str, str, str, str]] = {
         "batch_refusal", "Step.WAIT if tries < MOST_TRIES else Step.GIVE_UP", "Step.WAIT",
         "test_provider_batches.py -k not_taken",
     ),
+    "a file is read while it still changes": (
+        "settling", "waiting.facts == facts or", "True or", "test_settling.py -k two_looks",
+    ),
+    "a file that never rests is never read": (
+        "settling", " or now >= waiting.first + self._longest:", ":", "test_settling.py -k never_rests",
+    ),
+    "more changes than there is room for are kept": (
+        "settling", "> self._most:", "> self._most + 9:", "test_settling.py -k everything",
+    ),
 }  # fmt: skip
 
 

@@ -294,3 +294,23 @@ def test_a_home_prefix_is_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
     put(tmp_path / "docs" / "a.txt")
     assert names(FileSource(["~/docs"]), tmp_path) == ["docs/a.txt"]
+
+
+def test_a_source_knows_its_directories_and_what_concerns_it(tmp_path: Path) -> None:
+    for name in ("docs/a.txt", "docs/home/h.txt", "notes/n.md", "single/one.txt", "docs/deep/x.txt"):
+        put(tmp_path / name)
+    words = ["docs", "notes/**/*.md", "single/one.txt", "docs/a.txt", "notes/n*/.keep/*"]
+    source = FileSource(words, tmp_path, exclude=[tmp_path / "docs/home"])
+    roots = source.roots()
+    assert set(roots.deep) == {str(tmp_path / "docs"), str(tmp_path / "notes")}
+    assert roots.flat == (str(tmp_path / "single"),)
+    concerned = {
+        "docs/a.txt": True, "docs/new/b.txt": True, "docs": False, "docs/.git/index": False, "docs/home": False,
+        "docs/home/ledger.db": False, "docs-2/a.txt": False, "notes": False, "notes/x.md": True, "notes/deep": True,
+        "notes/deep/y.md": True, "notes/x.txt": True, "notes/.git/x.md": False, "notes/new/.keep/x": True,
+        "single/one.txt": True, "single/two.txt": False, "elsewhere/a.txt": False,
+    }  # fmt: skip
+    found = {name: source.concerns(str(tmp_path / name)) for name in concerned}
+    assert found == concerned
+    # Whatever a walk lists concerns it.
+    assert all(source.concerns(path) for path in seen(source))

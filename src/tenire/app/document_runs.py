@@ -24,6 +24,7 @@ from tenire.pipeline.document_recipe import DocumentRecipe
 from tenire.pipeline.document_run import DocumentRun
 from tenire.pipeline.files import FileSource
 from tenire.pipeline.model_worker import EMBEDDER_SLOTS
+from tenire.pipeline.watching.following import Following
 from tenire.storage.home import Home
 from tenire.storage.ledger import Ledger
 
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from tenire.llm.client import ChatClient
     from tenire.observe.machine import Machine
     from tenire.pipeline.files import PathSource
+    from tenire.pipeline.progress import PipelineProgress
+    from tenire.pipeline.watching.changed_source import ChangedSource
     from tenire.protocols import Look, SourceFile, Unpacked
     from tenire.vectors.store import LanceStore
 
@@ -51,6 +54,7 @@ class DocumentRuns:
         names: Which of its pipelines.
         machine: What the machine offers.
         sources: Files to read instead of a pipeline's own source.
+        watch: Whether they go on after their run, and take in what changes.
 
     Attributes:
         place: Where passages go and who embeds them.
@@ -60,12 +64,19 @@ class DocumentRuns:
     """
 
     def __init__(
-        self, config: Config, names: Sequence[str], *, machine: Machine, sources: Mapping[str, PathSource]
+        self,
+        config: Config,
+        names: Sequence[str],
+        *,
+        machine: Machine,
+        sources: Mapping[str, PathSource],
+        watch: bool = False,
     ) -> None:
         require_documents_extra()
         self.names = tuple(names)
         self._pipelines = {name: _documents(config, name) for name in names}
         self._owns_all = not config.partial
+        self._watch = watch
         pipelines = self._pipelines.values()
         store = next((pipeline.store for pipeline in pipelines if pipeline.store != "lancedb"), "lancedb")
         embedder = next((pipeline.embedder for pipeline in pipelines if pipeline.embedder != "auto"), "auto")
@@ -138,22 +149,42 @@ class DocumentRuns:
         """Return the run of one pipeline."""
         pipeline = self._pipelines[name]
         engine.manager.orchestrator.configure_pipeline(name, weight=pipeline.weight, priority=pipeline.priority)
+        source, progress = self._sources[name], engine.progress[name]
+        make = partial(self._made, name, engine)
+        if self._watch and isinstance(source, FileSource):
+            return Following(
+                name, manager=engine.manager, source=source, progress=progress, make=make,
+                first_ended=engine.ended[name].set, clock=SYSTEM_CLOCK,
+            )  # fmt: skip
         if name not in self._clients:
-            return self._document_run(name, engine, self.place.embed(self._threads))
-        return _RemoteRun(partial(self._remote_run, name, engine))
+            return self._document_run(name, engine, source, progress, self.place.embed(self._threads))
+        return _RemoteRun(partial(make, source, progress))
 
-    async def _remote_run(self, name: str, engine: Engine) -> DocumentRun:
-        """Return the run of a pipeline whose vectors come from a server, which says how long they are."""
+    async def _made(
+        self, name: str, engine: Engine, source: FileSource | PathSource | ChangedSource, progress: PipelineProgress
+    ) -> DocumentRun:
+        """Return a run; one whose vectors come from a server can only be made once that has said how long they are."""
+        if name not in self._clients:
+            return self._document_run(name, engine, source, progress, self.place.embed(self._threads))
         client = self._clients[name]
         async with self._finding:
             if not self.place.identity:
                 found = await embed_with(client, [_ANY_TEXT])
                 self.place = self.place.with_dimension(found.shape[1])
                 await engine.manager.submit(self.record, engine.session.ledger, on="thread", name="record embedder")
+        # What calls cost is counted from the first run on, whatever a round counts.
         count = partial(counted, client, engine.progress[name])
-        return self._document_run(name, engine, partial(embed_with, client), count)
+        return self._document_run(name, engine, source, progress, partial(embed_with, client), count)
 
-    def _document_run(self, name: str, engine: Engine, embed: Any, count: Any = lambda: None) -> DocumentRun:
+    def _document_run(
+        self,
+        name: str,
+        engine: Engine,
+        source: FileSource | PathSource | ChangedSource,
+        progress: PipelineProgress,
+        embed: Any,
+        count: Any = lambda: None,
+    ) -> DocumentRun:
         options = self._options[name]
         recipe = DocumentRecipe(
             identity=recipe_identity(options), prepare=partial(_prepare, options), embed=embed,
@@ -161,8 +192,9 @@ class DocumentRuns:
             limit_s=self._pipelines[name].file_timeout_s,
         )  # fmt: skip
         return DocumentRun(
-            name, manager=engine.manager, session=engine.session, source=self._sources[name], owns_all=self._owns_all,
-            recipe=recipe, progress=engine.progress[name], clock=SYSTEM_CLOCK, count=count,
+            name, manager=engine.manager, session=engine.session, source=source,
+            owns_all=self._owns_all and source is self._sources[name],
+            recipe=recipe, progress=progress, clock=SYSTEM_CLOCK, count=count,
         )  # fmt: skip
 
 

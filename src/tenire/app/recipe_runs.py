@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Mapping
     from contextlib import AbstractAsyncContextManager
 
@@ -32,12 +33,14 @@ class Engine:
         session: Its hold on the home.
         progress: What each pipeline counts, by name.
         calls: The way to models.
+        ended: Set once a pipeline has ended, or has run for the first time if it goes on.
     """
 
     manager: ConcurrencyManager
     session: HomeSession
     progress: Mapping[str, PipelineProgress]
     calls: ModelCalls
+    ended: Mapping[str, asyncio.Event]
 
 
 class PipelineRun(Protocol):

@@ -10,6 +10,7 @@ from tenire.app.config import check_runnable
 from tenire.app.config_schema import ChatPipeline, DocumentsPipeline
 from tenire.app.model_calls import ModelCalls
 from tenire.app.place import open_recorded_store
+from tenire.errors import ConfigError
 from tenire.observe.machine import read_machine
 from tenire.storage.home import Home
 
@@ -51,7 +52,12 @@ class RunPlan:
 
     @classmethod
     def of(
-        cls, config: Config, only: Sequence[str], sources: Mapping[str, PathSource], retries: frozenset[str]
+        cls,
+        config: Config,
+        only: Sequence[str],
+        sources: Mapping[str, PathSource],
+        retries: frozenset[str],
+        watch: bool = False,
     ) -> RunPlan:
         """Decide and check; writes and sends nothing.
 
@@ -60,6 +66,7 @@ class RunPlan:
             only: Names of the pipelines to run; empty for all.
             sources: Files to read instead of the own source of a documents pipeline.
             retries: Pipelines of rows of which only those are tried that are to be tried again.
+            watch: Whether documents pipelines go on after their run.
 
         Raises:
             TenireError: If nothing can start.
@@ -72,10 +79,13 @@ class RunPlan:
         open_store: Callable[[], VectorStore] = partial(open_recorded_store, home)
         # Each recipe brings packages of its own, which only those who use it have to wait for.
         documents = [name for name in names if isinstance(config.pipelines[name], DocumentsPipeline)]
+        if watch and not documents:
+            message = "only documents pipelines can watch their files, and there is none to run"
+            raise ConfigError(message, key="--watch", hint="leave --watch out")
         if documents:
             from tenire.app.document_runs import DocumentRuns
 
-            runs = DocumentRuns(config, documents, machine=machine, sources=sources)
+            runs = DocumentRuns(config, documents, machine=machine, sources=sources, watch=watch)
             store, open_store = runs.place.store, runs.open_store
             recipes.append(runs)
         chats = [name for name in names if isinstance(config.pipelines[name], ChatPipeline)]

@@ -44,6 +44,7 @@ def run_config(
     on_start: Callable[[dict[str, PipelineProgress]], None] | None = None,
     sources: Mapping[str, PathSource] | None = None,
     retries: Iterable[str] = (),
+    watch: bool = False,
 ) -> RunReport:
     """Run pipelines and wait for them; see ``arun_config``.
 
@@ -51,7 +52,8 @@ def run_config(
         KeyboardInterrupt: After Ctrl-C, once everything has stopped; what was
             finished is kept.
     """
-    return asyncio.run(arun_config(config, only=only, on_start=on_start, sources=sources, retries=retries))
+    running = arun_config(config, only=only, on_start=on_start, sources=sources, retries=retries, watch=watch)
+    return asyncio.run(running)
 
 
 async def arun_config(
@@ -61,6 +63,7 @@ async def arun_config(
     on_start: Callable[[dict[str, PipelineProgress]], None] | None = None,
     sources: Mapping[str, PathSource] | None = None,
     retries: Iterable[str] = (),
+    watch: bool = False,
 ) -> RunReport:
     """Run pipelines side by side.
 
@@ -71,6 +74,8 @@ async def arun_config(
         sources: Files to read instead of the own source of a documents pipeline.
         retries: Names of pipelines of rows of which only those rows are tried that
             are to be tried again.
+        watch: Whether documents pipelines go on after their run and take in what changes,
+            until they are cancelled.
 
     Returns:
         What was done. A pipeline that failed is in ``report.failed``; the others
@@ -80,7 +85,7 @@ async def arun_config(
         TenireError: If nothing could start; then nothing was written.
     """
     # Looking at paths, packages and the machine may take a while on a slow disk.
-    plan = await asyncio.to_thread(RunPlan.of, config, only, sources or {}, frozenset(retries))
+    plan = await asyncio.to_thread(RunPlan.of, config, only, sources or {}, frozenset(retries), watch)
     started = SYSTEM_CLOCK.now()
     progress = {name: PipelineProgress(name) for name in plan.names}
     session = HomeSession(plan.home, plan.open_store, clock=SYSTEM_CLOCK)
@@ -96,7 +101,8 @@ async def arun_config(
             control.on_cancel = partial(_give_up, manager, session)
             tidy_in_idle_periods(manager, session, plan.store)
             await manager.submit(_begin, session, plan.recipes, on="thread", name="recover")
-            engine = Engine(manager, session, progress, plan.calls)
+            ended = {name: asyncio.Event() for name in plan.names}
+            engine = Engine(manager, session, progress, plan.calls, ended)
             async with AsyncExitStack() as sharing:
                 await sharing.enter_async_context(plan.calls.opened(manager, session.home))
                 for recipe in plan.recipes:
@@ -105,7 +111,7 @@ async def arun_config(
                 if on_start is not None:
                     on_start(progress)
                 async with _watched(manager) as memory:
-                    await _run_all(config, {name: made[name] for name in plan.names}, progress, control)
+                    await _run_all(config, {name: made[name] for name in plan.names}, engine, control)
     return RunReport(progress, SYSTEM_CLOCK.now() - started, memory.mib)
 
 
@@ -138,10 +144,8 @@ def _begin(session: HomeSession, recipes: Sequence[RecipeRuns]) -> None:
     session.recover()
 
 
-async def _run_all(
-    config: Config, runs: Mapping[str, PipelineRun], progress: Mapping[str, PipelineProgress], control: EngineControl
-) -> None:
-    ended = {name: asyncio.Event() for name in runs}
+async def _run_all(config: Config, runs: Mapping[str, PipelineRun], engine: Engine, control: EngineControl) -> None:
+    progress, ended = engine.progress, engine.ended
 
     async def run(name: str) -> None:
         try:

@@ -24,6 +24,7 @@ _GLYPHS = {
     "waiting": ("○", ".", "dim"),
     "paused": ("‖", "=", "yellow"),
     "done": ("✔", "+", "green"),
+    "watching": ("◉", "o", "green"),
     "failed": ("✖", "x", "bold red"),
     "cancelled": ("■", "x", "yellow"),
 }
@@ -52,7 +53,7 @@ class Look:
 
 def fraction(progress: PipelineProgress) -> float | None:
     """Return how much of a pipeline is done, from 0 to 1, or ``None`` while its source is being listed."""
-    if progress.state == "done":
+    if progress.state in ("done", "watching"):
         return 1.0
     if not progress.listed:
         return None
@@ -102,7 +103,7 @@ def _row(
     if share is None and running:
         bar = ProgressBar(total=100, pulse=True, pulse_style="cyan", animation_time=look.tick / 4)
     else:
-        ended = "green" if progress.state == "done" else "red" if progress.state == "failed" else "cyan"
+        ended = "green" if progress.state in ("done", "watching") else "red" if progress.state == "failed" else "cyan"
         bar = ProgressBar(total=1.0, completed=share or 0.0, complete_style=ended, finished_style="green")
     return [
         glyph,

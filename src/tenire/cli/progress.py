@@ -30,6 +30,7 @@ _LINE_S = 10.0
 _FONT = re.compile(r"@font-face \{.*?\}\s*", re.DOTALL)
 # Far enough that speed and time left are settled, and not yet full.
 _PICTURE_AT = 0.6
+_RESTING = ("watching", "done", "failed", "cancelled")
 
 
 class ProgressDisplay:
@@ -59,6 +60,7 @@ class ProgressDisplay:
         self._next_line = 0.0
         self._ticks = 0
         self._pictured = False
+        self._said: list[tuple[str, int, str]] = []
 
     def start(self, pipelines: Mapping[str, PipelineProgress]) -> None:
         """Begin to show these pipelines; the counters are read as they change.
@@ -114,8 +116,9 @@ class ProgressDisplay:
             self._live.update(frame(self._pipelines, look), refresh=True)
         elif not self._quiet and (last or now >= self._next_line):
             self._next_line = now + _LINE_S
-            self._stream.write(f"tenire: {plain_line(self._pipelines, look)}\n")
-            self._stream.flush()
+            if last or not self._rests():
+                self._stream.write(f"tenire: {plain_line(self._pipelines, look)}\n")
+                self._stream.flush()
         if self._record is not None and not self._pictured and self._far_enough():
             save_svg(self._record, self._pipelines, look)
             self._pictured = True
@@ -131,6 +134,11 @@ class ProgressDisplay:
         }
         encoding = (getattr(self._stream, "encoding", None) or "utf-8").lower()
         return Look(speeds, remaining, now - self._started, self._ticks, encoding.startswith("utf"), ended)
+
+    def _rests(self) -> bool:
+        """Whether all that goes on waits for files to change, and nothing has happened since that was said."""
+        said, self._said = self._said, [(each.shown_state, each.seen, each.error) for each in self._pipelines.values()]
+        return said == self._said and all(state in _RESTING for state, _, _ in said)
 
     def _far_enough(self) -> bool:
         shares = [fraction(progress) or 0.0 for progress in self._pipelines.values()]

@@ -19,7 +19,9 @@ from tenire.pipeline.progress import PipelineProgress, RunReport
 __all__ = ["exit_code", "finish", "run_and_report"]
 
 
-def run_and_report(settings: Settings, config: Config, only: Sequence[str], *, record: Path | None = None) -> int:
+def run_and_report(
+    settings: Settings, config: Config, only: Sequence[str], *, record: Path | None = None, watch: bool = False
+) -> int:
     """Run pipelines, show their progress on stderr and their totals on stdout.
 
     Args:
@@ -27,6 +29,7 @@ def run_and_report(settings: Settings, config: Config, only: Sequence[str], *, r
         config: What to run.
         only: Names of pipelines; empty for all.
         record: Where to save a picture of the display (SVG), or ``None``.
+        watch: Whether documents pipelines go on after their run.
 
     Returns:
         The exit code.
@@ -47,7 +50,7 @@ def run_and_report(settings: Settings, config: Config, only: Sequence[str], *, r
     started = SYSTEM_CLOCK.now()
     with contextlib.closing(display), interruptible() as interruption:
         try:
-            report = run_config(config, only=only, on_start=on_start)
+            report = run_config(config, only=only, on_start=on_start, watch=watch)
         except KeyboardInterrupt:
             report = None
     if report is not None:

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from tenire.pipeline.lister import ListedChunk, Work
     from tenire.pipeline.open_containers import OpenContainer
     from tenire.pipeline.progress import PipelineProgress
+    from tenire.pipeline.watching.changed_source import ChangedSource
     from tenire.protocols import Rejection
 
 __all__ = ["IN_FLIGHT", "DocumentRun"]
@@ -76,7 +77,7 @@ class DocumentRun:
         *,
         manager: ConcurrencyManager,
         session: HomeSession,
-        source: FileSource | PathSource,
+        source: FileSource | PathSource | ChangedSource,
         owns_all: bool,
         recipe: DocumentRecipe,
         progress: PipelineProgress,

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING
 from tenire.errors import ConfigError
 from tenire.pipeline.listing import Skipped, classify, entries, is_own_directory, printable
 from tenire.pipeline.patterns import TreePattern, has_magic
+from tenire.pipeline.roots import Roots
 from tenire.protocols import Rejection
 
 if TYPE_CHECKING:
@@ -128,6 +129,52 @@ class FileSource:
         directory, name = os.path.split(path)
         identity = os.path.join(os.path.realpath(directory), name)
         return identity in plan.files or _reached(identity, plan.directories) or _found(identity, plan.globs)
+
+    def roots(self) -> Roots:
+        """Return the directories in which its files can be.
+
+        Raises:
+            ConfigError: As ``check``, if a named path is missing.
+        """
+        plan = self._cached = self._plan()
+        deep = dict.fromkeys(root.shown for root in (*plan.directories.values(), *plan.globs))
+        flat = dict.fromkeys(os.path.dirname(root.shown) for root in plan.files.values())
+        return Roots(tuple(deep), tuple(directory for directory in flat if directory not in deep))
+
+    def concerns(self, path: str) -> bool:
+        """Return whether what changed at a path, or below it, can change what a walk lists.
+
+        Not what is hidden or excluded, and not the named directories themselves.
+
+        Args:
+            path: An absolute path that begins as the source's own paths do.
+        """
+        plan = self._cached
+        if plan is None:
+            plan = self._cached = self._plan()
+        if any(path == root.shown for root in plan.files.values()):
+            return True
+        return any(self._reaches(root, path) for root in (*plan.directories.values(), *plan.globs))
+
+    def _reaches(self, root: _Root, path: str) -> bool:
+        prefix = root.shown.rstrip(os.sep) + os.sep
+        if not path.startswith(prefix) or len(path) == len(prefix):
+            return False
+        below = path[len(prefix) :]
+        if self._excluded(os.path.join(root.real, below)):
+            return False
+        parts = below.split(os.sep)
+        if root.pattern is None:
+            return not any(part.startswith(".") for part in parts)
+        states = root.pattern.start()
+        for place, part in enumerate(parts, 1):
+            states = root.pattern.step(states, part)
+            if not states:
+                return False
+            if root.pattern.accepts(states):
+                # A directory that matches counts with all that is below, but for what is hidden.
+                return not any(hidden.startswith(".") for hidden in parts[place:])
+        return True
 
     def _plan(self) -> _Plan:
         directories: dict[str, _Root] = {}

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from tenire.pipeline.files import FileSource, PathSource
     from tenire.pipeline.listing import Listed
+    from tenire.pipeline.watching.changed_source import ChangedSource
     from tenire.storage.ledger import Ledger
     from tenire.storage.records import Run, SourceRow
 
@@ -153,7 +154,7 @@ class Lister:
         return decision
 
 
-def sizes(source: FileSource | PathSource) -> Iterator[int]:
+def sizes(source: FileSource | PathSource | ChangedSource) -> Iterator[int]:
     """Walk a source once more, without the ledger: yield the bytes of each of its files."""
     for item in source.walk():
         if not isinstance(item, Skipped):

@@ -73,7 +73,8 @@ class PipelineProgress:
         name: The pipeline's name.
         unit: What it goes through: ``file`` or ``row``. Where files are spoken of
             below, rows are meant for the latter, and they have no bytes.
-        state: ``waiting``, ``running``, ``done``, ``failed`` or ``cancelled``.
+        state: ``waiting``, ``running``, ``done``, ``failed`` or ``cancelled``; ``watching``
+            while a pipeline that goes on waits for its files to change.
         seen: Files that can hold text, found so far.
         done: Files of this run that are in the store now.
         unchanged: Files that did not change since an earlier run.
@@ -134,7 +135,7 @@ class PipelineProgress:
     @property
     def shown_state(self) -> str:
         """The state for people: ``paused`` while it is held back and not over."""
-        return "paused" if self.paused and self.state in ("waiting", "running") else self.state
+        return "paused" if self.paused and self.state in ("waiting", "running", "watching") else self.state
 
     @property
     def finished(self) -> int:

@@ -14,6 +14,7 @@ from tenire.errors import ConfigError
 
 __all__ = ["ingest", "run_file", "search"]
 
+_WATCH = typer.Option("--watch", help="Go on afterwards, and take in what changes, until Ctrl-C.")
 _MODES = ("hybrid", "vector", "text")
 _MOST_CONTEXT = 100
 
@@ -25,6 +26,7 @@ def ingest(
         str | None, typer.Option(metavar="DIR_OR_DSN", help="Where the passages go. Default: inside the home.")
     ] = None,
     embedder: Annotated[str | None, typer.Option(metavar="NAME", help="auto, minilm or static. Default: auto.")] = None,
+    watch: Annotated[bool, _WATCH] = False,
     record: Annotated[str | None, typer.Option(metavar="FILE", hidden=True)] = None,
 ) -> int:
     """Read documents into a searchable store.
@@ -32,7 +34,7 @@ def ingest(
     What did not change since the last time is skipped.
     """
     config = ingest_config(paths, home=settings.home_path(), store=store, embedder=embedder)
-    return _run(settings, config, (), record)
+    return _run(settings, config, (), record, watch=watch)
 
 
 def run_file(
@@ -42,11 +44,12 @@ def run_file(
     estimate: Annotated[
         bool, typer.Option("--estimate", help="Show what it would ask of models and cost, and do nothing.")
     ] = False,
+    watch: Annotated[bool, _WATCH] = False,
     record: Annotated[str | None, typer.Option(metavar="FILE", hidden=True)] = None,
 ) -> int:
     """Run the pipelines of a configuration file side by side."""
     config = load_config(Path(file), home=settings.given_home())
-    return _estimate(settings, config, only) if estimate else _run(settings, config, only, record)
+    return _estimate(settings, config, only) if estimate else _run(settings, config, only, record, watch=watch)
 
 
 def _estimate(settings: Settings, config: Config, only: list[str]) -> int:
@@ -63,14 +66,16 @@ def _estimate(settings: Settings, config: Config, only: list[str]) -> int:
     return 0
 
 
-def _run(settings: Settings, config: Config, only: list[str] | tuple[str, ...], record: str | None) -> int:
+def _run(
+    settings: Settings, config: Config, only: list[str] | tuple[str, ...], record: str | None, *, watch: bool
+) -> int:
     check_runnable(config, only)
     if record is not None and not Path(record).absolute().parent.is_dir():
         raise ConfigError(f'--record must be a file in a directory that exists, got "{record}"', key="--record")
     # Only these two commands draw and run; the others start without both.
     from tenire.cli.running import run_and_report
 
-    return run_and_report(settings, config, only, record=Path(record) if record is not None else None)
+    return run_and_report(settings, config, only, record=Path(record) if record is not None else None, watch=watch)
 
 
 def search(
