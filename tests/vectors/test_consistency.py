@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tenire.errors import StoreError
-from tenire.vectors import store as store_module
+from tenire.vectors import searcher
 from tenire.vectors.text_index import TextIndex
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def test_a_search_that_a_commit_overtakes_begins_again(
     writer, reader = open_store(), open_store()
     writer.commit(make.batch("b1", make.document("old", OLD)))
     found(reader, make)
-    best, waiting = store_module.best_texts, [make.batch("b2", make.document("new", NEW), remove=("old",))]
+    best, waiting = searcher.best_texts, [make.batch("b2", make.document("new", NEW), remove=("old",))]
 
     def overtaken(*args: Any, **options: Any) -> Any:
         ranked = best(*args, **options)
@@ -66,7 +66,7 @@ def test_a_search_that_a_commit_overtakes_begins_again(
             writer.commit(waiting.pop())
         return ranked
 
-    monkeypatch.setattr(store_module, "best_texts", overtaken)
+    monkeypatch.setattr(searcher, "best_texts", overtaken)
     assert [hit.text for hit in reader.search("zebras", None, k=5, mode="text")] == [NEW]
 
 
@@ -90,7 +90,7 @@ def test_a_table_that_cannot_be_read_is_told(open_store: Open, make: Maker, monk
         tries.append(1)
         raise StoreError("the disk is gone")
 
-    monkeypatch.setattr(store_module, "best_texts", broken)
+    monkeypatch.setattr(searcher, "best_texts", broken)
     with pytest.raises(StoreError, match="the disk is gone"):
         found(store, make)
     assert len(tries) > 1
@@ -101,13 +101,13 @@ def test_a_search_that_is_always_overtaken_holds_its_view(
 ) -> None:
     writer, reader = open_store(), open_store()
     writer.commit(make.batch("b0", make.document("d0", f"{OLD} 0")))
-    best, number = store_module.best_texts, iter(range(1, 100))
+    best, number = searcher.best_texts, iter(range(1, 100))
 
     def overtaken(*args: Any, **options: Any) -> Any:
         n = next(number)
         writer.commit(make.batch(f"b{n}", make.document(f"d{n}", f"{OLD} {n}"), remove=(f"d{n - 1}",)))
         return best(*args, **options)
 
-    monkeypatch.setattr(store_module, "best_texts", overtaken)
+    monkeypatch.setattr(searcher, "best_texts", overtaken)
     for mode in MODES:
         assert len(reader.search("zebras", make.vector("zebras"), k=5, mode=mode)) == 1

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
     from conftest import Maker
 
-    from tenire.vectors.passage_rows import StoredPassage
-
     Open = Callable[..., LanceStore]
 
 FOX = "the quick brown fox jumps over the lazy dog"
@@ -415,7 +413,7 @@ def test_exact_search_asks_to_pass_over_the_index(
     asked: list[bool] = []
     nearest = TableView.nearest
 
-    def spy(view: TableView, vector: Any, *, exact: bool, **options: Any) -> list[StoredPassage]:
+    def spy(view: TableView, vector: Any, *, exact: bool, **options: Any) -> dict[int, float]:
         asked.append(exact)
         return nearest(view, vector, exact=exact, **options)
 

@@ -17,11 +17,12 @@ if TYPE_CHECKING:
 
     from tenire.vectors.key_spans import KeySpans
 
-__all__ = ["nearest_within", "vector_query"]
+__all__ = ["nearest", "vector_query"]
 
 # Comparing so many vectors takes no longer than finding those of them that the index leads to.
 _FEW = 20_000
 _DEEPEST = 4_000
+_EF = 400
 
 
 def vector_query(table: Any, vector: NDArray[np.float32], limit: int, *, exact: bool) -> Any:
@@ -30,21 +31,23 @@ def vector_query(table: Any, vector: NDArray[np.float32], limit: int, *, exact: 
     if exact:
         return query.bypass_vector_index()
     # Without an index these change nothing.
-    return query.nprobes(20).ef(max(200, 2 * limit)).refine_factor(2 if limit > 20 else 4)
+    return query.nprobes(20).ef(max(_EF, 2 * limit)).refine_factor(2)
 
 
-def nearest_within(
-    table: Any, vector: NDArray[np.float32], limit: int, within: KeySpans, *, exact: bool
+def nearest(
+    table: Any, vector: NDArray[np.float32], limit: int, within: KeySpans | None, *, exact: bool
 ) -> dict[int, float]:
-    """Return the keys of the nearest passages among some, with their cosines, best first.
+    """Return the keys of the nearest passages, among all or among some, with their cosines, best first.
 
     Args:
         table: LanceDB's table.
         vector: Shape ``(dimension,)``, any length but zero.
         limit: At most so many.
-        within: Keys of the only passages to look at.
+        within: Keys of the only passages to look at, or ``None`` for all.
         exact: Compare with every vector, even where there is an index.
     """
+    if within is None:
+        return _ask(vector_query(table, vector, limit, exact=exact))
     if not within.total:
         return {}
     condition = within.condition()

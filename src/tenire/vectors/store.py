@@ -15,32 +15,30 @@ A directory holds ``format.json``, ``dictionaries/``, the LanceDB table and
 from __future__ import annotations
 
 import threading
-from contextlib import contextmanager, nullcontext
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from tenire.errors import EmbedderMismatchError, StoreError
-from tenire.protocols import Hit, Passage
+from tenire.errors import EmbedderMismatchError
 from tenire.vectors.audit import audit
-from tenire.vectors.key_spans import KeySpans
+from tenire.vectors.fusion import vector_weight
 from tenire.vectors.lance_table import LanceTable
 from tenire.vectors.maintenance import plan
 from tenire.vectors.new_rows import new_documents, new_rows
 from tenire.vectors.passage_rows import as_vectors
-from tenire.vectors.ranking import best_texts
 from tenire.vectors.repair import synchronise
+from tenire.vectors.searcher import Searcher
 from tenire.vectors.store_files import StoredTexts, open_format
 from tenire.vectors.text_index import TextIndex
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     import numpy as np
     from numpy.typing import NDArray
 
-    from tenire.protocols import Batch, StopSign, StoreCheck
-    from tenire.vectors.passage_rows import StoredPassage
+    from tenire.protocols import Batch, Hit, Passage, StopSign, StoreCheck
     from tenire.vectors.text_rows import IndexedDocument
 
 __all__ = ["MODES", "LanceStore"]
@@ -50,8 +48,6 @@ MODES = ("hybrid", "vector", "text")
 # Old versions hold the vectors a second time. A read whose version is tidied away starts again
 # with the latest, so they need not be kept for long; LanceDB warns of 0.
 _KEEP = timedelta(seconds=1)
-# Commits take longer than searches, so hardly ever a second one comes in between.
-_TURNS = 3
 
 
 class LanceStore:
@@ -83,7 +79,7 @@ class LanceStore:
         self._texts = StoredTexts(path)
         self._write_lock = threading.RLock()
         self._words_checked = False
-        self._looked_up: tuple[frozenset[str], int, KeySpans] | None = None
+        self._searcher = Searcher(self._table, self._words, self._texts, weight=vector_weight(self._format.embedder))
 
     @property
     def embedder(self) -> str:
@@ -218,20 +214,11 @@ class LanceStore:
         if mode != "text":
             self._check_vector(vector, mode)
         self._fill_missing_words()
-        for turn in range(_TURNS + 1):
-            # Passages and words of one commit come one after the other. A search sees both before it or after it.
-            with nullcontext() if turn < _TURNS else self.steady():
-                ranked, whole = self._look(query, vector, k, mode, exact, within)
-            if whole:
-                break
-        return [self._hit(passage, score) for passage, score in ranked]
+        return self._searcher.search(query, vector, k=k, mode=mode, exact=exact, within=within)
 
-    @contextmanager
-    def steady(self) -> Iterator[None]:
+    def steady(self) -> AbstractContextManager[None]:
         """Have all searches of this thread in the block see one state of the store; those of others wait meanwhile."""
-        with self._words.snapshot():
-            _ = self._words.version  # SQLite's view begins with the first look
-            yield
+        return self._searcher.steady()
 
     def around(self, hits: Sequence[Hit], distance: int) -> list[list[Passage]]:
         """Return for each hit the passages of its document up to ``distance`` away, itself included, in order.
@@ -241,14 +228,7 @@ class LanceStore:
         Raises:
             StoreError: If the store cannot be read.
         """
-        spans = self._words.spans({hit.document for hit in hits})
-        wanted = []
-        for hit in hits:
-            first, passages = spans.get(hit.document, (0, 0))
-            begin, end = max(0, hit.ordinal - distance), min(passages, hit.ordinal + distance + 1)
-            wanted.append(range(first + begin, first + end))
-        rows = self._table.view(self._words.version).fetch({key for keys in wanted for key in keys})
-        return [[self._passage(rows[key]) for key in keys if key in rows] for keys in wanted]
+        return self._searcher.around(hits, distance)
 
     def vectors_of(self, document_ids: Iterable[str]) -> Mapping[str, NDArray[np.float32]]:
         """Return the stored vectors of documents, by the SHA-256 (hexadecimal) of a passage's text in UTF-8.
@@ -353,39 +333,3 @@ class LanceStore:
                 asked=f"vectors of shape {vector.shape}",
                 hint="embed the query with the embedder that the store was built with",
             )
-
-    def _look(
-        self,
-        query: str,
-        vector: NDArray[np.float32] | None,
-        k: int,
-        mode: str,
-        exact: bool,
-        within: frozenset[str] | None,
-    ) -> tuple[list[tuple[StoredPassage, float]], bool]:
-        """Search once; return what was found, and whether no commit came in between."""
-        version = self._words.version
-        spans = None if within is None else self._spans(within)
-        view = self._table.view(version)
-        try:
-            ranked = best_texts(view, self._words, query, vector, k=k, mode=mode, exact=exact, within=spans)
-        except StoreError:
-            # The files of a version may be tidied away while it is read; a later one has the rows.
-            self._table.lose(version)
-            view = self._table.view(version)
-            ranked = best_texts(view, self._words, query, vector, k=k, mode=mode, exact=exact, within=spans)
-        return ranked, self._words.version == version
-
-    def _spans(self, within: frozenset[str]) -> KeySpans:
-        # Many searches look at the same documents; looking up where 10,000 stand takes longer than a search.
-        version, known = self._words.version, self._looked_up
-        if known is None or known[0] is not within or known[1] != version:
-            known = self._looked_up = (within, version, KeySpans(self._words.spans(within).values()))
-        return known[2]
-
-    def _passage(self, row: StoredPassage) -> Passage:
-        return Passage(row.ordinal, row.start, row.stop, self._texts.decompress(row.text_z), row.place)
-
-    def _hit(self, passage: StoredPassage, score: float) -> Hit:
-        text = self._texts.decompress(passage.text_z)
-        return Hit(passage.document, passage.ordinal, passage.start, passage.stop, text, score, passage.place)

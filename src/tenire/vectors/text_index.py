@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from tenire.storage.database import Database, StoppedError
-from tenire.vectors.text_query import ranked, verbatim
+from tenire.vectors.text_query import owner, ranked, verbatim
 from tenire.vectors.text_rows import add, deletes_words, prepare, remove, set_meta
 
 if TYPE_CHECKING:
@@ -121,6 +121,13 @@ class TextIndex:
             return []
         with self._reading().reading() as connection:
             return verbatim(connection, query, limit, within)
+
+    def owners(self, keys: Iterable[int]) -> dict[int, tuple[str, int]]:
+        """Return the document of each key that is there, and the passage's place in it."""
+        if not self.exists:
+            return {}
+        with self._reading().reading() as connection:
+            return {key: place for key in keys if (place := owner(connection, key)) is not None}
 
     def spans(self, ids: Collection[str] | None = None) -> dict[str, Span]:
         """Return the keys of documents: of all, or of those among ``ids`` that are there."""

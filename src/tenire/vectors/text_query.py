@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Collection, Container
 
-__all__ = ["SENTENCE_WORDS", "TextMatch", "all_of", "any_of", "phrase", "ranked", "verbatim", "words"]
+__all__ = ["SENTENCE_WORDS", "TextMatch", "all_of", "any_of", "owner", "phrase", "ranked", "verbatim", "words"]
 
 # A pasted page is a query too; the first words of it tell it apart well enough,
 # and SQLite refuses expressions that are 256 deep.
@@ -27,7 +27,7 @@ _MOST_WORDS = 64
 # to "some of its words" until they have so many passages. Counts stop at the same
 # number; beyond it a word is just frequent.
 _MOST_REQUIRED = 8
-_POSTINGS = 10_000
+_POSTINGS = 5_000
 SENTENCE_WORDS = 5
 _WORD = re.compile(r"[^\W_]+")
 
@@ -121,16 +121,22 @@ def _tier(
     rows = list(islice(wanted, limit + len(known)))
     placed = []
     for key, relevance in rows:
-        owner = connection.execute(
-            "SELECT id, first_key, passages FROM documents WHERE first_key <= ? ORDER BY first_key DESC LIMIT 1", (key,)
-        ).fetchone()
+        place = owner(connection, key)
         # Rule 2 of the index: words of a passage that left.
-        if owner is None or key >= owner[1] + owner[2] or key in known:
+        if place is None or key in known:
             continue
         # Ties by document and place, which do not depend on the order in which documents came.
-        placed.append((-max(relevance, 0.0), owner[0], key - owner[1], key))
+        placed.append((-max(relevance, 0.0), *place, key))
     placed.sort()
     return {key: TextMatch(key, floor + -negative / (1.0 - negative)) for negative, _, _, key in placed}
+
+
+def owner(connection: sqlite3.Connection, key: int) -> tuple[str, int] | None:
+    """Return the document of a passage and its place in it, or ``None`` if it left."""
+    row = connection.execute(
+        "SELECT id, first_key, passages FROM documents WHERE first_key <= ? ORDER BY first_key DESC LIMIT 1", (key,)
+    ).fetchone()
+    return None if row is None or key >= row[1] + row[2] else (row[0], key - row[1])
 
 
 def _rarest_first(connection: sqlite3.Connection, terms: list[str]) -> list[tuple[str, int]]:
