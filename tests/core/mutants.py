@@ -38,6 +38,25 @@ MUTANTS: dict[str, tuple[str, str, str, str]] = {
     "missed ticks move those to come": (
         "missed_ticks", "due + (late + 1) * period", "now + period", "test_missed_ticks.py",
     ),
+    "a call is found to cost less than nothing": (
+        "stage_cost", "elif mean_seconds < each * mean_items:", "elif False:", "test_stage_cost.py -k negative",
+    ),
+    "calls of one size lose what they cost however small": (
+        "stage_cost", "self.fixed = min(self.fixed, mean_seconds)", "self.fixed = 0.0",
+        "test_stage_cost.py -k one_size",
+    ),
+    "a slow model is given minutes of work": (
+        "stage_sizes", "LONGEST_S / each)", "1e9)", "test_stage_sizes.py -k rules",
+    ),
+    "all workers read while the model needs the cores": (
+        "stage_sizes", "min(ceil(min(needed, workers)), workers)", "workers", "test_stage_sizes.py -k one_reader",
+    ),
+    "sizes never come to rest": (
+        "stage_sizes", "abs(size - before) <= SLACK * before", "size == before", "test_stage_sizes.py -k nearly",
+    ),
+    "a group costs a kill an hour": (
+        "stage_sizes", "min(enough, LONGEST_GROUP_S / per_passage)", "enough", "test_stage_sizes.py -k rules",
+    ),
     "a cancelled deadline comes out": (
         "deadlines", "            if payload is not None:", "            if True:", "test_deadlines.py::TestHeap",
     ),

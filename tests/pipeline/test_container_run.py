@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tenire.core.stage_sizes import FIRST
 from tenire.errors import StoreError
 from tenire.pipeline.verify import verify
 from tenire.protocols import Document, Look, Passage, Rejection, SourceFile, Unpacked
@@ -225,11 +226,16 @@ def test_a_parser_that_hangs_is_ended_and_only_its_file_goes_to_quarantine(
     assert "30 s" in error
 
 
+def in_groups_of(passages: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tenire.pipeline.tuning.FIRST", replace(FIRST, group=passages))
+    monkeypatch.setattr("tenire.pipeline.tuning.sizes_for", lambda before, **_: before)
+
+
 @pytest.mark.parametrize("at", range(1, 6))
 def test_a_run_that_breaks_off_between_two_commits_is_made_good_by_the_next(
     tmp_path: Path, store: SimStore, monkeypatch: pytest.MonkeyPatch, simulate: Any, at: int
 ) -> None:
-    monkeypatch.setattr("tenire.pipeline.group_queue.GROUP_PASSAGES", 10)
+    in_groups_of(10, monkeypatch)
     commit, numbers = store.commit, itertools.count(1)
 
     def failing(batch: Any) -> None:
@@ -259,7 +265,7 @@ def test_a_run_that_breaks_off_between_two_commits_is_made_good_by_the_next(
 def test_cancelled_anywhere_a_container_is_whole_after_the_next_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tenire.pipeline.group_queue.GROUP_PASSAGES", 6)
+    in_groups_of(6, monkeypatch)
     numbers = itertools.count()
     engines: list[BoxEngine] = []
 

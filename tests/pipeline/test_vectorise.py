@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from tenire.pipeline.vectorise import SLICE, text_key, vectorise
+from tenire.core.stage_sizes import FIRST
+from tenire.pipeline.vectorise import text_key, vectorise
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -59,9 +60,9 @@ def test_what_is_known_is_not_embedded(document: Callable[..., Document]) -> Non
 
 def test_slices_hold_texts_of_about_equal_length(document: Callable[..., Document]) -> None:
     model = Model()
-    words = [("x" * (1 + number % 9)) + str(number) for number in range(2 * SLICE + 5)]
+    words = [("x" * (1 + number % 9)) + str(number) for number in range(2 * FIRST.slice + 5)]
     rows(model, [document("/a", " ".join(words))])
-    assert [len(call) for call in model.calls] == [SLICE, SLICE, 5]
+    assert [len(call) for call in model.calls] == [87, 87, 87]
     lengths = [len(text) for call in model.calls for text in call]
     assert lengths == sorted(lengths)
 
@@ -80,7 +81,7 @@ def test_a_slice_that_fails_stops_the_others(document: Callable[..., Document]) 
     ended: list[str] = []
 
     async def embed(texts: list[str]) -> NDArray[np.float32]:
-        if len(texts) < SLICE:
+        if "00000" in texts:
             raise ValueError("no model")
         try:
             await asyncio.Event().wait()
@@ -88,7 +89,7 @@ def test_a_slice_that_fails_stops_the_others(document: Callable[..., Document]) 
             ended.append("stopped")
         raise AssertionError
 
-    words = " ".join(f"{number:05}" for number in range(SLICE + 1))
+    words = " ".join(f"{number:05}" for number in range(FIRST.slice + 1))
     with pytest.raises(ValueError, match="no model"):
         asyncio.run(vectorise([document("/a", words)], known={}, embed=embed))
     assert ended == ["stopped"]

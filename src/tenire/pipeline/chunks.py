@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 __all__ = ["BATCH_BYTES", "BATCH_ITEMS", "Chunk", "Sized", "batches", "bytes_held"]
 
@@ -57,14 +57,20 @@ class Chunk:
     skipped: int = 0
 
 
-def batches(work: Iterable[W]) -> Iterator[list[W]]:
-    """Cut work into batches: up to ``BATCH_ITEMS`` items and ``BATCH_BYTES`` each; a larger item is one by itself."""
+def batches(work: Iterable[W], *, most: Callable[[], int] = lambda: BATCH_BYTES) -> Iterator[list[W]]:
+    """Cut work into batches; an item that is larger than one is a batch by itself.
+
+    Args:
+        work: The items.
+        most: Returns the bytes that make a batch full; asked for each batch. Its items are as many
+            as ``BATCH_ITEMS`` for ``BATCH_BYTES``.
+    """
     batch: list[W] = []
-    size = 0
+    size, full = 0, most()
     for item in work:
-        if batch and (size + item.size > BATCH_BYTES or len(batch) == BATCH_ITEMS):
+        if batch and (size + item.size > full or len(batch) >= max(1, full * BATCH_ITEMS // BATCH_BYTES)):
             yield batch
-            batch, size = [], 0
+            batch, size, full = [], 0, most()
         batch.append(item)
         size += item.size
     if batch:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from tenire.pipeline.home_session import HomeSession
     from tenire.pipeline.journal import Committed
     from tenire.pipeline.run_life import RunLife
+    from tenire.pipeline.tuning import Tuning
     from tenire.protocols import Document, Rejection
 
 __all__ = ["DocumentCommit"]
@@ -36,12 +37,15 @@ class DocumentCommit:
         session: The home, with its ledger and its store.
         recipe: Says how texts are embedded.
         clock: For the time spent.
+        tuning: Is told what calls of the model and commits cost.
 
     Attributes:
         stages: Where passages are counted: at the model, and in the store.
     """
 
-    def __init__(self, life: RunLife, *, session: HomeSession, recipe: DocumentRecipe, clock: Clock) -> None:
+    def __init__(
+        self, life: RunLife, *, session: HomeSession, recipe: DocumentRecipe, clock: Clock, tuning: Tuning
+    ) -> None:
         self.stages = embed, self._store = StageProgress("embed"), StageProgress("store")
         self._life = life
         self._tasks = life.tasks
@@ -50,9 +54,17 @@ class DocumentCommit:
         self._clock = clock
         self._memos = VectorMemos(session, recipe.model)
         self._model = ModelWorker(
-            life.tasks, embed=recipe.embed, progress=life.progress, stage=embed, keep=self._keep, clock=clock
+            life.tasks,
+            embed=recipe.embed,
+            progress=life.progress,
+            stage=embed,
+            keep=self._keep,
+            clock=clock,
+            tuning=tuning,
         )
+        self._tuning = tuning
         self._commits = 0
+        self._commit_s = 0.0
 
     def warm_up(self) -> None:
         """Load the model and open the store while the first files are read."""
@@ -89,9 +101,10 @@ class DocumentCommit:
         self._progress.removed += committed.removed
 
     async def tidy(self) -> None:
-        """Let the store tidy up if anything was committed."""
+        """Let the store tidy up if anything was committed, and keep what was learned."""
         if self._commits:
             await self._tasks.thread(self._session.optimise)
+            await self._tasks.thread(self._tuning.save, self._session.ledger)
 
     async def _note_unchanged(self, group: Group) -> None:
         touched = [*group.unchanged_done, *group.unchanged_rejected]
@@ -113,6 +126,7 @@ class DocumentCommit:
         def count(committed: Committed) -> None:
             self._progress.bytes_ahead -= sum(document.file.size for document in absent)
             self._count(committed, documents, rejections)
+            self._tuning.note_stored(committed.chunks, self._commit_s)
 
         with self._store.at_work(self._clock.now):
             committed = await kept(self._tasks.thread(self._apply, absent, vectors, linked, rejections), count)
@@ -139,7 +153,9 @@ class DocumentCommit:
         linked: list[Document],
         rejections: list[Rejection],
     ) -> Committed:
+        started = self._clock.now()
         committed = self._session.commit(self._life.run, documents, vectors, linked=linked, rejections=rejections)
+        self._commit_s = self._clock.now() - started
         self._memos.forget(passage.text for document in documents for passage in document.passages)
         self._commits += 1
         if self._commits % _MAINTENANCE_EVERY == 0:

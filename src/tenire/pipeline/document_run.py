@@ -7,8 +7,8 @@
                   └── bytes of the budget and a place in flight are held from here
                       until the group is committed ──────────────────────────────┘
 
-1. The source is pulled only while there is room: at most ``IN_FLIGHT`` batches,
-   and only as many bytes as the engine's budget lends.
+1. The source is pulled only while there is room: at most as many batches as
+   its sizes say (see ``tuning``), and only as many bytes as the engine's budget lends.
 2. A worker that dies takes down only the file that killed it (see ``reading``).
 3. What a container holds comes a slice at a time. Its own word comes when all of it
    is committed (see ``open_containers``).
@@ -28,6 +28,7 @@ from tenire.pipeline.progress import StageProgress
 from tenire.pipeline.reading import FileReading
 from tenire.pipeline.room import Room
 from tenire.pipeline.run_life import RunLife
+from tenire.pipeline.tuning import Tuning
 from tenire.protocols import Document, Unpacked
 
 if TYPE_CHECKING:
@@ -45,10 +46,7 @@ if TYPE_CHECKING:
     from tenire.pipeline.watching.changed_source import ChangedSource
     from tenire.protocols import Rejection
 
-__all__ = ["IN_FLIGHT", "DocumentRun"]
-
-IN_FLIGHT = 24
-"""Batches between the source and their commit, for one pipeline."""
+__all__ = ["DocumentRun"]
 
 
 _SLICE_BYTES = 32 << 20
@@ -90,14 +88,15 @@ class DocumentRun:
         self._source = source
         self._owns_all = owns_all
         self._recipe = recipe
-        self._reading = FileReading(self._tasks, recipe)
-        self._clock = clock
         self._count_calls = count
-        self._room = Room(manager.data_manager, pipeline=name, places=IN_FLIGHT)
-        self._groups = GroupQueue(self._room)
-        self._containers = OpenContainers(lambda word: self._groups.put([word]))
-        self._commit = DocumentCommit(self._life, session=session, recipe=recipe, clock=clock)
+        self._tuning = Tuning(f"{recipe.identity}\0{recipe.model}", workers=max(1, int(manager.cpu)))
+        self._tuning.on_change = self._resize
         self._prepare = StageProgress("prepare")
+        self._reading = FileReading(self._tasks, recipe, stage=self._prepare, tuning=self._tuning, clock=clock)
+        self._room = Room(manager.data_manager, pipeline=name, places=self._tuning.sizes.room)
+        self._groups = GroupQueue(self._room, full=lambda: self._tuning.sizes.group)
+        self._containers = OpenContainers(lambda word: self._groups.put([word]))
+        self._commit = DocumentCommit(self._life, session=session, recipe=recipe, clock=clock, tuning=self._tuning)
         progress.stages = [self._prepare, *self._commit.stages]
         self._warm = False
 
@@ -115,8 +114,8 @@ class DocumentRun:
                 for _ in range(FINISHERS):
                     flow.beside(self._groups.finish_each(self._commit.finish))
                 while (chunk := await life.next_chunk(lister)) is not None:
-                    self._take(chunk)
-                    for batch in batches(chunk.work):
+                    await self._take(chunk)
+                    for batch in batches(chunk.work, most=lambda: self._tuning.sizes.batch):
                         held = await self._groups.take_room(batch)
                         flow.start(self._prepare_batch(batch, held))
                 await flow.drained()
@@ -134,18 +133,19 @@ class DocumentRun:
 
     # -- list, prepare -----------------------------------------------------
 
-    def _take(self, chunk: ListedChunk) -> None:
+    async def _take(self, chunk: ListedChunk) -> None:
         self._prepare.waiting += len(chunk.work)
         if chunk.rejections:
             self._groups.reject(chunk.rejections)
         if chunk.work and not self._warm:
             self._warm = True
             self._commit.warm_up()
+            await self._tasks.thread(self._tuning.load, self._session.ledger)
             self._life.count_ahead(lambda: sizes(self._source))
 
     async def _prepare_batch(self, batch: list[Work], held: AsyncExitStack) -> None:
         self._prepare.waiting -= len(batch)
-        with self._prepare.at_work(self._clock.now, len(batch)):
+        with self._prepare.holding(len(batch)):
             results = await self._reading.read(batch)
         self._prepare.done += len(batch)
         unfinished = [result for result in results if isinstance(result, Unpacked) and result.following is not None]
@@ -162,12 +162,16 @@ class DocumentRun:
         word: Document | Rejection = container
         while following is not None:
             room = await self._groups.take_bytes(_SLICE_BYTES)
-            with self._prepare.at_work(self._clock.now):
+            with self._prepare.holding():
                 part = await self._reading.read_on(container, following)
             reading.hold(room)
             self._groups.put(part.members, room)
             following, word = part.following, part.container
         reading.close(word)
+
+    def _resize(self) -> None:
+        self._reading.resize()
+        self._room.resize(self._tuning.sizes.room)
 
     # -- the end -------------------------------------------------------------
 

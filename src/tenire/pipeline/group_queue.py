@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from tenire.core.stage_sizes import FIRST
 from tenire.pipeline.chunks import bytes_held
 from tenire.pipeline.groups import Group
 
@@ -22,10 +23,7 @@ if TYPE_CHECKING:
     from tenire.pipeline.room import Room
     from tenire.protocols import Document, Rejection, Unchanged, Unpacked
 
-__all__ = ["FINISHERS", "GROUP_PASSAGES", "GroupQueue"]
-
-GROUP_PASSAGES = 512
-"""Passages that make a group full: some seconds of a small model's work."""
+__all__ = ["FINISHERS", "GroupQueue"]
 
 FINISHERS = 2
 """Groups on their way: one at the model, one behind it on its way into the store."""
@@ -36,9 +34,11 @@ class GroupQueue:
 
     Args:
         room: The room that batches hold until their group is committed.
+        full: Returns the passages that make a group full.
     """
 
-    def __init__(self, room: Room) -> None:
+    def __init__(self, room: Room, *, full: Callable[[], int] = lambda: FIRST.group) -> None:
+        self._most = full
         self._room = room
         self._filling = Group()
         self._sent: asyncio.Queue[Group | None] = asyncio.Queue()
@@ -57,7 +57,7 @@ class GroupQueue:
     def reject(self, rejections: Sequence[Rejection]) -> None:
         """Add what the source itself could not use."""
         self._filling.rejections += rejections
-        if len(self._filling.rejections) >= GROUP_PASSAGES:
+        if len(self._filling.rejections) >= self._most():
             self.send_off()
 
     def add(
@@ -78,7 +78,7 @@ class GroupQueue:
         self._full()
 
     def _full(self) -> None:
-        if self._filling.passages >= GROUP_PASSAGES:
+        if self._filling.passages >= self._most():
             self.send_off()
         else:
             self.make_way()

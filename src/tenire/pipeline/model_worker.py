@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tenire.concurrency.handle import Handle
     from tenire.pipeline.progress import PipelineProgress, StageProgress
     from tenire.pipeline.run_tasks import RunTasks
+    from tenire.pipeline.tuning import Tuning
     from tenire.protocols import Document
 
 __all__ = ["EMBEDDER_SLOTS", "IF_KILLED", "ModelWorker"]
@@ -43,6 +44,7 @@ class ModelWorker:
         stage: Where to count passages.
         keep: ``keep(texts, vectors)``, called for slices that took long.
         clock: For the time spent.
+        tuning: Says how many texts go into a call, and is told what it cost.
     """
 
     def __init__(
@@ -54,7 +56,10 @@ class ModelWorker:
         stage: StageProgress,
         keep: Callable[[list[str], NDArray[np.float32]], Awaitable[None]],
         clock: Clock,
+        tuning: Tuning,
     ) -> None:
+        self._tuning = tuning
+        self._last_end = 0.0
         self._tasks = tasks
         self._embed: Callable[[list[str]], Any] = embed
         self._on_loop = is_coroutine_function(embed)
@@ -65,7 +70,9 @@ class ModelWorker:
 
     def warm_up(self) -> Handle[NDArray[np.float32]]:
         """Have the model loaded: a head start, so it is tried once."""
-        return self._submit([], "load model", retry=None)
+        handle = self._submit([], "load model", retry=None)
+        handle.add_done_callback(lambda _: self._ended())
+        return handle
 
     async def vectors(
         self, documents: Sequence[Document], known: Mapping[str, NDArray[np.float32]]
@@ -78,14 +85,17 @@ class ModelWorker:
         stage, progress = self._stage, self._progress
         left = passages = sum(len(document.passages) for document in documents)
         left_bytes = size = sum(document.file.size for document in documents)
+        if not stage.done and not stage.waiting:
+            stage.since_s = progress.seconds
         stage.waiting += passages
 
         async def embed(texts: list[str]) -> NDArray[np.float32]:
             nonlocal left, left_bytes
-            started = self._clock.now()
-            vectors = await self._submit(texts, "embed", retry=IF_KILLED)
-            took = self._clock.now() - started
+            handle = self._submit(texts, "embed", retry=IF_KILLED)
+            vectors = await handle
+            took = self._ended(handle.started_at)
             stage.busy_s += took
+            self._tuning.note_embedded(sum(map(len, texts)), took)
             if took > WORTH_KEEPING_S and not self._on_loop:
                 await self._keep(texts, vectors)
             stage.done += len(texts)
@@ -97,13 +107,23 @@ class ModelWorker:
             return vectors
 
         try:
-            vectors = await vectorise(documents, known=known, embed=embed)
+            vectors = await vectorise(documents, known=known, embed=embed, most=self._tuning.sizes.slice)
         finally:
             stage.waiting -= left
         # What was known before, and what stands in the group twice, needed no model.
         stage.done += left
         progress.bytes_ahead += left_bytes
         return vectors
+
+    def _ended(self, started: float = 0.0) -> float:
+        """Return the seconds that the model had for a call that ended just now.
+
+        The worker takes one call after the other, and what was started while it had another
+        one waited there: its time begins with the end of that. A server takes them side by side.
+        """
+        now = self._clock.now()
+        before, self._last_end = self._last_end, now
+        return now - (started if self._on_loop else max(started, before))
 
     def _submit(self, texts: list[str], step: str, *, retry: Retry | None) -> Handle[NDArray[np.float32]]:
         if self._on_loop:

@@ -45,6 +45,7 @@ class StageProgress:
         waiting: Items that wait in front of it.
         running: Items in it now.
         busy_s: Seconds of work done in it, all workers together.
+        since_s: Seconds of the run after which it first had something to do.
     """
 
     name: str
@@ -52,16 +53,25 @@ class StageProgress:
     waiting: int = 0
     running: int = 0
     busy_s: float = 0.0
+    since_s: float = 0.0
 
     @contextmanager
-    def at_work(self, now: Callable[[], float], items: int = 1) -> Iterator[None]:
-        """Count items as running within the block, and the time that it takes; ``now()`` in seconds."""
-        started = now()
+    def holding(self, items: int = 1) -> Iterator[None]:
+        """Count items as running within the block."""
         self.running += items
         try:
             yield
         finally:
             self.running -= items
+
+    @contextmanager
+    def at_work(self, now: Callable[[], float], items: int = 1) -> Iterator[None]:
+        """Count items as running within the block, and the time that it takes; ``now()`` in seconds."""
+        started = now()
+        try:
+            with self.holding(items):
+                yield
+        finally:
             self.busy_s += now() - started
 
 

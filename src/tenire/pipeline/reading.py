@@ -9,19 +9,24 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tenire.errors import TaskTimeoutError, WorkerDiedError
 from tenire.pipeline.model_worker import IF_KILLED
-from tenire.protocols import Look, Rejection, Unpacked
+from tenire.pipeline.places import Places
+from tenire.protocols import Document, Look, Rejection, Unpacked
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
+    from tenire.clock import Clock
     from tenire.pipeline.document_recipe import DocumentRecipe
     from tenire.pipeline.lister import Work
+    from tenire.pipeline.progress import StageProgress
     from tenire.pipeline.run_tasks import RunTasks
-    from tenire.protocols import Document, SourceFile, Unchanged
+    from tenire.pipeline.tuning import Tuning
+    from tenire.protocols import SourceFile, Unchanged
 
 __all__ = ["MOST_MEMBERS", "FileReading"]
 
@@ -37,11 +42,24 @@ class FileReading:
     Args:
         tasks: The run's way to the engine.
         recipe: Holds the readers.
+        stage: Where to count the time that they take.
+        tuning: Says how many batches are read at the same time, and is told what they cost.
+        clock: For that time.
     """
 
-    def __init__(self, tasks: RunTasks, recipe: DocumentRecipe) -> None:
+    def __init__(
+        self, tasks: RunTasks, recipe: DocumentRecipe, *, stage: StageProgress, tuning: Tuning, clock: Clock
+    ) -> None:
         self._tasks = tasks
         self._recipe = recipe
+        self._stage = stage
+        self._tuning = tuning
+        self._clock = clock
+        self._readers = Places(tuning.sizes.readers)
+
+    def resize(self) -> None:
+        """Read as many batches at the same time as the sizes say by now."""
+        self._readers.resize(self._tuning.sizes.readers)
 
     async def read(self, batch: Sequence[Work]) -> list[Document | Rejection | Unchanged | Unpacked]:
         """Return what came of files, in their order."""
@@ -73,7 +91,7 @@ class FileReading:
     ) -> list[Document | Rejection | Unchanged | Unpacked]:
         try:
             results: list[Document | Rejection | Unchanged | Unpacked] = await self._submit(
-                self._recipe.prepare, files, known, step="prepare"
+                self._recipe.prepare, files, known, step="prepare", note=partial(self._note_read, files)
             )
         except _FAILURES as error:
             if len(files) == 1:
@@ -92,10 +110,24 @@ class FileReading:
             return Look(file, "file")
         return found
 
-    async def _submit(self, fn: Any, *args: Any, step: str) -> Any:
-        return await self._tasks.submit(
-            fn, *args, step=step, on="process", retry=IF_KILLED, timeout=self._recipe.limit_s
-        )
+    async def _submit(
+        self, fn: Any, *args: Any, step: str, note: Callable[[Any, float], object] = lambda result, seconds: None
+    ) -> Any:
+        async with self._readers:
+            handle = self._tasks.submit(
+                fn, *args, step=step, on="process", retry=IF_KILLED, timeout=self._recipe.limit_s
+            )
+            result = await handle
+        seconds = self._clock.now() - handle.started_at
+        self._stage.busy_s += seconds
+        note(result, seconds)
+        return result
+
+    def _note_read(self, files: Sequence[SourceFile], results: Sequence[object], seconds: float) -> None:
+        documents = [result for result in results if isinstance(result, Document)]
+        passages = sum(len(document.passages) for document in documents)
+        characters = sum(len(passage.text) for document in documents for passage in document.passages)
+        self._tuning.note_read(sum(file.size for file in files), passages, characters, seconds)
 
 
 def _refusal(found: Look, error: BaseException) -> Rejection:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
+
+from tenire.pipeline.places import Places
 
 if TYPE_CHECKING:
     from tenire.concurrency.data import DataManager
@@ -25,7 +26,7 @@ class Room:
     def __init__(self, data: DataManager, *, pipeline: str, places: int) -> None:
         self._data = data
         self._pipeline = pipeline
-        self._places = asyncio.Semaphore(places)
+        self._places = Places(places)
         self._held: set[AsyncExitStack] = set()
         self._waiting = 0
 
@@ -33,6 +34,10 @@ class Room:
     def wanted(self) -> bool:
         """Whether somebody waits for room."""
         return self._waiting > 0
+
+    def resize(self, places: int) -> None:
+        """Let so many batches be in flight from now on."""
+        self._places.resize(places)
 
     def is_short(self, size: int) -> bool:
         """Return whether ``size`` more bytes would have to be waited for."""

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import asyncio
 from hashlib import sha256
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+from tenire.core.stage_sizes import FIRST
 from tenire.pipeline.waits import first
 
 if TYPE_CHECKING:
@@ -21,11 +23,7 @@ if TYPE_CHECKING:
 
     from tenire.protocols import Document
 
-__all__ = ["SLICE", "UnusableTextError", "text_key", "vectorise"]
-
-SLICE = 128
-"""Texts in one call of the model: a second or two of work, so that pipelines can
-take turns at the model."""
+__all__ = ["UnusableTextError", "text_key", "vectorise"]
 
 
 class UnusableTextError(Exception):
@@ -50,6 +48,7 @@ async def vectorise(
     *,
     known: Mapping[str, NDArray[np.float32]],
     embed: Callable[[list[str]], Coroutine[Any, Any, NDArray[np.float32]]],
+    most: int = FIRST.slice,
 ) -> NDArray[np.float32] | None:
     """Return one row per passage, in order; shape ``(n, dimension)``.
 
@@ -57,6 +56,7 @@ async def vectorise(
         documents: The documents.
         known: Vectors that need not be computed, by ``text_key``.
         embed: Embeds some texts.
+        most: Texts in one call of it, so that pipelines can take turns at the model.
 
     Returns:
         ``None`` if there are no passages.
@@ -79,7 +79,7 @@ async def vectorise(
         else:
             rows[text] = vector
     missing.sort(key=len)
-    slices = [missing[start : start + SLICE] for start in range(0, len(missing), SLICE)]
+    slices = _slices(missing, most)
     try:
         async with asyncio.TaskGroup() as tasks:
             embedded = [tasks.create_task(embed(part)) for part in slices]
@@ -88,3 +88,10 @@ async def vectorise(
     for part, task in zip(slices, embedded, strict=True):
         rows.update(zip(part, task.result(), strict=True))
     return np.stack([rows[text] for text in texts]).astype(np.float32, copy=False)
+
+
+def _slices(texts: list[str], most: int) -> list[list[str]]:
+    """Cut texts into as few parts as possible, all about equal: a small last one costs a call for little."""
+    calls = -(-len(texts) // most)
+    bounds = [len(texts) * call // calls for call in range(calls + 1)] if calls else []
+    return [texts[start:end] for start, end in pairwise(bounds)]
