@@ -198,11 +198,13 @@ class Unpacked:
         members: What came of its members, in their order.
         following: Number of the first member that was not looked at yet, or ``None``
             if these were the last ones.
+        expanded: Bytes that came out of it until then; what follows adds to them.
     """
 
     container: Document | Rejection
     members: tuple[Document | Rejection, ...]
     following: int | None = None
+    expanded: int = 0
 
 
 @dataclass(frozen=True, slots=True)

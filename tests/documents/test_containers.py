@@ -48,7 +48,7 @@ def whole(file: SourceFile, options: PrepareOptions = OPTIONS, most: int = 512) 
     members, part = list(first.members), first
     while part.following is not None:
         assert isinstance(part.container, Document)
-        part = unpack(part.container.file, part.container.content_hash, part.following, options, most)
+        part = unpack(part.container.file, part.container.content_hash, part.following, options, most, part.expanded)
         members += part.members
     return Unpacked(part.container, tuple(members))
 
@@ -327,6 +327,24 @@ def test_an_archive_that_expands_without_end_is_stopped_and_what_was_good_stays(
     assert isinstance(found.container, Rejection)
     assert "more than max_expanded (3.0 MiB)" in found.container.error
     assert told(found, file)["good.txt"] == "words"
+
+
+def test_what_comes_out_counts_over_all_slices_and_once(tmp_path: Path) -> None:
+    parts: dict[str, str | bytes] = {f"{n}.txt": os.urandom(40_000).hex() for n in range(10)}
+    options = PrepareOptions(max_expanded=500_000)
+    raw = {name: text.encode() for name, text in parts.items() if isinstance(text, str)}
+    for name, data in (("a.zip", samples.archive(parts)), ("a.tgz", gzip.compress(tarred(raw)))):
+        for most, enough in ((1, True), (3, True), (1, False), (3, False), (20, False)):
+            file = put(tmp_path / name, data)
+            limit = PrepareOptions(max_expanded=1 << 20) if enough else options
+            part = Unpacked(one_container(file), (), 0)
+            count = 0
+            while part.following is not None:
+                assert isinstance(part.container, Document)
+                part = unpack(file, part.container.content_hash, part.following, limit, most, part.expanded)
+                count += len(part.members)
+            assert isinstance(part.container, Document if enough else Rejection)
+            assert count == 10 if enough else 2 <= count <= 7  # a stream is read a little ahead
 
 
 def test_bombs_in_archives_in_archives_count_together(tmp_path: Path) -> None:

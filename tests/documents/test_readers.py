@@ -171,6 +171,25 @@ def test_the_plainest_of_several_texts_is_taken_and_attachments_are_named() -> N
     assert ("attachment", "bill.pdf") in found.about.extra
 
 
+@pytest.mark.usefixtures("parser")
+def test_attachments_that_can_be_read_are_part_of_their_message() -> None:
+    import base64
+
+    parts = "".join(
+        f"--x\nContent-Type: application/octet-stream\nContent-Disposition: attachment; filename={name}\n"
+        f"Content-Transfer-Encoding: base64\n\n{base64.encodebytes(data).decode()}\n"
+        for name, data in (
+            ("bill.pdf", samples.pdf("Pay nine.")),
+            ("a.docx", samples.docx("Words")),
+            ("b.pdf", b"%PDF-"),
+        )
+    )
+    found = reading(Format.EMAIL, samples.message(body=parts + "--x--\n", Content_Type="multipart/mixed; boundary=x"))
+    assert "bill.pdf\n\nPay nine." in found.text
+    assert "Words" in found.text
+    assert [value for name, value in found.about.extra if name == "attachment"] == ["b.pdf"]
+
+
 @pytest.mark.parametrize("kind", ["text/html; charset=nonsense", "text/html"])
 def test_a_message_in_html_is_extracted(kind: str) -> None:
     found = text(Format.EMAIL, samples.message(body="<html><body><p>One &amp; two</body>", Content_Type=kind))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import shutil
@@ -9,6 +10,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.documents import samples
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -162,3 +164,59 @@ def test_words_that_make_no_sense_are_refused_in_json_too(
     assert main([*words, "--json"]) == 2
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["error"]["type"] == "ConfigError"
     assert list(tmp_path.iterdir()) == []
+
+
+def broken_documents(folder: Path) -> dict[str, str]:
+    """Fill a folder with documents that are broken, and a few that are not; return what is to be said of each."""
+    folder.mkdir()
+    (folder / "good.pdf").write_bytes(samples.pdf("The valve opens at nine bars."))
+    (folder / "good.zip").write_bytes(
+        samples.archive({"a.txt": "elephants remember", "b/c.docx": samples.docx("whales sing")})
+    )
+    (folder / "empty.docx").touch()
+    (folder / "deep.html").write_text("<div>" * 10_000 + "at the bottom")
+    (folder / "mixed.txt").write_bytes("caf\xe9 ".encode() * 50 + b"caf\xe9\n")
+    bad: dict[str, tuple[bytes, str]] = {
+        "cut.pdf": (samples.pdf("words")[:400], "cut off before its end"),
+        "locked.pdf": (samples.pdf("words", password="x"), "this one is encrypted"),
+        "damaged.docx": (samples.docx()[:700], "expected a Word document"),
+        "bomb.gz": (gzip.compress(bytes(40 << 20)), "more than 200 times"),
+        "bomb.zip": (samples.archive({f"{n}.txt": bytes(20 << 20) for n in range(3)}), "more than 200 times"),
+        "cut.zip": (samples.archive({"a.txt": "x" * 500})[:-30], "expected a ZIP archive"),
+        "nul.txt": (b"words\0words", "NUL byte"),
+        "noise.csv": (b"\x07\x00\x01\xff" * 500, "looks binary"),
+        "rows.parquet": (b"PAR1\x15\x04rubbish", "expected a Parquet file"),
+        "book.epub": (samples.epub(a="x")[:-100], "expected an EPUB"),
+    }
+    for name, (data, _) in bad.items():
+        (folder / name).write_bytes(data)
+    (folder / "partly.zip").write_bytes(
+        samples.archive({"good.txt": "turtles swim", "bad.pdf": samples.pdf("x")[:300]})
+    )
+    members = {"partly.zip!/bad.pdf": "cut off before its end", "bomb.zip!/0.txt": "NUL byte"}
+    return {name: reason for name, (_, reason) in bad.items()} | members
+
+
+def test_a_directory_of_broken_documents_is_read_as_far_as_it_goes(tenire: Tenire, tmp_path: Path) -> None:
+    folder = tmp_path / "broken"
+    expected = broken_documents(folder)
+    ended = tenire.ingest(folder)
+    assert (ended.code, ended.totals["done"], ended.totals["quarantined"]) == (3, 5, 11)
+    entries = {os.path.relpath(each["source"], folder): each["error"] for each in tenire("failed").json["failed"]}
+    assert entries.keys() == expected.keys()
+    for name, reason in expected.items():
+        assert reason in entries[name], name
+    for words, place in (("whales", "good.zip!/b/c.docx"), ("turtles", "partly.zip!/good.txt"), ("valve", "good.pdf")):
+        assert tenire("search", words, "--mode", "text").json["hits"][0]["source"] == str(folder / place)
+    again = tenire.ingest(folder)
+    assert (again.code, again.totals["unchanged"], again.totals["quarantined"]) == (3, 5, 11)
+    assert tenire.verify()["ok"]
+    # Mended, they are found; gone, they leave with all that was in them.
+    (folder / "partly.zip").write_bytes(samples.archive({"good.txt": "turtles swim", "bad.pdf": samples.pdf("mended")}))
+    (folder / "good.zip").unlink()
+    mended = tenire.ingest(folder)
+    assert (mended.totals["done"], mended.totals["removed"]) == (1, 1)
+    assert tenire("search", "mended", "--mode", "text").json["hits"]
+    assert not tenire("search", "whales", "--mode", "text").json["hits"]
+    report = tenire.verify()
+    assert (report["ok"], report["documents"]) == (True, 6)

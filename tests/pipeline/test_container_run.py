@@ -48,8 +48,9 @@ class Boxes(Files):
         self.calls.append("prepare")
         return [self._slice(file, 0, self.first) if file.path in self.boxes else self._prepared(file) for file in files]
 
-    def unpack(self, container: SourceFile, content_hash: str, start: int, most: int) -> Unpacked:
+    def unpack(self, container: SourceFile, content_hash: str, start: int, most: int, expanded: int) -> Unpacked:
         assert content_hash == f"hash of {container.path}"
+        assert start - 1 <= expanded <= start  # one that killed its reader is not counted
         self.calls.append(f"unpack {start}")
         return self._slice(container, start, min(most, self.per))
 
@@ -71,7 +72,7 @@ class Boxes(Files):
         word: Document | Rejection = self._container(file)
         if end >= len(names) and any(text == "CUT" for _, text in names):
             word = Rejection(file, "unpack", "cut off", "hash")
-        return Unpacked(word, members, end if end < len(names) else None)
+        return Unpacked(word, members, end if end < len(names) else None, end)
 
     def _member(self, file: SourceFile, name: str, text: str) -> Document | Rejection:
         source = SourceFile(f"{file.path}!/{name}", len(text), 1, file.path)
@@ -200,7 +201,7 @@ def test_only_the_member_that_kills_its_reader_goes_to_quarantine(
         if handle.name.endswith("prepare"):
             return any(file.path == "/a.zip" for file in handle.args[0])
         if handle.name.endswith("unpack"):
-            _, _, start, most = handle.args
+            _, _, start, most, _ = handle.args
             return bool(start <= 123 < start + most)
         return False
 

@@ -233,8 +233,10 @@ def _prepare(options: PrepareOptions, files: list[SourceFile], known: Mapping[st
     return prepare(files, options, known)
 
 
-def _unpack(options: PrepareOptions, container: SourceFile, content_hash: str, start: int, most: int) -> Unpacked:
-    return unpack(container, content_hash, start, options, most)
+def _unpack(
+    options: PrepareOptions, container: SourceFile, content_hash: str, start: int, most: int, expanded: int
+) -> Unpacked:
+    return unpack(container, content_hash, start, options, most, expanded)
 
 
 def _look(options: PrepareOptions, file: SourceFile, number: int | None) -> Look:

@@ -34,11 +34,16 @@ __all__ = ["SLICE", "member_file", "reader_name", "single", "unpack", "unpacked"
 SLICE = 8 << 20
 """Bytes of members that make a slice full."""
 
-_MOST_IN_SLICE = 512
+_MOST_IN_SLICE = 2048
 
 
 def unpack(
-    container: SourceFile, hash_: str, start: int, options: PrepareOptions, most: int = _MOST_IN_SLICE
+    container: SourceFile,
+    hash_: str,
+    start: int,
+    options: PrepareOptions,
+    most: int = _MOST_IN_SLICE,
+    expanded: int = 0,
 ) -> Unpacked:
     """Read the next slice of a container.
 
@@ -48,6 +53,7 @@ def unpack(
         start: Number of the first member that is wanted.
         options: How to read, clean and cut.
         most: The most members that the slice may have.
+        expanded: Bytes that came out of it before ``start``.
 
     Returns:
         What came of the members, and of the container itself: it is refused if it was
@@ -62,14 +68,25 @@ def unpack(
             expansion = Expansion(container.path, container.size, options.max_expanded)
             name = os.path.basename(container.path)
             found = opened(stream, name, source=container.path, expansion=expansion, max_file=options.max_file)
-            return unpacked(found, container, hash_, expansion, options, recipe, start=start, full=SLICE, most=most)
+            return unpacked(
+                found,
+                container,
+                hash_,
+                expansion,
+                options,
+                recipe,
+                start=start,
+                full=SLICE,
+                most=most,
+                expanded=expanded,
+            )
     except DocumentError as error:
         return Unpacked(refused(container, error, hash_), ())
 
 
 def unpacked(
     found: Opened, container: SourceFile, hash_: str, expansion: Expansion, options: PrepareOptions, recipe: str,
-    *, start: int = 0, full: int = SLICE, most: int = _MOST_IN_SLICE,
+    *, start: int = 0, full: int = SLICE, most: int = _MOST_IN_SLICE, expanded: int = 0,
 ) -> Unpacked:  # fmt: skip
     """Read a slice of a container that is open; see ``unpack``.
 
@@ -83,6 +100,7 @@ def unpacked(
         start: Number of the first member that is wanted.
         full: Bytes of members that make the slice full.
         most: The most members that it may have.
+        expanded: Bytes that came out of it before ``start``.
     """
     members: list[Document | Rejection] = []
     following: int | None = None
@@ -90,7 +108,7 @@ def unpacked(
         id=document_id(recipe, found.form.value, hash_), file=container, content_hash=hash_, title="", text_bytes=0,
         passages=(), about=About(found.form.value),
     )  # fmt: skip
-    leaves = Leaves(expansion, max_file=options.max_file, start=start)
+    leaves = Leaves(expansion, max_file=options.max_file, start=start, expanded=expanded)
     size = 0
     try:
         for leaf in leaves.walk(found, container.path):
@@ -101,7 +119,7 @@ def unpacked(
                 break
     except DocumentError as error:
         itself = refused(container, error, hash_)
-    return Unpacked(itself, tuple(members), following)
+    return Unpacked(itself, tuple(members), following, expansion.total)
 
 
 def _member(leaf: Leaf, container: SourceFile, options: PrepareOptions, recipe: str) -> Document | Rejection:

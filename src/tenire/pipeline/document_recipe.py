@@ -27,8 +27,9 @@ class DocumentRecipe:
         embed: ``embed(texts)``; runs in the worker process ``"embedder"``, or on the
             loop if it is a coroutine function.
         model: What a vector depends on besides the text.
-        unpack: ``unpack(container, content_hash, start, most)``: reads up to ``most`` members
-            of a container from number ``start`` on, and fewer if it likes; runs as ``prepare``.
+        unpack: ``unpack(container, content_hash, start, most, expanded)``: reads up to ``most``
+            members of a container from number ``start`` on, and fewer if it likes, when
+            ``expanded`` bytes came out of it before; runs as ``prepare``.
         look: ``look(file, number)``: says what a file is, or the member ``number`` of it,
             without parsing it; runs as ``prepare``.
         limit_s: Seconds that one call of these may take; what takes longer hangs.
@@ -38,6 +39,6 @@ class DocumentRecipe:
     prepare: Callable[[list[SourceFile], Mapping[str, str]], list[Document | Rejection | Unchanged | Unpacked]]
     embed: Callable[[list[str]], NDArray[np.float32]] | Callable[[list[str]], Awaitable[NDArray[np.float32]]]
     model: str
-    unpack: Callable[[SourceFile, str, int, int], Unpacked] | None = None
+    unpack: Callable[[SourceFile, str, int, int, int], Unpacked] | None = None
     look: Callable[[SourceFile, int | None], Look] | None = None
     limit_s: float = 120.0

@@ -160,13 +160,14 @@ class DocumentRun:
         container, following = unpacked.container, unpacked.following
         assert isinstance(container, Document)
         word: Document | Rejection = container
+        expanded = unpacked.expanded
         while following is not None:
             room = await self._groups.take_bytes(_SLICE_BYTES)
             with self._prepare.holding():
-                part = await self._reading.read_on(container, following)
+                part = await self._reading.read_on(container, following, expanded)
             reading.hold(room)
             self._groups.put(part.members, room)
-            following, word = part.following, part.container
+            following, word, expanded = part.following, part.container, part.expanded
         reading.close(word)
 
     def _resize(self) -> None:

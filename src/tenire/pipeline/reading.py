@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["MOST_MEMBERS", "FileReading"]
 
-MOST_MEMBERS = 512
+MOST_MEMBERS = 2048
 """Members of a container that are read by one task."""
 
 _FAILURES = (WorkerDiedError, TaskTimeoutError)
@@ -67,22 +67,28 @@ class FileReading:
         known = {item.file.path: item.known_hash for item in batch if item.known_hash}
         return await self._read(files, known)
 
-    async def read_on(self, container: Document, start: int) -> Unpacked:
-        """Return what came of the members of a container from number ``start`` on, as many as make a slice."""
+    async def read_on(self, container: Document, start: int, expanded: int) -> Unpacked:
+        """Return what came of the next slice of a container.
+
+        Args:
+            container: The container.
+            start: Number of the slice's first member.
+            expanded: Bytes that came out of the container before.
+        """
         assert self._recipe.unpack is not None  # what unpacks is what can read on
         file, most = container.file, MOST_MEMBERS
         while True:
             try:
                 part: Unpacked = await self._submit(
-                    self._recipe.unpack, file, container.content_hash, start, most, step="unpack"
+                    self._recipe.unpack, file, container.content_hash, start, most, expanded, step="unpack"
                 )
             except _FAILURES as error:
                 if most == 1:
                     member = await self._look(file, start)
                     if member.file.container:
-                        return Unpacked(container, (_refusal(member, error),), start + 1)
+                        return Unpacked(container, (_refusal(member, error),), start + 1, expanded)
                     return Unpacked(_refusal(member, error), ())
-                most //= 8
+                most = max(1, most // 8)
             else:
                 return part
 

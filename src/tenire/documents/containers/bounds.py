@@ -43,6 +43,10 @@ class Expansion:
         """Bytes that may still come."""
         return self._most - self.total
 
+    def resume(self, total: int) -> None:
+        """Go on where an earlier look into the same file ended; what was expanded again to get there counts once."""
+        self.total = max(self.total, total)
+
     def add(self, size: int) -> None:
         """Count bytes.
 

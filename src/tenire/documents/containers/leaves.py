@@ -63,12 +63,14 @@ class Leaves:
         max_file: Largest member that is read, bytes.
         start: Number of the first member that is wanted. Those before it are not read
             further than it takes to recognise them.
+        expanded: Bytes that came out of those.
     """
 
-    def __init__(self, expansion: Expansion, *, max_file: int, start: int = 0) -> None:
+    def __init__(self, expansion: Expansion, *, max_file: int, start: int = 0, expanded: int = 0) -> None:
         self._expansion = expansion
         self._max_file = max_file
         self._start = start
+        self._expanded = expanded
         self._next = 0
 
     def walk(self, container: Opened, source: str) -> Iterator[Leaf]:
@@ -86,6 +88,8 @@ class Leaves:
 
     def _walk(self, container: Opened, source: str, level: int) -> Iterator[Leaf]:
         for member in self._members(container, source):
+            if self._next >= self._start:
+                self._expansion.resume(self._expanded)
             name = posixpath.basename(member.name)
             if holds_no_text(name) or any(part.startswith(".") for part in member.name.split("/")):
                 continue

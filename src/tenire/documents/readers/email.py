@@ -1,7 +1,7 @@
 """E-mail: who wrote what to whom, and the text of the message.
 
 Of a message that says the same in several ways, the plain text is taken, or else the
-page in HTML. Attachments that are text are part of it; the others are named.
+page in HTML. Attachments that can be read are part of it; the others are named.
 """
 
 from __future__ import annotations
@@ -10,13 +10,15 @@ import email
 import email.header
 import email.policy
 import email.utils
+import io
 from typing import TYPE_CHECKING, Any
 
 from tenire.documents.encoding import decode
 from tenire.documents.html import extract
 from tenire.documents.readers.reading import Raw, Reading, damaged
-from tenire.documents.structure import without_marks
-from tenire.errors import DocumentError
+from tenire.documents.recognition import HEAD, Format, recognise, zip_format
+from tenire.documents.structure import plain, without_marks
+from tenire.errors import ConfigError, DocumentError
 from tenire.protocols import About
 
 if TYPE_CHECKING:
@@ -44,7 +46,7 @@ def read(raw: Raw) -> Reading:
     attached: list[str] = []
     for part in _parts(message):
         name = _filename(part)
-        text = _text(part, raw.source)
+        text = _text(part, raw.source) or (_attached(part, name, raw) if name else "")
         if text:
             texts.append(f"{name}\n\n{text}" if name else text)
         elif name:
@@ -84,6 +86,26 @@ def _text(part: Message, source: str) -> str:
         return ""
     text = _decoded(payload, part.get_content_charset(), source)
     return extract(text)[1] if "html" in kind else without_marks(text)
+
+
+def _attached(part: Message, name: str, raw: Raw) -> str:
+    """Return the text of an attachment in a format of its own, or an empty string if it cannot be read."""
+    from tenire.documents.readers import READERS, read
+
+    data = part.get_payload(decode=True)
+    if not isinstance(data, bytes) or not data:
+        return ""
+    try:
+        form = recognise(name, data[:HEAD], source=raw.source)
+        if form is Format.ZIP:
+            form = zip_format(io.BytesIO(data), name)
+        if form not in READERS or form is Format.EMAIL:
+            return ""
+        return plain(read(form, Raw(name, raw.source, data, raw.max_text)).text).strip()
+    except ConfigError:
+        raise
+    except Exception:  # noqa: BLE001 - whatever a parser makes of an attachment, the message can be read
+        return ""
 
 
 def _decoded(data: bytes, charset: str | None, source: str) -> str:
