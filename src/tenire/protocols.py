@@ -100,11 +100,17 @@ class Findings:
         masked: How much personal data of each kind was masked, as pairs of kind and count.
         filtered: The rule of quality that it broke: then it has no passages. Otherwise ``""``.
         reason: What that rule expected, and what came.
+        signature: What tells whether it is nearly the same as another one (see
+            ``core.near_duplicates``), or nothing.
+        similarity: The share of its words that it has in common with the document that
+            stands for it; 1 if that is itself.
     """
 
     masked: tuple[tuple[str, int], ...] = ()
     filtered: str = ""
     reason: str = ""
+    signature: bytes = b""
+    similarity: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,20 @@ from typing import Annotated, ClassVar
 
 import msgspec
 
-from tenire.app.config_values import amount, choice, limit, names, paths, pattern, size, text, truth, whole, words
+from tenire.app.config_values import (
+    amount,
+    choice,
+    limit,
+    names,
+    paths,
+    pattern,
+    share,
+    size,
+    text,
+    truth,
+    whole,
+    words,
+)
 from tenire.pipeline.named_functions import NAMED_FUNCTION
 
 __all__ = [
@@ -173,6 +186,8 @@ class DocumentsPipeline(_Table, frozen=True, kw_only=True):
         quality: When a document is not worth finding, or ``None``.
         mask: Kinds of personal data that are masked.
         language: Whether to find out in which language a text is.
+        near_duplicates: From which share of words in common on two documents are nearly the
+            same, so that one stands for both; ``False`` where that makes no difference.
         weight: Share against other pipelines.
         priority: ``critical``, ``high``, ``normal``, ``low`` or ``idle``.
         after: Pipelines that must have ended before this one starts.
@@ -192,6 +207,7 @@ class DocumentsPipeline(_Table, frozen=True, kw_only=True):
     quality: QualitySettings | None = None
     mask: Annotated[tuple[str, ...], words("email", "phone", "card", "iban", "ip")] = ()
     language: Annotated[bool, truth()] = True
+    near_duplicates: Annotated[float | bool, share()] = False
     weight: Weight = 1.0
     priority: PriorityName = "normal"
     after: After = ()

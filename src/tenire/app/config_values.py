@@ -29,6 +29,7 @@ __all__ = [
     "parse_size",
     "paths",
     "pattern",
+    "share",
     "show",
     "size",
     "text",
@@ -169,6 +170,16 @@ def limit() -> Rule:
         return value if isinstance(value, bool) else number.parse(value)
 
     return Rule("a number from 0, or true for the usual limit", parse)
+
+
+def share() -> Rule:
+    """Return a rule for a share of words, or ``true`` for the usual one, or ``false`` for none."""
+    number = amount("", minimum=0.5, maximum=1)
+
+    def parse(value: Any) -> Any:
+        return value if isinstance(value, bool) else number.parse(value)
+
+    return Rule("a number from 0.5 to 1, true for 0.9, or false", parse)
 
 
 def size(expected: str, *, minimum: int) -> Rule:

@@ -190,6 +190,7 @@ class DocumentRuns:
             identity=recipe_identity(options), prepare=partial(_prepare, options), embed=embed,
             model=self.place.identity, unpack=partial(_unpack, options), look=partial(_look, options),
             limit_s=self._pipelines[name].file_timeout_s,
+            near=options.cleaning.near,
         )  # fmt: skip
         return DocumentRun(
             name, manager=engine.manager, session=engine.session, source=source,

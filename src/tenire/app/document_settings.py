@@ -22,7 +22,11 @@ if TYPE_CHECKING:
 __all__ = ["cleaning_of", "cutting_of", "facts_of", "pipeline_of"]
 
 _REMEMBERED = ("max_file", "weight", "priority")
-_OPTIONAL = ("max_expanded", "file_timeout_s", "passage_tokens", "overlap", "validate", "quality", "mask", "language")
+_OPTIONAL = (
+    "max_expanded", "file_timeout_s", "passage_tokens", "overlap", "validate", "quality", "mask", "language",
+    "near_duplicates",
+)  # fmt: skip
+_USUALLY_NEAR = 0.9
 _LONGEST = 8
 """Characters a token at the most, of any text worth cutting by its tokens."""
 
@@ -38,7 +42,14 @@ def cleaning_of(pipeline: DocumentsPipeline) -> Cleaning:
         quality=tuple((name, float(wanted[name])) for name in RULES if name in wanted),
         mask=pipeline.mask,
         language=pipeline.language,
+        near=_near(pipeline.near_duplicates),
     )
+
+
+def _near(written: float | bool) -> float | None:
+    if isinstance(written, bool):
+        return _USUALLY_NEAR if written else None
+    return written
 
 
 def cutting_of(pipeline: DocumentsPipeline, embedder: str) -> Cutting:

@@ -28,7 +28,9 @@ class SearchHit:
         document: Id of the document.
         start: Offset of its first character in the cleansed text.
         end: Offset after its last character.
-        also: Other files that hold the same passage.
+        also: Other files that hold the same passage, or nearly the same document.
+        similar: Of those, the ones that are only nearly the same: the share of words that
+            they have in common with it.
         title: The document's, or an empty string.
         kind: The document's format: ``html``, ``pdf``, ``email``, …
         language: ISO 639-1 code, or an empty string.
@@ -64,6 +66,7 @@ class SearchHit:
     lines: list[int] | None = None
     highlights: list[list[int]] = field(default_factory=list)
     context: Context | None = None
+    similar: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,12 +113,21 @@ def placed(
     for group in list(groups.values())[:k]:
         best = group[0]
         document = known[best.document][0]
-        sources = dict.fromkeys(place.source for hit in group for place in known[hit.document])
-        hits.append((best, _told(best, document.title, document.about, list(sources), query)))
+        hits.append((best, _told(best, document.title, document.about, _sources(group, known), query)))
     return hits
 
 
-def _told(hit: Hit, title: str, about: About, sources: list[str], query: str) -> SearchHit:
+def _sources(group: Iterable[Hit], known: Mapping[str, Sequence[KnownDocument]]) -> dict[str, float]:
+    """Return the files that hold a text, and how similar each is to the document found: whole ones first."""
+    similarity: dict[str, float] = {}
+    for hit in group:
+        for place in known[hit.document]:
+            similarity[place.source] = max(place.similarity, similarity.get(place.source, 0.0))
+    return dict(sorted(similarity.items(), key=lambda item: item[1] < 1))
+
+
+def _told(hit: Hit, title: str, about: About, similarity: dict[str, float], query: str) -> SearchHit:
+    sources = list(similarity)
     place: Place = hit.place
     return SearchHit(
         source=sources[0],
@@ -137,4 +149,5 @@ def _told(hit: Hit, title: str, about: About, sources: list[str], query: str) ->
         page=place.page,
         lines=None if place.lines is None else list(place.lines),
         highlights=highlights(hit.text, query),
+        similar={source: round(share, 3) for source, share in similarity.items() if share < 1},
     )

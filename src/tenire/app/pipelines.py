@@ -46,6 +46,8 @@ class Pipeline:
         quality: When a document is not worth finding: the keys of ``[pipelines.NAME.quality]``.
         mask: Kinds of personal data that are masked: ``email``, ``phone``, ``card``, ``iban``, ``ip``.
         language: Whether to find out in which language a text is.
+        near_duplicates: From which share of words in common on two documents are nearly the
+            same, so that one stands for both; ``False`` where that makes no difference.
     """
 
     name: str
@@ -64,6 +66,7 @@ class Pipeline:
     quality: Mapping[str, Any] | None = None
     mask: Sequence[str] = ()
     language: bool = True
+    near_duplicates: float | bool = False
 
     def settings(self) -> DocumentsPipeline:
         """Return the checked settings.
@@ -89,6 +92,7 @@ class Pipeline:
             "quality": self.quality,
             "mask": list(self.mask),
             "language": self.language,
+            "near_duplicates": self.near_duplicates,
         }
         table = {key: value for key, value in table.items() if value is not None}
         return pipeline_from_python(self.name, table)

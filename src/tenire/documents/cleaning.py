@@ -2,7 +2,7 @@
 
 ::
 
-    draft, with marks ─► mask ─► unmark ─► language ─► validate ─► quality ─► draft, structure, findings
+    draft, with marks ─► mask ─► unmark ─► language ─► validate ─► quality ─► signature ─► draft, structure, findings
 
 1. Personal data goes first: nothing behind it, no reason of a refusal either, can
    repeat what was to be masked.
@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from tenire.documents.language import language_of
+from tenire.documents.near_duplicates import signature, signature_version
 from tenire.documents.pii import mask
 from tenire.documents.quality import broken_rule
 from tenire.documents.structure import Structure, unmark
@@ -40,12 +41,15 @@ class Cleaning:
             done, but stored without passages.
         mask: Kinds of personal data that are masked; names of ``documents.pii.KINDS``.
         language: Whether to find out in which language a text is.
+        near: From which share of words in common on two documents are nearly the same;
+            ``None`` where that makes no difference.
     """
 
     checks: Checks = field(default_factory=Checks)
     quality: tuple[tuple[str, float], ...] = ()
     mask: tuple[str, ...] = ()
     language: bool = True
+    near: float | None = None
 
     @property
     def identity(self) -> str:
@@ -59,6 +63,7 @@ class Cleaning:
             "quality": " ".join(f"{name}={limit:g}" for name, limit in self.quality),
             "mask": " ".join(sorted(self.mask)),
             "language": "" if self.language else "no",
+            "near": "" if self.near is None else f"{self.near:g} v{signature_version()}",
         }
         return " ".join(f"{name}[{value}]" for name, value in parts.items() if value)
 
@@ -104,7 +109,8 @@ def clean(draft: Draft, cleaning: Cleaning, *, prose: bool = True, lines: LineMa
     rule, reason = broken_rule(text, about.language, cleaning.quality) or ("", "")
     if rule:
         draft, structure = replace(draft, text=""), Structure()
-    return Cleaned(draft, structure, Findings(tuple(sorted(counts.items())), rule, reason))
+    marks = signature(text) if cleaning.near is not None and not rule else b""
+    return Cleaned(draft, structure, Findings(tuple(sorted(counts.items())), rule, reason, marks))
 
 
 def _masked(draft: Draft, kinds: tuple[str, ...], counts: dict[str, int]) -> Draft:

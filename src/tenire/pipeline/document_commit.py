@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from tenire.pipeline.groups import apart
 from tenire.pipeline.model_worker import ModelWorker
+from tenire.pipeline.near_duplicates import represented
 from tenire.pipeline.progress import StageProgress
 from tenire.pipeline.vector_memos import VectorMemos
 from tenire.pipeline.vectorise import UnusableTextError
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
     from tenire.pipeline.groups import Group
     from tenire.pipeline.home_session import HomeSession
     from tenire.pipeline.journal import Committed
+    from tenire.pipeline.near_duplicates import StandIn
     from tenire.pipeline.run_life import RunLife
     from tenire.pipeline.tuning import Tuning
     from tenire.protocols import Document, Rejection
@@ -65,6 +69,9 @@ class DocumentCommit:
         self._tuning = tuning
         self._commits = 0
         self._commit_s = 0.0
+        self._near = recipe.near
+        # Who stands for whom is decided for one group after the other.
+        self._turn = nullcontext() if self._near is None else asyncio.Lock()
 
     def warm_up(self) -> None:
         """Load the model and open the store while the first files are read."""
@@ -81,15 +88,16 @@ class DocumentCommit:
         rejections: list[Rejection] = group.rejections
         if group.unchanged_done or group.unchanged_rejected:
             await self._note_unchanged(group)
-        while documents or rejections:
-            # A document that another pipeline removed in between comes back as
-            # unlinked and goes round once more.
-            try:
-                documents = await self._commit(documents, rejections, group.replaced)
-            except UnusableTextError as error:
-                documents, rejections = apart(documents, rejections, error)
-            else:
-                rejections = []
+        async with self._turn:
+            while documents or rejections:
+                # A document that another pipeline removed in between comes back as
+                # unlinked and goes round once more.
+                try:
+                    documents = await self._commit(documents, rejections, group.replaced)
+                except UnusableTextError as error:
+                    documents, rejections = apart(documents, rejections, error)
+                else:
+                    rejections = []
 
     async def remove(self, paths: list[str]) -> None:
         """Take sources that left out of store and ledger, and count them.
@@ -119,18 +127,33 @@ class DocumentCommit:
         self, documents: list[Document], rejections: list[Rejection], replaced: set[str]
     ) -> list[Document]:
         absent: list[Document] = await self._tasks.thread(self._session.absent, documents)
+        found = await self._stand_ins(absent, documents, rejections)
+        shown = [represented(document, found) for document in documents]
+        absent = [document for document in absent if document.id not in found]
         vectors = await self._vectorise(absent, replaced)
         first = {document.id: document for document in absent}
-        linked = [document for document in documents if first.get(document.id) is not document]
+        linked = [document for document in shown if first.get(document.id) is not document]
 
         def count(committed: Committed) -> None:
             self._progress.bytes_ahead -= sum(document.file.size for document in absent)
-            self._count(committed, documents, rejections)
+            self._count(committed, shown, rejections)
             self._tuning.note_stored(committed.chunks, self._commit_s)
 
         with self._store.at_work(self._clock.now):
             committed = await kept(self._tasks.thread(self._apply, absent, vectors, linked, rejections), count)
-        return list(committed.unlinked)
+        again = {id(document) for document in committed.unlinked}
+        return [document for document, each in zip(documents, shown, strict=True) if id(each) in again]
+
+    async def _stand_ins(
+        self, absent: list[Document], documents: list[Document], rejections: list[Rejection]
+    ) -> dict[str, StandIn]:
+        if self._near is None or not absent:
+            return {}
+        changing = {document.file.path for document in documents} | {refused.file.path for refused in rejections}
+        found: dict[str, StandIn] = await self._tasks.thread(
+            self._session.stand_ins, self._life.run, absent, self._near, changing
+        )
+        return found
 
     def _count(self, committed: Committed, documents: list[Document], rejections: list[Rejection]) -> None:
         lost, progress = {id(document) for document in committed.unlinked}, self._progress

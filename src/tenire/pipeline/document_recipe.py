@@ -32,6 +32,8 @@ class DocumentRecipe:
             ``expanded`` bytes came out of it before; runs as ``prepare``.
         look: ``look(file, number)``: says what a file is, or the member ``number`` of it,
             without parsing it; runs as ``prepare``.
+        near: From which share of words in common on two documents are nearly the same, so that
+            only one of them is stored; ``None`` where that makes no difference.
         limit_s: Seconds that one call of these may take; what takes longer hangs.
     """
 
@@ -41,4 +43,5 @@ class DocumentRecipe:
     model: str
     unpack: Callable[[SourceFile, str, int, int, int], Unpacked] | None = None
     look: Callable[[SourceFile, int | None], Look] | None = None
+    near: float | None = None
     limit_s: float = 120.0

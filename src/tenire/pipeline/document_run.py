@@ -16,12 +16,14 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from tenire.pipeline.chunks import batches
 from tenire.pipeline.document_commit import DocumentCommit
 from tenire.pipeline.flow import flowing
 from tenire.pipeline.group_queue import FINISHERS, GroupQueue
+from tenire.pipeline.in_order import InOrder
 from tenire.pipeline.lister import Lister, sizes
 from tenire.pipeline.open_containers import OpenContainers
 from tenire.pipeline.progress import StageProgress
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     from tenire.pipeline.document_recipe import DocumentRecipe
     from tenire.pipeline.files import FileSource, PathSource
     from tenire.pipeline.home_session import HomeSession
+    from tenire.pipeline.in_order import Turn
     from tenire.pipeline.lister import ListedChunk, Work
     from tenire.pipeline.open_containers import OpenContainer
     from tenire.pipeline.progress import PipelineProgress
@@ -89,6 +92,8 @@ class DocumentRun:
         self._owns_all = owns_all
         self._recipe = recipe
         self._count_calls = count
+        # What is nearly the same as what came before: for that, all comes in the order of the source.
+        self._order = None if recipe.near is None else InOrder()
         self._tuning = Tuning(f"{recipe.identity}\0{recipe.model}", workers=max(1, int(manager.cpu)))
         self._tuning.on_change = self._resize
         self._prepare = StageProgress("prepare")
@@ -117,7 +122,8 @@ class DocumentRun:
                     await self._take(chunk)
                     for batch in batches(chunk.work, most=lambda: self._tuning.sizes.batch):
                         held = await self._groups.take_room(batch)
-                        flow.start(self._prepare_batch(batch, held))
+                        turn = nullcontext if self._order is None else self._order.place()
+                        flow.start(self._prepare_batch(batch, held, turn))
                 await flow.drained()
                 self._groups.send_off()
                 await self._containers.wait_said()
@@ -143,7 +149,7 @@ class DocumentRun:
             await self._tasks.thread(self._tuning.load, self._session.ledger)
             self._life.count_ahead(lambda: sizes(self._source))
 
-    async def _prepare_batch(self, batch: list[Work], held: AsyncExitStack) -> None:
+    async def _prepare_batch(self, batch: list[Work], held: AsyncExitStack, turn: Turn) -> None:
         self._prepare.waiting -= len(batch)
         with self._prepare.holding(len(batch)):
             results = await self._reading.read(batch)
@@ -151,7 +157,8 @@ class DocumentRun:
         unfinished = [result for result in results if isinstance(result, Unpacked) and result.following is not None]
         # Before they are added: their group may be committed while the first of them is still read.
         rest = [(unpacked, self._containers.open(held)) for unpacked in unfinished]
-        self._groups.add(batch, results, held)
+        async with turn():
+            self._groups.add(batch, results, held)
         for unpacked, reading in rest:
             await self._read_on(unpacked, reading)
 

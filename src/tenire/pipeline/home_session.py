@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from tenire.concurrency.unbroken import unbroken
 from tenire.errors import StoreError
 from tenire.pipeline.journal import Journal
+from tenire.pipeline.near_duplicates import stand_ins
 from tenire.storage.hold import HomeHold
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from tenire.clock import Clock
     from tenire.pipeline.journal import Committed
+    from tenire.pipeline.near_duplicates import StandIn
     from tenire.pipeline.recovery import Recovered
     from tenire.protocols import Document, SourceFile, StopSign, VectorStore
     from tenire.storage.home import Home
@@ -222,6 +224,13 @@ class HomeSession:
     def finish_run(self, run: Run, state: str, totals: Mapping[str, Any]) -> None:
         """End a run of a pipeline."""
         self.ledger.runs.finish(run, state, totals)
+
+    def stand_ins(
+        self, run: Run, documents: Sequence[Document], threshold: float, changing: set[str]
+    ) -> dict[str, StandIn]:
+        """Find who stands for whom among documents that are nearly the same; see ``pipeline.near_duplicates``."""
+        with self._using():
+            return stand_ins(run, documents, self.ledger.near, threshold=threshold, changing=changing)
 
     def reasons(self, run: Run, paths: Sequence[str]) -> Mapping[str, int]:
         """Count paths in quarantine by their reason; see ``QuarantineTable.reasons``."""

@@ -226,6 +226,7 @@ class Journal:
         )
         candidates = {document: count for document, count in leaving.items() if document not in after}
         add = (offered[document] for document in sorted(after - present.keys()))
+        whole = {source.document for source in done.values() if source.similarity == 1}
         change = Change(
             pipeline=run.pipeline,
             recipe=run.recipe,
@@ -235,6 +236,12 @@ class Journal:
             add=tuple(_row(document) for document in add),
             drop=tuple(sorted(self._ledger.sources.unreferenced(candidates))),
             run=run.id,
+            signatures={
+                document.id: document.findings.signature
+                for document in (*documents, *linked)
+                if document.id in whole and document.findings.signature and document.findings.similarity == 1
+            },
+            redo=tuple(self._ledger.near.left_alone(run.pipeline, leaving.keys() - whole, {*done, *rejected, *gone})),
         )
         return change, unlinked
 
@@ -254,7 +261,10 @@ def _row(document: Document) -> DocumentRow:
 def _done(document: Document, run: Run) -> DoneSource:
     file = document.file
     racy = is_racy(file.mtime_ns, run.started_at)
-    return DoneSource(file.path, file.size, file.mtime_ns, document.content_hash, document.id, racy, file.container)
+    return DoneSource(
+        file.path, file.size, file.mtime_ns, document.content_hash, document.id, racy, file.container,
+        document.findings.similarity,
+    )  # fmt: skip
 
 
 def _rejected(rejection: Rejection, run: Run) -> RejectedSource:

@@ -93,6 +93,8 @@ class PipelineProgress:
         filtered: Documents in ``done`` that broke a rule of quality and are stored without
             passages, by rule.
         masked: Personal data that was masked, by kind.
+        near_duplicates: Sources in ``done`` for which another document stands, since they
+            are nearly the same.
         removed: Sources that left since the last run.
         skipped: Files of types that hold no text; not part of ``seen``.
         chunks: Passages stored by this run.
@@ -123,6 +125,7 @@ class PipelineProgress:
     rejected: dict[str, int] = field(default_factory=dict)
     filtered: dict[str, int] = field(default_factory=dict)
     masked: dict[str, int] = field(default_factory=dict)
+    near_duplicates: int = 0
     removed: int = 0
     skipped: int = 0
     chunks: int = 0
@@ -191,6 +194,7 @@ class PipelineProgress:
         """Count what was found in a document that is done."""
         if findings.filtered:
             self.filtered = _sum(self.filtered, [(findings.filtered, 1)])
+        self.near_duplicates += findings.similarity < 1
         self.masked = _sum(self.masked, findings.masked)
 
     def totals(self) -> dict[str, Any]:
@@ -199,7 +203,7 @@ class PipelineProgress:
         for internal in _INTERNAL:
             del counters[internal]
         if self.unit == "row":
-            for of_files in ("rejected", "filtered", "masked"):
+            for of_files in ("rejected", "filtered", "masked", "near_duplicates"):
                 del counters[of_files]
         if self.error:
             counters["error"] = self.error

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from tenire.protocols import About
-from tenire.storage.schema import decode_path, has_table
+from tenire.storage.schema import decode_path, has_column, has_table
 
 if TYPE_CHECKING:
     import sqlite3
@@ -39,12 +39,15 @@ class KnownDocument(NamedTuple):
         source: A file that holds it.
         title: For people; may be empty.
         about: What else is known.
+        similarity: The share of words that the file has in common with the document; less
+            than 1 for one that is only nearly the same.
     """
 
     document: str
     source: str
     title: str
     about: About
+    similarity: float = 1.0
 
 
 class AboutTable:
@@ -79,11 +82,13 @@ def _rows(connection: sqlite3.Connection, where: str, parameters: list[str]) -> 
     known = has_table(connection, "abouts")
     about = "coalesce(a.about, '{}')" if known else "'{}'"
     join = "LEFT JOIN abouts AS a ON a.document = d.id" if known else ""
+    similarity = "s.similarity" if has_column(connection, "sources", "similarity") else "1.0"
     query = (
-        f"SELECT DISTINCT d.id, s.source, d.title, {about} FROM sources AS s JOIN documents AS d ON d.id = s.document"
+        f"SELECT DISTINCT d.id, s.source, d.title, {about}, {similarity}"
+        " FROM sources AS s JOIN documents AS d ON d.id = s.document"
     )
-    for document, source, title, text in connection.execute(f"{query} {join} {where}", parameters):
-        yield KnownDocument(document, decode_path(source), title, _DECODER.decode(text))
+    for document, source, title, text, share in connection.execute(f"{query} {join} {where}", parameters):
+        yield KnownDocument(document, decode_path(source), title, _DECODER.decode(text), share)
 
 
 def add(connection: sqlite3.Connection, rows: Iterable[DocumentRow]) -> None:

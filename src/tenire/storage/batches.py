@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from tenire.storage import abouts, filtered
+from tenire.storage import abouts, filtered, near_duplicates
 from tenire.storage.records import Change, DocumentRow, DoneSource, Intent, RejectedSource
 from tenire.storage.schema import encode_path
 
@@ -70,6 +70,7 @@ class BatchTable:
         )
         abouts.add(connection, change.add)
         filtered.add(connection, change.add)
+        near_duplicates.add(connection, change.pipeline, change.signatures)
         for done in change.done:
             self._upsert(connection, change, done, done.document)
         for rejected in change.rejected:
@@ -94,6 +95,12 @@ class BatchTable:
             "DELETE FROM sources WHERE pipeline = ? AND source = ?",
             [(change.pipeline, encode_path(path)) for path in change.removed],
         )
+        connection.executemany(
+            # No recipe is the one of a run: whatever comes, they are done again.
+            "UPDATE sources SET recipe = '' WHERE pipeline = ? AND source = ?",
+            [(change.pipeline, encode_path(path)) for path in change.redo],
+        )
+        near_duplicates.drop(connection, change.drop)
         connection.executemany("DELETE FROM documents WHERE id = ?", [(document,) for document in change.drop])
 
     @staticmethod
@@ -102,12 +109,13 @@ class BatchTable:
     ) -> None:
         connection.execute(
             "INSERT INTO sources"
-            " (pipeline, source, size, mtime_ns, content_hash, document, state, recipe, racy, container, read_in)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+            " (pipeline, source, size, mtime_ns, content_hash, document, state, recipe, racy, container, read_in,"
+            " similarity)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
             " ON CONFLICT (pipeline, source) DO UPDATE SET"
             " size = excluded.size, mtime_ns = excluded.mtime_ns, content_hash = excluded.content_hash,"
             " document = excluded.document, state = excluded.state, recipe = excluded.recipe, racy = excluded.racy,"
-            " container = excluded.container, read_in = excluded.read_in",
+            " container = excluded.container, read_in = excluded.read_in, similarity = excluded.similarity",
             (
                 change.pipeline,
                 encode_path(source.path),
@@ -120,6 +128,7 @@ class BatchTable:
                 source.racy,
                 encode_path(source.container) if source.container else None,
                 change.run,
+                source.similarity if isinstance(source, DoneSource) else 1.0,
             ),
         )
 
@@ -147,6 +156,8 @@ def _encode(change: Change) -> str:
             "add": [(*row[:4], abouts.as_text(row.about), row.filtered, row.reason) for row in change.add],
             "drop": change.drop,
             "run": change.run,
+            "signatures": {document: signature.hex() for document, signature in change.signatures.items()},
+            "redo": change.redo,
         }
     )
 
@@ -162,5 +173,8 @@ def _decode(text: str) -> Change:
         # An intent of an older version says nothing about its documents.
         add=tuple(_document(*row) for row in fields["add"]),
         drop=tuple(fields["drop"]),
-        run=fields.get("run", 0),  # an engine of an older version left it out
+        # An engine of an older version left these out.
+        run=fields.get("run", 0),
+        signatures={document: bytes.fromhex(text) for document, text in fields.get("signatures", {}).items()},
+        redo=tuple(fields.get("redo", ())),
     )

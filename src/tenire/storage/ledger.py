@@ -19,6 +19,7 @@ from tenire.storage.database import Database
 from tenire.storage.filtered import FilteredTable
 from tenire.storage.history import HistoryTable
 from tenire.storage.memos import MemoTable
+from tenire.storage.near_duplicates import NearTable
 from tenire.storage.provider_batches import ProviderBatchTable
 from tenire.storage.quarantine import QuarantineTable
 from tenire.storage.records import LedgerTotals
@@ -47,6 +48,7 @@ class Ledger:
     Attributes:
         sources: Known sources and the documents they point to.
         filtered: Documents that were filtered.
+        near: Which documents are nearly the same.
         abouts: What is known about documents besides their text.
         batches: Commits under way; the only way to change sources and documents.
         quarantine: Sources that cannot be used.
@@ -64,6 +66,7 @@ class Ledger:
         self.sources = SourceTable(database)
         self.abouts = AboutTable(database)
         self.filtered = FilteredTable(database)
+        self.near = NearTable(database)
         self.batches = BatchTable(database, clock)
         self.quarantine = QuarantineTable(database)
         self.runs = RunTable(database, clock)

@@ -55,6 +55,8 @@ class DoneSource(NamedTuple):
         document: Id of its document.
         racy: See ``is_racy``.
         container: Path of the file that holds it, or ``""`` if it is a file itself.
+        similarity: The share of its words that it has in common with its document; less
+            than 1 for one that is only nearly the same.
     """
 
     path: str
@@ -64,6 +66,7 @@ class DoneSource(NamedTuple):
     document: str
     racy: bool
     container: str = ""
+    similarity: float = 1.0
 
 
 class RejectedSource(NamedTuple):
@@ -147,6 +150,9 @@ class Change:
         add: Documents that were not known before.
         drop: Documents that no source refers to any more.
         run: Id of the run that read the sources.
+        signatures: Signatures of documents that others may nearly be the same as, by id.
+        redo: Sources that the next run has to do again: what they were nearly the same as
+            has left.
     """
 
     pipeline: str
@@ -157,6 +163,8 @@ class Change:
     add: tuple[DocumentRow, ...] = ()
     drop: tuple[str, ...] = ()
     run: int = 0
+    signatures: Mapping[str, bytes] = field(default_factory=dict)
+    redo: tuple[str, ...] = ()
 
     @property
     def adds_passages(self) -> bool:

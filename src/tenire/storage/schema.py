@@ -182,6 +182,20 @@ _LATER = {
         "CREATE INDEX IF NOT EXISTS sources_by_container ON sources (pipeline, container) WHERE container IS NOT NULL"
     ),
     # A document takes what is known about it along when it goes, also where an older version lets it go.
+    # AUTOINCREMENT: a band whose document has left must never mean another one.
+    "near_documents": """CREATE TABLE IF NOT EXISTS near_documents (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        pipeline TEXT NOT NULL,
+        document TEXT NOT NULL REFERENCES documents (id) ON DELETE CASCADE,
+        signature BLOB NOT NULL,
+        UNIQUE (document, pipeline)
+    )""",
+    "near_bands": """CREATE TABLE IF NOT EXISTS near_bands (
+        band INTEGER NOT NULL,
+        number INTEGER NOT NULL,
+        PRIMARY KEY (band, number)
+    ) WITHOUT ROWID""",
+    "sources_nearly": "CREATE INDEX IF NOT EXISTS sources_nearly ON sources (document) WHERE similarity < 1",
     "filtered": """CREATE TABLE IF NOT EXISTS filtered (
         document TEXT PRIMARY KEY REFERENCES documents (id) ON DELETE CASCADE,
         rule TEXT NOT NULL,
@@ -198,6 +212,7 @@ _LATER = {
 _LATER_COLUMNS = {
     ("sources", "container"): "ALTER TABLE sources ADD COLUMN container BLOB",
     ("sources", "read_in"): "ALTER TABLE sources ADD COLUMN read_in INTEGER NOT NULL DEFAULT 0",
+    ("sources", "similarity"): "ALTER TABLE sources ADD COLUMN similarity REAL NOT NULL DEFAULT 1",
 }
 
 
