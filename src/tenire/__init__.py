@@ -42,6 +42,7 @@ if TYPE_CHECKING:
         TenireError,
     )
     from tenire.pipeline.progress import RunReport
+    from tenire.pipeline.stages.stage import stage
     from tenire.resilience import guarded
 
 __version__ = "0.1.0"
@@ -74,6 +75,7 @@ _HOMES = {
     "guarded": "tenire.resilience",
     "llm": "",
     "run": "tenire.app.pipelines",
+    "stage": "tenire.pipeline.stages.stage",
     "vectors": "",
 }
 
@@ -106,6 +108,7 @@ __all__ = [
     "guarded",
     "llm",
     "run",
+    "stage",
     "vectors",
 ]
 

@@ -43,6 +43,7 @@ PUBLIC = [
     "guarded",
     "llm",
     "run",
+    "stage",
     "vectors",
 ]
 

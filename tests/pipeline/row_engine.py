@@ -7,9 +7,11 @@ import hashlib
 import json
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tenire.pipeline.progress import PipelineProgress
+from tenire.pipeline.rows.answering import OneByOne
 from tenire.pipeline.rows.output import RowOutput
 from tenire.pipeline.rows.recipe import RowError
 from tenire.pipeline.rows.run import RowRun
@@ -81,6 +83,7 @@ class RowEngine(Engine):
             session=self.session,
             source=self.source,
             recipe=recipe,
+            answering=partial(OneByOne, recipe=recipe, clock=self.loop.clock),
             output=self.output,
             progress=self.progress[name],
             clock=self.loop.clock,

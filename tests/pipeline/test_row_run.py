@@ -13,6 +13,7 @@ from tenire.errors import ConfigError, PipelineError
 from tenire.pipeline.chunks import BATCH_ITEMS
 from tenire.pipeline.rows import outbox
 from tenire.pipeline.rows import run as row_run
+from tenire.pipeline.rows.lines import line
 from tenire.storage.home import Home
 from tenire.storage.ledger import Ledger
 
@@ -373,5 +374,5 @@ def test_a_pause_holds_back_calls_that_wait_for_their_quota(run: Any, tmp_path: 
 
 
 def test_a_lone_surrogate_in_an_answer_is_written_as_an_escape() -> None:
-    assert json.loads(row_run.line({"id": 1, "output": "\ud83d"}))["output"] == "\ud83d"
-    assert row_run.line({"id": 1, "output": "ä"}) == '{"id":1,"output":"ä"}\n'.encode()
+    assert json.loads(line({"id": 1, "output": "\ud83d"}))["output"] == "\ud83d"
+    assert line({"id": 1, "output": "ä"}) == '{"id":1,"output":"ä"}\n'.encode()

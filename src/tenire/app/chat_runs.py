@@ -19,6 +19,7 @@ from tenire.clock import SYSTEM_CLOCK
 from tenire.errors import ConfigError
 from tenire.llm.asked_ahead import AskedAhead
 from tenire.llm.chat_recipe import ChatRecipe
+from tenire.pipeline.rows.answering import OneByOne
 from tenire.pipeline.rows.output import RowOutput
 from tenire.pipeline.rows.run import RowRun
 from tenire.pipeline.rows.source import RowSource
@@ -155,8 +156,9 @@ class ChatRuns:
         recipe = plan.recipe(partial(client.complete, schema=plan.schema), ahead)
         return RowRun(
             name, manager=engine.manager, session=engine.session, source=plan.source, recipe=recipe,
-            output=plan.output, progress=progress, clock=SYSTEM_CLOCK,
-            retries_only=name in self._retries, count=partial(counted, client, progress, ahead),
+            answering=partial(OneByOne, recipe=recipe, clock=SYSTEM_CLOCK), output=plan.output,
+            progress=progress, clock=SYSTEM_CLOCK, retries_only=name in self._retries,
+            count=partial(counted, client, progress, ahead),
             ahead=None if ahead is None else partial(ahead.ask, recipe),
         )  # fmt: skip
 

@@ -31,6 +31,7 @@ from tenire.app.config_schema import (
     PipelineSettings,
     PriceSettings,
     QuotaSettings,
+    StagesPipeline,
     TenireSettings,
 )
 from tenire.app.config_values import is_dsn, parse_size, show
@@ -52,6 +53,7 @@ __all__ = [
     "PipelineSettings",
     "PriceSettings",
     "QuotaSettings",
+    "StagesPipeline",
     "TenireSettings",
     "check_order",
     "check_runnable",
@@ -133,8 +135,8 @@ def ingest_config(paths: Sequence[str], *, home: Path, store: str | None = None,
     return Config(tenire=settings, pipelines={"ingest": pipeline}, quotas={}, base=Path.cwd(), partial=True)
 
 
-def pipeline_from_python(name: str, table: Mapping[str, Any]) -> DocumentsPipeline:
-    """Return the checked settings of a documents pipeline that was described in Python.
+def pipeline_from_python(name: str, table: Mapping[str, Any]) -> PipelineSettings:
+    """Return the checked settings of a pipeline that was described in Python.
 
     Args:
         name: The pipeline's name.
@@ -143,9 +145,7 @@ def pipeline_from_python(name: str, table: Mapping[str, Any]) -> DocumentsPipeli
     Raises:
         ConfigError: Names the key, the value and what was expected.
     """
-    settings = _pipeline(Reader(""), name, table, Path.cwd())
-    assert isinstance(settings, DocumentsPipeline)
-    return settings
+    return _pipeline(Reader(""), name, table, Path.cwd())
 
 
 def check_order(pipelines: Mapping[str, PipelineSettings]) -> None:
@@ -189,8 +189,8 @@ def check_runnable(config: Config, only: Sequence[str] = ()) -> tuple[str, ...]:
         key = f"pipelines.{name}"
         if isinstance(pipeline, ClassifyPipeline):
             rest = "run the others with: " + " ".join(f"--only {other}" for other in runnable) if runnable else None
-            raise refuse(key, "recipe", pipeline.recipe, 'the recipes "documents" and "chat"', rest)
-        if isinstance(pipeline, ChatPipeline):
+            raise refuse(key, "recipe", pipeline.recipe, 'the recipes "documents", "chat" and "stages"', rest)
+        if not isinstance(pipeline, DocumentsPipeline):
             continue
         if is_dsn(pipeline.store):
             raise refuse(key, "store", pipeline.store, 'the store "lancedb", in the home or in a directory')
@@ -233,6 +233,8 @@ def _pipeline(reader: Reader, name: str, value: Any, base: Path) -> PipelineSett
     if isinstance(settings, DocumentsPipeline):
         settings = _with_functions(settings, base)
         return msgspec.structs.replace(settings, store=_store(reader, settings.store, f"{key}.store", base))
+    if isinstance(settings, StagesPipeline):
+        return msgspec.structs.replace(settings, stages=tuple(located(base, each) for each in settings.stages))
     if isinstance(settings, ChatPipeline):
         _check_templates(reader, settings, key)
     if isinstance(settings, ClassifyPipeline) and settings.source and settings.output is None:

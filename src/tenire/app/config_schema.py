@@ -7,7 +7,7 @@ its ``Rule`` says what the file may say. ``config_reading`` walks them.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import msgspec
 
@@ -36,8 +36,10 @@ __all__ = [
     "DocumentsPipeline",
     "PipelineSettings",
     "PriceSettings",
+    "PythonStages",
     "QualitySettings",
     "QuotaSettings",
+    "StagesPipeline",
     "TenireSettings",
     "ValidateSettings",
 ]
@@ -50,6 +52,7 @@ EMBEDDER = pattern(
     choices=("auto", "minilm", "static"),
 )
 _MODEL = text("the name of a model")
+STAGES = names('a list of functions, as ["module:function"]', NAMED_FUNCTION)
 
 Weight = Annotated[float, amount("a number above 0, from 0.000001 to 1000000", minimum=1e-6, maximum=1e6)]
 PriorityName = Annotated[str, choice("critical", "high", "normal", "low", "idle")]
@@ -284,12 +287,52 @@ class ClassifyPipeline(_Table, frozen=True, kw_only=True):
     after: After = ()
 
 
-PipelineSettings = DocumentsPipeline | ChatPipeline | ClassifyPipeline
+class StagesPipeline(_Table, frozen=True, kw_only=True):
+    """``[pipelines.NAME]`` with ``recipe = "stages"``: items → functions of the user → a file.
 
-RECIPES: dict[str, type[DocumentsPipeline | ChatPipeline | ClassifyPipeline]] = {
+    Attributes:
+        source: Files of rows: JSON lines, CSV or Parquet.
+        stages: The functions, in order, each as ``module:function``.
+        sink: The file that items go to in the end.
+        weight: As for documents.
+        priority: As for documents.
+        after: As for documents.
+    """
+
+    recipe: ClassVar[str] = "stages"
+    quota: ClassVar[str | None] = None
+    source: Sources
+    stages: Annotated[tuple[str, ...], STAGES]
+    sink: Annotated[str, _ONE_PATH]
+    weight: Weight = 1.0
+    priority: PriorityName = "normal"
+    after: After = ()
+
+    @property
+    def output(self) -> str:
+        """The file that it writes, as other recipes call it."""
+        return self.sink
+
+
+class PythonStages(StagesPipeline, frozen=True, kw_only=True):
+    """The same, described in Python.
+
+    Attributes:
+        items: Where items come from instead of files, or ``None``.
+        functions: The functions themselves, or names of them as in a file.
+    """
+
+    items: Any = None
+    functions: tuple[Any, ...] = ()
+
+
+PipelineSettings = DocumentsPipeline | ChatPipeline | ClassifyPipeline | StagesPipeline
+
+RECIPES: dict[str, type[PipelineSettings]] = {
     "documents": DocumentsPipeline,
     "chat": ChatPipeline,
     "classify": ClassifyPipeline,
+    "stages": StagesPipeline,
 }
 
 
@@ -307,7 +350,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     tenire: TenireSettings
-    pipelines: dict[str, DocumentsPipeline | ChatPipeline | ClassifyPipeline]
+    pipelines: dict[str, PipelineSettings]
     quotas: dict[str, QuotaSettings]
     base: Path
     file: str | None = None

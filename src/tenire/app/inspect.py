@@ -67,7 +67,8 @@ class RetryResult:
 
     Attributes:
         requeued: Entries that were tried again.
-        report: The run that tried them, or ``None`` if there was nothing to try.
+        report: The run that tried them, or ``None`` if there was nothing to try here and now:
+            what was described in Python waits for its program.
     """
 
     requeued: int
@@ -184,6 +185,8 @@ def retry(home: Path, ids: Sequence[str], all_: bool) -> RetryResult:
     runs = _runs(place, chosen)
     with HomeSession(place, lambda: open_recorded_store(place), clock=SYSTEM_CLOCK) as session:
         session.ledger.quarantine.retry([item.id for item in chosen])
+    if not runs:
+        return RetryResult(len(chosen), None)
     reports = [run() for run in runs]
     pipelines = {name: progress for report in reports for name, progress in report.pipelines.items()}
     seconds, peak = sum(report.seconds for report in reports), max(report.peak_rss_mib for report in reports)
@@ -209,7 +212,8 @@ def _runs(home: Home, chosen: Sequence[FailedItem]) -> list[Callable[[], RunRepo
             tenire=TenireSettings(home=home.path), pipelines=dict(settings), quotas={}, base=home.path, partial=True
         )
         runs.append(partial(run_config, config, sources=sources))
-    for file in sorted({facts[name]["file"] for name in names if name not in documents}):
+    # What was described in Python has no file: its program tries these entries when it runs again.
+    for file in sorted({facts[name]["file"] for name in names if name not in documents} - {None}):
         of_file = [name for name in names if facts[name].get("file") == file]
         config = load_config(Path(file), home=home.path)
         check_runnable(config, of_file)

@@ -4,26 +4,37 @@ from __future__ import annotations
 
 import asyncio
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tenire.app.config import Config, DocumentsPipeline, TenireSettings, check_order, pipeline_from_python
+from tenire.app.config import (
+    Config,
+    DocumentsPipeline,
+    StagesPipeline,
+    TenireSettings,
+    check_order,
+    pipeline_from_python,
+)
+from tenire.app.config_schema import PythonStages
 from tenire.app.runs import arun_config
 from tenire.core.tasks import Priority
 from tenire.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
+    from tenire.app.config import PipelineSettings
     from tenire.pipeline.progress import RunReport
 
 __all__ = ["Pipeline", "arun", "run"]
 
+_OF_STAGES = ("name", "source", "stages", "sink", "weight", "priority", "after")
+
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:
-    """Documents on their way into a searchable store.
+    """Documents on their way into a searchable store; or, with ``sink``, items through stages into a file.
 
     The same keys, with the same meaning and the same checks, as a table
     ``[pipelines.NAME]`` of a configuration file.
@@ -31,7 +42,10 @@ class Pipeline:
     Attributes:
         name: Its name; what it has read is remembered under it.
         source: Directories, files and patterns, one or several; relative ones
-            start at the current directory.
+            start at the current directory. With ``sink``, files of rows (JSON lines, CSV or
+            Parquet), or items: an iterable, also an asynchronous one, of dicts or texts, or a
+            function without arguments that returns one. An item is known by its ``id``, one
+            without by its content; what is not there any more leaves the file, too.
         embedder: ``auto``, ``minilm`` or ``static``.
         store: ``lancedb`` for the home's own store, or a directory.
         weight: Share against the other pipelines.
@@ -48,10 +62,13 @@ class Pipeline:
         language: Whether to find out in which language a text is.
         near_duplicates: From which share of words in common on two documents are nearly the
             same, so that one stands for both; ``False`` where that makes no difference.
+        stages: Functions that items go through, in order, or names ``module:function``; see ``tenire.stage``.
+        sink: The file that items go to in the end, ``NAME.jsonl``; it shows exactly the items
+            that are done, each once, in the order of the source.
     """
 
     name: str
-    source: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
+    source: Any
     embedder: str = "auto"
     store: str = "lancedb"
     weight: float = 1.0
@@ -67,21 +84,69 @@ class Pipeline:
     mask: Sequence[str] = ()
     language: bool = True
     near_duplicates: float | bool = False
+    stages: Sequence[Callable[..., Any] | str] = ()
+    sink: str | os.PathLike[str] | None = None
 
-    def settings(self) -> DocumentsPipeline:
+    def settings(self) -> PipelineSettings:
         """Return the checked settings.
 
         Raises:
             ConfigError: Names the key, the value and what was expected.
         """
-        sources = [self.source] if isinstance(self.source, (str, os.PathLike)) else list(self.source)
-        priority = self.priority.name.lower() if isinstance(self.priority, Priority) else self.priority
+        return self._documents() if self.sink is None else self._stages()
+
+    def _stages(self) -> PythonStages:
+        paths = _paths(self.source)
+        names = [stage for stage in self.stages if isinstance(stage, str)]
+        self._refuse_others()
         table = {
-            "source": [os.fspath(source) for source in sources],
+            "recipe": "stages",
+            "source": paths if paths is not None else ["-"],
+            "stages": names,
+            "sink": os.fspath(self.sink or ""),
+            "weight": self.weight,
+            "priority": self._priority,
+            "after": list(self.after),
+        }
+        checked = pipeline_from_python(self.name, table)
+        assert isinstance(checked, StagesPipeline)
+        found = iter(checked.stages)
+        return PythonStages(
+            source=checked.source if paths is not None else (),
+            stages=checked.stages,
+            sink=checked.sink,
+            weight=checked.weight,
+            priority=checked.priority,
+            after=checked.after,
+            items=None if paths is not None else self.source,
+            functions=tuple(next(found) if isinstance(stage, str) else stage for stage in self.stages),
+        )
+
+    def _refuse_others(self) -> None:
+        """Refuse what only documents have."""
+        for other in fields(self):
+            if other.name not in _OF_STAGES and getattr(self, other.name) != other.default:
+                message = f"{other.name} goes with documents, which have no sink, got {getattr(self, other.name)!r:.60}"
+                raise ConfigError(message, key=other.name)
+
+    @property
+    def _priority(self) -> str:
+        return self.priority.name.lower() if isinstance(self.priority, Priority) else self.priority
+
+    def _documents(self) -> DocumentsPipeline:
+        sources = _paths(self.source)
+        if sources is None:
+            message = f"documents come from paths, got {type(self.source).__name__} {self.source!r:.60}"
+            raise ConfigError(message, key="source", hint='items go to a file: sink="NAME.jsonl"')
+        if self.stages:
+            message = "stages need a sink to put their items in, got none"
+            raise ConfigError(message, key="stages", hint='name one: sink="NAME.jsonl"')
+        table = {
+            "source": sources,
             "embedder": self.embedder,
             "store": self.store,
             "weight": self.weight,
-            "priority": priority,
+            "priority": self._priority,
             "after": list(self.after),
             "max_file": self.max_file,
             "max_expanded": self.max_expanded,
@@ -95,7 +160,17 @@ class Pipeline:
             "near_duplicates": self.near_duplicates,
         }
         table = {key: value for key, value in table.items() if value is not None}
-        return pipeline_from_python(self.name, table)
+        checked = pipeline_from_python(self.name, table)
+        assert isinstance(checked, DocumentsPipeline)
+        return checked
+
+
+def _paths(source: Any) -> list[str] | None:
+    """Return the paths that a source is, or ``None`` if it is something else."""
+    entries = [source] if isinstance(source, str | os.PathLike) else source
+    if isinstance(entries, list | tuple) and entries and all(isinstance(each, str | os.PathLike) for each in entries):
+        return [os.fspath(each) for each in entries]
+    return None
 
 
 async def arun(

@@ -9,11 +9,13 @@ import json
 import os
 from typing import TYPE_CHECKING, Any
 
+from tenire.storage.ledger import Ledger
+
 if TYPE_CHECKING:
     from tenire.app.config import Config
-    from tenire.storage.ledger import Ledger
+    from tenire.storage.home import Home
 
-__all__ = ["remember_rows", "remembered"]
+__all__ = ["own_outputs", "remember_rows", "remembered"]
 
 
 def remember_rows(ledger: Ledger, config: Config, name: str) -> None:
@@ -29,3 +31,16 @@ def remembered(ledger: Ledger, name: str) -> dict[str, Any]:
     text = ledger.setting(f"pipeline:{name}")
     facts: dict[str, Any] = json.loads(text) if text else {}
     return facts
+
+
+def own_outputs(home: Home, name: str) -> frozenset[str]:
+    """Return the files that a pipeline of a home has written to; reads only.
+
+    Raises:
+        StoreError: If the ledger cannot be read.
+    """
+    if not Ledger.exists(home):
+        return frozenset()
+    with Ledger.read(home) as ledger:
+        text = ledger.setting(f"output:{name}")
+    return frozenset([json.loads(text)["path"]]) if text else frozenset()

@@ -57,18 +57,21 @@ class Chunk:
     skipped: int = 0
 
 
-def batches(work: Iterable[W], *, most: Callable[[], int] = lambda: BATCH_BYTES) -> Iterator[list[W]]:
+def batches(
+    work: Iterable[W], *, most: Callable[[], int] = lambda: BATCH_BYTES, items: int = BATCH_ITEMS
+) -> Iterator[list[W]]:
     """Cut work into batches; an item that is larger than one is a batch by itself.
 
     Args:
         work: The items.
         most: Returns the bytes that make a batch full; asked for each batch. Its items are as many
-            as ``BATCH_ITEMS`` for ``BATCH_BYTES``.
+            as ``items`` for ``BATCH_BYTES``.
+        items: Most items of a batch of the usual size.
     """
     batch: list[W] = []
     size, full = 0, most()
     for item in work:
-        if batch and (size + item.size > full or len(batch) >= max(1, full * BATCH_ITEMS // BATCH_BYTES)):
+        if batch and (size + item.size > full or len(batch) >= max(1, full * items // BATCH_BYTES)):
             yield batch
             batch, size, full = [], 0, most()
         batch.append(item)

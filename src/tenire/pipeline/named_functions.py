@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-__all__ = ["NAMED_FUNCTION", "function_identity", "load_function", "located"]
+__all__ = ["NAMED_FUNCTION", "body_hash", "function_identity", "load_function", "located"]
 
 NAMED_FUNCTION = r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*"
 """What such a name looks like in a configuration, as a regular expression."""
@@ -39,11 +39,12 @@ def located(base: Path, name: str) -> str:
     return os.path.join(base, name) if _WRITTEN.fullmatch(name) else name
 
 
-def load_function(name: str) -> Callable[..., Any]:
+def load_function(name: str, *, coroutines: bool = False) -> Callable[..., Any]:
     """Return the function that a located name means.
 
     Args:
         name: As ``located`` made it.
+        coroutines: Whether it may be a coroutine function.
 
     Raises:
         ConfigError: If there is no such module or function, or the module cannot be imported.
@@ -65,7 +66,7 @@ def load_function(name: str) -> Callable[..., Any]:
     file = getattr(found, "__file__", None) or module_name
     for part in attribute.split("."):
         found = getattr(found, part, None)
-    if not callable(found) or inspect.iscoroutinefunction(found):
+    if not callable(found) or (inspect.iscoroutinefunction(found) and not coroutines):
         got = "nothing of that name" if found is None else f"{type(found).__name__} {attribute}"
         got = f"the coroutine function {attribute}" if inspect.iscoroutinefunction(found) else got
         message = f"{written} must be a plain function of {file}, got {got}"
@@ -83,11 +84,15 @@ def function_identity(name: str) -> str:
     Raises:
         ConfigError: As ``load_function``.
     """
+    return f"{os.path.basename(name)}#{body_hash(load_function(name))}"
+
+
+def body_hash(function: Callable[..., Any]) -> str:
+    """Return a hash of the lines of a function, or of its code where there are none: 16 hexadecimal digits."""
     import inspect
 
-    function = load_function(name)
     try:
         body = inspect.getsource(function)
     except (OSError, TypeError):
         body = repr(getattr(getattr(function, "__code__", None), "co_code", b""))
-    return f"{os.path.basename(name)}#{hashlib.blake2b(body.encode(), digest_size=8).hexdigest()}"
+    return hashlib.blake2b(body.encode(), digest_size=8).hexdigest()

@@ -28,6 +28,7 @@ from tenire.storage.rows import LISTED, RowTable
 from tenire.storage.runs import RunTable
 from tenire.storage.sources import SourceTable
 from tenire.storage.spending import SpendingTable
+from tenire.storage.stage_results import StageResultTable
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -59,6 +60,7 @@ class Ledger:
         spending: What that cost.
         provider_batches: Batches that a provider works on.
         rows: Rows that pipelines have answered.
+        stage_results: What stages made of them on the way.
     """
 
     def __init__(self, database: Database, clock: Clock) -> None:
@@ -76,6 +78,7 @@ class Ledger:
         self.spending = SpendingTable(database, clock)
         self.provider_batches = ProviderBatchTable(database, clock)
         self.rows = RowTable(database, clock)
+        self.stage_results = StageResultTable(database)
 
     @classmethod
     def open(cls, home: Home, *, clock: Clock = SYSTEM_CLOCK) -> Ledger:

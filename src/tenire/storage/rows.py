@@ -123,6 +123,19 @@ class RowTable:
                     rows[key] = KnownRow(decode_path(source), request, SourceState(state))
         return rows
 
+    def answers(self, pipeline: str, keys: Iterable[str]) -> dict[str, tuple[str, bytes]]:
+        """Return what was asked, as a hash, and the line, of those rows of a pipeline that are done, by key."""
+        answers: dict[str, tuple[str, bytes]] = {}
+        with self._database.reading() as connection:
+            for chunk in _chunks(keys):
+                marks = ",".join("?" * len(chunk))
+                query = (
+                    f"SELECT key, request, line FROM rows WHERE pipeline = ? AND state = 'done' AND key IN ({marks})"
+                )
+                for key, request, line in connection.execute(query, [pipeline, *chunk]):
+                    answers[key] = (request, line)
+        return answers
+
     def apply(self, run: Run, answered: Sequence[AnsweredRow], refused: Sequence[RefusedRow]) -> None:
         """Make results true, all or nothing.
 

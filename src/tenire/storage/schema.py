@@ -8,7 +8,8 @@ is the scheduler's: how long tasks take. ``replies`` holds what models answered,
 ``flights`` who asks them for what right now, ``spending`` what that cost, and
 ``spending_holds`` what running programs may still spend. ``provider_batches`` are those
 that a provider works on, with the requests in ``batch_lines``. ``rows`` are those that
-pipelines have answered, each with its line of the output. ``abouts`` says what is known
+pipelines have answered, each with its lines of the output; ``stage_results`` what stages
+made of them on the way there. ``abouts`` says what is known
 about a document besides its text.
 
 Paths are kept as bytes: file names need not be valid UTF-8.
@@ -176,6 +177,14 @@ _LATER = {
         line BLOB,
         PRIMARY KEY (pipeline, key),
         CHECK ((state = 'done') = (line IS NOT NULL))
+    )""",
+    "stage_results": """CREATE TABLE IF NOT EXISTS stage_results (
+        pipeline TEXT NOT NULL,
+        key TEXT NOT NULL,
+        stage INTEGER NOT NULL,
+        made_from TEXT NOT NULL,
+        output BLOB NOT NULL,
+        PRIMARY KEY (pipeline, key, stage)
     )""",
     # Few rows have a container, so the index is small.
     "sources_by_container": (

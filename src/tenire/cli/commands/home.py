@@ -160,7 +160,9 @@ def retry(
     output = settings.output
     report = result.report
     if not output.as_json:
-        output.show("1 item tried again" if result.requeued == 1 else f"{result.requeued} items tried again")
+        items = "1 item" if result.requeued == 1 else f"{result.requeued} items"
+        waits = report is None and result.requeued > 0
+        output.show(f"{items} left to the next run of a program of yours" if waits else f"{items} tried again")
     elif report is None:
         output.json({"requeued": result.requeued, "pipelines": {}, "seconds": 0.0, "peak_rss_mib": 0.0})
     return finish(settings, report, extra={"requeued": result.requeued}) if report is not None else 0

@@ -1,7 +1,8 @@
 """Keeps the output what the ledger says, from one run to the next.
 
 The ledger remembers how a run left the file: its mark, and the order of its lines.
-A file that is not as it was left is made anew.
+That is forgotten before the first change, so a file that is not as it was left, or that a
+run was killed over, is made anew.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from tenire.pipeline.home_session import HomeSession
     from tenire.pipeline.rows.outbox import Outcome
-    from tenire.pipeline.rows.output import RowOutput
+    from tenire.pipeline.rows.output import Output
     from tenire.storage.records import Run
 
 __all__ = ["KeptOutput"]
@@ -32,7 +33,7 @@ class KeptOutput:
         session: The home.
     """
 
-    def __init__(self, pipeline: str, output: RowOutput, session: HomeSession) -> None:
+    def __init__(self, pipeline: str, output: Output, session: HomeSession) -> None:
         self._pipeline = pipeline
         self._output = output
         self._session = session
@@ -40,6 +41,7 @@ class KeptOutput:
         self._order = ""
         self._stale = False
         self._begun = False
+        self._opened = False
         self._ended = False
 
     def begin(self) -> None:
@@ -55,8 +57,17 @@ class KeptOutput:
             if left.get("mark") and (left["path"], left["mark"]) == (str(self._output.path), self._output.mark()):
                 self._order = left["order"]
             else:
+                self._opened = True
+                self._remember("")  # the file is this pipeline's from here on
                 self._output.replace(ledger.rows.lines(self._pipeline))
             self._begun = True
+
+    def open(self) -> None:
+        """Forget how the file was left: the ledger is about to say something that it does not."""
+        with self._lock:
+            if not self._opened:
+                self._opened = True
+                self._remember("")
 
     def add(self, outcomes: Sequence[Outcome]) -> None:
         """Add the lines of rows that the ledger has by now.
@@ -69,25 +80,29 @@ class KeptOutput:
                 return
             self._order = ""
             self._stale = self._stale or any(outcome.was_done for outcome in outcomes)
-            self._output.append(
+            lines = [
                 outcome.row.line
                 for outcome in outcomes
                 if isinstance(outcome.row, AnsweredRow) and not outcome.was_done
-            )
+            ]
+            self._stale = not self._output.append(lines) or self._stale
 
-    def arrange(self, run: Run, order: str, changed: bool) -> None:
+    def arrange(self, run: Run, order: str, *, changed: bool, removed: bool) -> None:
         """Bring the lines into the order of the source.
 
         Args:
             run: The run, which has listed all of it.
             order: A hash of that order.
             changed: Whether rows have come or gone.
+            removed: Whether rows have gone.
 
         Raises:
             PipelineError: If it cannot be written.
         """
         with self._lock:
-            if changed or self._stale or order != self._order:
+            self._opened = True
+            unordered = self._output.ordered and (changed or order != self._order)
+            if unordered or removed or self._stale:
                 self._output.replace(self._session.ledger.rows.lines_in_order(run))
             self._order = order
             self._stale = False
@@ -110,10 +125,12 @@ class KeptOutput:
                 self._stale = False
             self._output.close()
             if self._begun and not self._stale:
-                left = {"path": str(self._output.path), "mark": self._output.mark(), "order": self._order}
-                text = json.dumps(left)
-                if ledger.setting(self._key) != text:
-                    ledger.remember(self._key, text)
+                self._remember(self._output.mark())
+
+    def _remember(self, mark: str) -> None:
+        text = json.dumps({"path": str(self._output.path), "mark": mark, "order": self._order})
+        if self._session.ledger.setting(self._key) != text:
+            self._session.ledger.remember(self._key, text)
 
     @property
     def _key(self) -> str:

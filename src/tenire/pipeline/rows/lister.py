@@ -28,7 +28,7 @@ from tenire.storage.rows import RefusedRow
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from tenire.pipeline.rows.recipe import RowRecipe
+    from tenire.pipeline.rows.recipe import RowTerms
     from tenire.storage.ledger import Ledger
     from tenire.storage.records import Run
     from tenire.storage.rows import KnownRow
@@ -80,7 +80,7 @@ class Standing(StrEnum):
     QUARANTINED = "quarantined"
 
 
-def standing_of(row: Row, request: str, before: KnownRow | None, recipe: RowRecipe) -> Standing:
+def standing_of(row: Row, request: str, before: KnownRow | None, recipe: RowTerms) -> Standing:
     """Return what there is to do with a row.
 
     Args:
@@ -97,7 +97,7 @@ def standing_of(row: Row, request: str, before: KnownRow | None, recipe: RowReci
     return Standing.QUARANTINED if same else Standing.WORK
 
 
-def in_quarantine(request: str, recipe: RowRecipe) -> str:
+def in_quarantine(request: str, recipe: RowTerms) -> str:
     """Return what the ledger notes for a row in quarantine: it is tried again if the policy changes, too."""
     return f"{request} {recipe.policy}"
 
@@ -119,7 +119,7 @@ class RowLister:
         *,
         ledger: Ledger,
         run: Run,
-        recipe: RowRecipe,
+        recipe: RowTerms,
         retries_only: bool = False,
     ) -> None:
         self._rows = rows

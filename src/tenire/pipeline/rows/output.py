@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 import msgspec
 
@@ -23,9 +23,61 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-__all__ = ["RowOutput"]
+__all__ = ["Output", "RowOutput", "check_place", "foreign"]
 
 _LOOKED_AT = 1 << 20
+
+
+class Output(Protocol):
+    """A file that shows the lines of the ledger in one form or another; methods block, one thread at a time."""
+
+    @property
+    def path(self) -> Path:
+        """Where it is, absolute."""
+        ...
+
+    @property
+    def ordered(self) -> bool:
+        """Whether the order of lines can be seen in it."""
+        ...
+
+    def check(self, *, own: bool = False) -> None:
+        """Refuse a place that cannot be written, or a file that no run wrote.
+
+        Args:
+            own: Whether the home says that it is the pipeline's own.
+
+        Raises:
+            ConfigError: Says which, and what to do.
+        """
+        ...
+
+    def mark(self) -> str:
+        """Return what tells whether the file was changed since; an empty text if there is none."""
+        ...
+
+    def append(self, lines: Iterable[bytes]) -> bool:
+        """Add whole lines, each with its line break.
+
+        Returns:
+            Whether they are there now; otherwise the file has to be replaced to show them.
+
+        Raises:
+            PipelineError: If they cannot be written.
+        """
+        ...
+
+    def replace(self, lines: Iterable[bytes]) -> None:
+        """Write the file anew.
+
+        Raises:
+            PipelineError: If it cannot be written; then it is what it was.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of the file; closing twice is fine."""
+        ...
 
 
 class RowOutput:
@@ -34,36 +86,29 @@ class RowOutput:
     Args:
         path: Absolute path of the file.
         pipeline: Whose it is, for errors.
-        keys: The keys of each of its objects, in order.
+        keys: The keys of each of its objects, in order; empty if they can be any, and do not tell whose it is.
     """
 
-    def __init__(self, path: Path, *, pipeline: str, keys: tuple[str, ...]) -> None:
+    ordered = True
+
+    def __init__(self, path: Path, *, pipeline: str, keys: tuple[str, ...] = ()) -> None:
         self.path = path
         self._pipeline = pipeline
         self._keys = keys
         self._file: BinaryIO | None = None
 
-    def check(self) -> None:
-        """Refuse a place that cannot be written, or a file that no run wrote.
-
-        Raises:
-            ConfigError: Says which, and what to do.
-        """
-        directory = self.path.parent
-        if not directory.is_dir():
-            message = f"the directory of the output {self.path} does not exist"
-            raise ConfigError(message, key="output", hint="make it, or name another file")
-        if self.path.is_dir() or not os.access(self.path if self.path.exists() else directory, os.W_OK):
-            message = f"the output {self.path} cannot be written"
-            raise ConfigError(message, key="output", hint="name a file in a directory that may be written")
+    def check(self, *, own: bool = False) -> None:
+        """See ``Output``; without ``own``, the first line tells."""
+        check_place(self.path)
+        if own:
+            return
         try:
             with self.path.open("rb") as file:
                 first = file.readline(_LOOKED_AT)
         except FileNotFoundError:
             return
         if first.strip() and not self._is_own(first):
-            message = f"the output {self.path} holds something that no run wrote"
-            raise ConfigError(message, key="output", hint="move it aside, or name another file")
+            raise foreign(self.path)
 
     def mark(self) -> str:
         """Return what tells whether the file was changed since; an empty text if there is none."""
@@ -73,15 +118,15 @@ class RowOutput:
             return ""
         return f"{found.st_size} {found.st_mtime_ns}"
 
-    def append(self, lines: Iterable[bytes]) -> None:
-        """Add whole lines, each with its line break.
+    def append(self, lines: Iterable[bytes]) -> bool:
+        """Add whole lines, each with its line break; always ``True``.
 
         Raises:
             PipelineError: If they cannot be written.
         """
         data = b"".join(lines)
         if not data:
-            return
+            return True
         try:
             if self._file is None:
                 self._file = self.path.open("ab", buffering=0)
@@ -90,6 +135,7 @@ class RowOutput:
                 view = view[self._file.write(view) or 0 :]
         except OSError as error:
             raise self._failed(error) from error
+        return True
 
     def replace(self, lines: Iterable[bytes]) -> None:
         """Write the file anew.
@@ -129,3 +175,24 @@ class RowOutput:
         except (msgspec.DecodeError, ValueError, RecursionError):
             return line.startswith(b'{"id":') and not line.endswith(b"\n")
         return isinstance(record, dict) and tuple(record) == self._keys
+
+
+def check_place(path: Path) -> None:
+    """Refuse a place where no file can be written.
+
+    Raises:
+        ConfigError: Says why, and what to do.
+    """
+    directory = path.parent
+    if not directory.is_dir():
+        message = f"the directory of the output {path} does not exist"
+        raise ConfigError(message, key="output", hint="make it, or name another file")
+    if path.is_dir() or not os.access(path if path.exists() else directory, os.W_OK):
+        message = f"the output {path} cannot be written"
+        raise ConfigError(message, key="output", hint="name a file in a directory that may be written")
+
+
+def foreign(path: Path) -> ConfigError:
+    """Return the refusal of a file that no run wrote."""
+    message = f"the output {path} holds something that no run wrote"
+    return ConfigError(message, key="output", hint="move it aside, or name another file")

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
     from tenire.pipeline.rows.records import Row
 
-__all__ = ["RowError", "RowRecipe"]
+__all__ = ["RowError", "RowRecipe", "RowTerms"]
 
 
 class RowError(Exception):
@@ -26,8 +26,8 @@ class RowError(Exception):
         self.attempts = attempts
 
 
-class RowRecipe(Protocol):
-    """What is done to each row."""
+class RowTerms(Protocol):
+    """What decides which rows need an answer."""
 
     @property
     def key(self) -> str:
@@ -54,6 +54,10 @@ class RowRecipe(Protocol):
             RowError: If there is nothing to ask.
         """
         ...
+
+
+class RowRecipe(RowTerms, Protocol):
+    """What is done to each row by itself."""
 
     async def answer(self, row: Row) -> Mapping[str, Any]:
         """Return what the output says of a row, without its id.

@@ -6,12 +6,12 @@ import hashlib
 import json
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
-__all__ = ["BrokenRow", "Row", "content_hash", "row_or_broken"]
+__all__ = ["BrokenRow", "Row", "Rows", "content_hash", "row_or_broken"]
 
 _SHOWN = 40
 
@@ -71,6 +71,43 @@ class BrokenRow:
     def source(self) -> str:
         """What names it in messages: ``FILE#PLACE``."""
         return f"{self.file}#{self.place}"
+
+
+class Rows(Protocol):
+    """Where rows come from."""
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether they can be gone through more than once."""
+        ...
+
+    def rows(self) -> Iterator[Row | BrokenRow]:
+        """Yield all rows in order; on threads.
+
+        Raises:
+            TenireError: If what holds them cannot be read.
+        """
+        ...
+
+    def sizes(self) -> Iterator[int]:
+        """Go through all rows once more: their bytes, or 0 for each where bytes do not count."""
+        ...
+
+    def require_fields(self, fields: Sequence[str], key: str) -> None:
+        """Check on the first rows that there are such fields, if that can be told ahead.
+
+        Args:
+            fields: Names of fields that are needed.
+            key: The setting that needs them, for the message.
+
+        Raises:
+            ConfigError: Names the first one that is not there.
+        """
+        ...
+
+    async def fetch(self) -> None:
+        """Have the next rows ready, if that needs the loop; before each look at ``rows``."""
+        ...
 
 
 def content_hash(content: bytes | str | Mapping[str, Any]) -> str:

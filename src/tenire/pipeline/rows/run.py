@@ -2,8 +2,8 @@
 
 ::
 
-    source ──► chunks ──► batches ──► one task a row ──► outbox ──► ledger ──► output
-      a thread               │           the loop                      a thread
+    source ──► chunks ──► batches ──► answering ──► outbox ──► ledger ──► output
+      a thread               │                                   a thread
                              └── a place in flight and bytes of the budget are held
                                  until the batch is committed
 
@@ -19,21 +19,18 @@
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, Any
-
-import msgspec
+from functools import partial
+from typing import TYPE_CHECKING
 
 from tenire.pipeline.chunks import batches, bytes_held
 from tenire.pipeline.flow import flowing
 from tenire.pipeline.progress import StageProgress
 from tenire.pipeline.room import Room
 from tenire.pipeline.rows.kept import KeptOutput
-from tenire.pipeline.rows.lister import RowLister, in_quarantine
+from tenire.pipeline.rows.lister import RowLister
 from tenire.pipeline.rows.outbox import Outbox, Outcome
-from tenire.pipeline.rows.recipe import RowError
 from tenire.pipeline.run_life import RunLife
-from tenire.pipeline.waits import all_or_first_failure, kept
+from tenire.pipeline.waits import kept
 from tenire.storage.rows import AnsweredRow, RefusedRow
 
 if TYPE_CHECKING:
@@ -44,11 +41,12 @@ if TYPE_CHECKING:
     from tenire.concurrency.manager import ConcurrencyManager
     from tenire.pipeline.home_session import HomeSession
     from tenire.pipeline.progress import PipelineProgress
+    from tenire.pipeline.rows.answering import Answering
     from tenire.pipeline.rows.lister import RowChunk, RowWork
-    from tenire.pipeline.rows.output import RowOutput
-    from tenire.pipeline.rows.recipe import RowRecipe
-    from tenire.pipeline.rows.records import Row
-    from tenire.pipeline.rows.source import RowSource
+    from tenire.pipeline.rows.output import Output
+    from tenire.pipeline.rows.recipe import RowTerms
+    from tenire.pipeline.rows.records import Row, Rows
+    from tenire.pipeline.run_tasks import RunTasks
     from tenire.storage.records import Run
 
 __all__ = ["IN_FLIGHT", "RowRun"]
@@ -65,7 +63,8 @@ class RowRun:
         manager: The engine.
         session: The home, with its ledger.
         source: Where rows come from.
-        recipe: What to do with them.
+        recipe: What decides which of them need an answer.
+        answering: Makes what answers them, given the run's way to the engine.
         output: Where answers go.
         progress: Where to count.
         clock: For the duration.
@@ -82,9 +81,10 @@ class RowRun:
         *,
         manager: ConcurrencyManager,
         session: HomeSession,
-        source: RowSource,
-        recipe: RowRecipe,
-        output: RowOutput,
+        source: Rows,
+        recipe: RowTerms,
+        answering: Callable[[RunTasks], Answering],
+        output: Output,
         progress: PipelineProgress,
         clock: Clock,
         retries_only: bool = False,
@@ -102,7 +102,9 @@ class RowRun:
         self._retries_only = retries_only
         self._ahead = ahead
         progress.unit = "row"
-        self._answering, self._storing = progress.stages = [StageProgress("answer"), StageProgress("store")]
+        self._answering = answering(self._tasks)
+        self._storing = StageProgress("store")
+        progress.stages = [*self._answering.stages, self._storing]
         self._room = Room(manager.data_manager, pipeline=name, places=IN_FLIGHT)
         self._outbox = Outbox(self._commit)
         self._kept = KeptOutput(name, output, session)
@@ -157,45 +159,29 @@ class RowRun:
     async def _answer_all(self, lister: RowLister) -> None:
         async with flowing(self._room) as flow:
             flow.beside(self._outbox.run())
-            while (chunk := await self._life.next_chunk(lister)) is not None:
+            while (chunk := await self._next_chunk(lister)) is not None:
                 self._take(chunk)
-                for batch in batches(chunk.work):
+                for batch in batches(chunk.work, items=self._answering.at_once):
                     held = await self._room.take(bytes_held(batch))
                     flow.start(self._answer_batch(batch, held))
             await flow.drained()
             self._outbox.close()
 
+    async def _next_chunk(self, lister: RowLister) -> RowChunk | None:
+        await self._source.fetch()
+        return await self._life.next_chunk(lister)
+
     def _take(self, chunk: RowChunk) -> None:
-        self._answering.waiting += len(chunk.work)
+        self._answering.stages[0].waiting += len(chunk.work)
         for refused, was_done in chunk.refused:
             self._outbox.put(Outcome(refused, was_done))
-        if chunk.work:
+        if chunk.work and self._source.repeatable:
             self._life.count_ahead(self._source.sizes, whole=not self._retries_only)
 
     async def _answer_batch(self, batch: Sequence[RowWork], held: AsyncExitStack) -> None:
-        handles = [self._tasks.submit(self._answer, work, step="answer", on="loop") for work in batch]
-        try:
-            await all_or_first_failure(handles)
-        finally:
-            for handle in handles:
-                handle.cancel()
+        await self._answering.answer(batch, self._outbox.put)
         await self._outbox.settled()
         await held.aclose()
-
-    async def _answer(self, work: RowWork) -> None:
-        row, stage = work.row, self._answering
-        stage.waiting -= 1
-        result: AnsweredRow | RefusedRow
-        try:
-            with stage.at_work(self._clock.now):
-                said = await self._recipe.answer(row)
-        except RowError as error:
-            request = in_quarantine(work.request, self._recipe)
-            result = RefusedRow(row.key, row.source, request, error.stage, str(error), error.attempts)
-        else:
-            result = AnsweredRow(row.key, row.source, work.request, line({"id": row.id, **said}))
-        stage.done += 1
-        self._outbox.put(Outcome(result, work.was_done))
 
     # -- commit ------------------------------------------------------------------
 
@@ -211,6 +197,7 @@ class RowRun:
     def _apply(self, outcomes: Sequence[Outcome]) -> int:
         answered = [outcome.row for outcome in outcomes if isinstance(outcome.row, AnsweredRow)]
         refused = [outcome.row for outcome in outcomes if isinstance(outcome.row, RefusedRow)]
+        self._kept.open()
         self._session.within(self._session.ledger.rows.apply, self._life.run, answered, refused)
         self._kept.add(outcomes)
         return len(answered)
@@ -224,13 +211,9 @@ class RowRun:
             self._progress.removed += removed
 
     async def _arrange(self, run: Run, order: str) -> None:
-        changed = bool(self._progress.done or self._progress.removed)
-        await self._tasks.thread(self._kept.arrange, run, order, changed)
-
-
-def line(record: dict[str, Any]) -> bytes:
-    """Return one line of JSON."""
-    try:
-        return msgspec.json.encode(record) + b"\n"
-    except UnicodeEncodeError:  # half of a pair of surrogates, which only an escape can say
-        return json.dumps(record).encode() + b"\n"
+        removed = self._progress.removed > 0
+        changed = removed or self._progress.done > 0
+        arrange = partial(self._kept.arrange, run, order, changed=changed, removed=removed)
+        await self._tasks.submit(arrange, step="arrange", on="thread")
+        if changed:
+            await self._tasks.thread(self._session.within, self._answering.forget, run)

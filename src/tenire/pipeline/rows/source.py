@@ -43,6 +43,8 @@ class RowSource:
         exclude: Directories that are never entered.
     """
 
+    repeatable = True
+
     def __init__(self, paths: Sequence[str], base: Path | None = None, *, exclude: Sequence[Path] = ()) -> None:
         self._paths = tuple(paths)
         self._base = os.path.abspath(base if base is not None else os.curdir)
@@ -92,6 +94,9 @@ class RowSource:
                 raise ConfigError(
                     message, key="source", hint="nothing was removed; run again once it can be"
                 ) from error
+
+    async def fetch(self) -> None:
+        """Do nothing: files are read where rows are asked for."""
 
     def require_fields(self, fields: Sequence[str], key: str) -> None:
         """Check on the first rows that there are such fields.

@@ -1,0 +1,110 @@
+"""One call's worth of items, and what a stage made of them, whatever becomes of the call.
+
+1. If the function raises, hangs or takes its worker along, the items are cut in halves
+   until the one that does it is alone: that one has failed, the others have not.
+2. What is wrong with the stage, or with the engine, and not with an item, ends the run.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tenire.errors import (
+    AuthenticationError,
+    ConfigError,
+    InternalError,
+    PipelineError,
+    RejectedError,
+    StoreError,
+    TaskTimeoutError,
+    UnknownModelError,
+    WorkerDiedError,
+)
+from tenire.pipeline.model_worker import IF_KILLED
+from tenire.pipeline.stages.calling import acall, call
+from tenire.pipeline.stages.results import WrongResultsError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tenire.clock import Clock
+    from tenire.pipeline.progress import StageProgress
+    from tenire.pipeline.run_tasks import RunTasks
+    from tenire.pipeline.stages.stage import Stage
+
+__all__ = ["Piece"]
+
+_OF_ALL = (
+    AuthenticationError, ConfigError, InternalError, PipelineError, RejectedError, StoreError, UnknownModelError,
+)  # fmt: skip
+
+
+class Piece:
+    """Some items of a batch.
+
+    Args:
+        stage: The stage that they go through.
+        records: The items.
+
+    Attributes:
+        results: For each item what it became, or why it cannot be done.
+    """
+
+    def __init__(self, stage: Stage, records: Sequence[bytes]) -> None:
+        self._stage = stage
+        self._records = records
+        self.results: list[list[bytes] | str] = []
+
+    async def run(self, tasks: RunTasks, progress: StageProgress, clock: Clock, pipeline: str) -> None:
+        """Take all items through the stage.
+
+        Args:
+            tasks: The run's way to the engine.
+            progress: What is counted of the stage.
+            clock: For the time that it takes.
+            pipeline: Whose stage it is, for errors.
+
+        Raises:
+            TenireError: What ends the run.
+        """
+        count = len(self._records)
+        progress.waiting -= count
+        with progress.at_work(clock.now, count):
+            try:
+                self.results = await self._through(self._records, tasks)
+            except WrongResultsError as error:
+                message = f"the stage {self._stage.name} returned what no stage may: {error}"
+                raise PipelineError(message, pipeline=pipeline, stage=self._stage.name) from error
+        progress.done += count
+
+    async def _through(self, records: Sequence[bytes], tasks: RunTasks) -> list[list[bytes] | str]:
+        try:
+            made: list[list[bytes]] = await self._called(records, tasks)
+        except (WrongResultsError, *_OF_ALL):
+            raise
+        except Exception as error:  # noqa: BLE001 - what it is goes to quarantine with its item
+            if len(records) == 1:
+                return [self._reason(error)]
+            middle = len(records) // 2  # rule 1
+            return [*await self._through(records[:middle], tasks), *await self._through(records[middle:], tasks)]
+        return list(made)
+
+    async def _called(self, records: Sequence[bytes], tasks: RunTasks) -> list[list[bytes]]:
+        stage = self._stage
+        if stage.on == "loop":
+            handle = tasks.submit(acall, stage.function, records, step=stage.name, on="loop", timeout=stage.timeout)
+        else:
+            retry = IF_KILLED if stage.on == "process" else None
+            handle = tasks.submit(
+                call, stage.function, records, step=stage.name, on=stage.on, timeout=stage.timeout, retry=retry
+            )
+        made: list[list[bytes]] = await handle
+        return made
+
+    def _reason(self, error: Exception) -> str:
+        if isinstance(error, TaskTimeoutError):
+            return f"the stage {self._stage.name} did not come to an end with this item ({error})"
+        if isinstance(error, WorkerDiedError):
+            return f"the stage {self._stage.name} crashed on this item ({error})"
+        text = str(error)
+        return f"{type(error).__name__}: {text}" if text else type(error).__name__
