@@ -79,17 +79,22 @@ class _Builder:
     def ints(self, *values: int) -> Any:
         return self.ops.constant(np.array(values, np.int64))
 
-    def linear(self, x: Any, key: str) -> Any:
+    def linear(self, x: Any, key: str, parts: int = 1) -> list[Any]:
+        """Add a linear layer, as so many products of one input; each has as many of its outputs."""
         weight = linear_weight(self.weights, key)
-        bias = self.floats(_linear(self.weights, key, "bias"))
+        bias = _linear(self.weights, key, "bias")
         self.inputs.append(x)
-        if self.quantised is None:
-            return self.ops.add(self.ops.matmul(x, self.floats(weight), False, True), bias)
-        how = self.quantised[key]
-        x = self.ops.multiply(x, self.floats(1 / how.smooth))
-        low, high = self.floats(how.low), self.floats(how.high)
-        x = self.ops.fake_quantize(x, low, high, low, high, 256)
-        return self.ops.add(self.ops.matmul(x, self._int8(weight * how.smooth), False, True), bias)
+        if self.quantised is not None:
+            how = self.quantised[key]
+            x = self.ops.multiply(x, self.floats(1 / how.smooth))
+            low, high = self.floats(how.low), self.floats(how.high)
+            x = self.ops.fake_quantize(x, low, high, low, high, 256)
+            weight = weight * how.smooth
+        kind = self.floats if self.quantised is None else self._int8
+        return [
+            self.ops.add(self.ops.matmul(x, kind(rows), False, True), self.floats(offset))
+            for rows, offset in zip(np.split(weight, parts), np.split(bias, parts), strict=True)
+        ]
 
     def _int8(self, weight: NDArray[np.float32]) -> Any:
         # Symmetric, one scale per output channel: the form that OpenVINO's
@@ -116,22 +121,23 @@ class _Builder:
         return self.layer_norm(self.ops.add(words, positions), "embeddings.LayerNorm")
 
     def attention(self, x: Any, masked: Any, layer: int) -> Any:
-        qkv = self.linear(x, f"{layer}.qkv")
-        qkv = self.ops.reshape(qkv, self.ints(0, 0, 3, _HEADS, _HEAD_SIZE), True)
-        qkv = self.ops.transpose(qkv, self.ints(2, 0, 3, 1, 4))
-        first_axis = self.ops.constant(0)
-        query, key, value = (self.ops.gather(qkv, self.ops.constant(i), first_axis) for i in range(3))
+        # Three products and three small transpositions: cutting one large product into query, key and
+        # value moves all of it through memory once more, 4 to 9 % of the whole time.
+        query, key, value = (
+            self.ops.transpose(self.ops.reshape(part, self.ints(0, 0, _HEADS, _HEAD_SIZE), True), self.ints(0, 2, 1, 3))
+            for part in self.linear(x, f"{layer}.qkv", parts=3)
+        )
         mixed = self.ops.scaled_dot_product_attention(query, key, value, masked)
         mixed = self.ops.transpose(mixed, self.ints(0, 2, 1, 3))
         mixed = self.ops.reshape(mixed, self.ints(0, 0, DIMENSION), True)
-        return self.linear(mixed, f"{layer}.out")
+        return self.linear(mixed, f"{layer}.out")[0]
 
     def encoder(self, x: Any, masked: Any) -> Any:
         for layer in range(LAYERS):
             name = f"encoder.layer.{layer}"
             x = self.layer_norm(self.ops.add(self.attention(x, masked, layer), x), f"{name}.attention.output.LayerNorm")
-            wide = self.ops.gelu(self.linear(x, f"{layer}.up"), "erf")
-            x = self.layer_norm(self.ops.add(self.linear(wide, f"{layer}.down"), x), f"{name}.output.LayerNorm")
+            wide = self.ops.gelu(self.linear(x, f"{layer}.up")[0], "erf")
+            x = self.layer_norm(self.ops.add(self.linear(wide, f"{layer}.down")[0], x), f"{name}.output.LayerNorm")
         return x
 
     def mean(self, x: Any, mask: Any) -> Any:

@@ -32,6 +32,9 @@ __all__ = ["RECIPE", "is_accurate", "open_model"]
 # Part of the embedder's identity: raise it when vectors change.
 RECIPE = "sq1"
 
+# Of the prepared model alone: raise it when the graph changes and its vectors do not.
+_GRAPH = "2"
+
 _LEAST_COSINE = 0.98
 
 
@@ -71,6 +74,7 @@ def is_accurate(vectors: NDArray[np.float32], reference: NDArray[np.float32]) ->
 def _key(variant: str | None) -> str:
     facts = [
         RECIPE,
+        _GRAPH,
         MINILM_SHA256,
         variant or "auto",
         load_openvino().get_version(),
