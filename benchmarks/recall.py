@@ -129,6 +129,8 @@ def precision(store: LanceStore, documents: list[Document], vectors: np.ndarray[
     rows: list[np.ndarray[Any, Any]] = []
     for document in documents:
         rows.extend(store.vectors_of([document.id]).values())
+    if not rows:  # a store that was kept, of a version that cut documents in another way
+        return
     # What the store gives back has its bits already; a little noise below them makes 32-bit vectors again.
     full = np.stack(rows).astype(np.float32)
     full += rng.standard_normal(full.shape).astype(np.float32) * np.abs(full) * 2.0**-12

@@ -4,10 +4,10 @@ A passage is too short to compress well alone: most of what repeats in it repeat
 in *other* passages. Zstandard's trained dictionaries carry that. Each frame names
 its dictionary, so a store may gain one late, and older frames stay readable.
 
-Measured on Python's own documentation in pieces of 900 characters: ratio 1.93
-without a dictionary, 2.66 with one of 16 KiB at level 3 (6 to 20 µs a piece),
-2.86 at level 6 (48 µs). Reading back takes 2 µs. Level 3 is used: beside the
-vector of a passage the last 7 % of its text are not worth the time.
+Measured on 3,000 passages of manuals, 570 bytes each, that no dictionary was trained on:
+ratio 2.19 at level 3 and 2.28 at level 6 with a dictionary of 16 KiB; 2.29 and 2.38 with
+64 KiB; 2.31 and 2.40 with 112. Level 3 takes 4 µs a passage, level 6 15 µs; reading back
+takes 2 µs. Level 6 is used: a passage costs more than that wherever else it passes.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["DICTIONARY_BYTES", "LEVEL", "TextCodec", "train_dictionary", "utf8"]
 
 DICTIONARY_BYTES = 16 << 10
-LEVEL = 3
+LEVEL = 6
 
 
 def utf8(text: str) -> bytes:
@@ -89,6 +89,10 @@ class TextCodec:
 
     def compress(self, text: str) -> bytes:
         """Return ``text`` as one zstandard frame that names its dictionary."""
+        return self.compress_bytes(utf8(text))
+
+    def compress_bytes(self, data: bytes) -> bytes:
+        """Return a text in UTF-8 as one zstandard frame that names its dictionary."""
         number = self._current
         compressors: dict[int, zstandard.ZstdCompressor] = self._own.__dict__.setdefault("compressors", {})
         compressor = compressors.get(number)
@@ -96,7 +100,7 @@ class TextCodec:
             compressor = compressors[number] = zstandard.ZstdCompressor(
                 level=LEVEL, dict_data=self._dictionaries.get(number)
             )
-        return compressor.compress(utf8(text))
+        return compressor.compress(data)
 
     def decompress(self, frame: bytes) -> str:
         """Return the text of a frame.

@@ -11,7 +11,7 @@ from tenire.storage.compression import utf8
 
 if TYPE_CHECKING:
     from tenire.vectors.lance_table import LanceTable
-    from tenire.vectors.store_files import StoredTexts
+    from tenire.vectors.stored_texts import StoredTexts
     from tenire.vectors.text_index import TextIndex
 
 __all__ = ["audit"]

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Container, Iterable
 
     from tenire.protocols import Document
-    from tenire.vectors.store_files import StoredTexts
+    from tenire.vectors.stored_texts import StoredTexts
 
 __all__ = ["new_documents", "new_rows"]
 

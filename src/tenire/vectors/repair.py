@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tenire.vectors.lance_table import LanceTable
-    from tenire.vectors.store_files import StoredTexts
+    from tenire.vectors.stored_texts import StoredTexts
     from tenire.vectors.text_index import TextIndex
 
 __all__ = ["synchronise"]

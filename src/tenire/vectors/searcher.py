@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from tenire.vectors.lance_table import LanceTable
     from tenire.vectors.passage_rows import StoredPassage
-    from tenire.vectors.store_files import StoredTexts
+    from tenire.vectors.stored_texts import StoredTexts
     from tenire.vectors.text_index import TextIndex
 
 __all__ = ["Searcher"]

@@ -27,7 +27,8 @@ from tenire.vectors.new_rows import new_documents, new_rows
 from tenire.vectors.passage_rows import as_vectors
 from tenire.vectors.repair import synchronise
 from tenire.vectors.searcher import Searcher
-from tenire.vectors.store_files import StoredTexts, open_format
+from tenire.vectors.store_files import open_format
+from tenire.vectors.stored_texts import StoredTexts
 from tenire.vectors.text_index import TextIndex
 
 if TYPE_CHECKING:

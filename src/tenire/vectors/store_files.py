@@ -1,38 +1,28 @@
-"""The small files of a store: what it was built with, and its dictionaries.
+"""The small files of a store, and what it was built with.
 
-``format.json`` names the layout, the embedder and the length of a vector.
-``dictionaries/<number>.zdict`` hold what the compressed texts need to be read.
-Both are written beside their place and moved there, whole or not at all.
+``format.json`` names the layout, the embedder and the length of a vector. Small files
+are written beside their place and moved there, whole or not at all.
 """
 
 from __future__ import annotations
 
 import os
-import threading
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from tenire.errors import EmbedderMismatchError, StoreError
-from tenire.storage.compression import TextCodec, train_dictionary, utf8
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from pathlib import Path
 
-__all__ = ["FORMAT", "StoreFormat", "StoredTexts", "open_format", "read_format"]
+__all__ = ["FORMAT", "StoreFormat", "open_format", "read_format", "read_whole", "write_whole"]
 
 FORMAT = 2
 _READABLE = (1, FORMAT)
 _HALF = 2
 _FORMAT_FILE = "format.json"
-
-# Fewer or smaller samples teach a dictionary the quirks of a few files; more than
-# the limit only takes memory while waiting.
-_ENOUGH_SAMPLES = 200
-_ENOUGH_BYTES = 128 << 10
-_MOST_BYTES = 2 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +91,7 @@ def open_format(path: Path, dimension: int | None, embedder: str | None, *, crea
         if dimension is None or embedder is None:
             raise StoreError(f"no store at {path}, and a new one needs to know its embedder", hint="name an embedder")
         stored = StoreFormat(embedder=embedder, dimension=dimension)
-        _write_whole(path / _FORMAT_FILE, msgspec.json.encode(asdict(stored)) + b"\n")
+        write_whole(path / _FORMAT_FILE, msgspec.json.encode(asdict(stored)) + b"\n")
         return stored
     asked = replace(
         stored,
@@ -122,89 +112,28 @@ def open_format(path: Path, dimension: int | None, embedder: str | None, *, crea
     return stored
 
 
-class StoredTexts:
-    """Compresses the texts of one store, and learns its dictionary from the first of them.
-
-    Args:
-        path: Directory of the store.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._path = path / "dictionaries"
-        self._lock = threading.Lock()
-        self._codec: TextCodec | None = None
-        self._samples: list[bytes] = []
-        self._sampled = 0
-
-    def decompress(self, frame: bytes) -> str:
-        """Return the text of a frame.
-
-        Raises:
-            StoreError: If it is damaged, or its dictionary is missing.
-        """
-        return self._ready().decompress(frame)
-
-    def compress(self, texts: Iterable[str]) -> list[bytes]:
-        """Return one frame per text.
-
-        The first call that completes a fair sample also trains the dictionary.
-        It is on disk before any frame that needs it exists.
-
-        Raises:
-            StoreError: If the dictionary cannot be written.
-        """
-        codec = self._ready()
-        texts = list(texts)
-        if not codec.current:
-            self._learn(codec, texts)
-        return [codec.compress(text) for text in texts]
-
-    def _ready(self) -> TextCodec:
-        with self._lock:
-            if self._codec is None:
-                codec = TextCodec(self._find)
-                for file in sorted(self._path.glob("*.zdict")):
-                    codec.use(_read(file))
-                self._codec = codec
-            return self._codec
-
-    def _learn(self, codec: TextCodec, texts: list[str]) -> None:
-        for text in texts:
-            if self._sampled >= _MOST_BYTES:
-                break
-            self._samples.append(utf8(text))
-            self._sampled += len(self._samples[-1])
-        if len(self._samples) < _ENOUGH_SAMPLES or self._sampled < _ENOUGH_BYTES:
-            return
-        try:
-            dictionary = train_dictionary(self._samples)
-        except StoreError:
-            # All alike, so nothing to learn: drop these and learn from others.
-            dictionary = None
-        self._samples, self._sampled = [], 0
-        if dictionary is not None:
-            number = TextCodec().use(dictionary)
-            _write_whole(self._path / f"{number}.zdict", dictionary)
-            codec.use(dictionary)
-
-    def _find(self, number: int) -> bytes | None:
-        # Another process may have trained one since this store was opened.
-        file = self._path / f"{number}.zdict"
-        return _read(file) if file.exists() else None
-
-
 def _damaged(file: Path, error: Exception) -> StoreError:
     return StoreError(f"{file} is damaged ({error})", hint="restore it from a backup, or ingest again into a new home")
 
 
-def _read(file: Path) -> bytes:
+def read_whole(file: Path) -> bytes:
+    """Return what a file holds.
+
+    Raises:
+        StoreError: If it cannot be read.
+    """
     try:
         return file.read_bytes()
     except OSError as error:
         raise StoreError(f"cannot read {file} ({error})", hint="check its permissions") from error
 
 
-def _write_whole(file: Path, data: bytes) -> None:
+def write_whole(file: Path, data: bytes) -> None:
+    """Write a file, whole or not at all, and durably.
+
+    Raises:
+        StoreError: If it cannot be written.
+    """
     partial = file.with_name(f"{file.name}.{os.getpid()}.partial")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
