@@ -354,8 +354,11 @@ class VectorStore(Protocol):
         """Read everything and report what is there."""
         ...
 
-    def optimise(self, *, idle: bool = False, stop: StopSign | None = None) -> bool:
-        """Tidy up where it pays, until ``stop`` says that it has to end; return whether anything was done."""
+    def optimise(self, *, idle: bool = False, ended: bool = False, stop: StopSign | None = None) -> bool:
+        """Tidy up where it pays, until ``stop`` says that it has to end; return whether anything was done.
+
+        ``idle``: nobody waits for the machine. ``ended``: no commit is about to follow.
+        """
         ...
 
     def close(self) -> None:

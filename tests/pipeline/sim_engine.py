@@ -82,7 +82,7 @@ class SimStore(MemoryStore):
     def vectors_of(self, documents: list[str]) -> dict[str, Any]:
         return {}
 
-    def optimise(self, *, idle: bool = False, stop: StopSign | None = None) -> bool:
+    def optimise(self, *, idle: bool = False, ended: bool = False, stop: StopSign | None = None) -> bool:
         return False
 
     def close(self) -> None:

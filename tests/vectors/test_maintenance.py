@@ -1,31 +1,47 @@
 from __future__ import annotations
 
-from tenire.vectors.maintenance import Plan, plan
+from functools import partial
+
+from tenire.vectors import maintenance
+from tenire.vectors.maintenance import Plan
+
+plan = partial(maintenance.plan, fragments=1, versions=1, indexed=0, stale=0)
 
 
 def test_a_small_tidy_store_is_left_alone() -> None:
-    assert plan(rows=1000, fragments=1, indexed=0, stale=0, idle=True) == Plan(compact=False, build=False)
-    assert plan(rows=1000, fragments=30, indexed=0, stale=10, idle=False) == Plan(compact=False, build=False)
+    assert plan(rows=1000, idle=True) == Plan(compact=False, build=False)
+    assert plan(rows=1000, fragments=30, stale=10, idle=False) == Plan(compact=False, build=False)
 
 
 def test_many_fragments_are_joined() -> None:
-    assert plan(rows=40_000, fragments=64, indexed=0, stale=0, idle=False).compact
-    assert plan(rows=40_000, fragments=2, indexed=0, stale=0, idle=True).compact
+    assert plan(rows=40_000, fragments=64, idle=False).compact
+    assert plan(rows=40_000, fragments=2, idle=True).compact
 
 
 def test_deleted_rows_are_dropped_when_they_are_many() -> None:
-    assert plan(rows=1000, fragments=1, indexed=0, stale=400, idle=False).compact
-    assert plan(rows=1000, fragments=1, indexed=0, stale=150, idle=True).compact
+    assert plan(rows=1000, stale=400, idle=False).compact
+    assert plan(rows=1000, stale=150, idle=True).compact
 
 
 def test_the_index_waits_longer_while_work_is_going_on() -> None:
-    assert not plan(rows=60_000, fragments=1, indexed=0, stale=0, idle=False).build
-    assert plan(rows=60_000, fragments=1, indexed=0, stale=0, idle=True).build
-    assert plan(rows=200_000, fragments=1, indexed=0, stale=0, idle=False).build
+    assert not plan(rows=60_000, idle=False).build
+    assert plan(rows=60_000, idle=True).build
+    assert not plan(rows=900_000, idle=False).build, "commits would wait for a minute"
+    assert not plan(rows=60_000, idle=False, ended=True).build
+    assert plan(rows=90_000, idle=False, ended=True).build
 
 
 def test_an_index_is_not_refreshed_for_a_few_passages() -> None:
-    assert plan(rows=100_020, fragments=90, indexed=100_000, stale=0, idle=True) == Plan(compact=False, build=False)
-    assert plan(rows=112_000, fragments=9, indexed=100_000, stale=0, idle=True).compact
-    assert not plan(rows=112_000, fragments=9, indexed=100_000, stale=0, idle=False).compact
-    assert plan(rows=140_000, fragments=9, indexed=100_000, stale=0, idle=False).compact
+    assert plan(rows=100_020, fragments=90, indexed=100_000, idle=True) == Plan(compact=False, build=False)
+    assert plan(rows=112_000, fragments=9, indexed=100_000, idle=True).compact
+    assert not plan(rows=112_000, fragments=9, indexed=100_000, idle=False).compact
+    assert not plan(rows=140_000, fragments=9, indexed=100_000, idle=False).compact, "commits would wait for it"
+    assert plan(rows=140_000, fragments=9, indexed=100_000, idle=False, ended=True).compact
+
+
+def test_many_versions_are_forgotten_where_that_is_quick() -> None:
+    assert plan(rows=1000, versions=200, idle=False).compact
+    assert plan(rows=1000, versions=20, idle=True).compact
+    assert not plan(rows=1000, versions=20, idle=False).compact
+    assert plan(rows=100_200, versions=200, indexed=100_000, idle=False).compact
+    assert not plan(rows=102_000, versions=200, indexed=100_000, idle=False).compact

@@ -388,6 +388,25 @@ def test_maintenance_keeps_every_row_and_forgets_what_left(open_store: Open, mak
     assert _ids(store.search("ledger", None, k=3, mode="text", exact=False)) == ["d3", "d4", "d5"]
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("indexed", [False, True])
+def test_a_thousand_commits_leave_no_thousand_versions(open_store: Open, make: Maker, *, indexed: bool) -> None:
+    store = open_store()
+    store.commit(make.batch("first", *(make.document(f"f{n}", f"passage {n} of many") for n in range(600))))
+    if indexed:
+        store._table.build_index(600)
+    store.optimise(idle=True)
+    before = store.sizes()["store_bytes"]
+    for n in range(1000):
+        store.commit(make.batch(f"b{n}", make.document(f"d{n}", f"passage {n}"), remove=(f"d{n - 1}",) if n else ()))
+        if n % 50 == 49:
+            store.optimise()
+    assert store._table.state().versions < 300
+    # SQLite keeps a log of up to 4 MiB.
+    assert store.sizes()["store_bytes"] < before + (6 << 20)
+    assert store.check().details == ()
+
+
 def test_the_vector_index_finds_old_and_new_passages(
     open_store: Open, make: Maker, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -111,7 +111,7 @@ class DocumentCommit:
     async def tidy(self) -> None:
         """Let the store tidy up if anything was committed, and keep what was learned."""
         if self._commits:
-            await self._tasks.thread(self._session.optimise)
+            await self._tasks.thread(self._session.optimise_at_end)
             await self._tasks.thread(self._tuning.save, self._session.ledger)
 
     async def _note_unchanged(self, group: Group) -> None:

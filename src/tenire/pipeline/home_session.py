@@ -203,9 +203,14 @@ class HomeSession:
             return fn(*args)
 
     def optimise(self) -> None:
-        """Let the store tidy up where it pays."""
+        """Let the store tidy up where it pays and is quick."""
         with self._using():
             self.open_store().optimise()
+
+    def optimise_at_end(self) -> None:
+        """Let the store tidy up where it pays: no commit is about to follow."""
+        with self._using():
+            self.open_store().optimise(ended=True)
 
     def tidy_ledger(self, stop: StopSign) -> int:
         """Give free space of the ledger back; see ``Ledger.tidy``."""

@@ -50,11 +50,13 @@ class TableState(NamedTuple):
     Attributes:
         rows: Passages.
         fragments: Small pieces that commits left.
+        versions: Versions that are kept.
         indexed: Passages in the vector index; 0 without one.
     """
 
     rows: int
     fragments: int
+    versions: int
     indexed: int
 
 
@@ -160,9 +162,10 @@ class LanceTable:
                 for index in table.list_indices()
                 if index.columns == ["vector"]
             )
-            return TableState(int(table.count_rows()), int(fragments), int(indexed))
+            versions = sum(1 for _ in (self._path / f"{_NAME}.lance" / "_versions").iterdir())
+            return TableState(int(table.count_rows()), int(fragments), versions, int(indexed))
 
-        return self._read(ask, TableState(0, 0, 0))
+        return self._read(ask, TableState(0, 0, 0, 0))
 
     # ------------------------------------------------------------------ writing
 

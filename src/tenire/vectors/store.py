@@ -139,7 +139,7 @@ class LanceStore:
             self._synchronise()
             return self._words.has_batch(batch_id)
 
-    def optimise(self, *, idle: bool = False, stop: StopSign | None = None) -> bool:
+    def optimise(self, *, idle: bool = False, ended: bool = False, stop: StopSign | None = None) -> bool:
         """Tidy up where it pays; cheap where it does not.
 
         Joins fragments, drops deleted rows and old versions, builds or refreshes
@@ -147,6 +147,7 @@ class LanceStore:
 
         Args:
             idle: Nobody waits for the machine: do all that brings anything.
+            ended: No commit is about to follow, so it may take a while.
             stop: Tells when to break it off, if that may be; what was not done is done the next time.
 
         Returns:
@@ -161,9 +162,11 @@ class LanceStore:
             decision = plan(
                 rows=state.rows,
                 fragments=state.fragments,
+                versions=state.versions,
                 indexed=state.indexed,
                 stale=self._words.stale,
                 idle=idle,
+                ended=ended,
             )
             done = decision.build and self._table.build_index(state.rows, stop=stop)
             if decision.compact and not (stop is not None and stop.requested):
