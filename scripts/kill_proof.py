@@ -2,7 +2,8 @@
 
     python scripts/kill_proof.py [--kills 20] [--files 200] [--embedder static] [--seed 1]
 
-A folder of real files (this Python's own library) is ingested once undisturbed.
+A folder of real files (this Python's own library), some of them in archives, is
+ingested once undisturbed.
 Then the same folder goes into a second home, but the engine is killed with
 SIGKILL at random moments, again and again, while files are also touched, changed
 and put back. A last run goes to its end. Then ``tenire verify`` must be clean, the
@@ -14,6 +15,7 @@ left.
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import random
@@ -22,8 +24,10 @@ import signal
 import subprocess
 import sys
 import sysconfig
+import tarfile
 import tempfile
 import time
+import zipfile
 from pathlib import Path
 
 import psutil
@@ -56,7 +60,25 @@ def corpus(folder: Path, files: int) -> list[Path]:
     copies = sorted(folder.rglob("*.py"))[:3]
     for path in copies:
         shutil.copyfile(path, folder / f"copy-of-{path.name}")
+    pack(folder, found[files : 2 * files] + found[:3])
     return sorted(folder.rglob("*.py"))
+
+
+def pack(folder: Path, paths: list[Path]) -> None:
+    """Put files into archives, twice in a row each, so that they are small for what comes out: several slices."""
+    with (
+        zipfile.ZipFile(folder / "more.zip", "w", zipfile.ZIP_DEFLATED) as zipped,
+        tarfile.open(folder / "more.tar.xz", "w:xz") as tarred,
+    ):
+        for number, path in enumerate(paths):
+            text = path.read_bytes()
+            if number % 2:
+                zipped.writestr(f"{number}-{path.name}", text + b"\n# once more\n" + text)
+            else:
+                info = tarfile.TarInfo(f"{number}-{path.name}")
+                info.size = 2 * len(text)
+                tarred.addfile(info, io.BytesIO(text + text))
+        zipped.writestr("broken.pdf", b"%PDF-1.7 and no more")
 
 
 def sentences(paths: list[Path], rng: random.Random) -> list[str]:

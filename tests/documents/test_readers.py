@@ -348,3 +348,9 @@ def test_a_parser_that_is_missing_says_which_and_concerns_every_file(monkeypatch
 )
 def test_escapes_of_markdown_go_but_not_in_code(markdown: str, expected: str) -> None:
     assert unescaped(markdown) == expected
+
+
+@pytest.mark.usefixtures("parser")
+def test_a_pdf_without_text_is_read_as_such() -> None:
+    found = reading(Format.PDF, samples.pdf("", ""))
+    assert (plain(found.text).strip(), found.about.pages) == ("", 2)

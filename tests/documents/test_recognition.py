@@ -116,7 +116,8 @@ def test_tar_archives_of_the_time_before_they_had_a_mark_are_known_by_their_chec
 
 
 def test_what_has_the_name_of_a_format_and_the_content_of_a_text_is_read_as_text() -> None:
-    assert recognise("table.xlsx", b"<html><table><tr><td>1", source="/a") is Format.PLAIN
+    for name in ("table.xlsx", "table.xls", "old.doc"):
+        assert recognise(name, b"<html><table><tr><td>1", source="/a") is Format.PLAIN
     assert recognise("a.pdf", b"", source="/a") is Format.PLAIN
     with pytest.raises(DocumentError, match="expected PDF by its name, got something else"):
         recognise("a.pdf", bytes(100), source="/a")
@@ -128,6 +129,7 @@ def test_what_has_the_name_of_a_format_and_the_content_of_a_text_is_read_as_text
         ("a.7z", b"7z\xbc\xaf\x27\x1c", "7-Zip archive files are not supported"),
         ("a.doc", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "old Word files are not supported"),
         ("noname", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "old Office document files are not supported"),
+        ("a.odg", samples.archive({"content.xml": "x"}), "OpenDocument drawing or flat files are not supported"),
         ("a.mobi", b"words", "Mobipocket files are not supported"),
         ("a.txt", b"\x89PNG\r\n\x1a\n", "expected text, got a PNG picture by its content"),
     ],

@@ -13,6 +13,9 @@ PREPARE_VERSION = 4
 """Raised whenever the same file would give other passages: every document is then done again."""
 
 
+_TEXT_PER_FILE = 4
+
+
 @dataclass(frozen=True, slots=True)
 class PrepareOptions:
     """How files become passages.
@@ -29,6 +32,11 @@ class PrepareOptions:
     max_expanded: int = 1 << 30
     cleaning: Cleaning = field(default_factory=Cleaning)
     cutting: Cutting = field(default_factory=Cutting)
+
+    @property
+    def max_text(self) -> int:
+        """Most characters of one document: what is packed inside of a format may not outgrow memory either."""
+        return min(self.max_expanded, _TEXT_PER_FILE * self.max_file)
 
 
 def recipe_identity(options: PrepareOptions) -> str:

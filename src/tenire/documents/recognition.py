@@ -88,6 +88,8 @@ _SUFFIXES = {
 _BY_SUFFIX = {suffix: form for form, suffixes in _SUFFIXES.items() for suffix in suffixes.split()}
 _TEXTUAL = frozenset({Format.JSON, Format.JSONL, Format.CSV, Format.NOTEBOOK, Format.EMAIL, Format.MBOX})
 
+_OFTEN_TEXT = frozenset({"doc", "xls"})  # tables in HTML, letters in RTF, and text of the time before Word
+
 _MIMETYPES = {
     b"application/epub+zip": Format.EPUB,
     b"application/vnd.oasis.opendocument.text": Format.ODT,
@@ -123,6 +125,9 @@ def recognise(name: str, head: bytes, *, source: str) -> Format:
         DocumentError: Of stage ``validate``, if it is something that cannot be read.
     """
     found = _by_content(head)
+    unsupported = unsupported_format(name)
+    if found is Format.ZIP and unsupported is not None:
+        raise _foreign("", name, source, holds_text=True)  # a relative whose members mean nothing by themselves
     if found is not None:
         return found
     foreign = binary_format(head)
@@ -138,7 +143,7 @@ def recognise(name: str, head: bytes, *, source: str) -> Format:
             message = f"expected {named.upper()} by its name, got something else by its content"
             raise DocumentError(message, source=source, stage="validate", hint="the file is damaged, or misnamed")
         return Format.PLAIN
-    if unsupported_format(name) is not None and head:
+    if unsupported is not None and head and (_suffix(name) not in _OFTEN_TEXT or _STRANGE.search(head)):
         raise _foreign("", name, source, holds_text=True)
     return Format.PLAIN if names_text(name) else _by_look(head)
 

@@ -159,7 +159,7 @@ def single(
     plain = usable(lambda: _expanded(data, inside, file, options), file, hash_, reader=inside.form.value)
     if isinstance(plain, Rejection):
         return plain
-    raw = Raw(inside.name, file.path, plain, options.max_expanded)
+    raw = Raw(inside.name, file.path, plain, options.max_text)
     reader = reader_name(inside.form, inside.name, plain)
     return usable(lambda: compose(inside.form, raw, file, hash_, options, recipe), file, hash_, reader=reader)
 

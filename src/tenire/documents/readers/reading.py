@@ -71,5 +71,5 @@ def too_long(raw: Raw) -> DocumentError:
         f"the text in it is longer than {raw.max_text} characters",
         source=raw.source,
         stage="read",
-        hint="split it, or raise max_expanded",
+        hint="split it, or raise max_file and max_expanded",
     )
