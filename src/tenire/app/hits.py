@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from tenire.app.alike import alike, words_of
 from tenire.app.highlights import highlights
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from tenire.app.alike import Words
     from tenire.app.context import Context
     from tenire.protocols import About, Hit, Place
     from tenire.storage.abouts import KnownDocument
@@ -28,7 +30,8 @@ class SearchHit:
         document: Id of the document.
         start: Offset of its first character in the cleansed text.
         end: Offset after its last character.
-        also: Other files that hold the same passage, or nearly the same document.
+        also: Other files that hold the same passage or nearly the same one, or nearly the same
+            document.
         similar: Of those, the ones that are only nearly the same: the share of words that
             they have in common with it.
         title: The document's, or an empty string.
@@ -93,7 +96,7 @@ class SearchResult:
 def placed(
     found: Iterable[Hit], known: Mapping[str, Sequence[KnownDocument]], query: str, k: int
 ) -> list[tuple[Hit, SearchHit]]:
-    """Join hits with equal text, and say where each stands.
+    """Join hits with equal text, or nearly so in other documents, and say where each stands.
 
     Args:
         found: Best first.
@@ -110,11 +113,27 @@ def placed(
         if hit.document in known:
             groups.setdefault(hit.text, []).append(hit)
     hits: list[tuple[Hit, SearchHit]] = []
-    for group in list(groups.values())[:k]:
+    for group in _joined(list(groups.values()), query)[:k]:
         best = group[0]
         document = known[best.document][0]
         hits.append((best, _told(best, document.title, document.about, _sources(group, known), query)))
     return hits
+
+
+def _joined(groups: list[list[Hit]], query: str) -> list[list[Hit]]:
+    """Join groups whose texts say the same to whoever asked; what stands in one document stays apart."""
+    asked = words_of(query).different
+    kept: list[tuple[Words, set[str], list[Hit]]] = []
+    for group in groups:
+        words, documents = words_of(group[0].text), {hit.document for hit in group}
+        for other, theirs, hits in kept:
+            if documents.isdisjoint(theirs) and alike(words, other, asked):
+                theirs |= documents
+                hits += group
+                break
+        else:
+            kept.append((words, documents, list(group)))
+    return [hits for _, _, hits in kept]
 
 
 def _sources(group: Iterable[Hit], known: Mapping[str, Sequence[KnownDocument]]) -> dict[str, float]:

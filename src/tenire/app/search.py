@@ -113,6 +113,10 @@ class Store:
         vector: NDArray[np.float32] | None = embedder.embed([query])[0] if embedder is not None else None
         found, known = self._found(query, vector, {"k": k, "mode": mode, "exact": exact}, condition)
         told = placed(found, known, query, k)
+        if len(told) < min(k, len({hit.text for hit in found if hit.document in known})):
+            # Some said the same, and there is room for others. Rare, so it is not asked for ahead.
+            found, known = self._found(query, vector, {"k": 2 * k + 10, "mode": mode, "exact": exact}, condition)
+            told = placed(found, known, query, k)
         if context:
             around = self._store.around([hit for hit, _ in told], context)
             pairs = zip(told, around, strict=True)
