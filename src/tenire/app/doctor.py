@@ -32,7 +32,7 @@ __all__ = ["examine"]
 
 _GIB = 1 << 30
 _BASE = ("msgspec", "psutil", "rich", "typer", "zstandard")
-_READERS = ("charset-normalizer", "ftfy", "resiliparse", "semantic-text-splitter")
+_READERS = ("charset-normalizer", "ftfy", "kreuzberg", "py3langid", "resiliparse", "semantic-text-splitter")
 _STORE = ("lancedb", "numpy", "pyarrow")
 _MINILM = ("openvino", "safetensors", "tokenizers")
 # Packages that carry the weights of MiniLM-L6, and where they keep them.

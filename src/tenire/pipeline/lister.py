@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from tenire.pipeline.chunks import Chunk
 from tenire.pipeline.classify import Decision, classify
+from tenire.pipeline.expected_size import expected_size
 from tenire.pipeline.listing import Skipped
 from tenire.protocols import Rejection, SourceFile
 from tenire.storage.records import SourceState
@@ -46,8 +47,8 @@ class Work:
 
     @property
     def size(self) -> int:
-        """Bytes of the file."""
-        return self.file.size
+        """Bytes of the file, about, once it is read."""
+        return expected_size(self.file.path, self.file.size)
 
 
 @dataclass(slots=True)
