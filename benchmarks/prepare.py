@@ -21,10 +21,12 @@ from pathlib import Path
 import psutil
 from _common import cores, report, spread
 
+from tenire.app.config_schema import DocumentsPipeline
+from tenire.app.document_settings import cleaning_of, cutting_of
 from tenire.concurrency import ConcurrencyManager
 from tenire.documents.prepare import PrepareOptions, prepare
+from tenire.pipeline.chunks import batches
 from tenire.pipeline.files import FileSource
-from tenire.pipeline.groups import batches
 from tenire.pipeline.lister import Work
 from tenire.pipeline.room import Room
 from tenire.protocols import Document, SourceFile
@@ -42,16 +44,20 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="HTML to read instead of Debian's manuals")
     parser.add_argument("--bytes", type=int, default=24_000_000)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--embedder", default="minilm", help="for whom texts are cut: minilm counts tokens")
+    parser.add_argument("--no-language", action="store_true", help="do not find out the language of texts")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "html"
         found = options.folder or unpacked(Path(temporary))
         files, size = sample(found, folder, size=options.bytes)
         listed = [file for file in FileSource([str(folder)]).walk() if isinstance(file, SourceFile)]
+        pipeline = DocumentsPipeline(source=(), language=not options.no_language)
+        how = PrepareOptions(cleaning=cleaning_of(pipeline), cutting=cutting_of(pipeline, options.embedder))
         alone: list[float] = []
         walls: list[float] = []
         cpus: list[float] = []
-        chunks = asyncio.run(rounds(folder, listed, options.rounds, alone, walls, cpus))
+        chunks = asyncio.run(rounds(folder, listed, how, options.rounds, alone, walls, cpus))
         megabytes = size / 1e6
         report(
             "prepare",
@@ -59,6 +65,8 @@ def main() -> None:
             megabytes=round(megabytes, 1),
             chunks=chunks,
             cores=cores(),
+            embedder=options.embedder,
+            language=not options.no_language,
             workers=WORKERS,
             prepare_mb_per_cpu_s=spread([megabytes / seconds for seconds in alone], 1),
             pipeline_mb_per_cpu_s=spread([megabytes / seconds for seconds in cpus], 1),
@@ -67,25 +75,34 @@ def main() -> None:
 
 
 async def rounds(
-    folder: Path, listed: list[SourceFile], count: int, alone: list[float], walls: list[float], cpus: list[float]
+    folder: Path,
+    listed: list[SourceFile],
+    options: PrepareOptions,
+    count: int,
+    alone: list[float],
+    walls: list[float],
+    cpus: list[float],
 ) -> int:
     """Take turns; return the number of passages."""
     chunks = 0
-    options = PrepareOptions()
     async with ConcurrencyManager(cpu=WORKERS) as manager:
         await through(manager, folder, options)  # starts the workers, and has them import their parsers
         for _ in range(count):
-            begun = time.process_time()
-            made = prepare(listed, options)
-            alone.append(time.process_time() - begun)
-            expected = sum(len(each.passages) for each in made if isinstance(each, Document))
-            del made
+            seconds, expected = await asyncio.to_thread(alone_once, listed, options)
+            alone.append(seconds)
             begun, used = time.perf_counter(), cpu_seconds()
             chunks = await through(manager, folder, options)
             walls.append(time.perf_counter() - begun)
             cpus.append(cpu_seconds() - used)
             assert chunks == expected, (chunks, expected)
     return chunks
+
+
+def alone_once(listed: list[SourceFile], options: PrepareOptions) -> tuple[float, int]:
+    """Prepare all files in this thread; return its CPU seconds and the number of passages."""
+    begun = time.thread_time()
+    made = prepare(listed, options)
+    return time.thread_time() - begun, sum(len(each.passages) for each in made if isinstance(each, Document))
 
 
 async def through(manager: ConcurrencyManager, folder: Path, options: PrepareOptions) -> int:

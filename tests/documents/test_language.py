@@ -105,3 +105,17 @@ def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "py3langid.langid", None)
     with pytest.raises(MissingExtraError, match="py3langid"):
         language_of(GERMAN)
+
+
+def test_plain_english_needs_no_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing() -> None:
+        raise MissingExtraError("telling languages apart", extra="data", missing="py3langid")
+
+    monkeypatch.setattr(language, "identifier", missing)
+    assert (
+        language_of("This is the part of it that you can have – “when you are done”, if it is not by the door.") == "en"
+    )
+    few, foreign = "the the the the the the the the the the", "Der Film „This is it“ ist von Ortega, und that is for"
+    for text in (GERMAN, few, foreign, f"{foreign} größer the of and to be if it is not for you"):
+        with pytest.raises(MissingExtraError):
+            language_of(text)

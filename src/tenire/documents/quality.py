@@ -21,7 +21,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Collection, Iterable
 
 __all__ = ["RULES", "Rule", "broken_rule"]
 
@@ -168,7 +168,7 @@ RULES: dict[str, Rule] = {
 """The measures by name, in the order in which they are asked."""
 
 
-def broken_rule(text: str, language: str, limits: Iterable[tuple[str, float]]) -> tuple[str, str] | None:
+def broken_rule(text: str, language: str, limits: Collection[tuple[str, float]]) -> tuple[str, str] | None:
     """Return the first rule that a text breaks, with its reason, or ``None`` if it keeps all of them.
 
     Args:
@@ -180,6 +180,8 @@ def broken_rule(text: str, language: str, limits: Iterable[tuple[str, float]]) -
     >>> broken_rule("buy now " * 100, "en", [("repeated_two_words", 0.2)])
     ('repeated_two_words', 'expected at most 0.2 of the characters are the same two words, got 1')
     """
+    if not limits:
+        return None
     parts = _Text(text, language)
     if not parts.words:
         return None
