@@ -79,7 +79,12 @@ class Files:
 class SimStore(MemoryStore):
     """The rest of what a run asks of a store."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[str] = []
+
     def vectors_of(self, documents: list[str]) -> dict[str, Any]:
+        self.asked += documents
         return {}
 
     def optimise(self, *, idle: bool = False, ended: bool = False, stop: StopSign | None = None) -> bool:

@@ -167,6 +167,8 @@ def test_of_a_changed_container_what_stayed_stays_and_what_left_leaves(simulate:
     files.boxes["/a.zip"]["010"] = "quite new"
     assert counts(simulate(files)) == (1, 1, 0, 0, 0)
     added = [document for batch in store.commits[before:] for document in batch.documents]
+    # Vectors of what it was before are looked at: passages that stayed are not embedded again.
+    assert "id of 'm10 words'" in store.asked
     assert [document.id for document in added] == ["id of 'quite new'"]
     assert len(stored(store)) == 19
 

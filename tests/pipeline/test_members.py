@@ -10,6 +10,7 @@ from tenire.pipeline.lister import Lister
 from tenire.pipeline.repair import repair
 from tenire.pipeline.verify import verify
 from tenire.protocols import Rejection, SourceFile
+from tenire.storage.records import Change
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -184,6 +185,15 @@ def test_a_repair_has_the_container_of_a_lost_member_read_again(
     assert [work.file.path for work in chunk.work] == [ZIP]
     commit(member("x", "one"), member("y", "two"), box)
     assert verify(ledger, store).ok  # type: ignore[arg-type]
+
+
+def test_a_member_that_has_to_be_done_again_takes_its_container_along(
+    commit: Any, ledger: Ledger, member: Any, box: Document
+) -> None:
+    commit(member("x", "one"), member("y", "two"), box)
+    ledger.batches.apply(Change("p", redo=(f"{ZIP}!/x",)))
+    _, chunk = listing(ledger, SourceFile(ZIP, 9, OLD))
+    assert [work.file.path for work in chunk.work] == [ZIP]
 
 
 def test_a_crash_in_the_middle_of_a_members_commit_is_settled(

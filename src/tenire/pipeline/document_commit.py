@@ -130,6 +130,9 @@ class DocumentCommit:
         found = await self._stand_ins(absent, documents, rejections)
         shown = [represented(document, found) for document in documents]
         absent = [document for document in absent if document.id not in found]
+        # What a member was before is known only here; what files were, their listing told.
+        if members := [document.file.path for document in absent if document.file.container]:
+            replaced = replaced | await self._tasks.thread(self._session.documents_of, self._life.run, members)
         vectors = await self._vectorise(absent, replaced)
         first = {document.id: document for document in absent}
         linked = [document for document in shown if first.get(document.id) is not document]

@@ -172,6 +172,12 @@ class HomeSession:
         with self._using():
             return self.open_store().vectors_of(documents)
 
+    def documents_of(self, run: Run, paths: Sequence[str]) -> set[str]:
+        """Return the documents that sources have so far."""
+        with self._using():
+            found = self.ledger.sources.documents_of(run.pipeline, paths)
+        return {document for document in found.values() if document is not None}
+
     def has_memos(self, recipe: str) -> bool:
         """Return whether results of a recipe are kept; see ``MemoTable.any``."""
         with self._using():

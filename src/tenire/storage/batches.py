@@ -97,7 +97,8 @@ class BatchTable:
         )
         connection.executemany(
             # No recipe is the one of a run: whatever comes, they are done again.
-            "UPDATE sources SET recipe = '' WHERE pipeline = ? AND source = ?",
+            "UPDATE sources SET recipe = '' WHERE pipeline = ?1 AND source IN"
+            " (?2, (SELECT container FROM sources WHERE pipeline = ?1 AND source = ?2))",
             [(change.pipeline, encode_path(path)) for path in change.redo],
         )
         near_duplicates.drop(connection, change.drop)
