@@ -24,6 +24,7 @@ from tenire.pipeline.files import PathSource
 from tenire.pipeline.home_session import HomeSession
 from tenire.pipeline.progress import PipelineProgress, RunReport
 from tenire.pipeline.repair import repair as forget_wrong
+from tenire.pipeline.rows.output_check import check_outputs, write_outputs
 from tenire.pipeline.verify import VerifyReport
 from tenire.pipeline.verify import verify as compare
 from tenire.storage.home import Home
@@ -222,7 +223,7 @@ def _runs(home: Home, chosen: Sequence[FailedItem]) -> list[Callable[[], RunRepo
 
 
 def verify(home: Path) -> VerifyReport:
-    """Compare the ledger with the store, passage by passage.
+    """Compare the ledger with the store, passage by passage, and with outputs, record by record.
 
     If no engine runs on the home, what a killed one left behind is settled first. Where the
     home cannot be written, a backup or another user's, that is left as it is and counted.
@@ -236,16 +237,17 @@ def verify(home: Path) -> VerifyReport:
     if os.access(place.path, os.W_OK):
         return _verify(place, mend=False).report
     with closing(Ledger.read(place, whole=True)) as ledger:
+        outputs = check_outputs(ledger)
         if _is_empty(place, ledger):
-            return _of_nothing(ledger)
+            return _of_nothing(ledger).with_outputs(outputs)
         with closing(open_recorded_store(place)) as store:
-            return compare(ledger, store)
+            return compare(ledger, store).with_outputs(outputs)
 
 
 def repair(home: Path) -> Verified:
     """Forget what does not agree, so that the next run stores it again, and compare.
 
-    A store that is gone is made anew, empty.
+    A store that is gone is made anew, empty. Outputs are written anew where they differ.
 
     Raises:
         StoreError: If there is nothing to repair, or it cannot be written.
@@ -259,11 +261,13 @@ def repair(home: Path) -> Verified:
 def _verify(place: Home, *, mend: bool) -> Verified:
     with HomeSession(place, lambda: open_recorded_store(place, make=mend), clock=SYSTEM_CLOCK) as session:
         session.recover()
+        write_outputs(session.ledger, all_=mend)
+        outputs = check_outputs(session.ledger)
         if _is_empty(place, session.ledger):
-            return Verified(_of_nothing(session.ledger))
+            return Verified(_of_nothing(session.ledger).with_outputs(outputs))
         store = session.open_store()
         forgotten = forget_wrong(session.ledger, store).forgotten if mend else 0
-        return Verified(compare(session.ledger, store), forgotten)
+        return Verified(compare(session.ledger, store).with_outputs(outputs), forgotten)
 
 
 def _is_empty(home: Home, ledger: Ledger) -> bool:

@@ -63,8 +63,8 @@ class Pipeline:
         near_duplicates: From which share of words in common on two documents are nearly the
             same, so that one stands for both; ``False`` where that makes no difference.
         stages: Functions that items go through, in order, or names ``module:function``; see ``tenire.stage``.
-        sink: The file that items go to in the end, ``NAME.jsonl``; it shows exactly the items
-            that are done, each once, in the order of the source.
+        sink: The file that items go to in the end: ``.jsonl``, ``.parquet``, or ``.db`` for SQLite.
+            It shows exactly the items that are done, each once.
     """
 
     name: str

@@ -9,6 +9,7 @@ import json
 import os
 from typing import TYPE_CHECKING, Any
 
+from tenire.pipeline.rows.kept import OUTPUT
 from tenire.storage.ledger import Ledger
 
 if TYPE_CHECKING:
@@ -42,5 +43,5 @@ def own_outputs(home: Home, name: str) -> frozenset[str]:
     if not Ledger.exists(home):
         return frozenset()
     with Ledger.read(home) as ledger:
-        text = ledger.setting(f"output:{name}")
+        text = ledger.setting(f"{OUTPUT}{name}")
     return frozenset([json.loads(text)["path"]]) if text else frozenset()

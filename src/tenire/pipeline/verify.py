@@ -1,11 +1,12 @@
-"""Checks the ledger against the store, passage by passage."""
+"""Checks the ledger against the store, passage by passage, and against outputs, record by record."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from tenire.pipeline.rows.output_check import OutputsCheck
     from tenire.protocols import VectorStore
     from tenire.storage.ledger import Ledger
 
@@ -20,7 +21,8 @@ class VerifyReport:
         ok: Whether everything agrees.
         documents: Sources that are done; copies count.
         chunks: Passages in the store.
-        missing: Passages that the ledger knows and the store lacks.
+        missing: Passages that the ledger knows and the store lacks; here and in the next two,
+            and in ``damaged``, records of outputs count, too.
         orphans: Passages in the store that no source accounts for.
         duplicates: Passages that are stored more than once.
         unindexed: Passages that the text index lacks, or has in excess.
@@ -41,6 +43,18 @@ class VerifyReport:
     damaged: int = 0
     pending: int = 0
     details: tuple[str, ...] = ()
+
+    def with_outputs(self, outputs: OutputsCheck) -> VerifyReport:
+        """Return the report with what a look at the outputs has found."""
+        return replace(
+            self,
+            ok=self.ok and outputs.ok,
+            missing=self.missing + outputs.missing,
+            orphans=self.orphans + outputs.orphans,
+            duplicates=self.duplicates + outputs.duplicates,
+            damaged=self.damaged + outputs.damaged,
+            details=(*self.details, *outputs.details),
+        )
 
     def as_json(self) -> dict[str, bool | int]:
         """Return the object that ``tenire verify --json`` prints."""

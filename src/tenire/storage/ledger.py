@@ -189,6 +189,12 @@ class Ledger:
             row = connection.execute("SELECT value FROM settings WHERE key = ?", (key,)).fetchone()
         return None if row is None else str(row[0])
 
+    def settings(self, prefix: str) -> dict[str, str]:
+        """Return all that ``remember`` kept under keys with a prefix, by the rest of the key."""
+        with self._database.reading() as connection:
+            query = "SELECT substr(key, ?2), value FROM settings WHERE substr(key, 1, ?2 - 1) = ?1 ORDER BY key"
+            return dict(connection.execute(query, (prefix, len(prefix) + 1)).fetchall())
+
     def remember(self, key: str, value: str) -> None:
         """Keep a fact about this home, for example which store and embedder it uses."""
         with self._database.writing() as connection:

@@ -9,19 +9,24 @@ from __future__ import annotations
 
 import json
 import threading
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tenire.storage.rows import AnsweredRow
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from tenire.pipeline.home_session import HomeSession
     from tenire.pipeline.rows.outbox import Outcome
     from tenire.pipeline.rows.output import Output
+    from tenire.storage.ledger import Ledger
     from tenire.storage.records import Run
 
-__all__ = ["KeptOutput"]
+__all__ = ["OUTPUT", "KeptOutput", "lines_of", "remember_output"]
+
+OUTPUT = "output:"
+"""What the ledger keeps of an output stands under this and its pipeline's name."""
 
 
 class KeptOutput:
@@ -59,7 +64,7 @@ class KeptOutput:
             else:
                 self._opened = True
                 self._remember("")  # the file is this pipeline's from here on
-                self._output.replace(ledger.rows.lines(self._pipeline))
+                self._output.replace(lines_of(ledger, self._pipeline))
             self._begun = True
 
     def open(self) -> None:
@@ -103,7 +108,7 @@ class KeptOutput:
             self._opened = True
             unordered = self._output.ordered and (changed or order != self._order)
             if unordered or removed or self._stale:
-                self._output.replace(self._session.ledger.rows.lines_in_order(run))
+                self._output.replace(_Lines(partial(self._session.ledger.rows.lines_in_order, run)))
             self._order = order
             self._stale = False
 
@@ -121,17 +126,37 @@ class KeptOutput:
             self._ended = True
             ledger = self._session.ledger
             if self._begun and self._stale and mend:
-                self._output.replace(ledger.rows.lines(self._pipeline))
+                self._output.replace(lines_of(ledger, self._pipeline))
                 self._stale = False
             self._output.close()
             if self._begun and not self._stale:
                 self._remember(self._output.mark())
 
     def _remember(self, mark: str) -> None:
-        text = json.dumps({"path": str(self._output.path), "mark": mark, "order": self._order})
-        if self._session.ledger.setting(self._key) != text:
-            self._session.ledger.remember(self._key, text)
+        remember_output(self._session.ledger, self._pipeline, self._output, mark=mark, order=self._order)
 
     @property
     def _key(self) -> str:
-        return f"output:{self._pipeline}"
+        return f"{OUTPUT}{self._pipeline}"
+
+
+def lines_of(ledger: Ledger, pipeline: str) -> Iterable[bytes]:
+    """Return the lines of all rows of a pipeline that are done; they may be gone through more than once."""
+    return _Lines(partial(ledger.rows.lines, pipeline))
+
+
+def remember_output(ledger: Ledger, pipeline: str, output: Output, *, mark: str, order: str = "") -> None:
+    """Keep how an output is left; without a mark, as one that may not be what it should."""
+    text = json.dumps({"path": str(output.path), "mark": mark, "order": order})
+    if ledger.setting(f"{OUTPUT}{pipeline}") != text:
+        ledger.remember(f"{OUTPUT}{pipeline}", text)
+
+
+class _Lines:
+    """Lines that may be gone through more than once."""
+
+    def __init__(self, lines: Callable[[], Iterator[bytes]]) -> None:
+        self._lines = lines
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self._lines()

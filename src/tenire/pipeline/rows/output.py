@@ -12,18 +12,21 @@ from __future__ import annotations
 
 import contextlib
 import os
-from typing import TYPE_CHECKING, BinaryIO, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
 import msgspec
 
 from tenire.errors import ConfigError, PipelineError
+from tenire.pipeline.rows.lines import item_of
 from tenire.storage.advice import advice
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
-__all__ = ["Output", "RowOutput", "check_place", "foreign"]
+__all__ = [
+    "Output", "RowOutput", "check_place", "foreign", "mark_of", "replacing", "unreadable", "unwritable",
+]  # fmt: skip
 
 _LOOKED_AT = 1 << 20
 
@@ -70,8 +73,23 @@ class Output(Protocol):
     def replace(self, lines: Iterable[bytes]) -> None:
         """Write the file anew.
 
+        Args:
+            lines: What the ledger has, whole lines; may be gone through more than once.
+
         Raises:
             PipelineError: If it cannot be written; then it is what it was.
+        """
+        ...
+
+    def read(self) -> tuple[Iterable[dict[str, Any]], Callable[[dict[str, Any]], dict[str, Any]]]:
+        """Return what the file shows.
+
+        Returns:
+            Its records, which are read as they are asked for; and what makes of a line of
+            the ledger the record that ought to stand there.
+
+        Raises:
+            PipelineError: If it is gone, or is not such a file; also while it is read.
         """
         ...
 
@@ -112,11 +130,7 @@ class RowOutput:
 
     def mark(self) -> str:
         """Return what tells whether the file was changed since; an empty text if there is none."""
-        try:
-            found = os.stat(self.path)
-        except FileNotFoundError:
-            return ""
-        return f"{found.st_size} {found.st_mtime_ns}"
+        return mark_of(self.path)
 
     def append(self, lines: Iterable[bytes]) -> bool:
         """Add whole lines, each with its line break; always ``True``.
@@ -144,18 +158,23 @@ class RowOutput:
             PipelineError: If it cannot be written; then it is what it was.
         """
         self.close()
-        temporary = self.path.with_name(f".{self.path.name}.new")
         try:
-            with temporary.open("wb") as file:
+            with replacing(self.path) as temporary, temporary.open("wb") as file:
                 file.writelines(lines)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, self.path)
         except OSError as error:
             raise self._failed(error) from error
-        finally:
-            with contextlib.suppress(OSError):
-                temporary.unlink()
+
+    def read(self) -> tuple[Iterable[dict[str, Any]], Callable[[dict[str, Any]], dict[str, Any]]]:
+        """See ``Output``."""
+        return self._records(), dict
+
+    def _records(self) -> Iterator[dict[str, Any]]:
+        try:
+            with self.path.open("rb") as file:
+                for line in file:
+                    yield item_of(line)
+        except (OSError, ValueError) as error:
+            raise unreadable(self.path, self._pipeline, error) from error
 
     def close(self) -> None:
         """Let go of the file; closing twice is fine."""
@@ -164,9 +183,7 @@ class RowOutput:
             self._file = None
 
     def _failed(self, error: OSError) -> PipelineError:
-        message = f"the output {self.path} cannot be written: {error.strerror or error}"
-        hint = advice(error, "everything finished is kept in the home; run again once it can be written")
-        return PipelineError(message, pipeline=self._pipeline, stage="output", hint=hint)
+        return unwritable(self.path, self._pipeline, error)
 
     def _is_own(self, line: bytes) -> bool:
         """Return whether a line is one that a run wrote, or the beginning of it."""
@@ -196,3 +213,47 @@ def foreign(path: Path) -> ConfigError:
     """Return the refusal of a file that no run wrote."""
     message = f"the output {path} holds something that no run wrote"
     return ConfigError(message, key="output", hint="move it aside, or name another file")
+
+
+def unwritable(path: Path, pipeline: str, error: Exception) -> PipelineError:
+    """Return the error of a file that cannot be written."""
+    message = f"the output {path} cannot be written: {getattr(error, 'strerror', None) or error}"
+    hint = advice(error, "everything finished is kept in the home; run again once it can be written")
+    return PipelineError(message, pipeline=pipeline, stage="output", hint=hint)
+
+
+def unreadable(path: Path, pipeline: str, error: Exception) -> PipelineError:
+    """Return the error of a file that is not what a run has written."""
+    message = f"the output {path} cannot be read: {getattr(error, 'strerror', None) or error}"
+    hint = "the next run writes it anew, and so does: tenire verify --repair"
+    return PipelineError(message, pipeline=pipeline, stage="output", hint=hint)
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Have a file written that takes the place of another one at the end of the block, in one step.
+
+    Yields:
+        Where to write it.
+
+    Raises:
+        OSError: If that fails; then the file is what it was.
+    """
+    temporary = path.with_name(f".{path.name}.new")
+    try:
+        yield temporary
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+
+
+def mark_of(path: Path) -> str:
+    """Return what tells whether a file was changed since; an empty text if there is none."""
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        return ""
+    return f"{found.st_size} {found.st_mtime_ns}"

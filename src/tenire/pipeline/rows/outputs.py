@@ -6,15 +6,25 @@ from typing import TYPE_CHECKING
 
 from tenire.errors import ConfigError
 from tenire.pipeline.rows.output import RowOutput
+from tenire.pipeline.rows.parquet_output import ParquetOutput
+from tenire.pipeline.rows.sqlite_output import SqliteOutput
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from tenire.pipeline.rows.output import Output
 
-__all__ = ["output_at"]
+__all__ = ["output_at", "written_at"]
 
-_FORMS = {".jsonl": RowOutput, ".ndjson": RowOutput}
+_FORMS: dict[str, Callable[..., Output]] = {
+    ".jsonl": RowOutput,
+    ".ndjson": RowOutput,
+    ".parquet": ParquetOutput,
+    ".db": SqliteOutput,
+    ".sqlite": SqliteOutput,
+    ".sqlite3": SqliteOutput,
+}
 
 
 def output_at(path: Path, *, pipeline: str) -> Output:
@@ -32,3 +42,8 @@ def output_at(path: Path, *, pipeline: str) -> Output:
         message = f"an output is a file that ends with {', '.join(_FORMS)}, got {path}"
         raise ConfigError(message, key="sink")
     return form(path, pipeline=pipeline)
+
+
+def written_at(path: Path, *, pipeline: str) -> Output:
+    """Return the output that a run has written to a path: JSON lines, where its ending says nothing else."""
+    return _FORMS.get(path.suffix.lower(), RowOutput)(path, pipeline=pipeline)

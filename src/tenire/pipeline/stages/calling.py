@@ -8,7 +8,7 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Any
 
-from tenire.pipeline.stages.records import item_of
+from tenire.pipeline.rows.lines import item_of
 from tenire.pipeline.stages.results import checked
 
 if TYPE_CHECKING:

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from tenire.errors import ConfigError, PipelineError, TenireError
+from tenire.pipeline.rows.lines import item_of
 from tenire.pipeline.rows.records import BrokenRow, Row, content_hash, row_or_broken
-from tenire.pipeline.stages.records import item_of, record_of
+from tenire.pipeline.stages.records import record_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -15,9 +15,7 @@ import msgspec
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["hash_of", "item_of", "record_of"]
-
-_decode = msgspec.json.Decoder(dict[str, Any]).decode
+__all__ = ["hash_of", "record_of"]
 
 
 def record_of(identity: str | int, fields: Mapping[str, Any]) -> bytes:
@@ -36,15 +34,6 @@ def record_of(identity: str | int, fields: Mapping[str, Any]) -> bytes:
         return json.dumps(record).encode()
     except (OverflowError, RecursionError) as error:
         raise ValueError(str(error)) from error
-
-
-def item_of(record: bytes) -> dict[str, Any]:
-    """Return what a line says."""
-    try:
-        return _decode(record)
-    except (msgspec.DecodeError, ValueError):
-        found: dict[str, Any] = json.loads(record)
-        return found
 
 
 def hash_of(*parts: str | bytes) -> str:
