@@ -52,7 +52,18 @@ def test_a_taken_port_is_told(capfd: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.skipif(os.name == "nt", reason="a process is ended there without being told")
 def test_it_says_what_happened_when_it_is_told_to_end() -> None:
-    words = ["--rpm", "5", "--models", "a,some", "--faults", "hang=0.0,slow=0", "--outages", "50:2,60:2:429"]
+    words = [
+        "--rpm",
+        "5",
+        "--latency",
+        "0.01",
+        "--models",
+        "a,some",
+        "--faults",
+        "hang=0.0,slow=0",
+        "--outages",
+        "50:2,60:2:429",
+    ]
     with subprocess.Popen([*SERVER, *words], stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
         assert ask(server.stdout.readline().strip(), "Hello") == 200
@@ -86,6 +97,8 @@ def test_it_ends_with_its_parent() -> None:
         (["--rpm", "many"], "Expected `int | null`"),
         (["--faults", "hangs=1"], "hangs"),
         (["--settings", '{"rpn": 1}'], "rpn"),
+        (["--settings", "[1]"], "Expected `object`"),
+        (["--settings", "{"], "Input data was truncated"),
     ],
 )
 def test_an_impossible_setting_is_refused_in_one_line(words: list[str], told: str) -> None:

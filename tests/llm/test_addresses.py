@@ -57,6 +57,13 @@ def test_a_password_in_the_address_is_refused_and_not_shown() -> None:
     assert caught.value.hint == "use api_key"
 
 
+@pytest.mark.parametrize("end", ["?api_key=hush-hush", "?api-version=1&key=hush-hush", "?key", "#hush-hush"])
+def test_what_would_not_be_sent_of_an_address_is_refused_and_not_shown(end: str) -> None:
+    with pytest.raises(ConfigError, match="base_url must not hold") as caught:
+        read_address(f"https://api.example/v1{end}")
+    assert "hush" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("base_url", "proxies", "expected"),
     [

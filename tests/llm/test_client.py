@@ -418,11 +418,38 @@ def test_a_client_that_is_not_open_says_so() -> None:
         ({"parameters": "hot"}, "parameters must be names and values"),
         ({"quota": object(), "rpm": 5}, "quota stands in place of rpm"),
         ({"books": object(), "home": "x"}, "books stand in place of home"),
+        ({"parameters": {"temperature": float("nan")}}, "'temperature' must be a finite number, got nan"),
+        ({"transport": object()}, r"transport must be an openai\.AsyncOpenAI, or .*, got object"),
     ],
 )
 def test_an_impossible_argument_is_refused_by_name(options: dict[str, Any], text: str) -> None:
     with pytest.raises(ConfigError, match=text):
-        ChatClient(MODEL, transport=Model(), **options)
+        ChatClient(MODEL, **{"transport": Model(), **options})
+
+
+@pytest.mark.parametrize("home", ["", 5])
+def test_a_home_that_is_no_directory_is_refused_and_nothing_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, home: Any
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    async def scenario() -> None:
+        with pytest.raises(ConfigError, match="home must be the path of a directory"):
+            await ChatClient(MODEL, transport=Model(), home=home).__aenter__()
+
+    asyncio.run(scenario())
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("parameters", [5, "hot", {"temperature": float("inf")}])
+def test_impossible_parameters_of_a_call_are_refused(sim_loop: SimLoop, parameters: Any) -> None:
+    async def scenario(client: ChatClient) -> None:
+        with pytest.raises(ConfigError, match="parameter"):
+            await client.complete("Hello", parameters=parameters)
+
+    model = Model()
+    simulate(sim_loop, scenario, model)
+    assert not model.requests
 
 
 @pytest.mark.parametrize(

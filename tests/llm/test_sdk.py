@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tenire.errors import BrokenReplyError, ConfigError, ModelError, RateLimitedError, ServerError
+from tenire.llm.client import ChatClient
 from tenire.llm.records import ChatRequest, StreamPart
 from tenire.llm.sdk import SdkTransport
 
@@ -170,6 +171,18 @@ def test_what_is_no_failure_of_the_call_is_raised_as_it_is() -> None:
         asyncio.run(SdkTransport(Client(error=ZeroDivisionError())).complete(REQUEST))
     with pytest.raises(ZeroDivisionError):
         asyncio.run(parts_of(SdkTransport(Client(error=ZeroDivisionError()))))
+
+
+def test_a_client_for_models_takes_the_users_as_it_is() -> None:
+    theirs = Client(CHAT)
+
+    async def scenario() -> str:
+        async with ChatClient("m", transport=theirs) as client:
+            return (await client.complete("Hello")).text
+
+    assert asyncio.run(scenario()) == CHAT["choices"][0]["message"]["content"]
+    assert theirs.options == {"max_retries": 0}
+    assert not theirs.closed
 
 
 @pytest.mark.parametrize("client", [object(), SimpleNamespace(with_options=lambda **_: None, close=lambda: None)])

@@ -378,8 +378,39 @@ def test_vectors_are_asked_for_as_numbers_where_the_server_wants_that() -> None:
 
 
 def test_a_transport_does_not_show_its_headers() -> None:
-    transport = HttpTransport("http://127.0.0.1:9/v1", api_key=KEY)
+    transport = HttpTransport("http://127.0.0.1:9/v1", api_key=KEY, headers={"X-Gate": "hush-hush"})
     assert KEY not in f"{transport} {vars(transport)}"
+    assert "hush-hush" not in f"{transport} {vars(transport)}"
+
+
+def test_a_header_of_the_user_is_sent_and_not_shown_when_the_server_quotes_it() -> None:
+    own = {"X-Gate": "hush-hush-1", "Authorization": "Bearer hush-hush-2", "X-Beta": "on"}
+    said = {"error": {"message": "X-Gate hush-hush-1 does not go on with hush-hush-2", "code": "hush-hush-1"}}
+    with pytest.raises(ModelError) as caught:
+        complete(answer(said, "400 Bad Request", {"x-request-id": "r-hush-hush-1"}), headers=own)
+    assert "hush" not in f"{caught.value} {vars(caught.value)}"
+    assert "X-Gate [header] does not go on with [header]" in str(caught.value)
+    _, server = complete(answer(CHAT), headers=own)
+    assert server.asked[0].headers["x-gate"] == "hush-hush-1"
+    assert server.asked[0].headers["authorization"] == "Bearer hush-hush-2"
+
+
+@pytest.mark.parametrize(
+    ("headers", "text"),
+    [
+        (["X-Gate"], "headers must be names and values, as in .*, got a list"),
+        ({"X Gate": "hush"}, "the name of a header must be .*, got 'X Gate'"),
+        ({"X\nGate": "hush"}, "the name of a header must be"),
+        ({5: "hush"}, "the name of a header must be .*, got 5"),
+        ({"X-Gate": 5}, "the header X-Gate must be a text, got a int"),
+        ({"X-Gate": "hush\nX-Other: 1"}, "the header X-Gate must be one line of text"),
+        ({"X-Gate": "hush\ud800"}, "the header X-Gate must be one line of text"),
+    ],
+)
+def test_a_header_that_cannot_be_sent_is_refused_and_not_shown(headers: Any, text: str) -> None:
+    with pytest.raises(ConfigError, match=text) as caught:
+        HttpTransport("http://127.0.0.1:9/v1", headers=headers)
+    assert "hush" not in str(caught.value)
 
 
 def test_a_schema_is_strict_where_it_can_be() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from tenire.core.tasks import CPU_UNIT, is_number
 from tenire.errors import ConfigError
 
-__all__ = ["check_arguments"]
+__all__ = ["check_arguments", "check_home"]
 
 _MOST_SLOTS = 1_000_000
 
@@ -29,6 +29,15 @@ def check_arguments(*, home: Any, cpu: Any, memory: Any, worker_memory: Any, spi
     if spill is not None and (not is_number(spill) or not 0 <= spill < float("inf")):
         message = f"spill must be a number of bytes from 0, got {spill!r}"
         raise ConfigError(message, key="spill")
-    if home is not None and not isinstance(home, (str, PathLike)):
+    check_home(home)
+
+
+def check_home(home: Any) -> None:
+    """See that a home is the path of a directory, or ``None``.
+
+    Raises:
+        ConfigError: If it is not. An empty text would be the current directory.
+    """
+    if home is not None and (not isinstance(home, (str, PathLike)) or home == ""):
         message = f"home must be the path of a directory, got {home!r}"
         raise ConfigError(message, key="home")

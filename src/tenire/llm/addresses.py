@@ -80,6 +80,7 @@ def read_address(base_url: str, api_version: str | None = None) -> Address:
     try:
         parts = urlsplit(base_url.strip())
         host, _ = parts.hostname, parts.port
+        query = dict(parse_qsl(parts.query, keep_blank_values=True))
     except ValueError as error:
         raise _impossible(base_url, str(error)) from None
     if parts.scheme not in ("http", "https") or not host:
@@ -89,11 +90,17 @@ def read_address(base_url: str, api_version: str | None = None) -> Address:
         raise ConfigError(
             f"base_url must not hold a name or a password (host {host})", key="base_url", hint="use api_key"
         )
+    unknown = [name for name in query if name != "api-version"]
+    if unknown or parts.fragment:
+        # Not shown: some providers take their key there.
+        extra = f"the parameter {unknown[0][:40]!r}" if unknown else "what follows a #"
+        message = f"base_url must not hold {extra} (host {host}): it is the address of the API alone"
+        raise ConfigError(message, key="base_url", hint="a key goes into api_key_env, anything else into headers")
     path = parts.path.rstrip("/")
     for ending in _ENDINGS:
         path = path.removesuffix(ending)
     azure = host.endswith(_AZURE) or api_version is not None
-    version = api_version or dict(parse_qsl(parts.query)).get("api-version")
+    version = api_version or query.get("api-version")
     if azure and version is None and not path.endswith("/v1"):
         version = AZURE_VERSION
     if host == "api.anthropic.com" and not path:

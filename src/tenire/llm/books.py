@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tenire.concurrency.engine_arguments import check_home
 from tenire.concurrency.unbroken import unbroken
 from tenire.errors import ConfigError, RejectedError
 from tenire.llm.money import to_usd
@@ -93,6 +94,7 @@ class Books:
         if isinstance(reply_bytes, bool) or not isinstance(reply_bytes, int) or reply_bytes < 0:
             message = f"reply_bytes must be a whole number of bytes from 0, got {reply_bytes!r}"
             raise ConfigError(message, key="reply_bytes")
+        check_home(home)
         self._manager = manager
         self._home = home
         self._budget = budget_usd

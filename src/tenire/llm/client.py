@@ -15,7 +15,7 @@ from tenire.llm.requests import make_request
 from tenire.llm.session import Session, statistics_of
 from tenire.llm.settings import MEMORY_BYTES, ClientSettings
 from tenire.llm.streams import stream_reply
-from tenire.llm.ways import find_way
+from tenire.llm.ways import AnyTransport, find_way
 
 if TYPE_CHECKING:
     import os
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from tenire.llm.books import Books
     from tenire.llm.keys import ApiKey
     from tenire.llm.money import Price
-    from tenire.llm.records import ChatRequest, Transport
+    from tenire.llm.records import ChatRequest
     from tenire.llm.replies import Reply, ReplyPart
     from tenire.llm.requests import Prompt
     from tenire.llm.statistics import ChatStatistics, Estimate
@@ -62,7 +62,7 @@ class ChatClient(AsksInBatches):
         api_version: Of Azure's API.
         headers: Sent with every call.
         dialect: ``openai``, ``anthropic``, or ``auto``: by the address.
-        transport: Another way to the provider, in place of the above.
+        transport: Another way there: an ``openai.AsyncOpenAI`` of yours, or a ``Transport``.
         rpm: Requests a minute, or ``None`` if that is not known: then it is learnt.
         tpm: Input and output tokens a minute.
         input_tpm: Input tokens a minute, where they are counted apart.
@@ -104,7 +104,7 @@ class ChatClient(AsksInBatches):
         api_version: str | None = None,
         headers: Mapping[str, str] | None = None,
         dialect: str = "auto",
-        transport: Transport | None = None,
+        transport: AnyTransport | None = None,
         rpm: int | None = None,
         tpm: int | None = None,
         input_tpm: int | None = None,

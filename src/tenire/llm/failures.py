@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from tenire.llm.dialects import NoReplyError
+    from tenire.llm.headers import SentHeaders
     from tenire.llm.keys import ApiKey
 
 __all__ = ["Call", "broken", "kind_of", "no_reply", "refusal", "unanswered"]
@@ -72,6 +73,7 @@ class Call:
         model: Of which model.
         prompt: Returns the texts that were sent; only asked when something failed.
         key: That was sent.
+        sent: The user's own headers, or ``None``.
     """
 
     expected: str
@@ -79,6 +81,7 @@ class Call:
     model: str
     prompt: Callable[[], Iterable[str]] | None
     key: ApiKey | None = None
+    sent: SentHeaders | None = None
 
     def message(self, got: str, said: str = "") -> str:
         """Return the sentence of an error."""
@@ -88,13 +91,18 @@ class Call:
 
     def shown(self, text: str) -> str:
         """Return what a server said, fit to be shown; nothing if it cannot be told whether it quotes the prompt."""
-        return "" if self.prompt is None else fit_to_show(text, self.prompt(), self.key)
+        return "" if self.prompt is None else fit_to_show(self._hide(text), self.prompt(), self.key)
 
     def headers(self, headers: Mapping[str, str]) -> dict[str, str]:
         """Return those headers that an error may hold."""
-        hide = (lambda value: value) if self.key is None else self.key.hide
         named = ((name.lower(), value) for name, value in headers.items())
-        return {name: hide(value) for name, value in named if _SHOWN_HEADERS.match(name)}
+        return {name: self._hide(value) for name, value in named if _SHOWN_HEADERS.match(name)}
+
+    def _hide(self, text: str) -> str:
+        for secret in (self.key, self.sent):
+            if secret is not None:
+                text = secret.hide(text)
+        return text
 
 
 def refusal(call: Call, status: int, headers: Mapping[str, str], body: bytes) -> ModelError:

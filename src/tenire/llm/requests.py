@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
+from math import isfinite
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
@@ -12,9 +14,9 @@ from tenire.errors import ConfigError
 from tenire.llm.records import ChatRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
-__all__ = ["Prompt", "check_output_tokens", "make_request", "request_key", "text_key"]
+__all__ = ["Prompt", "check_output_tokens", "make_request", "request_key", "require_parameters", "text_key"]
 
 Prompt: TypeAlias = "str | Sequence[Mapping[str, Any]]"
 """A text, or messages with ``role`` and ``content`` in order."""
@@ -37,6 +39,7 @@ def make_request(
         ConfigError: If an argument is impossible; says which, and never what a prompt says.
     """
     check_output_tokens(max_output_tokens)
+    require_parameters(parameters)
     return ChatRequest(model, _messages(prompt), max_output_tokens, schema, parameters or {})
 
 
@@ -49,6 +52,22 @@ def check_output_tokens(number: int | None) -> None:
     if number is not None and (isinstance(number, bool) or not isinstance(number, int) or number < 1):
         message = f"max_output_tokens must be a whole number from 1, or None, got {number!r}"
         raise ConfigError(message, key="max_output_tokens")
+
+
+def require_parameters(parameters: Mapping[str, Any] | None) -> None:
+    """See that parameters of a request are names and values.
+
+    Raises:
+        ConfigError: If they are not.
+    """
+    if parameters is None:
+        return
+    if not isinstance(parameters, Mapping):
+        message = f"parameters must be names and values, as in {{'temperature': 0}}, got {parameters!r}"
+        raise ConfigError(message, key="parameters")
+    for name, value in parameters.items():
+        if isinstance(value, float) and not isfinite(value):  # JSON would say null, which is the server's default
+            raise ConfigError(f"the parameter {name!r} must be a finite number, got {value!r}", key="parameters")
 
 
 def _messages(prompt: Prompt) -> tuple[Mapping[str, Any], ...]:

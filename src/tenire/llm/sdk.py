@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from contextlib import aclosing
 from inspect import iscoroutinefunction
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from tenire.errors import ConfigError
 from tenire.llm.answers import stream_parts
@@ -26,11 +26,24 @@ if TYPE_CHECKING:
     from tenire.errors import ModelError
     from tenire.llm.records import ChatRequest, EmbeddingReply, ModelReply, StreamPart
 
-__all__ = ["SdkTransport"]
+__all__ = ["SdkClient", "SdkTransport"]
 
 Reply = TypeVar("Reply")
 
 _NAMED = ("model", "messages", "input", "encoding_format", "dimensions", "stream")
+
+
+class SdkClient(Protocol):
+    """An ``openai.AsyncOpenAI``, or its kind for Azure."""
+
+    @property
+    def with_options(self) -> Any:
+        """Return the same client with other options."""
+        ...
+
+    async def close(self) -> None:
+        """Close its connections."""
+        ...
 
 
 class SdkTransport:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,9 +10,11 @@ from tenire.core.tasks import Priority, Retry
 from tenire.errors import ConfigError
 from tenire.llm.endpoint import RETRY
 from tenire.llm.money import Price
-from tenire.llm.requests import check_output_tokens
+from tenire.llm.requests import check_output_tokens, require_parameters
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from tenire.core.hedging import Hedging
 
 __all__ = ["ClientSettings"]
@@ -75,9 +76,7 @@ class ClientSettings:
             )
         object.__setattr__(self, "priority", priority_of(self.priority))
         check_output_tokens(self.max_output_tokens)
-        if self.parameters is not None and not isinstance(self.parameters, Mapping):
-            message = f"parameters must be names and values, as in {{'temperature': 0}}, got {self.parameters!r}"
-            raise ConfigError(message, key="parameters")
+        require_parameters(self.parameters)
         price = self.price
         prices = (price,) if price is None or isinstance(price, Price) else tuple(getattr(price, "values", list)())
         if price is not None and not (prices and all(isinstance(one, Price) for one in prices)):

@@ -25,6 +25,7 @@ from tenire.llm.connection_errors import FAILURES, of_connection
 from tenire.llm.dialects import Dialect, NoReplyError, choose_dialect
 from tenire.llm.excerpts import texts_in
 from tenire.llm.failures import Call, no_reply, refusal
+from tenire.llm.headers import SentHeaders, check_headers
 from tenire.llm.keys import ApiKey, SecretHeaders, find_key
 from tenire.llm.rate_headers import rate_report
 
@@ -112,12 +113,14 @@ class HttpTransport:
         self._dialect = choose_dialect(dialect, self.address, max_tokens_name)
         self._key = find_key(self.address.host, api_key, api_key_env)
         self._timeouts = timeouts or Timeouts()
+        own = check_headers(headers)
+        self._sent = SentHeaders(own)
         self._headers = SecretHeaders({
             "Content-Type": "application/json",
             "Accept-Encoding": "gzip, deflate",
             "User-Agent": "tenire",
             **self._dialect.headers(self._key),
-            **(headers or {}),
+            **own,
         })  # fmt: skip
         self._proxy = find_proxy(self.address)
         self._proxy_headers = None if self._proxy is None else self._proxy.headers
@@ -244,11 +247,18 @@ class HttpTransport:
 
     def call_of(self, expected: str, path: str, model: str = "", prompt: Any = None) -> Call:
         """Return how errors name something that is asked for."""
-        return Call(expected, self.address.of(path, "").partition("?")[0], model, lambda: texts_in(prompt), self._key)
+        return Call(
+            expected,
+            self.address.of(path, "").partition("?")[0],
+            model,
+            lambda: texts_in(prompt),
+            self._key,
+            self._sent,
+        )
 
     def _call(self, expected: str, path: str, model: str, prompt: Any) -> Call:
         address = self._address(path, model).partition("?")[0]
-        return Call(expected, address, model, lambda: texts_in(prompt), self._key)
+        return Call(expected, address, model, lambda: texts_in(prompt), self._key, self._sent)
 
     def _address(self, path: str, model: str) -> str:
         known = self._addresses.get((path, model))

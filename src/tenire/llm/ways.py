@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, cast
 from urllib.parse import urlsplit
 
+from tenire.errors import ConfigError
 from tenire.llm.keys import is_loopback
 
 if TYPE_CHECKING:
@@ -15,8 +16,12 @@ if TYPE_CHECKING:
 
     from tenire.concurrency import ConcurrencyManager
     from tenire.llm.records import Transport
+    from tenire.llm.sdk import SdkClient
 
-__all__ = ["Way", "find_way", "service_of"]
+__all__ = ["AnyTransport", "Way", "find_way", "service_of"]
+
+AnyTransport: TypeAlias = "Transport | SdkClient"
+"""A way to a provider, or a client of the ``openai`` package that has one."""
 
 _HERE = "this machine"
 _PORTS = {"http": 80, "https": 443}
@@ -40,7 +45,7 @@ class Way(NamedTuple):
     slots: int | None
 
 
-def find_way(model: str, transport: Transport | None, base_url: str | None, **options: Any) -> Way:
+def find_way(model: str, transport: AnyTransport | None, base_url: str | None, **options: Any) -> Way:
     """Return the way to a model.
 
     Args:
@@ -66,8 +71,21 @@ def find_way(model: str, transport: Transport | None, base_url: str | None, **op
         place, whom = new().identity
         return Way(service_of(place), whom, _opener(new), None)
     own = type(transport).__name__
+    transport = _as_transport(transport)
     base, who = getattr(transport, "identity", (None, f"{own} {os.getpid()} {id(transport)}"))
     return Way(own if base is None else service_of(base), who, _keeper(transport), None)
+
+
+def _as_transport(given: AnyTransport) -> Transport:
+    if callable(getattr(given, "complete", None)):
+        return cast("Transport", given)
+    from tenire.llm.sdk import SdkTransport  # rarely needed
+
+    try:
+        return SdkTransport(given)
+    except ConfigError:
+        kinds = "an openai.AsyncOpenAI, or an object with the methods of tenire.llm.Transport"
+        raise ConfigError(f"transport must be {kinds}, got {type(given).__name__}", key="transport") from None
 
 
 def service_of(base: str) -> str:

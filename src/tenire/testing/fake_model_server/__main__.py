@@ -27,6 +27,7 @@ __all__ = ["main"]
 
 _LOOK_EVERY_S = 0.25
 _LISTS = ("models", "output_tokens")
+_TEXTS = ("poison", "api_key", "poison_answer")
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -34,8 +35,8 @@ def main(words: Sequence[str] | None = None) -> int:
     parser = _parser()
     given = vars(parser.parse_args(words))
     port = given.pop("port")
-    settings = msgspec.json.decode(given.pop("settings"))
     try:
+        settings = msgspec.json.decode(given.pop("settings"), type=dict[str, Any])
         settings |= {name: _value(name, text) for name, text in given.items() if text is not None}
         server = FakeModelServer(port=port, **settings)
     except ValueError as error:
@@ -79,7 +80,7 @@ def _value(name: str, text: str) -> Any:
                 for outage in text.split(",")]  # fmt: skip
     if name in _LISTS:
         return [_plain(part) if name == "output_tokens" else part for part in text.split(",")]
-    if name in ("poison", "api_key", "poison_answer", "latency"):
+    if name in _TEXTS:
         return text
     return _plain(text)
 
