@@ -146,6 +146,13 @@ def test_containers_small_and_large_come_to_their_end_beside_files(
     assert len(stored(store)) == 2 + 246
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_more_large_containers_than_fit_in_flight_come_to_their_end(simulate: Any, store: SimStore, seed: int) -> None:
+    boxes = {f"/{number:02}.zip": box(30, f"b{number}x") for number in range(40)}
+    assert counts(simulate(Boxes({}, boxes=boxes), seed=seed, memory=1 << 20)) == (40, 40, 0, 0, 0)
+    assert len(stored(store)) == 1200
+
+
 def test_an_unchanged_container_is_not_opened_and_one_that_left_takes_its_members_along(
     simulate: Any, store: SimStore
 ) -> None:
