@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -107,6 +109,34 @@ def test_every_row_gets_its_reply_once_and_a_run_again_asks_nothing(tmp_path: Pa
 
     assert counts(run_config(config).pipelines["p"]) == {"seen": 40, "unchanged": 40}
     assert server.statistics().calls == 40
+
+
+WATCHED_RUN = """
+import asyncio, sys
+from pathlib import Path
+from tenire.app.config import load_config
+from tenire.app.runs import run_config
+
+
+class OnTheLoop:
+    def find_spec(self, name, path=None, target=None):
+        if asyncio._get_running_loop() is not None:
+            print(name)
+
+
+config = load_config(Path(sys.argv[1]))
+sys.meta_path.insert(0, OnTheLoop())
+assert run_config(config).pipelines["sums"].done == 3
+"""
+
+
+def test_nothing_that_calls_need_is_imported_on_the_loop(tmp_path: Path, serve: Any, describe: Any) -> None:
+    write_rows(tmp_path / "rows.jsonl", *some_rows(3))
+    describe(serve(), sums="")
+    words = [sys.executable, "-c", WATCHED_RUN, str(tmp_path / "tenire.toml")]
+    ended = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    assert [name for name in ended.stdout.split() if name.startswith(("tenire", "aiohttp", "yarl", "ssl"))] == []
 
 
 def test_a_changed_prompt_and_a_changed_row_ask_for_what_changed_only(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -75,6 +76,8 @@ class ModelCalls:
     def __init__(self, config: Config, uses: Mapping[str, ModelUse]) -> None:
         if uses and find_spec("aiohttp") is None:
             raise MissingExtraError("calling a model", extra="llm", missing="aiohttp")
+        if uses:
+            _import_clients()
         self._budget = config.tenire.budget_usd
         self._uses = dict(uses)
         self._quotas: dict[str, Quota] = {}
@@ -168,6 +171,12 @@ def local_use(model: str) -> ModelUse:
         QuotaSettings(base_url="http://localhost", max_concurrency=LOCAL_CALLS, price=free),
         local=True,
     )
+
+
+def _import_clients() -> None:
+    """Import what calls need: here, on a thread, since it takes longer than a loop may stand still."""
+    for module in ("books", "client", "local.transport", "quotas", "transport"):
+        import_module(f"tenire.llm.{module}")
 
 
 def _find_weights(model: str) -> None:
