@@ -12,7 +12,18 @@ from hypothesis import strategies as st
 from tenire.documents.chunking import Cutting, cut
 from tenire.documents.cleansing import cleanse, cleanse_lines
 from tenire.documents.formats import Kind
-from tenire.documents.structure import CODE, CODE_END, TABLE, TABLE_END, heading_mark, page_mark, unmark, with_pages
+from tenire.documents.headings import with_markup
+from tenire.documents.structure import (
+    CODE,
+    CODE_END,
+    TABLE,
+    TABLE_END,
+    Structure,
+    heading_mark,
+    page_mark,
+    unmark,
+    with_pages,
+)
 from tenire.protocols import Passage, Place
 
 SENTENCE = "The quick brown fox jumps over the lazy dog and sleeps. "
@@ -248,3 +259,32 @@ def test_many_marks_cost_no_more_than_their_number(unit: str) -> None:
     seconds(100)
     small = min(seconds(2_000) for _ in range(3))
     assert seconds(16_000) < 24 * small + 0.05
+
+
+@pytest.mark.parametrize("kind", [Kind.MARKDOWN, Kind.RST])
+@pytest.mark.parametrize(
+    "line",
+    [
+        " ",
+        "# " + "a " * 149,
+        "#" * 6 + " x" + " " * 290 + "y\n",
+        "=" * 50,
+        "a::",
+        "::\n\n ",
+        "```\n",
+        "|\n",
+        "| ",
+        "---\n",
+        "[" * 60,
+    ],
+)
+def test_markup_costs_no_more_than_its_length(kind: Kind, line: str) -> None:
+    def seconds(size: int) -> float:
+        text = cleanse(line * (size // len(line)) + "end")
+        begun = time.process_time()
+        with_markup(text, Structure(), kind)
+        return time.process_time() - begun
+
+    seconds(1000)
+    small = min(seconds(40_000) for _ in range(3))
+    assert seconds(320_000) < 24 * small + 0.05

@@ -22,7 +22,7 @@ _LONGEST = 300
 # The beginning of every line that can matter in Markdown; each match is one line.
 _MARKDOWN = re.compile(
     rf"^(?P<fence> {{0,3}}(?P<sign>`{{3,}}|~{{3,}})[^\n]*)"
-    rf"|^ {{0,3}}(?P<level>#{{1,6}})[ \t]+(?P<title>[^\n]{{1,{_LONGEST}}}?)[ \t]*#*$"
+    rf"|^ {{0,3}}(?P<level>#{{1,6}})[ \t]+(?P<title>[^\n]{{1,{_LONGEST}}})$"
     rf"|^ {{0,3}}(?P<under>\S[^\n]{{0,{_LONGEST}}})\n {{0,3}}(?P<line>={{2,}}|-{{2,}})$"
     r"|^(?P<row>[ \t]*\|)",
     re.M,
@@ -35,7 +35,7 @@ _RST = re.compile(
     rf"^ ?(?P<title>\S[^\n]{{0,{_LONGEST}}})\n(?P<under>(?P<sign>[=\-~^\"'`#*+.:_])(?P=sign){{2,}})$", re.M
 )
 _RST_ROLE = re.compile(r":[a-zA-Z:+-]{1,40}:`([^`<]{1,200}?)(?:\s*<[^`]{0,200}>)?`")
-_RST_CODE = re.compile(r"^(?P<indent>[ ]*)(?:[^\n]*::|\.\. (?:code|code-block|sourcecode)::[^\n]*)\n", re.M)
+_RST_CODE = re.compile(r"^(?P<indent>[ ]*+)(?:[^\n]*::|\.\. (?:code|code-block|sourcecode)::[^\n]*)\n", re.M)
 
 
 def with_markup(text: str, structure: Structure, kind: Kind) -> Structure:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FileEvents", "UnwatchableError"]
 
-_STEP_MS = 200
+_STEP_MS = 400
 """How often the system's queue is emptied, and how long stopping takes."""
 _GATHERED_MS = 1000
 _NO_LIMIT = 0
@@ -60,7 +60,7 @@ class FileEvents:
         self._thread.start()
 
     def close(self) -> None:
-        """Stop, and wait for the thread: a quarter of a second at the most."""
+        """Stop, and wait for the thread: half a second at the most."""
         self._stop.set()
         self._thread.join()
         self._watcher.close()

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Following"]
 
-_LOOK_S = 2.0
+_LOOK_S = 4.0
 """Seconds between two looks at whether the named directories are still there."""
 _COMPARE_S = 600.0
 _LONGEST_COMPARE_S = 3600.0
