@@ -10,7 +10,7 @@ from rich.console import Console
 from tenire.cli.frames import Look, fraction, frame, plain_line
 from tenire.cli.progress import ProgressDisplay, save_svg
 from tenire.cli.speed import Speed, TimeLeft
-from tenire.pipeline.progress import PipelineProgress
+from tenire.pipeline.progress import PipelineProgress, StageProgress
 from tenire.testing import ManualClock
 
 if TYPE_CHECKING:
@@ -253,3 +253,24 @@ def test_a_clock_that_stands_still_gives_no_speed() -> None:
     speed = Speed()
     speed.update(0, now=1.0)
     assert speed.update(1000, now=1.0) == 0.0
+
+
+def test_a_running_pipeline_has_a_line_for_each_stage_and_says_which_one_limits_it() -> None:
+    run = PipelineProgress("docs", state="running", seen=10, bytes_seen=100, seconds=5.0)
+    run.stages = [
+        StageProgress("prepare", done=20, busy_s=1.0, unit="file"),
+        StageProgress("embed", done=300, waiting=1200, busy_s=4.0),
+    ]
+    look = Look({}, {}, 5.0, rates={("docs", "prepare"): 4.0, ("docs", "embed"): 60.0})
+    console = Console(file=io.StringIO(), width=110, force_terminal=False)
+    console.print(frame({"docs": run}, look))
+    shown = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    (prepare,) = (line for line in shown if " prepare" in line)
+    (embed,) = (line for line in shown if " embed" in line)
+    assert "4.0 files/s" in prepare
+    assert "limits" not in prepare
+    assert "60 passages/s, 1,200 waiting, limits the run" in embed
+    run.state = "done"
+    console = Console(file=io.StringIO(), width=110, force_terminal=False)
+    console.print(frame({"docs": run}, look))
+    assert "embed" not in console.file.getvalue()  # type: ignore[attr-defined]

@@ -194,3 +194,24 @@ def test_a_picture_of_the_display_can_be_recorded(tenire: Tenire, app: App, docs
     assert "url(http" not in picture.replace('"', "").replace("'", ""), "a picture loads nothing from the web"
     ran = tenire("ingest", "docs", "--record", "no/p.svg")
     assert ran.code == 2
+
+
+@pytest.mark.parametrize("interrupt", [False, True])
+def test_a_report_is_written_also_of_a_run_that_was_interrupted(
+    tenire: Tenire, app: App, docs: Path, interrupt: bool
+) -> None:
+    engine(app, done(), interrupt=interrupt)
+    ran = tenire("ingest", "docs", "--report", "run-report.html", "--quiet", "--json")
+    assert ran.code == (130 if interrupt else 0)
+    assert "Run report" in docs.with_name("run-report.html").read_text()
+
+
+@pytest.mark.parametrize("place", ["no/report.html", "docs"])
+def test_a_report_that_cannot_be_written_is_refused_before_anything_starts(
+    tenire: Tenire, app: App, docs: Path, place: str
+) -> None:
+    fake = engine(app, done())
+    ran = tenire("ingest", "docs", "--report", place)
+    assert ran.code == 2
+    assert f'--report must be a file in a directory that exists, got "{place}"' in ran.err
+    assert fake.config is None

@@ -6,7 +6,7 @@ Pure: counters and speeds in, a picture out. ``progress`` decides when.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from rich.console import Group, RenderableType
 from rich.progress_bar import ProgressBar
@@ -41,6 +41,7 @@ class Look:
         tick: Number of the frame; turns the spinner.
         unicode: Whether the terminal can show more than ASCII.
         ended: Whether the run is over: this is the frame that stays.
+        rates: Items per second by pipeline and stage.
     """
 
     speeds: Mapping[str, float]
@@ -49,6 +50,7 @@ class Look:
     tick: int = 0
     unicode: bool = True
     ended: bool = False
+    rates: Mapping[tuple[str, str], float] = field(default_factory=dict)
 
 
 def fraction(progress: PipelineProgress) -> float | None:
@@ -64,7 +66,7 @@ def fraction(progress: PipelineProgress) -> float | None:
 
 
 def frame(pipelines: Mapping[str, PipelineProgress], look: Look) -> RenderableType:
-    """Return one picture of a run: a line a pipeline, then what needs attention.
+    """Return one picture of a run: a line a pipeline, one for each of its stages, then what needs attention.
 
     Args:
         pipelines: The live counters.
@@ -81,6 +83,9 @@ def frame(pipelines: Mapping[str, PipelineProgress], look: Look) -> RenderableTy
         table.add_column(name, justify="right", no_wrap=True, min_width=width)
     for name, progress in pipelines.items():
         table.add_row(*_row(progress, look.speeds.get(name, 0.0), look.remaining.get(name), look, units=not files_only))
+        if progress.shown_state == "running":
+            for row in _stage_rows(progress, look):
+                table.add_row(*row)
     return Group(table, *_notes(pipelines, look))
 
 
@@ -115,6 +120,24 @@ def _row(
         Text(_speed(progress, speed, units=units) if running and speed else "", style="cyan"),
         Text(_left(progress, left)),
     ]
+
+
+def _stage_rows(progress: PipelineProgress, look: Look) -> list[list[RenderableType]]:
+    """Return a line for each stage: what waits, how fast it goes, and which one limits the run."""
+    limiting = progress.limiting
+    rows: list[list[RenderableType]] = []
+    for stage in progress.stages:
+        here = limiting is not None and stage.name == limiting.name
+        rate = look.rates.get((progress.name, stage.name), 0.0)
+        words = [f"{rate:,.0f} {stage.unit}s/s" if rate >= 10 else f"{rate:.1f} {stage.unit}s/s"] if rate else []
+        if stage.waiting > 0:
+            words.append(f"{stage.waiting:,} waiting")
+        if here:
+            words.append("limits the run")
+        style = "yellow" if here else "dim"
+        name = Text(f" {clean(stage.name)}", style=style)
+        rows.append(["", name, Text(", ".join(words), style=style, no_wrap=True, overflow="ellipsis")])
+    return rows
 
 
 def _made(progress: PipelineProgress) -> str:

@@ -53,6 +53,7 @@ class ProgressDisplay:
         self._pipelines: Mapping[str, PipelineProgress] = {}
         self._speeds: dict[str, Speed] = {}
         self._times: dict[str, TimeLeft] = {}
+        self._rates: dict[tuple[str, str], Speed] = {}
         self._live: Live | None = None
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
@@ -132,8 +133,14 @@ class ProgressDisplay:
             name: self._times[name].update(Speed.remaining(progress.total - progress.reached, speeds[name]), now=now)
             for name, progress in self._pipelines.items()
         }
+        rates = {
+            (name, stage.name): self._rates.setdefault((name, stage.name), Speed()).update(stage.done, now=now)
+            for name, progress in self._pipelines.items()
+            for stage in progress.stages
+        }
         encoding = (getattr(self._stream, "encoding", None) or "utf-8").lower()
-        return Look(speeds, remaining, now - self._started, self._ticks, encoding.startswith("utf"), ended)
+        utf = encoding.startswith("utf")
+        return Look(speeds, remaining, now - self._started, self._ticks, utf, ended, rates)
 
     def _rests(self) -> bool:
         """Whether all that goes on waits for files to change, and nothing has happened since that was said."""

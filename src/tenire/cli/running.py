@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tenire.app.config import Config
 from tenire.cli.common import Settings
@@ -16,11 +17,20 @@ from tenire.cli.progress import ProgressDisplay
 from tenire.clock import SYSTEM_CLOCK
 from tenire.pipeline.progress import PipelineProgress, RunReport
 
+if TYPE_CHECKING:
+    from tenire.cli.report.recorder import Recorder
+
 __all__ = ["exit_code", "finish", "run_and_report"]
 
 
 def run_and_report(
-    settings: Settings, config: Config, only: Sequence[str], *, record: Path | None = None, watch: bool = False
+    settings: Settings,
+    config: Config,
+    only: Sequence[str],
+    *,
+    record: Path | None = None,
+    page: Path | None = None,
+    watch: bool = False,
 ) -> int:
     """Run pipelines, show their progress on stderr and their totals on stdout.
 
@@ -29,6 +39,7 @@ def run_and_report(
         config: What to run.
         only: Names of pipelines; empty for all.
         record: Where to save a picture of the display (SVG), or ``None``.
+        page: Where to write a report of the run (HTML), or ``None``.
         watch: Whether documents pipelines go on after their run.
 
     Returns:
@@ -41,27 +52,56 @@ def run_and_report(
 
     live: dict[str, PipelineProgress] = {}
     display = ProgressDisplay(sys.stderr, quiet=settings.quiet, record=record)
+    recorder = _recorder(page)
 
     def on_start(pipelines: dict[str, PipelineProgress]) -> None:
         interruption.second_ends_at_once()
         live.update(pipelines)
         display.start(pipelines)
+        if recorder is not None:
+            recorder.start(pipelines)
 
     started = SYSTEM_CLOCK.now()
-    with contextlib.closing(display), interruptible() as interruption:
+    with contextlib.closing(display), _closing(recorder), interruptible() as interruption:
         try:
             report = run_config(config, only=only, on_start=on_start, watch=watch)
         except KeyboardInterrupt:
             report = None
     if report is not None:
+        _write(settings, page, report, recorder)
         return finish(settings, report)
     from tenire.observe.machine import peak_rss_bytes
 
     # The engine's own report is lost with the interrupt; the counters are not.
     report = RunReport(live, SYSTEM_CLOCK.now() - started, peak_rss_bytes() / 2**20)
+    _write(settings, page, report, recorder)
     finish(settings, report, extra={"interrupted": True})
     settings.output.error_line("interrupted; everything finished is kept, the same command goes on from there")
     return INTERRUPTED
+
+
+def _recorder(page: Path | None) -> Recorder | None:
+    if page is None:
+        return None
+    from tenire.cli.report.recorder import Recorder  # only who asks for a report needs what it imports
+
+    return Recorder()
+
+
+def _closing(recorder: Recorder | None) -> AbstractContextManager[object]:
+    return contextlib.nullcontext() if recorder is None else contextlib.closing(recorder)
+
+
+def _write(settings: Settings, page: Path | None, report: RunReport, recorder: Recorder | None) -> None:
+    """Write the report that was asked for; the run is over, so it fails with a line and not with the run."""
+    if page is None or recorder is None:
+        return
+    from tenire.cli.report.page import write_page
+
+    try:
+        write_page(page, report, recorder.moments)
+    except OSError as error:
+        settings.output.error_line(f"cannot write the report {page}: {error.strerror or error}", label="note")
 
 
 def exit_code(report: RunReport) -> int:
@@ -89,11 +129,11 @@ def finish(settings: Settings, report: RunReport, *, extra: Mapping[str, Any] | 
     if output.as_json:
         output.json({**report.as_json(), **(extra or {})})
         return exit_code(report)
-    from tenire.cli.tables import totals_table
+    from tenire.cli.tables import run_notes, totals_table
 
     totals = {name: progress.totals() for name, progress in report.pipelines.items()}
     ended = f"{human_seconds(report.seconds)} in all, peak memory {report.peak_rss_mib:,.0f} MiB"
-    output.show(*([totals_table(totals)] if totals else []), ended)
+    output.show(*([totals_table(totals)] if totals else []), *run_notes(report), ended)
     # On a terminal the display has just said it.
     if report.quarantined and not settings.quiet and not sys.stderr.isatty():
         count = "1 item is" if report.quarantined == 1 else f"{report.quarantined:,} items are"

@@ -8,18 +8,20 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 from rich.text import Text
 
-from tenire.cli.output import clean, human_usd
+from tenire.cli.output import clean, human_bytes, human_usd
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from tenire.app.diagnosis import Diagnosis
     from tenire.app.estimate import EstimateReport
+    from tenire.pipeline.progress import RunReport
 
-__all__ = ["diagnosis_lines", "estimate_lines", "failed_lines", "totals_table"]
+__all__ = ["diagnosis_lines", "estimate_lines", "failed_lines", "run_notes", "totals_table"]
 
 _COUNTERS = ("seen", "done", "unchanged", "quarantined", "removed", "skipped", "chunks")
 _OF_CALLS = ("calls", "cached_calls", "input_tokens", "output_tokens", "cost_usd")
+_REASONS = 5
 _STATES = {"ok": "green", "warn": "yellow", "missing": "red"}
 
 
@@ -42,6 +44,26 @@ def totals_table(pipelines: Mapping[str, Mapping[str, Any]]) -> Table:
         sums = {key: sum(counters.get(key) or 0 for counters in pipelines.values()) for key in counted}
         table.add_row(Text("all", style="dim"), *(_cell(key, sums[key]) for key in counted), "")
     return table
+
+
+def run_notes(report: RunReport) -> list[str]:
+    """Return what is worth knowing of a run beside its counters: what limited it, what was refused, what was saved."""
+    notes = []
+    for name, progress in report.pipelines.items():
+        words = []
+        if (limiting := progress.limiting) is not None and progress.seconds and progress.done:
+            share = min(1.0, limiting.busy_s / max(1, limiting.workers) / progress.seconds)
+            words.append(f"slowest stage {clean(limiting.name)} ({share:.0%} of the time busy)")
+        for what, counts in (("refused", progress.rejected), ("left out", progress.filtered)):
+            if counts:
+                most = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+                words.append(f"{what} " + ", ".join(f"{count:,} by {clean(rule)}" for rule, count in most[:_REASONS]))
+        if progress.duplicates:
+            copies = "1 copy" if progress.duplicates == 1 else f"{progress.duplicates:,} copies"
+            words.append(f"{copies} stored once ({human_bytes(progress.duplicate_bytes)} saved)")
+        if words:
+            notes.append(f"{clean(name)}: {'; '.join(words)}")
+    return notes
 
 
 def _cell(key: str, count: Any) -> Text:

@@ -139,7 +139,7 @@ class DocumentCommit:
 
         def count(committed: Committed) -> None:
             self._progress.bytes_ahead -= sum(document.file.size for document in absent)
-            self._count(committed, shown, rejections)
+            self._count(committed, shown, rejections, {id(document) for document in absent})
             self._tuning.note_stored(committed.chunks, self._commit_s)
 
         with self._store.at_work(self._clock.now):
@@ -158,7 +158,9 @@ class DocumentCommit:
         )
         return found
 
-    def _count(self, committed: Committed, documents: list[Document], rejections: list[Rejection]) -> None:
+    def _count(
+        self, committed: Committed, documents: list[Document], rejections: list[Rejection], new: set[int]
+    ) -> None:
         lost, progress = {id(document) for document in committed.unlinked}, self._progress
         progress.done += committed.done
         progress.quarantined += committed.rejected
@@ -169,6 +171,8 @@ class DocumentCommit:
             if id(document) not in lost:
                 progress.bytes_done += 0 if document.file.container else document.file.size
                 progress.count_findings(document.findings)
+                if document.passages and id(document) not in new:
+                    progress.count_copy(document)
         progress.bytes_done += sum(item.file.size for item in rejections if not item.file.container)
         self._store.done += committed.chunks
 

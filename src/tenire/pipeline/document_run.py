@@ -96,13 +96,14 @@ class DocumentRun:
         self._order = None if recipe.near is None else InOrder()
         self._tuning = Tuning(f"{recipe.identity}\0{recipe.model}", workers=max(1, int(manager.cpu)))
         self._tuning.on_change = self._resize
-        self._prepare = StageProgress("prepare")
+        self._prepare = StageProgress("prepare", unit="file")
         self._reading = FileReading(self._tasks, recipe, stage=self._prepare, tuning=self._tuning, clock=clock)
         self._room = Room(manager.data_manager, pipeline=name, places=self._tuning.sizes.room)
         self._groups = GroupQueue(self._room, full=lambda: self._tuning.sizes.group)
         self._containers = OpenContainers(lambda word: self._groups.put([word]))
         self._commit = DocumentCommit(self._life, session=session, recipe=recipe, clock=clock, tuning=self._tuning)
         progress.stages = [self._prepare, *self._commit.stages]
+        self._prepare.workers = self._tuning.workers
         self._warm = False
 
     async def run(self) -> None:
@@ -179,6 +180,7 @@ class DocumentRun:
 
     def _resize(self) -> None:
         self._reading.resize()
+        self._prepare.workers = min(self._tuning.sizes.readers, self._tuning.workers)
         self._room.resize(self._tuning.sizes.room)
 
     # -- the end -------------------------------------------------------------

@@ -11,11 +11,13 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from tenire.core.stage_sizes import slowest
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from tenire.pipeline.chunks import Chunk
-    from tenire.protocols import Findings
+    from tenire.protocols import Document, Findings
 
 __all__ = ["PipelineProgress", "RunReport", "StageProgress"]
 
@@ -46,6 +48,8 @@ class StageProgress:
         running: Items in it now.
         busy_s: Seconds of work done in it, all workers together.
         since_s: Seconds of the run after which it first had something to do.
+        workers: How many can work in it at the same time.
+        unit: What goes through it: ``file``, ``row``, ``item`` or ``passage``.
     """
 
     name: str
@@ -54,6 +58,8 @@ class StageProgress:
     running: int = 0
     busy_s: float = 0.0
     since_s: float = 0.0
+    workers: int = 1
+    unit: str = "passage"
 
     @contextmanager
     def holding(self, items: int = 1) -> Iterator[None]:
@@ -93,6 +99,9 @@ class PipelineProgress:
         filtered: Documents in ``done`` that broke a rule of quality and are stored without
             passages, by rule.
         masked: Personal data that was masked, by kind.
+        duplicates: Sources in ``done`` whose document was there already, so that nothing was
+            embedded and stored for them.
+        duplicate_bytes: Bytes of those.
         near_duplicates: Sources in ``done`` for which another document stands, since they
             are nearly the same.
         removed: Sources that left since the last run.
@@ -125,6 +134,8 @@ class PipelineProgress:
     rejected: dict[str, int] = field(default_factory=dict)
     filtered: dict[str, int] = field(default_factory=dict)
     masked: dict[str, int] = field(default_factory=dict)
+    duplicates: int = 0
+    duplicate_bytes: int = 0
     near_duplicates: int = 0
     removed: int = 0
     skipped: int = 0
@@ -176,6 +187,13 @@ class PipelineProgress:
         embedded = next((stage.done for stage in self.stages if stage.name == "embed"), 0)
         return max(self.chunks, embedded)
 
+    @property
+    def limiting(self) -> StageProgress | None:
+        """The stage that limits the run so far, or ``None`` while nothing was done."""
+        busy = {stage.name: stage.busy_s for stage in self.stages}
+        name = slowest(busy, {stage.name: stage.workers for stage in self.stages})
+        return next((stage for stage in self.stages if stage.name == name), None)
+
     def count_listed(self, chunk: Chunk) -> None:
         """Count what was listed."""
         self.seen += chunk.seen
@@ -197,13 +215,21 @@ class PipelineProgress:
         self.near_duplicates += findings.similarity < 1
         self.masked = _sum(self.masked, findings.masked)
 
+    def count_copy(self, document: Document) -> None:
+        """Count a source whose document was there already; what is only nearly the same counts elsewhere."""
+        if document.findings.similarity >= 1:
+            self.duplicates += 1
+            self.duplicate_bytes += document.file.size
+
     def totals(self) -> dict[str, Any]:
         """Return the counters that ``--json`` prints for this pipeline."""
         counters = asdict(self)
+        if (limiting := self.limiting) is not None:
+            counters["slowest_stage"] = limiting.name
         for internal in _INTERNAL:
             del counters[internal]
         if self.unit == "row":
-            for of_files in ("rejected", "filtered", "masked", "near_duplicates"):
+            for of_files in ("rejected", "filtered", "masked", "duplicates", "duplicate_bytes", "near_duplicates"):
                 del counters[of_files]
         if self.error:
             counters["error"] = self.error

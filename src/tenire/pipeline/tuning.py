@@ -42,13 +42,14 @@ class Tuning:
     Attributes:
         sizes: In which pieces documents go through the run, now.
         on_change: Called after ``sizes`` has become another.
+        workers: Worker processes that can read at the same time.
     """
 
     def __init__(self, recipe: str, *, workers: int) -> None:
         self.sizes = FIRST
         self.on_change: Callable[[], object] = lambda: None
         self._key = f"tuning:{sha256(recipe.encode()).hexdigest()[:16]}:{_machine()}:{workers}"
-        self._workers = workers
+        self.workers = workers
         self._read, self._embed, self._store = StageCost(), StageCost(), StageCost()
         self._batches = self._bytes = self._passages = self._characters = 0.0
         self._first_reads = workers
@@ -92,7 +93,7 @@ class Tuning:
             embed=self._embed,
             store=self._store,
             usual=(self._bytes / self._batches, self._passages / self._batches) if self._batches else (0.0, 0.0),
-            workers=self._workers,
+            workers=self.workers,
         )
         if sizes != self.sizes:
             self.sizes = sizes

@@ -15,6 +15,7 @@ from tenire.errors import ConfigError
 __all__ = ["ingest", "run_file", "search"]
 
 _WATCH = typer.Option("--watch", help="Go on afterwards, and take in what changes, until Ctrl-C.")
+_REPORT = typer.Option(metavar="FILE.html", help="Write a page with plots about the run.")
 _MODES = ("hybrid", "vector", "text")
 _MOST_CONTEXT = 100
 
@@ -27,6 +28,7 @@ def ingest(
     ] = None,
     embedder: Annotated[str | None, typer.Option(metavar="NAME", help="auto, minilm or static. Default: auto.")] = None,
     watch: Annotated[bool, _WATCH] = False,
+    report: Annotated[str | None, _REPORT] = None,
     record: Annotated[str | None, typer.Option(metavar="FILE", hidden=True)] = None,
 ) -> int:
     """Read documents into a searchable store.
@@ -34,7 +36,7 @@ def ingest(
     What did not change since the last time is skipped.
     """
     config = ingest_config(paths, home=settings.home_path(), store=store, embedder=embedder)
-    return _run(settings, config, (), record, watch=watch)
+    return _run(settings, config, (), record, report, watch=watch)
 
 
 def run_file(
@@ -45,11 +47,12 @@ def run_file(
         bool, typer.Option("--estimate", help="Show what it would ask of models and cost, and do nothing.")
     ] = False,
     watch: Annotated[bool, _WATCH] = False,
+    report: Annotated[str | None, _REPORT] = None,
     record: Annotated[str | None, typer.Option(metavar="FILE", hidden=True)] = None,
 ) -> int:
     """Run the pipelines of a configuration file side by side."""
     config = load_config(Path(file), home=settings.given_home())
-    return _estimate(settings, config, only) if estimate else _run(settings, config, only, record, watch=watch)
+    return _estimate(settings, config, only) if estimate else _run(settings, config, only, record, report, watch=watch)
 
 
 def _estimate(settings: Settings, config: Config, only: list[str]) -> int:
@@ -67,15 +70,29 @@ def _estimate(settings: Settings, config: Config, only: list[str]) -> int:
 
 
 def _run(
-    settings: Settings, config: Config, only: list[str] | tuple[str, ...], record: str | None, *, watch: bool
+    settings: Settings,
+    config: Config,
+    only: list[str] | tuple[str, ...],
+    record: str | None,
+    report: str | None,
+    *,
+    watch: bool,
 ) -> int:
     check_runnable(config, only)
-    if record is not None and not Path(record).absolute().parent.is_dir():
-        raise ConfigError(f'--record must be a file in a directory that exists, got "{record}"', key="--record")
+    picture, page = _writable(record, "--record"), _writable(report, "--report")
     # Only these two commands draw and run; the others start without both.
     from tenire.cli.running import run_and_report
 
-    return run_and_report(settings, config, only, record=Path(record) if record is not None else None, watch=watch)
+    return run_and_report(settings, config, only, record=picture, page=page, watch=watch)
+
+
+def _writable(file: str | None, option: str) -> Path | None:
+    if file is None:
+        return None
+    path = Path(file)
+    if not path.absolute().parent.is_dir() or path.is_dir():
+        raise ConfigError(f'{option} must be a file in a directory that exists, got "{file}"', key=option)
+    return path
 
 
 def search(

@@ -65,7 +65,7 @@ class OneByOne:
         self._tasks = tasks
         self._recipe = recipe
         self._clock = clock
-        self._stage = StageProgress("answer")
+        self._stage = StageProgress("answer", unit="row")
         self.stages = (self._stage,)
         self.at_once = at_once
 

@@ -103,7 +103,7 @@ class RowRun:
         self._ahead = ahead
         progress.unit = "row"
         self._answering = answering(self._tasks)
-        self._storing = StageProgress("store")
+        self._storing = StageProgress("store", unit="row")
         progress.stages = [*self._answering.stages, self._storing]
         self._room = Room(manager.data_manager, pipeline=name, places=IN_FLIGHT)
         self._outbox = Outbox(self._commit)

@@ -79,7 +79,7 @@ class StageChain:
         self._session = session
         self._clock = clock
         self._any_kept: bool | None = None
-        self.stages = tuple(StageProgress(stage.name) for stage in self._stages)
+        self.stages = tuple(StageProgress(stage.name, unit="item") for stage in self._stages)
         self.at_once = max(BATCH_ITEMS, *(stage.batch for stage in self._stages))
 
     async def answer(self, batch: Sequence[RowWork], put: Callable[[Outcome], None]) -> None:
