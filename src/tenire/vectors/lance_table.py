@@ -35,7 +35,6 @@ __all__ = ["LanceTable", "TableState"]
 
 Result = TypeVar("Result")
 
-_NAME = "passages"
 _SCAN_ROWS = 4096
 _SPANS = 200
 # Lance keeps indexes and metadata in memory; by default up to several GiB.
@@ -67,9 +66,14 @@ class LanceTable:
         path: Directory of the store.
         dimension: Length of a vector.
         half: Whether numbers of vectors have 16 bits instead of 32.
+        name: Which table of the store.
+
+    Attributes:
+        name: The same.
     """
 
-    def __init__(self, path: Path, dimension: int, *, half: bool = False) -> None:
+    def __init__(self, path: Path, dimension: int, *, half: bool = False, name: str = "passages") -> None:
+        self.name = name
         self._path = path
         self._dimension = dimension
         self._half = half
@@ -89,6 +93,11 @@ class LanceTable:
     def count(self) -> int:
         """Return the number of passages."""
         return self._read(lambda table: int(table.count_rows()), 0)
+
+    def columns(self) -> list[str]:
+        """Return the names of the columns; none while nothing was written."""
+        nothing: list[str] = []
+        return self._read(lambda table: list(table.schema.names), nothing)
 
     def view(self, version: int) -> TableView:
         """Return the rows as they were after one version, or as they are now if that is no longer there.
@@ -162,7 +171,7 @@ class LanceTable:
                 for index in table.list_indices()
                 if index.columns == ["vector"]
             )
-            versions = sum(1 for _ in (self._path / f"{_NAME}.lance" / "_versions").iterdir())
+            versions = sum(1 for _ in (self._path / f"{self.name}.lance" / "_versions").iterdir())
             return TableState(int(table.count_rows()), int(fragments), versions, int(indexed))
 
         return self._read(ask, TableState(0, 0, 0, 0))
@@ -246,7 +255,7 @@ class LanceTable:
 
     def _work(self, work: Callable[[Any], Awaitable[object]], stop: StopSign) -> bool:
         try:
-            return work_on(self._path, _NAME, work, stop)
+            return work_on(self._path, self.name, work, stop)
         finally:
             # It was done through another connection than this table's.
             self._table(create=False).checkout_latest()
@@ -256,6 +265,18 @@ class LanceTable:
         with explained(self._path, "open"):
             _import_lancedb()
             self._table(create=False)
+
+    def drop(self) -> None:
+        """Delete the table, if there is one.
+
+        Raises:
+            StoreError: If it cannot be deleted.
+        """
+        with explained(self._path, "tidy up"):
+            with self._lock:
+                if self._exists():
+                    self._connected().drop_table(self.name)
+            self.close()
 
     def close(self) -> None:
         """Let go of the table; a later call opens it again."""
@@ -278,7 +299,7 @@ class LanceTable:
                 database = self._connected()
                 if create:
                     wanted = schema(self._dimension, half=self._half)
-                    self._opened = database.create_table(_NAME, schema=wanted, exist_ok=True)
+                    self._opened = database.create_table(self.name, schema=wanted, exist_ok=True)
                 else:
                     self._opened = self._open(database)
             return self._opened
@@ -289,7 +310,7 @@ class LanceTable:
             return self._open(self._connected()) if self._exists() else None
 
     def _exists(self) -> bool:
-        return (self._path / f"{_NAME}.lance").exists()
+        return (self._path / f"{self.name}.lance").exists()
 
     def _connected(self) -> Any:
         if self._database is None:
@@ -301,7 +322,7 @@ class LanceTable:
 
     def _open(self, database: Any) -> Any:
         try:
-            return database.open_table(_NAME)
+            return database.open_table(self.name)
         except ValueError:
             # A kill in the middle of making it leaves a directory without a version.
             return None

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from tenire.errors import EmbedderMismatchError
 from tenire.vectors.audit import audit
+from tenire.vectors.embedder_upgrade import EmbedderUpgrade, forget_finished
 from tenire.vectors.fusion import vector_weight
 from tenire.vectors.lance_table import LanceTable
 from tenire.vectors.maintenance import plan
@@ -27,7 +28,7 @@ from tenire.vectors.new_rows import new_documents, new_rows
 from tenire.vectors.passage_rows import as_vectors
 from tenire.vectors.repair import synchronise
 from tenire.vectors.searcher import Searcher
-from tenire.vectors.store_files import open_format
+from tenire.vectors.store_files import StoreFormat, format_stamp, open_format
 from tenire.vectors.stored_texts import StoredTexts
 from tenire.vectors.text_index import TextIndex
 
@@ -74,13 +75,53 @@ class LanceStore:
         self, path: Path, *, dimension: int | None = None, embedder: str | None = None, create: bool = True
     ) -> None:
         self.path = path
-        self._format = open_format(path, dimension, embedder, create=create)
-        self._table = LanceTable(path, self._format.dimension, half=self._format.half)
+        self._stamp = format_stamp(path)
         self._words = TextIndex(path / "text.db")
         self._texts = StoredTexts(path)
         self._write_lock = threading.RLock()
         self._words_checked = False
-        self._searcher = Searcher(self._table, self._words, self._texts, weight=vector_weight(self._format.embedder))
+        self._use(open_format(path, dimension, embedder, create=create))
+
+    def _use(self, format_: StoreFormat) -> None:
+        self._format = format_
+        self._table = LanceTable(self.path, format_.dimension, half=format_.half, name=format_.table)
+        self._searcher = Searcher(self._table, self._words, self._texts, weight=vector_weight(format_.embedder))
+
+    def refresh(self) -> bool:
+        """Return whether the store was given another embedder since it was opened, and go on with that.
+
+        Costs a look at one file.
+
+        Raises:
+            StoreError: If that file cannot be read.
+        """
+        stamp = format_stamp(self.path)
+        if stamp == self._stamp:
+            return False
+        with self._write_lock:
+            format_ = open_format(self.path, None, None, create=False)
+            changed, self._stamp = format_ != self._format, stamp
+            if changed:
+                self._table.close()
+                self._use(format_)
+            return changed
+
+    def upgrade(self, *, dimension: int, embedder: str) -> EmbedderUpgrade:
+        """Return the way to another embedder; until its ``switch`` this store stays as it is.
+
+        Args:
+            dimension: Length of its vectors.
+            embedder: Its identity.
+        """
+        return EmbedderUpgrade(
+            self.path,
+            StoreFormat(embedder, dimension),
+            old=self._table,
+            words=self._words,
+            texts=self._texts,
+            writing=self._write_lock,
+            switched=self.refresh,
+        )
 
     @property
     def embedder(self) -> str:
@@ -158,6 +199,7 @@ class LanceStore:
         """
         with self._write_lock:
             self._synchronise()
+            forget_finished(self.path, self._format.table)
             state = self._table.state()
             decision = plan(
                 rows=state.rows,

@@ -17,7 +17,16 @@ from tenire.errors import EmbedderMismatchError, StoreError
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["FORMAT", "StoreFormat", "open_format", "read_format", "read_whole", "write_whole"]
+__all__ = [
+    "FORMAT",
+    "StoreFormat",
+    "format_stamp",
+    "open_format",
+    "read_format",
+    "read_whole",
+    "write_format",
+    "write_whole",
+]
 
 FORMAT = 2
 _READABLE = (1, FORMAT)
@@ -33,11 +42,13 @@ class StoreFormat:
         embedder: Identity of the embedder.
         dimension: Length of a vector.
         format: Version of the layout on disk. In the first one numbers of vectors have 32 bits.
+        table: Name of the table; another one after the store was given another embedder.
     """
 
     embedder: str
     dimension: int
     format: int = FORMAT
+    table: str = "passages"
 
     @property
     def half(self) -> bool:
@@ -71,6 +82,24 @@ def read_format(path: Path) -> StoreFormat | None:
         raise _damaged(file, error) from error
 
 
+def write_format(path: Path, format_: StoreFormat) -> None:
+    """Say what the store in ``path`` is built with, in one step.
+
+    Raises:
+        StoreError: If it cannot be written; then it is what it was.
+    """
+    write_whole(path / _FORMAT_FILE, msgspec.json.encode(asdict(format_)) + b"\n")
+
+
+def format_stamp(path: Path) -> tuple[int, int]:
+    """Return two numbers that are others once somebody has said something else; zeros while there is no store."""
+    try:
+        facts = (path / _FORMAT_FILE).stat()
+    except OSError:
+        return 0, 0
+    return facts.st_ino, facts.st_mtime_ns
+
+
 def open_format(path: Path, dimension: int | None, embedder: str | None, *, create: bool) -> StoreFormat:
     """Return what the store in ``path`` is built with; make a store if that is asked for.
 
@@ -91,7 +120,7 @@ def open_format(path: Path, dimension: int | None, embedder: str | None, *, crea
         if dimension is None or embedder is None:
             raise StoreError(f"no store at {path}, and a new one needs to know its embedder", hint="name an embedder")
         stored = StoreFormat(embedder=embedder, dimension=dimension)
-        write_whole(path / _FORMAT_FILE, msgspec.json.encode(asdict(stored)) + b"\n")
+        write_format(path, stored)
         return stored
     asked = replace(
         stored,
