@@ -347,6 +347,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         file: The file it came from, as it was named, or ``None``.
         partial: Whether ``source`` names only a part of what a pipeline owns, as for
             ``ingest``, which is called with one folder today and another tomorrow.
+        upgrade_embedder: Whether a store that was built with another embedder goes over
+            to the one that is named here.
     """
 
     tenire: TenireSettings
@@ -355,3 +357,4 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     base: Path
     file: str | None = None
     partial: bool = False
+    upgrade_embedder: bool = False

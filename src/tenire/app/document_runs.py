@@ -6,11 +6,13 @@ import asyncio
 import json
 import math
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tenire.app.config_schema import DocumentsPipeline
 from tenire.app.document_settings import cleaning_of, cutting_of, facts_of
+from tenire.app.embedder_upgrade import upgrade_embedder
 from tenire.app.model_calls import ModelUse, counted
 from tenire.app.place import choose_place, require_documents_extra
 from tenire.app.refusals import about
@@ -80,7 +82,8 @@ class DocumentRuns:
         pipelines = self._pipelines.values()
         store = next((pipeline.store for pipeline in pipelines if pipeline.store != "lancedb"), "lancedb")
         embedder = next((pipeline.embedder for pipeline in pipelines if pipeline.embedder != "auto"), "auto")
-        self.place = choose_place(Home(config.tenire.home), store=store, embedder=embedder)
+        home = Home(config.tenire.home)
+        self.place = choose_place(home, store=store, embedder=embedder, upgrade=config.upgrade_embedder)
         self._options = {
             name: _options(config, name, pipeline, self.place.embedder) for name, pipeline in self._pipelines.items()
         }
@@ -126,7 +129,9 @@ class DocumentRuns:
 
     def record(self, ledger: Ledger) -> None:
         """Keep where passages go, and what ``retry`` needs to run a pipeline again."""
-        self.place.record(ledger)
+        # The store is another embedder's until all of it was embedded again.
+        if not self.place.replaces:
+            self.place.record(ledger)
         if self._server is not None:
             self._server.record(ledger)
         for name, pipeline in self._pipelines.items():
@@ -140,6 +145,9 @@ class DocumentRuns:
         manager = engine.manager
         manager.orchestrator.register_resource("embedder", EMBEDDER_SLOTS)
         self._clients = {name: await engine.calls.client(name) for name in self.models}
+        if self.place.replaces:
+            await upgrade_embedder(engine, self.place, self._threads)
+            self.place = replace(self.place, replaces="")
         yield
         ran = [engine.progress[name] for name in self.names]
         if all(each.state == "done" for each in ran) and any(each.chunks for each in ran):

@@ -8,6 +8,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from tenire.app.config import (
     Config,
     DocumentsPipeline,
@@ -178,6 +180,7 @@ async def arun(
     home: str | os.PathLike[str] = ".tenire",
     cpu: int | None = None,
     memory: int | None = None,
+    upgrade_embedder: bool = False,
 ) -> RunReport:
     """Run pipelines side by side.
 
@@ -186,6 +189,8 @@ async def arun(
         home: Directory of the ledger and the store.
         cpu: Worker slots; default: what the machine really offers, less one.
         memory: Bytes in flight, all pipelines together.
+        upgrade_embedder: Whether a store that was built with another embedder goes over to
+            the one that the pipelines name; searches see the old one until all is embedded.
 
     Returns:
         What was done. A pipeline that failed is in ``report.failed``; the others
@@ -195,7 +200,8 @@ async def arun(
         ConfigError: If nothing could start because of what was asked for.
         StoreError: If the home cannot be used.
     """
-    return await arun_config(await asyncio.to_thread(_config, pipelines, home, cpu, memory))
+    config = await asyncio.to_thread(_config, pipelines, home, cpu, memory)
+    return await arun_config(msgspec.structs.replace(config, upgrade_embedder=upgrade_embedder))
 
 
 def _config(
@@ -220,6 +226,7 @@ def run(
     home: str | os.PathLike[str] = ".tenire",
     cpu: int | None = None,
     memory: int | None = None,
+    upgrade_embedder: bool = False,
 ) -> RunReport:
     """Run pipelines side by side and wait for them; see ``arun``.
 
@@ -229,6 +236,6 @@ def run(
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return asyncio.run(arun(*pipelines, home=home, cpu=cpu, memory=memory))
+        return asyncio.run(arun(*pipelines, home=home, cpu=cpu, memory=memory, upgrade_embedder=upgrade_embedder))
     message = "tenire.run() would block the running event loop; use `await tenire.arun(…)` here"
     raise RuntimeError(message)

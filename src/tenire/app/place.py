@@ -6,6 +6,7 @@ they hold for every run, search and check of that home.
 
 from __future__ import annotations
 
+import json
 import os
 import uuid
 from dataclasses import dataclass, replace
@@ -35,6 +36,7 @@ __all__ = [
 
 STORE_KEY = "store"
 EMBEDDER_KEY = "embedder"
+UPGRADE_KEY = "embedder_upgrade"
 IDENTITY_KEY = "embedder_identity"
 ID_KEY = "id"
 OWN_STORE = "lancedb"
@@ -52,12 +54,15 @@ class Place:
         embedder: Name of the embedder: ``minilm``, ``static`` or ``openai:MODEL``.
         identity: What the store remembers of it; ends with ``/dimension``. Empty as
             long as nobody has asked a server for the dimension of its vectors.
+        replaces: Identity of the embedder that the store was built with, if it is to go
+            over to this one; otherwise empty.
     """
 
     home: Home
     store: Path
     embedder: str
     identity: str
+    replaces: str = ""
 
     def open_store(self) -> LanceStore:
         """Open the store, making it if there is none.
@@ -67,6 +72,8 @@ class Place:
         """
         from tenire.vectors.store import LanceStore
 
+        if self.replaces:
+            return LanceStore(self.store, create=False)
         dimension = int(self.identity.rpartition("/")[2])
         return LanceStore(self.store, dimension=dimension, embedder=self.identity)
 
@@ -77,6 +84,10 @@ class Place:
     def embed(self, threads: int) -> Callable[[list[str]], NDArray[np.float32]]:
         """Return the function that embeds texts in a worker process; for embedders on this machine."""
         return partial(embed_texts, self.embedder, threads=threads, cache=None)
+
+    def record_upgrade(self, ledger: Ledger) -> None:
+        """Say in the ledger whose identity it is that the store will name, before it does."""
+        ledger.remember(UPGRADE_KEY, json.dumps({"embedder": self.embedder, "identity": self.identity}))
 
     def record(self, ledger: Ledger) -> None:
         """Keep the decision in the ledger; as long as nothing is stored, a later one replaces it."""
@@ -116,16 +127,18 @@ def require_documents_extra() -> None:
         raise MissingExtraError("the documents pipeline", extra="data", missing=", ".join(missing))
 
 
-def choose_place(home: Home, *, store: str, embedder: str) -> Place:
+def choose_place(home: Home, *, store: str, embedder: str, upgrade: bool = False) -> Place:
     """Decide where passages go and who embeds them; reads, but changes nothing.
 
     Args:
         home: The home; it need not exist.
         store: A directory, or ``OWN_STORE``.
         embedder: An embedder's name, or ``auto`` for the home's own.
+        upgrade: Whether a store that was built with another embedder may go over to this one.
 
     Raises:
-        ConfigError: If the home already keeps its passages elsewhere.
+        ConfigError: If the home already keeps its passages elsewhere, or cannot go over
+            to an embedder on a server.
         EmbedderMismatchError: If they were embedded by another embedder.
         StoreError: If the home has passages but its store is gone.
     """
@@ -154,7 +167,12 @@ def choose_place(home: Home, *, store: str, embedder: str) -> Place:
     if stored is not None and stored.embedder != identity:
         shown = identity or name
         message = f"the store at {path} was built with the embedder {stored.embedder}, not with {shown}"
-        hint = "use the same embedder, or ingest into another home with --home"
+        if upgrade and not is_remote(name):
+            return Place(home, path, name, identity, replaces=stored.embedder)
+        if upgrade:
+            message = f"a store cannot go over to {name}, an embedder on a server"
+            raise ConfigError(message, key="embedder", hint="ingest into another home with --home")
+        hint = "use the same embedder, embed all again with --upgrade-embedder, or name another home with --home"
         raise EmbedderMismatchError(message, stored=stored.embedder, asked=shown, hint=hint)
     return Place(home, path, name, identity)
 
@@ -208,7 +226,17 @@ def _recorded(home: Home) -> tuple[Path | None, str | None, int]:
     if not Ledger.exists(home):
         return None, None, 0
     with Ledger.read(home) as ledger:
-        return kept_store(home, ledger), ledger.setting(EMBEDDER_KEY), ledger.totals().chunks
+        store = kept_store(home, ledger)
+        return store, _embedder_of(ledger, store), ledger.totals().chunks
+
+
+def _embedder_of(ledger: Ledger, store: Path | None) -> str | None:
+    """Return the name of the store's embedder; also if an engine was killed just after the store got another one."""
+    name, upgrade = ledger.setting(EMBEDDER_KEY), ledger.setting(UPGRADE_KEY)
+    if upgrade is None or store is None:
+        return name
+    begun, stored = json.loads(upgrade), read_format(store)
+    return str(begun["embedder"]) if stored is not None and stored.embedder == begun["identity"] else name
 
 
 def kept_store(home: Home, ledger: Ledger) -> Path | None:

@@ -108,14 +108,36 @@ class Store:
             message = "this store is closed"
             raise StoreError(message, hint="open it again: tenire.Store(home)")
         condition = None if where is None else parse_where(where)
+        options = {"k": k, "mode": mode, "exact": exact}
+        self._renewed()
+        try:
+            return self._search(query, options, condition, context)
+        except StoreError:
+            # It may have gone over to another embedder meanwhile.
+            if not self._renewed():
+                raise
+        return self._search(query, options, condition, context)
+
+    def _renewed(self) -> bool:
+        """Return whether the store went over to another embedder, and go on with that."""
+        if not self._store.refresh():
+            return False
+        self._embedder = None
+        _, self._name = recorded_place(self._home)
+        return True
+
+    def _search(
+        self, query: str, options: Mapping[str, Any], condition: Condition | None, context: int
+    ) -> SearchResult:
+        k, mode = options["k"], options["mode"]
         embedder = self._loaded() if mode != "text" else None
         started = SYSTEM_CLOCK.now()
         vector: NDArray[np.float32] | None = embedder.embed([query])[0] if embedder is not None else None
-        found, known = self._found(query, vector, {"k": k, "mode": mode, "exact": exact}, condition)
+        found, known = self._found(query, vector, options, condition)
         told = placed(found, known, query, k)
         if len(told) < min(k, len({hit.text for hit in found if hit.document in known})):
             # Some said the same, and there is room for others. Rare, so it is not asked for ahead.
-            found, known = self._found(query, vector, {"k": 2 * k + 10, "mode": mode, "exact": exact}, condition)
+            found, known = self._found(query, vector, {**options, "k": 2 * k + 10}, condition)
             told = placed(found, known, query, k)
         if context:
             around = self._store.around([hit for hit, _ in told], context)

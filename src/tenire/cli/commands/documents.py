@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from msgspec.structs import replace
 
 from tenire.app.config import DEFAULT_FILE, Config, check_runnable, ingest_config, load_config
 from tenire.cli.common import Settings
@@ -14,6 +15,7 @@ from tenire.errors import ConfigError
 
 __all__ = ["ingest", "run_file", "search"]
 
+_UPGRADE = typer.Option("--upgrade-embedder", help="Have a store of another embedder embedded again by this one.")
 _WATCH = typer.Option("--watch", help="Go on afterwards, and take in what changes, until Ctrl-C.")
 _REPORT = typer.Option(metavar="FILE.html", help="Write a page with plots about the run.")
 _MODES = ("hybrid", "vector", "text")
@@ -27,6 +29,7 @@ def ingest(
         str | None, typer.Option(metavar="DIR_OR_DSN", help="Where the passages go. Default: inside the home.")
     ] = None,
     embedder: Annotated[str | None, typer.Option(metavar="NAME", help="auto, minilm or static. Default: auto.")] = None,
+    upgrade_embedder: Annotated[bool, _UPGRADE] = False,
     watch: Annotated[bool, _WATCH] = False,
     report: Annotated[str | None, _REPORT] = None,
     record: Annotated[str | None, typer.Option(metavar="FILE", hidden=True)] = None,
@@ -36,6 +39,7 @@ def ingest(
     What did not change since the last time is skipped.
     """
     config = ingest_config(paths, home=settings.home_path(), store=store, embedder=embedder)
+    config = replace(config, upgrade_embedder=upgrade_embedder)
     return _run(settings, config, (), record, report, watch=watch)
 
 
@@ -46,12 +50,13 @@ def run_file(
     estimate: Annotated[
         bool, typer.Option("--estimate", help="Show what it would ask of models and cost, and do nothing.")
     ] = False,
+    upgrade_embedder: Annotated[bool, _UPGRADE] = False,
     watch: Annotated[bool, _WATCH] = False,
     report: Annotated[str | None, _REPORT] = None,
     record: Annotated[str | None, typer.Option(metavar="FILE", hidden=True)] = None,
 ) -> int:
     """Run the pipelines of a configuration file side by side."""
-    config = load_config(Path(file), home=settings.given_home())
+    config = replace(load_config(Path(file), home=settings.given_home()), upgrade_embedder=upgrade_embedder)
     return _estimate(settings, config, only) if estimate else _run(settings, config, only, record, report, watch=watch)
 
 
