@@ -43,7 +43,7 @@ def test_a_passage_is_no_longer_than_its_embedder_reads() -> None:
 
 def test_passages_may_be_asked_for_in_tokens() -> None:
     cutting = cutting_of(settings(passage_tokens=100, overlap=0.25), "static")
-    assert (cutting.tokens, cutting.overlap, cutting.counted_by) == (100, 0.25, "static")
+    assert (cutting.tokens, cutting.overlap, cutting.counted_by, cutting.counted_from) == (100, 0.25, "static", 0.0)
     remote = cutting_of(settings(passage_tokens=100), "openai:m")
     assert (remote.tokens, remote.count) == (100, None)
 

@@ -67,7 +67,8 @@ def cutting_of(pipeline: DocumentsPipeline, embedder: str) -> Cutting:
         message = f"passage_tokens must be at most {most} for the embedder {embedder}, which reads no more, got {asked}"
         raise ConfigError(message, key="passage_tokens", hint=f"make it {most} or less, or leave it out")
     count = None if is_remote(embedder) else partial(count_tokens, embedder)
-    return Cutting(_LONGEST * asked, asked, count, embedder, overlap)
+    # Who asks for so many tokens gets no more, whatever counting all of them costs.
+    return Cutting(_LONGEST * asked, asked, count, embedder, counted_from=0.0, overlap=overlap)
 
 
 def facts_of(pipeline: DocumentsPipeline) -> dict[str, Any]:

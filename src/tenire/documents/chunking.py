@@ -11,7 +11,7 @@ from tenire.documents.overlap import overlapping
 from tenire.documents.places import places_of
 from tenire.documents.sections import passages_of, section_starts
 from tenire.documents.structure import Structure
-from tenire.documents.token_limit import most_characters, tokens_of, within_limit
+from tenire.documents.token_limit import NEAR, most_characters, tokens_of, within_limit
 from tenire.protocols import Passage
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ class Cutting:
         count: Counts the tokens of texts as the embedder does; ``None`` to estimate
             them. It travels to worker processes, so it must be importable.
         counted_by: Names what ``count`` counts, for the recipe.
+        counted_from: Part of ``tokens``, by the estimate, from which on they are counted.
         overlap: Part of a passage, 0 to 0.5, that the next one of its section repeats.
     """
 
@@ -41,6 +42,7 @@ class Cutting:
     tokens: int | None = None
     count: Callable[[list[str]], list[int]] | None = None
     counted_by: str = ""
+    counted_from: float = NEAR
     overlap: float = 0.0
 
     @property
@@ -78,7 +80,14 @@ def cut(
     shared = int(most * cutting.overlap)
     spans = passages_of(text, structure, markdown=markdown, most=most - shared)
     if cutting.tokens is not None:
-        spans = within_limit(text, spans, limit=cutting.tokens, count=cutting.count, markdown=markdown)
+        spans = within_limit(
+            text,
+            spans,
+            limit=cutting.tokens,
+            count=cutting.count,
+            counted_from=cutting.counted_from,
+            markdown=markdown,
+        )
     if shared:
         spans = _overlapping(text, spans, structure, cutting, shared)
     places = places_of(text, spans, structure)
@@ -92,7 +101,7 @@ def _overlapping(text: str, spans: list[Span], structure: Structure, cutting: Cu
     widened = overlapping(text, spans, most=shared, starts=section_starts(text, structure))
     if cutting.tokens is None:
         return widened
-    tokens = tokens_of(text, widened, limit=cutting.tokens, count=cutting.count)
+    tokens = tokens_of(text, widened, limit=cutting.tokens, count=cutting.count, counted_from=cutting.counted_from)
     return [
         wide if number <= cutting.tokens else narrow
         for wide, narrow, number in zip(widened, spans, tokens, strict=True)

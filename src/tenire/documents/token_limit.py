@@ -20,14 +20,16 @@ if TYPE_CHECKING:
 
     from tenire.documents.windows import Span
 
-__all__ = ["estimate", "most_characters", "tokens_of", "within_limit"]
+__all__ = ["NEAR", "estimate", "most_characters", "tokens_of", "within_limit"]
 
 _LETTERS = bytes(range(65, 91)) + bytes(range(97, 123)) + b" \n\t"
 
 # Least squares over the passages named above, for a vocabulary of 30,000 word pieces.
 _PER_CHARACTER, _PER_OTHER, _AT_LEAST = 0.175, 0.8, 5.0
 
-_NEAR = 0.75
+NEAR = 0.75
+"""Part of the limit from which on tokens are counted, where a few too many cost little."""
+
 _SMALLER = 0.9
 _ROOM = 0.95
 _SMALLEST = 16
@@ -53,7 +55,12 @@ def most_characters(text: str, *, tokens: int, most: int) -> int:
 
 
 def tokens_of(
-    text: str, spans: Sequence[Span], *, limit: int, count: Callable[[list[str]], list[int]] | None
+    text: str,
+    spans: Sequence[Span],
+    *,
+    limit: int,
+    count: Callable[[list[str]], list[int]] | None,
+    counted_from: float = NEAR,
 ) -> list[float]:
     """Return how many tokens passages have: exactly where that may be more than the limit, else about.
 
@@ -62,10 +69,11 @@ def tokens_of(
         spans: The passages.
         limit: The number that matters.
         count: Counts the tokens of texts exactly; ``None`` to go by the estimate.
+        counted_from: Part of the limit, by the estimate, from which on they are counted.
     """
     numbers = [estimate(text[start:end]) for start, end in spans]
     if count is not None:
-        near = [place for place, number in enumerate(numbers) if number > _NEAR * limit]
+        near = [place for place, number in enumerate(numbers) if number > counted_from * limit]
         counted = count([text[slice(*spans[place])] for place in near]) if near else []
         for place, number in zip(near, counted, strict=True):
             numbers[place] = number
@@ -73,7 +81,13 @@ def tokens_of(
 
 
 def within_limit(
-    text: str, spans: Sequence[Span], *, limit: int, count: Callable[[list[str]], list[int]] | None, markdown: bool
+    text: str,
+    spans: Sequence[Span],
+    *,
+    limit: int,
+    count: Callable[[list[str]], list[int]] | None,
+    counted_from: float = NEAR,
+    markdown: bool,
 ) -> list[Span]:
     """Return passages of which none has more tokens than the limit.
 
@@ -82,6 +96,7 @@ def within_limit(
         spans: The passages, in order.
         limit: Most tokens.
         count: Counts the tokens of texts exactly; ``None`` to go by the estimate.
+        counted_from: Part of the limit, by the estimate, from which on they are counted.
         markdown: Whether they are cut by Markdown's structure as well.
 
     Returns:
@@ -89,12 +104,13 @@ def within_limit(
         characters is kept, however many tokens each of them takes.
     """
     kept: list[Span] = []
-    for span, tokens in zip(spans, tokens_of(text, spans, limit=limit, count=count), strict=True):
+    numbers = tokens_of(text, spans, limit=limit, count=count, counted_from=counted_from)
+    for span, tokens in zip(spans, numbers, strict=True):
         start, end = span
         if tokens <= limit or end - start <= _SMALLEST:
             kept.append(span)
             continue
         most = max(_SMALLEST, int((end - start) * limit / tokens * _SMALLER))
         parts = split(text, start, end, markdown=markdown, most=most)
-        kept += within_limit(text, parts, limit=limit, count=count, markdown=markdown)
+        kept += within_limit(text, parts, limit=limit, count=count, counted_from=counted_from, markdown=markdown)
     return kept
