@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+
 import pytest
 
 from tenire.pipeline.progress import PipelineProgress, StageProgress
@@ -33,3 +35,15 @@ def test_of_a_round_over_everything_only_what_is_new_is_added(quarantined: int, 
     assert (shown.seen, shown.done, shown.unchanged, shown.quarantined) == (11 + new, 9, 0, 2 + new)
     assert shown.seen == shown.done + shown.unchanged + shown.quarantined
     assert shown.removed == 1
+
+
+def test_no_counter_is_forgotten() -> None:
+    kept_by_others = {"calls", "cached_calls", "input_tokens", "output_tokens", "cost_usd"}
+    about_the_moment = {"name", "unit", "state", "listed", "error", "paused", "stages"}
+    part = progress()
+    for field in fields(part):
+        if field.name not in kept_by_others | about_the_moment:
+            setattr(part, field.name, {"x": 3} if isinstance(getattr(part, field.name), dict) else 3)
+    shown = progress()
+    Sums(shown, part, None).update()
+    assert shown == part
