@@ -8,6 +8,7 @@ import pytest
 from tenire.app.inspect import Verified
 from tenire.pipeline.progress import PipelineProgress, RunReport
 from tenire.pipeline.verify import VerifyReport
+from tenire.storage.filtered import FilteredSource
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -26,6 +27,7 @@ class Item:
     stage: str
     error: str
     attempts: int
+    rule: str = ""
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ def test_failed_lists_the_quarantine_with_reasons(tenire: Tenire, app: App) -> N
     assert lines[0] == "q1  /a/\\x1b[31m.pdf  (docs, cleanse, 2 attempts)"
     assert lines[1] == "    PDF is not supported\\nby this version"
     entry = tenire("failed", "--json").last["failed"][0]
-    assert set(entry) == {"id", "pipeline", "source", "stage", "error", "attempts"}
+    assert set(entry) == {"id", "pipeline", "source", "stage", "error", "attempts", "rule"}
 
 
 def test_an_empty_quarantine_says_so(tenire: Tenire, app: App) -> None:
@@ -159,3 +161,15 @@ def test_doctor_tells_checks_remedies_and_a_verdict(tenire: Tenire, monkeypatch:
     assert "→ run: pip install" in told.out
     checks = tenire("doctor", "--json").last["checks"]
     assert {"name": "store", "state": "missing"}.items() <= next(c for c in checks if c["name"] == "store").items()
+
+
+def test_failed_lists_what_was_filtered(tenire: Tenire, app: App) -> None:
+    items = [FilteredSource("docs", "/d/me\x1bnu.html", "repeated_lines", "expected at most 0.2, got 0.9")]
+    app.put("inspect", filtered=lambda home: items)
+    assert tenire("failed", "--filtered").out == (
+        "/d/me\\x1bnu.html  (docs, repeated_lines)\n    expected at most 0.2, got 0.9\n"
+    )
+    entry = {"pipeline": "docs", "source": "/d/me\x1bnu.html", "rule": "repeated_lines", "reason": items[0].reason}
+    assert tenire("failed", "--filtered", "--json").last == {"filtered": [entry]}
+    app.put("inspect", filtered=lambda home: [])
+    assert tenire("failed", "--filtered").out == "nothing was filtered\n"

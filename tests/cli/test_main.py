@@ -203,7 +203,8 @@ def test_words_after_two_dashes_are_no_options(tenire: Tenire, app: App) -> None
 def test_a_reader_that_leaves_early_ends_the_output_quietly() -> None:
     code = (
         "import sys, types; fake = types.ModuleType('tenire.app.inspect');"
-        "item = types.SimpleNamespace(id='q', source='s' * 1000, pipeline='p', stage='read', error='e', attempts=1);"
+        "item = types.SimpleNamespace(id='q', source='s' * 1000, pipeline='p', stage='read', error='e', attempts=1,"
+        " rule='');"
         "fake.failed = lambda home: [item] * 300;"
         "sys.modules['tenire.app.inspect'] = fake;"
         "from tenire.cli import main; sys.exit(main(['failed']))"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import importlib.util
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -102,7 +102,7 @@ def test_without_a_place_to_keep_it_the_model_stays_in_memory(
 
 @pytest.mark.usefixtures("restarted")
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "py3langid.langid", None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match="py3langid"):
         language_of(GERMAN)
 
@@ -115,7 +115,7 @@ def test_plain_english_needs_no_model(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (
         language_of("This is the part of it that you can have – “when you are done”, if it is not by the door.") == "en"
     )
-    few, foreign = "the the the the the the the the the the", "Der Film „This is it“ ist von Ortega, und that is for"
-    for text in (GERMAN, few, foreign, f"{foreign} größer the of and to be if it is not for you"):
+    few, foreign = "the the the the the the the the the the", "Der Film „This is it“ ist von Ortega, und that is gut"
+    for text in (GERMAN, few, f"{foreign} größer the of and to be if it is not for you"):
         with pytest.raises(MissingExtraError):
             language_of(text)

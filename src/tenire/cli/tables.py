@@ -61,6 +61,10 @@ def run_notes(report: RunReport) -> list[str]:
         if progress.duplicates:
             copies = "1 copy" if progress.duplicates == 1 else f"{progress.duplicates:,} copies"
             words.append(f"{copies} stored once ({human_bytes(progress.duplicate_bytes)} saved)")
+        if progress.near_duplicates:
+            words.append(f"{progress.near_duplicates:,} nearly the same as another")
+        if progress.masked:
+            words.append("masked " + ", ".join(f"{count:,} {kind}" for kind, count in progress.masked.items()))
         if words:
             notes.append(f"{clean(name)}: {'; '.join(words)}")
     return notes

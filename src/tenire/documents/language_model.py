@@ -3,7 +3,8 @@
 py3langid brings its model packed: unpacking takes half a second and 100 MB, in each
 worker of each run. So it is unpacked once, without the languages that have no ISO
 639-1 code, into one file of the user's cache, which workers map into memory: it is
-there in milliseconds, of it only what is used is read, and all workers share that.
+there in milliseconds, of it only what is used is read, and all workers share that. Its
+numbers are then used as they are.
 
 Method: Lui and Baldwin, *langid.py: An off-the-shelf language identification tool*,
 ACL 2012: multinomial naive Bayes over byte n-grams, found by one automaton.
@@ -12,7 +13,9 @@ ACL 2012: multinomial naive Bayes over byte n-grams, found by one automaton.
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import json
+import math
 import mmap
 import os
 import tempfile
@@ -29,11 +32,10 @@ if TYPE_CHECKING:
 
     import numpy as np
     from numpy.typing import NDArray
-    from py3langid.langid import LanguageIdentifier
 
     Arrays = dict[str, NDArray[Any]]
 
-__all__ = ["NOTHING", "identifier"]
+__all__ = ["NOTHING", "Model", "identifier"]
 
 NOTHING = "zxx"
 """What the model calls a text in no language: numbers, code."""
@@ -41,30 +43,73 @@ NOTHING = "zxx"
 _ALIGNED = 64
 
 
+_MOST_LIKELY = 4
+
+
+class Model:
+    """The unpacked model.
+
+    Args:
+        classes: The languages; one may stand there twice, in two scripts.
+        arrays: The numbers that ``_unpacked`` names.
+    """
+
+    def __init__(self, classes: list[str], arrays: Arrays) -> None:
+        self._classes = classes
+        self._features, self._priors = arrays["features"], arrays["priors"]
+        self._moves, self._rows, self._outputs = (memoryview(arrays[name]) for name in ("moves", "rows", "outputs"))
+
+    def likely(self, text: str) -> list[tuple[str, float]]:
+        """Return the most likely languages of a text, each with how sure it is, from 0 to 1; most likely first."""
+        import numpy as np
+
+        data = (text.lower() if text.isupper() else text).encode("utf-8", "surrogatepass")
+        seen = self._seen(data)
+        if not seen:
+            return []
+        places = np.fromiter(seen.keys(), np.intp, len(seen))
+        counts = np.fromiter(seen.values(), np.float32, len(seen))
+        scores = np.log1p(counts) @ self._features[places].astype(np.float32) + self._priors
+        # Divided by the root of the length, they stay comparable however long the text is.
+        shares = np.exp((scores - scores.max()) / math.sqrt(len(data)))
+        total = float(shares.sum())
+        sure: dict[str, float] = {}
+        for place in np.argpartition(-shares, _MOST_LIKELY)[:_MOST_LIKELY].tolist():
+            code = self._classes[place]
+            sure[code] = sure.get(code, 0.0) + float(shares[place]) / total
+        return sorted(sure.items(), key=lambda item: item[1], reverse=True)
+
+    def _seen(self, data: bytes) -> dict[int, int]:
+        """Return how often each feature stands in a text."""
+        moves, rows, outputs = self._moves, self._rows, self._outputs
+        state = 0
+        seen: dict[int, int] = {}
+        for letter in data:
+            state = moves[(rows[state] << 8) + letter]
+            feature = outputs[state]
+            if feature >= 0:
+                seen[feature] = seen.get(feature, 0) + 1
+        return seen
+
+
 @lru_cache(maxsize=1)
-def identifier() -> LanguageIdentifier:
-    """Return the model; its ``classify(text)`` gives a code and how sure it is, from 0 to 1.
+def identifier() -> Model:
+    """Return the model.
 
     Raises:
         MissingExtraError: If py3langid is not installed.
     """
-    try:
-        from py3langid.langid import LanguageIdentifier
-    except ImportError as error:
-        raise MissingExtraError("telling languages apart", extra="data", missing="py3langid") from error
+    if importlib.util.find_spec("py3langid") is None:
+        raise MissingExtraError("telling languages apart", extra="data", missing="py3langid")
     folder = cache_folder()
-    path = None if folder is None else folder / f"languages-{version('py3langid')}-{version('numpy')}.bin"
+    path = None if folder is None else folder / f"languages-{version('py3langid')}.bin"
     found = _mapped(path) if path is not None else None
     if found is None:
         classes, arrays = _unpacked()
         if path is not None and _keep(path, classes, arrays):
             found = _mapped(path)
         found = found or (classes, arrays)
-    classes, arrays = found
-    return LanguageIdentifier(
-        arrays["features"], arrays["priors"], classes,
-        memoryview(arrays["moves"]), memoryview(arrays["outputs"]), norm_probs=True, tk_row=arrays["rows"].tolist(),
-    )  # fmt: skip
+    return Model(*found)
 
 
 def _unpacked() -> tuple[list[str], Arrays]:
