@@ -41,7 +41,7 @@ IDENTITY_KEY = "embedder_identity"
 ID_KEY = "id"
 OWN_STORE = "lancedb"
 
-_NEEDED = ("lancedb", "pyarrow", "numpy", "zstandard", "resiliparse", "semantic_text_splitter")
+_NEEDED = ("lancedb", "pyarrow", "numpy", "zstandard", "resiliparse", "semantic_text_splitter", "kreuzberg")
 
 
 @dataclass(frozen=True, slots=True)

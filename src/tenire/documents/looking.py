@@ -51,7 +51,7 @@ def look(file: SourceFile, number: int | None, options: PrepareOptions) -> Look:
                 title="", text_bytes=0, passages=(), about=About(found.form.value),
             )  # fmt: skip
             return Look(large.file, reader, Unpacked(itself, (), 0))
-    except DocumentError:
+    except Exception:  # noqa: BLE001 - it is asked about files that are broken
         return Look(file, "file")
 
 

@@ -110,5 +110,5 @@ def _prepare_large(
             expansion = Expansion(path, large.file.size, options.max_expanded)
             found = opened(stream, name, source=path, expansion=expansion, max_file=options.max_file)
             return unpacked(found, large.file, hash_, expansion, options, recipe)
-    except DocumentError as failure:
+    except Exception as failure:  # noqa: BLE001 - a container that cannot be opened is one bad file
         return refused(file, failure)

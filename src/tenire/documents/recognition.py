@@ -11,7 +11,9 @@
 from __future__ import annotations
 
 import re
+import struct
 import zipfile
+import zlib
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -21,7 +23,7 @@ from tenire.errors import DocumentError
 if TYPE_CHECKING:
     from typing import BinaryIO
 
-__all__ = ["COMPRESSED", "CONTAINERS", "HEAD", "Format", "recognise", "zip_format"]
+__all__ = ["BROKEN_ZIP", "COMPRESSED", "CONTAINERS", "HEAD", "Format", "recognise", "zip_format"]
 
 HEAD = 4096
 """Bytes from its beginning that are enough to recognise a file, but for what is inside a ZIP archive."""
@@ -98,6 +100,11 @@ _MIMETYPES = {
 }
 _PARTS = {"word/": Format.DOCX, "ppt/": Format.PPTX, "xl/": Format.XLSX}
 
+BROKEN_ZIP = (
+    zipfile.BadZipFile, zlib.error, struct.error, OSError, EOFError, ValueError, NotImplementedError, RuntimeError,
+)  # fmt: skip
+"""What the standard library raises for an archive that is damaged, encrypted, or of another kind."""
+
 _BZIP2 = re.compile(rb"BZh[1-9](?:1AY&SY|\x17rE8P\x90)")
 _STRANGE = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
 _MBOX = re.compile(
@@ -170,7 +177,7 @@ def zip_format(stream: BinaryIO, name: str) -> Format:
         stream.seek(0)
         with zipfile.ZipFile(stream) as archive:
             names = archive.namelist()[:1000]
-    except (zipfile.BadZipFile, OSError, ValueError):
+    except BROKEN_ZIP:
         return named
     if "[Content_Types].xml" in names:
         for part, form in _PARTS.items():

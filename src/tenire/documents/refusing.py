@@ -17,10 +17,25 @@ __all__ = ["refused", "usable"]
 T = TypeVar("T")
 
 
-def refused(file: SourceFile, error: DocumentError, content_hash: str = "") -> Rejection:
-    """Return the rejection of a document."""
-    reason = f"{error}; {error.hint}" if error.hint else str(error)
-    return Rejection(file, error.stage, reason, content_hash, error.rule)
+def refused(file: SourceFile, error: Exception, content_hash: str = "", *, reader: str = "file") -> Rejection:
+    """Return the rejection of a document.
+
+    Args:
+        file: Where it stands.
+        error: What went wrong; whatever a parser makes of one bad file, the batch goes on.
+        content_hash: Hash of its bytes.
+        reader: Who read it, for a failure that says nothing by itself.
+
+    Raises:
+        ConfigError: The same, if it is no fault of the document.
+    """
+    if isinstance(error, ConfigError):
+        raise error
+    if isinstance(error, DocumentError):
+        reason = f"{error}; {error.hint}" if error.hint else str(error)
+        return Rejection(file, error.stage, reason, content_hash, error.rule)
+    reason = f"the {reader} reader failed: {type(error).__name__}: {str(error)[:500]}"
+    return Rejection(file, "cleanse", reason, content_hash)
 
 
 def usable(make: Callable[[], T], file: SourceFile, content_hash: str, *, reader: str) -> T | Rejection:
@@ -37,10 +52,5 @@ def usable(make: Callable[[], T], file: SourceFile, content_hash: str, *, reader
     """
     try:
         return make()
-    except DocumentError as error:
-        return refused(file, error, content_hash)
-    except ConfigError:
-        raise
-    except Exception as error:  # noqa: BLE001 - whatever a parser makes of one bad file, the batch goes on
-        reason = f"the {reader} reader failed: {type(error).__name__}: {str(error)[:500]}"
-        return Rejection(file, "cleanse", reason, content_hash)
+    except Exception as error:  # noqa: BLE001 - see ``refused``
+        return refused(file, error, content_hash, reader=reader)

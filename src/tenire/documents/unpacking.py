@@ -80,7 +80,7 @@ def unpack(
                 most=most,
                 expanded=expanded,
             )
-    except DocumentError as error:
+    except Exception as error:  # noqa: BLE001 - a container that cannot be opened is one bad file
         return Unpacked(refused(container, error, hash_), ())
 
 
@@ -117,8 +117,8 @@ def unpacked(
             if size >= full or len(members) >= most:
                 following = leaf.number + 1
                 break
-    except DocumentError as error:
-        itself = refused(container, error, hash_)
+    except Exception as error:  # noqa: BLE001 - the same
+        itself = refused(container, error, hash_, reader=found.form.value)
     return Unpacked(itself, tuple(members), following, expansion.total)
 
 

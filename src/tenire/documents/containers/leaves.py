@@ -10,14 +10,12 @@ from __future__ import annotations
 import io
 import posixpath
 import tarfile
-import zipfile
-import zlib
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple, cast
 
 from tenire.documents.containers import mailbox, tar_archive, zip_archive
 from tenire.documents.containers.opening import opened, read_bounded
 from tenire.documents.reading import human_size
-from tenire.documents.recognition import CONTAINERS, HEAD, Format, recognise
+from tenire.documents.recognition import BROKEN_ZIP, CONTAINERS, HEAD, Format, recognise
 from tenire.errors import DocumentError
 from tenire.pipeline.skipped_types import holds_no_text
 
@@ -32,9 +30,7 @@ __all__ = ["Leaf", "Leaves"]
 
 _MOST_MEMBERS = 100_000
 _MOST_LEVELS = 5
-_BROKEN = (
-    OSError, EOFError, ValueError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error, tarfile.TarError,
-)  # fmt: skip
+_BROKEN = (*BROKEN_ZIP, tarfile.TarError)
 
 
 class Leaf(NamedTuple):

@@ -10,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, BinaryIO
 
 from tenire.documents.containers.member import Member, Names
+from tenire.documents.recognition import BROKEN_ZIP
 from tenire.errors import DocumentError
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def members(stream: BinaryIO, source: str, most: int) -> Iterator[Member]:
     stream.seek(0)
     try:
         archive = _opened(stream)
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+    except BROKEN_ZIP as error:
         raise _broken(source, error) from error
     names = Names()
     with archive:
@@ -91,7 +92,7 @@ def _open(archive: zipfile.ZipFile, info: zipfile.ZipInfo, source: str) -> Binar
         )
     try:
         return archive.open(info)  # type: ignore[return-value]  # it reads bytes, which is all that is asked
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, RuntimeError) as error:
+    except BROKEN_ZIP as error:
         raise _broken(source, error) from error
 
 

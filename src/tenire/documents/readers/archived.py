@@ -10,10 +10,10 @@ from __future__ import annotations
 import io
 import re
 import zipfile
-import zlib
 
 from tenire.documents.readers.kreuzberg import locked
 from tenire.documents.readers.reading import Raw, damaged, too_long
+from tenire.documents.recognition import BROKEN_ZIP
 
 __all__ = ["check", "mended", "restored"]
 
@@ -60,7 +60,7 @@ def check(raw: Raw, what: str, *, needs: str = "") -> None:
                         left -= len(piece)
                         if left < 0:
                             raise too_long(raw)
-    except (zipfile.BadZipFile, OSError, ValueError, EOFError, NotImplementedError, zlib.error) as error:
+    except BROKEN_ZIP as error:
         raise damaged(raw, what, error) from error
 
 
