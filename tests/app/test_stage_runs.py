@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,6 +16,7 @@ from tenire.app.inspect import failed, retry
 from tenire.pipeline.rows.kept import KeptOutput
 
 from . import stage_functions as functions
+from .conftest import LEDGERS, VOLCANOES, ZEBRAS, write
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -337,3 +340,58 @@ def test_a_row_that_changed_when_its_run_was_killed_is_told_by_the_next(
     again = run([{"id": 0, "text": "other"}, texts(2)[1]], functions.upper)
     assert counts(again) == {"seen": 2, "unchanged": 2}
     assert [item["text"] for item in told(tmp_path)] == ["OTHER", "TEXT 1"]
+
+
+SCRIPT = """
+import sys
+
+import tenire
+
+
+@tenire.stage(version=1)
+def without_lions(items):
+    texts = [item["text"].replace("Zebras", "Okapis") for item in items]
+    return [None if "lion" in text else {**item, "text": text} for item, text in zip(items, texts)]
+
+
+def no_ash(items):
+    if "ash" in items[0]["text"]:
+        raise ValueError("ash gets everywhere")
+    return [{**item, "place": "zoo"} for item in items]
+
+
+print("imported", __name__, file=sys.stderr)
+
+if __name__ == "__main__":
+    pipeline = tenire.Pipeline("p", source="docs", stages=[without_lions, no_ash], embedder="static")
+    progress = tenire.run(pipeline, cpu=1).pipelines["p"]
+    print(progress.done, progress.unchanged, progress.quarantined, progress.filtered, progress.error)
+"""
+
+
+def test_documents_go_through_stages_before_they_are_cut(tmp_path: Path) -> None:
+    for name, text in (("a", ZEBRAS), ("b", "A lion sleeps."), ("c", VOLCANOES), ("d", LEDGERS)):
+        write(tmp_path / f"docs/{name}.txt", text)
+    script = write(tmp_path / "program.py", SCRIPT)
+
+    def program() -> str:
+        done = subprocess.run([sys.executable, script.name], cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert "imported program" not in done.stderr  # the script is not run a second time
+        return done.stdout or done.stderr
+
+    assert program() == "3 0 1 {'without_lions': 1} \n"
+    assert program() == "0 3 1 {} \n"
+    (entry,) = failed(tmp_path / ".tenire")
+    assert (entry.stage, entry.error) == ("no_ash", "ValueError: ash gets everywhere")
+    with tenire.Store(tmp_path / ".tenire") as store:
+        assert [hit.text.partition(" ")[0] for hit in store.search("Okapis", mode="text").hits] == ["Okapis"]
+        assert not store.search("Zebras", mode="text").hits
+        assert store.search("Okapis", where="extra.place = 'zoo'").hits
+    script.write_text(SCRIPT.replace('"Okapis"', '"Gnus"'))
+    assert program() == "3 0 1 {'without_lions': 1} \n"
+    write(tmp_path / "docs/c.txt", "Volcanoes throw stones.")
+    words = [sys.executable, "-m", "tenire", "retry", "--all", "--json", "--quiet"]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert json.loads(done.stdout)["pipelines"]["p"]["done"] == 1
+    with tenire.Store(tmp_path / ".tenire") as store:
+        assert len(store.search("stones", where="extra.place = 'zoo'").hits) > 0

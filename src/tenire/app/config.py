@@ -254,6 +254,7 @@ def _check_templates(reader: Reader, settings: ChatPipeline, key: str) -> None:
 
 
 def _with_functions(settings: DocumentsPipeline, base: Path) -> DocumentsPipeline:
+    settings = msgspec.structs.replace(settings, stages=tuple(located(base, each) for each in settings.stages))
     validate = settings.validate
     if validate is None or validate.function is None:
         return settings

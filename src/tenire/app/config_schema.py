@@ -191,6 +191,7 @@ class DocumentsPipeline(_Table, frozen=True, kw_only=True):
         language: Whether to find out in which language a text is.
         near_duplicates: From which share of words in common on two documents are nearly the
             same, so that one stands for both; ``False`` where that makes no difference.
+        stages: Functions that a document goes through before it is cut, each as ``module:function``.
         weight: Share against other pipelines.
         priority: ``critical``, ``high``, ``normal``, ``low`` or ``idle``.
         after: Pipelines that must have ended before this one starts.
@@ -211,6 +212,7 @@ class DocumentsPipeline(_Table, frozen=True, kw_only=True):
     mask: Annotated[tuple[str, ...], words("email", "phone", "card", "iban", "ip")] = ()
     language: Annotated[bool, truth()] = True
     near_duplicates: Annotated[float | bool, share()] = False
+    stages: Annotated[tuple[str, ...], STAGES] = ()
     weight: Weight = 1.0
     priority: PriorityName = "normal"
     after: After = ()

@@ -21,6 +21,7 @@ from tenire.clock import SYSTEM_CLOCK
 from tenire.documents.looking import look
 from tenire.documents.prepare import Prepared, PrepareOptions, prepare, recipe_identity
 from tenire.documents.unpacking import unpack
+from tenire.documents.user_stages import stage_of
 from tenire.errors import ConfigError
 from tenire.pipeline.document_recipe import DocumentRecipe
 from tenire.pipeline.document_run import DocumentRun
@@ -233,6 +234,9 @@ def _options(config: Config, name: str, pipeline: DocumentsPipeline, embedder: s
         cleaning=cleaning_of(pipeline),
         cutting=cutting,
     )
+    with about(config, f"pipelines.{name}.stages"):
+        for stage in pipeline.stages:
+            stage_of(stage)
     with about(config, f"pipelines.{name}.validate.function"):
         recipe_identity(options)  # what it names is loaded here, before anything starts
     return options

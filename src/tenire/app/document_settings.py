@@ -24,7 +24,7 @@ __all__ = ["cleaning_of", "cutting_of", "facts_of", "pipeline_of"]
 _REMEMBERED = ("max_file", "weight", "priority")
 _OPTIONAL = (
     "max_expanded", "file_timeout_s", "passage_tokens", "overlap", "validate", "quality", "mask", "language",
-    "near_duplicates",
+    "near_duplicates", "stages",
 )  # fmt: skip
 _USUALLY_NEAR = 0.9
 _LONGEST = 8
@@ -43,6 +43,7 @@ def cleaning_of(pipeline: DocumentsPipeline) -> Cleaning:
         mask=pipeline.mask,
         language=pipeline.language,
         near=_near(pipeline.near_duplicates),
+        stages=pipeline.stages,
     )
 
 

@@ -20,8 +20,11 @@ from tenire.app.config import (
 )
 from tenire.app.config_schema import PythonStages
 from tenire.app.runs import arun_config
+from tenire.concurrency.sendable import check_sendable
 from tenire.core.tasks import Priority
 from tenire.errors import ConfigError
+from tenire.pipeline.named_functions import name_of
+from tenire.pipeline.stages.stage import Stage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -65,6 +68,7 @@ class Pipeline:
         near_duplicates: From which share of words in common on two documents are nearly the
             same, so that one stands for both; ``False`` where that makes no difference.
         stages: Functions that items go through, in order, or names ``module:function``; see ``tenire.stage``.
+            Documents go through them in worker processes, after cleansing and before they are cut.
         sink: The file that items go to in the end: ``.jsonl``, ``.parquet``, or ``.db`` for SQLite.
             It shows exactly the items that are done, each once.
     """
@@ -140,9 +144,6 @@ class Pipeline:
         if sources is None:
             message = f"documents come from paths, got {type(self.source).__name__} {self.source!r:.60}"
             raise ConfigError(message, key="source", hint='items go to a file: sink="NAME.jsonl"')
-        if self.stages:
-            message = "stages need a sink to put their items in, got none"
-            raise ConfigError(message, key="stages", hint='name one: sink="NAME.jsonl"')
         table = {
             "source": sources,
             "embedder": self.embedder,
@@ -160,11 +161,25 @@ class Pipeline:
             "mask": list(self.mask),
             "language": self.language,
             "near_duplicates": self.near_duplicates,
+            "stages": [stage for stage in self.stages if isinstance(stage, str)],
         }
         table = {key: value for key, value in table.items() if value is not None}
         checked = pipeline_from_python(self.name, table)
         assert isinstance(checked, DocumentsPipeline)
-        return checked
+        written = iter(checked.stages)
+        names = tuple(next(written) if isinstance(stage, str) else _name(stage) for stage in self.stages)
+        return msgspec.structs.replace(checked, stages=names)
+
+
+def _name(function: Any) -> str:
+    """Return the name by which a worker process finds a function.
+
+    Raises:
+        ConfigError: If it would not find it.
+    """
+    Stage.of(function)
+    check_sendable(function)
+    return name_of(function)
 
 
 def _paths(source: Any) -> list[str] | None:

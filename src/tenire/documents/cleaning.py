@@ -2,7 +2,8 @@
 
 ::
 
-    draft, with marks ─► mask ─► unmark ─► language ─► validate ─► quality ─► signature ─► draft, structure, findings
+    draft, with marks ─► mask ─► stages of the user ─► unmark ─► language ─► validate ─► quality ─► signature
+                                                                    └─► draft, structure, findings
 
 1. Personal data goes first: nothing behind it, no reason of a refusal either, can
    repeat what was to be masked.
@@ -20,6 +21,7 @@ from tenire.documents.near_duplicates import signature, signature_version
 from tenire.documents.pii import mask
 from tenire.documents.quality import broken_rule
 from tenire.documents.structure import Structure, unmark
+from tenire.documents.user_stages import stage_of, staged
 from tenire.documents.validation import Checks, validate
 from tenire.protocols import Findings
 
@@ -43,6 +45,7 @@ class Cleaning:
         language: Whether to find out in which language a text is.
         near: From which share of words in common on two documents are nearly the same;
             ``None`` where that makes no difference.
+        stages: Located names of the user's stages, in order.
     """
 
     checks: Checks = field(default_factory=Checks)
@@ -50,6 +53,7 @@ class Cleaning:
     mask: tuple[str, ...] = ()
     language: bool = True
     near: float | None = None
+    stages: tuple[str, ...] = ()
 
     @property
     def identity(self) -> str:
@@ -63,6 +67,7 @@ class Cleaning:
             "quality": " ".join(f"{name}={limit:g}" for name, limit in self.quality),
             "mask": " ".join(sorted(self.mask)),
             "language": "" if self.language else "no",
+            "stages": " ".join(stage_of(name).identity for name in self.stages),
             "near": "" if self.near is None else f"{self.near:g} v{signature_version()}",
         }
         return " ".join(f"{name}[{value}]" for name, value in parts.items() if value)
@@ -93,24 +98,38 @@ def clean(draft: Draft, cleaning: Cleaning, *, prose: bool = True, lines: LineMa
         lines: Goes into the structure as it is.
 
     Raises:
-        DocumentError: If the document breaks a rule; of stage ``validate``.
+        DocumentError: If the document breaks a rule, of stage ``validate``; or a stage of the user
+            raises for it, of that name.
         MissingExtraError: If what tells languages is not installed.
         ConfigError: If a function that is named cannot be loaded.
     """
     counts: dict[str, int] = {}
     if cleaning.mask:
         draft = _masked(draft, cleaning.mask, counts)
+    left = ""
+    if cleaning.stages:
+        before, (draft, left) = draft.text, _through_stages(draft, cleaning)
+        # A line that came or went moves all those behind it.
+        lines = lines if draft.text.count("\n") == before.count("\n") else None
     text, structure = unmark(draft.text, lines)
     about = draft.about
     if cleaning.language and prose:
         about = replace(about, language=language_of(text) or about.language)
     draft = replace(draft, text=text, about=about)
+    if left:
+        findings = Findings(tuple(sorted(counts.items())), left, f"the stage {left} left it out")
+        return Cleaned(replace(draft, text=""), Structure(), findings)
     validate(draft, cleaning.checks)
     rule, reason = broken_rule(text, about.language, cleaning.quality) or ("", "")
     if rule:
         draft, structure = replace(draft, text=""), Structure()
     marks = signature(text) if cleaning.near is not None and not rule else b""
     return Cleaned(draft, structure, Findings(tuple(sorted(counts.items())), rule, reason, marks))
+
+
+def _through_stages(draft: Draft, cleaning: Cleaning) -> tuple[Draft, str]:
+    found = staged(draft, cleaning.stages)
+    return found.draft, found.left
 
 
 def _masked(draft: Draft, kinds: tuple[str, ...], counts: dict[str, int]) -> Draft:

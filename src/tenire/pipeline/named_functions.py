@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-__all__ = ["NAMED_FUNCTION", "body_hash", "function_identity", "load_function", "located"]
+__all__ = ["NAMED_FUNCTION", "body_hash", "function_identity", "load_function", "located", "name_of"]
 
 NAMED_FUNCTION = r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*"
 """What such a name looks like in a configuration, as a regular expression."""
@@ -37,6 +37,35 @@ def located(base: Path, name: str) -> str:
     '/home/ada/checks:long_enough'
     """
     return os.path.join(base, name) if _WRITTEN.fullmatch(name) else name
+
+
+def name_of(function: Callable[..., Any]) -> str:
+    """Return the located name of a function; one of the main script is named after its file.
+
+    It may be one that ``load_function`` does not find: of a function inside of another one.
+    """
+    module = sys.modules.get(function.__module__)
+    file = getattr(module, "__file__", None)
+    written = function.__module__
+    if written in ("__main__", "__mp_main__") and file is not None:
+        written = os.path.splitext(os.path.basename(file))[0]
+    name = f"{written}:{function.__qualname__}"
+    if file is None:
+        return name
+    base = os.path.dirname(file)
+    levels = written.count(".") + (os.path.basename(file) == "__init__.py")
+    for _ in range(levels):
+        base = os.path.dirname(base)
+    return os.path.join(base, name)
+
+
+def _main_script(base: str, module_name: str) -> Any:
+    """Return the main script, if that is what a name means: importing it would run it once more."""
+    main = sys.modules.get("__main__")
+    file = getattr(main, "__file__", None)
+    if file is None or os.path.splitext(file)[0] != os.path.join(base, module_name):
+        return None
+    return main
 
 
 def load_function(name: str, *, coroutines: bool = False) -> Callable[..., Any]:
@@ -56,7 +85,7 @@ def load_function(name: str, *, coroutines: bool = False) -> Callable[..., Any]:
     if base and base not in sys.path:
         sys.path.append(base)  # last: nothing of the user's hides what others import
     try:
-        found: Any = importlib.import_module(module_name)
+        found: Any = _main_script(base, module_name) or importlib.import_module(module_name)
     except Exception as error:
         missing = isinstance(error, ModuleNotFoundError) and f"{module_name}.".startswith(f"{error.name}.")
         reason = f"there is no module {error.name}" if missing else f"{type(error).__name__}: {error}"  # type: ignore[attr-defined]

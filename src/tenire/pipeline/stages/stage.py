@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import inspect
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from tenire.concurrency.sendable import check_sendable
 from tenire.errors import ConfigError
-from tenire.pipeline.named_functions import body_hash
+from tenire.pipeline.named_functions import body_hash, name_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,6 +46,7 @@ class Stage:
         keep: Whether what it made is kept, so that a change of a later stage does not call it again.
         timeout: Seconds that one call may take, or ``None``.
         identity: Changes when the stage does: module, name, version, and its own lines.
+        explicit_place: What ``@stage`` said of where it runs, or ``auto``.
     """
 
     name: str
@@ -54,6 +56,7 @@ class Stage:
     keep: bool
     timeout: float | None
     identity: str
+    explicit_place: str = "auto"
 
     @classmethod
     def of(cls, function: Any) -> Stage:
@@ -75,8 +78,10 @@ class Stage:
         on = ("loop" if coroutine else "thread") if options.on == "auto" else options.on
         if on == "process":
             check_sendable(function)
-        identity = f"{function.__module__}:{function.__qualname__}@{options.version}#{body_hash(function)}"
-        return cls(name, function, on, options.batch, options.keep, options.timeout, identity)
+        # By the name under which a worker, or another program, would import it.
+        written = os.path.basename(name_of(function))
+        identity = f"{written}@{options.version}#{body_hash(function)}"
+        return cls(name, function, on, options.batch, options.keep, options.timeout, identity, options.on)
 
 
 @overload
