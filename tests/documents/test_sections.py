@@ -45,6 +45,11 @@ def test_sections_are_passages_of_their_own() -> None:
     assert [passage.place.section for passage in passages] == [0, 1, 2]
 
 
+def test_two_sections_of_some_length_stay_apart_even_if_they_fit_together() -> None:
+    _, passages = cut_marked(section(1, "One", 2) + section(1, "Two", 2), 300)
+    assert [passage.place.headings for passage in passages] == [("One",), ("Two",)]
+
+
 def test_a_section_of_a_line_goes_on_into_the_next_one() -> None:
     _, passages = cut_marked(f"{heading_mark(1)}One\n\nshort\n\n" + section(1, "Two", 2))
     assert len(passages) == 1

@@ -182,7 +182,7 @@ def test_a_folder_that_is_gone_is_waited_for_and_what_it_held_stays(following: C
         assert len(scene.rounds) == 1
         (away / "new.txt").write_text("came meanwhile")
         away.rename(scene.folder)
-        await scene.until(lambda: len(scene.rounds) == 2)
+        await scene.until(lambda: len(scene.rounds) == 2, 10)
         assert scene.progress.error == ""
         scene.tell(scene.write("later.txt"))
         await scene.until(lambda: len(scene.rounds) == 3)
@@ -196,7 +196,7 @@ def test_another_folder_in_the_same_place_is_listened_to(following: Callable[...
         keep = scene.folder.with_name("old")  # so that its number is not used again
         scene.folder.rename(keep)
         scene.write("other.txt")
-        await scene.until(lambda: len(scene.rounds) == 2)
+        await scene.until(lambda: len(scene.rounds) == 2, 10)
         shutil.rmtree(keep)
 
     scene = following(scenario)
@@ -256,7 +256,7 @@ def test_a_round_that_fails_is_told_and_followed_by_one_over_everything(followin
         assert "the store is full" in scene.progress.error
         await scene.pass_by(20)
         assert len(scene.rounds) == 2
-        await scene.until(lambda: len(scene.rounds) == 3)
+        await scene.until(lambda: len(scene.rounds) == 3, 15)
         await scene.pass_by(1)
         assert scene.progress.error == ""
 
