@@ -8,6 +8,7 @@ import functools
 import gc
 import os
 import random
+import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -225,6 +226,28 @@ def test_a_timer_that_nobody_closed_loses_no_descriptor() -> None:
     gc.collect()
     with pytest.raises(OSError, match="descriptor"):
         os.fstat(fd)
+
+
+_AT_EXIT = """
+import asyncio, atexit, contextvars
+
+wake_ups = []
+# Before the first finalizer there is: so it runs after all of them, as the end of an engine may.
+atexit.register(lambda: (wake_ups[0].set(1_000_000), print("set")))
+
+from tenire.concurrency.timer.wakeup import KernelWakeUp
+
+loop = asyncio.new_event_loop()
+wake_ups.append(KernelWakeUp(loop, print, contextvars.copy_context()))
+"""
+
+
+@ONLY_LINUX
+def test_a_program_that_ends_can_set_it_to_the_last() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", _AT_EXIT], capture_output=True, text=True, timeout=60, check=False, env=os.environ
+    )
+    assert (ended.stdout.strip(), ended.stderr) == ("set", "")
 
 
 @ONLY_LINUX

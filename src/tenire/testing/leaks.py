@@ -98,6 +98,13 @@ ALLOWANCES: tuple[Allowance, ...] = (
         r"/dev/u?random|.*/\.hypothesis/.*|.*/\.coverage.*",
         "opened once by the test tools and by random generators",
     ),
+    Allowance(
+        "file",
+        r".*languages-[\d.a-z+-]+\.bin",
+        "the model that tells languages stays mapped for the life of the process",
+        module="tenire.documents.language_model",
+        times=1,
+    ),
 )
 
 

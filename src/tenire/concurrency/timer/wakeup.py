@@ -111,6 +111,7 @@ class KernelWakeUp:
             raise _failure("timerfd_create")
         # Who forgets to close a timer loses no descriptor, as with the loop's own timers.
         self._give_back = weakref.finalize(self, os.close, fd)
+        self._give_back.atexit = False  # an engine that nobody closed ends after that, and its timer with it
         self._fd = fd
         # A copy: who sets a timer may be running in that context itself.
         context.copy().run(loop.add_reader, fd, ring)
