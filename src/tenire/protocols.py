@@ -373,6 +373,10 @@ class VectorStore(Protocol):
         """
         ...
 
+    def compact(self) -> tuple[int, int]:
+        """Do all that saves room or time; return the number of passages and of those in the vector index."""
+        ...
+
     def close(self) -> None:
         """Let go of files."""
         ...

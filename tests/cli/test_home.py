@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -173,3 +174,18 @@ def test_failed_lists_what_was_filtered(tenire: Tenire, app: App) -> None:
     assert tenire("failed", "--filtered", "--json").last == {"filtered": [entry]}
     app.put("inspect", filtered=lambda home: [])
     assert tenire("failed", "--filtered").out == "nothing was filtered\n"
+
+
+def test_compact_tells_what_it_reclaimed(tenire: Tenire, app: App) -> None:
+    done = SimpleNamespace(before_bytes=5_000_000, after_bytes=2_000_000, chunks=90_000, indexed=89_000, seconds=1.0)
+    done.as_json = lambda: {name: value for name, value in vars(done).items() if name != "as_json"}
+    app.put("compaction", compact=lambda home: done)
+    told = tenire("compact")
+    assert told.code == 0
+    assert told.out.splitlines() == [
+        "5.0 MB before, 2.0 MB now",
+        "89,000 of 90,000 passages in the vector index",
+    ]
+    assert tenire("compact", "--json").last["after_bytes"] == 2_000_000
+    done.indexed = 0
+    assert "index" not in tenire("compact").out

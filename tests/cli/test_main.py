@@ -35,7 +35,7 @@ def test_the_version_is_told_without_loading_the_parser() -> None:
 
 COMMANDS = (
     "ingest", "search", "run", "status", "failed", "retry", "why", "pause", "resume", "cancel", "priority", "verify",
-    "doctor",
+    "compact", "doctor",
 )  # fmt: skip
 
 

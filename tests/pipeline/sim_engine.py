@@ -90,6 +90,9 @@ class SimStore(MemoryStore):
     def optimise(self, *, idle: bool = False, ended: bool = False, stop: StopSign | None = None) -> bool:
         return False
 
+    def compact(self) -> tuple[int, int]:
+        return 0, 0
+
     def close(self) -> None:
         pass
 

@@ -8,7 +8,7 @@ import typer
 
 from tenire.cli.commands.documents import ingest, run_file, search
 from tenire.cli.commands.engine import cancel, pause, priority, resume
-from tenire.cli.commands.home import failed, retry, status, verify
+from tenire.cli.commands.home import compact, failed, retry, status, verify
 from tenire.cli.commands.machine import doctor
 from tenire.cli.commands.why import why
 from tenire.cli.common import common_callback, with_common
@@ -47,6 +47,7 @@ def build(*, pretty: bool) -> typer.Typer:
         ("cancel", cancel),
         ("priority", priority),
         ("verify", verify),
+        ("compact", compact),
         ("doctor", doctor),
     ):
         app.command(name)(with_common(command))

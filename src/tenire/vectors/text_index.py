@@ -27,7 +27,7 @@ from tenire.vectors.text_query import owner, ranked, verbatim
 from tenire.vectors.text_rows import add, deletes_words, prepare, remove, set_meta
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Container, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Container, Iterable, Iterator, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
@@ -265,6 +265,15 @@ class TextIndex:
             return False
         return rebuild
 
+    def tidy(self) -> None:
+        """Give free space back to the system.
+
+        Raises:
+            StoreError: If the file cannot be written.
+        """
+        if self.exists:
+            self._writing().tidy(_Never())
+
     def close(self) -> None:
         """Let go of the file; a later call opens it again."""
         with self._lock:
@@ -293,6 +302,15 @@ class TextIndex:
                     raise
                 self._writer = database
             return self._writer
+
+
+class _Never:
+    """A sign that never says stop."""
+
+    requested = False
+
+    def calling(self, interrupt: Callable[[], object]) -> AbstractContextManager[None]:
+        return nullcontext()
 
 
 def _chunks(ids: list[str]) -> Iterator[list[str]]:

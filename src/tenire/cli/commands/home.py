@@ -1,4 +1,4 @@
-"""``status``, ``failed``, ``retry`` and ``verify``: what a home holds."""
+"""``status``, ``failed``, ``retry``, ``verify`` and ``compact``: what a home holds."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tenire.errors import ConfigError
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["failed", "retry", "status", "verify"]
+__all__ = ["compact", "failed", "retry", "status", "verify"]
 
 _MOST_DETAILS = 10
 
@@ -204,3 +204,14 @@ def verify(
         facts["forgotten"] = forgotten
     settings.output.result(facts, lines)
     return 0 if found.ok else 1
+
+
+def compact(settings: Settings) -> int:
+    """Reclaim space, and bring the search index up to date."""
+    from tenire.app.compaction import compact as tidy
+
+    done = tidy(settings.home_path())
+    line = f"{human_bytes(done.before_bytes)} before, {human_bytes(done.after_bytes)} now"
+    indexed = f"{done.indexed:,} of {done.chunks:,} passages in the vector index" if done.indexed else ""
+    settings.output.result(done.as_json(), [line, *([indexed] if indexed else [])])
+    return 0
