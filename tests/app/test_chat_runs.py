@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -12,9 +13,11 @@ import pytest
 from tenire.app.config import load_config
 from tenire.app.estimate import estimate
 from tenire.app.inspect import failed, retry
-from tenire.app.runs import run_config
+from tenire.app.runs import arun_config, run_config
 from tenire.app.why import why
 from tenire.errors import ConfigError
+from tenire.pipeline.chunks import BATCH_ITEMS
+from tenire.pipeline.rows.under_way import READY
 from tenire.testing import FakeModelServer
 
 if TYPE_CHECKING:
@@ -91,6 +94,24 @@ def counts(progress: PipelineProgress) -> dict[str, int]:
 
 
 PRICE = "[quotas.main.price]\ninput_usd_per_mtok = 1\noutput_usd_per_mtok = 10"
+
+
+def test_rows_wait_for_their_turn_once_enough_of_them_stand_ready(tmp_path: Path, serve: Any, describe: Any) -> None:
+    server = serve(latency=30.0)
+    write_rows(tmp_path / "rows.jsonl", *some_rows(400))
+    config = describe(server, quota="max_concurrency = 2", p="")
+
+    async def main() -> None:
+        live: dict[str, PipelineProgress] = {}
+        running = asyncio.create_task(arun_config(config, on_start=live.update))
+        while server.statistics().most_in_flight < 2:  # noqa: ASYNC110 - it is another thread that counts
+            await asyncio.sleep(0.01)
+        under_way = live["p"].stages[0].running
+        running.cancel()
+        await asyncio.wait([running])
+        assert 2 <= under_way < 2 + READY + BATCH_ITEMS
+
+    asyncio.run(main())
 
 
 def test_every_row_gets_its_reply_once_and_a_run_again_asks_nothing(tmp_path: Path, serve: Any, describe: Any) -> None:

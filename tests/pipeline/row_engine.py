@@ -75,7 +75,9 @@ class RowEngine(Engine):
         self.source = RowSource(["*.jsonl"], path / "in")
         self.output = output(path)
 
-    def rows(self, name: str, recipe: Echo, *, retries_only: bool = False) -> RowRun:
+    def rows(
+        self, name: str, recipe: Echo, *, retries_only: bool = False, slots: Callable[[], int] | None = None
+    ) -> RowRun:
         self.progress[name] = PipelineProgress(name)
         return RowRun(
             name,
@@ -83,7 +85,7 @@ class RowEngine(Engine):
             session=self.session,
             source=self.source,
             recipe=recipe,
-            answering=partial(OneByOne, recipe=recipe, clock=self.loop.clock),
+            answering=partial(OneByOne, recipe=recipe, clock=self.loop.clock, slots=slots),
             output=self.output,
             progress=self.progress[name],
             clock=self.loop.clock,
@@ -114,6 +116,7 @@ def play(
     *,
     seed: int = 0,
     retries_only: bool = False,
+    slots: Callable[[], int] | None = None,
     during: Callable[[RowEngine, asyncio.Task[None]], Any] | None = None,
     **options: Any,
 ) -> PipelineProgress:
@@ -122,7 +125,7 @@ def play(
     async def main() -> None:
         async with engine, engine.session:
             await engine.manager.submit(engine.session.recover, on="thread")
-            running = asyncio.create_task(engine.rows("p", recipe, retries_only=retries_only).run())
+            running = asyncio.create_task(engine.rows("p", recipe, retries_only=retries_only, slots=slots).run())
             if during is not None:
                 await during(engine, running)
             await running

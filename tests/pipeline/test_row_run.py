@@ -14,6 +14,7 @@ from tenire.pipeline.chunks import BATCH_ITEMS
 from tenire.pipeline.rows import outbox
 from tenire.pipeline.rows import run as row_run
 from tenire.pipeline.rows.lines import line
+from tenire.pipeline.rows.under_way import READY
 from tenire.storage.home import Home
 from tenire.storage.ledger import Ledger
 
@@ -335,6 +336,60 @@ def test_rows_in_flight_are_bounded_by_places_and_by_bytes(
     recipe = Echo()
     run(recipe, memory=2 << 20)
     assert recipe.most_flying <= (2 << 20) // 400_000
+
+
+def test_rows_under_way_are_those_that_can_be_answered_and_a_few_more(run: Any, tmp_path: Path) -> None:
+    write(tmp_path, *rows(2_000))
+    recipe = Echo()
+    slots = 10
+    assert counts(run(recipe, slots=lambda: slots)) == {"seen": 2_000, "done": 2_000}
+    # The last batch began when one row less than that was under way.
+    assert slots + READY <= recipe.most_flying < slots + READY + BATCH_ITEMS
+
+
+def test_rows_that_nobody_answers_yet_are_few_when_a_run_is_interrupted(run: Any, tmp_path: Path) -> None:
+    write(tmp_path, *rows(2_000))
+    recipe = Echo()
+
+    async def stop(engine: RowEngine, running: asyncio.Task[None]) -> None:
+        engine.manager.orchestrator.register_resource("calls", 10)
+        recipe.permit = lambda: engine.manager.orchestrator.permit(Resources(other={"calls": 1}), pipeline="p")
+        await until(lambda: len(recipe.calls) >= 30)
+        assert len(asyncio.all_tasks()) < 10 + READY + 3 * BATCH_ITEMS
+        running.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        run(recipe, during=stop, slots=lambda: 10)
+
+
+def test_more_rows_are_under_way_as_soon_as_more_can_be_answered(run: Any, tmp_path: Path) -> None:
+    write(tmp_path, *rows(2_000))
+    recipe = Echo()
+    run(recipe, slots=lambda: 10 if len(recipe.calls) < 100 else 500)
+    assert 500 + READY <= recipe.most_flying < 500 + READY + BATCH_ITEMS
+
+
+def test_a_retry_expects_the_rows_that_are_tried_again_and_no_others(
+    run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path, *rows(1_200))
+    run(Echo(broken=set(range(0, 1_200, 2))))
+    with Ledger.open(Home(tmp_path / "home")) as ledger:
+        ledger.quarantine.retry()
+    write(tmp_path, *rows(1_198))  # one of them has left, which shows at the end
+    monkeypatch.setattr(row_run, "IN_FLIGHT", 1)  # the source is listed bit by bit, and could be counted meanwhile
+    totals: set[int] = set()
+
+    async def watch(engine: RowEngine, running: asyncio.Task[None]) -> None:
+        progress = engine.progress["p"]
+        await until(lambda: progress.seen > 0)
+        while not running.done():
+            totals.add(progress.total)
+            await asyncio.sleep(0.1)
+
+    progress = run(Echo(), retries_only=True, during=watch)
+    assert totals == {600, 599}
+    assert (progress.total, progress.reached) == (599, 599)
 
 
 def test_a_paused_pipeline_goes_on_when_it_may(run: Any, tmp_path: Path) -> None:

@@ -101,6 +101,14 @@ def test_what_a_run_listed_is_forgotten_at_its_end(ledger: Ledger) -> None:
     assert ledger.rows.list(run, ["a"], place=0) == [1]
 
 
+def test_rows_that_are_to_be_tried_again_are_counted_by_their_pipeline(ledger: Ledger) -> None:
+    ledger.rows.apply(ledger.runs.start("p"), [answered("a")], [refused("b"), refused("c"), refused("d")])
+    ledger.rows.apply(ledger.runs.start("q"), [], [refused("z")])
+    assert ledger.rows.to_retry("p") == 0
+    ledger.quarantine.retry([entry.id for entry in ledger.quarantine.entries() if entry.source != "/f#b"])
+    assert (ledger.rows.to_retry("p"), ledger.rows.to_retry("q")) == (2, 1)
+
+
 def test_a_ledger_without_rows_can_be_read_and_is_completed(home: Home) -> None:
     with Ledger.open(home):
         pass

@@ -156,8 +156,8 @@ class ChatRuns:
         recipe = plan.recipe(partial(client.complete, schema=plan.schema), ahead)
         return RowRun(
             name, manager=engine.manager, session=engine.session, source=plan.source, recipe=recipe,
-            answering=partial(OneByOne, recipe=recipe, clock=SYSTEM_CLOCK), output=plan.output,
-            progress=progress, clock=SYSTEM_CLOCK, retries_only=name in self._retries,
+            answering=partial(OneByOne, recipe=recipe, clock=SYSTEM_CLOCK, slots=partial(engine.calls.slots, name)),
+            output=plan.output, progress=progress, clock=SYSTEM_CLOCK, retries_only=name in self._retries,
             count=partial(counted, client, progress, ahead),
             ahead=None if ahead is None else partial(ahead.ask, recipe),
         )  # fmt: skip

@@ -119,6 +119,10 @@ class ModelCalls:
         """Return how much of each quota is used that has been asked for by now."""
         return {name: quota.statistics() for name, quota in self._quotas.items()}
 
+    def slots(self, name: str) -> int:
+        """Return how many calls of a pipeline may be in flight now; once it has its client."""
+        return self._quotas[self._uses[name].quota].slots
+
     async def client(self, name: str, **options: Any) -> ChatClient:
         """Return the client of a pipeline, which is closed together with the rest; within ``opened``.
 

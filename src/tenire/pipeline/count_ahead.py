@@ -12,17 +12,16 @@ if TYPE_CHECKING:
 __all__ = ["count_ahead"]
 
 
-def count_ahead(sizes: Callable[[], Iterable[int]], progress: PipelineProgress, whole: bool) -> None:
+def count_ahead(sizes: Callable[[], Iterable[int]], progress: PipelineProgress) -> None:
     """Count a source to its end, or until its run has listed it or is over; blocks.
 
     Args:
         sizes: Lists the source once more: the bytes of each of its items.
         progress: Where to count.
-        whole: Whether all of these items are of this run.
     """
     for size in sizes():
         if progress.listed or progress.state != "running":
             return
         progress.expected += 1
         progress.bytes_expected += size
-    progress.listed = whole
+    progress.listed = True

@@ -117,21 +117,23 @@ class RunLife:
         """
         chunk: C_co | None = await self.tasks.thread(listing.next_chunk)
         if chunk is None:
-            self.progress.listed = True
+            progress = self.progress
+            progress.listed = True
+            # What was expected and has left meanwhile does not come any more.
+            progress.expected, progress.bytes_expected = progress.seen, progress.bytes_seen
         else:
             self.progress.count_listed(chunk)
         return chunk
 
-    def count_ahead(self, sizes: Callable[[], Iterable[int]], *, whole: bool = True) -> None:
+    def count_ahead(self, sizes: Callable[[], Iterable[int]]) -> None:
         """Count the source to its end while it is worked on; a second call does nothing.
 
         Args:
             sizes: Lists the source once more: the bytes of each of its items.
-            whole: Whether all of these items are of this run.
         """
         if not self._counting:
             self._counting = True
-            self.tasks.head_start(count_ahead, sizes, self.progress, whole)
+            self.tasks.head_start(count_ahead, sizes, self.progress)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

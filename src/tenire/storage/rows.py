@@ -235,6 +235,15 @@ class RowTable:
             ).fetchone()
         return int(row[0])
 
+    def to_retry(self, pipeline: str) -> int:
+        """Return how many rows of a pipeline in quarantine the next run tries again."""
+        with self._database.reading() as connection:
+            # The first condition is that of the index.
+            row = connection.execute(
+                "SELECT count(*) FROM rows WHERE pipeline = ? AND state <> 'done' AND state = 'retry'", (pipeline,)
+            ).fetchone()
+        return int(row[0])
+
 
 def _chunks(keys: Iterable[str]) -> Iterator[list[str]]:
     iterator = iter(keys)

@@ -317,6 +317,11 @@ class Quota:
 
     # -- looking -----------------------------------------------------------------
 
+    @property
+    def slots(self) -> int:
+        """Calls that may be in flight now, those of other engines included."""
+        return self._slots
+
     def statistics(self) -> QuotaStatistics:
         """Return how much of it is used, and how much is waited for."""
         now = self._now()

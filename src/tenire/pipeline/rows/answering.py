@@ -10,6 +10,7 @@ from tenire.pipeline.rows.lines import line
 from tenire.pipeline.rows.lister import in_quarantine
 from tenire.pipeline.rows.outbox import Outcome
 from tenire.pipeline.rows.recipe import RowError
+from tenire.pipeline.rows.under_way import UnderWay
 from tenire.pipeline.waits import all_or_first_failure
 from tenire.storage.rows import AnsweredRow, RefusedRow
 
@@ -59,19 +60,36 @@ class OneByOne:
         recipe: What is done to each row.
         clock: For the time that it takes.
         at_once: Most rows of one batch.
+        slots: Tells how many rows can be answered at the same time, as far as is known now;
+            ``None`` if that is no question.
     """
 
-    def __init__(self, tasks: RunTasks, recipe: RowRecipe, *, clock: Clock, at_once: int = BATCH_ITEMS) -> None:
+    def __init__(
+        self,
+        tasks: RunTasks,
+        recipe: RowRecipe,
+        *,
+        clock: Clock,
+        at_once: int = BATCH_ITEMS,
+        slots: Callable[[], int] | None = None,
+    ) -> None:
         self._tasks = tasks
         self._recipe = recipe
         self._clock = clock
         self._stage = StageProgress("answer", unit="row")
         self.stages = (self._stage,)
         self.at_once = at_once
+        self._under_way = None if slots is None else UnderWay(slots)
 
     async def answer(self, batch: Sequence[RowWork], put: Callable[[Outcome], None]) -> None:
         """See ``Answering``."""
+        under_way = self._under_way
+        if under_way is not None:
+            await under_way.begin(len(batch))
         handles = [self._tasks.submit(self._answer, work, put, step="answer", on="loop") for work in batch]
+        if under_way is not None:
+            for handle in handles:
+                handle.add_done_callback(under_way.ended)
         try:
             await all_or_first_failure(handles)
         finally:

@@ -123,6 +123,8 @@ class RowRun:
             if self._ahead is not None:
                 await self._ahead(self._rows_ahead(run))
                 await self._tasks.thread(self._session.ledger.rows.forget_listed, run)
+            if self._retries_only:  # the source is no measure of these
+                self._progress.expected = await self._tasks.thread(self._session.ledger.rows.to_retry, self._name)
             lister = self._lister(run)
             try:
                 await self._answer_all(lister)
@@ -175,8 +177,8 @@ class RowRun:
         self._answering.stages[0].waiting += len(chunk.work)
         for refused, was_done in chunk.refused:
             self._outbox.put(Outcome(refused, was_done))
-        if chunk.work and self._source.repeatable:
-            self._life.count_ahead(self._source.sizes, whole=not self._retries_only)
+        if chunk.work and self._source.repeatable and not self._retries_only:
+            self._life.count_ahead(self._source.sizes)
 
     async def _answer_batch(self, batch: Sequence[RowWork], held: AsyncExitStack) -> None:
         await self._answering.answer(batch, self._outbox.put)
