@@ -3,11 +3,10 @@
 LanceDB is imported by the first call that needs it (about a second), so that
 opening a store costs nothing. Its errors become ``StoreError``.
 
-Measured with 384 dimensions on two cores: a scan of all vectors takes 27 ms at
-50,000 passages and 70 ms at 100,000; the HNSW index answers in 4 and 7 ms with a
-recall@10 of 0.996 and 0.97, and costs 6 and 45 s to build, nearly as much again to
-refresh. So it is built late and refreshed rarely; passages that came since are
-scanned, and always found.
+A comparison with all of 100,000 vectors takes 60 ms of processor time, the HNSW index 4 to 6
+with a recall@10 of 0.99 (``benchmarks/recall.py``), and a minute of it to build, nearly as
+much again to refresh for many passages. So it is built late and refreshed rarely; passages
+that came since are scanned, and always found.
 """
 
 from __future__ import annotations
