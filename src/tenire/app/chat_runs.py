@@ -12,9 +12,10 @@ import msgspec
 
 from tenire.app.config_schema import ChatPipeline
 from tenire.app.model_calls import ModelUse, counted, local_use
-from tenire.app.produced import absolute, produced_before
+from tenire.app.produced import absolute
 from tenire.app.refusals import about
 from tenire.app.row_facts import remember_rows
+from tenire.app.row_sources import rows_of
 from tenire.clock import SYSTEM_CLOCK
 from tenire.errors import ConfigError
 from tenire.llm.asked_ahead import AskedAhead
@@ -22,7 +23,6 @@ from tenire.llm.chat_recipe import ChatRecipe
 from tenire.pipeline.rows.answering import OneByOne
 from tenire.pipeline.rows.output import RowOutput
 from tenire.pipeline.rows.run import RowRun
-from tenire.pipeline.rows.source import RowSource
 from tenire.pipeline.rows.template import Template
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from tenire.app.config import Config
     from tenire.app.recipe_runs import Engine, PipelineRun
     from tenire.llm.client import ChatClient
+    from tenire.pipeline.rows.records import Rows
     from tenire.storage.ledger import Ledger
 
 __all__ = ["ChatPlan", "ChatRuns", "plan_chat"]
@@ -55,7 +56,7 @@ class ChatPlan:
 
     settings: ChatPipeline
     key: str
-    source: RowSource
+    source: Rows
     prompt: Template
     system: Template | None
     output: RowOutput
@@ -180,13 +181,11 @@ def plan_chat(config: Config, name: str, chosen: Collection[str]) -> ChatPlan:
     _check_mode(config, settings, key)
     prompt = Template(settings.prompt)
     system = Template(settings.system) if settings.system is not None else None
-    source = RowSource(settings.source, config.base, exclude=(config.tenire.home,))
     output = RowOutput(Path(absolute(config.base, settings.output)), pipeline=name, keys=_OUTPUT)
     with about(config, f"{key}.output"):
         output.check()
-    if not any(absolute(config.base, path) in produced_before(config, name, chosen) for path in settings.source):
-        with about(config, f"{key}.source"):
-            source.check()
+    source, there = rows_of(config, name, settings.source, chosen)
+    if there:
         for field, template in (("prompt", prompt), ("system", system)):
             if template is not None:
                 with about(config):

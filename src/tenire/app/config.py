@@ -28,8 +28,10 @@ from tenire.app.config_schema import (
     ClassifyPipeline,
     Config,
     DocumentsPipeline,
+    ListSettings,
     PipelineSettings,
     PriceSettings,
+    QuerySettings,
     QuotaSettings,
     StagesPipeline,
     TenireSettings,
@@ -230,6 +232,9 @@ def _pipeline(reader: Reader, name: str, value: Any, base: Path) -> PipelineSett
         note = f' ("{unknown}" is a key of recipe = "{owners[0]}")' if owners else ""
         reader.known_keys({unknown: table[unknown]}, {*valid, "recipe"}, key, note=note)
     settings = reader.struct(kind, table, key)
+    for field in ("source", "train", "test"):
+        if isinstance(listed := getattr(settings, field, None), ListSettings):
+            settings = msgspec.structs.replace(settings, **{field: _listed(reader, listed, f"{key}.{field}", base)})
     if isinstance(settings, DocumentsPipeline):
         settings = _with_functions(settings, base)
         return msgspec.structs.replace(settings, store=_store(reader, settings.store, f"{key}.store", base))
@@ -241,6 +246,21 @@ def _pipeline(reader: Reader, name: str, value: Any, base: Path) -> PipelineSett
         message = f"{key}.output is missing; it must be a path, since there is a source to label"
         raise reader.error(message, f"{key}.output")
     return settings
+
+
+def _listed(reader: Reader, settings: ListSettings, key: str, base: Path) -> tuple[str, ...]:
+    """Return the paths that a file lists, absolute."""
+    path = _absolute(base, settings.list)
+    try:
+        lines = os.fsdecode(path.read_bytes()).splitlines()
+    except (OSError, ValueError) as error:
+        message = f"{key} names a list that cannot be read: {path} ({getattr(error, 'strerror', None) or error})"
+        raise reader.error(message, key) from error
+    found = tuple(str(_absolute(path.parent, line)) for line in lines if line.strip())
+    if not found:
+        message = f"{key} names a list without a path: {path}"
+        raise reader.error(message, key, hint="a path on each line; an empty list would remove everything")
+    return found
 
 
 def _check_templates(reader: Reader, settings: ChatPipeline, key: str) -> None:
@@ -331,9 +351,16 @@ def _check_outputs(reader: Reader, pipelines: Mapping[str, PipelineSettings], ba
             message = f"{key} must be a file of its own, got {show(output)}, which pipelines.{first} writes"
             raise reader.error(message, key)
         for field in ("source", "train", "test"):
-            if place(output) in {place(entry) for entry in getattr(pipeline, field, None) or ()}:
+            if place(output) in {place(entry) for entry in _read_by(getattr(pipeline, field, None))}:
                 message = f"{key} must not be the pipeline's own {field}, got {show(output)}"
                 raise reader.error(message, key)
+
+
+def _read_by(source: Any) -> Sequence[str]:
+    """Return the files that a source names."""
+    if isinstance(source, QuerySettings):
+        return () if is_dsn(source.database) else (source.database,)
+    return source or ()
 
 
 def _check_one_store(reader: Reader, pipelines: Mapping[str, PipelineSettings]) -> None:

@@ -20,6 +20,7 @@ from tenire.app.config_values import (
     pattern,
     share,
     size,
+    sources,
     text,
     truth,
     whole,
@@ -34,15 +35,40 @@ __all__ = [
     "ClassifyPipeline",
     "Config",
     "DocumentsPipeline",
+    "ListSettings",
     "PipelineSettings",
     "PriceSettings",
     "PythonStages",
     "QualitySettings",
+    "QuerySettings",
     "QuotaSettings",
     "StagesPipeline",
     "TenireSettings",
     "ValidateSettings",
 ]
+
+
+class ListSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``source = { list = "files.txt" }``: a file with a path on each line; settings hold these paths instead.
+
+    Attributes:
+        list: The file. Relative paths in it start at its own directory.
+    """
+
+    list: Annotated[str, msgspec.Meta(min_length=1)]
+
+
+class QuerySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``source = { database = "x.db", query = "SELECT …" }``: rows of a database.
+
+    Attributes:
+        database: A SQLite file, or the DSN of a PostgreSQL server.
+        query: What returns the rows.
+    """
+
+    database: Annotated[str, msgspec.Meta(min_length=1)]
+    query: Annotated[str, msgspec.Meta(min_length=1)]
+
 
 _POSITIVE = "a positive whole number"
 _ONE_PATH = text("a path that is not empty")
@@ -57,7 +83,8 @@ STAGES = names('a list of functions, as ["module:function"]', NAMED_FUNCTION)
 Weight = Annotated[float, amount("a number above 0, from 0.000001 to 1000000", minimum=1e-6, maximum=1e6)]
 PriorityName = Annotated[str, choice("critical", "high", "normal", "low", "idle")]
 After = Annotated[tuple[str, ...], names("a list of names of pipelines")]
-Sources = Annotated[tuple[str, ...], paths()]
+Sources = Annotated[tuple[str, ...], sources(list=ListSettings)]
+RowSources = Annotated[tuple[str, ...] | QuerySettings, sources(list=ListSettings, database=QuerySettings)]
 EmbedderName = Annotated[str, EMBEDDER]
 
 
@@ -222,7 +249,7 @@ class ChatPipeline(_Table, frozen=True, kw_only=True):
     """``[pipelines.NAME]`` with ``recipe = "chat"``: one model reply a row.
 
     Attributes:
-        source: Files of rows: JSON lines, CSV or Parquet.
+        source: Files of rows: JSON lines, CSV or Parquet; or a query of a database.
         quota: The quota that the calls share; ``None`` for a model on this machine.
         model: The model's name at the provider; ``local`` or ``local:FILE.gguf`` for
             one on this machine.
@@ -247,7 +274,7 @@ class ChatPipeline(_Table, frozen=True, kw_only=True):
     """
 
     recipe: ClassVar[str] = "chat"
-    source: Sources
+    source: RowSources
     quota: Annotated[str | None, text("the name of a quota")] = None
     model: Annotated[str, _MODEL]
     prompt: Annotated[str, text("a text that is not empty")]
@@ -293,7 +320,7 @@ class StagesPipeline(_Table, frozen=True, kw_only=True):
     """``[pipelines.NAME]`` with ``recipe = "stages"``: items → functions of the user → a file.
 
     Attributes:
-        source: Files of rows: JSON lines, CSV or Parquet.
+        source: Files of rows: JSON lines, CSV or Parquet; or a query of a database.
         stages: The functions, in order, each as ``module:function``.
         sink: The file that items go to in the end.
         weight: As for documents.
@@ -303,7 +330,7 @@ class StagesPipeline(_Table, frozen=True, kw_only=True):
 
     recipe: ClassVar[str] = "stages"
     quota: ClassVar[str | None] = None
-    source: Sources
+    source: RowSources
     stages: Annotated[tuple[str, ...], STAGES]
     sink: Annotated[str, _ONE_PATH]
     weight: Weight = 1.0

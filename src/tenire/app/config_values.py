@@ -32,6 +32,7 @@ __all__ = [
     "share",
     "show",
     "size",
+    "sources",
     "text",
     "truth",
     "whole",
@@ -132,6 +133,27 @@ def paths(expected: str = "a path, or a list of paths and patterns, none of them
         if not isinstance(entries, list) or not entries:
             raise ValueError(expected)
         return tuple(os.path.expanduser(_text(entry)) for entry in entries)
+
+    return Rule(expected, parse)
+
+
+def sources(**tables: type[Any]) -> Rule:
+    """Return a rule for paths, or for a table that says where they or rows come from.
+
+    Args:
+        **tables: What such a table is read into, by the key that tells it from others.
+    """
+    listed = paths()
+    shown = {"list": '{ list = "FILE" }', "database": '{ database = "FILE or DSN", query = "SELECT …" }'}
+    expected = " or ".join([listed.expected, *(shown[key] for key in tables)])
+
+    def parse(value: Any) -> Any:
+        if not isinstance(value, dict):
+            return listed.parse(value)
+        kind = next((kind for key, kind in tables.items() if key in value), None)
+        if kind is None:
+            raise ValueError(expected)
+        return msgspec.convert(value, kind, strict=True)
 
     return Rule(expected, parse)
 

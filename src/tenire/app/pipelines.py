@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,7 +28,7 @@ from tenire.pipeline.named_functions import name_of
 from tenire.pipeline.stages.stage import Stage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from tenire.app.config import PipelineSettings
     from tenire.pipeline.progress import RunReport
@@ -47,10 +48,12 @@ class Pipeline:
     Attributes:
         name: Its name; what it has read is remembered under it.
         source: Directories, files and patterns, one or several; relative ones
-            start at the current directory. With ``sink``, files of rows (JSON lines, CSV or
-            Parquet), or items: an iterable, also an asynchronous one, of dicts or texts, or a
-            function without arguments that returns one. An item is known by its ``id``, one
-            without by its content; what is not there any more leaves the file, too.
+            start at the current directory; or ``{"list": "files.txt"}``, a file with a path on each
+            line. With ``sink``: files of rows (JSON lines, CSV or Parquet);
+            ``{"database": "x.db", "query": "SELECT …"}``, also with a DSN of PostgreSQL; or items:
+            an iterable, also an asynchronous one, of dicts or texts, or a function without
+            arguments that returns one. An item is known by its ``id``, one without by its
+            content; what is not there any more leaves the file, too.
         embedder: ``auto``, ``minilm`` or ``static``.
         store: ``lancedb`` for the home's own store, or a directory.
         weight: Share against the other pipelines.
@@ -102,12 +105,12 @@ class Pipeline:
         return self._documents() if self.sink is None else self._stages()
 
     def _stages(self) -> PythonStages:
-        paths = _paths(self.source)
+        source = _written(self.source)
         names = [stage for stage in self.stages if isinstance(stage, str)]
         self._refuse_others()
         table = {
             "recipe": "stages",
-            "source": paths if paths is not None else ["-"],
+            "source": source if source is not None else ["-"],
             "stages": names,
             "sink": os.fspath(self.sink or ""),
             "weight": self.weight,
@@ -118,13 +121,13 @@ class Pipeline:
         assert isinstance(checked, StagesPipeline)
         found = iter(checked.stages)
         return PythonStages(
-            source=checked.source if paths is not None else (),
+            source=checked.source if source is not None else (),
             stages=checked.stages,
             sink=checked.sink,
             weight=checked.weight,
             priority=checked.priority,
             after=checked.after,
-            items=None if paths is not None else self.source,
+            items=None if source is not None else self.source,
             functions=tuple(next(found) if isinstance(stage, str) else stage for stage in self.stages),
         )
 
@@ -140,12 +143,12 @@ class Pipeline:
         return self.priority.name.lower() if isinstance(self.priority, Priority) else self.priority
 
     def _documents(self) -> DocumentsPipeline:
-        sources = _paths(self.source)
-        if sources is None:
+        source = _written(self.source)
+        if source is None:
             message = f"documents come from paths, got {type(self.source).__name__} {self.source!r:.60}"
             raise ConfigError(message, key="source", hint='items go to a file: sink="NAME.jsonl"')
         table = {
-            "source": sources,
+            "source": source,
             "embedder": self.embedder,
             "store": self.store,
             "weight": self.weight,
@@ -182,8 +185,10 @@ def _name(function: Any) -> str:
     return name_of(function)
 
 
-def _paths(source: Any) -> list[str] | None:
-    """Return the paths that a source is, or ``None`` if it is something else."""
+def _written(source: Any) -> Any:
+    """Return a source as a configuration file would have it, or ``None`` if it is something else."""
+    if isinstance(source, Mapping):
+        return {name: os.fspath(value) for name, value in source.items()}
     entries = [source] if isinstance(source, str | os.PathLike) else source
     if isinstance(entries, list | tuple) and entries and all(isinstance(each, str | os.PathLike) for each in entries):
         return [os.fspath(each) for each in entries]

@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tenire.app.config_schema import PythonStages, StagesPipeline
-from tenire.app.produced import absolute, produced_before
+from tenire.app.produced import absolute
 from tenire.app.refusals import about
 from tenire.app.row_facts import own_outputs, remember_rows
+from tenire.app.row_sources import rows_of
 from tenire.clock import SYSTEM_CLOCK
 from tenire.errors import ConfigError
 from tenire.pipeline.named_functions import load_function
 from tenire.pipeline.rows.outputs import output_at
 from tenire.pipeline.rows.run import RowRun
-from tenire.pipeline.rows.source import RowSource
 from tenire.pipeline.stages.chain import StageChain
 from tenire.pipeline.stages.items import items_of
 from tenire.pipeline.stages.stage import Stage
@@ -117,8 +117,5 @@ def _stages(settings: StagesPipeline) -> list[Stage]:
 def _source(config: Config, name: str, settings: StagesPipeline, chosen: Collection[str]) -> Rows:
     if isinstance(settings, PythonStages) and settings.items is not None:
         return items_of(settings.items, name)
-    source = RowSource(settings.source, config.base, exclude=(config.tenire.home,))
-    if not any(absolute(config.base, path) in produced_before(config, name, chosen) for path in settings.source):
-        with about(config, f"pipelines.{name}.source"):
-            source.check()
-    return source
+    rows, _ = rows_of(config, name, settings.source, chosen)
+    return rows

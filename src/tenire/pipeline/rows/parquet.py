@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import math
-from datetime import date, datetime, time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tenire.errors import ConfigError, MissingExtraError
-from tenire.pipeline.rows.records import BrokenRow, content_hash, row_or_broken
+from tenire.pipeline.rows.values import row_of_values
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tenire.pipeline.rows.records import Row
+    from tenire.pipeline.rows.records import BrokenRow, Row
 
 __all__ = ["read_parquet"]
 
@@ -40,31 +38,7 @@ def read_parquet(path: str) -> Iterator[Row | BrokenRow]:
             for batch in file.iter_batches(_AT_ONCE):
                 for fields in batch.to_pylist():
                     number += 1
-                    yield _row(fields, path, f"row {number}", size)
+                    yield row_of_values(fields, file=path, place=f"row {number}", size=size)
     except arrow.ArrowException as error:
         message = f"{path} is not a whole Parquet file ({error})"
         raise ConfigError(message, key="source", hint="write it anew, or leave it out") from error
-
-
-def _row(fields: dict[str, Any], path: str, place: str, size: int) -> Row | BrokenRow:
-    try:
-        plain = {name: _plain(value) for name, value in fields.items()}
-    except UnicodeDecodeError:
-        error = f"{place}: expected text, got bytes that are not UTF-8"
-        return BrokenRow(path, place, error, content_hash(repr(fields)), size)
-    return row_or_broken(plain, file=path, place=place, size=size)
-
-
-def _plain(value: Any) -> Any:
-    """Return what JSON can hold."""
-    if value is None or isinstance(value, str | bool | int):
-        return value
-    if isinstance(value, float):
-        return value if math.isfinite(value) else str(value)
-    if isinstance(value, bytes):
-        return value.decode()
-    if isinstance(value, dict):
-        return {str(name): _plain(inner) for name, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(inner) for inner in value]
-    return value.isoformat() if isinstance(value, date | datetime | time) else str(value)
