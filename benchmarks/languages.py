@@ -14,6 +14,8 @@ import time
 from collections import Counter, defaultdict
 from pathlib import Path
 
+from _common import report
+
 from tenire.documents.language import language_of
 
 CATALOGUES = Path("/usr/share/locale")
@@ -46,12 +48,15 @@ def main() -> None:
                 elif found:
                     wrong[language][found] += 1
         worst = sorted(told, key=lambda language: right[language] / max(1, told[language]))[:8]
-        print(
-            f"{size} characters: {count} texts in {len(told)} languages, {sum(told.values()) / count:.3f} told, "
-            f"{sum(right.values()) / sum(told.values()):.3f} of those right, {spent / count * 1e3:.2f} ms a text"
-        )
-        print(
-            "  least sure:", {language: (told[language], right[language], dict(wrong[language])) for language in worst}
+        report(
+            "languages",
+            characters=size,
+            texts=count,
+            languages=len(told),
+            told=round(sum(told.values()) / count, 3),
+            right=round(sum(right.values()) / sum(told.values()), 3),
+            milliseconds=round(spent / count * 1e3, 2),
+            least_sure={name: [told[name], right[name], dict(wrong[name])] for name in worst},
         )
 
 

@@ -27,6 +27,8 @@ import time
 from collections import Counter
 from pathlib import Path
 
+from _common import report
+
 from tenire.documents.near_duplicates import signature
 from tenire.documents.prepare import PrepareOptions, prepare
 from tenire.pipeline.near_duplicates import stand_ins
@@ -138,7 +140,6 @@ def main() -> None:
     for text in texts:
         signature(text)
     rate = size / 1e6 / (time.process_time() - started)
-    print(f"{len(texts)} documents, {size / 1e6:.1f} MB; signatures at {rate:.0f} MB/s")
     with tempfile.TemporaryDirectory() as folder:
         index = Index(Path(folder))
         kept: dict[str, str] = {}
@@ -180,15 +181,20 @@ def main() -> None:
             for kind, plant in others.items():
                 wrong[kind] += index.ask(plant(text), keep=False) is not None
         index.ledger.close()
-    for kind, count in asked.items():
-        print(f"  {kind:20} found {right[kind] / count:.3f}")
-    for kind in others:
-        print(f"  {kind:20} taken for a copy {wrong[kind] / len(chosen):.3f}")
-    print(f"  among the originals: {right['real ones']} near copies, {wrong['real ones']} by mistake")
     hits, misses = sum(right[kind] for kind in asked), sum(wrong.values())
-    precision, recall = hits / (hits + misses), hits / sum(asked.values())
-    each = index.seconds / index.count * 1e3
-    print(f"precision {precision:.4f}, recall {recall:.4f}, {each:.2f} ms a look-up")
+    report(
+        "near_duplicates",
+        documents=len(texts),
+        megabytes=round(size / 1e6, 1),
+        precision=round(hits / (hits + misses), 4),
+        recall=round(hits / sum(asked.values()), 4),
+        found={kind: round(right[kind] / count, 3) for kind, count in asked.items()},
+        taken_for_copies={kind: round(wrong[kind] / len(chosen), 3) for kind in others},
+        real_near_copies=right["real ones"],
+        real_mistakes=wrong["real ones"],
+        signatures_mb_s=round(rate),
+        lookup_ms=round(index.seconds / index.count * 1e3, 2),
+    )
 
 
 def dice(one: str, other: str) -> float:
