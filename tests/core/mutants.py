@@ -295,6 +295,9 @@ MUTANTS: dict[str, tuple[str, str, str, str]] = {
     "a quota is sent in a rush": (
         "rate_window", "gap / FASTEST\n        if", "0.0\n        if", "test_rate_window.py -k evenly",
     ),
+    "each spreads its calls by the quota of all": (
+        "quota_shares", "round(max(left, least))", "limit", "test_quota_shares.py -k expect",
+    ),
     "a quota rushes and stands still in turn": (
         "rate_window", "self._due = max(self._due, now - CREDIT * self.window) + gap", "self._due = now",
         "test_rate_window.py -k evenly",

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tenire.core.quota_shares import Participant, free_at, granted, too_many
+from tenire.core.quota_shares import Participant, expected, free_at, granted, too_many
 
 LIMIT = 1000
 
@@ -102,6 +105,32 @@ def test_together_they_never_pass_the_limit_and_somebody_can_always_go_on(
     short = [i for i in range(4) if lacking[i]]
     given_now = [granted(LIMIT, rows[i], [row for j, row in enumerate(rows) if j != i]) for i in short]
     assert not short or any(given_now)
+
+
+@pytest.mark.parametrize(
+    ("me", "others", "units"),
+    [
+        (Participant(10, 90), [], 100),
+        (Participant(10, 90), [Participant(10, 90)], 50),
+        (Participant(10, 90), [Participant(10, 90, weight=3.0)], 25),
+        (Participant(10, 90), [Participant(5, 10)], 85),
+        (Participant(10, 90), [Participant(20)], 80),
+        (Participant(0, 90), [Participant(100)], 50),
+        (Participant(10, 90), [Participant(0)], 100),
+        (Participant(0, 90), [Participant(100), Participant(40, 90)], 33),
+    ],
+)
+def test_one_may_expect_what_others_leave_and_at_least_its_share(
+    me: Participant, others: list[Participant], units: int
+) -> None:
+    assert expected(100, me, others) == units
+
+
+@given(st.lists(participants, min_size=1, max_size=6))
+def test_what_those_may_expect_who_all_want_everything_is_what_there_is(all_of_them: list[Participant]) -> None:
+    everything = [replace(each, lacking=LIMIT) for each in all_of_them]
+    parts = [expected(LIMIT, me, everything[:i] + everything[i + 1 :]) for i, me in enumerate(everything)]
+    assert abs(sum(parts) - LIMIT) <= len(parts)  # rounded
 
 
 def test_what_is_more_than_a_share_is_asked_back_for_those_who_lack_theirs() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tenire.core.shared_window import SharedWindow
 
 
@@ -24,3 +26,28 @@ def test_without_a_limit_nothing_is_said() -> None:
     meter.stamp(500, 0.0)
     assert meter.correct(0.0, 500, spent=300) == 200
     assert meter.borrower.ask(0.4)[0] == []
+
+
+def test_calls_are_spread_by_the_part_that_others_leave() -> None:
+    meter = SharedWindow(600, 60.0, 0.5)
+    meter.borrower.lent(600, 1000.0, None, 1)
+
+    def taken(seconds: float, start: float) -> int:
+        count, now = 0, start
+        while now < start + seconds:
+            if meter.refill(0, now) >= 1:
+                meter.take(1, 1, now)
+                count += 1
+            now += 0.01
+        return count
+
+    meter.spread(300)
+    assert taken(10.0, 100.0) == pytest.approx(330 * (10.0 + 6.0) / 60.0, abs=2)  # the credit included
+    assert taken(10.0, 110.0) == pytest.approx(330 * 10.0 / 60.0, abs=2)  # and a tenth more than the part
+    meter.spread(None)
+    assert taken(10.0, 120.0) == pytest.approx(600 * 10.0 / 60.0, abs=2)
+    meter.spread(300)
+    meter.set_limit(60)  # less than the part
+    assert meter.pace == 60
+    meter.spread(0)
+    assert meter.pace == 1

@@ -15,6 +15,9 @@ are *short*.
 5. Less than the smallest want is of no use to the one who asks, so it gets nothing then.
 6. What does not come back by itself is asked back from one who has more than its share,
    as far as others lack what is missing to theirs.
+7. What one may expect in a window is what others leave: of one who is short they take its
+   share, or all that it wants if that is less; of another what it has used. It is at least
+   the share among all who have used something or want something.
 """
 
 from __future__ import annotations
@@ -25,7 +28,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["Participant", "free_at", "granted", "too_many"]
+__all__ = ["Participant", "expected", "free_at", "granted", "too_many"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +72,24 @@ def granted(limit: int, me: Participant, others: Iterable[Participant]) -> int:
     if me.least > fair and all(me.used / me.weight <= other.used / other.weight for other in short):
         units = min(me.lacking, max(units, min(me.least, room)))
     return units if units >= min(me.least, me.lacking) else 0
+
+
+def expected(limit: int, me: Participant, others: Iterable[Participant]) -> int:
+    """Return how many units one may expect to have in a window, all things going on as they are.
+
+    Args:
+        limit: Units for all, in one window.
+        me: The one who asks.
+        others: Everybody else who has used something or wants something.
+    """
+    others = [other for other in others if other.used or other.lacking > 0]
+    short = me.weight + sum(other.weight for other in others if other.lacking > 0)
+    left = float(limit)
+    for other in others:
+        wanted = other.used + max(0, other.lacking)
+        left -= min(wanted, limit * other.weight / short) if other.lacking > 0 else wanted
+    least = limit * me.weight / (me.weight + sum(other.weight for other in others))
+    return max(1, round(max(left, least)))
 
 
 def too_many(limit: int, me: Participant, others: Iterable[Participant]) -> int:

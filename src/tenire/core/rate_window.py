@@ -13,8 +13,9 @@ than the limit arrives within any ``window`` seconds, and all three are content.
 2. What is taken counts from that moment. If it is sent later, ``hold`` has it count until
    further notice, and ``stamp`` from the sending on; ``give_back`` undoes a taking.
 3. It is spent evenly: each taking puts off the next one by the time in which that amount
-   comes back. What could have been spent and was not may be made up for, up to ``CREDIT``
-   of a window, at no more than ``FASTEST`` times the mean rate.
+   comes back of what is to be spent in a window, the *pace*. What could have been spent and
+   was not may be made up for, up to ``CREDIT`` of a window, at no more than ``FASTEST``
+   times the pace.
 4. Nothing is free while it is frozen.
 5. With a quantum ``q`` the same holds for ``q + margin`` seconds and ``q / window`` of the
    ceiling: some servers enforce the limit of a minute by the second.
@@ -58,14 +59,15 @@ class SlidingWindow:
         ceiling: Units in one window that may be spent for now.
         window: Seconds.
         rate: Units a second, in the long run.
+        pace: Units in one window by which takings are spread; not more than the ceiling.
         quantum: Seconds by which the server enforces its limit, if those are less than the window.
         held: Units that were taken but not sent yet.
         frozen_until: When something is free again, seconds.
     """
 
     __slots__ = (
-        "_due", "_ledger", "_quick", "_soonest", "ceiling", "frozen_until", "held", "limit", "quantum", "rate",
-        "window",
+        "_due", "_ledger", "_quick", "_soonest", "ceiling", "frozen_until", "held", "limit", "pace", "quantum",
+        "rate", "window",
     )  # fmt: skip
 
     def __init__(self, limit: int | None, window: float = 60.0, jitter: float = 0.5) -> None:
@@ -87,6 +89,7 @@ class SlidingWindow:
         """
         self.limit = UNLIMITED if limit is None else limit
         self.ceiling = self.limit if ceiling is None else max(1, min(ceiling, self.limit))
+        self.pace = self.ceiling
         self.rate = self.ceiling / self.window
 
     def set_quantum(self, seconds: float | None, now: float) -> None:
@@ -162,7 +165,7 @@ class SlidingWindow:
 
     def _gap(self, amount: int) -> float:
         large = amount / self.ceiling - _LARGE
-        return amount / self.rate / (1.0 + _HASTE * large if large > 0.0 else 1.0)
+        return amount * self.window / self.pace / (1.0 + _HASTE * large if large > 0.0 else 1.0)
 
     # -- what becomes of what was taken -------------------------------------
 

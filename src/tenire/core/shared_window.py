@@ -1,8 +1,9 @@
 """The meter of one metric of a quota that other processes use too.
 
 What may be taken is what the engine's own meter allows, and no more than what it was
-lent; see ``quota_loans``. The own meter knows nothing of the others; it spreads calls
-evenly, and heeds what the server said to this engine.
+lent; see ``quota_loans``. The own meter heeds what the server said to this engine, and
+spreads calls evenly, by the part that others leave: if each spread them by the whole, it
+would be gone in half a window, and urgent calls would wait for the other half.
 """
 
 from __future__ import annotations
@@ -22,6 +23,10 @@ _GRAINS = 600
 """Parts of a window in which what was spent is told together."""
 
 
+_MORE = 1.1
+"""By so much more than its part each may spend in a window: what nobody took when it was there is made up for."""
+
+
 class SharedWindow(QuotaMeter):
     """A ``QuotaMeter`` that takes only of what was lent.
 
@@ -35,10 +40,11 @@ class SharedWindow(QuotaMeter):
         limited: Whether the limit is known.
     """
 
-    __slots__ = ("borrower", "limited")
+    __slots__ = ("_part", "borrower", "limited")
 
     def __init__(self, declared: int | None, window: float = 60.0, jitter: float = 0.5) -> None:
         self.borrower = Borrower(0.0, window / _GRAINS)
+        self._part: int | None = None
         super().__init__(declared, window, jitter)
 
     def set_limit(self, limit: int | None, ceiling: int | None = None) -> None:
@@ -46,6 +52,15 @@ class SharedWindow(QuotaMeter):
         super().set_limit(limit, ceiling)
         self.limited = self.limit != UNLIMITED
         self.borrower.rate = self.rate
+        self._spread()
+
+    def spread(self, part: int | None) -> None:
+        """Spread calls by so many units in a window from now on; ``None``: by all there are."""
+        self._part = part
+        self._spread()
+
+    def _spread(self) -> None:
+        self.pace = self.ceiling if self._part is None else max(1, min(round(_MORE * self._part), self.ceiling))
 
     @property
     def alone(self) -> bool:

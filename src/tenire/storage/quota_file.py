@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING
 import psutil
 
 from tenire.core.quota_loans import LOAN_S
-from tenire.core.quota_shares import Participant, free_at, granted, too_many
+from tenire.core.quota_shares import Participant, expected, free_at, granted, too_many
 from tenire.core.slot_loans import SILENT_S
 from tenire.storage.shared_file import SharedFile
 
@@ -115,6 +115,7 @@ class Loan:
         others: How many others were short or had something lately.
         frozen_until: Until when a server wants no calls, or 0.
         back: Units of what is no rate that it should give back as soon as it can.
+        part: Units in a window that it may expect, others going on as they do.
     """
 
     more: int
@@ -123,6 +124,7 @@ class Loan:
     others: int = 0
     frozen_until: float = 0.0
     back: int = 0
+    part: int | None = None
 
 
 @dataclass(slots=True)
@@ -242,7 +244,9 @@ class QuotaFile:
                 "INSERT INTO loans VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", (*name, os.getpid(), weight, *row)
             )
         back = too_many(ask.limit, me, others) if ask.window is None else 0
-        return Loan(more, until, retry_at, sum(1 for each in others if each.used or each.lacking), frozen_until, back)
+        part = None if ask.window is None else expected(ask.limit, me, others)
+        active = sum(1 for each in others if each.used or each.lacking)
+        return Loan(more, until, retry_at, active, frozen_until, back, part)
 
     def _known(
         self, connection: sqlite3.Connection, quota: str, metric: str, now: float, window: float | None

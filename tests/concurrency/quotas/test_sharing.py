@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
 from typing import TYPE_CHECKING, Any
 
@@ -110,6 +111,38 @@ def test_two_engines_use_one_quota_in_equal_parts_and_never_pass_it(sim_loop: Si
     assert most_in_a_window(callers[0].sent + callers[1].sent) <= 60_000
     assert sum(used) >= 0.97 * 60_000 * 240 / SPAN
     assert abs(used[0] - used[1]) <= 0.05 * sum(used)
+
+
+def test_engines_together_spread_their_calls_as_one_would(sim_loop: SimLoop, tmp_path: Path) -> None:
+    async def scenario(*managers: ConcurrencyManager) -> list[float]:
+        quotas = [Quota(m.orchestrator, "main", tokens=60_000, sharing=share(m, sim_loop, tmp_path)) for m in managers]
+        callers = [Caller(quota, tokens=200) for quota in quotas]
+        async with asyncio.TaskGroup() as group:
+            for caller in callers:
+                group.create_task(caller.keep_busy(240.0))
+        for quota in quotas:
+            await quota.aclose()
+        return sorted(at for caller in callers for at, _ in caller.sent if at > 120.0)
+
+    times = simulate(sim_loop, scenario, engines=3)
+    # If each spread them by the whole limit, it would be gone in 20 s, and urgent calls would wait for the other 40 s.
+    assert max(later - earlier for earlier, later in itertools.pairwise(times)) <= 15.0
+    assert len(times) * 200 >= 0.97 * 60_000 * 120 / SPAN
+
+
+def test_what_one_engine_leaves_the_other_soon_uses(sim_loop: SimLoop, tmp_path: Path) -> None:
+    async def scenario(*managers: ConcurrencyManager) -> Caller:
+        quotas = [Quota(m.orchestrator, "main", tokens=60_000, sharing=share(m, sim_loop, tmp_path)) for m in managers]
+        stays, leaves = (Caller(quota, tokens=1000) for quota in quotas)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(stays.keep_busy(300.0))
+            group.create_task(leaves.keep_busy(150.0))
+        for quota in quotas:
+            await quota.aclose()
+        return stays
+
+    stays = simulate(sim_loop, scenario)
+    assert sum(amount for at, amount in stays.sent if at > 150.0) >= 0.87 * 60_000 * 150 / SPAN
 
 
 def test_one_engine_alone_uses_all_of_it(sim_loop: SimLoop, tmp_path: Path) -> None:

@@ -236,6 +236,7 @@ class QuotaSharing:
                 continue
             meter = self._meters[metric]
             meter.borrower.lent(loan.more, loan.until, loan.retry_at, loan.others)
+            meter.spread(loan.part)
             meter.frozen_until = max(meter.frozen_until, loan.frozen_until)
         if self._slots is not None:
             self._slots.lent(loans[SLOTS].more, loans[SLOTS].retry_at, loans[SLOTS].back)
@@ -248,6 +249,7 @@ class QuotaSharing:
         until = self._now() + _ALONE_S
         for meter in self._meters.values():
             meter.borrower.lent(meter.limit, until, None, 0)
+            meter.spread(None)
         if self._slots is not None and self._max_concurrency is not None:
             self._slots.lent(self._max_concurrency - self._slots.slots, until)
 
