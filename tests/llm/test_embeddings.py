@@ -159,6 +159,9 @@ def test_what_is_no_text_is_refused_by_its_place(sim_loop: SimLoop) -> None:
             await client.embed(texts)
         with pytest.raises(ConfigError, match="a list of texts"):
             await client.embed("one text")
+        nothing: Any = None
+        with pytest.raises(ConfigError, match="a list of texts, got a single 'NoneType'"):
+            await client.embed(nothing)
         with pytest.raises(ConfigError, match="deadline"):
             await client.embed(["a"], deadline=-1.0)
         assert await client.embed([]) == []

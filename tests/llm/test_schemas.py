@@ -80,6 +80,8 @@ def test_an_older_draft_is_read_by_its_own_rules() -> None:
         ({"$ref": "http://far.invalid/schema.json"}, "only what it holds itself"),
         ({"properties": {"a": [{"$ref": "other.json"}]}}, r"at \$"),
         ({"anyOf": [{"$ref": "other.json"}]}, "only what it holds itself"),
+        (5, "but it is a int"),
+        ("{}", "but it is a str"),
     ],
 )
 def test_what_is_no_schema_is_refused_at_once(schema: Any, why: str) -> None:

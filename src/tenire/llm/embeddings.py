@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from array import array
+from collections.abc import Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
@@ -86,7 +87,7 @@ class Embeddings:
         keep: bool,
     ) -> list[array[float]]:
         """Return one vector for each text; see ``ChatClient.embed``."""
-        if isinstance(texts, (str, bytes)):
+        if isinstance(texts, (str, bytes)) or not isinstance(texts, Iterable):
             raise ConfigError(f"embed takes a list of texts, got a single {type(texts).__name__!r}", key="texts")
         deadline = seconds_of("deadline", deadline)
         session = self._session

@@ -8,16 +8,14 @@ that it can be shown, logged, and sent back to the model for another try.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from functools import lru_cache
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
 from tenire.errors import BrokenReplyError, ConfigError, MissingExtraError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 __all__ = ["ReplySchema", "reply_schema"]
 
@@ -79,6 +77,8 @@ def reply_schema(schema: Mapping[str, Any] | bool) -> ReplySchema:
     Raises:
         ConfigError: As ``ReplySchema``.
     """
+    if not isinstance(schema, (Mapping, bool)):
+        raise _impossible(f"it is a {type(schema).__name__}")
     try:
         return _made(msgspec.json.encode(schema))
     except (TypeError, ValueError, RecursionError) as error:
