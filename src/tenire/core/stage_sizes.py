@@ -65,7 +65,7 @@ FIRST = StageSizes(batch=256 << 10, slice=128, group=512, readers=64, room=24)
 """For as long as nothing is known."""
 
 LEAST = StageSizes(batch=64 << 10, slice=32, group=128, readers=1, room=6)
-MOST = StageSizes(batch=1 << 20, slice=1024, group=4096, readers=64, room=32)
+MOST = StageSizes(batch=1 << 20, slice=1024, group=2048, readers=64, room=32)
 
 _NOTHING = 1e-12
 """Seconds that an item costs at the least; a stage may seem to cost nothing but its calls."""
