@@ -1,4 +1,7 @@
-"""An unchanged run against the first, as a process and inside one; and the time of a search."""
+"""An unchanged run against the first, as a process and inside one; and the time of a search.
+
+``--small N`` only runs over so many small files, inside one process.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,11 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--embedder", default="minilm")
     parser.add_argument("--bytes", type=int, default=2_000_000)
+    parser.add_argument("--small", type=int, default=0)
     options = parser.parse_args()
+    if options.small:
+        small(options.small)
+        return
     with tempfile.TemporaryDirectory() as temporary:
         folder, home = Path(temporary) / "files", Path(temporary) / "home"
         files = real_files(folder, size=options.bytes)
@@ -45,6 +52,26 @@ def main() -> None:
             ratio_inside=round(totals["seconds"] / sorted(inside)[2], 1),
         )
         search(home, folder)
+
+
+def small(files: int) -> None:
+    """Run over small files, first and unchanged."""
+    with tempfile.TemporaryDirectory() as temporary:
+        folder, home = Path(temporary) / "files", Path(temporary) / "home"
+        for number in range(files):
+            place = folder / str(number // 200)
+            place.mkdir(parents=True, exist_ok=True)
+            place.joinpath(f"{number}.txt").write_text(f"Document {number} is about subject {number * 7919 % 10007}.")
+        pipeline = Pipeline("ingest", source=folder, embedder="static")
+        first = run(pipeline, home=home).seconds
+        again = []
+        for _ in range(5):
+            with Usage() as usage:
+                result = run(pipeline, home=home)
+            assert result.pipelines["ingest"].unchanged == files, result
+            again.append((usage.wall, usage.cpu))
+        walls, cpus = ([pair[place] for pair in again] for place in (0, 1))
+        report("rerun_small", files=files, first_s=round(first, 2), again_s=spread(walls), cpu_s=spread(cpus))
 
 
 def search(home: Path, folder: Path) -> None:
