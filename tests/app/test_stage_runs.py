@@ -395,3 +395,51 @@ def test_documents_go_through_stages_before_they_are_cut(tmp_path: Path) -> None
     assert json.loads(done.stdout)["pipelines"]["p"]["done"] == 1
     with tenire.Store(tmp_path / ".tenire") as store:
         assert len(store.search("stones", where="extra.place = 'zoo'").hits) > 0
+
+
+def test_two_pipelines_cannot_write_one_file(tmp_path: Path) -> None:
+    def described(name: str, source: Any) -> tenire.Pipeline:
+        return tenire.Pipeline(name, source, stages=[functions.upper], sink=tmp_path / "out.jsonl")
+
+    with pytest.raises(tenire.ConfigError, match=r"pipelines\.b\.output must be a file of its own"):
+        tenire.run(described("a", texts(1)), described("b", texts(1)), home=tmp_path / "home")
+    with pytest.raises(tenire.ConfigError, match=r"must not be the pipeline's own source"):
+        tenire.run(described("a", tmp_path / "out.jsonl"), home=tmp_path / "home")
+    assert not (tmp_path / "home").exists()
+
+
+@pytest.mark.parametrize("where", ["first", "second"])
+def test_a_run_that_is_cancelled_keeps_what_it_has_finished(tmp_path: Path, where: str) -> None:
+    reached = asyncio.Event()
+    waits_in = [where]
+
+    async def go_through(name: str, items: list[Any]) -> list[Any]:
+        functions.noted(name, items)
+        if name in waits_in and items[0]["id"] >= 128:
+            reached.set()
+            await asyncio.Event().wait()
+        return items
+
+    async def first(items: list[Any]) -> list[Any]:
+        return await go_through("first", items)
+
+    async def second(items: list[Any]) -> list[Any]:
+        return await go_through("second", items)
+
+    described = tenire.Pipeline("p", texts(256), stages=[first, second], sink=tmp_path / "out.jsonl")
+
+    async def main() -> None:
+        running = asyncio.create_task(tenire.arun(described, home=tmp_path / "home", cpu=1))
+        await reached.wait()
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+
+    asyncio.run(main())
+    waits_in.clear()
+    functions.calls.clear()
+    progress = tenire.run(described, home=tmp_path / "home", cpu=1).pipelines["p"]
+    assert progress.done + progress.unchanged == 256
+    assert [item["id"] for item in told(tmp_path)] == list(range(256))
+    if where == "second":
+        assert len(called("first")) <= 128  # what it made is kept, and not made again

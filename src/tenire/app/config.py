@@ -57,8 +57,8 @@ __all__ = [
     "QuotaSettings",
     "StagesPipeline",
     "TenireSettings",
-    "check_order",
     "check_runnable",
+    "check_together",
     "ingest_config",
     "is_dsn",
     "load_config",
@@ -150,13 +150,17 @@ def pipeline_from_python(name: str, table: Mapping[str, Any]) -> PipelineSetting
     return _pipeline(Reader(""), name, table, Path.cwd())
 
 
-def check_order(pipelines: Mapping[str, PipelineSettings]) -> None:
-    """Check that ``after`` names pipelines that are there, and never comes back to itself.
+def check_together(pipelines: Mapping[str, PipelineSettings]) -> None:
+    """Check pipelines that were described in Python against each other.
+
+    ``after`` names pipelines that are there, and never comes back to itself; each output
+    is a file of its own, and not what its pipeline reads.
 
     Raises:
         ConfigError: Names the key and the value, or the cycle.
     """
     _check_order(Reader(""), pipelines)
+    _check_outputs(Reader(""), pipelines, Path.cwd())
 
 
 def check_runnable(config: Config, only: Sequence[str] = ()) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from tenire.app.config import (
     DocumentsPipeline,
     StagesPipeline,
     TenireSettings,
-    check_order,
+    check_together,
     pipeline_from_python,
 )
 from tenire.app.config_schema import PythonStages
@@ -236,7 +236,7 @@ def _config(
         twice = next(name for name in names if names.count(name) > 1)
         message = f"pipelines must have different names, got {twice!r} twice"
         raise ConfigError(message, key="name")
-    check_order(described)
+    check_together(described)
     settings = TenireSettings(home=Path(os.path.abspath(home)), cpu=cpu, memory=memory)
     return Config(tenire=settings, pipelines=dict(described), quotas={}, base=Path.cwd())
 
