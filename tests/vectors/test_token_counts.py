@@ -23,7 +23,7 @@ def test_only_minilm_stops_reading() -> None:
 
 
 def test_a_missing_tokenizer_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    token_counts._tokenizer.cache_clear()
+    token_counts._counter.cache_clear()
     monkeypatch.setattr(token_counts, "is_installed", lambda package: False)
     with pytest.raises(MissingExtraError, match="tokenizers"):
         count_tokens("static", ["a"])

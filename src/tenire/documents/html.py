@@ -64,8 +64,11 @@ _PIECE = 4 << 20
 _BOUNDARIES = ("</p>", "</div>", "</tr>", "</li>", "</pre>", ">", " ")
 
 # A tag without attributes that hold ">" (else its mark gets lost in one of them, which
-# nobody will see), and ends of blocks.
-_MARKED = re.compile(r"<(?:h([1-6])\b[^<>]{0,999}>|(pre)\b[^<>]{0,999}>|/(pre|table)>|table\b)", re.I)
+# nobody will see), and ends of blocks. A look at two characters spares most tags the rest.
+_MARKED = re.compile(
+    r"<(?=[hHpPtT/][1-6rRaApPtT])(?:h([1-6])\b[^<>]{0,999}>|(pre)\b[^<>]{0,999}>|/(pre|table)>|table\b)",
+    re.I,
+)
 _LONG_TAG = 8192
 _STRIDE = _LONG_TAG // 2
 _TAG = re.compile(r"<[A-Za-z][^\s/>]{0,100}")
@@ -187,8 +190,8 @@ def _without_long_tags(page: str) -> str:
 
 def _indents_too_much(body: ElementNode, page: str) -> bool:
     """Whether the layout of nested lists would outgrow the page: two blanks a level, for each item."""
-    # Half of the tags are items and the other half lists at the worst.
-    if page.count("<") ** 2 <= 2 * _MAX_INDENT:
+    # Half of the tags are items and the other half lists at the worst; a tag is three characters long, or longer.
+    if (len(page) // 3) ** 2 <= 2 * _MAX_INDENT or page.count("<") ** 2 <= 2 * _MAX_INDENT:
         return False
     items = len(body.get_elements_by_tag_name("li"))
     lists = len(body.get_elements_by_tag_name("ul")) + len(body.get_elements_by_tag_name("ol"))

@@ -15,6 +15,7 @@ _LOOKED_THROUGH = 8_000
 _SURE = 0.9
 _FEWEST = 24
 _LETTERS = re.compile(r"[^\W\d_]+")
+_TO_WORDS = "".join(chr(sign).lower() if chr(sign).isalpha() else " " for sign in range(128))
 _NO_PROSE = re.compile(r"[={}<>|\\_;]|\w\(")
 # Words that English builds its sentences with: those that no other language has, or seldom,
 # and others. A sample with two of the former, a quarter of them all and four different ones,
@@ -43,10 +44,11 @@ def language_of(text: str) -> str:
     """
     sample = _sample(text)
     # Latin letters are one byte each; signs that stand for syllables or words are three.
-    letters = sum(map(len, _LETTERS.findall(sample)))
+    words = _words(sample)
+    letters = sum(map(len, words))
     if letters < _FEWEST and (sample.isascii() or 3 * letters < _FEWEST):
         return ""
-    if _is_english(sample):
+    if _is_english(words, plain=sample.isascii()):
         return "en"
     likely = identifier().likely(sample[:_FOR_MODEL])
     if not likely:
@@ -58,15 +60,26 @@ def language_of(text: str) -> str:
     return code if sure >= _SURE and code != NOTHING else ""
 
 
-def _is_english(sample: str) -> bool:
-    """Whether a sample is English without doubt: the model takes ten times as long, and most documents are."""
-    words = _LETTERS.findall(sample.lower())
+def _words(sample: str) -> list[str]:
+    """Return the words of a sample in small letters."""
+    if sample.isascii():
+        return sample.translate(_TO_WORDS).split()  # four times as fast as to search for them
+    return _LETTERS.findall(sample.lower())
+
+
+def _is_english(words: list[str], *, plain: bool) -> bool:
+    """Whether words are English without doubt: the model takes ten times as long, and most documents are.
+
+    Args:
+        words: The words of a sample.
+        plain: Whether all of the sample is ASCII.
+    """
     signs = [word for word in words if word in _ONLY_ENGLISH]
     common = [word for word in words if word in _ALSO_ENGLISH]
     if len(signs) < 2 or 4 * (len(signs) + len(common)) < len(words) or len({*signs, *common}) < 4:
         return False
     # A letter with an accent is foreign; quotes and dashes are not.
-    return sample.isascii() or all(map(str.isascii, words))
+    return plain or all(map(str.isascii, words))
 
 
 def _sample(text: str) -> str:

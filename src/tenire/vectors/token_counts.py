@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from tenire.errors import MissingExtraError
 from tenire.vectors.weights import find_minilm, find_static, is_installed
+from tenire.vectors.word_pieces import WordPieces, by_words
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 __all__ = ["count_tokens", "most_tokens"]
 
@@ -39,13 +40,22 @@ def count_tokens(embedder: str, texts: Sequence[str]) -> list[int]:
     Raises:
         MissingExtraError: If the embedder's tokenizer is not installed.
     """
-    tokenizer = _tokenizer(embedder)
     # A tokenizer takes no lone surrogates.
-    readable = [text if text.isascii() else text.encode("utf-8", "replace").decode() for text in texts]
-    return [len(encoding.ids) for encoding in tokenizer.encode_batch_fast(readable, add_special_tokens=False)]
+    return _counter(embedder)([text if text.isascii() else text.encode("utf-8", "replace").decode() for text in texts])
 
 
 @lru_cache(maxsize=2)
+def _counter(embedder: str) -> Callable[[list[str]], list[int]]:
+    tokenizer = _tokenizer(embedder)
+    if by_words(tokenizer):
+        return WordPieces(tokenizer).count
+
+    def count(texts: list[str]) -> list[int]:
+        return [len(encoding.ids) for encoding in tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
+
+    return count
+
+
 def _tokenizer(embedder: str) -> Any:
     files = find_minilm() if embedder == "minilm" else find_static()
     if files is None or not is_installed("tokenizers"):
