@@ -272,7 +272,7 @@ MUTANTS: dict[str, tuple[str, str, str, str]] = {
         "test_rate_ledger.py -k everything",
     ),
     "what is spent lately is forgotten early": (
-        "rate_ledger", "+ self.span <= now", "+ self.span <= now + 0.1", "test_rate_ledger.py -k everything",
+        "rate_ledger", "+ self.span <= now", "+ self.span <= now + 0.1", "test_rate_ledger.py -k last_moment",
     ),
     "room in a window is announced early": (
         "rate_ledger", "at = slot * self._width + self.span", "at = slot * self._width + self.span - 1e-3",
@@ -294,6 +294,12 @@ MUTANTS: dict[str, tuple[str, str, str, str]] = {
     ),
     "a quota is sent in a rush": (
         "rate_window", "gap / FASTEST\n        if", "0.0\n        if", "test_rate_window.py -k evenly",
+    ),
+    "what is too little for the next is kept from others": (
+        "quota_loans", "if free >= self.least else 0", "if free >= 0 else 0", "test_quota_loans.py -k too_little",
+    ),
+    "what does not fit into the rest of a share waits for all of it": (
+        "quota_shares", "me.least > fair - me.used", "me.least > fair", "test_quota_shares.py -k rest",
     ),
     "each spreads its calls by the quota of all": (
         "quota_shares", "round(max(left, least))", "limit", "test_quota_shares.py -k expect",

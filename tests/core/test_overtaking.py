@@ -30,6 +30,9 @@ class Store:
         self.free -= amount
         return self.free
 
+    def lacked(self, amount: int) -> None:
+        pass
+
     def ready_at(self, amount: int, free: int, now: float) -> float:
         return now if amount <= self.free else now + self.later + amount
 

@@ -39,9 +39,27 @@ def test_what_waits_is_asked_for_at_once(borrower: Borrower) -> None:
     assert most == 20, "what is spent at twice the rate before the loan ends"
 
 
-def test_one_large_wish_may_be_asked_for_whole(borrower: Borrower) -> None:
+def test_one_large_wish_may_be_asked_for_whole_when_it_is_next(borrower: Borrower) -> None:
     borrower.want(300, 5, 200)
-    assert borrower.ask(0.0)[3] == 200
+    assert borrower.ask(0.0)[3] == 20
+    borrower.lacked(200)
+    borrower.want(300, 5, 200)
+    assert (borrower.ask(0.0)[3], borrower.least) == (200, 200)
+    borrower.want(5, 5, 5)
+    assert borrower.least == 5, "the large one waits no longer"
+
+
+def test_what_is_too_little_for_the_next_is_given_back(borrower: Borrower) -> None:
+    borrower.want(300, 5, 200)
+    lend(borrower, 0.0, 20)
+    borrower.lacked(30)
+    borrower.want(300, 5, 200)
+    assert borrower.ask(0.5)[1:3] == (0, 300)
+    borrower.lent(35, 1.5, None, 0)
+    borrower.take(30)
+    borrower.want(270, 5, 200)
+    assert borrower.least == 5, "nobody knows what is next"
+    assert borrower.ask(0.6)[1] == 35, "the rest is enough for the smallest"
 
 
 def test_what_is_lent_is_free_until_the_loan_ends(borrower: Borrower) -> None:

@@ -67,6 +67,20 @@ def test_a_want_larger_than_a_share_is_served_in_turn() -> None:
     assert granted(LIMIT, large, [Participant(200, lacking=9000), Participant(200, lacking=9000)]) == 600
 
 
+def test_a_want_larger_than_the_rest_of_a_share_is_served_in_turn() -> None:
+    first, second = Participant(300, lacking=9000, least=400), Participant(350, lacking=9000, least=400)
+    assert granted(LIMIT, second, [first]) == 0, "what there is, is kept for the one that has used less"
+    first = Participant(300, lacking=9000, least=400)
+    assert granted(LIMIT, first, [Participant(300, lacking=9000, least=400)]) == 400, "past its share"
+    assert granted(LIMIT, Participant(300, lacking=9000, least=350), [Participant(320, lacking=9000)]) == 350
+    assert granted(LIMIT, first, [Participant(280, lacking=9000, least=10)]) == 0, "the other has used less"
+
+
+def test_the_rest_of_a_share_that_helps_nobody_is_there_for_others() -> None:
+    stuck = Participant(400, lacking=9000, least=300)
+    assert granted(LIMIT, Participant(350, lacking=9000, least=50), [stuck]) == 250
+
+
 participants = st.builds(
     Participant,
     used=st.integers(0, 400),

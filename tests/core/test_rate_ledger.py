@@ -47,6 +47,15 @@ def test_everything_counts_for_the_span_and_at_most_one_slot_longer(steps: list[
         assert len(ledger.since(0.0)) <= SLOTS + 2
 
 
+def test_what_was_spent_in_the_last_moment_of_a_slot_counts_for_the_whole_span() -> None:
+    ledger, at = RateLedger(SPAN), 1000 * WIDTH
+    ledger.add(at - 1e-9, 7)
+    ledger.expire(at + SPAN - 1e-3)
+    assert ledger.spent == 7
+    ledger.expire(at + SPAN)
+    assert ledger.spent == 0
+
+
 @given(STEPS, st.integers(1, 200))
 def test_at_the_announced_time_so_much_counts_no_longer_and_before_it_does(
     steps: list[tuple[str, float, int]], amount: int

@@ -28,6 +28,13 @@ def test_without_a_limit_nothing_is_said() -> None:
     assert meter.borrower.ask(0.4)[0] == []
 
 
+def test_what_may_go_next_is_asked_for_whole() -> None:
+    window = SharedWindow(6000)
+    window.lacked(900)
+    window.borrower.want(2000, 10, 900)
+    assert window.borrower.least == 900
+
+
 def test_calls_are_spread_by_the_part_that_others_leave() -> None:
     meter = SharedWindow(600, 60.0, 0.5)
     meter.borrower.lent(600, 1000.0, None, 1)

@@ -88,6 +88,8 @@ class DocumentRuns:
         self._options = {
             name: _options(config, name, pipeline, self.place.embedder) for name, pipeline in self._pipelines.items()
         }
+        # Here, not when a run begins: it reads the source of functions, and the loop must not wait for that.
+        self._identities = {name: recipe_identity(options) for name, options in self._options.items()}
         exclude = (self.place.home.path, self.place.store)
         self._sources = {
             name: sources.get(name) or FileSource(pipeline.source, config.base, exclude=exclude)
@@ -196,7 +198,7 @@ class DocumentRuns:
     ) -> DocumentRun:
         options = self._options[name]
         recipe = DocumentRecipe(
-            identity=recipe_identity(options), prepare=partial(_prepare, options), embed=embed,
+            identity=self._identities[name], prepare=partial(_prepare, options), embed=embed,
             model=self.place.identity, unpack=partial(_unpack, options), look=partial(_look, options),
             limit_s=self._pipelines[name].file_timeout_s,
             near=options.cleaning.near,

@@ -267,6 +267,14 @@ class Admission:
             default=now,
         )
 
+    def wait_for(self, needs: Needs, now: float) -> float:
+        """Have the rates know what may go next, and waits for them; return as ``ready_at`` does."""
+        for index, amount in needs:
+            meter = self.rates.get(index)
+            if meter is not None:
+                meter.lacked(amount)
+        return self.ready_at(needs, now)
+
     def rank(self, index: int) -> int:
         """Return the place of a resource in the order of asking: bytes, CPU, slots, rates."""
         if index in self.rates:

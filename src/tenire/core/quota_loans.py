@@ -15,6 +15,8 @@ of the rest, is said when the next one is asked for.
    not before the time at which it was said that asking may help; a little before a loan
    that is used is used up; and when it ends. If nothing was spent, is held or waits,
    never.
+5. What is too little for the one that goes first is given back when it is asked, and asked
+   for anew with the rest: otherwise each of two engines sits on what the other one needs.
 """
 
 from __future__ import annotations
@@ -47,13 +49,13 @@ class Borrower:
         held: Units that were taken, and neither spent nor given back.
         until: When the loan ends, seconds.
         waiting: Units that all who wait would take.
-        least: Units that the smallest of those takes that may go next.
+        least: Units that the first of those takes, or while nobody knows that the smallest.
         largest: Units that the largest of those takes.
         others: How many others were short or had something when it was asked last.
     """
 
     __slots__ = (
-        "_asked_at", "_grain", "_lent", "_retry_at", "_said", "_spent", "_used",
+        "_asked_at", "_grain", "_head", "_lent", "_retry_at", "_said", "_spent", "_used",
         "allowance", "held", "largest", "least", "others", "rate", "until", "waiting",
     )  # fmt: skip
 
@@ -67,6 +69,7 @@ class Borrower:
         self.least = 1
         self.largest = 1
         self.others = 0
+        self._head = 0  # units that the first takes, if it waits for them
         self._lent = 0
         self._used = 0  # of this loan
         self._spent: list[tuple[float, int]] = []
@@ -83,6 +86,7 @@ class Borrower:
         self.allowance -= amount
         self.held += amount
         self._used += amount
+        self._head = 0
 
     def spend(self, amount: int, at: float, *, held: int | None = None) -> None:
         """Take in that of what was held so much was spent; ``held``, if that is not the same."""
@@ -106,11 +110,15 @@ class Borrower:
         else:
             spent.append((end, amount))
 
+    def lacked(self, amount: int) -> None:
+        """Take in that what may go next waits for ``amount`` units."""
+        self._head = amount
+
     def want(self, waiting: int, least: int, largest: int) -> None:
-        """Take in what waits now: all of it, and the smallest and the largest of what may go next."""
+        """Take in what waits now: all of it, and the smallest and the largest of what waits."""
         self.waiting = waiting
-        self.least = max(1, least)
-        self.largest = max(self.least, largest)
+        self.largest = max(1, least, largest)
+        self.least = max(1, least, min(self._head, self.largest))
 
     def due_at(self, now: float) -> float | None:
         """Return when to ask, or ``None`` if there is nothing to say and nothing to want."""
@@ -129,11 +137,12 @@ class Borrower:
         """Return what was spent, and how much to keep, to want, and to take at the most; then say how it went."""
         elapsed = max(PERIOD_S, min(LOAN_S, now - self._asked_at))
         wanted = max(self.waiting, math.ceil(_GROWTH * self._used * LOAN_S / elapsed))
-        free = self.allowance = min(self.free(now), wanted)
+        free = self.free(now)
+        free = self.allowance = min(free, wanted) if free >= self.least else 0  # rule 5
         self._said, self._spent = self._spent, []
         self._asked_at = now
         self._used = 0
-        most = max(self.largest, math.ceil(self.rate * LOAN_S * _FASTEST))
+        most = max(self.least, math.ceil(self.rate * LOAN_S * _FASTEST))
         return self._said, free + self.held, max(0, wanted - free), max(0, most - free)
 
     def lent(self, more: int, until: float, retry_at: float | None, others: int) -> None:

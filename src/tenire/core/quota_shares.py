@@ -10,8 +10,10 @@ are *short*.
 3. It gets more than its share only of what others who are short lack less: of the rest
    up to their shares everything is kept for them. So what one does not want, others
    have (max-min fairness: D. Bertsekas, R. Gallager, *Data Networks*, 1992, section 6.5).
-4. One whose smallest want is larger than its share would wait for ever. When it has
-   used the least of all by weight, what it wants is kept for it from everybody.
+4. One whose smallest want does not fit into its share, or into the rest of it, would wait
+   for ever, or until all that it has used comes back. When it has used the least of all by
+   weight, what it wants is kept for it from everybody, and it may pass its share by that;
+   until then the rest of its share is of use to others.
 5. Less than the smallest want is of no use to the one who asks, so it gets nothing then.
 6. What does not come back by itself is asked back from one who has more than its share,
    as far as others lack what is missing to theirs.
@@ -64,12 +66,13 @@ def granted(limit: int, me: Participant, others: Iterable[Participant]) -> int:
     kept = 0
     for other in short:
         share = limit * other.weight / whole
-        if other.least > share and other.used / other.weight < me.used / me.weight:
-            room -= min(other.lacking, other.least)
+        if other.least > share - other.used:
+            if other.used / other.weight < me.used / me.weight:
+                room -= min(other.lacking, other.least)
         else:
             kept += min(other.lacking, max(0, round(share) - other.used))
     units = min(me.lacking, max(min(round(fair) - me.used, room), room - kept))
-    if me.least > fair and all(me.used / me.weight <= other.used / other.weight for other in short):
+    if me.least > fair - me.used and all(me.used / me.weight <= other.used / other.weight for other in short):
         units = min(me.lacking, max(units, min(me.least, room)))
     return units if units >= min(me.least, me.lacking) else 0
 

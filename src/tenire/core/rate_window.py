@@ -149,6 +149,9 @@ class SlidingWindow:
             at = max(at, self._back_at(self._quick, amount, self._quick_most(), now))
         return at
 
+    def lacked(self, amount: int) -> None:
+        """Take in that what may go next waits for ``amount`` units: they come by themselves."""
+
     def _back_at(self, ledger: RateLedger, amount: int, most: int, now: float) -> float:
         """Return when one ledger alone would let so much be taken."""
         lacking = ledger.spent + self.held + amount - most

@@ -43,6 +43,10 @@ class RateMeter(Protocol):
         """Return when ``amount`` units will be free, if ``free`` are at ``now``, the last refill."""
         ...
 
+    def lacked(self, amount: int) -> None:
+        """Take in that what may go next waits for ``amount`` units."""
+        ...
+
 
 class TokenBucket:
     """One rate.
@@ -87,3 +91,6 @@ class TokenBucket:
         at = now + (amount - free - self._fraction) / self.rate
         # One rounding early would have the caller wake for nothing, and at once again.
         return at + _MARGIN_S
+
+    def lacked(self, amount: int) -> None:
+        """Take in that what may go next waits for ``amount`` units: they come by themselves."""

@@ -321,7 +321,7 @@ class Selection:
     def _wait_for_rate(self, head: Task, lane: Lane, lacking: int, now: float) -> Task | None:
         """Note when a rate that a head lacks is back; return a task that may start before it meanwhile."""
         admission = self._admission
-        at = admission.ready_at(head.needs, now)
+        at = admission.wait_for(head.needs, now)
         self._ask_again(at)
         # Equal needs would fit no better.
         if lane.needs is not None or lacking & ~admission.rate_mask:

@@ -83,6 +83,11 @@ class SharedWindow(QuotaMeter):
         at = super().ready_at(amount, free, now)
         return at if not self.limited or amount <= self.borrower.free(now) else max(at, now + LOAN_S)
 
+    def lacked(self, amount: int) -> None:
+        """Take in that what may go next waits for ``amount`` units."""
+        if self.limited:
+            self.borrower.lacked(amount)
+
     def observe(self, said: MetricReport, own: int, now: float) -> None:
         """Take in what a reply says; what others of this machine use is no concern of the server's other users."""
         super().observe(said._replace(remaining=None) if self.borrower.others else said, own, now)

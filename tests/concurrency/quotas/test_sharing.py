@@ -113,6 +113,28 @@ def test_two_engines_use_one_quota_in_equal_parts_and_never_pass_it(sim_loop: Si
     assert abs(used[0] - used[1]) <= 0.05 * sum(used)
 
 
+def test_engines_with_calls_of_a_quarter_of_the_quota_do_not_sit_on_what_others_need(
+    sim_loop: SimLoop, tmp_path: Path
+) -> None:
+    async def scenario(*managers: ConcurrencyManager) -> list[Caller]:
+        quotas = [Quota(m.orchestrator, "main", tokens=30_000, sharing=share(m, sim_loop, tmp_path)) for m in managers]
+        callers = [Caller(quota, tokens=tokens, seconds=0.5) for quota in quotas for tokens in (1000, 2000, 4000, 8000)]
+        async with asyncio.TaskGroup() as group:
+            for caller in callers:
+                group.create_task(caller.keep_busy(480.0, workers=6))
+        for quota in quotas:
+            await quota.aclose()
+        return callers
+
+    callers = simulate(sim_loop, scenario)
+    used = [
+        sum(amount for caller in half for at, amount in caller.sent if at > 60.0) for half in (callers[:4], callers[4:])
+    ]
+    assert most_in_a_window([sent for caller in callers for sent in caller.sent]) <= 30_000
+    assert sum(used) >= 0.87 * 30_000 * 420 / SPAN
+    assert abs(used[0] - used[1]) <= 0.15 * sum(used)
+
+
 def test_engines_together_spread_their_calls_as_one_would(sim_loop: SimLoop, tmp_path: Path) -> None:
     async def scenario(*managers: ConcurrencyManager) -> list[float]:
         quotas = [Quota(m.orchestrator, "main", tokens=60_000, sharing=share(m, sim_loop, tmp_path)) for m in managers]
