@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tenire.core.quota_loans import LOAN_S, PERIOD_S
+from tenire.core.quota_loans import PERIOD_S
 from tenire.core.slot_loans import SILENT_S, SlotBorrower
 
 
@@ -37,10 +37,39 @@ def test_one_call_after_the_other_does_not_ask_for_each() -> None:
     borrower.waiting = 0
     borrower.use(2)
     borrower.use(-2)
-    for now in (0.5, 1.5):
+    for now in (0.2, 0.4, 0.6):
         assert borrower.ask(now) == (2, 0)
         borrower.lent(0, None)
-    assert borrower.ask(2.5) == (0, 0), "nothing was in use for a while"
+        borrower.use(1)
+        borrower.use(-1)
+
+
+def test_who_makes_no_call_between_two_times_of_asking_keeps_nothing_from_others() -> None:
+    borrower = SlotBorrower()
+    borrower.waiting = 2
+    lend(borrower, 0.0, 2)
+    borrower.waiting = 0
+    borrower.use(2)
+    borrower.use(-2)
+    assert borrower.ask(0.2) == (2, 0)
+    borrower.lent(0, None)
+    assert borrower.due_at() == 0.4, "soon, since others may wait"
+    assert borrower.ask(0.4) == (0, 0)
+
+
+def test_what_was_in_use_a_while_ago_goes_back_though_calls_are_made() -> None:
+    borrower = SlotBorrower()
+    borrower.waiting = 5
+    lend(borrower, 0.0, 5)
+    borrower.waiting = 0
+    borrower.use(5)
+    borrower.use(-5)
+    for now in (0.5, 1.0, 1.5, 2.0, 2.5):
+        borrower.use(1)
+        borrower.use(-1)
+        kept, _ = borrower.ask(now)
+        borrower.lent(0, None)
+    assert kept == 1
 
 
 def test_what_is_in_use_is_told_of_before_silence_means_death() -> None:
@@ -59,8 +88,8 @@ def test_what_is_not_used_goes_back() -> None:
     borrower.waiting = 1
     lend(borrower, 0.0, 1)
     borrower.waiting = 0
-    assert borrower.due_at() == LOAN_S
-    assert borrower.ask(LOAN_S) == (0, 0)
+    assert borrower.due_at() == 0.2
+    assert borrower.ask(0.2) == (0, 0)
     borrower.lent(0, None)
     assert borrower.due_at() is None
 
