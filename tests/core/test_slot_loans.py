@@ -14,6 +14,17 @@ def lend(borrower: SlotBorrower, now: float, more: int, *, retry_at: float | Non
     borrower.lent(more, retry_at)
 
 
+def after_calls(number: int) -> SlotBorrower:
+    """Return one that was lent so many slots at 0 s, and has used all of them at once since."""
+    borrower = SlotBorrower()
+    borrower.waiting = number
+    lend(borrower, 0.0, number)
+    borrower.waiting = 0
+    borrower.use(number)
+    borrower.use(-number)
+    return borrower
+
+
 def test_who_wants_nothing_asks_for_nothing() -> None:
     assert SlotBorrower().due_at() is None
 
@@ -31,12 +42,7 @@ def test_who_waits_asks_at_once_and_then_when_it_may_help() -> None:
 
 
 def test_one_call_after_the_other_does_not_ask_for_each() -> None:
-    borrower = SlotBorrower()
-    borrower.waiting = 2
-    lend(borrower, 0.0, 2)
-    borrower.waiting = 0
-    borrower.use(2)
-    borrower.use(-2)
+    borrower = after_calls(2)
     for now in (0.2, 0.4, 0.6):
         assert borrower.ask(now) == (2, 0)
         borrower.lent(0, None)
@@ -45,12 +51,7 @@ def test_one_call_after_the_other_does_not_ask_for_each() -> None:
 
 
 def test_who_makes_no_call_between_two_times_of_asking_keeps_nothing_from_others() -> None:
-    borrower = SlotBorrower()
-    borrower.waiting = 2
-    lend(borrower, 0.0, 2)
-    borrower.waiting = 0
-    borrower.use(2)
-    borrower.use(-2)
+    borrower = after_calls(2)
     assert borrower.ask(0.2) == (2, 0)
     borrower.lent(0, None)
     assert borrower.due_at() == 0.4, "soon, since others may wait"
@@ -58,12 +59,7 @@ def test_who_makes_no_call_between_two_times_of_asking_keeps_nothing_from_others
 
 
 def test_what_was_in_use_a_while_ago_goes_back_though_calls_are_made() -> None:
-    borrower = SlotBorrower()
-    borrower.waiting = 5
-    lend(borrower, 0.0, 5)
-    borrower.waiting = 0
-    borrower.use(5)
-    borrower.use(-5)
+    borrower = after_calls(5)
     for now in (0.5, 1.0, 1.5, 2.0, 2.5):
         borrower.use(1)
         borrower.use(-1)

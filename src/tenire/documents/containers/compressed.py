@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 
 import zstandard
 
+from tenire.documents.containers.damage import damaged
 from tenire.documents.recognition import Format
-from tenire.errors import DocumentError
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -63,12 +63,7 @@ class Expanded(io.RawIOBase):
             try:
                 data = self._stream.read(min(len(view) - filled, self._expansion.left + 1))
             except BROKEN as error:
-                raise DocumentError(
-                    f"expected {self._form.value} data, got something that cannot be expanded: {error}",
-                    source=self._source,
-                    stage="unpack",
-                    hint="the file is damaged or cut off; get it again, or leave it out",
-                ) from error
+                raise damaged(self._source, f"{self._form.value} data", "expanded", error) from error
             if not data:
                 break
             self._expansion.add(len(data))

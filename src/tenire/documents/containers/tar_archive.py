@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, BinaryIO
 
 from tenire.documents.containers.compressed import BROKEN
+from tenire.documents.containers.damage import damaged
 from tenire.documents.containers.member import Member, Names
 from tenire.errors import DocumentError
 
@@ -42,23 +43,14 @@ def members(stream: BinaryIO, source: str, most: int) -> Iterator[Member]:
                     name = names.clean(info.name)
                     yield Member(name, info.size, partial(_open, archive, info, f"{source}!/{name}"))
     except (tarfile.TarError, *BROKEN) as error:
-        raise _broken(source, error) from error
+        raise damaged(source, "a tar archive", "unpacked", error) from error
 
 
 def _open(archive: tarfile.TarFile, info: tarfile.TarInfo, source: str) -> BinaryIO:
     try:
         found = archive.extractfile(info)
     except (tarfile.TarError, *BROKEN) as error:
-        raise _broken(source, error) from error
+        raise damaged(source, "a tar archive", "unpacked", error) from error
     if found is None:
-        raise _broken(source, ValueError("it is no regular file"))
+        raise damaged(source, "a tar archive", "unpacked", ValueError("it is no regular file"))
     return found  # type: ignore[return-value]  # it reads bytes, which is all that is asked
-
-
-def _broken(source: str, error: BaseException) -> DocumentError:
-    return DocumentError(
-        f"expected a tar archive, got something that cannot be unpacked: {error}",
-        source=source,
-        stage="unpack",
-        hint="the file is damaged or cut off; get it again, or leave it out",
-    )

@@ -9,6 +9,7 @@ import zipfile
 from functools import partial
 from typing import TYPE_CHECKING, BinaryIO
 
+from tenire.documents.containers.damage import damaged
 from tenire.documents.containers.member import Member, Names
 from tenire.documents.recognition import BROKEN_ZIP
 from tenire.errors import DocumentError
@@ -46,7 +47,7 @@ def members(stream: BinaryIO, source: str, most: int) -> Iterator[Member]:
     try:
         archive = _opened(stream)
     except BROKEN_ZIP as error:
-        raise _broken(source, error) from error
+        raise damaged(source, "a ZIP archive", "unpacked", error) from error
     names = Names()
     with archive:
         for info in archive.infolist():
@@ -93,7 +94,7 @@ def _open(archive: zipfile.ZipFile, info: zipfile.ZipInfo, source: str) -> Binar
     try:
         return archive.open(info)  # type: ignore[return-value]  # it reads bytes, which is all that is asked
     except BROKEN_ZIP as error:
-        raise _broken(source, error) from error
+        raise damaged(source, "a ZIP archive", "unpacked", error) from error
 
 
 def _check_directory(stream: BinaryIO, source: str, most: int) -> None:
@@ -112,12 +113,3 @@ def _check_directory(stream: BinaryIO, source: str, most: int) -> None:
         raise DocumentError(
             f"it has more than {most} members", source=source, stage="unpack", hint="unpack it yourself"
         )
-
-
-def _broken(source: str, error: BaseException) -> DocumentError:
-    return DocumentError(
-        f"expected a ZIP archive, got something that cannot be unpacked: {error}",
-        source=source,
-        stage="unpack",
-        hint="the file is damaged or cut off; get it again, or leave it out",
-    )
