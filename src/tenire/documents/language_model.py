@@ -57,7 +57,7 @@ class Model:
     def __init__(self, classes: list[str], arrays: Arrays) -> None:
         self._classes = classes
         self._features, self._priors = arrays["features"], arrays["priors"]
-        self._moves, self._rows, self._outputs = (memoryview(arrays[name]) for name in ("moves", "rows", "outputs"))
+        self._moves, self._rows, self._outputs = (arrays[name].data for name in ("moves", "rows", "outputs"))
 
     def likely(self, text: str) -> list[tuple[str, float]]:
         """Return the most likely languages of a text, each with how sure it is, from 0 to 1; most likely first."""
@@ -141,7 +141,7 @@ def _keep(path: Path, classes: list[str], arrays: Mapping[str, NDArray[Any]]) ->
             file.write(first)
             for array in arrays.values():
                 file.write(bytes(-file.tell() % _ALIGNED))
-                file.write(memoryview(array).cast("B"))
+                file.write(array.data.cast("B"))
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
