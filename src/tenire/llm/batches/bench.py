@@ -69,6 +69,8 @@ class Bench:
         tell: Is told what became of each request; set by the desk.
         at_provider: Batches that the provider works on.
         uploading: One file is sent at a time.
+        joining: Held while it is settled who waits for the requests of a batch: a journey that
+            ends must not drop what somebody has just seen in its batch and is about to wait for.
     """
 
     provider: BatchProvider
@@ -83,6 +85,7 @@ class Bench:
     tell: Callable[[BatchOutcome], Awaitable[None]] = field(default=_nobody)
     at_provider: set[str] = field(default_factory=set)
     uploading: asyncio.Lock = field(default_factory=asyncio.Lock)
+    joining: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def patiently(self, call: Callable[[], Awaitable[T]]) -> T:
         """Do something that may be done again if the provider, or the way to it, fails for the moment.

@@ -199,14 +199,15 @@ class BatchDesk:
     async def _take(self, chunk: dict[bytes, ChatRequest], tasks: asyncio.TaskGroup) -> None:
         log = self._bench.log
         kept = await self._kept(list(chunk))
-        held = await log.run(lambda ledger, _: ledger.provider_batches.holding([*chunk]))
+        async with self._bench.joining:
+            held = await log.run(lambda ledger, _: ledger.provider_batches.holding([*chunk]))
+            self._joined.update(key for key, batch in held.items() if key not in kept and batch not in self._own)
         lines: list[_Line] = []
         for key, request in chunk.items():
             if key in kept:
                 await self._tell(BatchOutcome(key, kept[key], kept=True))
             elif key not in held:
                 lines += await self._line(key, request)
-        self._joined.update(key for key, batch in held.items() if key not in kept and batch not in self._own)
         start = 0
         for place, line in enumerate(lines):
             if self._cut.add(len(line.line)):
@@ -249,13 +250,14 @@ class BatchDesk:
             log.watch(batch.id)
             await log.run(partial(_open, batch))
         name, keys = batch.id, [line.key for line in lines]
-        found = await log.run(lambda ledger, _: ledger.provider_batches.claim(name, keys, self._made_after))
+        async with self._bench.joining:
+            found = await log.run(lambda ledger, _: ledger.provider_batches.claim(name, keys, self._made_after))
+            self._joined.update(found)  # somebody has been quicker
         claimed = [line for line in lines if line.key not in found]
         await asyncio.to_thread(spool.write, name, [line.line for line in claimed])
         self._filling = batch._replace(
             lines=batch.lines + len(claimed), held=batch.held + sum(line.most for line in claimed)
         )
-        self._joined.update(found)  # somebody has been quicker
 
     async def _seal(self, tasks: asyncio.TaskGroup) -> None:
         """Hand over the file that is being filled."""

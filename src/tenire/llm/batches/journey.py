@@ -200,16 +200,17 @@ class Journey:
         if settling.stop is not None:
             await self._drop()  # the next run asks again what is left
             raise settling.stop
-        left = await bench.log.run(lambda ledger, _: ledger.provider_batches.left(batch.id))
         # A provider that has answered nothing at all has had its time for every line.
         tried = not settling.results
-        spent = {key for key, tries in left.items() if tries + tried >= bench.most_tries}
-        wanted = [key for key in left if self._wanted(key)]
-        resubmit = bench.resubmit()
-        again = [key for key in wanted if resubmit and key in lines and key not in spent]
-        others = set(wanted).difference(again)
-        lost = await asyncio.to_thread(lambda: [(key, lines.get(key)) for key in others])
-        moved = await self._move([again] if again else [], lines, tried=tried)
+        async with bench.joining:
+            left = await bench.log.run(lambda ledger, _: ledger.provider_batches.left(batch.id))
+            spent = {key for key, tries in left.items() if tries + tried >= bench.most_tries}
+            wanted = [key for key in left if self._wanted(key)]
+            resubmit = bench.resubmit()
+            again = [key for key in wanted if resubmit and key in lines and key not in spent]
+            others = set(wanted).difference(again)
+            lost = await asyncio.to_thread(lambda: [(key, lines.get(key)) for key in others])
+            moved = await self._move([again] if again else [], lines, tried=tried)
         for key, line in lost:
             error = _unanswered(bench.most_tries) if resubmit and key in spent else None
             await bench.tell(BatchOutcome(key, error=error, line=None if error else line))
