@@ -18,6 +18,9 @@ endif
 COMPILE = $(PY) -m uv pip compile --quiet --upgrade --universal --python-version 3.11 \
 	--generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links
 
+# Extras that tests use; Ray is too large to install for each change.
+TESTED = browser dashboard data gui llm local-llm ml postgres top
+
 # Without compiled bytecode every start costs twice; and what is installed is what is tested.
 unexport PYTHONDONTWRITEBYTECODE
 unexport PYTHONPATH
@@ -71,7 +74,7 @@ docs: env-test ## write the command line's page anew, check links and run every 
 pins: env-pins ## compile requirements/*.in into pinned files with hashes
 	@echo "tenire: resolving for Python 3.11 and later, on Linux, macOS and Windows"
 	@$(COMPILE) pyproject.toml requirements/build.in --extra data --extra llm --extra local-llm -o requirements/demo.txt
-	@$(COMPILE) pyproject.toml requirements/build.in requirements/test.in --extra data --extra llm --extra local-llm -c requirements/demo.txt -o requirements/test.txt
+	@$(COMPILE) pyproject.toml requirements/build.in requirements/test.in $(TESTED:%=--extra %) -c requirements/demo.txt -o requirements/test.txt
 	@$(COMPILE) pyproject.toml requirements/build.in requirements/peers.in --extra data -c requirements/demo.txt -o requirements/peers.txt
 	@$(COMPILE) requirements/models.in --no-deps -o requirements/models.txt
 	@$(COMPILE) requirements/pins.in -o requirements/pins.txt
