@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -117,3 +118,32 @@ def test_a_run_of_pipelines(tmp_path: Path) -> None:
         assert (found.ok, found.documents) == (True, 2)
 
     assert sweep(scenario, check, every=int(os.environ.get("TENIRE_SWEEP_EVERY", "20"))) >= 2
+
+
+@tenire.stage
+async def shout(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    await asyncio.sleep(0.001)
+    return [{**item, "text": item["text"].upper()} for item in items]
+
+
+@pytest.mark.slow
+def test_a_run_of_stages(tmp_path: Path) -> None:
+    numbers = itertools.count()
+    home = tmp_path
+
+    def pipeline() -> tenire.Pipeline:
+        items = [{"id": number, "text": "zebra"} for number in range(3)]
+        return tenire.Pipeline("p", items, stages=[shout], sink=home.with_suffix(".jsonl"))
+
+    async def scenario() -> None:
+        nonlocal home
+        home = tmp_path / f"home {next(numbers)}"
+        await tenire.arun(pipeline(), home=home)
+
+    async def check() -> None:
+        report = await tenire.arun(pipeline(), home=home)
+        assert report.pipelines["p"].done + report.pipelines["p"].unchanged == 3
+        lines = home.with_suffix(".jsonl").read_text("utf-8").splitlines()
+        assert [json.loads(line) for line in lines] == [{"id": number, "text": "ZEBRA"} for number in range(3)]
+
+    assert sweep(scenario, check, every=int(os.environ.get("TENIRE_SWEEP_EVERY", "4"))) >= 2
