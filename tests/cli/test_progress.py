@@ -274,3 +274,16 @@ def test_a_running_pipeline_has_a_line_for_each_stage_and_says_which_one_limits_
     console = Console(file=io.StringIO(), width=110, force_terminal=False)
     console.print(frame({"docs": run}, look))
     assert "embed" not in console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_what_has_to_be_done_before_anything_counts_is_said() -> None:
+    run = PipelineProgress("docs", state="running", seen=10, bytes_seen=100)
+    run.stages = [StageProgress("prepare", unit="file"), StageProgress("embed", doing="loading the model")]
+    console = Console(file=io.StringIO(), width=110, force_terminal=False)
+    console.print(frame({"docs": run}, Look({}, {}, 5.0)))
+    assert "loading the model" in console.file.getvalue()  # type: ignore[attr-defined]
+    assert "loading the model" in plain_line({"docs": run}, Look({}, {}, 5.0))
+    run.stages[1].doing, run.stages[1].done = "", 40
+    assert plain_line({"docs": run}, Look({}, {}, 5.0)).endswith("40 passages, files count once they are stored")
+    run.done = 1
+    assert plain_line({"docs": run}, Look({}, {}, 5.0)).endswith("40 passages")

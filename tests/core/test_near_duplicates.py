@@ -37,7 +37,9 @@ def test_only_what_reaches_the_threshold_is_near() -> None:
     one, other = signed(500, 210)
     share = similarity(one, other)
     assert near(one, other, share) == share
-    assert near(one, other, share + 0.001) is None
+    # Signatures only tell it about, and what they may be off by counts for the copy.
+    assert near(one, other, share + 0.009) == share
+    assert near(one, other, share + 0.011) is None
 
 
 def test_short_texts_may_differ_in_five_words_only() -> None:

@@ -130,6 +130,8 @@ def _stage_rows(progress: PipelineProgress, look: Look) -> list[list[RenderableT
         here = limiting is not None and stage.name == limiting.name
         rate = look.rates.get((progress.name, stage.name), 0.0)
         words = [f"{rate:,.0f} {stage.unit}s/s" if rate >= 10 else f"{rate:.1f} {stage.unit}s/s"] if rate else []
+        if stage.doing:
+            words.append(clean(stage.doing))
         if stage.waiting > 0:
             words.append(f"{stage.waiting:,} waiting")
         if here:
@@ -190,6 +192,10 @@ def plain_line(pipelines: Mapping[str, PipelineProgress], look: Look) -> str:
         if progress.quarantined:
             words.append(f"{progress.quarantined:,} in quarantine")
         if progress.shown_state == "running":
+            if progress.doing:
+                words.append(clean(progress.doing))
+            elif progress.unit == "file" and progress.passages and not progress.done:
+                words.append("files count once they are stored")
             if speed := look.speeds.get(name):
                 words.append(_speed(progress, speed, units=True))
             left = look.remaining.get(name)

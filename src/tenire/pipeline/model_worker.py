@@ -30,6 +30,8 @@ EMBEDDER_SLOTS = 2
 IF_KILLED = Retry(attempts=2, backoff=0.5, on=())
 """A worker that was killed from outside says nothing about its task: once more."""
 
+_LOADING = "loading the model, which takes longer the first time on a machine"
+
 _ONE_SLOT = Resources(other={"embedder": 1})
 
 
@@ -71,7 +73,9 @@ class ModelWorker:
     def warm_up(self) -> Handle[NDArray[np.float32]]:
         """Have the model loaded: a head start, so it is tried once."""
         handle = self._submit([], "load model", retry=None)
-        handle.add_done_callback(lambda _: self._ended())
+        if not self._on_loop:
+            self._stage.doing = _LOADING
+        handle.add_done_callback(lambda _: self._loaded())
         return handle
 
     async def vectors(
@@ -114,6 +118,10 @@ class ModelWorker:
         stage.done += left
         progress.bytes_ahead += left_bytes
         return vectors
+
+    def _loaded(self) -> None:
+        self._stage.doing = ""
+        self._ended()
 
     def _ended(self, started: float = 0.0) -> float:
         """Return the seconds that the model had for a call that ended just now.

@@ -50,6 +50,7 @@ class StageProgress:
         since_s: Seconds of the run after which it first had something to do.
         workers: How many can work in it at the same time.
         unit: What goes through it: ``file``, ``row``, ``item`` or ``passage``.
+        doing: What it does before it can begin, for people, or an empty string.
     """
 
     name: str
@@ -60,6 +61,7 @@ class StageProgress:
     since_s: float = 0.0
     workers: int = 1
     unit: str = "passage"
+    doing: str = ""
 
     @contextmanager
     def holding(self, items: int = 1) -> Iterator[None]:
@@ -186,6 +188,11 @@ class PipelineProgress:
         """Passages embedded by this run; those that are stored already are ``chunks``."""
         embedded = next((stage.done for stage in self.stages if stage.name == "embed"), 0)
         return max(self.chunks, embedded)
+
+    @property
+    def doing(self) -> str:
+        """What has to be done before it can go on, for people, or an empty string."""
+        return next((stage.doing for stage in self.stages if stage.doing), "")
 
     @property
     def limiting(self) -> StageProgress | None:

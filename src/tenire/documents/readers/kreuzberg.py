@@ -8,6 +8,7 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from tenire.documents.authorship import iso_date
 from tenire.documents.readers.reading import Raw, damaged, too_long
 from tenire.errors import DocumentError, MissingExtraError
 from tenire.protocols import About
@@ -22,7 +23,6 @@ __all__ = ["about_of", "extract", "title_of", "unescaped"]
 _PARSER_LOST = 5
 _ESCAPED = re.compile(r"\\([!-/:-@\[-`{-~])")
 _FENCE = re.compile(r"^ {0,3}(```+|~~~+)", re.M)
-_CONFIG_DATE = re.compile(r"\d{4}(?:-\d\d(?:-\d\d(?:T\d\d:\d\d(?::\d\d)?\S{0,12})?)?)?")
 _EXTRA = ("subject", "keywords", "category", "publisher", "sheet_names", "language")
 
 
@@ -106,14 +106,14 @@ def about_of(kind: str, metadata: Mapping[str, object], *, pages: int = 0) -> Ab
     """
     authors = metadata.get("authors") or metadata.get("created_by") or metadata.get("initial_creator") or ""
     author = ", ".join(map(str, authors)) if isinstance(authors, list) else str(authors)
-    date = _CONFIG_DATE.match(str(metadata.get("created_at") or metadata.get("modified_at") or ""))
+    date = iso_date(str(metadata.get("created_at") or "")) or iso_date(str(metadata.get("modified_at") or ""))
     extra = []
     for name in _EXTRA:
         value = metadata.get(name)
         text = ", ".join(map(str, value)) if isinstance(value, list) else str(value or "")
         if text.strip():
             extra.append((name, text.strip()[:1000]))
-    return About(kind, author=author.strip()[:1000], date=date.group() if date else "", pages=pages, extra=tuple(extra))
+    return About(kind, author=author.strip()[:1000], date=date, pages=pages, extra=tuple(extra))
 
 
 def title_of(metadata: Mapping[str, object]) -> str:
