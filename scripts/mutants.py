@@ -211,8 +211,17 @@ def tests_of(module: str) -> list[list[str]]:
     """Return the tests that see a module: what is run first, and what is run if that saw nothing."""
     own = TESTS / f"test_{module}.py"
     together = next((tests for modules, tests in _TOGETHER.items() if module in modules), ())
-    composed = [[str((TESTS / name).resolve()) for name in names if name != own.name] for names in together]
-    return ([[str(own)]] if own.exists() else []) + [files for files in composed if files]
+    composed = [[(TESTS / name).resolve() for name in names if name != own.name] for names in together]
+    # Modules that make up one thing are tested in one file.
+    named = f"tenire.core.{module} import"
+    known = {own, *(file for files in composed for file in files)}
+    others = [
+        file for file in sorted(TESTS.glob("test_*.py")) if file not in known and named in file.read_text("utf-8")
+    ]
+    found = [[str(file) for file in files] for files in ([own] if own.exists() else [], *composed, others) if files]
+    if not found:
+        sys.exit(f"tenire: no test of {TESTS.name} imports {module}")
+    return found
 
 
 def judge(module: str, source: str, limit: float) -> tuple[str, float]:
