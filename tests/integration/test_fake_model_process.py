@@ -6,12 +6,13 @@ import json
 import os
 import subprocess
 import sys
+from typing import Any
 from urllib.request import Request, urlopen
 
 import psutil
 import pytest
 
-from tenire.testing import FakeModelProcess, ServerFaults
+from tenire.testing import FakeModelProcess, FakeModelServer, ServerFaults
 
 SERVER = [sys.executable, "-m", "tenire.testing.fake_model_server"]
 
@@ -47,7 +48,20 @@ def test_a_taken_port_is_told(capfd: pytest.CaptureFixture[str]) -> None:
         second = FakeModelProcess(port=int(first.url.rpartition(":")[2]))
         with pytest.raises(OSError, match="did not start"):
             second.start()
-    assert "OSError" in capfd.readouterr().err
+    assert "name another one, or 0 for any that is free" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("port", [99_999_999, 65_536, -1, True, 1.5, "80"])
+def test_a_port_that_does_not_exist_is_refused(port: Any) -> None:
+    for server in (FakeModelServer, FakeModelProcess):
+        with pytest.raises(ValueError, match=f"from 0 .any free one. to 65535, got {port!r}"):
+            server(port=port)
+
+
+def test_a_port_that_does_not_exist_is_refused_on_the_command_line() -> None:
+    ended = subprocess.run([*SERVER, "--port", "99999999"], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert "error: port must be a whole number from 0 (any free one) to 65535, got 99999999" in ended.stderr
 
 
 @pytest.mark.skipif(os.name == "nt", reason="a process is ended there without being told")

@@ -91,6 +91,29 @@ def test_a_key_that_was_mended_is_tried_again_after_a_moment(sim_loop: SimLoop) 
     simulate(sim_loop, scenario, model)
 
 
+@pytest.mark.parametrize("way", ["embed", "stream"])
+def test_a_call_of_another_kind_says_what_was_refused(sim_loop: SimLoop, way: str) -> None:
+    async def other(client: ChatClient) -> None:
+        if way == "embed":
+            await client.embed(["a text"])
+        else:
+            async for _ in client.stream("p"):
+                pass
+
+    async def scenario(client: ChatClient) -> None:
+        with pytest.raises(AuthenticationError) as first:
+            await client.complete("p")
+        with pytest.raises(AuthenticationError) as second:
+            await other(client)
+        refused = "not sent, since a call of the same model has just been refused: "
+        assert str(second.value) == f"{refused}{first.value}"
+        assert (first.value.tries, second.value.tries) == (1, 0)
+        assert second.value.status == first.value.status == 401
+        assert second.value.hint == first.value.hint
+
+    simulate(sim_loop, scenario, Model(wrong_key(), seconds=0.1))
+
+
 @pytest.mark.parametrize("failure", [BadRequestError("no", status=400), ServerError("down", status=500), None])
 def test_whatever_else_the_first_call_meets_lets_the_others_go(sim_loop: SimLoop, failure: Exception | None) -> None:
     model = Model(*([failure] if failure is not None else []), seconds=0.1)

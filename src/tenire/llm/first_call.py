@@ -57,7 +57,7 @@ class FirstCallGate:
             await self._news.wait()
         if entry is Entry.REFUSED:
             assert self._error is not None
-            raise copy.copy(self._error)  # each call counts its own tries in it
+            raise _of_another(self._error)
         if entry is Entry.GO_ALONE and self._decides.until is not None:
             # One timer for all that wait, so that they go in the order in which they came.
             self._alarm = self._timer.at(self._decides.until, self._tell)
@@ -92,3 +92,10 @@ class FirstCallGate:
             self._alarm = None
         self._news.set()
         self._news = asyncio.Event()
+
+
+def _of_another(error: ModelError) -> ModelError:
+    """Return the error of a call that was not sent: it may have asked for something else, and counts its own tries."""
+    own = copy.copy(error)
+    own.args = (f"not sent, since a call of the same model has just been refused: {error}",)
+    return own

@@ -14,6 +14,7 @@ from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 from tenire.errors import InternalError, StoreError
+from tenire.storage.private_file import make_private, withdraw
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -143,11 +144,12 @@ class Database:
         return sum(_size(self.path.with_name(self.path.name + suffix)) for suffix in ("", "-wal"))
 
     def use_write_ahead_log(self) -> None:
-        """Let readers read while this connection writes; the file remembers it.
+        """Let readers of its owner read while this connection writes; the file remembers it.
 
         Raises:
             StoreError: If the file cannot be written.
         """
+        withdraw(self.path)
         try:
             self._connection.execute("PRAGMA journal_mode = WAL")
             # Keeps the log's file from staying as large as the largest transaction ever was.
@@ -186,6 +188,7 @@ class Database:
 
 
 def _connect_writer(path: Path) -> sqlite3.Connection:
+    make_private(path)
     connection = sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
     try:
         connection.execute("PRAGMA foreign_keys = ON")

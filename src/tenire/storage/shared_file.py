@@ -17,6 +17,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from tenire.storage.database import explain
+from tenire.storage.private_file import make_private, withdraw
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -91,6 +92,7 @@ class SharedFile:
         return _identity(self._path) == self._identity
 
     def _open(self) -> sqlite3.Connection:
+        make_private(self._path)
         connection = sqlite3.connect(self._path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
         try:
             self._prepare(connection)
@@ -100,6 +102,7 @@ class SharedFile:
         return connection
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
+        withdraw(self._path)
         connection.execute("PRAGMA journal_mode = WAL")
         # A power cut may damage the file; then the machine starts anew, and so does the file.
         connection.execute("PRAGMA synchronous = OFF")

@@ -45,11 +45,19 @@ def main(words: Sequence[str] | None = None) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: told.set())
     parent = psutil.Process().parent()
-    with server:
+    try:
+        server.start()
+    except OSError as error:
+        why = error.strerror or error
+        message = f"cannot listen at port {port} of 127.0.0.1 ({why}): name another one, or 0 for any that is free"
+        parser.exit(1, f"{parser.prog}: error: {message}\n")
+    try:
         _print(server.base_url)
         while not told.wait(_LOOK_EVERY_S) and _lives(parent):
             pass
         _print(msgspec.json.encode(server.statistics()).decode())
+    finally:
+        server.stop()
     return 0
 
 

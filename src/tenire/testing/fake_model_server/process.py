@@ -11,7 +11,7 @@ import msgspec
 
 from tenire.testing.fake_model_server.call_log import CallRecord, ServerStatistics
 from tenire.testing.fake_model_server.face import ServerFace
-from tenire.testing.fake_model_server.settings import ServerSettings
+from tenire.testing.fake_model_server.settings import ServerSettings, checked_port
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -33,7 +33,7 @@ class FakeModelProcess(ServerFace):
         settings: The attributes of ``ServerSettings``.
 
     Raises:
-        ValueError: If a setting is unknown, impossible or a function.
+        ValueError: If the port or a setting is impossible, or a setting unknown or a function.
     """
 
     def __init__(self, *, port: int = 0, **settings: Any) -> None:
@@ -42,7 +42,7 @@ class FakeModelProcess(ServerFace):
         if functions:
             msg = f"{functions[0]} must be a word or a number for a server in another process, got a function"
             raise ValueError(msg)
-        self._port = port
+        self._port = checked_port(port)
         self._process: subprocess.Popen[str] | None = None
         self._base_url = ""
 

@@ -11,7 +11,7 @@ from tenire.concurrency.loops.kinds import loop_factory
 from tenire.testing.fake_model_server.face import ServerFace
 from tenire.testing.fake_model_server.provider import Provider
 from tenire.testing.fake_model_server.service import Service
-from tenire.testing.fake_model_server.settings import ServerSettings
+from tenire.testing.fake_model_server.settings import ServerSettings, checked_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,7 +36,7 @@ class FakeModelServer(ServerFace):
         settings: The attributes of ``ServerSettings``.
 
     Raises:
-        ValueError: If a setting is unknown or impossible.
+        ValueError: If the port or a setting is unknown or impossible.
 
     Example:
         >>> import json
@@ -52,7 +52,7 @@ class FakeModelServer(ServerFace):
 
     def __init__(self, *, port: int = 0, **settings: Any) -> None:
         self.settings = ServerSettings.of(**settings)
-        self._port = port
+        self._port = checked_port(port)
         self._provider = Provider(self.settings, SYSTEM_CLOCK.wall)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None

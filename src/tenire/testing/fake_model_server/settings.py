@@ -11,7 +11,9 @@ from tenire.testing.fake_model_server.chance import ServerFaults
 from tenire.testing.fake_model_server.latency import latency
 from tenire.testing.fake_model_server.meters import Enforcement
 
-__all__ = ["HeaderDialect", "Outage", "ServerSettings"]
+__all__ = ["HeaderDialect", "Outage", "ServerSettings", "checked_port"]
+
+_LAST_PORT = 65_535
 
 HeaderDialect = Literal["openai", "anthropic", "azure", "none"]
 
@@ -165,6 +167,17 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
             if outage.at <= seconds < outage.at + outage.seconds:
                 return outage
         return None
+
+
+def checked_port(port: int) -> int:
+    """Return a port that a server can listen at.
+
+    Raises:
+        ValueError: If there is no such port.
+    """
+    whole = isinstance(port, int) and not isinstance(port, bool)
+    _need(whole and 0 <= port <= _LAST_PORT, "port", f"a whole number from 0 (any free one) to {_LAST_PORT}", port)
+    return port
 
 
 def _need(possible: bool, name: str, expected: str, value: object) -> None:
