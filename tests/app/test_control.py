@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tenire import ConcurrencyManager, ConfigError, Priority, RejectedError, Resources, Retry
-from tenire.app.control import EngineControl, NewPriority, controlled
+from tenire.app.control import EngineControl, controlled
+from tenire.app.orders import NewPriority
 from tenire.concurrency.channel import LoopChannel
 from tenire.pipeline.progress import PipelineProgress
 from tenire.storage.home import Home, HomeLock

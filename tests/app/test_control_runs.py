@@ -10,8 +10,8 @@ import pytest
 
 from tenire.app.ask import ask
 from tenire.app.config import load_config
-from tenire.app.control import NewPriority
 from tenire.app.inspect import status, verify
+from tenire.app.orders import NewPriority
 from tenire.app.runs import arun_config
 from tenire.app.why import why
 from tenire.errors import ChannelError, ConfigError, TenireError

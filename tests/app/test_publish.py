@@ -15,7 +15,7 @@ import pytest
 
 from tenire import ConcurrencyManager, Resources
 from tenire.app import publish
-from tenire.app.publish import MOST_TASKS, PERIOD_S, STALE_S, look, publishing
+from tenire.app.publish import MOST_TASKS, PERIOD_S, STALE_S, Besides, look, publishing
 from tenire.app.published import Published, engine_path, last_told, task_id
 from tenire.concurrency.quotas import MetricStatistics, QuotaStatistics
 from tenire.pipeline.progress import PipelineProgress, StageProgress
@@ -262,7 +262,8 @@ def test_quotas_are_told_with_what_they_have_left(engine: Any) -> None:
     )  # fmt: skip
 
     async def scenario(engine: Engine) -> None:
-        told = look(engine.manager, engine.progress, at=0.0, quotas=lambda: {"main": used}).quotas["main"]
+        besides = Besides(quotas=lambda: {"main": used})
+        told = look(engine.manager, engine.progress, at=0.0, besides=besides).quotas["main"]
         assert (told.metrics["requests"].spent, told.metrics["requests"].limit) == (480, 500)
         assert (told.metrics["tokens"].spent, told.metrics["tokens"].limit) == (7, None)
         assert (told.in_flight, told.slots, told.waiting, told.refused, told.pause) == (12, 16, 40, 1, 2)

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 # Who sets a timer of its own, and why it may.
 ALLOWED = {
+    "app/feed/feed.py": "it runs in another process than the engine",
     "concurrency/timer/wakeup.py": "the timer",
     "concurrency/channel/client.py": "it runs in another process than the engine",
     "concurrency/channel/link.py": "it runs in another process than the engine",

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from tenire.cli.frames import Look, fraction, frame, plain_line
 from tenire.cli.progress import ProgressDisplay, save_svg
-from tenire.cli.speed import Speed, TimeLeft
+from tenire.core.speed import Speed, TimeLeft
 from tenire.pipeline.progress import PipelineProgress, StageProgress
 from tenire.testing import ManualClock
 

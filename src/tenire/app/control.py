@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
-from tenire.app.publish import explained, look
+from tenire.app.feed.happened import Happenings
+from tenire.app.feed.pictures import Pictures, Told, Watch
+from tenire.app.orders import NewPriority, NewWeight
+from tenire.app.publish import Besides, explained, look
 from tenire.app.published import as_text
 from tenire.clock import SYSTEM_CLOCK
 from tenire.concurrency import Child
@@ -29,27 +30,20 @@ from tenire.errors import ConfigError, RejectedError
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
-    from tenire.app.publish import Quotas
+    from tenire.app.published import Published
     from tenire.clock import Clock
     from tenire.concurrency import Life
     from tenire.concurrency.manager import ConcurrencyManager
     from tenire.pipeline.progress import PipelineProgress
     from tenire.storage.home import Home
 
-__all__ = ["EngineControl", "NewPriority", "controlled"]
+__all__ = ["EngineControl", "controlled"]
 
 _ENDED = ("done", "failed", "cancelled")
 
 _SILENCE_S = 20.0
 
 _log = logging.getLogger("tenire.control")
-
-
-class NewPriority(msgspec.Struct, frozen=True):
-    """What ``priority`` takes."""
-
-    pipeline: str
-    level: str
 
 
 class EngineControl:
@@ -59,10 +53,13 @@ class EngineControl:
         manager: The engine.
         progress: Its pipelines.
         clock: For the time of what is told.
-        quotas: Tells how much of each quota is used.
+        besides: What else is told.
 
     Attributes:
+        happenings: What happened in it.
         on_cancel: Is told the name of a pipeline before it is cancelled, or ``None``.
+        on_retry: Has entries of the quarantine tried again by the next run, and returns how
+            many there were, or ``None``.
     """
 
     def __init__(
@@ -71,15 +68,19 @@ class EngineControl:
         progress: Mapping[str, PipelineProgress],
         *,
         clock: Clock,
-        quotas: Quotas = dict,
+        besides: Besides | None = None,
     ) -> None:
-        self._quotas = quotas
+        self.happenings = Happenings(clock)
+        self._besides = besides or Besides()
+        self._besides.saw = self.happenings.saw
+        self._pictures = Pictures(self._look, self.happenings, timer=manager.timer, clock=clock)
         self._manager = manager
         self._progress = progress
         self._clock = clock
         self._runs: dict[str, asyncio.Task[None]] = {}
         self._cancelled: set[str] = set()
         self.on_cancel: Callable[[str], Awaitable[object]] | None = None
+        self.on_retry: Callable[[list[str] | None], Awaitable[int]] | None = None
 
     def adopt(self, name: str, run: asyncio.Task[None]) -> None:
         """Take over the run of a pipeline; cancel it if that was asked for before."""
@@ -89,7 +90,14 @@ class EngineControl:
 
     def status(self) -> str:
         """Return what ``look`` sees, as text: names may hold bytes that MessagePack does not carry."""
-        return as_text(look(self._manager, self._progress, at=self._clock.wall(), quotas=self._quotas))
+        return as_text(self._look())
+
+    async def watch(self, watch: Watch) -> Told:
+        """Return the next picture and the next events; see ``feed.pictures``."""
+        return await self._pictures.next(watch)
+
+    def _look(self) -> Published:
+        return look(self._manager, self._progress, at=self._clock.wall(), besides=self._besides)
 
     def why(self, task: str) -> str:
         """Return one task and its pipeline, as text.
@@ -123,6 +131,19 @@ class EngineControl:
         level = Priority.parse(new.level)
         self._manager.orchestrator.configure_pipeline(new.pipeline, priority=level)
         return {"pipeline": new.pipeline, "priority": level.name.lower()}
+
+    def weight(self, new: NewWeight) -> dict[str, Any]:
+        """Give a pipeline another share."""
+        self._living(new.pipeline)
+        self._manager.orchestrator.configure_pipeline(new.pipeline, weight=new.weight)
+        return {"pipeline": new.pipeline, "weight": new.weight}
+
+    async def retry(self, ids: list[str] | None) -> dict[str, Any]:
+        """Have the next run of their pipelines try entries of the quarantine again; ``None`` for all."""
+        if self.on_retry is None:
+            message = "this engine keeps no quarantine"
+            raise RejectedError(message, hint="wait until it has ended, then: tenire retry")
+        return {"requeued": await self.on_retry(ids)}
 
     async def cancel(self, pipeline: str) -> dict[str, Any]:
         """End a pipeline, keep what it has committed, and wait until it has ended."""
@@ -168,7 +189,7 @@ async def controlled(
     progress: Mapping[str, PipelineProgress],
     *,
     clock: Clock,
-    quotas: Quotas = dict,
+    besides: Besides | None = None,
 ) -> AsyncIterator[EngineControl]:
     """Let other processes control the engine while the block runs.
 
@@ -179,9 +200,9 @@ async def controlled(
         manager: The engine.
         progress: Its pipelines.
         clock: For the time of what is told.
-        quotas: Tells how much of each quota is used.
+        besides: What else is told.
     """
-    control = EngineControl(manager, progress, clock=clock, quotas=quotas)
+    control = EngineControl(manager, progress, clock=clock, besides=besides)
     channel: LoopChannel | None = None
 
     async def live(life: Life) -> None:
@@ -205,11 +226,13 @@ async def controlled(
             beat()
 
     silence = _SILENCE_S if clock is SYSTEM_CLOCK else None
-    await manager.supervisor.add(Child("channel", live, optional=True, silence=silence, ask=ask))
-    try:
-        yield control
-    finally:
-        await unbroken(manager.supervisor.remove("channel"))
+    with ExitStack() as listening:
+        control.happenings.listen(manager.signals, listening)
+        await manager.supervisor.add(Child("channel", live, optional=True, silence=silence, ask=ask))
+        try:
+            yield control
+        finally:
+            await unbroken(manager.supervisor.remove("channel"))
 
 
 def _channel(control: EngineControl, channel: LoopChannel) -> LoopChannel:
@@ -217,4 +240,7 @@ def _channel(control: EngineControl, channel: LoopChannel) -> LoopChannel:
     for name in ("why", "pause", "resume", "cancel"):
         channel.register(name, getattr(control, name), takes=str)
     channel.register("priority", control.priority, takes=NewPriority)
+    channel.register("weight", control.weight, takes=NewWeight)
+    channel.register("retry", control.retry, takes=list[str] | None)
+    channel.register("watch", control.watch, takes=Watch)
     return channel

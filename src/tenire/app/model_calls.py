@@ -81,6 +81,7 @@ class ModelCalls:
         self._budget = config.tenire.budget_usd
         self._uses = dict(uses)
         self._quotas: dict[str, Quota] = {}
+        self._clients: dict[str, ChatClient] = {}
         self._books: Books | None = None
         self._manager: ConcurrencyManager | None = None
         self._open = AsyncExitStack()
@@ -119,6 +120,10 @@ class ModelCalls:
         """Return how much of each quota is used that has been asked for by now."""
         return {name: quota.statistics() for name, quota in self._quotas.items()}
 
+    def breakers(self) -> dict[str, str]:
+        """Return the state of the breaker of each pipeline that has its client by now."""
+        return {name: client.statistics().breaker for name, client in self._clients.items()}
+
     def slots(self, name: str) -> int:
         """Return how many calls of a pipeline may be in flight now; once it has its client."""
         return self._quotas[self._uses[name].quota].slots
@@ -145,7 +150,9 @@ class ModelCalls:
             memory_bytes=_MEMORY_BYTES,
             **options,
         )
-        return await self._open.enter_async_context(client)
+        opened = await self._open.enter_async_context(client)
+        self._clients[name] = opened
+        return opened
 
     def _quota(self, use: ModelUse, manager: ConcurrencyManager) -> Quota:
         from tenire.llm.quotas import counting, make_quota

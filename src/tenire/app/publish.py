@@ -20,6 +20,7 @@ import logging
 import math
 import os
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -31,7 +32,10 @@ from tenire.app.published import (
     PublishedMetric,
     PublishedPipeline,
     PublishedQuota,
+    PublishedResource,
+    PublishedStage,
     PublishedTask,
+    PublishedWorkers,
     as_text,
     engine_path,
     task_id,
@@ -48,14 +52,13 @@ if TYPE_CHECKING:
     from tenire.concurrency.ended_tasks import EndedTask
     from tenire.concurrency.handle import Handle
     from tenire.concurrency.manager import ConcurrencyManager
+    from tenire.concurrency.pools import PoolStatistics
     from tenire.concurrency.quotas import QuotaStatistics
     from tenire.concurrency.snapshot import Snapshot
     from tenire.pipeline.progress import PipelineProgress
     from tenire.storage.home import Home
 
-    Quotas = Callable[[], Mapping[str, QuotaStatistics]]
-
-__all__ = ["MOST_TASKS", "PERIOD_S", "STALE_S", "Publisher", "explained", "look", "publishing"]
+__all__ = ["MOST_TASKS", "PERIOD_S", "STALE_S", "Besides", "Publisher", "essence", "explained", "look", "publishing"]
 
 PERIOD_S = 1.0
 STALE_S = 10.0
@@ -68,6 +71,23 @@ _TOO_MANY = 1_000
 _log = logging.getLogger("tenire.publish")
 
 
+@dataclass(slots=True)
+class Besides:
+    """What is told of a run that its engine does not know; asked for with every look.
+
+    Attributes:
+        quotas: Returns how much of each quota is used, by name.
+        breakers: Returns the state of the breaker of each pipeline that calls a model.
+        resident: Returns the memory of engine and workers, bytes; 0 if nobody has looked.
+        saw: Is told what was seen.
+    """
+
+    quotas: Callable[[], Mapping[str, QuotaStatistics]] = dict
+    breakers: Callable[[], Mapping[str, str]] = dict
+    resident: Callable[[], int] = int
+    saw: Callable[[Published], object] = lambda _: None
+
+
 @asynccontextmanager
 async def publishing(
     home: Home,
@@ -75,7 +95,7 @@ async def publishing(
     progress: Mapping[str, PipelineProgress],
     *,
     clock: Clock,
-    quotas: Quotas = dict,
+    besides: Besides | None = None,
 ) -> AsyncIterator[None]:
     """Tell what the engine does while the block runs.
 
@@ -84,9 +104,9 @@ async def publishing(
         manager: The engine.
         progress: Its pipelines.
         clock: For the time of what is told.
-        quotas: Tells how much of each quota is used.
+        besides: What else is told.
     """
-    publisher = Publisher(home, manager, progress, clock=clock, quotas=quotas)
+    publisher = Publisher(home, manager, progress, clock=clock, besides=besides)
 
     async def end() -> None:
         await manager.supervisor.remove("publisher")
@@ -110,9 +130,9 @@ class Publisher:
         progress: Mapping[str, PipelineProgress],
         *,
         clock: Clock,
-        quotas: Quotas = dict,
+        besides: Besides | None = None,
     ) -> None:
-        self._quotas = quotas
+        self._besides = besides
         self._path = engine_path(home)
         self._manager = manager
         self._progress = progress
@@ -152,12 +172,12 @@ class Publisher:
         """Write if something changed and nothing is being written."""
         if self._writing is not None and not self._writing.done():
             return
-        published = look(self._manager, self._progress, at=self._clock.wall(), quotas=self._quotas)
-        essence = _essence(published)
+        published = look(self._manager, self._progress, at=self._clock.wall(), besides=self._besides)
+        facts = essence(published)
         now = self._clock.now()
-        if essence == self._last and now < self._stale_at:
+        if facts == self._last and now < self._stale_at:
             return
-        self._last = essence
+        self._last = facts
         self._stale_at = now + STALE_S
         self._writing = asyncio.get_running_loop().create_task(self._write(published), name="tenire publish")
 
@@ -182,9 +202,14 @@ class Publisher:
 
 
 def look(
-    manager: ConcurrencyManager, progress: Mapping[str, PipelineProgress], *, at: float, quotas: Quotas = dict
+    manager: ConcurrencyManager,
+    progress: Mapping[str, PipelineProgress],
+    *,
+    at: float,
+    besides: Besides | None = None,
 ) -> Published:
     """Return what there is to tell now; on the engine's loop."""
+    besides = besides or Besides()
     snapshot = manager.snapshot()
     many = snapshot.queued > _TOO_MANY
     handles = manager.orchestrator.unfinished() if many else manager.async_tasks.unfinished()
@@ -193,21 +218,33 @@ def look(
         if handle.pipeline.name in tasks and not handle.done():
             tasks[handle.pipeline.name].append(handle)
     load = snapshot.load
-    return Published(
+    breakers = besides.breakers()
+    published = Published(
         pid=os.getpid(),
         at=at,
         level=snapshot.level,
         load=None if load is None else round(float(load), 2),
         running=snapshot.running,
         queued=snapshot.queued,
-        pipelines={name: _pipeline(each, snapshot, tasks[name]) for name, each in progress.items()},
+        pipelines={
+            name: _pipeline(each, snapshot, tasks[name], breakers.get(name, "")) for name, each in progress.items()
+        },
         reason=snapshot.reason,
         components={
             name: PublishedComponent(fares.health, fares.restarts, fares.error)
             for name, fares in snapshot.components.items()
         },
-        quotas={name: _quota(used) for name, used in quotas().items()},
+        quotas={name: _quota(used) for name, used in besides.quotas().items()},
+        resources={name: PublishedResource(used.held, used.capacity) for name, used in snapshot.resources.items()},
+        workers=_workers(snapshot.pools),
+        resident=besides.resident(),
     )
+    besides.saw(published)
+    return published
+
+
+def _workers(pools: PoolStatistics) -> PublishedWorkers:
+    return PublishedWorkers(pools.threads, pools.threads_busy, len(pools.processes), pools.replaced)
 
 
 def _quota(used: QuotaStatistics) -> PublishedQuota:
@@ -243,7 +280,9 @@ def _how(ended: EndedTask, now: float) -> str:
     return f"{took}ended {ago}{times}" + ("" if ended.error is None else f", with {ended.error.rstrip('.')}")
 
 
-def _pipeline(progress: PipelineProgress, snapshot: Snapshot, handles: Iterable[Handle[Any]]) -> PublishedPipeline:
+def _pipeline(
+    progress: PipelineProgress, snapshot: Snapshot, handles: Iterable[Handle[Any]], breaker: str
+) -> PublishedPipeline:
     counts = snapshot.pipelines.get(progress.name)
     chosen = heapq.nsmallest(MOST_TASKS, handles, key=lambda handle: (handle.state_name() != "running", handle.seq))
     return PublishedPipeline(
@@ -252,6 +291,18 @@ def _pipeline(progress: PipelineProgress, snapshot: Snapshot, handles: Iterable[
         queued=counts.ready if counts is not None else 0,
         tasks=[_task(handle) for handle in chosen],
         priority=counts.priority if counts is not None else "",
+        weight=counts.weight if counts is not None else 1.0,
+        unit=progress.unit,
+        finished=progress.finished,
+        expected=progress.files_total,
+        reached=progress.reached,
+        total=progress.total,
+        listed=progress.listed,
+        stages=[
+            PublishedStage(stage.name, stage.done, stage.waiting, stage.running, stage.workers, stage.unit)
+            for stage in progress.stages
+        ],
+        breaker=breaker,
     )
 
 
@@ -261,10 +312,11 @@ def _task(handle: Handle[Any]) -> PublishedTask:
     return PublishedTask(task_id(handle.seq), explanation.state, explanation.task, explanation.reason, gate)
 
 
-def _essence(published: Published) -> Any:
+def essence(published: Published) -> Any:
     """Return what makes a difference: all but the time that has passed."""
     facts = msgspec.to_builtins(published)
     del facts["at"]
+    del facts["resident"]
     for pipeline in facts["pipelines"].values():
         pipeline["totals"].pop("seconds", None)
     return facts

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ExplainedTask", "Published", "PublishedComponent", "PublishedMetric", "PublishedPipeline", "PublishedQuota",
-    "PublishedTask", "as_text", "engine_path", "from_text", "last_told", "read_published", "task_id",
+    "PublishedResource", "PublishedStage", "PublishedTask", "PublishedWorkers", "as_text", "engine_path", "from_text",
+    "last_told", "read_published", "task_id",
 ]  # fmt: skip
 
 T = TypeVar("T")
@@ -61,6 +62,26 @@ class ExplainedTask(msgspec.Struct, frozen=True):
     task: PublishedTask
 
 
+class PublishedStage(msgspec.Struct, frozen=True):
+    """One stage of a pipeline.
+
+    Attributes:
+        name: Its name.
+        done: Items that left it.
+        waiting: Items that wait in front of it.
+        running: Items in it now.
+        workers: How many can work in it at the same time.
+        unit: What goes through it: ``file``, ``row``, ``item`` or ``passage``.
+    """
+
+    name: str
+    done: int
+    waiting: int
+    running: int
+    workers: int = 1
+    unit: str = "passage"
+
+
 class PublishedPipeline(msgspec.Struct, frozen=True):
     """One pipeline of a run.
 
@@ -70,6 +91,16 @@ class PublishedPipeline(msgspec.Struct, frozen=True):
         queued: Tasks that wait.
         tasks: Some of them, those that run first.
         priority: Its level now, or an empty text if it has not begun.
+        weight: Its share against the other pipelines.
+        unit: What it goes through: ``file`` or ``row``.
+        finished: Files or rows that need no more work.
+        expected: Files or rows in all, as far as is known.
+        reached: What of ``total`` is done, or nearly.
+        total: All that has to be gone through, as far as is known: bytes of files, or rows.
+        listed: Whether that is all there is.
+        stages: Its stages, in order.
+        breaker: Of the provider whose model it calls: ``closed``, ``open`` (it is down), ``half_open``
+            (it is being tried), or an empty text if it calls none.
     """
 
     totals: dict[str, Any]
@@ -77,6 +108,60 @@ class PublishedPipeline(msgspec.Struct, frozen=True):
     queued: int
     tasks: list[PublishedTask]
     priority: str = ""
+    weight: float = 1.0
+    unit: str = "file"
+    finished: int = 0
+    expected: int = 0
+    reached: int = 0
+    total: int = 0
+    listed: bool = False
+    stages: list[PublishedStage] = []
+    breaker: str = ""
+
+    @property
+    def state(self) -> str:
+        """Its state, as people see it: ``paused`` too."""
+        return str(self.totals.get("state", ""))
+
+    @property
+    def fraction(self) -> float | None:
+        """How much of it is done, from 0 to 1, or ``None`` while that cannot be known."""
+        if self.state in ("done", "watching"):
+            return 1.0
+        if not self.listed:
+            return None
+        if self.total > 0:
+            return min(1.0, self.reached / self.total)
+        # Empty files only: count them instead.
+        return min(1.0, self.finished / self.expected) if self.expected else 1.0
+
+
+class PublishedResource(msgspec.Struct, frozen=True):
+    """One thing that tasks share: ``cpu`` (slots), ``memory`` (bytes), ``threads`` or another.
+
+    Attributes:
+        held: What running tasks hold.
+        capacity: What there is; under load, what may be held for now.
+    """
+
+    held: float
+    capacity: float
+
+
+class PublishedWorkers(msgspec.Struct, frozen=True):
+    """Threads and worker processes.
+
+    Attributes:
+        threads: Threads alive.
+        threads_busy: Those of them that run something.
+        processes: Worker processes alive.
+        replaced: Worker processes started in place of one that died or was ended.
+    """
+
+    threads: int = 0
+    threads_busy: int = 0
+    processes: int = 0
+    replaced: int = 0
 
 
 class PublishedComponent(msgspec.Struct, frozen=True):
@@ -140,6 +225,9 @@ class Published(msgspec.Struct, frozen=True):
         answered: Whether the engine was asked just now, and answered.
         components: How its components fare, by name.
         quotas: How much of each is used, by name.
+        resources: What tasks share, by name.
+        workers: Threads and worker processes.
+        resident: Memory of the engine and its workers, bytes; 0 while nobody has looked.
     """
 
     pid: int
@@ -153,6 +241,9 @@ class Published(msgspec.Struct, frozen=True):
     answered: bool = True
     components: dict[str, PublishedComponent] = {}
     quotas: dict[str, PublishedQuota] = {}
+    resources: dict[str, PublishedResource] = {}
+    workers: PublishedWorkers = PublishedWorkers()
+    resident: int = 0
 
 
 def as_text(value: msgspec.Struct) -> str:

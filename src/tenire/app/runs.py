@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tenire.app.control import controlled
-from tenire.app.publish import publishing
+from tenire.app.publish import Besides, publishing
 from tenire.app.recipe_runs import Engine
 from tenire.app.run_plan import RunPlan
 from tenire.app.tidying import tidy_in_idle_periods
@@ -92,13 +92,15 @@ async def arun_config(
     async with session:
         manager = ConcurrencyManager(home=session.home.path, cpu=plan.cpu, memory=plan.memory)
         telling = (session.home, manager, progress)
+        besides = Besides(quotas=plan.calls.quotas, breakers=plan.calls.breakers)
         async with (
             manager,
-            publishing(*telling, clock=SYSTEM_CLOCK, quotas=plan.calls.quotas),
-            controlled(*telling, clock=SYSTEM_CLOCK, quotas=plan.calls.quotas) as control,
+            publishing(*telling, clock=SYSTEM_CLOCK, besides=besides),
+            controlled(*telling, clock=SYSTEM_CLOCK, besides=besides) as control,
         ):
             manager.data_manager.share(session.hold)
             control.on_cancel = partial(_give_up, manager, session)
+            control.on_retry = partial(_try_again, manager, session)
             tidy_in_idle_periods(manager, session, plan.store)
             await manager.submit(_begin, session, plan.recipes, on="thread", name="recover")
             ended = {name: asyncio.Event() for name in plan.names}
@@ -111,6 +113,7 @@ async def arun_config(
                 if on_start is not None:
                     on_start(progress)
                 async with _watched(manager) as memory:
+                    besides.resident = lambda: memory.last
                     await _run_all(config, {name: made[name] for name in plan.names}, engine, control)
     return RunReport(progress, SYSTEM_CLOCK.now() - started, memory.mib)
 
@@ -136,6 +139,12 @@ async def _give_up(manager: ConcurrencyManager, session: HomeSession, pipeline: 
     """Have the batches of a pipeline cancelled: those of one that only ends go on."""
     give_up = session.ledger.provider_batches.give_up
     await manager.submit(give_up, pipeline, on="thread", name="give up batches")
+
+
+async def _try_again(manager: ConcurrencyManager, session: HomeSession, ids: list[str] | None) -> int:
+    """Have the next run try entries of the quarantine again."""
+    retry = session.ledger.quarantine.retry
+    return len(await manager.submit(retry, ids, on="thread", name="retry from quarantine"))
 
 
 def _begin(session: HomeSession, recipes: Sequence[RecipeRuns]) -> None:

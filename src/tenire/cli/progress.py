@@ -19,8 +19,8 @@ from rich.live import Live
 
 from tenire.cli.frames import Look, fraction, frame, plain_line
 from tenire.cli.output import console_for
-from tenire.cli.speed import Speed, TimeLeft
 from tenire.clock import SYSTEM_CLOCK, Clock
+from tenire.core.speed import Speed, TimeLeft
 from tenire.pipeline.progress import PipelineProgress
 
 __all__ = ["ProgressDisplay", "save_svg"]

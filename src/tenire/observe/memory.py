@@ -22,6 +22,7 @@ class PeakMemory:
 
     Attributes:
         peak: Bytes.
+        last: Bytes when it was looked last.
     """
 
     def __init__(self, workers: Callable[[], Iterable[int]]) -> None:
@@ -32,7 +33,7 @@ class PeakMemory:
         self._workers = workers
         self._own = psutil.Process()
         self._known: dict[int, psutil.Process] = {}
-        self.peak = 0
+        self.peak = self.last = 0
 
     def sample(self) -> None:
         """Look once; reads small files of the system, for some hundred microseconds."""
@@ -45,6 +46,7 @@ class PeakMemory:
                 total += process.memory_info().rss
             except self._psutil.Error:
                 self._known.pop(pid, None)  # it ended in between
+        self.last = total
         self.peak = max(self.peak, total, peak_rss_bytes())
 
     @property

@@ -35,13 +35,16 @@ class QuarantineTable:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def entries(self, pipeline: str | None = None) -> list[QuarantineEntry]:
-        """Return the entries, oldest first, of one pipeline or of all."""
+    def entries(self, pipeline: str | None = None, *, newest: int | None = None) -> list[QuarantineEntry]:
+        """Return the entries of one pipeline or of all, oldest first; or only so many of the newest, these first."""
         with self._database.reading() as connection:
             # A ledger that no engine of this version has opened may lack what came later.
             query = _ENTRIES if has_table(connection, "rows") else _ENTRIES_OF_SOURCES
             container = "s.container" if has_column(connection, "sources", "container") else "NULL"
-            found = connection.execute(query.format(container=container), (pipeline,)).fetchall()
+            query = query.format(container=container)
+            if newest is not None:
+                query = f"{query} DESC LIMIT {newest:d}"
+            found = connection.execute(query, (pipeline,)).fetchall()
         return [
             QuarantineEntry(
                 f"{_PREFIX}{number}",

@@ -1,0 +1,164 @@
+"""What a person can do from any face: one function each, the same for window, page and terminal.
+
+1. Each tells in one sentence what it has done, or raises the error that says why not.
+2. Entries of the quarantine are tried again by the next run of their pipelines. If no
+   engine runs, that run is started at once, as ``tenire retry`` in a process of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import signal
+import sys
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from tenire.app.orders import NewPriority, NewWeight
+from tenire.app.why import Answer, why
+from tenire.concurrency.channel import ChannelClient
+from tenire.core.tasks import Priority
+from tenire.errors import ChannelError, ConfigError, RejectedError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from tenire.app.hits import SearchResult
+    from tenire.app.search import Store
+    from tenire.storage.home import Home
+
+__all__ = ["LEVELS", "Actions", "Outcome"]
+
+LEVELS = tuple(level.name.lower() for level in sorted(Priority))
+"""The levels of a pipeline, the highest first."""
+
+_ANSWER_S = 10.0
+_END_S = 60.0
+"""A pipeline that is cancelled finishes its commit first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What was done.
+
+    Attributes:
+        text: In one sentence, for people.
+        facts: For programs.
+    """
+
+    text: str
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+class Actions:
+    """Acts on the engine of a home, and on the home. Every method raises ``TenireError`` if it cannot.
+
+    Args:
+        home: The home.
+        changed: Called when what the ledger holds has changed.
+    """
+
+    def __init__(self, home: Home, *, changed: Callable[[], object] = lambda: None) -> None:
+        self._home = home
+        self._changed = changed
+        # Of its own: an action that takes its time must not hold up the pictures.
+        self._client = ChannelClient(home.path, timeout=_ANSWER_S)
+        self._patient = ChannelClient(home.path, timeout=_END_S)
+        self._store: Store | None = None
+        self._opening = asyncio.Lock()
+        self._retrying: asyncio.subprocess.Process | None = None
+
+    async def pause(self, pipeline: str) -> Outcome:
+        """Start nothing more of a pipeline for now."""
+        return Outcome(f"{pipeline} is paused", await self._client.call("pause", pipeline))
+
+    async def resume(self, pipeline: str) -> Outcome:
+        """Go on with a pipeline that was paused."""
+        return Outcome(f"{pipeline} goes on", await self._client.call("resume", pipeline))
+
+    async def cancel(self, pipeline: str) -> Outcome:
+        """End a pipeline and keep what it has finished; waits until it has ended."""
+        facts = await self._patient.call("cancel", pipeline)
+        return Outcome(f"{pipeline} is {facts['state']}; everything finished is kept", facts)
+
+    async def priority(self, pipeline: str, level: str) -> Outcome:
+        """Move a pipeline to another level, one of ``LEVELS``."""
+        facts = await self._client.call("priority", NewPriority(pipeline, level))
+        return Outcome(f"{pipeline} has priority {facts['priority']} now", facts)
+
+    async def weight(self, pipeline: str, weight: float) -> Outcome:
+        """Give a pipeline another share against the others."""
+        facts = await self._client.call("weight", NewWeight(pipeline, weight))
+        return Outcome(f"{pipeline} has weight {facts['weight']:g} now", facts)
+
+    async def why(self, task: str) -> Answer:
+        """Return why a task, or an entry of the quarantine, is where it is."""
+        return await asyncio.to_thread(why, self._home.path, task)
+
+    async def retry(self, ids: Sequence[str] | None = None) -> Outcome:
+        """Have entries of the quarantine tried again; ``None`` takes all."""
+        try:
+            facts = await self._client.call("retry", None if ids is None else list(ids))
+        except ChannelError:
+            if await asyncio.to_thread(self._home.owner) is not None:
+                raise
+            return await self._retry_now(ids)
+        self._changed()
+        return Outcome(f"{_items(facts['requeued'])} will be tried again by the next run", facts)
+
+    async def search(self, query: str, *, k: int = 10, mode: str = "hybrid", where: str | None = None) -> SearchResult:
+        """Return the passages that answer a query best; see ``Store.search``."""
+        store = await self._opened()
+        return await store.asearch(query, k=k, mode=mode, where=where)
+
+    async def aclose(self) -> None:
+        """Close what was opened; a retry that runs is interrupted, and keeps what it has finished."""
+        await self._client.aclose()
+        await self._patient.aclose()
+        if self._retrying is not None:
+            with contextlib.suppress(ProcessLookupError):
+                self._retrying.send_signal(signal.SIGINT)
+            await self._retrying.wait()
+        if self._store is not None:
+            await asyncio.to_thread(self._store.close)
+
+    async def _opened(self) -> Store:
+        async with self._opening:
+            if self._store is None:
+                self._store = await asyncio.to_thread(_open, self._home)
+            return self._store
+
+    async def _retry_now(self, ids: Sequence[str] | None) -> Outcome:
+        if self._retrying is not None:
+            message = "items are being tried again already"
+            raise ConfigError(message, key="retry", hint="wait until that has ended")
+        words = ["--all"] if ids is None else ["--", *ids]
+        head = ["-m", "tenire", "--home", str(self._home.path), "--json", "--quiet", "retry"]
+        self._retrying = process = await asyncio.create_subprocess_exec(
+            sys.executable, *head, *words,
+            stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
+        )  # fmt: skip
+        try:
+            said, _ = await process.communicate()
+        finally:
+            self._retrying = None
+            self._changed()
+        try:
+            facts: dict[str, Any] = json.loads(said.splitlines()[-1])
+        except (ValueError, IndexError):
+            facts = {"error": {"message": f"tenire retry ended with {process.returncode} and said nothing"}}
+        if "error" in facts:
+            raise RejectedError(facts["error"]["message"], hint=facts["error"].get("hint"))
+        return Outcome(f"{_items(facts['requeued'])} tried again", facts)
+
+
+def _open(home: Home) -> Store:
+    # Imported here: the store and its libraries take a second and a hundred megabytes.
+    from tenire.app.search import Store
+
+    return Store(home.path)
+
+
+def _items(number: int) -> str:
+    return "1 item" if number == 1 else f"{number:,} items"

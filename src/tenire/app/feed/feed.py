@@ -1,0 +1,223 @@
+"""The looker-on's end of the feed: follows the engine of a home, whatever becomes of either.
+
+::
+
+    GONE ──an engine answers──► ATTACHED ──it ends, or is killed──► GONE
+      └──one runs, but is silent──► SILENT ──it answers──► ATTACHED ──it stops answering──► SILENT
+
+1. One task asks for pictures, one at a time, and not more often than once in a period.
+   What it knows is ``view``: one frozen record, replaced as a whole, so it may be read
+   from any thread, and whoever reads seldom reads the latest.
+2. While nobody answers it tries again every ``RETRY_S``, so that a new engine is there
+   within a second. What is shown meanwhile is what the home's ledger holds.
+3. No failure ends it: what is wrong is the view's note.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING
+
+from tenire.app.feed.actions import Actions
+from tenire.app.feed.happened import KEPT, Happened
+from tenire.app.feed.holdings import Holdings, read_holdings
+from tenire.app.feed.pictures import HOLD_S, Told, Watch
+from tenire.app.feed.rates import Curves, Rates
+from tenire.app.feed.view import View
+from tenire.app.published import Published, from_text
+from tenire.clock import SYSTEM_CLOCK
+from tenire.concurrency.channel import ChannelClient
+from tenire.errors import ChannelError, TenireError
+from tenire.storage.home import Home
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import AsyncIterator, Callable
+    from types import TracebackType
+    from typing import Self
+
+    from tenire.clock import Clock
+
+__all__ = ["PERIOD_S", "RETRY_S", "Feed"]
+
+PERIOD_S = 0.1
+RETRY_S = 0.25
+HOLDINGS_S = 2.0
+"""Between two looks into the ledger, at the least."""
+
+_ANSWER_S = HOLD_S + 3.0
+
+
+class Feed:
+    """Follows the engine of a home; an async context manager.
+
+    Args:
+        home: The home, or its directory, which need not exist yet.
+        period: Seconds between two views, at the least.
+        on_view: Called with each view, on the loop of the feed; must not block.
+        clock: Tells the time.
+        client: The way to the engine.
+
+    Attributes:
+        view: What is to be shown now; may be read from any thread.
+        actions: What can be done.
+    """
+
+    def __init__(
+        self,
+        home: Home | str | os.PathLike[str],
+        *,
+        period: float = PERIOD_S,
+        on_view: Callable[[View], object] | None = None,
+        clock: Clock = SYSTEM_CLOCK,
+        client: ChannelClient | None = None,
+    ) -> None:
+        self._home = home if isinstance(home, Home) else Home(home)
+        self._period = period
+        self._on_view = on_view
+        self._clock = clock
+        self._client = client or ChannelClient(self._home.path, timeout=_ANSWER_S)
+        self._watch = Watch(period=period)
+        self._rates = Rates()
+        self._curves = Curves()
+        self._holdings = Holdings()
+        self._counted: object = None  # the counters when the ledger was read last
+        self._read_at = float("-inf")
+        self._reading: asyncio.Task[None] | None = None
+        self._following: asyncio.Task[None] | None = None
+        self._waiting: list[asyncio.Future[None]] = []
+        self.view = View(1, str(self._home.path), "gone", clock.wall(), "looking for an engine")
+        self.actions = Actions(self._home, changed=self._renew_holdings)
+
+    async def __aenter__(self) -> Self:
+        self._following = asyncio.get_running_loop().create_task(self._follow(), name="tenire feed")
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        async with AsyncExitStack() as ending:
+            ending.push_async_callback(self._client.aclose)
+            ending.push_async_callback(self.actions.aclose)
+            for task in (self._reading, self._following):
+                if task is not None:
+                    task.cancel()
+                    ending.push_async_callback(asyncio.wait, [task])
+        for waiting in self._waiting:
+            waiting.cancel()
+
+    async def newer(self, number: int) -> View:
+        """Return the latest view once there is one after number ``number``."""
+        while self.view.number <= number:
+            waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiting.append(waiting)
+            await waiting
+        return self.view
+
+    async def __aiter__(self) -> AsyncIterator[View]:
+        """Yield the view now, and then the latest one each time when there is a newer one."""
+        number = 0
+        while True:
+            view = await self.newer(number)
+            number = view.number
+            yield view
+
+    # -- following ----------------------------------------------------------
+
+    async def _follow(self) -> None:
+        while True:
+            began = self._clock.now()
+            try:
+                told = await self._client.call("watch", self._watch, returns=Told)
+                self._take(told)
+            except (TenireError, ValueError, TypeError, RecursionError) as error:
+                await self._lost(error)
+                await asyncio.sleep(RETRY_S)
+            else:
+                await asyncio.sleep(max(0.0, began + self._period - self._clock.now()))
+
+    def _take(self, told: Told) -> None:
+        now = self._clock.now()
+        new = told.engine != self._watch.engine
+        if new:
+            self._rates = Rates()
+        engine = from_text(told.picture, Published) if told.picture else self.view.engine
+        heard = told.events[-1].number if told.events else (0 if new else self._watch.heard)
+        self._watch = Watch(told.engine, told.number, heard, self._period)
+        pipelines = engine.pipelines if engine is not None else {}
+        rates = self._rates.update(pipelines, now=now)
+        if engine is not None:
+            self._curves.update(engine, rates, now=now)
+        counted = {
+            name: tuple(each.totals.get(counter) for counter in ("state", "quarantined", "chunks", "done"))
+            for name, each in pipelines.items()
+        }
+        if counted != self._counted and now >= self._read_at + HOLDINGS_S:
+            self._counted = counted
+            self._renew_holdings()
+        self._show("attached", "", engine=engine, pipelines=pipelines, rates=rates, events=tuple(told.events))
+
+    async def _lost(self, error: Exception) -> None:
+        owner = await asyncio.to_thread(self._home.owner)
+        link = "gone" if owner is None else "silent"
+        note = f"no engine is running on {self._home.path}"
+        if link == "silent":
+            begun = isinstance(error, ChannelError)
+            note = f"an engine is running (pid {owner}), but does not answer" + ("" if begun else f": {error}")
+        if link != self.view.link or note != self.view.note:
+            if link == "gone":
+                self._watch = Watch(period=self._period)
+                await self._read(running=False)
+                self._show(link, note, pipelines=dict(self._holdings.pipelines), rates={})
+            else:
+                self._show(link, note, rates={})
+
+    # -- the ledger -----------------------------------------------------------
+
+    def _renew_holdings(self) -> None:
+        if self._reading is None or self._reading.done():
+            self._reading = asyncio.get_running_loop().create_task(self._read_beside(), name="tenire feed: ledger")
+
+    async def _read_beside(self) -> None:
+        attached = self.view.link != "gone"
+        await self._read(running=attached)
+        if attached or self.view.attached:
+            self._show(self.view.link, self.view.note)
+        else:
+            self._show(self.view.link, self.view.note, pipelines=dict(self._holdings.pipelines))
+
+    async def _read(self, *, running: bool) -> None:
+        self._read_at = self._clock.now()
+        try:
+            self._holdings = await asyncio.to_thread(read_holdings, self._home, running=running)
+        except TenireError as error:
+            self._holdings = Holdings()
+            events = (Happened(0, self._clock.wall(), "home", "", f"the ledger cannot be read: {error}", "bad"),)
+            self._show(self.view.link, self.view.note, events=events)
+
+    # -- the view -------------------------------------------------------------
+
+    def _show(self, link: str, note: str, *, events: tuple[Happened, ...] = (), **changes: object) -> None:
+        before, holdings = self.view, self._holdings
+        facts = {name: getattr(before, name) for name in ("engine", "pipelines", "rates")} | changes
+        self.view = View(
+            number=before.number + 1,
+            home=before.home,
+            link=link,
+            since=before.since if link == before.link else self._clock.wall(),
+            note=note,
+            events=(before.events + events)[-KEPT:] if events else before.events,
+            quarantine=holdings.quarantine,
+            quarantined=holdings.quarantined,
+            documents=holdings.documents,
+            passages=holdings.passages,
+            samples=self._curves.samples,
+            **facts,
+        )
+        if self._on_view is not None:
+            self._on_view(self.view)
+        waiting, self._waiting = self._waiting, []
+        for each in waiting:
+            if not each.done():
+                each.set_result(None)

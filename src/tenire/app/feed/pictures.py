@@ -1,0 +1,125 @@
+"""The engine's end of the feed: pictures of it for who looks on, and never more than they can take.
+
+1. Who looks on asks for the next picture, and asks again when it has used that: whoever
+   is slow gets the latest one, and nothing ever queues up for it.
+2. The engine is looked at only while somebody waits, for all of them together, and
+   once in a period at the most. What did not change has the same number.
+3. Who waits hears something after ``HOLD_S`` in any case: that is how it knows that the
+   engine lives.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from tenire.app.feed.happened import Happened
+from tenire.app.publish import essence
+from tenire.app.published import as_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tenire.app.feed.happened import Happenings
+    from tenire.app.published import Published
+    from tenire.clock import Clock
+    from tenire.concurrency.timer import UniversalTimer
+
+__all__ = ["HOLD_S", "LEAST_PERIOD_S", "Pictures", "Told", "Watch"]
+
+HOLD_S = 2.0
+LEAST_PERIOD_S = 0.02
+_LONGEST_PERIOD_S = 10.0
+
+
+class Watch(msgspec.Struct, frozen=True):
+    """What ``watch`` takes.
+
+    Attributes:
+        engine: The engine of the last picture, or an empty text.
+        number: Of the last picture.
+        heard: Number of the last event.
+        period: Seconds between two looks at the engine, at the least.
+    """
+
+    engine: str = ""
+    number: int = 0
+    heard: int = 0
+    period: float = 0.1
+
+
+class Told(msgspec.Struct, frozen=True):
+    """What ``watch`` returns.
+
+    Attributes:
+        engine: Names the engine; each has another one.
+        number: Of the picture; 0 before there was one.
+        picture: A ``Published`` as text, or an empty text if it is the one that is known.
+        events: Those after the last one.
+    """
+
+    engine: str
+    number: int
+    picture: str
+    events: list[Happened]
+
+
+class Pictures:
+    """Hands pictures of one engine to any number of lookers-on; on its loop.
+
+    Args:
+        look: Looks at the engine.
+        happenings: Its events.
+        timer: Its timer.
+        clock: Its clock.
+    """
+
+    def __init__(
+        self, look: Callable[[], Published], happenings: Happenings, *, timer: UniversalTimer, clock: Clock
+    ) -> None:
+        self._engine = uuid.uuid4().hex
+        self._look = look
+        self._happenings = happenings
+        self._timer = timer
+        self._clock = clock
+        self._looked_at = float("-inf")
+        self._essence: object = None
+        self._text = ""
+        self._number = 0
+        self.looks = 0
+
+    async def next(self, watch: Watch) -> Told:
+        """Return the first picture or event that is newer than those that are known, or what there is after a while."""
+        same = watch.engine == self._engine
+        known, heard = (watch.number, watch.heard) if same else (0, 0)
+        period = min(_LONGEST_PERIOD_S, max(LEAST_PERIOD_S, watch.period))
+        until = self._clock.now() + HOLD_S
+        while True:
+            now = self._clock.now()
+            if now >= self._looked_at + period:
+                self._renew(now)
+            if self._number > known or self._happenings.number > heard or now >= until:
+                text = self._text if self._number > known else ""
+                return Told(self._engine, self._number, text, self._happenings.since(heard))
+            await self._pause(min(until, self._looked_at + period))
+
+    def _renew(self, now: float) -> None:
+        self._looked_at = now
+        self.looks += 1
+        published = self._look()
+        facts = essence(published)
+        if facts != self._essence:
+            self._essence = facts
+            self._number += 1
+            self._text = as_text(published)
+
+    async def _pause(self, until: float) -> None:
+        woken = asyncio.Event()
+        ringing = self._timer.at(until, lambda: woken.set())
+        try:
+            await woken.wait()
+        finally:
+            ringing.cancel()
