@@ -9,7 +9,7 @@ The house, from the ground up; a floor imports only from the floors below it::
     concurrency                          the engine around the core
     resilience                           calls that may fail
     pipeline                             sources, journal, recovery, progress
-    documents · vectors · llm            the domains
+    documents · vectors · llm · ml       the domains
     app                                  configuration, recipes, runs, search
     cli                                  the commands
 
@@ -23,7 +23,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tenire import llm, vectors
+    from tenire import llm, ml, vectors
     from tenire.app.pipelines import Pipeline, arun, run
     from tenire.app.search import Store
     from tenire.concurrency import CancelToken, ConcurrencyManager, Explanation, Handle, Snapshot, cancel_token
@@ -35,7 +35,9 @@ if TYPE_CHECKING:
         DeadlockError,
         DependencyError,
         InternalError,
+        ModelFileError,
         PipelineError,
+        PredictionError,
         RejectedError,
         StoreError,
         TaskError,
@@ -58,8 +60,10 @@ _HOMES = {
     "Explanation": "tenire.concurrency",
     "Handle": "tenire.concurrency",
     "InternalError": "tenire.errors",
+    "ModelFileError": "tenire.errors",
     "Pipeline": "tenire.app.pipelines",
     "PipelineError": "tenire.errors",
+    "PredictionError": "tenire.errors",
     "Priority": "tenire.core.tasks",
     "RejectedError": "tenire.errors",
     "Resources": "tenire.core.tasks",
@@ -74,6 +78,7 @@ _HOMES = {
     "cancel_token": "tenire.concurrency",
     "guarded": "tenire.resilience",
     "llm": "",
+    "ml": "",
     "run": "tenire.app.pipelines",
     "stage": "tenire.pipeline.stages.stage",
     "vectors": "",
@@ -90,8 +95,10 @@ __all__ = [
     "Explanation",
     "Handle",
     "InternalError",
+    "ModelFileError",
     "Pipeline",
     "PipelineError",
+    "PredictionError",
     "Priority",
     "RejectedError",
     "Resources",
@@ -107,6 +114,7 @@ __all__ = [
     "cancel_token",
     "guarded",
     "llm",
+    "ml",
     "run",
     "stage",
     "vectors",

@@ -32,7 +32,9 @@ what was expected, what came, where, and what to do.
     │   └── DocumentError        one document cannot be used; goes to quarantine
     ├── StoreError               the home or its store cannot be used
     │   ├── HomeBusyError        another engine owns this home (holds its pid)
-    │   └── EmbedderMismatchError
+    │   ├── EmbedderMismatchError
+    │   └── ModelFileError       a kept model is missing, damaged or not to be trusted (holds its name)
+    ├── PredictionError          a model was given what it cannot take, or gave what nobody can use
     └── ChannelError             an engine in another process cannot be talked to
 
     InternalError                a bug in Tenire: please report it
@@ -65,8 +67,10 @@ __all__ = [
     "InternalError",
     "MissingExtraError",
     "ModelError",
+    "ModelFileError",
     "OutOfCreditError",
     "PipelineError",
+    "PredictionError",
     "RateLimitedError",
     "RejectedError",
     "ServerError",
@@ -364,6 +368,26 @@ class EmbedderMismatchError(StoreError):
         super().__init__(message, hint=hint)
         self.stored = stored
         self.asked = asked
+
+
+class ModelFileError(StoreError):
+    """A model that a home keeps, or that is to come in, is missing, damaged or not to be trusted.
+
+    Attributes:
+        model: Its name.
+    """
+
+    def __init__(self, message: str, *, model: str, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.model = model
+
+
+class PredictionError(TenireError):
+    """A model, named ``model``, was given what it cannot take, or gave what nobody can use."""
+
+    def __init__(self, message: str, *, model: str, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.model = model
 
 
 class ChannelError(TenireError):
