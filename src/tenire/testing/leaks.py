@@ -105,6 +105,12 @@ ALLOWANCES: tuple[Allowance, ...] = (
         module="tenire.documents.language_model",
         times=1,
     ),
+    Allowance(
+        "file",
+        r".*all-MiniLM-L6-v2-[\da-f]+\.bin",
+        "a prepared model stays mapped for the life of the process, one for each of its settings",
+        module="tenire.vectors.minilm_cache",
+    ),
 )
 
 

@@ -29,6 +29,7 @@ _HEADS = 12
 _HEAD_SIZE = DIMENSION // _HEADS
 _NORM_EPSILON = 1e-12  # of the model's own configuration
 _MASKED = -1e9
+_KEPT_SMALL = "decompression_0"  # OpenVINO's name for a conversion that is left for the time of use
 
 LINEAR_KEYS = tuple(f"{layer}.{part}" for layer in range(LAYERS) for part in ("qkv", "out", "up", "down"))
 _LINEAR_NAMES = {
@@ -110,7 +111,12 @@ class _Builder:
         return self.ops.add(scaled, self.floats(self.weights[f"{name}.bias"]))
 
     def embeddings(self, ids: Any) -> Any:
-        words = self.ops.gather(self.floats(self.weights["embeddings.word_embeddings.weight"]), ids, self.ints(0))
+        # Most of the model's weights are this table. In 16 bits it takes half the room, and vectors are as
+        # close to the float model's as before. Without the mark it would be made 32 bits again at once.
+        table = self.ops.constant(self.weights["embeddings.word_embeddings.weight"].astype(np.float16))
+        table = self.ops.convert(table, np.float32)
+        table.get_rt_info()[_KEPT_SMALL] = ""
+        words = self.ops.gather(table, ids, self.ints(0))
         # Every text is one segment, so its row is part of the positions.
         positions = self.floats(
             self.weights["embeddings.position_embeddings.weight"]

@@ -33,7 +33,7 @@ __all__ = ["RECIPE", "is_accurate", "open_model"]
 RECIPE = "sq1"
 
 # Of the prepared model alone: raise it when the graph changes and its vectors do not.
-_GRAPH = "2"
+_GRAPH = "3"
 
 _LEAST_COSINE = 0.98
 
@@ -113,6 +113,6 @@ def _prepare(files: ModelFiles, options: dict[str, Any], variant: str | None) ->
 
 def _keep(path: Path, variant: str, model: Any) -> None:
     exported = model.export_model()
-    blob = exported if isinstance(exported, bytes) else exported.getvalue()
+    blob = np.frombuffer(exported if isinstance(exported, bytes) else exported.getvalue(), np.uint8)
     companions = {f"{path.stem}.{name}": (shipped_folder() / name).read_bytes() for name in ("LICENSE", "NOTICE")}
     write_prepared(path, Prepared(variant, blob), companions)

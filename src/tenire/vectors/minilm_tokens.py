@@ -16,12 +16,14 @@ __all__ = ["as_batch", "load_tokenizer", "plan_batches"]
 
 _MAX_TOKENS = 256  # what the model was trained with
 
-# OpenVINO keeps about 0.5 MB for every shape it has seen. Widths in steps of 16 and
-# rows in powers of two leave fewer than 100 shapes: memory levels off at 290 MB
-# (with free shapes it had passed 500 MB after 700 texts and went on), and it is a
-# few per cent faster, since fewer kernels are made. For long texts 8 rows beat 16 and 32.
-_WIDTH_STEP = 16
-_ROWS_BY_WIDTH = ((48, 32), (96, 16), (_MAX_TOKENS, 8))
+# OpenVINO keeps about 0.5 MB for every shape it has seen, and for each thread as much as
+# the largest batch needs in between: 40 MB for 1,024 tokens. Few widths, rows in powers of
+# two and no more than 1,024 tokens leave memory at 250 MB (with 2,048 tokens and widths in
+# steps of 16 it was 300; with free shapes it had passed 500 MB after 700 texts and went
+# on). It takes no longer: fewer kernels are made, and what a layer writes stays in the cache.
+_NARROW = 96
+_STEPS = (16, 32)  # up to that width, and beyond
+_ROWS_BY_WIDTH = ((32, 32), (64, 16), (128, 8), (_MAX_TOKENS, 4))
 
 
 def load_tokenizer(path: Path) -> Any:
@@ -36,11 +38,12 @@ def load_tokenizer(path: Path) -> Any:
 
 
 def _width(tokens: int) -> int:
-    return -(-tokens // _WIDTH_STEP) * _WIDTH_STEP
+    step = _STEPS[tokens > _NARROW]
+    return -(-tokens // step) * step
 
 
 def as_batch(rows: Sequence[Sequence[int]]) -> dict[str, NDArray[np.int64]]:
-    """Return the model's inputs for rows of token ids, padded to a multiple of 16 tokens."""
+    """Return the model's inputs for rows of token ids, padded to one of a few widths."""
     width = _width(max(len(row) for row in rows))
     ids = np.zeros((len(rows), width), np.int64)
     mask = np.zeros((len(rows), width), np.int64)
