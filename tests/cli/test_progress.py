@@ -285,5 +285,5 @@ def test_what_has_to_be_done_before_anything_counts_is_said() -> None:
     assert "loading the model" in plain_line({"docs": run}, Look({}, {}, 5.0))
     run.stages[1].doing, run.stages[1].done = "", 40
     assert plain_line({"docs": run}, Look({}, {}, 5.0)).endswith("40 passages, files count once they are stored")
-    run.done = 1
+    run.chunks = 1
     assert plain_line({"docs": run}, Look({}, {}, 5.0)).endswith("40 passages")

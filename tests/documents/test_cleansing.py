@@ -79,5 +79,5 @@ def test_each_line_is_found_in_its_file(pieces: list[str]) -> None:
         for number, line in enumerate(re.split(r"\r\n|\r|\n", text), 1)
         for word in re.findall(r"w\d+", line)
     }
-    found = {word: lines.in_file(number) for number, line in enumerate(cleansed.split("\n")) for word in line.split()}
+    found = {word: lines.first(number) for number, line in enumerate(cleansed.split("\n")) for word in line.split()}
     assert found == in_file

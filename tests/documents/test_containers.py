@@ -464,3 +464,115 @@ def test_whatever_is_broken_in_a_file_comes_back_as_a_reason(tmp_path: Path) -> 
             if isinstance(found, Rejection):
                 assert found.error
                 assert found.stage
+
+
+# -- tables that are too large to be held ------------------------------------
+
+
+def lines_of(unpacked: Unpacked) -> list[tuple[int, int]]:
+    """The lines of all passages, in order."""
+    found = []
+    for member in unpacked.members:
+        assert isinstance(member, Document), member
+        found += [passage.place.lines for passage in member.passages]
+    assert all(lines is not None for lines in found)
+    return found  # type: ignore[return-value]
+
+
+def table(rows: int) -> bytes:
+    """A table whose rows have two lines each: ``name N`` stands on the lines 2N and 2N + 1."""
+    body = "".join(f'name {number};"first line\nof {number}, ""quoted"""\n' for number in range(1, rows + 1))
+    return f"name;note\n{body}".encode()
+
+
+@pytest.fixture
+def small_parts(monkeypatch: pytest.MonkeyPatch) -> PrepareOptions:
+    from tenire.documents.containers import tables
+
+    monkeypatch.setattr(tables, "_PART", 1000)
+    return PrepareOptions(max_file=10_000)
+
+
+@pytest.mark.parametrize("packer", [None, "gz", "zst"])
+def test_a_table_larger_than_a_file_is_read_in_parts_and_no_row_is_lost_or_torn(
+    tmp_path: Path, small_parts: PrepareOptions, packer: str | None
+) -> None:
+    data = table(600)
+    name = "big.csv" if packer is None else f"big.csv.{packer}"
+    file = put(tmp_path / name, data if packer is None else PACKERS[packer](data))
+    unpacked = whole(file, small_parts, most=3)
+    assert isinstance(unpacked.container, Document)
+    texts = told(unpacked, file)
+    assert list(texts) == [f"{number}.csv" for number in range(1, len(texts) + 1)]
+    assert len(texts) > 20
+    rows = "\n\n".join("\n\n".join(p.text for p in m.passages) for m in unpacked.members if isinstance(m, Document))
+    assert rows.split("\n\n") == [f'name: name {n}\nnote: first line\nof {n}, "quoted"' for n in range(1, 601)]
+    # Each passage names the lines that its rows have in the whole file.
+    following = 2
+    for first, last in lines_of(unpacked):
+        assert (first, last % 2) == (following, 1)
+        following = last + 1
+    assert following == 2 * 601
+
+
+def test_a_compressed_table_that_is_small_enough_is_one_document(tmp_path: Path, small_parts: PrepareOptions) -> None:
+    found = one(put(tmp_path / "small.csv.gz", gzip.compress(table(100))), small_parts)
+    assert isinstance(found, Document)
+    assert found.passages[0].place.lines is not None
+    assert found.passages[0].place.lines[0] == 2
+
+
+def test_lines_of_json_are_read_in_parts_and_one_that_is_too_long_is_refused_alone(
+    tmp_path: Path, small_parts: PrepareOptions
+) -> None:
+    rows = [b'{"id": %d}' % number for number in range(2000)]
+    rows[700] = b'{"long": "' + b"x" * 30_000 + b'"}'
+    file = put(tmp_path / "rows.jsonl", b"\n".join(rows) + b"\n")
+    unpacked = whole(file, small_parts, most=4)
+    (refused,) = [member for member in unpacked.members if isinstance(member, Rejection)]
+    assert "its line 701 is longer than max_file" in refused.error
+    found = {
+        line: passage.place.lines
+        for member in unpacked.members
+        if isinstance(member, Document)
+        for passage in member.passages
+        for line in passage.text.split("\n\n")
+    }
+    assert found.keys() >= {f"id: {number}" for number in (0, 1999, 702)}
+    lines = found["id: 1999"]
+    assert lines is not None
+    assert lines[0] <= 2000 == lines[1]
+    assert len(found) == 1999
+
+
+def test_a_quote_that_is_never_closed_ends_with_its_part(
+    tmp_path: Path, small_parts: PrepareOptions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tenire.documents.containers import tables
+
+    monkeypatch.setattr(tables, "_LONGEST_ROW", 500)
+    rows = [f"row {number},words" for number in range(2000)]
+    rows[5] = '"never closed,words'
+    unpacked = whole(put(tmp_path / "a.csv", "\n".join(rows).encode()), small_parts)
+    texts = "\n".join(told(unpacked, unpacked.container.file).values())
+    assert all(f"row {number}" in texts for number in range(2000) if number != 5)
+
+
+def test_a_large_table_of_wide_characters_says_what_to_do(tmp_path: Path, small_parts: PrepareOptions) -> None:
+    unpacked = whole(put(tmp_path / "a.csv", table(600).decode().encode("utf-16")), small_parts)
+    assert isinstance(unpacked.container, Rejection)
+    assert "convert it to UTF-8" in unpacked.container.error
+
+
+def test_equal_rows_on_other_lines_are_documents_of_their_own(tmp_path: Path, small_parts: PrepareOptions) -> None:
+    unpacked = whole(put(tmp_path / "a.jsonl", b'{"same": "words"}\n' * 3000), small_parts)
+    ids = [member.id for member in unpacked.members if isinstance(member, Document)]
+    assert len(set(ids)) == len(ids) > 10
+    assert lines_of(unpacked)[-1][1] == 3000
+
+
+def test_a_look_into_a_large_table_names_its_part(tmp_path: Path, small_parts: PrepareOptions) -> None:
+    file = put(tmp_path / "big.csv", table(600))
+    assert look(file, None, small_parts).unpacked is not None
+    found = look(file, 2, small_parts)
+    assert (found.file.path, found.reader) == (f"{file.path}!/3.csv", "csv")

@@ -27,7 +27,7 @@ def test_a_text_without_marks_stays_as_it_is() -> None:
     assert text == "a\n\nb"
     assert structure.headings == structure.pages == structure.blocks == ()
     assert structure.lines is not None
-    assert [structure.lines.in_file(line) for line in (0, 1, 2)] == [1, 6, 7]
+    assert [structure.lines.first(line) for line in (0, 1, 2)] == [1, 6, 7]
 
 
 def test_marks_leave_and_their_places_stay() -> None:

@@ -194,7 +194,7 @@ def plain_line(pipelines: Mapping[str, PipelineProgress], look: Look) -> str:
         if progress.shown_state == "running":
             if progress.doing:
                 words.append(clean(progress.doing))
-            elif progress.unit == "file" and progress.passages and not progress.done:
+            elif progress.unit == "file" and progress.passages and not progress.chunks:
                 words.append("files count once they are stored")
             if speed := look.speeds.get(name):
                 words.append(_speed(progress, speed, units=True))

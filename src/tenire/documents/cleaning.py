@@ -27,7 +27,7 @@ from tenire.protocols import Findings
 
 if TYPE_CHECKING:
     from tenire.documents.draft import Draft
-    from tenire.documents.structure import LineMap
+    from tenire.documents.structure import Lines
     from tenire.protocols import About
 
 __all__ = ["Cleaned", "Cleaning", "clean"]
@@ -88,7 +88,7 @@ class Cleaned:
     findings: Findings
 
 
-def clean(draft: Draft, cleaning: Cleaning, *, prose: bool = True, lines: LineMap | None = None) -> Cleaned:
+def clean(draft: Draft, cleaning: Cleaning, *, prose: bool = True, lines: Lines | None = None) -> Cleaned:
     """Clean one draft.
 
     Args:

@@ -11,7 +11,7 @@ from tenire.documents.containers.leaves import Leaves
 from tenire.documents.containers.opening import opened
 from tenire.documents.options import recipe_identity
 from tenire.documents.reading import open_large
-from tenire.documents.recognition import CONTAINERS, HEAD, Format
+from tenire.documents.recognition import CONTAINERS, HEAD, TABLES, Format
 from tenire.documents.unpacking import member_file, reader_name
 from tenire.errors import DocumentError
 from tenire.protocols import About, Document, Look, SourceFile, Unpacked
@@ -43,7 +43,8 @@ def look(file: SourceFile, number: int | None, options: PrepareOptions) -> Look:
             if number is not None:
                 return _member(found, file, number, expansion, options)
             reader = _reader(found)
-            if found.form not in CONTAINERS:
+            is_large_table = found.form in TABLES and large.file.size > options.max_file
+            if found.form not in CONTAINERS and not is_large_table:
                 return Look(large.file, reader)
             hash_ = large.hash()
             itself = Document(

@@ -59,6 +59,6 @@ def places_of(text: str, spans: Sequence[Span], structure: Structure) -> list[Pl
         if lines is not None:
             line += text.count("\n", counted, start)
             counted = start
-            in_file = lines.in_file(line), lines.in_file(line + text.count("\n", start, end))
+            in_file = lines.first(line), lines.last(line + text.count("\n", start, end))
         places.append(Place(titles, structure.pages[page - 1][1] if page else None, in_file, section))
     return places

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import io
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from tenire.documents.containers.bounds import Expansion
 from tenire.documents.containers.opening import opened
 from tenire.documents.options import PREPARE_VERSION, PrepareOptions, recipe_identity
 from tenire.documents.reading import TooLargeError, open_large, read_file
-from tenire.documents.recognition import CONTAINERS
+from tenire.documents.recognition import CONTAINERS, TABLES
 from tenire.documents.refusing import refused, usable
 from tenire.documents.unpacking import SLICE, single, unpacked
 from tenire.errors import DocumentError
@@ -72,28 +72,43 @@ def _prepare_one(file: SourceFile, options: PrepareOptions, recipe: str, known: 
         return refused(file, error)
     if content.hash == known:
         return Unchanged(content.file, content.hash)
-    expansion = Expansion(file.path, len(content.data), options.max_expanded)
-    found = usable(lambda: _opened(content, expansion, options), content.file, content.hash, reader="file")
+    found = usable(lambda: _opened(content, options), content.file, content.hash, reader="file")
     if isinstance(found, Rejection):
         return found
-    if found.form not in CONTAINERS:
-        name = os.path.basename(file.path)
-        return single(content.data, name, content.file, content.hash, options, recipe, found)
+    (inside, expansion), name = found, os.path.basename(file.path)
+    if inside.form in TABLES and inside.packed:
+        longer = _is_longer(inside.stream, options.max_file)
+        inside, expansion = _opened(content, options)  # from its beginning
+        if not longer:
+            return single(content.data, name, content.file, content.hash, options, recipe, inside)
+    elif inside.form not in CONTAINERS:
+        return single(content.data, name, content.file, content.hash, options, recipe, inside)
     # The batch has room for about four times the bytes of its files.
     full = min(SLICE, max(_SMALL_SLICE, 4 * len(content.data)))
-    return unpacked(found, content.file, content.hash, expansion, options, recipe, full=full)
+    return unpacked(inside, content.file, content.hash, expansion, options, recipe, full=full)
 
 
-def _opened(content: Content, expansion: Expansion, options: PrepareOptions) -> Opened:
+def _opened(content: Content, options: PrepareOptions) -> tuple[Opened, Expansion]:
     path = content.file.path
-    stream = io.BytesIO(content.data)
-    return opened(stream, os.path.basename(path), source=path, expansion=expansion, max_file=options.max_file)
+    stream, expansion = io.BytesIO(content.data), Expansion(path, len(content.data), options.max_expanded)
+    name = os.path.basename(path)
+    return opened(stream, name, source=path, expansion=expansion, max_file=options.max_file), expansion
+
+
+def _is_longer(stream: BinaryIO, most: int) -> bool:
+    """Return whether a stream is longer than so many bytes; one that breaks before is not."""
+    try:
+        while most >= 0 and (part := stream.read(1 << 20)):
+            most -= len(part)
+    except DocumentError:
+        return False
+    return most < 0
 
 
 def _prepare_large(
     file: SourceFile, options: PrepareOptions, recipe: str, known: str | None, error: TooLargeError
 ) -> Prepared:
-    """Prepare a file that is not to be held in memory, if it is a container."""
+    """Prepare a file that is not to be held in memory, if it is a container, or a table, which then is one."""
     try:
         large = open_large(file.path)
         with large.stream as stream:
@@ -101,7 +116,7 @@ def _prepare_large(
             expansion = Expansion(path, large.file.size, options.max_expanded)
             name = os.path.basename(path)
             found = opened(stream, name, source=path, expansion=expansion, max_file=options.max_file)
-            if found.form not in CONTAINERS:
+            if found.form not in CONTAINERS and found.form not in TABLES:
                 return refused(file, error)
             hash_ = large.hash()
             if hash_ == known:

@@ -23,7 +23,7 @@ from tenire.errors import DocumentError
 if TYPE_CHECKING:
     from typing import BinaryIO
 
-__all__ = ["BROKEN_ZIP", "COMPRESSED", "CONTAINERS", "HEAD", "Format", "recognise", "zip_format"]
+__all__ = ["BROKEN_ZIP", "COMPRESSED", "CONTAINERS", "HEAD", "TABLES", "Format", "recognise", "zip_format"]
 
 HEAD = 4096
 """Bytes from its beginning that are enough to recognise a file, but for what is inside a ZIP archive."""
@@ -59,6 +59,9 @@ class Format(StrEnum):
 
 CONTAINERS = frozenset({Format.ZIP, Format.TAR, Format.MBOX})
 """Formats whose members are documents of their own."""
+
+TABLES = frozenset({Format.CSV, Format.JSONL})
+"""Formats of rows: one that is too large to be held is a container, whose members are parts of it."""
 
 COMPRESSED = frozenset({Format.GZIP, Format.BZIP2, Format.XZ, Format.ZSTD})
 """Formats that hold one file, compressed."""

@@ -15,10 +15,10 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 __all__ = [
-    "CODE", "CODE_END", "TABLE", "TABLE_END", "Heading", "LineMap", "Structure",
+    "CODE", "CODE_END", "TABLE", "TABLE_END", "Heading", "LineMap", "Lines", "Structure",
     "heading_mark", "page_mark", "plain", "unmark", "with_pages", "without_marks",
 ]  # fmt: skip
 
@@ -64,10 +64,26 @@ class LineMap(NamedTuple):
     lines: tuple[int, ...] = ()
     shifts: tuple[int, ...] = ()
 
-    def in_file(self, line: int) -> int:
+    def first(self, line: int) -> int:
         """Return the line of the file, from 1, that the line ``line`` of the text, from 0, was."""
         place = bisect_right(self.lines, line)
         return line + 1 + (self.shifts[place - 1] if place else 0)
+
+    def last(self, line: int) -> int:
+        """Return the same: a line of such a text was one line."""
+        return self.first(line)
+
+
+class Lines(Protocol):
+    """On which lines of a file that stands of which a line of the text was made."""
+
+    def first(self, line: int) -> int:
+        """Return where that begins, from 1, for the line ``line`` of the text, from 0."""
+        ...
+
+    def last(self, line: int) -> int:
+        """Return where it ends."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,13 +95,13 @@ class Structure:
         pages: Where pages begin, and their numbers: ascending pairs.
         blocks: What belongs together, code and tables: (start, end) each, in order,
             none overlapping.
-        lines: Where its lines are lines of the file; ``None`` where they are not.
+        lines: Which lines of the file its lines come from; ``None`` where lines mean nothing.
     """
 
     headings: tuple[Heading, ...] = ()
     pages: tuple[tuple[int, int], ...] = ()
     blocks: tuple[tuple[int, int], ...] = ()
-    lines: LineMap | None = None
+    lines: Lines | None = None
 
 
 def heading_mark(level: int) -> str:
@@ -127,7 +143,7 @@ def plain(text: str) -> str:
     return _MARK.sub("", text) if _OPEN in text else text
 
 
-def unmark(text: str, lines: LineMap | None = None) -> tuple[str, Structure]:
+def unmark(text: str, lines: Lines | None = None) -> tuple[str, Structure]:
     """Take the marks out of a cleansed text.
 
     Args:
@@ -182,7 +198,7 @@ class _Pieces:
         return "".join(self._pieces).rstrip("\n")
 
 
-def _structure(text: str, marks: list[tuple[int, str]], lines: LineMap | None) -> Structure:
+def _structure(text: str, marks: list[tuple[int, str]], lines: Lines | None) -> Structure:
     headings: list[Heading] = []
     pages: list[tuple[int, int]] = []
     blocks: list[tuple[int, int]] = []

@@ -21,6 +21,7 @@ from tenire.documents.readers.reading import Raw
 from tenire.documents.reading import content_hash, open_large
 from tenire.documents.recognition import CONTAINERS, HEAD, Format
 from tenire.documents.refusing import refused, usable
+from tenire.documents.row_lines import WHOLE, Part
 from tenire.errors import DocumentError
 from tenire.protocols import About, Document, Rejection, SourceFile, Unpacked
 
@@ -124,10 +125,13 @@ def unpacked(
 
 def _member(leaf: Leaf, container: SourceFile, options: PrepareOptions, recipe: str) -> Document | Rejection:
     file = member_file(leaf, container)
-    hash_ = content_hash(leaf.data) if leaf.error is None else ""
+    # Equal rows on other lines are another part: hits name their lines.
+    part = leaf.part
+    told = f"{part.lines} {part.separator}\0".encode() if part != WHOLE else b""
+    hash_ = content_hash(told + leaf.data) if leaf.error is None else ""
     if leaf.error is not None:
         return refused(file, leaf.error)
-    return single(leaf.data, leaf.name, file, hash_, options, recipe)
+    return single(leaf.data, leaf.name, file, hash_, options, recipe, part=part)
 
 
 def member_file(leaf: Leaf, container: SourceFile) -> SourceFile:
@@ -137,7 +141,7 @@ def member_file(leaf: Leaf, container: SourceFile) -> SourceFile:
 
 def single(
     data: bytes, name: str, file: SourceFile, hash_: str, options: PrepareOptions, recipe: str,
-    found: Opened | None = None,
+    found: Opened | None = None, part: Part = WHOLE,
 ) -> Document | Rejection:  # fmt: skip
     """Return the document that some bytes are, compressed or not.
 
@@ -149,6 +153,7 @@ def single(
         options: How to read, clean and cut.
         recipe: Identity of that.
         found: The same, opened, if that was done before.
+        part: Of a part of a table, what it has from the whole.
     """
     if found is None:
         tried = usable(lambda: _opened(data, name, file, options), file, hash_, reader="file")
@@ -159,7 +164,7 @@ def single(
     plain = usable(lambda: _expanded(data, inside, file, options), file, hash_, reader=inside.form.value)
     if isinstance(plain, Rejection):
         return plain
-    raw = Raw(inside.name, file.path, plain, options.max_text)
+    raw = Raw(inside.name, file.path, plain, options.max_text, part)
     reader = reader_name(inside.form, inside.name, plain)
     return usable(lambda: compose(inside.form, raw, file, hash_, options, recipe), file, hash_, reader=reader)
 

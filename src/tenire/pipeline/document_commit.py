@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["DocumentCommit"]
 
 _MAINTENANCE_EVERY = 16
+_TIDYING = "all is stored; bringing the indexes up to date"
 
 
 class DocumentCommit:
@@ -111,7 +112,9 @@ class DocumentCommit:
     async def tidy(self) -> None:
         """Let the store tidy up if anything was committed, and keep what was learned."""
         if self._commits:
+            self._store.doing = _TIDYING
             await self._tasks.thread(self._session.optimise_at_end)
+            self._store.doing = ""
             await self._tasks.thread(self._tuning.save, self._session.ledger)
 
     async def _note_unchanged(self, group: Group) -> None:

@@ -12,10 +12,11 @@ import posixpath
 import tarfile
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple, cast
 
-from tenire.documents.containers import mailbox, tar_archive, zip_archive
+from tenire.documents.containers import mailbox, tables, tar_archive, zip_archive
 from tenire.documents.containers.opening import opened, read_bounded
 from tenire.documents.reading import human_size
-from tenire.documents.recognition import BROKEN_ZIP, CONTAINERS, HEAD, Format, recognise
+from tenire.documents.recognition import BROKEN_ZIP, CONTAINERS, HEAD, TABLES, Format, recognise
+from tenire.documents.row_lines import WHOLE, Part
 from tenire.errors import DocumentError
 from tenire.pipeline.skipped_types import holds_no_text
 
@@ -42,6 +43,7 @@ class Leaf(NamedTuple):
         name: Its name without directories.
         data: Its bytes; of one that is passed by, nothing.
         error: Why it cannot be read, or ``None``.
+        part: Of a part of a table, what it has from the whole.
     """
 
     number: int
@@ -49,6 +51,7 @@ class Leaf(NamedTuple):
     name: str
     data: bytes
     error: DocumentError | None = None
+    part: Part = WHOLE
 
 
 class Leaves:
@@ -98,7 +101,7 @@ class Leaves:
                 yield from self._numbered(path, name, error)
                 continue
             if isinstance(inner, bytes):
-                yield from self._numbered(path, name, None, inner)
+                yield from self._numbered(path, name, None, inner, member.part)
             elif level == _MOST_LEVELS:
                 message = f"containers are nested more than {_MOST_LEVELS} levels deep"
                 too_deep = DocumentError(message, source=path, stage="unpack", hint="unpack it yourself")
@@ -114,24 +117,31 @@ class Leaves:
                 raise
             yield from self._numbered(path, name, error)
 
-    def _numbered(self, path: str, name: str, error: DocumentError | None, data: bytes = b"") -> Iterator[Leaf]:
+    def _numbered(
+        self, path: str, name: str, error: DocumentError | None, data: bytes = b"", part: Part = WHOLE
+    ) -> Iterator[Leaf]:
         number = self._next
         self._next += 1
         if number >= self._start:
-            yield Leaf(number, path, name, data, error)
+            yield Leaf(number, path, name, data, error, part)
 
     def _members(self, container: Opened, source: str) -> Iterator[Member]:
         if container.form is Format.ZIP:
             return zip_archive.members(container.stream, source, _MOST_MEMBERS)
         if container.form is Format.TAR:
             return tar_archive.members(container.stream, source, _MOST_MEMBERS)
+        if container.form in TABLES:
+            name = container.name
+            return tables.members(
+                container.stream, name, container.form, source, _MOST_MEMBERS, max_file=self._max_file
+            )
         return mailbox.members(container.stream, source, _MOST_MEMBERS, max_file=self._max_file)
 
     def _look(self, form: Format, member: Member, name: str, path: str) -> bytes | Opened:
         """Return a member's bytes, or the container that it is."""
         try:
             stream = cast("BinaryIO", _Counted(member.open(), self._expansion)) if form is Format.ZIP else member.open()
-            if form is Format.MBOX:
+            if form is Format.MBOX or form in TABLES:
                 return stream.read()
             head = stream.read(HEAD)
             if self._next < self._start and self._is_plain(name, head, path):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from tenire.documents.row_lines import WHOLE, Part
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import BinaryIO
@@ -18,11 +20,13 @@ class Member(NamedTuple):
         name: Its name in the container, as ``Names.clean`` gives it.
         size: Its bytes, as the container says; that need not be true.
         open: Opens it for reading. It must be read before the next member is asked for.
+        part: Of a part of a table, what it has from the whole.
     """
 
     name: str
     size: int
     open: Callable[[], BinaryIO]
+    part: Part = WHOLE
 
 
 class Names:

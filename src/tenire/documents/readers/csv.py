@@ -5,22 +5,34 @@ from __future__ import annotations
 import csv
 import io
 from itertools import chain, islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from tenire.documents.encoding import decode
 from tenire.documents.readers.reading import Raw, Reading
-from tenire.documents.readers.records import block, joined
+from tenire.documents.readers.records import block, joined_rows
 from tenire.documents.structure import without_marks
 from tenire.protocols import About
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
-__all__ = ["read"]
+    from tenire.documents.readers.records import Row
+
+__all__ = ["layout", "read"]
 
 _SAMPLE = 20
 _SEPARATORS = ",;\t|"
 _BY_SUFFIX = {"tsv": "\t", "tab": "\t", "psv": "|"}
+
+
+class _Rows(Protocol):
+    """What ``csv.reader`` returns."""
+
+    line_num: int
+
+    def __iter__(self) -> Iterator[list[str]]: ...
+
+    def __next__(self) -> list[str]: ...
 
 
 def read(raw: Raw) -> Reading:
@@ -30,32 +42,62 @@ def read(raw: Raw) -> Reading:
         DocumentError: If it is no text, or too long as one.
     """
     text = without_marks(decode(raw.data, source=raw.source))
-    separator = _separator(text, raw.name)
+    separator = raw.part.separator or _separator(text, raw.name)
     about = About("tsv" if separator == "\t" else "csv")
     if separator is None:
-        return Reading(text, about=about)
+        return Reading(text, about=about, lines=not raw.part.lines)
     # A field may be as long as the file is; the limit of the module is one for the whole process.
     csv.field_size_limit(max(csv.field_size_limit(), len(text) + 1))
     rows = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
     try:
-        return Reading(joined(raw, _blocks(rows)), about=about)
+        text, lines = joined_rows(raw, _blocks(rows))
+        return Reading(text, about=about, rows=lines)
     except csv.Error:
-        return Reading(text, about=about)
+        return Reading(text, about=about, lines=not raw.part.lines)
 
 
-def _blocks(rows: Iterable[list[str]]) -> Iterator[str]:
-    rows = iter(rows)
-    first = list(islice(rows, 2))
+def layout(text: str, name: str) -> tuple[str, int]:
+    """Return what separates the columns of a table, and how many lines its header has.
+
+    Args:
+        text: The beginning of the table, some whole rows.
+        name: Its name, without directories.
+
+    Returns:
+        An empty string if there is no separator; no lines if there is no header.
+    """
+    separator = _separator(text, name)
+    if separator is None:
+        return "", 0
+    rows = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
+    try:
+        first = next(rows, [])
+        lines = rows.line_num
+        return separator, lines if _is_header([first, next(rows, [])]) else 0
+    except csv.Error:
+        return separator, 0
+
+
+def _blocks(rows: _Rows) -> Iterator[Row]:
+    numbered = _numbered(rows)
+    first = list(islice(numbered, 2))
     if not first:
         return
-    if _is_header(first):
-        names = [name.strip() or f"column {number}" for number, name in enumerate(first[0], 1)]
-        for row in chain(first[1:], rows):
+    if _is_header([row for _, _, row in first]):
+        names = [name.strip() or f"column {number}" for number, name in enumerate(first[0][2], 1)]
+        for begin, end, row in chain(first[1:], numbered):
             spare = [f"column {number}" for number in range(len(names) + 1, len(row) + 1)]
-            yield block(dict(zip([*names, *spare], row, strict=False)))
+            yield begin, end, block(dict(zip([*names, *spare], row, strict=False)))
     else:
-        for row in chain(first, rows):
-            yield block([row])
+        for begin, end, row in chain(first, numbered):
+            yield begin, end, block([row])
+
+
+def _numbered(rows: _Rows) -> Iterator[tuple[int, int, list[str]]]:
+    last = 0
+    for row in rows:
+        first, last = last + 1, rows.line_num
+        yield first, last, row
 
 
 def _is_header(rows: list[list[str]]) -> bool:

@@ -14,7 +14,7 @@ from tenire.documents.encoding import decode
 from tenire.documents.formats import Kind
 from tenire.documents.readers import jsonl
 from tenire.documents.readers.reading import Raw, Reading
-from tenire.documents.readers.records import block, joined
+from tenire.documents.readers.records import block, joined, joined_rows
 from tenire.documents.structure import without_marks
 from tenire.protocols import About
 
@@ -42,7 +42,8 @@ def read(raw: Raw) -> Reading:
     except (ValueError, RecursionError):
         lines = jsonl.records(text)
         if lines is not None:
-            return Reading(joined(raw, lines), about=About("jsonl"))
+            joined_text, rows = joined_rows(raw, lines)
+            return Reading(joined_text, about=About("jsonl"), rows=rows)
         return Reading(text, Kind.CODE, about=about)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from tenire.documents.formats import Kind
+from tenire.documents.row_lines import WHOLE, Part, RowLines
 from tenire.errors import DocumentError
 from tenire.protocols import About
 
@@ -21,12 +22,14 @@ class Raw:
         data: Its bytes, expanded.
         max_text: Most characters that may come of it: what is packed inside of a
             format (a Parquet file, an Office document) may expand without end.
+        part: Of a part of a table, what it has from the whole.
     """
 
     name: str
     source: str
     data: bytes
     max_text: int = 256 << 20
+    part: Part = WHOLE
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,7 @@ class Reading:
         title: As the document names it, or an empty string.
         about: What else it says about itself.
         lines: Whether the lines of the text are the lines of the file.
+        rows: Where the records are in the file of which the text is made.
     """
 
     text: str
@@ -46,6 +50,7 @@ class Reading:
     title: str = ""
     about: About = field(default_factory=About)
     lines: bool = False
+    rows: RowLines | None = None
 
 
 def damaged(raw: Raw, what: str, error: BaseException | str) -> DocumentError:

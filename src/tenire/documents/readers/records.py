@@ -11,6 +11,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from tenire.documents.readers.reading import too_long
+from tenire.documents.row_lines import RowLines
 from tenire.documents.structure import without_marks
 
 if TYPE_CHECKING:
@@ -18,10 +19,13 @@ if TYPE_CHECKING:
 
     from tenire.documents.readers.reading import Raw
 
-__all__ = ["block", "joined"]
+__all__ = ["Row", "block", "joined", "joined_rows"]
 
 _EMPTY_LINES = re.compile(r"\s*\n\s*\n\s*")
 _DEEP = 12
+
+Row = tuple[int, int, str]
+"""The first and the last line of a record in its file, from 1, and its block."""
 
 
 def block(record: Any) -> str:
@@ -48,6 +52,27 @@ def joined(raw: Raw, blocks: Iterable[str]) -> str:
                 raise too_long(raw)
             kept.append(each)
     return without_marks("\n\n".join(kept))
+
+
+def joined_rows(raw: Raw, rows: Iterable[Row]) -> tuple[str, RowLines]:
+    """Return the blocks of records as one text, and where in the file they were.
+
+    Raises:
+        DocumentError: If it gets longer than a document may be.
+    """
+    lines = RowLines(raw.part.lines)
+
+    def noted() -> Iterator[str]:
+        start = 0
+        for first, last, each in rows:
+            if "\r" in each:  # its breaks are counted as those of the text will be
+                each = each.replace("\r\n", "\n").replace("\r", "\n")
+            if each:
+                lines.note(start, first, last)
+                start += each.count("\n") + 2
+            yield each
+
+    return joined(raw, noted()), lines
 
 
 def _lines(value: Any, name: str, depth: int) -> Iterator[str]:
