@@ -9,7 +9,7 @@ The house, from the ground up; a floor imports only from the floors below it::
     concurrency                          the engine around the core
     resilience                           calls that may fail
     pipeline                             sources, journal, recovery, progress
-    documents · vectors · llm · ml       the domains
+    documents · vectors · llm · ml · browser   the domains
     app                                  configuration, recipes, runs, search
     cli                                  the commands
 
@@ -23,7 +23,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tenire import llm, ml, vectors
+    from tenire import browser, llm, ml, vectors
     from tenire.app.pipelines import Pipeline, arun, run
     from tenire.app.search import Store
     from tenire.concurrency import CancelToken, ConcurrencyManager, Explanation, Handle, Snapshot, cancel_token
@@ -75,6 +75,7 @@ _HOMES = {
     "TaskError": "tenire.errors",
     "TenireError": "tenire.errors",
     "arun": "tenire.app.pipelines",
+    "browser": "",
     "cancel_token": "tenire.concurrency",
     "guarded": "tenire.resilience",
     "llm": "",
@@ -111,6 +112,7 @@ __all__ = [
     "TenireError",
     "__version__",
     "arun",
+    "browser",
     "cancel_token",
     "guarded",
     "llm",

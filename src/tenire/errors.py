@@ -22,6 +22,7 @@ what was expected, what came, where, and what to do.
     │   └── BrokenReplyError         it answered, but not with a reply
     ├── CallError                a guarded call was ended by its guard (holds its name, and the tries)
     │   └── CallTimeoutError     also a TimeoutError
+    ├── PageError                a web page cannot be had: in tenire.browser
     ├── TaskError                the engine ended a task (holds the task's name)
     │   ├── TaskTimeoutError     also a TimeoutError
     │   ├── WorkerDiedError      its worker process went away

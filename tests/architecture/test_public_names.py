@@ -41,6 +41,7 @@ PUBLIC = [
     "TenireError",
     "__version__",
     "arun",
+    "browser",
     "cancel_token",
     "guarded",
     "llm",

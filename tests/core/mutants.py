@@ -757,6 +757,68 @@ MUTANTS: dict[str, tuple[str, str, str, str]] = {
     "more changes than there is room for are kept": (
         "settling", "> self._most:", "> self._most + 9:", "test_settling.py -k everything",
     ),
+    "a context is used once too often": (
+        "context_pool", "context.uses >= self._uses or", "context.uses > self._uses or", "test_context_pool.py",
+    ),
+    "a context is used however old it is": (
+        "context_pool", " or now >= context.born_at + self._lifetime", "", "test_context_pool.py",
+    ),
+    "somebody gets the cookies of another": (
+        "context_pool", "if context.session == session), None)", "if True), None)", "test_context_pool.py",
+    ),
+    "a context outlives its browser": (
+        "context_pool", "or lease.generation != self.generation or", "or", "test_context_pool.py",
+    ),
+    "everybody who sees a browser die starts another": (
+        "context_pool", "if generation == self.generation else ()", "if generation else ()", "test_context_pool.py",
+    ),
+    "an old browser is never replaced": (
+        "context_pool", "if self._served >= self._wear:", "if False:", "test_context_pool.py",
+    ),
+    "a browser ends under those who use it": (
+        "context_pool", "< self.generation and generation not in leased", "< self.generation", "test_context_pool.py",
+    ),
+    "an idle context makes no way": (
+        "context_pool", "if len(self._leased) + len(self._idle) >= self._size:", "if False:", "test_context_pool.py",
+    ),
+    "a host gets no pause": (
+        "politeness", "max(self.began_at + self.delay, self.alone_until)", "self.alone_until", "test_politeness.py",
+    ),
+    "a host that is busy is not left alone": (
+        "politeness", "max(self.began_at + self.delay, self.alone_until)", "self.began_at + self.delay",
+        "test_politeness.py",
+    ),
+    "a host gets too many visits at once": (
+        "politeness", "found.inside >= self._at_once", "found.inside > self._at_once", "test_politeness.py",
+    ),
+    "a shorter delay replaces a longer one": (
+        "politeness", "max(found.delay, delay)", "delay", "test_politeness.py",
+    ),
+    "pages come before those that lead to them are all done": (
+        "frontier", "if self.is_over and self._links:", "if self._links:", "test_frontier.py -k whichever",
+    ),
+    "pages come in the order in which others were done": (
+        "frontier", "for number in sorted(found) for", "for number in found for", "test_frontier.py -k order",
+    ),
+    "a crawl goes one link too deep": (
+        "frontier", "return visit.depth < self._depth", "return visit.depth <= self._depth",
+        "test_frontier.py -k whichever",
+    ),
+    "a crawl has one page too many": (
+        "frontier", "if self._numbers >= self._limit:", "if self._numbers > self._limit:",
+        "test_frontier.py -k whichever",
+    ),
+    "a dynamic page is taken for the same": (
+        "page_freshness", "known is not None and not known.dynamic and", "known is not None and",
+        "test_page_freshness.py",
+    ),
+    "a host that fails for a moment loses its pages": (
+        "page_freshness", "if status is None or status in _LATER or status >= 500:", "if status is None:",
+        "test_page_freshness.py",
+    ),
+    "a page that kills browsers is tried for ever": (
+        "page_tries", "self.lost < self._losses", "True", "test_page_freshness.py -k tried_again",
+    ),
 }  # fmt: skip
 
 

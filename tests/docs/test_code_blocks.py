@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from tenire.browser import find_chromium
+from tenire.errors import MissingExtraError
+
 from .pages import ROOT, Page, PageError
 
 GENERATED = {Path("docs/reference/cli.md")}
@@ -17,8 +20,16 @@ PAGES = [
 ]
 
 
+IN_A_BROWSER = {Path("docs/api/browser.md")}
+
+
 @pytest.mark.parametrize("name", PAGES, ids=str)
 def test_every_block_of_the_page_runs(name: Path, tmp_path: Path) -> None:
+    if name in IN_A_BROWSER:
+        try:
+            find_chromium()
+        except MissingExtraError as error:
+            pytest.skip(f"no Chromium is installed ({error.hint})")
     Page(str(name), (ROOT / name).read_text(encoding="utf-8"), tmp_path).run()
 
 

@@ -29,7 +29,7 @@ _EXTRAS = {
     "local-llm": ("xllamacpp",),
     "gui": ("PySide6-Essentials",),
     "dashboard": ("starlette", "uvicorn"),
-    "browser": ("playwright",),
+    "browser": ("aiohttp", "playwright"),
     "ml": ("scikit-learn",),
     "ray": ("ray",),
     "postgres": ("psycopg",),
