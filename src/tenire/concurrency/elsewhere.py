@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from asyncio import CancelledError
 from typing import TYPE_CHECKING, Any
@@ -78,7 +79,8 @@ def await_elsewhere(handle: Handle[Any], loop: asyncio.AbstractEventLoop) -> Gen
             ended.set_result(None)
 
     def wake(_: Handle[Any]) -> None:
-        loop.call_soon_threadsafe(set_ended)
+        with contextlib.suppress(RuntimeError):  # that loop is closed, and whoever waited gone with it
+            loop.call_soon_threadsafe(set_ended)
 
     if handle.orchestrator.on_loop(handle.call_back, wake):
         try:

@@ -95,6 +95,13 @@ ALLOWANCES: tuple[Allowance, ...] = (
     ),
     Allowance(
         "file",
+        r"anon_inode:\[eventfd\]",
+        "Qt: the wake-ups of its own threads, which start with the first window for the life of the process",
+        module="PySide6.QtGui",
+        times=4,
+    ),
+    Allowance(
+        "file",
         r"/dev/u?random|.*/\.hypothesis/.*|.*/\.coverage.*",
         "opened once by the test tools and by random generators",
     ),

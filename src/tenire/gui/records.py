@@ -1,0 +1,159 @@
+"""A table of records that is updated by difference."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from tenire.gui.binding import QtCore
+from tenire.gui.differences import differences, runs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Mapping
+
+    Index = QtCore.QModelIndex | QtCore.QPersistentModelIndex
+
+__all__ = ["RECORD_ROLE", "SORT_ROLE", "Column", "RecordsModel"]
+
+Record = TypeVar("Record")
+
+_Role = QtCore.Qt.ItemDataRole
+SORT_ROLE = int(_Role.UserRole.value)
+"""What a column is sorted by."""
+RECORD_ROLE = SORT_ROLE + 1
+"""The whole record of a row."""
+
+_DISPLAY, _TIP, _ALIGN, _SPOKEN = (
+    int(role.value)
+    for role in (_Role.DisplayRole, _Role.ToolTipRole, _Role.TextAlignmentRole, _Role.AccessibleTextRole)
+)
+_NOWHERE = QtCore.QModelIndex()
+
+
+@dataclass(frozen=True)
+class Column(Generic[Record]):
+    """One column.
+
+    Attributes:
+        title: Its heading.
+        text: What a cell shows of a record.
+        sort: What it is sorted by; default: its text.
+        number: Whether it stands to the right, as numbers do.
+        tip: What is shown when the pointer rests on it; default: nothing.
+        data: Further data, by role.
+    """
+
+    title: str
+    text: Callable[[Record], str]
+    sort: Callable[[Record], Any] | None = None
+    number: bool = False
+    tip: Callable[[Record], str] | None = None
+    data: Mapping[int, Callable[[Record], Any]] | None = None
+
+
+class RecordsModel(QtCore.QAbstractTableModel, Generic[Record]):
+    """Shows records, one a row, in the order of the mapping that it was updated with.
+
+    ``update`` tells the views only what has changed: rows that come, go or move, and the
+    cells of records that are not equal to what they were.
+
+    Args:
+        columns: Its columns.
+        parent: With what it ends.
+    """
+
+    def __init__(self, columns: tuple[Column[Record], ...], parent: QtCore.QObject | None = None) -> None:
+        super().__init__(parent)
+        self.columns = columns
+        self._keys: list[Hashable] = []
+        self._records: dict[Hashable, Record] = {}
+        right, left = QtCore.Qt.AlignmentFlag.AlignRight, QtCore.Qt.AlignmentFlag.AlignLeft
+        middle = QtCore.Qt.AlignmentFlag.AlignVCenter
+        self._right, self._left = right | middle, left | middle
+
+    def update(self, records: Mapping[Any, Record]) -> None:
+        """Show these from now on."""
+        keys = list(records)
+        steps = differences(self._keys, keys)
+        for run in steps.removed:
+            self.beginRemoveRows(_NOWHERE, run.first, run.last)
+            for key in self._keys[run.first : run.last + 1]:
+                del self._records[key]
+            del self._keys[run.first : run.last + 1]
+            self.endRemoveRows()
+        if steps.moved:
+            self._move([key for key in keys if key in self._records])
+        for run in steps.inserted:
+            self.beginInsertRows(_NOWHERE, run.first, run.last)
+            new = keys[run.first : run.last + 1]
+            self._keys[run.first : run.first] = new
+            self._records.update((key, records[key]) for key in new)
+            self.endInsertRows()
+        changed = [row for row, key in enumerate(keys) if records[key] != self._records[key]]
+        for row in changed:
+            self._records[keys[row]] = records[keys[row]]
+        for run in runs(changed):
+            self.dataChanged.emit(self.index(run.first, 0), self.index(run.last, len(self.columns) - 1))
+
+    def record(self, row: int) -> Record:
+        """Return the record of a row."""
+        return self._records[self._keys[row]]
+
+    def key(self, row: int) -> Any:
+        """Return the key of a row."""
+        return self._keys[row]
+
+    def row_of(self, key: Hashable) -> int:
+        """Return the row of a key; -1 if there is none."""
+        return self._keys.index(key) if key in self._records else -1
+
+    def _move(self, keys: list[Hashable]) -> None:
+        self.layoutAboutToBeChanged.emit()
+        old = self.persistentIndexList()
+        row_of = {key: row for row, key in enumerate(keys)}
+        new = [self.index(row_of[self._keys[index.row()]], index.column()) for index in old]
+        self._keys = keys
+        self.changePersistentIndexList(old, new)
+        self.layoutChanged.emit()
+
+    # -- what Qt asks of a model ----------------------------------------------
+
+    def rowCount(self, parent: Index = _NOWHERE) -> int:  # noqa: N802 - Qt's name
+        """Return the number of rows."""
+        return 0 if parent.isValid() else len(self._keys)
+
+    def columnCount(self, parent: Index = _NOWHERE) -> int:  # noqa: N802 - Qt's name
+        """Return the number of columns."""
+        return 0 if parent.isValid() else len(self.columns)
+
+    def data(self, index: Index, role: int = _DISPLAY) -> Any:
+        """Return what a cell shows."""
+        if not index.isValid() or index.row() >= len(self._keys):
+            return None
+        record = self._records[self._keys[index.row()]]
+        column = self.columns[index.column()]
+        if role == _DISPLAY:
+            return column.text(record)
+        if role == _ALIGN:
+            return self._right if column.number else self._left
+        if role == SORT_ROLE:
+            return (column.sort or column.text)(record)
+        if role == RECORD_ROLE:
+            return record
+        if role == _TIP:
+            return column.tip(record) if column.tip is not None else None
+        if role == _SPOKEN:
+            return f"{column.title}: {column.text(record)}"
+        return column.data[role](record) if column.data is not None and role in column.data else None
+
+    def headerData(  # noqa: N802 - Qt's name
+        self, section: int, orientation: QtCore.Qt.Orientation, role: int = _DISPLAY
+    ) -> Any:
+        """Return a heading; it is aligned as its column."""
+        if orientation != QtCore.Qt.Orientation.Horizontal or not 0 <= section < len(self.columns):
+            return None
+        if role == _DISPLAY:
+            return self.columns[section].title
+        if role == _ALIGN:
+            return self._right if self.columns[section].number else self._left
+        return None

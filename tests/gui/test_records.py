@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tenire.gui.binding import QtCore
+from tenire.gui.records import SORT_ROLE, Column, RecordsModel
+
+COLUMNS = (
+    Column[int]("Name", lambda value: f"value {value}"),
+    Column[int](
+        "Number", lambda value: f"{value:,}", lambda value: value, number=True, tip=lambda value: f"tip {value}"
+    ),
+)
+
+
+def shown(model: RecordsModel[int]) -> list[tuple[object, object]]:
+    return [(model.data(model.index(row, 0)), model.data(model.index(row, 1))) for row in range(model.rowCount())]
+
+
+tables = st.dictionaries(st.integers(0, 9), st.integers(0, 2))
+
+
+@given(tables, tables)
+def test_the_model_shows_what_it_was_given_and_persistent_indexes_follow_their_records(
+    old: dict[int, int], new: dict[int, int]
+) -> None:
+    model = RecordsModel(COLUMNS)
+    model.update(old)
+    indexes = {key: QtCore.QPersistentModelIndex(model.index(row, 0)) for row, key in enumerate(old)}
+    model.update(new)
+    assert shown(model) == [(f"value {value}", f"{value:,}") for value in new.values()]
+    for key, index in indexes.items():
+        assert index.isValid() == (key in new)
+        if key in new:
+            assert index.row() == list(new).index(key)
+
+
+def test_only_what_has_changed_is_told() -> None:
+    model = RecordsModel(COLUMNS)
+    told: list[object] = []
+    model.rowsInserted.connect(lambda _parent, first, last: told.append(("in", first, last)))
+    model.rowsRemoved.connect(lambda _parent, first, last: told.append(("out", first, last)))
+    model.dataChanged.connect(lambda first, last, _roles: told.append(("changed", first.row(), last.row())))
+    model.modelReset.connect(lambda: told.append("reset"))
+    model.layoutChanged.connect(lambda *_: told.append("moved"))
+    model.update({"a": 1, "b": 2, "c": 3})
+    model.update({"a": 1, "b": 2, "c": 3})
+    model.update({"a": 1, "b": 5, "c": 6})
+    model.update({"a": 1, "c": 6})
+    model.update({"c": 6, "a": 1, "d": 4})
+    assert told == [("in", 0, 2), ("changed", 1, 2), ("out", 1, 1), "moved", ("in", 2, 2)]
+
+
+def test_numbers_stand_to_the_right_and_are_sorted_as_numbers() -> None:
+    model = RecordsModel(COLUMNS)
+    model.update({"a": 1200})
+    index = model.index(0, 1)
+    assert model.data(index) == "1,200"
+    assert model.data(index, SORT_ROLE) == 1200
+    right = QtCore.Qt.AlignmentFlag.AlignRight
+    assert model.data(index, QtCore.Qt.ItemDataRole.TextAlignmentRole.value) & right
+    assert model.headerData(1, QtCore.Qt.Orientation.Horizontal, QtCore.Qt.ItemDataRole.TextAlignmentRole.value) & right
+    assert model.data(index, QtCore.Qt.ItemDataRole.ToolTipRole.value) == "tip 1200"
+    assert model.data(index, QtCore.Qt.ItemDataRole.AccessibleTextRole.value) == "Number: 1,200"
+    assert model.headerData(0, QtCore.Qt.Orientation.Horizontal) == "Name"
+
+
+def test_a_row_is_found_by_its_key_and_the_other_way_round() -> None:
+    model = RecordsModel(COLUMNS)
+    model.update({number: number for number in range(5)})
+    model.update({number: -number for number in reversed(range(2, 8))})
+    assert model.row_of(7) == 0
+    assert model.row_of(0) == -1
+    assert model.key(0) == 7
+    assert model.record(0) == -7
+    assert model.data(model.index(99, 0)) is None
