@@ -184,18 +184,14 @@ def check_runnable(config: Config, only: Sequence[str] = ()) -> tuple[str, ...]:
             raise ConfigError(message, key="--only", hint=f"pipelines: {', '.join(config.pipelines)}")
     chosen = tuple(name for name in config.pipelines if not only or name in only)
 
-    def refuse(table: str, key: str, value: str, offered: str, hint: str | None = None) -> ConfigError:
+    def refuse(table: str, key: str, value: str, offered: str) -> ConfigError:
         key = f"{table}.{key}"
         message = f"{prefix}{key} = {show(value)} is valid, but this version of Tenire only runs {offered}"
-        return ConfigError(message, file=config.file, key=key, hint=hint)
+        return ConfigError(message, file=config.file, key=key)
 
-    runnable = [name for name in chosen if not isinstance(config.pipelines[name], ClassifyPipeline)]
     for name in chosen:
         pipeline = config.pipelines[name]
         key = f"pipelines.{name}"
-        if isinstance(pipeline, ClassifyPipeline):
-            rest = "run the others with: " + " ".join(f"--only {other}" for other in runnable) if runnable else None
-            raise refuse(key, "recipe", pipeline.recipe, 'the recipes "documents", "chat" and "stages"', rest)
         if not isinstance(pipeline, DocumentsPipeline):
             continue
         if is_dsn(pipeline.store):

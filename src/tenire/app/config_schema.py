@@ -11,16 +11,29 @@ from typing import Annotated, Any, ClassVar
 
 import msgspec
 
+from tenire.app.config_models import ClassifyPipeline
+from tenire.app.config_tables import (
+    EMBEDDER,
+    ONE_PATH,
+    POSITIVE,
+    After,
+    EmbedderName,
+    ListSettings,
+    PriorityName,
+    QuerySettings,
+    RowSources,
+    Sources,
+    Table,
+    Weight,
+)
 from tenire.app.config_values import (
     amount,
     choice,
     limit,
     names,
-    paths,
     pattern,
     share,
     size,
-    sources,
     text,
     truth,
     whole,
@@ -48,51 +61,11 @@ __all__ = [
 ]
 
 
-class ListSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """``source = { list = "files.txt" }``: a file with a path on each line; settings hold these paths instead.
-
-    Attributes:
-        list: The file. Relative paths in it start at its own directory.
-    """
-
-    list: Annotated[str, msgspec.Meta(min_length=1)]
-
-
-class QuerySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """``source = { database = "x.db", query = "SELECT …" }``: rows of a database.
-
-    Attributes:
-        database: A SQLite file, or the DSN of a PostgreSQL server.
-        query: What returns the rows.
-    """
-
-    database: Annotated[str, msgspec.Meta(min_length=1)]
-    query: Annotated[str, msgspec.Meta(min_length=1)]
-
-
-_POSITIVE = "a positive whole number"
-_ONE_PATH = text("a path that is not empty")
-EMBEDDER = pattern(
-    '"auto", "minilm", "static" or "openai:MODEL"',
-    r"auto|minilm|static|openai:\S+",
-    choices=("auto", "minilm", "static"),
-)
 _MODEL = text("the name of a model")
 STAGES = names('a list of functions, as ["module:function"]', NAMED_FUNCTION)
 
-Weight = Annotated[float, amount("a number above 0, from 0.000001 to 1000000", minimum=1e-6, maximum=1e6)]
-PriorityName = Annotated[str, choice("critical", "high", "normal", "low", "idle")]
-After = Annotated[tuple[str, ...], names("a list of names of pipelines")]
-Sources = Annotated[tuple[str, ...], sources(list=ListSettings)]
-RowSources = Annotated[tuple[str, ...] | QuerySettings, sources(list=ListSettings, database=QuerySettings)]
-EmbedderName = Annotated[str, EMBEDDER]
 
-
-class _Table(msgspec.Struct, frozen=True, kw_only=True):
-    """One table of the file; unknown keys are refused by the reader."""
-
-
-class TenireSettings(_Table, frozen=True, kw_only=True):
+class TenireSettings(Table, frozen=True, kw_only=True):
     """``[tenire]``: what all pipelines share.
 
     Attributes:
@@ -104,14 +77,14 @@ class TenireSettings(_Table, frozen=True, kw_only=True):
         engine: ``local`` or ``ray``.
     """
 
-    home: Annotated[Path, _ONE_PATH] = Path(".tenire")
+    home: Annotated[Path, ONE_PATH] = Path(".tenire")
     memory: Annotated[int | None, size('a size of at least 1MiB, as "1GiB", "500MB" or bytes', minimum=2**20)] = None
-    cpu: Annotated[int | None, whole(f"{_POSITIVE}, at most 4096", minimum=1, maximum=4096)] = None
+    cpu: Annotated[int | None, whole(f"{POSITIVE}, at most 4096", minimum=1, maximum=4096)] = None
     budget_usd: Annotated[float | None, amount("a number of dollars, 0 or more", minimum=0)] = None
     engine: Annotated[str, choice("local", "ray")] = "local"
 
 
-class PriceSettings(_Table, frozen=True, kw_only=True):
+class PriceSettings(Table, frozen=True, kw_only=True):
     """``[quotas.NAME.price]``: US dollars for a million tokens."""
 
     input_usd_per_mtok: Annotated[float, amount("a number of dollars, 0 or more", minimum=0)]
@@ -120,7 +93,7 @@ class PriceSettings(_Table, frozen=True, kw_only=True):
     batch_share: Annotated[float, amount("a part, from 0 to 1", minimum=0, maximum=1)] = 0.5
 
 
-class QuotaSettings(_Table, frozen=True, kw_only=True):
+class QuotaSettings(Table, frozen=True, kw_only=True):
     """``[quotas.NAME]``: a server, its key and what it allows.
 
     Attributes:
@@ -146,24 +119,24 @@ class QuotaSettings(_Table, frozen=True, kw_only=True):
             private=True,
         ),
     ] = None
-    rpm: Annotated[int | None, whole(_POSITIVE, minimum=1)] = None
-    tpm: Annotated[int | None, whole(_POSITIVE, minimum=1)] = None
-    input_tpm: Annotated[int | None, whole(_POSITIVE, minimum=1)] = None
-    output_tpm: Annotated[int | None, whole(_POSITIVE, minimum=1)] = None
+    rpm: Annotated[int | None, whole(POSITIVE, minimum=1)] = None
+    tpm: Annotated[int | None, whole(POSITIVE, minimum=1)] = None
+    input_tpm: Annotated[int | None, whole(POSITIVE, minimum=1)] = None
+    output_tpm: Annotated[int | None, whole(POSITIVE, minimum=1)] = None
     counts_output: Annotated[str | None, choice("reserved", "real")] = None
-    max_concurrency: Annotated[int | None, whole(_POSITIVE, minimum=1)] = None
+    max_concurrency: Annotated[int | None, whole(POSITIVE, minimum=1)] = None
     dialect: Annotated[str, choice("auto", "openai", "anthropic")] = "auto"
     api_version: Annotated[str | None, text("a version of Azure's API, as 2024-10-21")] = None
     price: PriceSettings | None = None
 
 
-class ValidateSettings(_Table, frozen=True, kw_only=True):
+class ValidateSettings(Table, frozen=True, kw_only=True):
     """``[pipelines.NAME.validate]``: what a document has to be like; see ``documents.validation.Checks``."""
 
     min_size: Annotated[int | None, size('a size above 0, as "1KiB" or bytes', minimum=1)] = None
     max_size: Annotated[int | None, size('a size above 0, as "1MiB" or bytes', minimum=1)] = None
-    min_text: Annotated[int | None, whole(f"{_POSITIVE} of characters", minimum=1)] = None
-    max_text: Annotated[int | None, whole(f"{_POSITIVE} of characters", minimum=1)] = None
+    min_text: Annotated[int | None, whole(f"{POSITIVE} of characters", minimum=1)] = None
+    max_text: Annotated[int | None, whole(f"{POSITIVE} of characters", minimum=1)] = None
     languages: Annotated[tuple[str, ...], names('a list of ISO 639-1 codes, as ["en", "de"]', r"[a-z]{2,3}")] = ()
     required: Annotated[tuple[str, ...], names('a list of names, as ["title", "author"]')] = ()
     function: Annotated[str | None, pattern('the name of a function, as "module:function"', NAMED_FUNCTION)] = None
@@ -172,7 +145,7 @@ class ValidateSettings(_Table, frozen=True, kw_only=True):
 Limit = Annotated[float | bool | None, limit()]
 
 
-class QualitySettings(_Table, frozen=True, kw_only=True):
+class QualitySettings(Table, frozen=True, kw_only=True):
     """``[pipelines.NAME.quality]``: rules by name, each with a limit or ``true`` for the usual one.
 
     See ``documents.quality.RULES``.
@@ -197,7 +170,7 @@ class QualitySettings(_Table, frozen=True, kw_only=True):
     lorem_ipsum: Limit = None
 
 
-class DocumentsPipeline(_Table, frozen=True, kw_only=True):
+class DocumentsPipeline(Table, frozen=True, kw_only=True):
     """``[pipelines.NAME]`` with ``recipe = "documents"``: files → searchable store.
 
     Attributes:
@@ -245,7 +218,7 @@ class DocumentsPipeline(_Table, frozen=True, kw_only=True):
     after: After = ()
 
 
-class ChatPipeline(_Table, frozen=True, kw_only=True):
+class ChatPipeline(Table, frozen=True, kw_only=True):
     """``[pipelines.NAME]`` with ``recipe = "chat"``: one model reply a row.
 
     Attributes:
@@ -278,15 +251,15 @@ class ChatPipeline(_Table, frozen=True, kw_only=True):
     quota: Annotated[str | None, text("the name of a quota")] = None
     model: Annotated[str, _MODEL]
     prompt: Annotated[str, text("a text that is not empty")]
-    output: Annotated[str, _ONE_PATH]
+    output: Annotated[str, ONE_PATH]
     system: Annotated[str | None, text("a text that is not empty")] = None
-    max_output_tokens: Annotated[int | None, whole(_POSITIVE, minimum=1)] = None
+    max_output_tokens: Annotated[int | None, whole(POSITIVE, minimum=1)] = None
     temperature: Annotated[float | None, amount("a number from 0 to 2", minimum=0, maximum=2)] = None
-    schema: Annotated[str | None, _ONE_PATH] = None
+    schema: Annotated[str | None, ONE_PATH] = None
     mode: Annotated[str, choice("realtime", "batch", "auto")] = "realtime"
     deadline_s: Annotated[float | None, amount("a number of seconds above 0", above=0)] = None
-    batch_rows: Annotated[int, whole(_POSITIVE, minimum=1)] = 50_000
-    batch_bytes: Annotated[int, whole(_POSITIVE, minimum=1)] = 100_000_000
+    batch_rows: Annotated[int, whole(POSITIVE, minimum=1)] = 50_000
+    batch_bytes: Annotated[int, whole(POSITIVE, minimum=1)] = 100_000_000
     timeout_s: Annotated[float, amount("a number of seconds above 0", above=0)] = 60.0
     on_too_long: Annotated[str, choice("quarantine", "shorten")] = "quarantine"
     budget_usd: Annotated[float | None, amount("a number of dollars, 0 or more", minimum=0)] = None
@@ -300,23 +273,7 @@ class ChatPipeline(_Table, frozen=True, kw_only=True):
         return self.model == "local" or self.model.startswith("local:")
 
 
-class ClassifyPipeline(_Table, frozen=True, kw_only=True):
-    """``[pipelines.NAME]`` with ``recipe = "classify"``: a small model, trained here."""
-
-    recipe: ClassVar[str] = "classify"
-    train: Sources
-    test: Annotated[tuple[str, ...] | None, paths()] = None
-    source: Annotated[tuple[str, ...] | None, paths()] = None
-    embedder: EmbedderName = "auto"
-    seed: Annotated[int, whole("a whole number from 0 to 4294967295", minimum=0, maximum=2**32 - 1)] = 0
-    output: Annotated[str | None, _ONE_PATH] = None
-    quota: Annotated[str | None, text("the name of a quota")] = None
-    weight: Weight = 1.0
-    priority: PriorityName = "normal"
-    after: After = ()
-
-
-class StagesPipeline(_Table, frozen=True, kw_only=True):
+class StagesPipeline(Table, frozen=True, kw_only=True):
     """``[pipelines.NAME]`` with ``recipe = "stages"``: items → functions of the user → a file.
 
     Attributes:
@@ -332,7 +289,7 @@ class StagesPipeline(_Table, frozen=True, kw_only=True):
     quota: ClassVar[str | None] = None
     source: RowSources
     stages: Annotated[tuple[str, ...], STAGES]
-    sink: Annotated[str, _ONE_PATH]
+    sink: Annotated[str, ONE_PATH]
     weight: Weight = 1.0
     priority: PriorityName = "normal"
     after: After = ()

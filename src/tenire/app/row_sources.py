@@ -21,7 +21,7 @@ __all__ = ["rows_of"]
 
 
 def rows_of(
-    config: Config, name: str, source: tuple[str, ...] | QuerySettings, chosen: Collection[str]
+    config: Config, name: str, source: tuple[str, ...] | QuerySettings, chosen: Collection[str], *, key: str = "source"
 ) -> tuple[Rows, bool]:
     """Return the rows that a source is.
 
@@ -30,6 +30,7 @@ def rows_of(
         name: The pipeline.
         source: What it says of its source.
         chosen: All pipelines that run.
+        key: The setting that says it, for messages.
 
     Returns:
         The rows, and whether they are there already; otherwise a pipeline that runs before writes them.
@@ -46,6 +47,6 @@ def rows_of(
         rows = RowSource(source, config.base, exclude=(config.tenire.home,))
         there = not any(absolute(config.base, path) in before for path in source)
     if there:
-        with about(config, f"pipelines.{name}.source"):
+        with about(config, f"pipelines.{name}.{key}"):
             rows.check()
     return rows, there

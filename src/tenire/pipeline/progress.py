@@ -33,6 +33,7 @@ _INTERNAL = (
     "bytes_expected",
     "listed",
     "stages",
+    "figures",
     "error",
 )
 
@@ -49,7 +50,7 @@ class StageProgress:
         busy_s: Seconds of work done in it, all workers together.
         since_s: Seconds of the run after which it first had something to do.
         workers: How many can work in it at the same time.
-        unit: What goes through it: ``file``, ``row``, ``item`` or ``passage``.
+        unit: What goes through it: ``file``, ``row``, ``item``, ``passage`` or ``epoch``.
         doing: What it does before it can begin, for people, or an empty string.
     """
 
@@ -96,7 +97,8 @@ class PipelineProgress:
         seen: Files that can hold text, found so far.
         done: Files of this run that are in the store now.
         unchanged: Files that did not change since an earlier run.
-        quarantined: Files that cannot be used.
+        quarantined: Files that cannot be used; of a pipeline that trains, labelled rows too, which
+            are not part of ``seen``.
         rejected: The same by what refused them: the rule, or else the stage.
         filtered: Documents in ``done`` that broke a rule of quality and are stored without
             passages, by rule.
@@ -124,6 +126,7 @@ class PipelineProgress:
         error: Why the pipeline failed, or an empty string.
         paused: Whether somebody holds it back; that ends with it.
         stages: Its stages, in order.
+        figures: What only some recipes tell, by name: how good a model is, for example.
     """
 
     name: str
@@ -157,6 +160,7 @@ class PipelineProgress:
     error: str = ""
     paused: bool = False
     stages: list[StageProgress] = field(default_factory=list)
+    figures: dict[str, Any] = field(default_factory=dict)
 
     @property
     def shown_state(self) -> str:
@@ -171,7 +175,7 @@ class PipelineProgress:
     @property
     def files_total(self) -> int:
         """Files in all, as far as is known."""
-        return max(self.seen, self.expected)
+        return max(self.seen, self.expected, self.finished)  # rows to learn from may be in quarantine besides
 
     @property
     def total(self) -> int:
@@ -235,6 +239,7 @@ class PipelineProgress:
             counters["slowest_stage"] = limiting.name
         for internal in _INTERNAL:
             del counters[internal]
+        counters |= self.figures
         if self.unit == "row":
             for of_files in ("rejected", "filtered", "masked", "duplicates", "duplicate_bytes", "near_duplicates"):
                 del counters[of_files]

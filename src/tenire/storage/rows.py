@@ -170,6 +170,26 @@ class RowTable:
                 ],
             )
 
+    def refused(self, pipeline: str, *, prefix: str) -> dict[str, str]:
+        """Return what was asked, as a hash, by the keys of rows in quarantine that begin with something."""
+        with self._database.reading() as connection:
+            found = connection.execute(
+                "SELECT key, request FROM rows WHERE pipeline = ? AND state <> 'done' AND substr(key, 1, ?) = ?",
+                (pipeline, len(prefix), prefix),
+            ).fetchall()
+        return dict(found)
+
+    def forget(self, pipeline: str, keys: Iterable[str]) -> None:
+        """Forget rows, those in quarantine too."""
+        wanted = [(pipeline, key) for key in keys]
+        with self._database.writing() as connection:
+            connection.executemany(
+                "DELETE FROM quarantine WHERE pipeline = ?1 AND source ="
+                " (SELECT source FROM rows WHERE pipeline = ?1 AND key = ?2)",
+                wanted,
+            )
+            connection.executemany("DELETE FROM rows WHERE pipeline = ? AND key = ?", wanted)
+
     def remove_vanished(self, run: Run, *, at_once: int = _AT_ONCE) -> int:
         """Forget some of the rows that this run did not list; only true once it has listed all.
 

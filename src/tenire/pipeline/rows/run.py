@@ -73,6 +73,8 @@ class RowRun:
         count: Called now and then, and at the end: counts what answers cost.
         ahead: Is given all rows that need an answer, before any of them is answered;
             ``None`` if nothing is to be done ahead.
+        first: Called with the run before a row is looked at: finds or makes what the rows'
+            requests depend on; ``None`` if there is no such thing.
     """
 
     def __init__(
@@ -90,6 +92,7 @@ class RowRun:
         retries_only: bool = False,
         count: Callable[[], object] = lambda: None,
         ahead: Callable[[AsyncIterator[Row]], Awaitable[None]] | None = None,
+        first: Callable[[Run], Awaitable[None]] | None = None,
     ) -> None:
         self._life = RunLife(name, manager=manager, session=session, progress=progress, clock=clock, count=count)
         self._tasks = self._life.tasks
@@ -101,6 +104,7 @@ class RowRun:
         self._clock = clock
         self._retries_only = retries_only
         self._ahead = ahead
+        self._first = first
         progress.unit = "row"
         self._answering = answering(self._tasks)
         self._storing = StageProgress("store", unit="row")
@@ -120,6 +124,8 @@ class RowRun:
             await self._tasks.thread(self._source.require_fields, self._recipe.fields, self._recipe.key)
             run = await life.begin(at_end=self._end)
             await self._tasks.thread(self._kept.begin)
+            if self._first is not None:
+                await self._first(run)
             if self._ahead is not None:
                 await self._ahead(self._rows_ahead(run))
                 await self._tasks.thread(self._session.ledger.rows.forget_listed, run)
@@ -140,6 +146,11 @@ class RowRun:
             self._kept.end(mend=state == "failed")
         finally:
             self._session.ledger.rows.forget_listed(run)
+
+    @property
+    def tasks(self) -> RunTasks:
+        """The tasks of the run."""
+        return self._tasks
 
     # -- list, answer ----------------------------------------------------------
 

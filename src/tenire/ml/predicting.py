@@ -1,0 +1,166 @@
+"""Rows that a classifier of the home labels, a batch at a time.
+
+A batch that fails is cut in two until the row that makes it fail is alone: that one goes to
+quarantine. So a batch that takes more memory than there is, or its worker along, becomes smaller ones.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from tenire.concurrency.submit import is_coroutine_function
+from tenire.core.tasks import Resources
+from tenire.errors import (
+    AuthenticationError,
+    ConfigError,
+    InternalError,
+    ModelFileError,
+    PipelineError,
+    RejectedError,
+    StoreError,
+    UnknownModelError,
+)  # fmt: skip
+from tenire.ml.calls import predict_texts, predict_vectors
+from tenire.ml.labelled import text_of
+from tenire.pipeline.model_worker import IF_KILLED
+from tenire.pipeline.progress import StageProgress
+from tenire.pipeline.rows.lines import line
+from tenire.pipeline.rows.lister import in_quarantine
+from tenire.pipeline.rows.outbox import Outcome
+from tenire.pipeline.rows.recipe import RowError
+from tenire.pipeline.stages.records import hash_of
+from tenire.storage.rows import AnsweredRow, RefusedRow
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from tenire.clock import Clock
+    from tenire.pipeline.rows.lister import RowWork
+    from tenire.pipeline.rows.records import Row
+    from tenire.pipeline.run_tasks import RunTasks
+    from tenire.storage.records import Run
+
+__all__ = ["Asked", "Predicting", "PredictingTerms"]
+
+_AT_ONCE = 128
+_OF_ALL = (
+    AuthenticationError, ConfigError, InternalError, ModelFileError, PipelineError, RejectedError, StoreError,
+    UnknownModelError,
+)  # fmt: skip
+_ONE_SLOT = Resources(other={"embedder": 1})
+
+
+class Asked:
+    """The model that is asked, which may only be known once it was trained.
+
+    Args:
+        home: Directory of the home.
+        name: The model.
+
+    Attributes:
+        version: Its version.
+        embed: ``embed(texts)``, importable, or a coroutine function; ``None`` if it looks at words.
+    """
+
+    def __init__(self, home: str, name: str) -> None:
+        self.home = home
+        self.name = name
+        self.version = ""
+        self.embed: Callable[[list[str]], Any] | None = None
+
+
+class PredictingTerms:
+    """See ``pipeline.rows.recipe.RowTerms``.
+
+    Args:
+        asked: The model.
+        key: The setting that names the fields, for messages.
+    """
+
+    fields = ("text",)
+    policy = ""
+
+    def __init__(self, asked: Asked, key: str) -> None:
+        self.asked = asked
+        self.key = key
+
+    def request(self, row: Row) -> str:
+        """Return a hash of model and text.
+
+        Raises:
+            RowError: If the row has no text.
+        """
+        text = text_of(row)
+        if text is None:
+            message = f"{row.place}: expected a text in the field text, got {row.fields.get('text')!r:.40}"
+            raise RowError(message, stage="read")
+        return hash_of(self.asked.name, self.asked.version, text)
+
+
+class Predicting:
+    """See ``pipeline.rows.answering.Answering``.
+
+    Args:
+        tasks: The run's way to the engine.
+        terms: What is asked.
+        clock: For the time that it takes.
+    """
+
+    at_once = _AT_ONCE
+
+    def __init__(self, tasks: RunTasks, *, terms: PredictingTerms, clock: Clock) -> None:
+        self._tasks = tasks
+        self._terms = terms
+        self._clock = clock
+        self._stage = StageProgress("predict", unit="row")
+        self.stages = (self._stage,)
+
+    async def answer(self, batch: Sequence[RowWork], put: Callable[[Outcome], None]) -> None:
+        """See ``Answering``."""
+        stage = self._stage
+        stage.waiting -= len(batch)
+        with stage.at_work(self._clock.now, len(batch)):
+            await self._through(batch, put)
+        stage.done += len(batch)
+
+    def forget(self, run: Run) -> None:
+        """See ``Answering``: nothing is kept here."""
+
+    async def _through(self, batch: Sequence[RowWork], put: Callable[[Outcome], None]) -> None:
+        try:
+            answers = await self._asked([work.row.fields["text"] for work in batch])
+        except _OF_ALL:
+            raise
+        except Exception as error:  # noqa: BLE001 - what it is goes to quarantine with its row
+            if len(batch) == 1:
+                put(self._refused(batch[0], error))
+                return
+            middle = len(batch) // 2
+            await self._through(batch[:middle], put)
+            await self._through(batch[middle:], put)
+            return
+        for work, (label, score) in zip(batch, answers, strict=True):
+            row = work.row
+            said = line({"id": row.id, "label": label, "score": score})
+            put(Outcome(AnsweredRow(row.key, row.source, work.request, said), work.was_done))
+
+    async def _asked(self, texts: list[str]) -> list[tuple[Any, float]]:
+        asked, tasks = self._terms.asked, self._tasks
+        embed = asked.embed
+        which = (asked.home, asked.name, asked.version)
+        answers: list[tuple[Any, float]]
+        if embed is not None and is_coroutine_function(embed):
+            vectors = await tasks.submit(embed, texts, step="embed", on="loop")
+            answers = await tasks.thread(predict_vectors, *which, vectors)
+            return answers
+        call = partial(predict_texts, *which, embed, texts)
+        place: dict[str, Any] = {} if embed is None else {"worker": "embedder", "needs": _ONE_SLOT}
+        answers = await tasks.submit(call, step="predict", on="process", retry=IF_KILLED, **place)
+        return answers
+
+    def _refused(self, work: RowWork, error: Exception) -> Outcome:
+        text = str(error)
+        reason = f"{type(error).__name__}: {text}" if text else type(error).__name__
+        request = in_quarantine(work.request, self._terms)
+        return Outcome(RefusedRow(work.row.key, work.row.source, request, "predict", reason, 1), work.was_done)
