@@ -151,3 +151,53 @@ def test_those_that_left_while_waiting_are_not_counted_for_ever(engine: Any, sto
     assert len(lane.overtaking._counts) <= 5 * LOOK_AHEAD
     assert all(task.state != State.READY or task.lane is lane for task in lane.live())
     engine.scheduler.check(engine.running)
+
+
+def test_the_largest_goes_also_where_all_come_back_within_a_second(engine: Any, store: Store) -> None:
+    store.rate = 1000.0
+    wait(engine, 50, 3, 7)
+    assert started(engine, store, 10) == ["7"]
+
+
+def test_those_behind_were_not_overtaken(engine: Any, store: Store) -> None:
+    wait(engine, 50, *[5] * MOST, 40)
+    for _ in range(MOST):
+        assert started(engine, store, 5) == ["5"]
+    assert started(engine, store, 50) == ["50"]
+    wait(engine, 5)
+    assert started(engine, store, 5) == ["5"], "nobody has gone before the second yet"
+
+
+def test_counts_of_those_that_wait_are_kept_when_others_are_given_up(engine: Any, store: Store) -> None:
+    wait(engine, 50)
+    for _ in range(MOST):
+        gone = wait(engine, *[60] * (LOOK_AHEAD - 2))
+        wait(engine, 5)
+        assert started(engine, store, 5) == ["5"]
+        for task in gone:
+            engine.scheduler.cancel(task, engine.now)
+    wait(engine, 5)
+    assert started(engine, store, 5) == [], "it was overtaken as often as it may be"
+
+
+def test_of_equals_the_first_goes_and_leaves_its_queue(engine: Any, store: Store) -> None:
+    head, first, second = wait(engine, 50, 5, 5)
+    store.free = 5
+    assert engine.decide() == [first]
+    assert list(head.lane.queues[head.priority]) == [head, second]
+    assert first not in head.lane.overtaking._counts
+
+
+def test_soon_is_reckoned_from_now(engine: Any, store: Store) -> None:
+    engine.now = 1000.0
+    wait(engine, 50, 5)
+    store.later = 0.2 * 50 - 50
+    assert started(engine, store, 10) == []
+    engine.now = 1000.0
+    store.later = 0.3 * 50 - 50
+    assert started(engine, store, 10) == [], "as soon as that is soon"
+
+
+def test_nobody_is_overtaken_nine_times(engine: Any, store: Store) -> None:
+    wait(engine, 50, *[5] * 9)
+    assert [len(started(engine, store, 5)) for _ in range(9)] == [1] * 8 + [0]
