@@ -30,7 +30,7 @@ class Store:
         self.free -= amount
         return self.free
 
-    def lacked(self, amount: int) -> None:
+    def lacked(self, amount: int, *, first: bool = True) -> None:
         pass
 
     def ready_at(self, amount: int, free: int, now: float) -> float:

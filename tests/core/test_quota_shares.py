@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tenire.core.quota_shares import Participant, expected, free_at, granted, too_many
+from tenire.core.quota_shares import Participant, ahead, expected, free_at, granted, too_many
 
 LIMIT = 1000
 
@@ -79,6 +79,22 @@ def test_a_want_larger_than_the_rest_of_a_share_is_served_in_turn() -> None:
 def test_the_rest_of_a_share_that_helps_nobody_is_there_for_others() -> None:
     stuck = Participant(400, lacking=9000, least=300)
     assert granted(LIMIT, Participant(350, lacking=9000, least=50), [stuck]) == 250
+
+
+def test_what_fits_into_a_share_is_kept_once_most_of_it_is_there() -> None:
+    first = Participant(300, lacking=9000, least=300)
+    assert granted(LIMIT, Participant(440, lacking=9000, least=50), [first]) == 260, "it has a long time to come"
+    assert granted(LIMIT, Participant(410, lacking=9000, least=50), [first]) == 0, "it is about to go"
+    assert granted(LIMIT, Participant(440, lacking=9000, least=50), [Participant(300, lacking=9000, least=600)]) == 0, (
+        "it would never fit"
+    )
+
+
+def test_those_who_have_used_less_come_first() -> None:
+    others = [Participant(200, lacking=500, least=90), Participant(100, lacking=40, least=90), Participant(100)]
+    assert ahead(Participant(250, lacking=9), [*others, Participant(300, lacking=500, least=7)]) == 90 + 40
+    assert ahead(Participant(150, lacking=9), others) == 40
+    assert ahead(Participant(250, lacking=9, weight=2.0), others) == 40
 
 
 participants = st.builds(

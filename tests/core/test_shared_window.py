@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tenire.core.quota_loans import LOAN_S
 from tenire.core.shared_window import SharedWindow
 
 
@@ -33,6 +34,21 @@ def test_what_may_go_next_is_asked_for_whole() -> None:
     window.lacked(900)
     window.borrower.want(2000, 10, 900)
     assert window.borrower.least == 900
+
+
+def test_the_first_in_the_row_may_know_when_its_turn_comes() -> None:
+    window = SharedWindow(6000)
+    window.borrower.lent(100, 1.0, None, 1)
+    assert window.ready_at(100, 100, 0.5) == 0.5
+    window.lacked(900)
+    window.lacked(300, first=False)
+    window.borrower.want(2000, 10, 900)
+    assert (window.borrower.first, window.borrower.least) == (900, 300)
+    window.borrower.lent(0, 1.5, None, 1, first_at=20.0)
+    assert window.ready_at(900, 100, 0.5) == 20.0
+    assert window.ready_at(300, 100, 0.5) == 0.5 + LOAN_S
+    window.borrower.take(100)
+    assert window.borrower.first == 0
 
 
 def test_calls_are_spread_by_the_part_that_others_leave() -> None:

@@ -38,9 +38,10 @@ def ask(
     least: int = 1,
     window: float | None = WINDOW,
     most: int | None = None,
+    first: int = 0,
     quota: str = "q",
 ) -> Loan:
-    wish = Ask(LIMIT, window, spent or [], keep, lacking, least, most)
+    wish = Ask(LIMIT, window, spent or [], keep, lacking, least, most, first)
     return file.renew(quota, who, {"tokens": wish}, now=now)["tokens"]
 
 
@@ -81,6 +82,20 @@ def test_who_gets_nothing_is_told_when_to_ask_again(file: QuotaFile) -> None:
     ask(file, "a", 1.0, spent=[(0.5, 600), (0.9, 400)])
     assert ask(file, "b", 2.0, lacking=500, least=500).retry_at == 60.5
     assert ask(file, "b", 2.0, lacking=700, least=700).retry_at == 60.9
+
+
+def test_the_first_in_a_row_is_told_when_there_may_be_enough_for_it(file: QuotaFile) -> None:
+    ask(file, "a", 0.0, lacking=1000)
+    ask(file, "a", 1.0, spent=[(0.5, 600), (0.9, 400)])
+    assert ask(file, "b", 2.0, lacking=900, first=500).first_at == 60.5
+    assert ask(file, "b", 2.0, lacking=900, first=700).first_at == 60.9
+    assert ask(file, "b", 2.0, lacking=900).first_at == 0.0
+    assert ask(file, "b", 61.0, lacking=900, first=700).first_at == 0.0, "it has them"
+    # b has used 900, and c, which has used nothing, comes first.
+    assert ask(file, "c", 61.5, lacking=90, least=90).more == 90
+    assert ask(file, "c", 61.6, keep=90, lacking=80, least=80).more == 0
+    assert ask(file, "b", 62.0, spent=[(61.0, 400), (61.2, 500)], lacking=500, first=330).first_at == 121.0
+    assert ask(file, "b", 62.0, lacking=500, first=331).first_at == 121.2
 
 
 def test_a_loan_of_another_may_come_back_early(file: QuotaFile) -> None:

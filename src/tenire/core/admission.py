@@ -267,12 +267,18 @@ class Admission:
             default=now,
         )
 
-    def wait_for(self, needs: Needs, now: float) -> float:
-        """Have the rates know what may go next, and waits for them; return as ``ready_at`` does."""
+    def wait_for(self, needs: Needs, now: float, *, first: bool = True) -> float:
+        """Have the rates know what may go next, and waits for them; return as ``ready_at`` does.
+
+        Args:
+            needs: What it needs.
+            now: The last refill.
+            first: Whether it is the first in its row, or may overtake that.
+        """
         for index, amount in needs:
             meter = self.rates.get(index)
             if meter is not None:
-                meter.lacked(amount)
+                meter.lacked(amount, first=first)
         return self.ready_at(needs, now)
 
     def rank(self, index: int) -> int:

@@ -72,7 +72,7 @@ class Overtaking:
             if toll < fewest:
                 least, fewest = task, toll
         if best is None and least is not None:
-            return None, admission.wait_for(least.needs, now)
+            return None, admission.wait_for(least.needs, now, first=False)
         return best, None
 
     def goes(self, task: Task, queue: deque[Task]) -> None:

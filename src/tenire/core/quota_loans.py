@@ -51,12 +51,13 @@ class Borrower:
         waiting: Units that all who wait would take.
         least: Units that the first of those takes, or while nobody knows that the smallest.
         largest: Units that the largest of those takes.
+        first: Units that the first in the row waits for, or 0.
         others: How many others were short or had something when it was asked last.
     """
 
     __slots__ = (
-        "_asked_at", "_grain", "_head", "_lent", "_retry_at", "_said", "_spent", "_used",
-        "allowance", "held", "largest", "least", "others", "rate", "until", "waiting",
+        "_asked_at", "_first_at", "_grain", "_head", "_lent", "_retry_at", "_said", "_spent", "_used",
+        "allowance", "first", "held", "largest", "least", "others", "rate", "until", "waiting",
     )  # fmt: skip
 
     def __init__(self, rate: float, grain: float = 0.1) -> None:
@@ -69,7 +70,9 @@ class Borrower:
         self.least = 1
         self.largest = 1
         self.others = 0
-        self._head = 0  # units that the first takes, if it waits for them
+        self.first = 0
+        self._first_at = -math.inf
+        self._head = 0  # units that the one takes which may go next, if it waits for them
         self._lent = 0
         self._used = 0  # of this loan
         self._spent: list[tuple[float, int]] = []
@@ -86,7 +89,7 @@ class Borrower:
         self.allowance -= amount
         self.held += amount
         self._used += amount
-        self._head = 0
+        self._head = self.first = 0
 
     def spend(self, amount: int, at: float, *, held: int | None = None) -> None:
         """Take in that of what was held so much was spent; ``held``, if that is not the same."""
@@ -110,9 +113,11 @@ class Borrower:
         else:
             spent.append((end, amount))
 
-    def lacked(self, amount: int) -> None:
-        """Take in that what may go next waits for ``amount`` units."""
+    def lacked(self, amount: int, *, first: bool = True) -> None:
+        """Take in that what may go next waits for ``amount`` units, and whether it is the first in the row."""
         self._head = amount
+        if first:
+            self.first = amount
 
     def want(self, waiting: int, least: int, largest: int) -> None:
         """Take in what waits now: all of it, and the smallest and the largest of what waits."""
@@ -145,13 +150,21 @@ class Borrower:
         most = max(self.least, math.ceil(self.rate * LOAN_S * _FASTEST))
         return self._said, free + self.held, max(0, wanted - free), max(0, most - free)
 
-    def lent(self, more: int, until: float, retry_at: float | None, others: int) -> None:
-        """Take in what was lent beside what was kept."""
+    def ready_at(self, amount: int, now: float) -> float:
+        """Return when so many units are likely to have been lent, more than are free now."""
+        at = now + LOAN_S
+        return max(at, self._first_at) if amount >= self.first else at
+
+    def lent(
+        self, more: int, until: float, retry_at: float | None, others: int, *, first_at: float = -math.inf
+    ) -> None:
+        """Take in what was lent beside what was kept, and when there may be enough for the first in the row."""
         self._said = []
         self.allowance += more
         self._lent = self.allowance
         self.until = until
         self.others = others
+        self._first_at = first_at
         self._retry_at = -math.inf if retry_at is None else retry_at
 
     def failed(self) -> None:

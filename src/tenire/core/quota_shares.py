@@ -12,8 +12,10 @@ are *short*.
    have (max-min fairness: D. Bertsekas, R. Gallager, *Data Networks*, 1992, section 6.5).
 4. One whose smallest want does not fit into its share, or into the rest of it, would wait
    for ever, or until all that it has used comes back. When it has used the least of all by
-   weight, what it wants is kept for it from everybody, and it may pass its share by that;
-   until then the rest of its share is of use to others.
+   weight, what it wants is kept for it from everybody, and it may pass its share by that; until
+   then the rest of its share is of use to others. What fits into the whole share is kept only
+   once ``NEAR`` of it is there: what grows slowly to the size of a large call lies idle for
+   seconds, and soon enough of the share comes back.
 5. Less than the smallest want is of no use to the one who asks, so it gets nothing then.
 6. What does not come back by itself is asked back from one who has more than its share,
    as far as others lack what is missing to theirs.
@@ -30,7 +32,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["Participant", "expected", "free_at", "granted", "too_many"]
+__all__ = ["NEAR", "Participant", "ahead", "expected", "free_at", "granted", "too_many"]
+
+NEAR = 0.9
+"""The part of the smallest want from which on room is kept for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +72,10 @@ def granted(limit: int, me: Participant, others: Iterable[Participant]) -> int:
     for other in short:
         share = limit * other.weight / whole
         if other.least > share - other.used:
-            if other.used / other.weight < me.used / me.weight:
-                room -= min(other.lacking, other.least)
+            wanted = min(other.lacking, other.least)
+            near = room >= NEAR * wanted or other.least > share  # what never fits would be passed for ever
+            if near and other.used / other.weight < me.used / me.weight:
+                room -= wanted
         else:
             kept += min(other.lacking, max(0, round(share) - other.used))
     units = min(me.lacking, max(min(round(fair) - me.used, room), room - kept))
@@ -93,6 +100,20 @@ def expected(limit: int, me: Participant, others: Iterable[Participant]) -> int:
         left -= min(wanted, limit * other.weight / short) if other.lacking > 0 else wanted
     least = limit * me.weight / (me.weight + sum(other.weight for other in others))
     return max(1, round(max(left, least)))
+
+
+def ahead(me: Participant, others: Iterable[Participant]) -> int:
+    """Return how many units are for those who come before one, having used less by weight.
+
+    Args:
+        me: The one who asks.
+        others: Everybody else who has used something or wants something.
+    """
+    return sum(
+        min(other.lacking, other.least)
+        for other in others
+        if other.lacking > 0 and other.used / other.weight < me.used / me.weight
+    )
 
 
 def too_many(limit: int, me: Participant, others: Iterable[Participant]) -> int:

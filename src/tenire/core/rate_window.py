@@ -42,6 +42,8 @@ _LARGE = 0.005
 """From this share of the limit on an amount is large."""
 _HASTE = 16.0
 """By how much faster what is large may be sent, for each limit that it is beyond that."""
+_ALL = 0.1
+"""From so much more than that on it is spread as if there were nobody else: it has to go when there is room for it."""
 _LATE_S = 0.02
 """By so much a timer may be late without slowing down what is sent at the fastest."""
 
@@ -149,8 +151,8 @@ class SlidingWindow:
             at = max(at, self._back_at(self._quick, amount, self._quick_most(), now))
         return at
 
-    def lacked(self, amount: int) -> None:
-        """Take in that what may go next waits for ``amount`` units: they come by themselves."""
+    def lacked(self, amount: int, *, first: bool = True) -> None:
+        """Take in that what may go next waits for units, which come by themselves; see ``RateMeter``."""
 
     def _back_at(self, ledger: RateLedger, amount: int, most: int, now: float) -> float:
         """Return when one ledger alone would let so much be taken."""
@@ -168,7 +170,10 @@ class SlidingWindow:
 
     def _gap(self, amount: int) -> float:
         large = amount / self.ceiling - _LARGE
-        return amount * self.window / self.pace / (1.0 + _HASTE * large if large > 0.0 else 1.0)
+        if large <= 0.0:
+            return amount * self.window / self.pace
+        pace = self.pace + (self.ceiling - self.pace) * min(1.0, large / _ALL)
+        return amount * self.window / pace / (1.0 + _HASTE * large)
 
     # -- what becomes of what was taken -------------------------------------
 

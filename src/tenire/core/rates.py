@@ -43,8 +43,8 @@ class RateMeter(Protocol):
         """Return when ``amount`` units will be free, if ``free`` are at ``now``, the last refill."""
         ...
 
-    def lacked(self, amount: int) -> None:
-        """Take in that what may go next waits for ``amount`` units."""
+    def lacked(self, amount: int, *, first: bool = True) -> None:
+        """Take in that what may go next waits for ``amount`` units, and whether it is the first in the row."""
         ...
 
 
@@ -92,5 +92,5 @@ class TokenBucket:
         # One rounding early would have the caller wake for nothing, and at once again.
         return at + _MARGIN_S
 
-    def lacked(self, amount: int) -> None:
+    def lacked(self, amount: int, *, first: bool = True) -> None:
         """Take in that what may go next waits for ``amount`` units: they come by themselves."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tenire.core.quota_loans import LOAN_S, Borrower
+from tenire.core.quota_loans import Borrower
 from tenire.core.quota_meter import QuotaMeter
 from tenire.core.rate_window import UNLIMITED
 
@@ -81,12 +81,14 @@ class SharedWindow(QuotaMeter):
     def ready_at(self, amount: int, free: int, now: float) -> float:
         """Return when ``amount`` units may be taken, ``now`` being the last refill; more may be lent earlier."""
         at = super().ready_at(amount, free, now)
-        return at if not self.limited or amount <= self.borrower.free(now) else max(at, now + LOAN_S)
+        if not self.limited or amount <= self.borrower.free(now):
+            return at
+        return max(at, self.borrower.ready_at(amount, now))
 
-    def lacked(self, amount: int) -> None:
-        """Take in that what may go next waits for ``amount`` units."""
+    def lacked(self, amount: int, *, first: bool = True) -> None:
+        """Take in that what may go next waits for ``amount`` units, and whether it is the first in the row."""
         if self.limited:
-            self.borrower.lacked(amount)
+            self.borrower.lacked(amount, first=first)
 
     def observe(self, said: MetricReport, own: int, now: float) -> None:
         """Take in what a reply says; what others of this machine use is no concern of the server's other users."""

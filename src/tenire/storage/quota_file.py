@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING
 import psutil
 
 from tenire.core.quota_loans import LOAN_S
-from tenire.core.quota_shares import Participant, expected, free_at, granted, too_many
+from tenire.core.quota_shares import Participant, ahead, expected, free_at, granted, too_many
 from tenire.core.slot_loans import SILENT_S
 from tenire.storage.shared_file import SharedFile
 
@@ -93,6 +93,7 @@ class Ask:
         least: Units below which it is not helped.
         most: Units that it takes now at the most, or ``None``: what it does not take it is
             still short of.
+        first: Units that the first in its row waits for, or 0.
     """
 
     limit: int
@@ -102,6 +103,7 @@ class Ask:
     lacking: int = 0
     least: int = 1
     most: int | None = None
+    first: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +118,7 @@ class Loan:
         frozen_until: Until when a server wants no calls, or 0.
         back: Units of what is no rate that it should give back as soon as it can.
         part: Units in a window that it may expect, others going on as they do.
+        first_at: When there may be enough for the first in its row, or 0: then nobody knows.
     """
 
     more: int
@@ -125,6 +128,7 @@ class Loan:
     frozen_until: float = 0.0
     back: int = 0
     part: int | None = None
+    first_at: float = 0.0
 
 
 @dataclass(slots=True)
@@ -237,6 +241,12 @@ class QuotaFile:
             if need > 0 or now >= frozen_until:
                 coming = self._coming(connection, quota, metric, now, ask.window, max(1, need))
                 retry_at = max(frozen_until, coming)
+        first_at = 0.0
+        if ask.window is not None and ask.first > ask.keep + more:
+            room = ask.limit - me.used + ask.keep - sum(other.used for other in others)
+            need = ask.first + ahead(me, others) - room
+            if need > 0:
+                first_at = free_at(need, self._returns(connection, quota, metric, ask.window)) or 0.0
         if ask.keep + more or lacking:
             short_until = max(now, retry_at or now) + _SHORT_S
             row = (now, short_until, until, ask.keep + more, lacking, max(1, ask.least))
@@ -246,7 +256,7 @@ class QuotaFile:
         back = too_many(ask.limit, me, others) if ask.window is None else 0
         part = None if ask.window is None else expected(ask.limit, me, others)
         active = sum(1 for each in others if each.used or each.lacking)
-        return Loan(more, until, retry_at, active, frozen_until, back, part)
+        return Loan(more, until, retry_at, active, frozen_until, back, part, first_at)
 
     def _known(
         self, connection: sqlite3.Connection, quota: str, metric: str, now: float, window: float | None
@@ -284,20 +294,27 @@ class QuotaFile:
         return until > now and (now - seen_at < _SHORT_S or self._alive(pid))
 
     @staticmethod
+    def _returns(connection: sqlite3.Connection, quota: str, metric: str, window: float) -> list[tuple[float, int]]:
+        """Return when what is spent, or lent, will have come back, and how much of it."""
+        found = connection.execute(
+            "SELECT at, amount FROM spent WHERE quota = ?1 AND metric = ?2"
+            " UNION ALL SELECT until, amount FROM loans WHERE quota = ?1 AND metric = ?2 AND amount > 0",
+            (quota, metric),
+        )
+        return [(at + window, amount) for at, amount in found]
+
+    @classmethod
     def _coming(
-        connection: sqlite3.Connection, quota: str, metric: str, now: float, window: float | None, need: int
+        cls, connection: sqlite3.Connection, quota: str, metric: str, now: float, window: float | None, need: int
     ) -> float:
         """Return when so much may have come back."""
         loans = connection.execute(
-            "SELECT until, amount FROM loans WHERE quota = ? AND metric = ? AND amount > 0", (quota, metric)
-        ).fetchall()
-        returns = [until for until, _ in loans if until > now]  # or they end, and may be given back unspent
+            "SELECT until FROM loans WHERE quota = ? AND metric = ? AND amount > 0", (quota, metric)
+        )
+        returns = [until for (until,) in loans if until > now]  # or they end, and may be given back unspent
         if window is None:
             return float(min([*returns, now + _AGAIN_S]))  # or some call ends: nobody knows when
-        spent = connection.execute(
-            "SELECT at, amount FROM spent WHERE quota = ? AND metric = ? ORDER BY at", (quota, metric)
-        ).fetchall()
-        at = free_at(need, [(at + window, amount) for at, amount in (*spent, *loans)])
+        at = free_at(need, cls._returns(connection, quota, metric, window))
         if at is not None:
             returns.append(at)
         return float(min(returns, default=now))

@@ -217,7 +217,8 @@ class QuotaSharing:
             if meter.limited:
                 spent, keep, lacking, most = meter.borrower.ask(now)
                 window = meter.window + meter.margin
-                asks[metric] = Ask(meter.limit, window, spent, keep, lacking, meter.borrower.least, most)
+                least, first = meter.borrower.least, meter.borrower.first
+                asks[metric] = Ask(meter.limit, window, spent, keep, lacking, least, most, first)
         if self._slots is not None and self._max_concurrency is not None:
             keep, lacking = self._slots.ask(now)
             asks[SLOTS] = Ask(self._max_concurrency, None, keep=keep, lacking=lacking)
@@ -235,7 +236,7 @@ class QuotaSharing:
             if metric == SLOTS:
                 continue
             meter = self._meters[metric]
-            meter.borrower.lent(loan.more, loan.until, loan.retry_at, loan.others)
+            meter.borrower.lent(loan.more, loan.until, loan.retry_at, loan.others, first_at=loan.first_at)
             meter.spread(loan.part)
             meter.frozen_until = max(meter.frozen_until, loan.frozen_until)
         if self._slots is not None:
