@@ -109,6 +109,7 @@ class Findings:
             ``core.near_duplicates``), or nothing.
         similarity: The share of its words that it has in common with the document that
             stands for it; 1 if that is itself.
+        lines: How many lines were taken out, since they repeat over documents or pages.
     """
 
     masked: tuple[tuple[str, int], ...] = ()
@@ -116,6 +117,7 @@ class Findings:
     reason: str = ""
     signature: bytes = b""
     similarity: float = 1.0
+    lines: int = 0
 
 
 @dataclass(frozen=True, slots=True)

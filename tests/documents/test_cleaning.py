@@ -8,6 +8,7 @@ import pytest
 
 from tenire.documents.cleaning import Cleaning, clean
 from tenire.documents.draft import Draft
+from tenire.documents.formats import Kind
 from tenire.documents.prepare import PrepareOptions, prepare
 from tenire.documents.structure import Heading, heading_mark
 from tenire.documents.validation import Checks
@@ -54,7 +55,7 @@ def test_what_a_document_says_of_its_language_counts_where_the_text_does_not_tel
     assert clean(draft("Zebra", language="sw"), Cleaning()).draft.about.language == "sw"
     assert clean(draft(PROSE, language="sw"), Cleaning()).draft.about.language == "en"
     assert clean(draft(PROSE, language="sw"), Cleaning(language=False)).draft.about.language == "sw"
-    assert clean(draft(PROSE), Cleaning(), prose=False).draft.about.language == ""
+    assert clean(draft(PROSE), Cleaning(), kind=Kind.CODE).draft.about.language == ""
 
 
 def test_a_document_that_breaks_a_rule_of_quality_stays_without_its_text(tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ from tenire.app.config_values import (
     amount,
     choice,
     limit,
+    line_share,
     names,
     pattern,
     share,
@@ -189,6 +190,8 @@ class DocumentsPipeline(Table, frozen=True, kw_only=True):
         quality: When a document is not worth finding, or ``None``.
         mask: Kinds of personal data that are masked.
         language: Whether to find out in which language a text is.
+        boilerplate: In which share of the documents a line has to stand to be taken out;
+            ``False`` where all stay.
         near_duplicates: From which share of words in common on two documents are nearly the
             same, so that one stands for both; ``False`` where that makes no difference.
         stages: Functions that a document goes through before it is cut, each as ``module:function``.
@@ -211,6 +214,7 @@ class DocumentsPipeline(Table, frozen=True, kw_only=True):
     quality: QualitySettings | None = None
     mask: Annotated[tuple[str, ...], words("email", "phone", "card", "iban", "ip")] = ()
     language: Annotated[bool, truth()] = True
+    boilerplate: Annotated[float | bool, line_share()] = False
     near_duplicates: Annotated[float | bool, share()] = False
     stages: Annotated[tuple[str, ...], STAGES] = ()
     weight: Weight = 1.0

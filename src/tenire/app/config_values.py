@@ -25,6 +25,7 @@ __all__ = [
     "choice",
     "is_dsn",
     "limit",
+    "line_share",
     "names",
     "parse_size",
     "paths",
@@ -202,6 +203,16 @@ def share() -> Rule:
         return value if isinstance(value, bool) else number.parse(value)
 
     return Rule("a number from 0.5 to 1, true for 0.9, or false", parse)
+
+
+def line_share() -> Rule:
+    """Return a rule for a share of documents, or ``true`` for the usual one, or ``false`` for none."""
+    number = amount("", minimum=0.01, maximum=1)
+
+    def parse(value: Any) -> Any:
+        return value if isinstance(value, bool) else number.parse(value)
+
+    return Rule("a number from 0.01 to 1, true for 0.2, or false", parse)
 
 
 def size(expected: str, *, minimum: int) -> Rule:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from tenire.app.boilerplate import find_lines, kept_lines
 from tenire.app.config_schema import DocumentsPipeline
 from tenire.app.document_settings import cleaning_of, cutting_of, facts_of
 from tenire.app.embedder_upgrade import upgrade_embedder
@@ -18,6 +19,7 @@ from tenire.app.place import choose_place, require_documents_extra
 from tenire.app.refusals import about
 from tenire.app.remote_embedder import EmbedderServer, embed_with, is_remote, model_of
 from tenire.clock import SYSTEM_CLOCK
+from tenire.documents.boilerplate import Repeated
 from tenire.documents.looking import look
 from tenire.documents.prepare import Prepared, PrepareOptions, prepare, recipe_identity
 from tenire.documents.unpacking import unpack
@@ -27,6 +29,7 @@ from tenire.pipeline.document_recipe import DocumentRecipe
 from tenire.pipeline.document_run import DocumentRun
 from tenire.pipeline.files import FileSource
 from tenire.pipeline.model_worker import EMBEDDER_SLOTS
+from tenire.pipeline.progress import StageProgress
 from tenire.pipeline.watching.following import Following
 from tenire.storage.home import Home
 from tenire.storage.ledger import Ledger
@@ -34,6 +37,7 @@ from tenire.storage.ledger import Ledger
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
+    from tenire.app.boilerplate import Found
     from tenire.app.config import Config
     from tenire.app.recipe_runs import Engine, PipelineRun
     from tenire.llm.client import ChatClient
@@ -167,14 +171,18 @@ class DocumentRuns:
                 name, manager=engine.manager, source=source, progress=progress, make=make,
                 first_ended=engine.ended[name].set, clock=SYSTEM_CLOCK,
             )  # fmt: skip
-        if name not in self._clients:
+        if name not in self._clients and self._options[name].cleaning.repeated is None:
             return self._document_run(name, engine, source, progress, self.place.embed(self._threads))
-        return _RemoteRun(partial(make, source, progress))
+        return _LaterRun(partial(make, source, progress))
 
     async def _made(
         self, name: str, engine: Engine, source: FileSource | PathSource | ChangedSource, progress: PipelineProgress
     ) -> DocumentRun:
-        """Return a run; one whose vectors come from a server can only be made once that has said how long they are."""
+        """Return a run; what it needs for that is found out first.
+
+        That is which lines repeat over its documents, and how long the vectors of a server are.
+        """
+        await self._find_lines(name, engine, source, progress)
         if name not in self._clients:
             return self._document_run(name, engine, source, progress, self.place.embed(self._threads))
         client = self._clients[name]
@@ -186,6 +194,28 @@ class DocumentRuns:
         # What calls cost is counted from the first run on, whatever a round counts.
         count = partial(counted, client, engine.progress[name])
         return self._document_run(name, engine, source, progress, partial(embed_with, client), count)
+
+    async def _find_lines(
+        self, name: str, engine: Engine, source: FileSource | PathSource | ChangedSource, progress: PipelineProgress
+    ) -> None:
+        options, ledger = self._options[name], engine.session.ledger
+        repeated = options.cleaning.repeated
+        if repeated is None:
+            return
+        if isinstance(source, FileSource):
+            progress.stages = [StageProgress("survey", unit="file", doing="finding the lines that repeat")]
+            found: Found | None = await find_lines(
+                name, repeated.share, source, options, manager=engine.manager, ledger=ledger,
+                limit_s=self._pipelines[name].file_timeout_s,
+            )  # fmt: skip
+        else:
+            found = await engine.manager.submit(kept_lines, ledger, name, on="thread", name="repeated lines")
+        lines = Repeated(repeated.share) if found is None else found.repeated
+        options = replace(options, cleaning=replace(options.cleaning, repeated=lines))
+        self._options[name] = options
+        self._identities[name] = await engine.manager.submit(
+            recipe_identity, options, on="thread", name="identity of the recipe"
+        )
 
     def _document_run(
         self,
@@ -210,8 +240,8 @@ class DocumentRuns:
         )  # fmt: skip
 
 
-class _RemoteRun:
-    """A run that can only be made once a server has answered."""
+class _LaterRun:
+    """A run that can only be made once something was found out."""
 
     def __init__(self, make: Callable[[], Awaitable[DocumentRun]]) -> None:
         self._make = make

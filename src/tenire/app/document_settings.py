@@ -9,6 +9,7 @@ import msgspec
 
 from tenire.app.config_schema import DocumentsPipeline
 from tenire.app.remote_embedder import is_remote
+from tenire.documents.boilerplate import Repeated
 from tenire.documents.chunking import Cutting
 from tenire.documents.cleaning import Cleaning
 from tenire.documents.quality import RULES
@@ -24,9 +25,10 @@ __all__ = ["cleaning_of", "cutting_of", "facts_of", "pipeline_of"]
 _REMEMBERED = ("max_file", "weight", "priority")
 _OPTIONAL = (
     "max_expanded", "file_timeout_s", "passage_tokens", "overlap", "validate", "quality", "mask", "language",
-    "near_duplicates", "stages",
+    "boilerplate", "near_duplicates", "stages",
 )  # fmt: skip
 _USUALLY_NEAR = 0.9
+_USUALLY_REPEATED = 0.2
 _LONGEST = 8
 """Characters a token at the most, of any text worth cutting by its tokens."""
 
@@ -42,9 +44,15 @@ def cleaning_of(pipeline: DocumentsPipeline) -> Cleaning:
         quality=tuple((name, float(wanted[name])) for name in RULES if name in wanted),
         mask=pipeline.mask,
         language=pipeline.language,
+        repeated=_repeated(pipeline.boilerplate),
         near=_near(pipeline.near_duplicates),
         stages=pipeline.stages,
     )
+
+
+def _repeated(written: float | bool) -> Repeated | None:
+    share = _USUALLY_REPEATED if written is True else written
+    return None if share is False else Repeated(share)
 
 
 def _near(written: float | bool) -> float | None:

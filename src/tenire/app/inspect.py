@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from tenire.app.boilerplate import lines_of
 from tenire.app.config import check_runnable, load_config
 from tenire.app.config_schema import Config, TenireSettings
 from tenire.app.document_settings import pipeline_of
@@ -33,10 +34,22 @@ from tenire.storage.ledger import Ledger
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from tenire.app.boilerplate import Found
     from tenire.app.published import PublishedPipeline
     from tenire.storage.filtered import FilteredSource
 
-__all__ = ["FailedItem", "RetryResult", "Verified", "failed", "filtered", "repair", "retry", "status", "verify"]
+__all__ = [
+    "FailedItem",
+    "RetryResult",
+    "Verified",
+    "boilerplate",
+    "failed",
+    "filtered",
+    "repair",
+    "retry",
+    "status",
+    "verify",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +173,16 @@ def filtered(home: Path) -> list[FilteredSource]:
     """
     with Ledger.read(Home(home)) as ledger:
         return ledger.filtered.entries()
+
+
+def boilerplate(home: Path) -> dict[str, Found]:
+    """Return the lines that repeat over the documents of pipelines and are taken out of them, by pipeline.
+
+    Raises:
+        StoreError: If there is no home.
+    """
+    with Ledger.read(Home(home)) as ledger:
+        return lines_of(ledger)
 
 
 def retry(home: Path, ids: Sequence[str], all_: bool) -> RetryResult:

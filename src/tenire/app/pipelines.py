@@ -68,6 +68,8 @@ class Pipeline:
         quality: When a document is not worth finding: the keys of ``[pipelines.NAME.quality]``.
         mask: Kinds of personal data that are masked: ``email``, ``phone``, ``card``, ``iban``, ``ip``.
         language: Whether to find out in which language a text is.
+        boilerplate: In which share of the documents a line has to stand, at their ends, to be
+            taken out; ``False`` where all stay.
         near_duplicates: From which share of words in common on two documents are nearly the
             same, so that one stands for both; ``False`` where that makes no difference.
         stages: Functions that items go through, in order, or names ``module:function``; see ``tenire.stage``.
@@ -92,6 +94,7 @@ class Pipeline:
     quality: Mapping[str, Any] | None = None
     mask: Sequence[str] = ()
     language: bool = True
+    boilerplate: float | bool = False
     near_duplicates: float | bool = False
     stages: Sequence[Callable[..., Any] | str] = ()
     sink: str | os.PathLike[str] | None = None
@@ -163,6 +166,7 @@ class Pipeline:
             "quality": self.quality,
             "mask": list(self.mask),
             "language": self.language,
+            "boilerplate": self.boilerplate,
             "near_duplicates": self.near_duplicates,
             "stages": [stage for stage in self.stages if isinstance(stage, str)],
         }

@@ -63,6 +63,8 @@ def run_notes(report: RunReport) -> list[str]:
             words.append(f"{copies} stored once ({human_bytes(progress.duplicate_bytes)} saved)")
         if progress.near_duplicates:
             words.append(f"{progress.near_duplicates:,} nearly the same as another")
+        if progress.boilerplate_lines:
+            words.append(f"took out {progress.boilerplate_lines:,} repeated lines")
         if progress.masked:
             words.append("masked " + ", ".join(f"{count:,} {kind}" for kind, count in progress.masked.items()))
         if words:

@@ -2,8 +2,8 @@
 
 ::
 
-    draft, with marks ─► mask ─► stages of the user ─► unmark ─► language ─► validate ─► quality ─► signature
-                                                                    └─► draft, structure, findings
+    draft, with marks ─► mask ─► repeated lines ─► stages of the user ─► unmark ─► language
+                              draft, structure, findings ◄─ signature ◄─ quality ◄─ validate ◄┘
 
 1. Personal data goes first: nothing behind it, no reason of a refusal either, can
    repeat what was to be masked.
@@ -16,6 +16,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from tenire.documents.boilerplate import Repeated, without_repeated
+from tenire.documents.formats import Kind
 from tenire.documents.language import language_of
 from tenire.documents.near_duplicates import signature, signature_version
 from tenire.documents.pii import mask
@@ -45,6 +47,8 @@ class Cleaning:
         language: Whether to find out in which language a text is.
         near: From which share of words in common on two documents are nearly the same;
             ``None`` where that makes no difference.
+        repeated: Lines that are taken out where they repeat over documents and pages;
+            ``None`` where all stay.
         stages: Located names of the user's stages, in order.
     """
 
@@ -53,6 +57,7 @@ class Cleaning:
     mask: tuple[str, ...] = ()
     language: bool = True
     near: float | None = None
+    repeated: Repeated | None = None
     stages: tuple[str, ...] = ()
 
     @property
@@ -68,6 +73,7 @@ class Cleaning:
             "mask": " ".join(sorted(self.mask)),
             "language": "" if self.language else "no",
             "stages": " ".join(stage_of(name).identity for name in self.stages),
+            "lines": "" if self.repeated is None else self.repeated.identity,
             "near": "" if self.near is None else f"{self.near:g} v{signature_version()}",
         }
         return " ".join(f"{name}[{value}]" for name, value in parts.items() if value)
@@ -88,13 +94,13 @@ class Cleaned:
     findings: Findings
 
 
-def clean(draft: Draft, cleaning: Cleaning, *, prose: bool = True, lines: Lines | None = None) -> Cleaned:
+def clean(draft: Draft, cleaning: Cleaning, *, kind: Kind = Kind.TEXT, lines: Lines | None = None) -> Cleaned:
     """Clean one draft.
 
     Args:
         draft: As its reader left it; its text is cleansed and may hold marks.
         cleaning: How.
-        prose: Whether it is a text in a language of people; others have none.
+        kind: How it is marked up; source code is in no language of people.
         lines: Goes into the structure as it is.
 
     Raises:
@@ -106,25 +112,30 @@ def clean(draft: Draft, cleaning: Cleaning, *, prose: bool = True, lines: Lines 
     counts: dict[str, int] = {}
     if cleaning.mask:
         draft = _masked(draft, cleaning.mask, counts)
-    left = ""
+    taken, left = 0, ""
+    if cleaning.repeated is not None:
+        text, taken = without_repeated(
+            draft.text, draft.about.kind, cleaning.repeated, markup=kind, keep_lines=lines is not None
+        )
+        draft = replace(draft, text=text)
     if cleaning.stages:
         before, (draft, left) = draft.text, _through_stages(draft, cleaning)
         # A line that came or went moves all those behind it.
         lines = lines if draft.text.count("\n") == before.count("\n") else None
     text, structure = unmark(draft.text, lines)
     about = draft.about
-    if cleaning.language and prose:
+    if cleaning.language and kind is not Kind.CODE:
         about = replace(about, language=language_of(text) or about.language)
     draft = replace(draft, text=text, about=about)
     if left:
-        findings = Findings(tuple(sorted(counts.items())), left, f"the stage {left} left it out")
+        findings = Findings(tuple(sorted(counts.items())), left, f"the stage {left} left it out", lines=taken)
         return Cleaned(replace(draft, text=""), Structure(), findings)
     validate(draft, cleaning.checks)
     rule, reason = broken_rule(text, about.language, cleaning.quality) or ("", "")
     if rule:
         draft, structure = replace(draft, text=""), Structure()
     marks = signature(text) if cleaning.near is not None and not rule else b""
-    return Cleaned(draft, structure, Findings(tuple(sorted(counts.items())), rule, reason, marks))
+    return Cleaned(draft, structure, Findings(tuple(sorted(counts.items())), rule, reason, marks, lines=taken))
 
 
 def _through_stages(draft: Draft, cleaning: Cleaning) -> tuple[Draft, str]:

@@ -49,7 +49,7 @@ def compose(
     title = cleanse(plain(reading.title)) or title_of(plain(text), kind)
     unclean = Draft(file.path, file.size, title, text, reading.about)
     in_file = reading.rows.after(lines) if reading.rows is not None else lines if reading.lines else None
-    cleaned = clean(unclean, options.cleaning, prose=prose, lines=in_file)
+    cleaned = clean(unclean, options.cleaning, kind=kind, lines=in_file)
     draft = cleaned.draft
     return Document(
         id=document_id(recipe, f"{reading.about.kind} {kind.value}", content_hash),

@@ -19,7 +19,7 @@ from typing import NamedTuple, Protocol
 
 __all__ = [
     "CODE", "CODE_END", "TABLE", "TABLE_END", "Heading", "LineMap", "Lines", "Structure",
-    "heading_mark", "page_mark", "plain", "unmark", "with_pages", "without_marks",
+    "heading_mark", "is_page_mark", "marks_of", "page_mark", "plain", "unmark", "with_pages", "without_marks",
 ]  # fmt: skip
 
 _OPEN, _CLOSE = "\ufdd0", "\ufdd1"
@@ -141,6 +141,16 @@ def without_marks(text: str) -> str:
 def plain(text: str) -> str:
     """Return a text without its marks, for those who only look at it."""
     return _MARK.sub("", text) if _OPEN in text else text
+
+
+def marks_of(line: str) -> list[str]:
+    """Return the marks in a line."""
+    return _MARK.findall(line) if _OPEN in line else []
+
+
+def is_page_mark(mark: str) -> bool:
+    """Return whether a mark says where a page begins; all others belong to the text around them."""
+    return mark.startswith(f"{_OPEN}p")
 
 
 def unmark(text: str, lines: Lines | None = None) -> tuple[str, Structure]:

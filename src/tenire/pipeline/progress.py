@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 __all__ = ["PipelineProgress", "RunReport", "StageProgress"]
 
 
+_OF_FILES = (
+    "rejected", "filtered", "masked", "duplicates", "duplicate_bytes", "near_duplicates", "boilerplate_lines"
+)  # fmt: skip
 _INTERNAL = (
     "name",
     "unit",
@@ -106,6 +109,7 @@ class PipelineProgress:
         duplicates: Sources in ``done`` whose document was there already, so that nothing was
             embedded and stored for them.
         duplicate_bytes: Bytes of those.
+        boilerplate_lines: Lines that were taken out of documents in ``done``, since they repeat over many.
         near_duplicates: Sources in ``done`` for which another document stands, since they
             are nearly the same.
         removed: Sources that left since the last run.
@@ -142,6 +146,7 @@ class PipelineProgress:
     duplicates: int = 0
     duplicate_bytes: int = 0
     near_duplicates: int = 0
+    boilerplate_lines: int = 0
     removed: int = 0
     skipped: int = 0
     chunks: int = 0
@@ -223,6 +228,7 @@ class PipelineProgress:
         """Count what was found in a document that is done."""
         if findings.filtered:
             self.filtered = _sum(self.filtered, [(findings.filtered, 1)])
+        self.boilerplate_lines += findings.lines
         self.near_duplicates += findings.similarity < 1
         self.masked = _sum(self.masked, findings.masked)
 
@@ -241,7 +247,7 @@ class PipelineProgress:
             del counters[internal]
         counters |= self.figures
         if self.unit == "row":
-            for of_files in ("rejected", "filtered", "masked", "duplicates", "duplicate_bytes", "near_duplicates"):
+            for of_files in _OF_FILES:
                 del counters[of_files]
         if self.error:
             counters["error"] = self.error

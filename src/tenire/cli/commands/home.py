@@ -110,11 +110,16 @@ def failed(
     filtered: Annotated[
         bool, typer.Option("--filtered", help="List what rules of quality filtered, instead of the quarantine.")
     ] = False,
+    boilerplate: Annotated[
+        bool, typer.Option("--boilerplate", help="List the lines that are taken out, since they repeat over documents.")
+    ] = False,
 ) -> int:
     """List what is in quarantine, and why."""
     home = settings.home_path()
     if filtered:
         return _filtered(settings, home)
+    if boilerplate:
+        return _boilerplate(settings, home)
     from tenire.app.inspect import failed as read
 
     items = read(home)
@@ -140,6 +145,26 @@ def _filtered(settings: Settings, home: Path) -> int:
         return 0
     lines = [f"{clean(item.source)}  ({clean(item.pipeline)}, {item.rule})\n    {clean(item.reason)}" for item in items]
     settings.output.show(*lines or ["nothing was filtered"])
+    return 0
+
+
+def _boilerplate(settings: Settings, home: Path) -> int:
+    from tenire.app.inspect import boilerplate as read
+
+    found = read(home)
+    if settings.output.as_json:
+        pipelines = {
+            name: {"share": each.share, "documents": each.documents, "lines": each.lines}
+            for name, each in found.items()
+        }
+        settings.output.json({"boilerplate": pipelines})
+        return 0
+    lines = [
+        f"{clean(line)}\n    in {count:,} of {each.documents:,} documents that were looked at ({clean(name)})"
+        for name, each in found.items()
+        for line, count in each.lines.items()
+    ]
+    settings.output.show(*lines or ["no lines are taken out"])
     return 0
 
 

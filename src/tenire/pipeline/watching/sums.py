@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 __all__ = ["Sums"]
 
 _ALWAYS = (
-    "done", "duplicates", "duplicate_bytes", "near_duplicates", "removed", "chunks", "bytes_ahead", "seconds"
+    "done", "duplicates", "duplicate_bytes", "near_duplicates", "boilerplate_lines", "removed", "chunks", "bytes_ahead",
+    "seconds",
 )  # fmt: skip
 _OF_CHANGES = ("seen", "unchanged", "quarantined", "skipped", "bytes_seen", "bytes_done", "expected", "bytes_expected")
 _BY_NAME = ("filtered", "masked")
