@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tenire.core.near_duplicates import BANDS, ROWS, pack
 from tenire.core.stage_sizes import FIRST
 from tenire.errors import StoreError
 from tenire.pipeline.verify import verify
-from tenire.protocols import Document, Look, Passage, Rejection, SourceFile, Unpacked
+from tenire.protocols import Document, Findings, Look, Passage, Rejection, SourceFile, Unpacked
 from tenire.storage.ledger import Ledger
 from tenire.testing import SimLoop, cancel_sweep
 
@@ -37,6 +38,7 @@ class Boxes(Files):
     first: int = 2
     per: int = 3
     calls: list[str] = field(default_factory=list)
+    near: float | None = None
 
     def __post_init__(self) -> None:
         self.texts = {**dict.fromkeys(self.boxes, ""), **self.texts}
@@ -86,7 +88,7 @@ class BoxEngine(Engine):
     """Runs containers."""
 
     def recipe_of(self, files: Any) -> dict[str, Any]:
-        return {"unpack": files.unpack, "look": files.look, "limit_s": 30.0}
+        return {"unpack": files.unpack, "look": files.look, "limit_s": 30.0, "near": files.near}
 
 
 def box(count: int, prefix: str = "m") -> dict[str, str]:
@@ -133,6 +135,40 @@ def failed(path: Path) -> dict[str, str]:
 
 def stored(store: SimStore) -> set[str]:
     return {document for document, _, _ in store.rows}
+
+
+class Alike(Boxes):
+    """All documents are nearly the same."""
+
+    def _member(self, file: SourceFile, name: str, text: str) -> Document | Rejection:
+        return alike(super()._member(file, name, text))
+
+    def _prepared(self, file: SourceFile) -> Document | Rejection:
+        return alike(super()._prepared(file))
+
+
+def alike(document: Document | Rejection) -> Document | Rejection:
+    if isinstance(document, Rejection):
+        return document
+    signature = pack(500, tuple(range(BANDS)), bytes(2 * BANDS * ROWS))
+    return replace(document, findings=Findings(signature=signature))
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("memory", [1 << 30, 1 << 20])
+def test_of_documents_that_are_alike_the_first_of_the_source_stands_whatever_is_read_first(
+    simulate: Callable[..., Any], store: SimStore, seed: int, memory: int
+) -> None:
+    # What stands for others comes late in a container, and before it and behind it are files and another one.
+    boxes = {"/f/b": {**box(9), "last": "BAD"}, "/f/d": box(7, "n")}
+    texts: dict[str, str | None] = {"/f/a": "BAD first", "/f/e": "e words", "/f/g": "g words"}
+    files = Alike(texts, boxes=boxes, near=0.9)
+    files.texts = dict(sorted(files.texts.items()))
+    boxes["/f/b"] = {name: text if name == "006" else f"BAD {text}" for name, text in boxes["/f/b"].items()}
+    progress = simulate(files, seed=seed, memory=memory)
+    assert stored(store) == {"id of 'm6 words'"}
+    assert progress.near_duplicates == 7 + 2
+    assert (progress.seen, progress.done, progress.quarantined) == (5, 3, 2)
 
 
 @pytest.mark.parametrize("seed", range(5))

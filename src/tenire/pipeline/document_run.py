@@ -12,18 +12,21 @@
 2. A worker that dies takes down only the file that killed it (see ``reading``).
 3. What a container holds comes a slice at a time. Its own word comes when all of it
    is committed (see ``open_containers``).
+4. Where documents that are nearly the same are looked for, all come in the order of the
+   source, slices of a container too: what comes behind it waits, whoever is read first.
 """
 
 from __future__ import annotations
 
-from contextlib import nullcontext
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from tenire.pipeline.chunks import batches
 from tenire.pipeline.document_commit import DocumentCommit
 from tenire.pipeline.flow import flowing
 from tenire.pipeline.group_queue import FINISHERS, GroupQueue
 from tenire.pipeline.in_order import InOrder
+from tenire.pipeline.lending import Lending
 from tenire.pipeline.lister import Lister, sizes
 from tenire.pipeline.open_containers import OpenContainers
 from tenire.pipeline.progress import StageProgress
@@ -34,7 +37,7 @@ from tenire.pipeline.tuning import Tuning
 from tenire.protocols import Document, Unpacked
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
     from contextlib import AsyncExitStack
 
     from tenire.clock import Clock
@@ -123,7 +126,7 @@ class DocumentRun:
                     await self._take(chunk)
                     for batch in batches(chunk.work, most=lambda: self._tuning.sizes.batch):
                         held = await self._groups.take_room(batch)
-                        turn = nullcontext if self._order is None else self._order.place()
+                        turn = None if self._order is None else self._order.place()
                         flow.start(self._prepare_batch(batch, held, turn))
                 await flow.drained()
                 self._groups.send_off()
@@ -150,27 +153,45 @@ class DocumentRun:
             await self._tasks.thread(self._tuning.load, self._session.ledger)
             self._life.count_ahead(lambda: sizes(self._source))
 
-    async def _prepare_batch(self, batch: list[Work], held: AsyncExitStack, turn: Turn) -> None:
+    async def _prepare_batch(self, batch: list[Work], held: AsyncExitStack, turn: Turn | None) -> None:
         self._prepare.waiting -= len(batch)
         with self._prepare.holding(len(batch)):
             results = await self._reading.read(batch)
         self._prepare.done += len(batch)
+        if turn is not None:
+            async with turn():
+                await self._add_in_order(batch, results, held)
+            return
         unfinished = [result for result in results if isinstance(result, Unpacked) and result.following is not None]
         # Before they are added: their group may be committed while the first of them is still read.
         rest = [(unpacked, self._containers.open(held)) for unpacked in unfinished]
-        async with turn():
-            self._groups.add(batch, results, held)
+        self._groups.add(batch, results, held)
         for unpacked, reading in rest:
-            await self._read_on(unpacked, reading)
+            await self._read_on(unpacked, reading, partial(self._groups.take_bytes, _SLICE_BYTES))
 
-    async def _read_on(self, unpacked: Unpacked, reading: OpenContainer) -> None:
-        """Read the rest of a container, a slice at a time, each with room of its own (rule 3)."""
+    async def _add_in_order(self, batch: list[Work], results: list[Any], held: AsyncExitStack) -> None:
+        """Add what came of a batch, with all of its containers, before anything behind it is added (rule 4)."""
+        lending, start = Lending(self._groups, held), 0
+        for end, result in enumerate(results, 1):
+            if isinstance(result, Unpacked) and result.following is not None:
+                lent = await lending.take()
+                reading = self._containers.open(lent)
+                self._groups.add(batch[start:end], results[start:end], lent)
+                await self._read_on(result, reading, lending.take)
+                start = end
+        rest = await lending.take_last() if start else held
+        self._groups.add(batch[start:], results[start:], rest)
+
+    async def _read_on(
+        self, unpacked: Unpacked, reading: OpenContainer, take_room: Callable[[], Awaitable[AsyncExitStack]]
+    ) -> None:
+        """Read the rest of a container, a slice at a time, each with room for it (rule 3)."""
         container, following = unpacked.container, unpacked.following
         assert isinstance(container, Document)
         word: Document | Rejection = container
         expanded = unpacked.expanded
         while following is not None:
-            room = await self._groups.take_bytes(_SLICE_BYTES)
+            room = await take_room()
             with self._prepare.holding():
                 part = await self._reading.read_on(container, following, expanded)
             reading.hold(room)
