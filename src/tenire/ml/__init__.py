@@ -10,13 +10,19 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tenire.ml.models import KeptModel, OnnxModel
+    from tenire.ml.pool import ModelPool, ModelStatistics
     from tenire.ml.registry import ModelRegistry, ModelVersion
 
-__all__ = ["ModelRegistry", "ModelVersion"]
+__all__ = ["KeptModel", "ModelPool", "ModelRegistry", "ModelStatistics", "ModelVersion", "OnnxModel"]
 
 _HOMES = {
+    "KeptModel": "tenire.ml.models",
+    "ModelPool": "tenire.ml.pool",
     "ModelRegistry": "tenire.ml.registry",
+    "ModelStatistics": "tenire.ml.pool",
     "ModelVersion": "tenire.ml.registry",
+    "OnnxModel": "tenire.ml.models",
 }
 
 

@@ -15,7 +15,7 @@ from tenire.ml.words import WORD_FILES, WordRows
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["answer_texts", "answer_vectors"]
+__all__ = ["answer_texts", "answer_vectors", "loaded_words"]
 
 _LOADED = 8
 """Classifiers that a process keeps: each is a few MB at the most."""
@@ -38,6 +38,18 @@ def _loaded(home: str, name: str, version: str) -> tuple[LinearClassifier, WordR
         message = f"the model {found.label} does not fit its vocabulary: {head.dimension:,} against {words.dimension:,}"
         raise ModelFileError(message, model=name, hint="train it again")
     return head, words
+
+
+def loaded_words(home: str, name: str, version: str) -> Callable[[list[Any]], list[tuple[Any, float]]]:
+    """Return a function of texts, or of vectors where the model looks at an embedder's, that returns labels and scores.
+
+    Raises:
+        ModelFileError: If the model cannot be used.
+    """
+    head, words = _loaded(home, name, version)
+    if words is not None:
+        return lambda texts: _answers(head, words.rows(texts))
+    return lambda vectors: _answers(head, np.asarray(vectors, np.float64))
 
 
 def answer_texts(

@@ -137,6 +137,14 @@ class ThreadPoolManager:
         self._threads.retire(keep=threads)
         return self._processes.retire(keep=workers)
 
+    def end_worker(self, name: str) -> bool:
+        """End a worker process with a name, which must not get another task; on the loop's thread.
+
+        Returns:
+            Whether there is such a process. It ends after the task that it has.
+        """
+        return self._processes.end_named(name)
+
     async def warm_up(self, workers: int, *, imports: Iterable[str] = ()) -> None:
         """Have worker processes ready before there is work for them.
 

@@ -196,6 +196,13 @@ class Processes:
             link.put(None)
         return len(retired)
 
+    def end_named(self, name: str) -> bool:
+        """End a worker with a name, after what it has to do; return whether there is one."""
+        link = self._named.get(name)
+        if link is not None:
+            link.put(None)
+        return link is not None
+
     async def aclose(self, *, kill: bool) -> None:
         """End every worker.
 

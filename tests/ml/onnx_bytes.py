@@ -1,0 +1,39 @@
+"""The smallest file in the ONNX format: ``y = x @ w``, written by hand (protobuf, as onnx.proto says)."""
+
+from __future__ import annotations
+
+import struct
+
+
+def _varint(number: int) -> bytes:
+    found = bytearray()
+    while True:
+        number, low = number >> 7, number & 127
+        found.append(low | (128 if number else 0))
+        if not number:
+            return bytes(found)
+
+
+def _field(number: int, value: int | bytes | str) -> bytes:
+    if isinstance(value, int):
+        return _varint(number << 3) + _varint(value)
+    data = value.encode() if isinstance(value, str) else value
+    return _varint(number << 3 | 2) + _varint(len(data)) + data
+
+
+def _tensor_type(*sizes: int | str) -> bytes:
+    dimensions = b"".join(_field(1, _field(2, size) if isinstance(size, str) else _field(1, size)) for size in sizes)
+    return _field(1, _field(1, 1) + _field(2, dimensions))  # float
+
+
+def matmul(weights: list[list[float]]) -> bytes:
+    """Return a graph that multiplies rows by weights."""
+    rows, columns = len(weights), len(weights[0])
+    flat = [number for row in weights for number in row]
+    tensor = _field(1, rows) + _field(1, columns) + _field(2, 1) + _field(8, "w")
+    tensor += _field(9, struct.pack(f"<{len(flat)}f", *flat))
+    node = _field(1, "x") + _field(1, "w") + _field(2, "y") + _field(4, "MatMul")
+    graph = _field(1, node) + _field(2, "g") + _field(5, tensor)
+    graph += _field(11, _field(1, "x") + _field(2, _tensor_type("n", rows)))
+    graph += _field(12, _field(1, "y") + _field(2, _tensor_type("n", columns)))
+    return _field(1, 8) + _field(8, _field(1, "") + _field(2, 13)) + _field(7, graph)
