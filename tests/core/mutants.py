@@ -158,14 +158,33 @@ MUTANTS: dict[str, tuple[str, str, str, str]] = {
         "test_selection.py -k credit",
     ),
     "nothing is kept for a task that is passed over": (
-        "reservations", "if lead > slack * charge:", "if False:", "test_selection.py -k passed_over",
+        "reservations", 'if pipeline.v - cast("float", lane.tag) > slack * charge:', "if False:",
+        "test_selection.py -k passed_over",
     ),
     "nothing is kept for critical work": (
         "reservations", "elif self._admission.possible(task.needs):", "elif False:",
         "test_selection.py -k several_slots",
     ),
     "only what a task lacks is kept for it": (
-        "reservations", "if not full and lead > FULL_SLACK * charge:", "if False:", "test_selection.py -k take_turns",
+        "reservations", "if not full and progress > (FULL_SLACK - SLACK) * charge:", "if False:",
+        "test_selection.py -k take_turns",
+    ),
+    "who rightly has more than others steps back from all that they need": (
+        "reservations", "progress = _progress(lane, pipeline)", 'progress = pipeline.v - cast("float", lane.tag)',
+        "test_reservations.py -k asked_to_step_back",
+    ),
+    "all that a head lacks is kept idle while it waits for one thing": (
+        "reservations", "elif passed.lacking and len(needs) > 1 and progress <= SLACK * charge:", "elif False:",
+        "test_reservations.py -k no_larger_part",
+    ),
+    "those who need little of what is scarce run ahead": (
+        "reservations", "and len(needs) > 1 and progress <= SLACK * charge:", "and len(needs) > 1:",
+        "test_reservations.py -k kept_whole",
+    ),
+    "what is kept for several that are passed over adds up": (
+        "reservations", "                        if left.get(index, amount) < amount:\n",
+        "                        left[index] = left.get(index, amount) - amount\n"
+        "                        if left[index] < 0:\n", "test_reservations.py -k the_largest_lacks",
     ),
     "a task that can never fit has the machine kept for it": (
         "reservations", "elif self._admission.possible(task.needs):", "else:", "test_selection.py -k lowered_capacity",

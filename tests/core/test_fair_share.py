@@ -72,6 +72,29 @@ def test_three_pipelines_with_different_needs_get_equal_weighted_dominant_shares
     assert memory >= 0.91
 
 
+def test_who_needs_nothing_of_what_is_scarce_gets_most_of_what_the_others_leave(machine: Callable[..., Any]) -> None:
+    # Memory is scarce for three of them, and the tasks are large. "free" needs none, so its
+    # due are the 43 % of the slots that the others leave; its tasks take 16 % each.
+    engine = machine(cpu=100, memory=1000)
+    for name, weight in (("small", 2), ("heavy", 4)):
+        engine.scheduler.shares.pipeline(name).configure(weight=weight)
+    used = shares_of(
+        engine,
+        {
+            "small": {"cpu": 4.5, "memory": 33, "seconds": 2.9},
+            "heavy": {"cpu": 0.8, "memory": 35, "seconds": 1.4},
+            "free": {"cpu": 16, "seconds": 1.6},
+            "large": {"cpu": 12.7, "memory": 157, "seconds": 0.6},
+        },
+        seconds=600,
+    )
+    # If all that they need is kept for them because "free" is so far ahead, it gets 29 %.
+    assert used["free"]["cpu"] >= 0.35
+    weighted = [max(used[name].values()) / weight for name, weight in (("small", 2), ("heavy", 4), ("large", 1))]
+    assert max(weighted) <= 1.05 * min(weighted)
+    assert sum(of.get("memory", 0.0) for of in used.values()) >= 0.96
+
+
 @pytest.mark.parametrize("weights", [(1, 1), (1, 3), (2, 5)])
 def test_two_greedy_pipelines_share_one_resource_by_weight(
     machine: Callable[..., Any], weights: tuple[int, int]

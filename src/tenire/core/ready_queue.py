@@ -80,6 +80,7 @@ class Lane:
         needs: What each of them needs, or ``None`` if they differ in the amounts.
         size: Live tasks in it.
         tag: Virtual time of the pipeline when its head was first held up, or ``None``.
+        since: That of others when they were first asked to step back from it.
         queues: The tasks without a deadline of each class.
         used: Bit ``i`` is set if class ``i`` may hold something.
         gate: What held up its head in the last decision, for explanations.
@@ -101,6 +102,7 @@ class Lane:
         "pipeline",
         "queues",
         "round",
+        "since",
         "size",
         "tag",
         "used",
@@ -113,6 +115,7 @@ class Lane:
         self.needs: Needs | None = None
         self.size = 0
         self.tag: float | None = None
+        self.since: dict[PipelineShare, float] = {}
         self.used = 0
         self.gate: object = None
         self.round = -1

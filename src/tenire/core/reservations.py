@@ -8,10 +8,16 @@ time of its own pipeline when it was first held up.
 1. Up to a lead of ``SLACK`` times the head's charge nothing is kept: this is what keeps
    the machine full. A pipeline without burst credit has none of this slack.
 2. Beyond that, what the head lacks is kept for it, and everything if it lacks nothing
-   but stands behind what is kept for another.
-3. Beyond ``FULL_SLACK`` times its charge all that the first such head needs is kept,
-   even if a slot stays idle while memory comes free: if only what it lacks were kept,
-   two streams could take turns in keeping it out for ever.
+   but stands behind what is kept for another. If it lacks several things they are at
+   first kept in step: of each no larger part than is there of the others. So memory does
+   not stand idle for a head that waits for a slot, because others fill memory to the brim.
+   That ends when a pipeline has come ``SLACK`` times the head's charge further since it
+   was first asked to step back from it: else those would run ahead who need little.
+3. When it has come ``FULL_SLACK - SLACK`` times the charge further, all that the first
+   such head needs is kept from it, even if a slot stays idle while memory comes free: if
+   only what it lacks were kept, two streams could take turns in keeping it out for ever.
+   The lead does not decide this: who needs nothing of what is scarce rightly gets more
+   than the others, and is further ahead of them every minute.
 4. For critical work everything is kept at once.
 5. If a head lacks only what comes back with time, only that is kept for it. Nothing is
    kept for a task that the whole capacity, lowered meanwhile, could not serve.
@@ -19,9 +25,13 @@ time of its own pipeline when it was first held up.
    holders wait for: those are held up by nothing that is kept. So no circle of
    waiting can close; see ``waits``.
 
-The lead is virtual time, so a head is passed over by at most ``FULL_SLACK`` times its
-own cost of others' work for each pipeline, whatever the sizes. A count of those that
-passed would mean little: a hundred small tasks are less than one large one.
+What is kept for several heads is not added up, except by the rules 4 and 6: the largest
+amount counts. They are served one after the other, and each of them is kept for all the
+same.
+
+Lead and progress are virtual time, so a head is passed over by at most ``FULL_SLACK``
+times its own cost of others' work for each pipeline, whatever the sizes. A count of those
+that passed would mean little: a hundred small tasks are less than one large one.
 """
 
 from __future__ import annotations
@@ -31,7 +41,10 @@ from typing import TYPE_CHECKING, cast
 from tenire.core.tasks import Claim
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tenire.core.admission import Admission
+    from tenire.core.fair_share import PipelineShare
     from tenire.core.ready_queue import Lane
     from tenire.core.tasks import Needs, Task
 
@@ -74,6 +87,26 @@ def _keepable(admission: Admission, needs: Needs, lacking: int) -> Needs:
     return needs
 
 
+def _in_step(lacks: Needs, free: Sequence[int]) -> Needs:
+    """Return of each thing that a head lacks no larger part than is free of the others."""
+    parts = [min(1.0, max(0, free[index]) / amount) for index, amount in lacks]  # a limit may be all that it lacks
+    least, next_least = sorted(parts)[:2]
+    scarcest = parts.index(least)
+    return tuple(
+        (index, int(amount * (next_least if place == scarcest else least)))
+        for place, (index, amount) in enumerate(lacks)
+    )
+
+
+def _progress(lane: Lane, pipeline: PipelineShare) -> float:
+    """Return how far a pipeline has come since it was first asked to step back from a lane's head."""
+    v = pipeline.v
+    since = lane.since.get(pipeline)
+    if since is None or since > v:  # a correction or another weight may have set it back
+        lane.since[pipeline] = since = v
+    return v - since
+
+
 class Reservations:
     """What must not be touched, and for whom.
 
@@ -107,9 +140,15 @@ class Reservations:
         """Return the lane for whose head is kept what a task, whose needs are free, would take, or ``None``."""
         if self.claim == Claim.AWAITED:
             return None
-        kept = self._always
-        if kept and (keeper := self._conflict(task, kept)) is not None:
-            return keeper
+        left: dict[int, int] = {}
+        if self._always:
+            left = self._left(task)
+            for lane, needs in self._always:
+                for index, amount in needs:
+                    if index in left:
+                        left[index] -= amount
+                        if left[index] < 0:
+                            return lane
         if self._fresh:
             self._passed += [_Passed(*held) for held in self._fresh]
             self._fresh = []
@@ -117,16 +156,27 @@ class Reservations:
         slack = 0.0 if pipeline.burst.cooling else SLACK
         full = False
         for passed in self._passed:
-            if passed.lane.mask & task.mask and passed.lane is not task.lane:
+            lane = passed.lane
+            if lane.mask & task.mask and lane is not task.lane:
                 charge = passed.work_out(self._admission) if passed.charge is None else passed.charge
-                lead = pipeline.v - cast("float", passed.lane.tag)
-                if lead > slack * charge:
+                if pipeline.v - cast("float", lane.tag) > slack * charge:
+                    left = left or self._left(task)
+                    progress = _progress(lane, pipeline)
                     needs = passed.lacks
-                    if not full and lead > FULL_SLACK * charge:
+                    if not full and progress > (FULL_SLACK - SLACK) * charge:
                         full = True
                         needs = passed.needs
-                    kept = [*kept, (passed.lane, needs)]
-        return self._conflict(task, kept) if kept is not self._always else None
+                    elif passed.lacking and len(needs) > 1 and progress <= SLACK * charge:
+                        needs = _in_step(needs, self._admission.free)
+                    for index, amount in needs:
+                        if left.get(index, amount) < amount:
+                            return lane
+        return None
+
+    def _left(self, task: Task) -> dict[int, int]:
+        """Return what would be left of what a task needs, by index."""
+        free = self._admission.free
+        return {index: free[index] - amount for index, amount in task.needs}
 
     def used_up(self) -> int:
         """Return the set of resources of which all that is free is kept whatever the lead, one bit each."""
@@ -141,24 +191,13 @@ class Reservations:
         """Return the first lane for which something of a set of resources is kept whatever the lead."""
         return next((lane for lane, needs in self._always if any(mask >> index & 1 for index, _ in needs)), None)
 
-    def _conflict(self, task: Task, kept: list[tuple[Lane, Needs]]) -> Lane | None:
-        left: dict[int, int] = {}
-        free = self._admission.free
-        for index, amount in task.needs:
-            left[index] = free[index] - amount
-        for lane, needs in kept:
-            for index, amount in needs:
-                if index in left:
-                    left[index] -= amount
-                    if left[index] < 0:
-                        return lane
-        return None
-
     def hold(self, task: Task, lane: Lane, lacking: int) -> None:
         """Note that a head does not fit, or stands behind what is kept; ``lacking`` is what it lacks."""
         self.passed = True
         if lane.tag is None:
             lane.tag = task.pipeline.v
+            if lane.since:
+                lane.since = {}
         if self.claim < Claim.AWAITED and not lane.urgent():
             self._fresh.append((task, lane, lacking))
         elif self._admission.possible(task.needs):
