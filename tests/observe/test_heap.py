@@ -29,6 +29,39 @@ def test_freed_memory_goes_back_to_the_system() -> None:
     assert int(ran.stdout) > 50 * MIB
 
 
+HEAPS = """
+import ctypes, threading
+from tenire.observe.heap import keep_heap_small
+kept = keep_heap_small()
+allocate = ctypes.CDLL(None).malloc
+allocate.restype = ctypes.c_void_p
+together = threading.Barrier(8)
+def use():
+    together.wait()
+    allocate(1000)
+    together.wait()
+threads = [threading.Thread(target=use) for _ in range(8)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+# A heap of a thread is a stretch of 64 MiB, of which little may be used.
+lines = [line.split() for line in open("/proc/self/maps")]
+ends = [tuple(int(end, 16) for end in line[0].split("-")) for line in lines if len(line) == 5]
+starts = {start for start, _ in ends if start % (64 << 20) == 0}
+print(kept, len(starts))
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other allocators have one heap, or none of these limits")
+@pytest.mark.parametrize(("asked", "expected"), [(None, (True, 1)), ("4", (False, 3))])
+def test_threads_share_few_heaps_unless_somebody_says_how_many(asked: str | None, expected: tuple[bool, int]) -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "MALLOC_ARENA_MAX"}
+    if asked is not None:
+        environment["MALLOC_ARENA_MAX"] = asked
+    ran = subprocess.run([sys.executable, "-c", HEAPS], env=environment, capture_output=True, text=True, check=True)
+    kept, heaps = ran.stdout.split()
+    assert (kept == "True", int(heaps)) == expected
+
+
 def test_asking_twice_does_no_harm() -> None:
     assert return_memory() == return_memory()
 

@@ -15,6 +15,8 @@ import threading
 import types
 from typing import Any
 
+from tenire.observe.heap import keep_heap_small
+
 __all__ = ["import_lancedb"]
 
 _CLIENT = "lance_namespace_urllib3_client"
@@ -49,6 +51,8 @@ def import_lancedb() -> Any:
     # Facts on an index are asked for often; its centroids are none of them, and are large. Lance reads this once,
     # and warns on stderr where it is not said.
     os.environ.setdefault("LANCE_INCLUDE_VECTOR_CENTROIDS", "false")
+    if "lancedb" not in sys.modules:
+        keep_heap_small()  # before its threads begin
     import lancedb
 
     return lancedb

@@ -16,6 +16,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from tenire.errors import MissingExtraError
+from tenire.observe.heap import memory_returned
 from tenire.vectors.interruptible import work_on
 from tenire.vectors.lance_errors import explained
 from tenire.vectors.lance_import import import_lancedb
@@ -221,7 +222,7 @@ class LanceTable:
         Raises:
             StoreError: If it cannot be built; the old one stays.
         """
-        with explained(self._path, "index"):
+        with explained(self._path, "index"), memory_returned():
             _import_lancedb()
             from lancedb.index import HnswSq
 
@@ -246,7 +247,7 @@ class LanceTable:
         Raises:
             StoreError: If it cannot be done; nothing was lost.
         """
-        with explained(self._path, "compact"):
+        with explained(self._path, "compact"), memory_returned():
             if stop is not None:
                 return self._work(lambda table: table.optimize(cleanup_older_than=keep), stop)
             self._table(create=False).optimize(cleanup_older_than=keep)
