@@ -208,7 +208,8 @@ def _check_sources(config: Config, chosen: Sequence[str]) -> None:
 
     for name in chosen:
         pipeline = config.pipelines[name]
-        if isinstance(pipeline, DocumentsPipeline):  # those of rows look into theirs as well
+        # Whoever reads rows looks into them as well.
+        if isinstance(pipeline, DocumentsPipeline) and isinstance(pipeline.source, tuple) and pipeline.source:
             with about(config, f"pipelines.{name}.source"):
                 FileSource(pipeline.source, config.base).check()
 

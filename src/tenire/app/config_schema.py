@@ -17,12 +17,13 @@ from tenire.app.config_tables import (
     ONE_PATH,
     POSITIVE,
     After,
+    DocumentSources,
     EmbedderName,
     ListSettings,
     PriorityName,
     QuerySettings,
     RowSources,
-    Sources,
+    RowsSettings,
     Table,
     Weight,
 )
@@ -52,10 +53,12 @@ __all__ = [
     "ListSettings",
     "PipelineSettings",
     "PriceSettings",
+    "PythonDocuments",
     "PythonStages",
     "QualitySettings",
     "QuerySettings",
     "QuotaSettings",
+    "RowsSettings",
     "StagesPipeline",
     "TenireSettings",
     "ValidateSettings",
@@ -176,7 +179,7 @@ class DocumentsPipeline(Table, frozen=True, kw_only=True):
 
     Attributes:
         source: Directories, files and patterns as they were written; relative
-            ones are relative to ``Config.base``.
+            ones are relative to ``Config.base``. Or rows, of which each is a document.
         embedder: ``auto``, ``minilm``, ``static`` or ``openai:MODEL``.
         store: ``lancedb`` (in the home), an absolute directory, or a DSN.
         quota: The quota of an ``openai:`` embedder, or ``None``.
@@ -201,7 +204,7 @@ class DocumentsPipeline(Table, frozen=True, kw_only=True):
     """
 
     recipe: ClassVar[str] = "documents"
-    source: Sources
+    source: DocumentSources
     embedder: EmbedderName = "auto"
     store: Annotated[str, text('"lancedb", a directory or a DSN such as "postgresql://…"')] = "lancedb"
     quota: Annotated[str | None, text("the name of a quota")] = None
@@ -220,6 +223,16 @@ class DocumentsPipeline(Table, frozen=True, kw_only=True):
     weight: Weight = 1.0
     priority: PriorityName = "normal"
     after: After = ()
+
+
+class PythonDocuments(DocumentsPipeline, frozen=True, kw_only=True):
+    """The same, with items from Python.
+
+    Attributes:
+        items: Where they come from.
+    """
+
+    items: Any = None
 
 
 class ChatPipeline(Table, frozen=True, kw_only=True):

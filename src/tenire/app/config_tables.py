@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Annotated
 
 import msgspec
@@ -13,11 +14,13 @@ __all__ = [
     "ONE_PATH",
     "POSITIVE",
     "After",
+    "DocumentSources",
     "EmbedderName",
     "ListSettings",
     "PriorityName",
     "QuerySettings",
     "RowSources",
+    "RowsSettings",
     "Sources",
     "Table",
     "Weight",
@@ -46,6 +49,24 @@ class QuerySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     query: Annotated[str, msgspec.Meta(min_length=1)]
 
 
+class RowsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``source = { rows = "reviews.jsonl" }``: for documents, each row of such files is one.
+
+    Attributes:
+        rows: Files or patterns, one or several: JSON lines, CSV or Parquet.
+    """
+
+    rows: (
+        Annotated[str, msgspec.Meta(min_length=1)]
+        | Annotated[tuple[Annotated[str, msgspec.Meta(min_length=1)], ...], msgspec.Meta(min_length=1)]
+    )
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The files or patterns."""
+        return tuple(map(os.path.expanduser, (self.rows,) if isinstance(self.rows, str) else self.rows))
+
+
 POSITIVE = "a positive whole number"
 ONE_PATH = text("a path that is not empty")
 EMBEDDER = pattern(
@@ -58,6 +79,10 @@ Weight = Annotated[float, amount("a number above 0, from 0.000001 to 1000000", m
 PriorityName = Annotated[str, choice("critical", "high", "normal", "low", "idle")]
 After = Annotated[tuple[str, ...], names("a list of names of pipelines")]
 Sources = Annotated[tuple[str, ...], sources(list=ListSettings)]
+DocumentSources = Annotated[
+    tuple[str, ...] | QuerySettings | RowsSettings,
+    sources(list=ListSettings, database=QuerySettings, rows=RowsSettings),
+]
 RowSources = Annotated[tuple[str, ...] | QuerySettings, sources(list=ListSettings, database=QuerySettings)]
 EmbedderName = Annotated[str, EMBEDDER]
 

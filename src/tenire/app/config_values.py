@@ -145,7 +145,11 @@ def sources(**tables: type[Any]) -> Rule:
         **tables: What such a table is read into, by the key that tells it from others.
     """
     listed = paths()
-    shown = {"list": '{ list = "FILE" }', "database": '{ database = "FILE or DSN", query = "SELECT …" }'}
+    shown = {
+        "list": '{ list = "FILE" }',
+        "database": '{ database = "FILE or DSN", query = "SELECT …" }',
+        "rows": '{ rows = "FILE" }',
+    }
     expected = " or ".join([listed.expected, *(shown[key] for key in tables)])
 
     def parse(value: Any) -> Any:

@@ -18,6 +18,8 @@ from tenire.app.model_calls import ModelUse, counted
 from tenire.app.place import choose_place, require_documents_extra
 from tenire.app.refusals import about
 from tenire.app.remote_embedder import EmbedderServer, embed_with, is_remote, model_of
+from tenire.app.row_facts import remember_rows
+from tenire.app.row_sources import documents_of
 from tenire.clock import SYSTEM_CLOCK
 from tenire.documents.boilerplate import Repeated
 from tenire.documents.looking import look
@@ -28,6 +30,7 @@ from tenire.errors import ConfigError
 from tenire.pipeline.document_recipe import DocumentRecipe
 from tenire.pipeline.document_run import DocumentRun
 from tenire.pipeline.files import FileSource
+from tenire.pipeline.item_source import ItemSource
 from tenire.pipeline.model_worker import EMBEDDER_SLOTS
 from tenire.pipeline.progress import StageProgress
 from tenire.pipeline.watching.following import Following
@@ -35,7 +38,7 @@ from tenire.storage.home import Home
 from tenire.storage.ledger import Ledger
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 
     from tenire.app.boilerplate import Found
     from tenire.app.config import Config
@@ -48,6 +51,8 @@ if TYPE_CHECKING:
     from tenire.protocols import Look, SourceFile, Unpacked
     from tenire.vectors.store import LanceStore
 
+    Source = FileSource | PathSource | ChangedSource | ItemSource
+
 __all__ = ["DocumentRuns"]
 
 _ANY_TEXT = "dimension"
@@ -59,6 +64,7 @@ class DocumentRuns:
     Args:
         config: The configuration.
         names: Which of its pipelines.
+        chosen: All pipelines that run.
         machine: What the machine offers.
         sources: Files to read instead of a pipeline's own source.
         watch: Whether they go on after their run, and take in what changes.
@@ -75,12 +81,14 @@ class DocumentRuns:
         config: Config,
         names: Sequence[str],
         *,
+        chosen: Collection[str],
         machine: Machine,
         sources: Mapping[str, PathSource],
         watch: bool = False,
     ) -> None:
         require_documents_extra()
         self.names = tuple(names)
+        self._config = config
         self._pipelines = {name: _documents(config, name) for name in names}
         self._owns_all = not config.partial
         self._watch = watch
@@ -96,7 +104,7 @@ class DocumentRuns:
         self._identities = {name: recipe_identity(options) for name, options in self._options.items()}
         exclude = (self.place.home.path, self.place.store)
         self._sources = {
-            name: sources.get(name) or FileSource(pipeline.source, config.base, exclude=exclude)
+            name: sources.get(name) or documents_of(config, name, pipeline, chosen, exclude)
             for name, pipeline in self._pipelines.items()
         }
         cores = max(1, math.ceil(machine.usable_cores))
@@ -142,6 +150,9 @@ class DocumentRuns:
         if self._server is not None:
             self._server.record(ledger)
         for name, pipeline in self._pipelines.items():
+            if isinstance(self._sources[name], ItemSource):
+                remember_rows(ledger, self._config, name)
+                continue
             text = json.dumps(facts_of(pipeline), sort_keys=True)
             if ledger.setting(f"pipeline:{name}") != text:
                 ledger.remember(f"pipeline:{name}", text)
@@ -176,7 +187,11 @@ class DocumentRuns:
         return _LaterRun(partial(make, source, progress))
 
     async def _made(
-        self, name: str, engine: Engine, source: FileSource | PathSource | ChangedSource, progress: PipelineProgress
+        self,
+        name: str,
+        engine: Engine,
+        source: Source,
+        progress: PipelineProgress,
     ) -> DocumentRun:
         """Return a run; what it needs for that is found out first.
 
@@ -195,9 +210,7 @@ class DocumentRuns:
         count = partial(counted, client, engine.progress[name])
         return self._document_run(name, engine, source, progress, partial(embed_with, client), count)
 
-    async def _find_lines(
-        self, name: str, engine: Engine, source: FileSource | PathSource | ChangedSource, progress: PipelineProgress
-    ) -> None:
+    async def _find_lines(self, name: str, engine: Engine, source: Source, progress: PipelineProgress) -> None:
         options, ledger = self._options[name], engine.session.ledger
         repeated = options.cleaning.repeated
         if repeated is None:
@@ -221,7 +234,7 @@ class DocumentRuns:
         self,
         name: str,
         engine: Engine,
-        source: FileSource | PathSource | ChangedSource,
+        source: Source,
         progress: PipelineProgress,
         embed: Any,
         count: Any = lambda: None,

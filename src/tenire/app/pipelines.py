@@ -19,12 +19,13 @@ from tenire.app.config import (
     check_together,
     pipeline_from_python,
 )
-from tenire.app.config_schema import PythonStages
+from tenire.app.config_schema import PythonDocuments, PythonStages
 from tenire.app.runs import arun_config
 from tenire.concurrency.sendable import check_sendable
 from tenire.core.tasks import Priority
 from tenire.errors import ConfigError
 from tenire.pipeline.named_functions import name_of
+from tenire.pipeline.stages.items import items_of
 from tenire.pipeline.stages.stage import Stage
 
 if TYPE_CHECKING:
@@ -49,11 +50,12 @@ class Pipeline:
         name: Its name; what it has read is remembered under it.
         source: Directories, files and patterns, one or several; relative ones
             start at the current directory; or ``{"list": "files.txt"}``, a file with a path on each
-            line. With ``sink``: files of rows (JSON lines, CSV or Parquet);
-            ``{"database": "x.db", "query": "SELECT …"}``, also with a DSN of PostgreSQL; or items:
+            line. With ``sink``, files are those of rows: JSON lines, CSV or Parquet; documents say
+            ``{"rows": "reviews.jsonl"}`` where each row of a file is one. Both take
+            ``{"database": "x.db", "query": "SELECT …"}``, also with a DSN of PostgreSQL, and items:
             an iterable, also an asynchronous one, of dicts or texts, or a function without
             arguments that returns one. An item is known by its ``id``, one without by its
-            content; what is not there any more leaves the file, too.
+            content; what is not there any more leaves the file or the store, too.
         embedder: ``auto``, ``minilm`` or ``static``.
         store: ``lancedb`` for the home's own store, or a directory.
         weight: Share against the other pipelines.
@@ -148,10 +150,9 @@ class Pipeline:
     def _documents(self) -> DocumentsPipeline:
         source = _written(self.source)
         if source is None:
-            message = f"documents come from paths, got {type(self.source).__name__} {self.source!r:.60}"
-            raise ConfigError(message, key="source", hint='items go to a file: sink="NAME.jsonl"')
+            items_of(self.source, self.name)  # or it is refused here, with what was expected
         table = {
-            "source": source,
+            "source": source if source is not None else ["-"],
             "embedder": self.embedder,
             "store": self.store,
             "weight": self.weight,
@@ -175,7 +176,11 @@ class Pipeline:
         assert isinstance(checked, DocumentsPipeline)
         written = iter(checked.stages)
         names = tuple(next(written) if isinstance(stage, str) else _name(stage) for stage in self.stages)
-        return msgspec.structs.replace(checked, stages=names)
+        checked = msgspec.structs.replace(checked, stages=names)
+        if source is not None:
+            return checked
+        facts = msgspec.structs.asdict(checked) | {"source": ()}
+        return PythonDocuments(**facts, items=self.source)
 
 
 def _name(function: Any) -> str:
@@ -192,7 +197,7 @@ def _name(function: Any) -> str:
 def _written(source: Any) -> Any:
     """Return a source as a configuration file would have it, or ``None`` if it is something else."""
     if isinstance(source, Mapping):
-        return {name: os.fspath(value) for name, value in source.items()}
+        return {name: os.fspath(value) if isinstance(value, os.PathLike) else value for name, value in source.items()}
     entries = [source] if isinstance(source, str | os.PathLike) else source
     if isinstance(entries, list | tuple) and entries and all(isinstance(each, str | os.PathLike) for each in entries):
         return [os.fspath(each) for each in entries]

@@ -85,7 +85,7 @@ class RunPlan:
         if documents:
             from tenire.app.document_runs import DocumentRuns
 
-            runs = DocumentRuns(config, documents, machine=machine, sources=sources, watch=watch)
+            runs = DocumentRuns(config, documents, chosen=names, machine=machine, sources=sources, watch=watch)
             store, open_store = runs.place.store, runs.open_store
             recipes.append(runs)
         chats = [name for name in names if isinstance(config.pipelines[name], ChatPipeline)]

@@ -17,11 +17,11 @@ from tenire.protocols import Document
 
 if TYPE_CHECKING:
     from tenire.documents.options import PrepareOptions
-    from tenire.documents.readers.reading import Raw
+    from tenire.documents.readers.reading import Raw, Reading
     from tenire.documents.recognition import Format
     from tenire.protocols import SourceFile
 
-__all__ = ["compose", "document_id"]
+__all__ = ["compose", "composed", "document_id"]
 
 
 def compose(
@@ -42,7 +42,11 @@ def compose(
         MissingExtraError: If a parser that is needed is not installed.
         ConfigError: If a function that a user named cannot be loaded.
     """
-    reading = read(form, raw)
+    return composed(read(form, raw), file, content_hash, options, recipe)
+
+
+def composed(reading: Reading, file: SourceFile, content_hash: str, options: PrepareOptions, recipe: str) -> Document:
+    """Return the document that was read; see ``compose``."""
     kind = reading.kind
     prose = kind is not Kind.CODE
     text, lines = cleanse_lines(reading.text, repair=prose)

@@ -14,6 +14,7 @@ from tenire.documents.reading import open_large
 from tenire.documents.recognition import CONTAINERS, HEAD, TABLES, Format
 from tenire.documents.unpacking import member_file, reader_name
 from tenire.errors import DocumentError
+from tenire.pipeline.item_source import ItemFile
 from tenire.protocols import About, Document, Look, SourceFile, Unpacked
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ def look(file: SourceFile, number: int | None, options: PrepareOptions) -> Look:
     Returns:
         What it is. Where that cannot be found out, its reader is ``file``.
     """
+    if isinstance(file, ItemFile):
+        return Look(file.file, "row")
     try:
         large = open_large(file.path)
         with large.stream as stream:

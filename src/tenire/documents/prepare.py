@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from tenire.documents.containers.bounds import Expansion
 from tenire.documents.containers.opening import opened
+from tenire.documents.items import prepare_item
 from tenire.documents.options import PREPARE_VERSION, PrepareOptions, recipe_identity
 from tenire.documents.reading import TooLargeError, open_large, read_file
 from tenire.documents.recognition import CONTAINERS, TABLES
 from tenire.documents.refusing import refused, usable
 from tenire.documents.unpacking import SLICE, single, unpacked
 from tenire.errors import DocumentError
+from tenire.pipeline.item_source import ItemFile
 from tenire.protocols import Document, Rejection, SourceFile, Unchanged, Unpacked
 
 if TYPE_CHECKING:
@@ -64,6 +66,8 @@ def prepare(
 
 
 def _prepare_one(file: SourceFile, options: PrepareOptions, recipe: str, known: str | None) -> Prepared:
+    if isinstance(file, ItemFile):
+        return prepare_item(file, options, recipe)
     try:
         content = read_file(file.path, max_file=options.max_file)
     except TooLargeError as error:

@@ -26,6 +26,7 @@ from tenire.pipeline.document_commit import DocumentCommit
 from tenire.pipeline.flow import flowing
 from tenire.pipeline.group_queue import FINISHERS, GroupQueue
 from tenire.pipeline.in_order import InOrder
+from tenire.pipeline.item_source import ItemSource
 from tenire.pipeline.lending import Lending
 from tenire.pipeline.lister import Lister, sizes
 from tenire.pipeline.open_containers import OpenContainers
@@ -66,7 +67,7 @@ class DocumentRun:
         name: The pipeline's name; its tasks are charged to it.
         manager: The engine.
         session: The home, with its ledger and its store.
-        source: Where files come from.
+        source: Where files, or rows, come from.
         owns_all: Whether every source of the pipeline that is not listed has left;
             otherwise only those that ``source`` covers.
         recipe: What to do to the files.
@@ -81,7 +82,7 @@ class DocumentRun:
         *,
         manager: ConcurrencyManager,
         session: HomeSession,
-        source: FileSource | PathSource | ChangedSource,
+        source: FileSource | PathSource | ChangedSource | ItemSource,
         owns_all: bool,
         recipe: DocumentRecipe,
         progress: PipelineProgress,
@@ -122,7 +123,7 @@ class DocumentRun:
             async with flowing(self._room) as flow:
                 for _ in range(FINISHERS):
                     flow.beside(self._groups.finish_each(self._commit.finish))
-                while (chunk := await life.next_chunk(lister)) is not None:
+                while (chunk := await self._next_chunk(lister)) is not None:
                     await self._take(chunk)
                     for batch in batches(chunk.work, most=lambda: self._tuning.sizes.batch):
                         held = await self._groups.take_room(batch)
@@ -142,6 +143,11 @@ class DocumentRun:
         self._groups.make_way()
 
     # -- list, prepare -----------------------------------------------------
+
+    async def _next_chunk(self, lister: Lister) -> ListedChunk | None:
+        if isinstance(self._source, ItemSource):
+            await self._source.fetch()
+        return await self._life.next_chunk(lister)
 
     async def _take(self, chunk: ListedChunk) -> None:
         self._prepare.waiting += len(chunk.work)

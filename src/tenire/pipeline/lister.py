@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from tenire.pipeline.chunks import Chunk
 from tenire.pipeline.classify import Decision, classify
 from tenire.pipeline.expected_size import expected_size
+from tenire.pipeline.item_source import ItemFile, ItemSource, another, twice
 from tenire.pipeline.listing import Skipped
 from tenire.protocols import Rejection, SourceFile
 from tenire.storage.records import SourceState
@@ -72,6 +73,7 @@ class Lister:
         self._ledger = ledger
         self._run = run
         self._refused: set[str] = set()
+        self._items = 0
 
     def next_chunk(self) -> ListedChunk | None:
         """Return the next chunk, or ``None`` at the end of the source.
@@ -80,7 +82,7 @@ class Lister:
             ConfigError: If a path that the user named went missing.
             StoreError: If the ledger cannot be read.
         """
-        items = list(islice(self._listed, CHUNK))
+        items = self._each_once(list(islice(self._listed, CHUNK)))
         if not items:
             return None
         chunk = ListedChunk()
@@ -121,6 +123,20 @@ class Lister:
             if gone:
                 yield gone
 
+    def _each_once(self, items: list[Listed]) -> list[Listed]:
+        """Tell rows that are called alike apart; no two files are."""
+        paths = [item.path for item in items if isinstance(item, ItemFile)]
+        if not paths:
+            return items
+        times = iter(self._ledger.rows.list(self._run, paths, place=self._items))
+        self._items += len(paths)
+        return [self._once(item, next(times)) if isinstance(item, ItemFile) else item for item in items]
+
+    def _once(self, item: ItemFile, time: int) -> Listed:
+        if time == 1:
+            return item
+        return twice(item) if item.named else another(item, time)
+
     def _is_hidden(self, path: str) -> bool:
         if not self._refused:
             return False
@@ -155,8 +171,11 @@ class Lister:
         return decision
 
 
-def sizes(source: FileSource | PathSource | ChangedSource) -> Iterator[int]:
+def sizes(source: FileSource | PathSource | ChangedSource | ItemSource) -> Iterator[int]:
     """Walk a source once more, without the ledger: yield the bytes of each of its files."""
+    if isinstance(source, ItemSource):
+        yield from source.sizes()
+        return
     for item in source.walk():
         if not isinstance(item, Skipped):
             yield _file_of(item).size
