@@ -166,6 +166,26 @@ def test_words_that_make_no_sense_are_refused_in_json_too(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_one_line_of_a_hundred_megabytes_is_refused_by_itself_and_never_held(tenire: Tenire, tmp_path: Path) -> None:
+    folder = tmp_path / "lines"
+    folder.mkdir()
+    line = b"words without an end " * 5_000_000
+    (folder / "a.txt").write_bytes(line)
+    (folder / "b.jsonl").write_bytes(b'{"id": "before"}\n{"text": "' + line + b'"}\n{"id": "after"}\n')
+    (folder / "c.csv").write_bytes(b'name,text\nbefore,x\nlong,"' + line + b'"\nafter,x\n')
+    ended = tenire.ingest(folder)
+    assert (ended.code, ended.totals["quarantined"]) == (3, 3)
+    entries = {os.path.relpath(each["source"], folder): each["error"] for each in tenire("failed").json["failed"]}
+    assert entries.keys() == {"a.txt", "b.jsonl!/2.jsonl", "c.csv!/2.csv"}
+    assert "larger than max_file" in entries["a.txt"]
+    assert "its line 2 is longer than max_file" in entries["b.jsonl!/2.jsonl"]
+    assert "its line 3 is longer than max_file" in entries["c.csv!/2.csv"]
+    found = {(hit["source"], *hit["lines"]) for hit in tenire("search", "after", "--mode", "text").json["hits"]}
+    assert found == {(f"{folder}/b.jsonl!/3.jsonl", 3, 3), (f"{folder}/c.csv!/3.csv", 4, 4)}
+    assert ended.json["peak_rss_mib"] < 1500
+    assert tenire.verify()["ok"]
+
+
 def broken_documents(folder: Path) -> dict[str, str]:
     """Fill a folder with documents that are broken, and a few that are not; return what is to be said of each."""
     folder.mkdir()

@@ -142,3 +142,50 @@ def test_a_damaged_ledger_and_a_lost_store_are_named(tenire: Tenire, text: Path)
         ended = tenire(*words)
         assert ended.code == 1
         assert "damaged" in ended.json["error"]["message"]
+
+
+VANDAL = """
+import shutil
+
+def remove(draft):
+    if "vandal" in draft.text:
+        shutil.rmtree({store!r})
+"""
+
+TWO = """
+[pipelines.first]
+source = "texts"
+embedder = "static"
+[pipelines.second]
+source = "more"
+embedder = "static"
+after = ["first"]
+[pipelines.second.validate]
+function = "vandal:remove"
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows deletes no file that is open")
+def test_a_store_that_is_deleted_under_a_running_engine_ends_the_run_with_its_name_and_is_mended(
+    tenire: Tenire, text: Path, tmp_path: Path
+) -> None:
+    store = tenire.home / "store"
+    (tmp_path / "vandal.py").write_text(VANDAL.format(store=str(store)))
+    (tmp_path / "two.toml").write_text(TWO)
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more" / "a.txt").write_text("Here comes the vandal.")
+    ended = tenire("run", str(tmp_path / "two.toml"))
+    assert ended.code == 1
+    pipelines = ended.json["pipelines"]
+    assert (pipelines["first"]["done"], pipelines["second"]["done"]) == (1, 0)
+    assert str(store) in pipelines["second"]["error"]
+    assert "unexpected" not in ended.out + ended.err
+    # Nothing goes on as if nothing were missing, and the remedy that is told is one.
+    refused = tenire("run", str(tmp_path / "two.toml"))
+    assert (refused.code, refused.json["error"]["type"]) == (1, "StoreError")
+    assert "verify --repair" in refused.json["error"]["hint"]
+    tenire("verify", "--repair")
+    (tmp_path / "vandal.py").write_text("def remove(draft):\n    return None\n")
+    assert tenire("run", str(tmp_path / "two.toml")).code == 0
+    report = tenire.verify()
+    assert (report["ok"], report["documents"]) == (True, 2)
