@@ -278,3 +278,35 @@ def message(subject: str = "Lunch", body: str = "At noon?", **headers: str) -> b
 def mailbox(*messages: bytes) -> bytes:
     """A mailbox of messages."""
     return b"".join(b"From ann@example.org Tue Jul  1 10:52:37 2003\n" + each + b"\n" for each in messages)
+
+
+def odp(*slides: str, notes: str = "", frame: str = "") -> bytes:
+    """An OpenDocument presentation; slides are put in as XML."""
+    urn = "urn:oasis:names:tc:opendocument:xmlns"
+    names = " ".join(
+        f'xmlns:{short}="{urn}:{name}:1.0"'
+        for short, name in (
+            ("office", "office"),
+            ("draw", "drawing"),
+            ("text", "text"),
+            ("presentation", "presentation"),
+        )
+    )
+    said = (
+        f"<presentation:notes><draw:frame><text:p>{notes}</text:p></draw:frame></presentation:notes>" if notes else ""
+    )
+    pages = "".join(
+        f"<draw:page>{said}<draw:frame><text:list><text:p>{slide}</text:p></text:list>{frame}</draw:frame></draw:page>"
+        for slide in slides
+    )
+    return archive(
+        {
+            "mimetype": "application/vnd.oasis.opendocument.presentation",
+            "meta.xml": f'<office:document-meta xmlns:office="{urn}:office:1.0" xmlns:meta="{urn}:meta:1.0"'
+            ' xmlns:dc="http://purl.org/dc/elements/1.1/"><office:meta><dc:title>Birds</dc:title>'
+            "<meta:initial-creator>Eve</meta:initial-creator><dc:creator>Ben</dc:creator>"
+            "<meta:creation-date>2021-01-02T03:04:05</meta:creation-date></office:meta></office:document-meta>",
+            "content.xml": f"<office:document-content {names}><office:body><office:presentation>{pages}"
+            "</office:presentation></office:body></office:document-content>",
+        }
+    )

@@ -15,7 +15,7 @@ from tenire.documents.formats import Kind
 from tenire.documents.readers import READERS, read
 from tenire.documents.readers.kreuzberg import unescaped
 from tenire.documents.readers.reading import Raw, Reading
-from tenire.documents.recognition import COMPRESSED, CONTAINERS, Format
+from tenire.documents.recognition import COMPRESSED, CONTAINERS, Format, recognise
 from tenire.documents.structure import plain, unmark
 from tenire.errors import DocumentError, MissingExtraError
 from tenire.protocols import About
@@ -328,6 +328,31 @@ def test_an_encrypted_part_is_told_as_such() -> None:
         data[place + 8] |= 1
     with pytest.raises(DocumentError, match="encrypted"):
         reading(Format.DOCX, bytes(data))
+
+
+def test_an_encrypted_opendocument_or_office_document_is_told_as_such() -> None:
+    manifest = '<manifest><file-entry full-path="content.xml"><encryption-data/></file-entry></manifest>'
+    locked = samples.archive({"META-INF/manifest.xml": manifest, "content.xml": "noise"})
+    for form in (Format.ODT, Format.ODS, Format.ODP):
+        with pytest.raises(DocumentError, match="encrypted"):
+            reading(form, locked)
+    with pytest.raises(DocumentError, match="without a password was expected, this one is encrypted"):
+        recognise("a.docx", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(500), source="/a.docx")
+
+
+def test_a_presentation_of_opendocument_has_its_slides_as_pages_and_says_who_made_it() -> None:
+    first = "Kestrels <text:span>hover</text:span>, and<text:line-break/>wait"
+    found = reading(Format.ODP, samples.odp(first, "Ospreys dive", notes="Pause here"))
+    text, structure = unmark(found.text)
+    assert text == "Kestrels hover, and\nwait\n\nPause here\n\nOspreys dive\n\nPause here"
+    assert [number for _, number in structure.pages] == [1, 2]
+    assert (found.title, found.about.pages) == ("Birds", 2)
+    assert (found.about.author, found.about.date) == ("Eve", "2021-01-02T03:04:05")
+
+
+def test_a_presentation_that_is_nested_without_end_is_read() -> None:
+    deep = "<text:list>" * 20_000 + "<text:p>at the bottom</text:p>" + "</text:list>" * 20_000
+    assert "at the bottom" in reading(Format.ODP, samples.odp("x", frame=deep)).text
 
 
 def test_a_parser_that_is_missing_says_which_and_concerns_every_file(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -103,6 +103,8 @@ _MIMETYPES = {
 }
 _PARTS = {"word/": Format.DOCX, "ppt/": Format.PPTX, "xl/": Format.XLSX}
 
+_OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"  # what holds an Office document that is encrypted
+
 BROKEN_ZIP = (
     zipfile.BadZipFile, zlib.error, struct.error, OSError, EOFError, ValueError, NotImplementedError, RuntimeError,
 )  # fmt: skip
@@ -141,6 +143,14 @@ def recognise(name: str, head: bytes, *, source: str) -> Format:
     if found is not None:
         return found
     foreign = binary_format(head)
+    if foreign is not None and head.startswith(_OLE) and _BY_SUFFIX.get(_suffix(name)) in _PARTS.values():
+        raise DocumentError(
+            f"a {_suffix(name).upper()} file that can be read without a password was expected, this one is encrypted,"
+            " or an Office file of before 2007 under a new name",
+            source=source,
+            stage="validate",
+            hint="save it without a password, in an Office format of today, or leave it out",
+        )
     if foreign is not None:
         raise _foreign(foreign[0], name, source, holds_text=foreign[1])
     named = _BY_SUFFIX.get(_suffix(name))

@@ -36,7 +36,7 @@ READERS: dict[Format, str] = {
     Format.XLSX: "tenire.documents.readers.office:read_xlsx",
     Format.ODT: "tenire.documents.readers.office:read_odt",
     Format.ODS: "tenire.documents.readers.office:read_ods",
-    Format.ODP: "tenire.documents.readers.office:read_odp",
+    Format.ODP: "tenire.documents.readers.odp:read",
     Format.RTF: "tenire.documents.readers.office:read_rtf",
 }
 """Where the reader of each format is: ``module:function``."""

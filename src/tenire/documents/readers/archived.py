@@ -19,6 +19,8 @@ __all__ = ["check", "mended", "restored"]
 
 _PIECE = 1 << 20
 _MOST_PARTS = 20_000
+_MANIFEST, _ENCRYPTED = "META-INF/manifest.xml", b"encryption-data"
+"""Where an OpenDocument says that its parts are encrypted."""
 _PARSED = (".xml", ".rels", ".xhtml", ".html", ".htm", ".opf", ".ncx")
 
 # kreuzberg 4.10 drops character references from the text of Word documents: "R&amp;D"
@@ -49,6 +51,8 @@ def check(raw: Raw, what: str, *, needs: str = "") -> None:
             parts = archive.infolist()
             if len(parts) > _MOST_PARTS:
                 raise damaged(raw, what, f"it has {len(parts)} parts")
+            if _MANIFEST in archive.NameToInfo and _ENCRYPTED in _beginning(archive, _MANIFEST):
+                raise locked(raw, what)
             if needs and needs not in archive.NameToInfo:
                 raise damaged(raw, what, f"it has no {needs}")
             for part in parts:
@@ -62,6 +66,11 @@ def check(raw: Raw, what: str, *, needs: str = "") -> None:
                             raise too_long(raw)
     except BROKEN_ZIP as error:
         raise damaged(raw, what, error) from error
+
+
+def _beginning(archive: zipfile.ZipFile, part: str) -> bytes:
+    with archive.open(part) as stream:
+        return stream.read(_PIECE)
 
 
 def mended(data: bytes) -> bytes:

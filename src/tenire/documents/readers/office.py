@@ -9,7 +9,7 @@ from tenire.documents.readers import archived, kreuzberg
 from tenire.documents.readers.reading import Raw, Reading
 from tenire.documents.structure import page_mark
 
-__all__ = ["read_docx", "read_odp", "read_ods", "read_odt", "read_pptx", "read_rtf", "read_xlsx"]
+__all__ = ["read_docx", "read_ods", "read_odt", "read_pptx", "read_rtf", "read_xlsx"]
 
 _OOXML = "application/vnd.openxmlformats-officedocument."
 _ODF = "application/vnd.oasis.opendocument."
@@ -48,11 +48,6 @@ def read_odt(raw: Raw) -> Reading:
 def read_ods(raw: Raw) -> Reading:
     """Read an OpenDocument spreadsheet. Raises as ``read_docx``."""
     return _archived(raw, "ods", f"{_ODF}spreadsheet", "an OpenDocument spreadsheet", needs="content.xml")
-
-
-def read_odp(raw: Raw) -> Reading:
-    """Read an OpenDocument presentation. Raises as ``read_docx``."""
-    return _archived(raw, "odp", f"{_ODF}presentation", "an OpenDocument presentation", needs="content.xml")
 
 
 def read_rtf(raw: Raw) -> Reading:
