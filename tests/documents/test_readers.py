@@ -43,6 +43,14 @@ def test_an_array_of_json_is_a_block_for_each_record() -> None:
     assert text(Format.JSON, data) == "a: 1\nb.c: 1, 2\n\na: x\ny\n\nt: true"
 
 
+def test_records_of_a_list_know_their_lines() -> None:
+    found = reading(Format.JSON, '[\n  {"a": "one\\ntwo"},\n\n  {"a":\n   3}, {"b": 4}\n]\n')
+    lines = found.text.split("\n")
+    assert found.rows is not None
+    places = {line: (found.rows.first(number), found.rows.last(number)) for number, line in enumerate(lines) if line}
+    assert places == {"a: one": (2, 2), "two": (2, 2), "a: 3": (4, 5), "b: 4": (5, 5)}
+
+
 def test_lists_of_records_inside_of_json_are_blocks_too() -> None:
     data = json.dumps({"items": [{"a": 1}, {"a": 2}], "name": "shop", "tags": ["x", "y"]})
     assert text(Format.JSON, data) == "name: shop\ntags: x, y\n\nitems.a: 1\n\nitems.a: 2"

@@ -21,6 +21,8 @@ from tenire.protocols import About
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tenire.documents.readers.records import Row
+
 __all__ = ["read"]
 
 _BLANK = re.compile(r"[ \t\r\n]*")
@@ -37,7 +39,8 @@ def read(raw: Raw) -> Reading:
     start = _after_blank(text, 0)
     try:
         if text[start : start + 1] == "[":
-            return Reading(joined(raw, map(block, _elements(text, start + 1))), about=about)
+            joined_text, rows = joined_rows(raw, _rows(text, start + 1))
+            return Reading(joined_text, about=about, rows=rows)
         return Reading(joined(raw, _parts(json.loads(text))), about=about)
     except (ValueError, RecursionError):
         lines = jsonl.records(text)
@@ -47,16 +50,27 @@ def read(raw: Raw) -> Reading:
         return Reading(text, Kind.CODE, about=about)
 
 
-def _elements(text: str, place: int) -> Iterator[Any]:
-    """Yield the elements of an array, one at a time: all of them together take many times their text."""
+def _rows(text: str, place: int) -> Iterator[Row]:
+    """Yield the elements of an array as blocks, with their lines."""
+    line = 1 + text.count("\n", 0, place)
+    for value, start, end in _elements(text, place):
+        line += text.count("\n", place, start)
+        last = line + text.count("\n", start, end)
+        yield line, last, block(value)
+        line, place = last, end
+
+
+def _elements(text: str, place: int) -> Iterator[tuple[Any, int, int]]:
+    """Yield the elements of an array and where they stand, one at a time: together they take many times their text."""
     decoder = json.JSONDecoder()
     place = _after_blank(text, place)
     if text[place : place + 1] == "]":
         _end(text, place + 1)
         return
     while True:
-        value, place = decoder.raw_decode(text, place)
-        yield value
+        start = place
+        value, place = decoder.raw_decode(text, start)
+        yield value, start, place
         place = _after_blank(text, place)
         mark = text[place : place + 1]
         if mark == "]":
