@@ -4,6 +4,7 @@
 the server                  what follows
 =========================== ================================================================
 names a limit               the smaller of that and the declared one holds
+… by the second             it is one of a second; see ``announced_window``
 says that less is left      others use the same quota, and what they use is left to them
 refuses a call              nothing is sent for as long as it says; if it says nothing, for
                             a sixtieth of a window, twice that the next time, and so on
@@ -24,6 +25,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from tenire.core.announced_window import SECOND, AnnouncedWindow
 from tenire.core.foreign_use import ForeignUse
 from tenire.core.learned_rate import LearnedRate
 from tenire.core.quantum_search import ENOUGH, QuantumSearch
@@ -65,13 +67,13 @@ class QuotaMeter(SlidingWindow):
 
     Attributes:
         declared: As given.
-        announced: The limit that the server named last, or ``None``.
+        announced: The limit that the server named last, in one window, or ``None``.
         refused_share: Part of the last calls that were refused.
     """
 
     __slots__ = (
-        "_answered_at", "_foreign", "_jitter", "_learned", "_look_at", "_pause", "_quantum", "_refusals", "_shrunk_at",
-        "announced", "declared", "refused_share",
+        "_answered_at", "_foreign", "_jitter", "_learned", "_look_at", "_meant", "_pause", "_quantum", "_refusals",
+        "_shrunk_at", "announced", "declared", "refused_share",
     )  # fmt: skip
 
     def __init__(self, declared: int | None, window: float = 60.0, jitter: float = 0.5) -> None:
@@ -81,6 +83,7 @@ class QuotaMeter(SlidingWindow):
         self._jitter = jitter
         self._foreign = ForeignUse(window)
         self._quantum = QuantumSearch(window)
+        self._meant = AnnouncedWindow(window)
         self._learned = LearnedRate(window)
         self._answered_at = self._shrunk_at = self._look_at = float("-inf")
         self._refusals = 0
@@ -145,8 +148,25 @@ class QuotaMeter(SlidingWindow):
             return
         self.announced = said.limit
         if said.remaining is not None and said.remaining >= 0:
-            self._foreign.observe(said.limit, said.remaining, said.rounding, own, now)
+            if not said.rounding:
+                self._look_how_soon(said.limit, said.limit - said.remaining, said.reset_s, now)
+            if not self._meant.is_second:
+                self._foreign.observe(said.limit, said.remaining, said.rounding, own, now)
+        if self._meant.is_second:
+            self.announced = round(said.limit * self.window / SECOND)
         self._apply(now)
+
+    def _look_how_soon(self, limit: int, used: int, reset_s: float | None, now: float) -> None:
+        was_second = self._meant.is_second
+        lately = sum(amount for _, amount in self.since(now - 2 * SECOND)) + self.held
+        self._meant.observe(limit, used, reset_s, lately, now)
+        if self._meant.is_second is not was_second:
+            self._enforce(now)
+
+    def _enforce(self, now: float) -> None:
+        """Keep to the seconds by which the server counts, as far as that is known."""
+        quantum = self._quantum.quantum
+        self.set_quantum(SECOND if quantum is None and self._meant.is_second else quantum, now)
 
     def knows(self, said: MetricReport, own: int) -> bool:
         """Return whether a reply, see ``observe``, says nothing but what is known: most of them do.
@@ -156,6 +176,8 @@ class QuotaMeter(SlidingWindow):
             own: What was sent from here when the call was sent, or more.
         """
         if said.limit != self.announced or said.limit is None or self._foreign.seen:
+            return False
+        if said.reset_s is not None and not self._meant.settled:
             return False
         return said.remaining is not None and said.limit - said.remaining - own <= said.rounding
 
@@ -193,10 +215,14 @@ class QuotaMeter(SlidingWindow):
         self._refusals += 1
         if known is None:
             self._learned.cut(max(0, self.spent(now) - amount), now)
+        elif self._meant.is_second:
+            self._meant.deny()
+            self.announced = round(self.announced * SECOND / self.window) if self.announced is not None else None
+            self._enforce(now)
         elif left is not None and left < amount and self._foreign.used(now):
             pass  # others were faster, and what they use is known now
         elif (left is None or left >= amount) and self._by_quantum(amount, sent_at, known):
-            self.set_quantum(self._quantum.quantum, now)
+            self._enforce(now)
             self.margin = self._jitter  # it was not the time on the way,
             self._learned.forget()  # nor the limit
         else:
@@ -209,14 +235,14 @@ class QuotaMeter(SlidingWindow):
         """Return whether a refusal has shown another quantum."""
         found = self._quantum.refused(sent_at, amount, self.since(sent_at - self.window), known, self._jitter)
         if self._quantum.quantum is None and self.quantum is not None:
-            self.set_quantum(None, sent_at)
+            self._enforce(sent_at)
         return found
 
     def _advance(self, now: float) -> None:
         """Give back bit by bit what was given up."""
         self._look_at = now + _LOOK * self.window
         if self._quantum.relax(now):
-            self.set_quantum(None, now)
+            self._enforce(now)
         if self.margin > self._jitter:
             self.margin = max(self._jitter, self.margin * _SHRINKS ** ((now - self._shrunk_at) / _MINUTE_S))
             self._shrunk_at = now
@@ -240,6 +266,6 @@ class QuotaMeter(SlidingWindow):
         super().check()
         assert self.margin >= self._jitter - 1e-9
         assert 1 <= self.ceiling <= self.limit
-        assert self.quantum == self._quantum.quantum
+        assert self.quantum == (self._quantum.quantum or (SECOND if self._meant.is_second else None))
         for part in (self._foreign, self._quantum, self._learned):
             part.check()
