@@ -329,7 +329,7 @@ def _replace(path: Path, published: Published) -> None:
         temporary.unlink()
     text = as_text(published)
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(fd, "w", encoding="ascii") as file:
+    with os.fdopen(fd, "w", encoding="utf-8") as file:
         file.write(text)
     os.replace(temporary, path)
 

@@ -8,6 +8,7 @@ import typer
 
 from tenire.cli.commands.documents import ingest, run_file, search
 from tenire.cli.commands.engine import cancel, pause, priority, resume
+from tenire.cli.commands.faces import dashboard
 from tenire.cli.commands.home import compact, failed, retry, status, verify
 from tenire.cli.commands.machine import doctor
 from tenire.cli.commands.why import why
@@ -46,6 +47,7 @@ def build(*, pretty: bool) -> typer.Typer:
         ("resume", resume),
         ("cancel", cancel),
         ("priority", priority),
+        ("dashboard", dashboard),
         ("verify", verify),
         ("compact", compact),
         ("doctor", doctor),

@@ -60,6 +60,7 @@ class Feed:
         client: The way to the engine.
 
     Attributes:
+        period: Seconds between two views, at the least; may be changed while nobody looks.
         view: What is to be shown now; may be read from any thread.
         actions: What can be done.
     """
@@ -74,7 +75,7 @@ class Feed:
         client: ChannelClient | None = None,
     ) -> None:
         self._home = home if isinstance(home, Home) else Home(home)
-        self._period = period
+        self.period = period
         self._on_view = on_view
         self._clock = clock
         self._client = client or ChannelClient(self._home.path, timeout=_ANSWER_S)
@@ -135,7 +136,7 @@ class Feed:
                 await self._lost(error)
                 await asyncio.sleep(RETRY_S)
             else:
-                await asyncio.sleep(max(0.0, began + self._period - self._clock.now()))
+                await asyncio.sleep(max(0.0, began + self.period - self._clock.now()))
 
     def _take(self, told: Told) -> None:
         now = self._clock.now()
@@ -144,7 +145,7 @@ class Feed:
             self._rates = Rates()
         engine = from_text(told.picture, Published) if told.picture else self.view.engine
         heard = told.events[-1].number if told.events else (0 if new else self._watch.heard)
-        self._watch = Watch(told.engine, told.number, heard, self._period)
+        self._watch = Watch(told.engine, told.number, heard, self.period)
         pipelines = engine.pipelines if engine is not None else {}
         rates = self._rates.update(pipelines, now=now)
         if engine is not None:
@@ -167,7 +168,7 @@ class Feed:
             note = f"an engine is running (pid {owner}), but does not answer" + ("" if begun else f": {error}")
         if link != self.view.link or note != self.view.note:
             if link == "gone":
-                self._watch = Watch(period=self._period)
+                self._watch = Watch(period=self.period)
                 await self._read(running=False)
                 self._show(link, note, pipelines=dict(self._holdings.pipelines), rates={})
             else:
@@ -182,7 +183,13 @@ class Feed:
     async def _read_beside(self) -> None:
         attached = self.view.link != "gone"
         await self._read(running=attached)
-        if attached or self.view.attached:
+        if self.view.attached:
+            # With the next picture, if there is one soon: views are not to come more often than once in a period.
+            shown = self.view.number
+            await asyncio.sleep(2 * self.period)
+            if self.view.number == shown:
+                self._show(self.view.link, self.view.note)
+        elif attached:
             self._show(self.view.link, self.view.note)
         else:
             self._show(self.view.link, self.view.note, pipelines=dict(self._holdings.pipelines))

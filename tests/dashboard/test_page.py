@@ -1,0 +1,212 @@
+"""The page in a real browser: what a person sees, and does with keys alone."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from tests.app.conftest import write
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    import aiohttp
+    from playwright.async_api import Page
+
+    from tenire.dashboard import Dashboard
+
+    Scenario = Callable[[Page, Dashboard], Awaitable[Any]]
+
+PATHS = ("/usr/lib/chromium/chromium-headless-shell", "/usr/lib/chromium/chromium")
+ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking"]
+PATIENCE_MS = 30_000
+
+
+def chromium() -> str | None:
+    found = next((path for path in PATHS if Path(path).exists()), None)
+    return found or shutil.which("chromium") or shutil.which("google-chrome")
+
+
+@pytest.fixture
+def browsed(served: Callable[..., Any]) -> Callable[..., Any]:
+    """Runs a scenario with the page open; whatever the browser complains about fails the test."""
+    api = pytest.importorskip("playwright.async_api")
+    path = chromium()
+    if path is None:
+        pytest.skip("there is no Chromium: apt-get install chromium-headless-shell")
+
+    def run(scenario: Scenario, *, running: bool = True, width: int = 1200, scheme: str = "light") -> Any:
+        complaints: list[str] = []
+
+        async def with_page(dashboard: Dashboard, _: aiohttp.ClientSession) -> Any:
+            async with api.async_playwright() as playwright:
+                browser = await playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+                context = await browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+                context.set_default_timeout(PATIENCE_MS)
+                page = await context.new_page()
+                page.on("console", lambda message: complaints.append(message.text))
+                page.on("pageerror", lambda error: complaints.append(str(error)))
+                try:
+                    await page.goto(dashboard.address)
+                    return await scenario(page, dashboard)
+                finally:
+                    await browser.close()
+
+        done = served(with_page, running=running)
+        assert complaints == []
+        return done
+
+    return run
+
+
+async def free(page: Page, dashboard: Dashboard, *pipelines: str) -> None:
+    """Let pipelines go on, so that the run ends."""
+    for name in pipelines:
+        await dashboard.feed.actions.resume(name)
+
+
+async def hold(dashboard: Dashboard, *pipelines: str) -> None:
+    for name in pipelines:
+        await dashboard.feed.actions.pause(name)
+
+
+def test_a_run_is_watched_and_steered_with_keys_alone(browsed: Any) -> None:
+    async def scenario(page: Page, dashboard: Dashboard) -> None:
+        await hold(dashboard, "two")
+        assert "token" not in page.url
+        await page.get_by_role("button", name="Resume two").wait_for()
+        await page.keyboard.press("Tab")
+        assert await page.evaluate("document.activeElement.textContent") == "Skip to the pipelines"
+        await page.get_by_role("combobox", name="Priority of two").focus()
+        await page.keyboard.press("ArrowDown")
+        await page.get_by_text("two has priority low now").first.wait_for()
+        weight = page.get_by_role("spinbutton", name="Weight of two")
+        await weight.focus()
+        await page.keyboard.press("Control+a")
+        await page.keyboard.type("2.5")
+        await page.keyboard.press("Enter")
+        await page.get_by_text("two has weight 2.5 now").first.wait_for()
+
+        await page.get_by_text("1 in quarantine").first.wait_for()  # pipeline one is done
+        bar = page.get_by_role("progressbar", name="Progress of one")
+        assert await bar.get_attribute("aria-valuenow") == "100"
+        await page.get_by_text("b.pdf", exact=True).wait_for()
+
+        await page.evaluate("document.activeElement.blur()")
+        await page.keyboard.press("/")
+        await page.keyboard.type("zebras")
+        await page.keyboard.press("Enter")
+        assert await page.locator("mark").first.inner_text() == "Zebras"
+
+        await page.get_by_role("button", name="Try").last.focus()
+        await page.keyboard.press("Enter")
+        await page.get_by_text("1 item will be tried again by the next run").first.wait_for()
+
+        await page.get_by_role("button", name="Cancel two").focus()
+        await page.keyboard.press("Enter")
+        await page.get_by_role("dialog").wait_for()
+        await page.keyboard.press("Escape")  # no harm done
+        await page.get_by_role("button", name="Resume two").focus()
+        await page.keyboard.press("Enter")
+
+    browsed(scenario)
+
+
+def test_a_task_says_why_it_waits_and_focus_stays_where_it_is(browsed: Any) -> None:
+    async def scenario(page: Page, dashboard: Dashboard) -> None:
+        await hold(dashboard, "one", "two")
+        await page.get_by_role("button", name="Resume two").wait_for()
+        pause = page.get_by_role("button", name="Resume one")
+        await pause.focus()
+        seen = dashboard.feed.view.number
+        await dashboard.feed.newer(seen + 3)
+        assert await page.evaluate("document.activeElement.getAttribute('aria-label')") == "Resume one"
+        await page.locator("details:visible summary").first.click()
+        task = page.get_by_role("button", name="Why t").first
+        await task.click()
+        text = page.locator("#dialog-text")
+        await text.wait_for()
+        assert "of pipeline one" in await text.inner_text()
+        await page.keyboard.press("Escape")
+        await free(page, dashboard, "one", "two")
+
+    browsed(scenario)
+
+
+def test_names_and_texts_never_become_markup(browsed: Any, tmp_path: Path) -> None:
+    attack = "<img src=x onerror=alert(1)>"
+    write(tmp_path / "one" / f"{attack.replace('/', '')}.pdf", f"%PDF-1.4 {attack}")
+    write(tmp_path / "one" / "page.txt", f"Zebras said {attack} to <b>everybody</b> on the plains of Africa.")
+
+    async def scenario(page: Page, dashboard: Dashboard) -> None:
+        await hold(dashboard, "two")
+        await page.get_by_text(f"{attack}.pdf").first.wait_for()
+        await page.fill("#query", "everybody")
+        await page.keyboard.press("Enter")
+        await page.get_by_text(f"Zebras said {attack}").first.wait_for()
+        assert await page.locator("main img").count() == 0
+        assert await page.locator("main b").count() == 0
+        await free(page, dashboard, "two")
+
+    browsed(scenario)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_on_a_phone_nothing_is_cut_off_and_everything_has_a_name(browsed: Any, scheme: str) -> None:
+    async def scenario(page: Page, dashboard: Dashboard) -> None:
+        await hold(dashboard, "two")
+        await page.get_by_role("button", name="Resume two").wait_for()
+        assert await page.evaluate("document.documentElement.scrollWidth") <= 390
+        assert await page.evaluate(NAMELESS) == []
+        assert await page.evaluate(SMALL) == [], "fingers need room"
+        assert await page.evaluate(CONTRAST) == []
+        await free(page, dashboard, "two")
+
+    browsed(scenario, width=390, scheme=scheme)
+
+
+def test_without_an_engine_the_page_says_so_and_goes_on_by_itself(browsed: Any, tmp_path: Path) -> None:
+    async def scenario(page: Page, dashboard: Dashboard) -> None:
+        await page.get_by_text("no engine is running").first.wait_for()
+        await page.get_by_text("Nothing has run here yet").wait_for()
+
+        from tenire.app.config import load_config
+        from tenire.app.runs import arun_config
+
+        config = await asyncio.to_thread(load_config, tmp_path / "tenire.toml")
+        running = asyncio.create_task(arun_config(config))
+        await page.get_by_text("running, pid").wait_for()
+        await running
+        await page.get_by_text("no engine", exact=True).wait_for()
+        assert await page.get_by_role("progressbar", name="Progress of one").count() == 1
+        await dashboard.__aexit__(None, None, None)
+        await page.get_by_text("dashboard gone").wait_for()
+
+    browsed(scenario, running=False)
+
+
+NAMELESS = """[...document.querySelectorAll('button, input, select, [role=progressbar]')].filter((e) =>
+  e.checkVisibility() && !(e.ariaLabel || e.textContent.trim() || e.labels?.length)).map((e) => e.outerHTML)"""
+SMALL = """[...document.querySelectorAll('button:not(.link), select')].filter((e) =>
+  e.checkVisibility() && e.getBoundingClientRect().height < 38).map((e) => e.outerHTML)"""
+CONTRAST = """(() => {
+  const parse = (text) => { const n = text.match(/[\\d.]+/g).map(Number); return n.length === 3 ? [...n, 1] : n; };
+  const linear = (v) => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4;
+  const light = (c) => [0.2126, 0.7152, 0.0722].reduce((sum, part, i) => sum + part * linear(c[i] / 255), 0);
+  const ground = (e) => {
+    for (; e; e = e.parentElement) { const c = parse(getComputedStyle(e).backgroundColor); if (c[3] === 1) return c; }
+    return [255, 255, 255, 1];
+  };
+  const says = (e) => [...e.childNodes].some((n) => n.nodeType === 3 && n.data.trim());
+  const faint = [];
+  for (const e of document.querySelectorAll('body *')) {
+    if (!e.checkVisibility() || e.disabled || !says(e)) continue;
+    const [a, b] = [light(parse(getComputedStyle(e).color)), light(ground(e))].sort((x, y) => y - x);
+    if ((a + 0.05) / (b + 0.05) < 4.5) faint.push(e.outerHTML.slice(0, 120));
+  }
+  return faint;
+})()"""
+"""Texts that stand out from their ground less than the accessibility guidelines ask (4.5:1)."""
