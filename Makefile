@@ -88,3 +88,4 @@ clean: ## remove all that make made, the environments and the demo's corpus too
 # on the command line makes it anew if the versions differ.
 env-demo env-test env-pins:
 	@sh scripts/env.sh $(@:env-%=%) "$(VENV)" "$(PYTHON)"
+	@$(if $(filter env-test,$@),$(PY) scripts/system_packages.py)

@@ -9,6 +9,7 @@ import typer
 from tenire.cli.commands.documents import ingest, run_file, search
 from tenire.cli.commands.engine import cancel, pause, priority, resume
 from tenire.cli.commands.faces import dashboard
+from tenire.cli.commands.gui import gui
 from tenire.cli.commands.home import compact, failed, retry, status, verify
 from tenire.cli.commands.machine import doctor
 from tenire.cli.commands.why import why
@@ -48,6 +49,7 @@ def build(*, pretty: bool) -> typer.Typer:
         ("cancel", cancel),
         ("priority", priority),
         ("dashboard", dashboard),
+        ("gui", gui),
         ("verify", verify),
         ("compact", compact),
         ("doctor", doctor),

@@ -1,0 +1,126 @@
+"""The top of the window: where it looks, whether an engine answers, and the figures that matter."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from tenire.gui.binding import QtCore, QtWidgets
+from tenire.gui.window.rows import headline
+from tenire.gui.window.texts import ABSENT, clock_time
+from tenire.gui.window.theme import dot
+
+if TYPE_CHECKING:
+    from tenire.app.feed import View
+    from tenire.gui.window.theme import Theme
+
+__all__ = ["Banner", "Header", "quiet_label"]
+
+_LINKS = {"attached": "good", "silent": "warning", "gone": "bad"}
+
+
+def quiet_label(text: str = "") -> QtWidgets.QLabel:
+    """Return a label for captions, which shows texts as they are."""
+    label = QtWidgets.QLabel(text)
+    label.setProperty("role", "caption")
+    label.setTextFormat(QtCore.Qt.TextFormat.PlainText)
+    return label
+
+
+class _Figure(QtWidgets.QFrame):
+    def __init__(self, caption: str) -> None:
+        super().__init__()
+        self.setProperty("role", "card")
+        self._caption = caption
+        self._value = QtWidgets.QLabel(ABSENT)
+        font = self._value.font()
+        font.setPointSizeF(font.pointSizeF() * 1.5)
+        font.setBold(True)
+        self._value.setFont(font)
+        column = QtWidgets.QVBoxLayout(self)
+        column.setContentsMargins(12, 8, 12, 8)
+        column.setSpacing(0)
+        column.addWidget(self._value)
+        column.addWidget(quiet_label(caption))
+
+    def show_value(self, text: str) -> None:
+        if text != self._value.text():
+            self._value.setText(text)
+            self.setAccessibleName(f"{self._caption}: {text}")
+
+
+class Header(QtWidgets.QWidget):
+    """The home, the link, and the figures.
+
+    Args:
+        theme: The colours.
+    """
+
+    def __init__(self, theme: Theme) -> None:
+        super().__init__()
+        self._icons = {link: dot(theme.of(severity), points=12).pixmap(12, 12) for link, severity in _LINKS.items()}
+        self._dot = QtWidgets.QLabel()
+        self._link = QtWidgets.QLabel()
+        font = self._link.font()
+        font.setBold(True)
+        self._link.setFont(font)
+        self._home = quiet_label()
+        self._home.setTextInteractionFlags(QtCore.Qt.TextInteractionFlag.TextSelectableByMouse)
+        self._reason = quiet_label()
+        line = QtWidgets.QHBoxLayout()
+        line.setSpacing(8)
+        for widget in (self._dot, self._link, self._home):
+            line.addWidget(widget)
+        line.addStretch(1)
+        line.addWidget(self._reason)
+        self._figures: dict[str, _Figure] = {}
+        self._row = QtWidgets.QHBoxLayout()
+        self._row.setSpacing(8)
+        column = QtWidgets.QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(8)
+        column.addLayout(line)
+        column.addLayout(self._row)
+
+    def show_view(self, view: View) -> None:
+        """Show this."""
+        engine = view.engine if view.attached else None
+        words = {"attached": "Engine running", "silent": "Engine does not answer", "gone": "No engine"}
+        pid = f" (pid {engine.pid})" if engine is not None else ""
+        self._dot.setPixmap(self._icons.get(view.link, self._icons["gone"]))
+        self._link.setText(words.get(view.link, view.link) + pid)
+        self._home.setText(os.path.abspath(view.home))
+        self._reason.setText(engine.reason or "" if engine is not None else "")
+        for caption, text in headline(view).items():
+            figure = self._figures.get(caption)
+            if figure is None:
+                figure = self._figures[caption] = _Figure(caption)
+                self._row.addWidget(figure, 1)
+            figure.show_value(text)
+
+
+class Banner(QtWidgets.QFrame):
+    """Says that no engine answers, and offers to start one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setProperty("role", "banner")
+        self._text = QtWidgets.QLabel()
+        self._text.setTextFormat(QtCore.Qt.TextFormat.PlainText)
+        self._text.setWordWrap(True)
+        self.start = QtWidgets.QPushButton("Start a &run…")
+        self.start.setAccessibleDescription("Choose a configuration file and run its pipelines")
+        row = QtWidgets.QHBoxLayout(self)
+        row.setContentsMargins(14, 8, 10, 8)
+        row.addWidget(self._text, 1)
+        row.addWidget(self.start)
+
+    def show_view(self, view: View) -> None:
+        """Show this."""
+        self.setVisible(not view.attached)
+        if not view.attached:
+            what = "What you see is how the last run ended." if view.link == "gone" and view.pipelines else ""
+            text = f"Since {clock_time(view.since)} {view.note}. It is found by itself when it is there. {what}".strip()
+            self._text.setText(text)
+            self.setAccessibleName(text)
+            self.start.setVisible(view.link == "gone")

@@ -1,0 +1,66 @@
+"""What a window looks like, kept from one time to the next: where it stands, and how it is divided."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+from tenire.errors import StoreError
+from tenire.gui.binding import QtCore
+from tenire.storage.state_directory import make_state_directory
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tenire.gui.window.window import MonitorWindow
+
+__all__ = ["keep", "restore"]
+
+_VERSION = "1"
+"""Of the columns and tabs: what another version kept is not restored."""
+
+
+def keep(window: MonitorWindow, home: Path) -> None:
+    """Keep how it looks."""
+    settings = _settings()
+    if settings is None:
+        return
+    settings.beginGroup(_group(home))
+    settings.setValue("geometry", window.saveGeometry())
+    settings.setValue("split", window.split.saveState())
+    settings.setValue("tab", window.tabs.currentIndex())
+    settings.setValue("pipelines", window.pipelines.horizontalHeader().saveState())
+    settings.endGroup()
+    settings.sync()
+
+
+def restore(window: MonitorWindow, home: Path) -> None:
+    """Make it look as it did."""
+    settings = _settings()
+    if settings is None:
+        return
+    settings.beginGroup(_group(home))
+    for name, put in (
+        ("geometry", window.restoreGeometry),
+        ("split", window.split.restoreState),
+        ("pipelines", window.pipelines.horizontalHeader().restoreState),
+    ):
+        value = settings.value(name)
+        if isinstance(value, QtCore.QByteArray):
+            put(value)
+    tab = str(settings.value("tab", ""))
+    if tab.isdigit():
+        window.tabs.setCurrentIndex(int(tab))
+    settings.endGroup()
+
+
+def _settings() -> QtCore.QSettings | None:
+    try:
+        folder = make_state_directory()
+    except StoreError:  # a window that forgets how it looked is still a window
+        return None
+    return QtCore.QSettings(str(folder / "window.ini"), QtCore.QSettings.Format.IniFormat)
+
+
+def _group(home: Path) -> str:
+    return f"v{_VERSION}-{hashlib.sha256(str(home.absolute()).encode('utf-8', 'surrogateescape')).hexdigest()[:16]}"

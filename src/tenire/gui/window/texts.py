@@ -1,0 +1,72 @@
+"""Numbers as people read them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+__all__ = ["ABSENT", "amount", "clock_time", "count", "money", "per_second", "percent", "size", "span"]
+
+ABSENT = "–"
+"""What stands where there is no value."""
+
+_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
+
+
+def count(number: float) -> str:
+    """Return a whole number: ``12,345``."""
+    return f"{number:,.0f}"
+
+
+def percent(part: float | None) -> str:
+    """Return a part of one: ``41 %``; never 100 before it is all."""
+    if part is None:
+        return ABSENT
+    return "100 %" if part >= 1 else f"{min(99, int(part * 100))} %"
+
+
+def size(number: float) -> str:
+    """Return bytes: ``1.5 GiB``."""
+    for unit in _UNITS:
+        if number < 1024 or unit == _UNITS[-1]:
+            break
+        number /= 1024
+    return f"{number:.0f} {unit}" if number >= 100 or unit == "B" else f"{number:.1f} {unit}"
+
+
+def span(seconds: float | None) -> str:
+    """Return a duration: ``42 s``, ``3 min``, ``2 h 05 min``."""
+    if seconds is None:
+        return ABSENT
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    if minutes < 90:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02} min" if hours < 48 else f"{hours / 24:.0f} d"
+
+
+def money(usd: float) -> str:
+    """Return dollars: ``$1.20``, ``$0.0017``; a dash for nothing."""
+    if not usd:
+        return ABSENT
+    return f"${usd:,.2f}" if usd >= 1 else f"${usd:.4f}"
+
+
+def per_second(number: float) -> str:
+    """Return how many a second: ``12.3/s``, ``1,200/s``; a dash for none."""
+    if not number:
+        return ABSENT
+    return f"{number:,.0f}/s" if number >= 100 else f"{number:.1f}/s"
+
+
+def amount(resource: str, number: float) -> str:
+    """Return an amount of a resource: bytes of memory, slots of others."""
+    if "memory" in resource:
+        return size(number)
+    return count(number) if number >= 1000 else f"{number:.4g}"
+
+
+def clock_time(at: float) -> str:
+    """Return when it was, as a clock on the wall shows it."""
+    return datetime.fromtimestamp(at, UTC).astimezone().strftime("%H:%M:%S")

@@ -1,0 +1,329 @@
+"""The window: pipelines above, and below them curves, tasks, limits, events and the quarantine."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from functools import partial
+from typing import TYPE_CHECKING, Any, cast
+
+from tenire.app.feed import LEVELS
+from tenire.errors import TenireError
+from tenire.gui.binding import QtCore, QtGui, QtWidgets, Signal
+from tenire.gui.qt.slots import async_slot
+from tenire.gui.window.charts import Charts
+from tenire.gui.window.header import Banner, Header
+from tenire.gui.window.rows import (
+    event_columns,
+    limit_columns,
+    limits,
+    part_columns,
+    parts,
+    pipeline_columns,
+    pipelines,
+    quarantine_columns,
+    task_columns,
+    tasks,
+)
+from tenire.gui.window.table import Table
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tenire.app.feed import View
+    from tenire.gui.window.feeding import FeedThread
+    from tenire.gui.window.theme import Theme
+
+__all__ = ["MonitorWindow"]
+
+_SAID_MS = 12_000
+_WEIGHTS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
+
+
+class MonitorWindow(QtWidgets.QMainWindow):
+    """Shows the views of a feed, and calls its actions.
+
+    Args:
+        home: The home.
+        feed: Where actions are called.
+        theme: The colours.
+
+    Attributes:
+        visible_changed: Signal: whether the window can be seen now.
+    """
+
+    visible_changed = Signal(bool)
+
+    def __init__(self, home: Path, feed: FeedThread, theme: Theme) -> None:
+        super().__init__()
+        self._home, self._feed = home, feed
+        self.setWindowTitle(f"Tenire – {home}")
+        self._header, self._banner, self._charts = Header(theme), Banner(), Charts(theme)
+        self._banner.start.clicked.connect(self.start_run)
+        self.tabs = below = QtWidgets.QTabWidget()
+        self._make_tables(theme)
+        self._make_actions()
+        below.setDocumentMode(True)
+        below.tabBar().setDrawBase(False)
+        below.setAccessibleName("Details")
+        for title, page in (
+            ("&Curves", self._charts),
+            ("&Tasks", self._with_buttons(self.tasks, self._why_task)),
+            ("&Limits", self.limits),
+            ("&Events", self.events),
+            ("&Quarantine", self._with_buttons(self.quarantine, self._why_entry, self._retry, self._retry_all)),
+            ("C&omponents", self.parts),
+        ):
+            below.addTab(page, title)
+        above = QtWidgets.QWidget()
+        column = QtWidgets.QVBoxLayout(above)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addLayout(self._buttons())
+        column.addWidget(self.pipelines, 1)
+        self.split = QtWidgets.QSplitter(QtCore.Qt.Orientation.Vertical)
+        self.split.addWidget(above)
+        self.split.addWidget(below)
+        self.split.setChildrenCollapsible(False)
+        self.split.setSizes([260, 340])
+        middle = QtWidgets.QWidget()
+        whole = QtWidgets.QVBoxLayout(middle)
+        whole.setContentsMargins(14, 12, 14, 4)
+        whole.setSpacing(10)
+        whole.addWidget(self._header)
+        whole.addWidget(self._banner)
+        whole.addWidget(self.split, 1)
+        self.setCentralWidget(middle)
+        self.statusBar().setSizeGripEnabled(False)
+        self.resize(1320, 820)
+        self._enable()
+
+    def _make_tables(self, theme: Theme) -> None:
+        nothing = "Nothing here."
+        self.pipelines = Table(
+            "Pipelines", pipeline_columns(theme), theme, empty="No pipeline yet.",
+            widths={1: 9, 2: 13, 3: 16, 4: 6, 5: 7, 6: 4, 7: 4, 8: 4, 9: 5, 10: 7, 11: 8, 12: 6, 13: 4},
+        )  # fmt: skip
+        self.tasks = Table(
+            "Tasks", task_columns(theme), theme, empty="No task waits or runs.", widths={0: 7, 1: 16, 2: 9, 3: 28}
+        )
+        self.limits = Table("Limits", limit_columns(theme), theme, empty=nothing, widths={0: 18, 1: 18, 2: 26, 3: 24})
+        self.events = Table("Events", event_columns(theme), theme, empty="Nothing has happened.", widths={0: 9, 1: 18})
+        self.quarantine = Table(
+            "Quarantine", quarantine_columns(theme), theme, empty="The quarantine is empty.",
+            widths={0: 28, 1: 16, 2: 8, 3: 4, 4: 7}, many=True,
+        )  # fmt: skip
+        self.parts = Table("Components", part_columns(theme), theme, empty=nothing, widths={0: 24, 1: 12, 2: 7})
+        self.pipelines.selectionModel().selectionChanged.connect(lambda *_: self._enable())
+        self.quarantine.selectionModel().selectionChanged.connect(lambda *_: self._enable())
+        self.tasks.doubleClicked.connect(lambda *_: self._why_task.trigger())
+        self.quarantine.doubleClicked.connect(lambda *_: self._why_entry.trigger())
+
+    # -- actions ------------------------------------------------------------
+
+    def _make_actions(self) -> None:
+        self._pause = self._action("&Pause", "Ctrl+P", lambda: self._order(self._feed.actions.pause))
+        self._resume = self._action("&Resume", "Ctrl+R", lambda: self._order(self._feed.actions.resume))
+        self._cancel = self._action("&Cancel…", "Ctrl+Del", self.ask_cancel)
+        self._why_task = self._action("&Why?", "Ctrl+Y", lambda: self._explain(self.tasks.selected()))
+        self._why_entry = self._action("W&hy?", "", lambda: self._explain(self.quarantine.selected()))
+        self._retry = self._action("Try a&gain", "", lambda: self._retry_chosen(self.quarantine.selected()))
+        self._retry_all = self._action("Try &all again", "", lambda: self._retry_chosen(None))
+        self._close = self._action("Close the window; work goes on", "Ctrl+W", self.close)
+        actions = self._feed.actions
+        self._levels = [self._action(level, "", partial(self._set, actions.priority, level)) for level in LEVELS]
+        self._weights = [
+            self._action(f"{weight:g}", "", partial(self._set, actions.weight, weight)) for weight in _WEIGHTS
+        ]
+        for number in range(6):
+            self._action("", f"Ctrl+{number + 1}", partial(self.tabs.setCurrentIndex, number))
+        self.pipelines.setContextMenuPolicy(QtCore.Qt.ContextMenuPolicy.ActionsContextMenu)
+        self.pipelines.addActions([self._pause, self._resume, self._cancel])
+
+    def _action(self, text: str, keys: str, call: Callable[[], object]) -> QtGui.QAction:
+        action = QtGui.QAction(text, self)
+        if keys:
+            action.setShortcut(QtGui.QKeySequence(keys))
+            action.setToolTip(f"{text.replace('&', '').rstrip('…')} ({keys})")
+        action.triggered.connect(lambda *_: call())
+        self.addAction(action)
+        return action
+
+    def _buttons(self) -> QtWidgets.QHBoxLayout:
+        row = QtWidgets.QHBoxLayout()
+        title = QtWidgets.QLabel("Pipelines")
+        font = title.font()
+        font.setBold(True)
+        title.setFont(font)
+        row.addWidget(title)
+        row.addStretch(1)
+        for action in (self._pause, self._resume):
+            row.addWidget(_button(action))
+        self._priority_button = _menu_button("Pri&ority", self._levels)
+        self._weight_button = _menu_button("W&eight", self._weights)
+        row.addWidget(self._priority_button)
+        row.addWidget(self._weight_button)
+        row.addWidget(_button(self._cancel))
+        return row
+
+    def _with_buttons(self, table: Table[Any], *actions: QtGui.QAction) -> QtWidgets.QWidget:
+        page = QtWidgets.QWidget()
+        column = QtWidgets.QVBoxLayout(page)
+        column.setContentsMargins(0, 8, 0, 0)
+        column.addWidget(table, 1)
+        row = QtWidgets.QHBoxLayout()
+        row.addStretch(1)
+        for action in actions:
+            row.addWidget(_button(action))
+        column.addLayout(row)
+        table.setContextMenuPolicy(QtCore.Qt.ContextMenuPolicy.ActionsContextMenu)
+        table.addActions(list(actions))
+        return page
+
+    def _chosen(self) -> list[str]:
+        return cast("list[str]", self.pipelines.selected()[:1])
+
+    def _enable(self) -> None:
+        chosen = self._chosen()
+        pipeline = self._view.pipelines.get(chosen[0]) if chosen and self._view is not None else None
+        lives = pipeline is not None and self._view is not None and self._view.attached
+        state = pipeline.state if pipeline is not None else ""
+        over = state in ("done", "failed", "cancelled", "interrupted")
+        self._pause.setEnabled(lives and not over and state != "paused")
+        self._resume.setEnabled(lives and state == "paused")
+        for thing in (self._cancel, self._priority_button, self._weight_button):
+            thing.setEnabled(lives and not over)
+        self._retry.setEnabled(bool(self.quarantine.selected()))
+        self._why_entry.setEnabled(bool(self.quarantine.selected()))
+        self._retry_all.setEnabled(self._view is not None and self._view.quarantined > 0)
+
+    def ask_cancel(self) -> None:
+        """Ask whether the selected pipeline is to be cancelled, and do it."""
+        chosen = self._chosen()
+        if not chosen:
+            return
+        box = QtWidgets.QMessageBox(self)
+        box.setIcon(QtWidgets.QMessageBox.Icon.Question)
+        box.setTextFormat(QtCore.Qt.TextFormat.PlainText)
+        box.setText(f"Cancel {chosen[0]}?")
+        box.setInformativeText("Everything that it has finished is kept; the others go on.")
+        yes = box.addButton("Cancel the pipeline", QtWidgets.QMessageBox.ButtonRole.DestructiveRole)
+        box.setDefaultButton(box.addButton("Let it go on", QtWidgets.QMessageBox.ButtonRole.RejectRole))
+        box.setAttribute(QtCore.Qt.WidgetAttribute.WA_DeleteOnClose)
+        yes.clicked.connect(lambda *_: self._act(self._feed.actions.cancel, chosen[0]))
+        box.open()
+
+    def _order(self, action: Callable[..., Any]) -> None:
+        for name in self._chosen():
+            self._act(action, name)
+
+    def _set(self, action: Callable[..., Any], value: object) -> None:
+        for name in self._chosen():
+            self._act(action, name, value)
+
+    @async_slot
+    async def _act(self, action: Callable[..., Any], *arguments: Any) -> None:
+        try:
+            outcome = await self._feed.act(action, *arguments)
+        except TenireError as error:
+            self.say(f"{error}" + (f" – {error.hint}" if error.hint else ""))
+        else:
+            self.say(outcome.text)
+
+    @async_slot
+    async def _explain(self, keys: list[str]) -> None:
+        if not keys:
+            self.say("choose one in the table first")
+            return
+        try:
+            answer = await self._feed.act(self._feed.actions.why, keys[0])
+        except TenireError as error:
+            self.say(str(error))
+            return
+        box = QtWidgets.QMessageBox(self)
+        box.setTextFormat(QtCore.Qt.TextFormat.PlainText)
+        box.setWindowTitle(f"Why {answer.id}?")
+        box.setText(" ".join(answer.paragraph.split("\n")))
+        box.setAttribute(QtCore.Qt.WidgetAttribute.WA_DeleteOnClose)
+        box.open()
+
+    def _retry_chosen(self, keys: list[str] | None) -> None:
+        self._act(self._feed.actions.retry, keys)
+
+    def start_run(self) -> None:
+        """Choose a configuration file, and run its pipelines in a process of their own."""
+        dialog = QtWidgets.QFileDialog(self, "Which pipelines?", "", "Configuration (*.toml)")
+        dialog.setAttribute(QtCore.Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.fileSelected.connect(self.run_file)
+        dialog.open()
+
+    def run_file(self, file: str) -> None:
+        """Run the pipelines of a file on this home; they go on when the window is closed."""
+        words = [sys.executable, "-m", "tenire", "--home", str(self._home), "--quiet", "run", file]
+        # In a session of its own: it outlives this window, and is no business of its terminal.
+        self._run = subprocess.Popen(
+            words,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        self.say(f"started: tenire run {file}")
+
+    def say(self, text: str) -> None:
+        """Show a sentence for a while."""
+        self.statusBar().showMessage(text[:1].upper() + text[1:], _SAID_MS)
+
+    # -- views --------------------------------------------------------------
+
+    _view: View | None = None
+
+    def show_view(self, view: View) -> None:
+        """Show this."""
+        self._view = view
+        self._header.show_view(view)
+        self._banner.show_view(view)
+        self.pipelines.show_records(pipelines(view))
+        self.pipelines.select_first()
+        self._charts.show_samples(view.samples)
+        self.tasks.show_records(tasks(view))
+        self.limits.show_records(limits(view))
+        self.events.show_records({(event.number, event.at): event for event in reversed(view.events)})
+        self.quarantine.show_records({entry.id: entry for entry in view.quarantine})
+        self.parts.show_records(parts(view))
+        title = f"&Quarantine ({view.quarantined:,})" if view.quarantined else "&Quarantine"
+        if self.tabs.tabText(4) != title:
+            self.tabs.setTabText(4, title)
+        self._enable()
+
+    # -- what Qt tells ------------------------------------------------------
+
+    def showEvent(self, event: QtGui.QShowEvent) -> None:  # noqa: N802 - Qt's name
+        """Tell that it can be seen."""
+        super().showEvent(event)
+        self.visible_changed.emit(True)
+
+    def hideEvent(self, event: QtGui.QHideEvent) -> None:  # noqa: N802 - Qt's name
+        """Tell that it cannot be seen any more."""
+        super().hideEvent(event)
+        self.visible_changed.emit(False)
+
+
+def _button(action: QtGui.QAction) -> QtWidgets.QToolButton:
+    button = QtWidgets.QToolButton()
+    button.setDefaultAction(action)
+    button.setFocusPolicy(QtCore.Qt.FocusPolicy.StrongFocus)
+    button.setAccessibleName(action.text().replace("&", "").rstrip("…"))
+    return button
+
+
+def _menu_button(text: str, actions: list[QtGui.QAction]) -> QtWidgets.QToolButton:
+    button = QtWidgets.QToolButton()
+    button.setText(text)
+    menu = QtWidgets.QMenu(button)
+    menu.addActions(actions)
+    button.setMenu(menu)
+    button.setPopupMode(QtWidgets.QToolButton.ToolButtonPopupMode.InstantPopup)
+    button.setFocusPolicy(QtCore.Qt.FocusPolicy.StrongFocus)
+    button.setAccessibleName(text.replace("&", ""))
+    return button

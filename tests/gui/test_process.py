@@ -1,0 +1,164 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tenire.concurrency.signals import Signals
+from tenire.errors import ComponentError
+from tenire.gui.binding import QtGui
+from tenire.gui.process import WindowChanged, WindowProcess
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+
+
+@pytest.fixture(autouse=True)
+def _offscreen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("QT_QPA_PLATFORM", "offscreen")
+
+
+async def heard(window: WindowProcess, script: object = None) -> list[str]:
+    """Run a window; return its states, doing what the script says at each."""
+    states: list[str] = []
+
+    def note(change: WindowChanged) -> None:
+        states.append(change.state)
+        if callable(script):
+            script(change, states)
+
+    window.signals.subscribe(WindowChanged, note)
+    async with asyncio.timeout(120):
+        assert await window.run() == 0
+    return states
+
+
+def test_a_window_starts_is_ready_and_closes_and_each_is_told(tmp_path: Path) -> None:
+    states = asyncio.run(heard(WindowProcess(tmp_path, words=["--exit-after", "0.2"])))
+    assert states[0] == "starting"
+    assert "ready" in states
+    assert states[-1] == "closed"
+
+
+def test_a_window_that_is_killed_is_started_again(tmp_path: Path) -> None:
+    def script(change: WindowChanged, states: list[str]) -> None:
+        if change.state == "ready" and change.pid is not None:
+            os.kill(change.pid, signal.SIGKILL if states.count("ready") == 1 else signal.SIGTERM)
+
+    window = WindowProcess(tmp_path)
+    with pytest.raises(ComponentError, match="window"):
+        asyncio.run(heard(window, script))
+    assert window.state == "failed"
+
+
+def test_cancelling_closes_the_window_and_leaves_no_process(tmp_path: Path) -> None:
+    async def main() -> int:
+        window = WindowProcess(tmp_path, signals=Signals())
+        ready = asyncio.Event()
+        pids: list[int] = []
+
+        def note(change: WindowChanged) -> None:
+            if change.state == "ready" and change.pid is not None:
+                pids.append(change.pid)
+                ready.set()
+
+        window.signals.subscribe(WindowChanged, note)
+        running = asyncio.create_task(window.run())
+        async with asyncio.timeout(120):
+            await ready.wait()
+            running.cancel()
+            await asyncio.wait([running])
+        return pids[0]
+
+    pid = asyncio.run(main())
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+def test_the_window_ends_with_its_parent_and_ctrl_c_is_not_its_own(tmp_path: Path) -> None:
+    window = subprocess.Popen(
+        [sys.executable, "-m", "tenire.gui.window", str(tmp_path), "--parent"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert window.stdin is not None
+    assert window.stdout is not None
+    try:
+        while json.loads(window.stdout.readline())["state"] != "ready":
+            pass
+        window.send_signal(signal.SIGINT)
+        window.stdin.close()
+        assert "closed" in window.stdout.read()
+        assert window.wait(60) == 0
+    finally:
+        window.kill()
+        window.wait()
+        window.stdout.close()
+
+
+def test_a_picture_is_taken(tmp_path: Path) -> None:
+    file = tmp_path / "window.png"
+    done = subprocess.run(
+        [sys.executable, "-m", "tenire", "--home", str(tmp_path / "home"), "--json", "gui", "--screenshot", str(file),
+         "--exit-after", "0.5", "--theme", "light"],
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.splitlines()[-1]) == {"screenshot": str(file)}
+    picture = QtGui.QImage(str(file))
+    assert picture.width() > 1000
+    assert QtGui.QColor(picture.pixel(3, 3)).lightness() > 200
+    assert not (tmp_path / "home").exists()
+
+
+@pytest.mark.skipif(shutil.which("Xvfb") is None, reason="Xvfb is not installed (make test does so as root on Debian)")
+def test_the_window_opens_on_a_real_screen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reading, writing = os.pipe()
+    screen = subprocess.Popen(
+        ["Xvfb", "-displayfd", str(writing), "-screen", "0", "1600x1000x24", "-nolisten", "tcp"],
+        pass_fds=[writing], stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        os.close(writing)
+        number = os.read(reading, 16).decode().strip()
+        assert number, "Xvfb did not start"
+        monkeypatch.setenv("DISPLAY", f":{number}")
+        monkeypatch.setenv("QT_QPA_PLATFORM", "xcb")
+        file = tmp_path / "window.png"
+        words = ["--screenshot", str(file), "--exit-after", "0.5", "--theme", "dark"]
+        states = asyncio.run(heard(WindowProcess(tmp_path / "home", words=words)))
+        assert states[0] == "starting"
+        assert states[-1] == "closed"
+        assert QtGui.QColor(QtGui.QImage(str(file)).pixel(3, 3)).lightness() < 60
+    finally:
+        os.close(reading)
+        screen.terminate()
+        screen.wait()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--screenshot", "x.png"], "--screenshot needs --exit-after"),
+        (["--theme", "blue"], "auto, dark or light, got 'blue'"),
+        (["--exit-after", "-1"], "0 to 86400 seconds, got -1"),
+        (["--screenshot", "nowhere/x.png", "--exit-after", "1"], "there is no directory nowhere"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(tmp_path: Path, words: list[str], message: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tenire", "gui", *words],
+        cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert message in done.stderr

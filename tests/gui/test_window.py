@@ -1,0 +1,293 @@
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tenire.app.feed import Happened, Outcome, Quarantined, Rate, Sample, View
+from tenire.app.published import (
+    Published,
+    PublishedComponent,
+    PublishedMetric,
+    PublishedPipeline,
+    PublishedQuota,
+    PublishedResource,
+    PublishedTask,
+)
+from tenire.app.why import Answer
+from tenire.errors import RejectedError
+from tenire.gui.binding import QtCore, QtGui, QtWidgets
+from tenire.gui.window.charts import nice_top
+from tenire.gui.window.kept import keep, restore
+from tenire.gui.window.texts import count, money, per_second, percent, size, span
+from tenire.gui.window.theme import DARK, LIGHT, Theme, apply
+from tenire.gui.window.window import MonitorWindow
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from .conftest import Until
+
+
+class Recorder:
+    """Stands for a feed: notes what is asked, on the loop that runs here."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[Any, ...]] = []
+        self.error: Exception | None = None
+        self.actions = self
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        async def act(*arguments: Any) -> object:
+            self.asked.append((name, *arguments))
+            if self.error is not None:
+                raise self.error
+            return Answer("t1", "letters", "waiting", "no", f"{name} was asked", {}) if name == "why" else Outcome(name)
+
+        return act
+
+    def act(self, action: Callable[..., Any], *arguments: Any) -> Any:
+        return action(*arguments)
+
+
+def view(**changes: Any) -> View:
+    letters = PublishedPipeline(
+        totals={"state": "running", "quarantined": 3, "calls": 1200, "cost_usd": 0.5},
+        running=3,
+        queued=40,
+        tasks=[PublishedTask("t1", "running", "letters: answer", "it runs on the loop", "none")],
+        priority="normal",
+        weight=2.0,
+        unit="row",
+        finished=41,
+        expected=100,
+        reached=41,
+        total=100,
+        listed=True,
+        breaker="closed",
+    )
+    paused = PublishedPipeline(totals={"state": "paused"}, running=0, queued=0, tasks=[], priority="low")
+    engine = Published(
+        pid=77,
+        at=1_000.0,
+        level="high",
+        load=0.63,
+        running=3,
+        queued=40,
+        pipelines={},
+        reason="other programs use 78% of the processor",
+        components={"channel": PublishedComponent("healthy", 0)},
+        quotas={"main": PublishedQuota({"tokens": PublishedMetric(199_000, 200_000)}, 3, 64, 12, 1, pause=5)},
+        resources={"cpu": PublishedResource(1, 3), "memory": PublishedResource(1 << 20, 1 << 30)},
+        resident=512 << 20,
+    )
+    facts: dict[str, Any] = {
+        "number": 1,
+        "home": "home",
+        "link": "attached",
+        "since": 1_000.0,
+        "engine": engine,
+        "pipelines": {"letters": letters, "notes": paused},
+        "rates": {"letters": Rate(12.0, 12.5, 65.0)},
+        "events": (Happened(1, 1_000.0, "pipeline", "letters", "letters began"),),
+        "quarantine": (Quarantined("q1", "letters", "/a/b/rows.jsonl#7", "answer", "no answer", 3, 1_000.0, False),),
+        "quarantined": 1,
+        "documents": 1234,
+        "samples": tuple(Sample(900.0 + at, 0.5, 3, 40, 0.9, 512 << 20, 12.5) for at in range(100)),
+    }
+    return View(**facts | changes)
+
+
+@pytest.fixture
+def feed() -> Recorder:
+    return Recorder()
+
+
+@pytest.fixture
+def window(application: QtWidgets.QApplication, feed: Recorder, tmp_path: Path) -> Iterator[MonitorWindow]:
+    apply(application, DARK)
+    made = MonitorWindow(tmp_path, feed, DARK)  # type: ignore[arg-type]
+    made.setAttribute(QtCore.Qt.WidgetAttribute.WA_QuitOnClose, False)
+    made.show()
+    yield made
+    made.deleteLater()
+
+
+def row(table: QtWidgets.QTableView, number: int) -> list[str]:
+    model = table.model()
+    return [str(model.data(model.index(number, column))) for column in range(model.columnCount())]
+
+
+def test_pipelines_are_shown_as_people_read_them(window: MonitorWindow) -> None:
+    window.show_view(view())
+    assert row(window.pipelines, 0) == [
+        "letters", "running", "41 %", "41 of 100 rows", "12.5/s", "65 s", "3", "40", "3", "1,200", "$0.5000", "answers",
+        "normal", "2",
+    ]  # fmt: skip
+    assert row(window.tasks, 0) == ["t1", "letters", "running", "letters: answer", "it runs on the loop"]
+    assert row(window.limits, 2)[:2] == ["main", "calls under way"]
+    assert row(window.limits, 3) == ["main", "tokens a minute", "99 %", "199,000 of 200,000", ""]
+    assert "takes calls again in 5 s" in row(window.limits, 2)[4]
+    assert row(window.quarantine, 0)[0] == "b/rows.jsonl#7"
+    assert row(window.events, 0)[1:] == ["letters", "letters began"]
+    assert row(window.parts, 0)[:2] == ["channel", "healthy"]
+    assert window.tabs.tabText(4) == "&Quarantine (1)"
+
+
+def test_what_is_selected_stays_while_views_come(window: MonitorWindow) -> None:
+    window.show_view(view())
+    assert window.pipelines.selected() == ["letters"]
+    window.pipelines.selectRow(1)
+    both = view().pipelines
+    window.show_view(view(number=2, pipelines={"notes": both["notes"], "new": both["letters"]}))
+    assert window.pipelines.selected() == ["notes"]
+
+
+def buttons(window: MonitorWindow) -> dict[str, QtWidgets.QToolButton]:
+    return {button.accessibleName(): button for button in window.findChildren(QtWidgets.QToolButton)}
+
+
+def test_only_what_can_be_done_is_offered_and_it_is_done(window: MonitorWindow, feed: Recorder, until: Until) -> None:
+    window.show_view(view())
+    found = buttons(window)
+    assert found["Pause"].isEnabled()
+    assert not found["Resume"].isEnabled()
+    found["Pause"].click()
+    until(lambda: feed.asked)
+    window.pipelines.selectRow(1)
+    assert not found["Pause"].isEnabled()
+    found["Resume"].click()
+    found["Priority"].menu().actions()[0].trigger()
+    found["Weight"].menu().actions()[-1].trigger()
+    until(lambda: len(feed.asked) == 4)
+    assert feed.asked == [
+        ("pause", "letters"), ("resume", "notes"), ("priority", "notes", "critical"), ("weight", "notes", 8.0),
+    ]  # fmt: skip
+    until(lambda: window.statusBar().currentMessage() == "Weight")
+
+
+def test_cancelling_asks_first(window: MonitorWindow, feed: Recorder, until: Until) -> None:
+    window.show_view(view())
+    buttons(window)["Cancel"].click()
+    (box,) = window.findChildren(QtWidgets.QMessageBox)
+    assert feed.asked == []
+    next(button for button in box.buttons() if button.text() == "Cancel the pipeline").click()
+    until(lambda: feed.asked)
+    assert feed.asked == [("cancel", "letters")]
+
+
+def test_entries_of_the_quarantine_are_tried_again_and_explained(
+    window: MonitorWindow, feed: Recorder, until: Until
+) -> None:
+    window.show_view(view())
+    window.tabs.setCurrentIndex(4)
+    window.quarantine.selectRow(0)
+    page = window.tabs.widget(4)
+    found = {button.accessibleName(): button for button in page.findChildren(QtWidgets.QToolButton)}
+    found["Try again"].click()
+    found["Try all again"].click()
+    found["Why?"].click()
+    until(lambda: len(feed.asked) == 3)
+    assert feed.asked == [("retry", ["q1"]), ("retry", None), ("why", "q1")]
+    until(lambda: window.findChildren(QtWidgets.QMessageBox))
+    assert window.findChildren(QtWidgets.QMessageBox)[0].text() == "why was asked"
+
+
+def test_what_cannot_be_done_is_said_with_the_reason(window: MonitorWindow, feed: Recorder, until: Until) -> None:
+    window.show_view(view())
+    feed.error = RejectedError("pipeline letters is over", hint="the next run starts it again")
+    buttons(window)["Pause"].click()
+    until(lambda: "over" in window.statusBar().currentMessage())
+    assert window.statusBar().currentMessage() == "Pipeline letters is over – the next run starts it again"
+
+
+def test_an_engine_that_is_gone_is_said_and_nothing_of_it_can_be_steered(window: MonitorWindow) -> None:
+    window.show_view(view())
+    banner = next(each for each in window.findChildren(QtWidgets.QFrame) if each.property("role") == "banner")
+    assert not banner.isVisible()
+    window.show_view(view(number=2, link="gone", note="no engine is running on home", rates={}))
+    assert banner.isVisible()
+    assert "no engine is running on home" in banner.accessibleName()
+    assert not buttons(window)["Pause"].isEnabled()
+    assert window.tasks.model().rowCount() == 0
+    assert window.pipelines.model().rowCount() == 2
+
+
+def test_everything_that_can_be_used_has_a_name_and_can_be_reached_by_keys(window: MonitorWindow) -> None:
+    window.show_view(view())
+    for kind in (QtWidgets.QTableView, QtWidgets.QToolButton, QtWidgets.QTabWidget):
+        for widget in window.findChildren(kind):
+            if widget.isVisible():
+                assert widget.accessibleName(), widget
+    for button in window.findChildren(QtWidgets.QToolButton):
+        if button.accessibleName():
+            assert button.focusPolicy() & QtCore.Qt.FocusPolicy.TabFocus
+    QtGui.QAction.trigger(next(each for each in window.actions() if each.shortcut().toString() == "Ctrl+3"))
+    assert window.tabs.currentIndex() == 2
+
+
+def test_how_a_window_looked_is_kept(window: MonitorWindow, feed: Recorder, tmp_path: Path) -> None:
+    window.tabs.setCurrentIndex(3)
+    window.resize(780, 640)
+    keep(window, tmp_path)
+    other = MonitorWindow(tmp_path, feed, DARK)  # type: ignore[arg-type]
+    restore(other, tmp_path)
+    assert other.tabs.currentIndex() == 3
+    assert other.height() == window.height() == 640
+    other.deleteLater()
+
+
+@pytest.mark.parametrize("theme", [DARK, LIGHT], ids=["dark", "light"])
+def test_texts_stand_out_from_what_they_stand_on(theme: Theme) -> None:
+    for ground in (theme.window, theme.base, theme.stripe):
+        for ink in (theme.text, theme.muted, theme.accent, theme.good, theme.warning, theme.bad):
+            assert contrast(ink, ground) >= 4.5, (ink, ground)
+    assert contrast(theme.text, theme.chosen) >= 4.5
+
+
+def contrast(one: str, other: str) -> float:
+    lights = sorted(luminance(QtGui.QColor(colour)) for colour in (one, other))
+    return (lights[1] + 0.05) / (lights[0] + 0.05)
+
+
+def luminance(colour: QtGui.QColor) -> float:
+    parts = [
+        value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4
+        for value in (colour.redF(), colour.greenF(), colour.blueF())
+    ]
+    return 0.2126 * parts[0] + 0.7152 * parts[1] + 0.0722 * parts[2]
+
+
+def test_numbers_are_short_and_true() -> None:
+    assert [percent(part) for part in (None, 0.0, 0.419, 0.9999, 1.0)] == ["–", "0 %", "41 %", "99 %", "100 %"]
+    assert [size(number) for number in (0, 1023, 1536, 150 << 20, 3 << 40)] == [
+        "0 B", "1023 B", "1.5 KiB", "150 MiB", "3.0 TiB",
+    ]  # fmt: skip
+    assert [span(seconds) for seconds in (None, 42, 200, 7_500, 300_000)] == ["–", "42 s", "3 min", "2 h 05 min", "3 d"]
+    assert [money(usd) for usd in (0, 0.0017, 12.5)] == ["–", "$0.0017", "$12.50"]
+    assert [per_second(number) for number in (0, 0.25, 1200)] == ["–", "0.2/s", "1,200/s"]
+    assert count(12345) == "12,345"
+
+
+@pytest.mark.parametrize("highest", [0.3, 1, 7, 43, 99, 100, 101, 12_345])
+def test_the_top_of_a_curve_is_a_round_number_that_holds_it(highest: float) -> None:
+    assert highest <= nice_top(highest) <= max(1.0, highest * 2.5)
+    assert highest <= nice_top(highest, binary=True) <= max(1.0, highest * 2)
+
+
+def test_the_window_waits_for_nothing(window: MonitorWindow, feed: Recorder, until: Until) -> None:
+    go_on = asyncio.Event()
+
+    async def slow(*_: Any) -> Outcome:
+        await go_on.wait()
+        return Outcome("at last")
+
+    feed.pause = slow  # type: ignore[attr-defined]
+    window.show_view(view())
+    buttons(window)["Pause"].click()
+    window.show_view(view(number=2, documents=99))
+    assert window.statusBar().currentMessage() == ""
+    go_on.set()
+    until(lambda: window.statusBar().currentMessage() == "At last")
