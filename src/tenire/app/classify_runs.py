@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from tenire.storage.ledger import Ledger
     from tenire.storage.records import Run
 
-__all__ = ["ClassifyRuns"]
+__all__ = ["ClassifyRuns", "embed_here"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,11 +164,12 @@ def _embed(terms: TrainingTerms, client: ChatClient | None, threads: int) -> Cal
         return None
     if client is not None:
         return partial(embed_with, client)
-    return partial(_embed_here, terms.embedder, threads, str(cache_folder()))
+    return partial(embed_here, terms.embedder, threads)
 
 
-def _embed_here(name: str, threads: int, cache: str, texts: list[str]) -> Any:
-    return embed_texts(name, texts, threads, cache)
+def embed_here(name: str, threads: int, texts: list[str]) -> Any:
+    """Embed texts with a model on this machine; runs in a worker process."""
+    return embed_texts(name, texts, threads, str(cache_folder()))
 
 
 def _plan(config: Config, name: str, chosen: Collection[str]) -> _Plan:

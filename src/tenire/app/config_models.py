@@ -10,13 +10,14 @@ from tenire.app.config_tables import (
     After,
     EmbedderName,
     PriorityName,
+    RowSources,
     Sources,
     Table,
     Weight,
 )
-from tenire.app.config_values import amount, choice, paths, text, truth, whole
+from tenire.app.config_values import amount, choice, paths, pattern, text, truth, whole
 
-__all__ = ["ClassifyPipeline"]
+__all__ = ["ClassifyPipeline", "PredictPipeline"]
 
 
 class ClassifyPipeline(Table, frozen=True, kw_only=True):
@@ -51,6 +52,28 @@ class ClassifyPipeline(Table, frozen=True, kw_only=True):
     checkpoint_s: Annotated[float, amount("a number of seconds above 0", above=0)] = 2.0
     output: Annotated[str | None, ONE_PATH] = None
     quota: Annotated[str | None, text("the name of a quota")] = None
+    weight: Weight = 1.0
+    priority: PriorityName = "normal"
+    after: After = ()
+
+
+class PredictPipeline(Table, frozen=True, kw_only=True):
+    """``[pipelines.NAME]`` with ``recipe = "predict"``: rows, labelled with a model of the home.
+
+    Attributes:
+        source: Files of rows with ``text``, and with ``label`` where it is known; or a query of a database.
+        model: The model's name, or ``NAME@VERSION``.
+        output: The file that labels go to.
+        weight: As for documents.
+        priority: As for documents.
+        after: As for documents.
+    """
+
+    recipe: ClassVar[str] = "predict"
+    quota: ClassVar[str | None] = None
+    source: RowSources
+    model: Annotated[str, pattern("the name of a model, or NAME@VERSION", r"\w[\w .-]{0,63}(@\w[\w .-]{0,63})?")]
+    output: Annotated[str, ONE_PATH]
     weight: Weight = 1.0
     priority: PriorityName = "normal"
     after: After = ()

@@ -11,7 +11,7 @@ from typing import Annotated, Any, ClassVar
 
 import msgspec
 
-from tenire.app.config_models import ClassifyPipeline
+from tenire.app.config_models import ClassifyPipeline, PredictPipeline
 from tenire.app.config_tables import (
     EMBEDDER,
     ONE_PATH,
@@ -52,6 +52,7 @@ __all__ = [
     "DocumentsPipeline",
     "ListSettings",
     "PipelineSettings",
+    "PredictPipeline",
     "PriceSettings",
     "PythonDocuments",
     "PythonStages",
@@ -329,12 +330,13 @@ class PythonStages(StagesPipeline, frozen=True, kw_only=True):
     functions: tuple[Any, ...] = ()
 
 
-PipelineSettings = DocumentsPipeline | ChatPipeline | ClassifyPipeline | StagesPipeline
+PipelineSettings = DocumentsPipeline | ChatPipeline | ClassifyPipeline | PredictPipeline | StagesPipeline
 
 RECIPES: dict[str, type[PipelineSettings]] = {
     "documents": DocumentsPipeline,
     "chat": ChatPipeline,
     "classify": ClassifyPipeline,
+    "predict": PredictPipeline,
     "stages": StagesPipeline,
 }
 

@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from tenire.app.config import check_runnable
-from tenire.app.config_schema import ChatPipeline, ClassifyPipeline, DocumentsPipeline, StagesPipeline
+from tenire.app.config_schema import ChatPipeline, ClassifyPipeline, DocumentsPipeline, PredictPipeline, StagesPipeline
 from tenire.app.model_calls import ModelCalls
 from tenire.app.place import open_recorded_store
 from tenire.errors import ConfigError
@@ -103,6 +103,11 @@ class RunPlan:
             from tenire.app.classify_runs import ClassifyRuns
 
             recipes.append(ClassifyRuns(config, classifying, machine=machine, chosen=names, retries=retries))
+        predicting = [name for name in names if isinstance(config.pipelines[name], PredictPipeline)]
+        if predicting:
+            from tenire.app.predict_runs import PredictRuns
+
+            recipes.append(PredictRuns(config, predicting, machine=machine, chosen=names, retries=retries))
         cpu = config.tenire.cpu
         models = {name: use for recipe in recipes for name, use in recipe.models.items()}
         return cls(

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from tenire.clock import Clock
+    from tenire.ml.tally import Tally
     from tenire.pipeline.rows.lister import RowWork
     from tenire.pipeline.rows.records import Row
     from tenire.pipeline.run_tasks import RunTasks
@@ -105,11 +106,13 @@ class Predicting:
         tasks: The run's way to the engine.
         terms: What is asked.
         clock: For the time that it takes.
+        tally: Is told of rows whose right label is known; ``None`` if nobody asks.
     """
 
     at_once = _AT_ONCE
 
-    def __init__(self, tasks: RunTasks, *, terms: PredictingTerms, clock: Clock) -> None:
+    def __init__(self, tasks: RunTasks, *, terms: PredictingTerms, clock: Clock, tally: Tally | None = None) -> None:
+        self._tally = tally
         self._tasks = tasks
         self._terms = terms
         self._clock = clock
@@ -142,6 +145,8 @@ class Predicting:
             return
         for work, (label, score) in zip(batch, answers, strict=True):
             row = work.row
+            if self._tally is not None and "label" in row.fields:
+                self._tally.add(row.fields["label"], label)
             said = line({"id": row.id, "label": label, "score": score})
             put(Outcome(AnsweredRow(row.key, row.source, work.request, said), work.was_done))
 
