@@ -16,10 +16,8 @@ from tenire.vectors.passage_rows import StoredPassage
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    import numpy as np
-    from numpy.typing import NDArray
-
     from tenire.vectors.key_spans import KeySpans
+    from tenire.vectors.question import Question
     from tenire.vectors.table_view import TableView
     from tenire.vectors.text_index import TextIndex
     from tenire.vectors.text_query import TextMatch
@@ -49,33 +47,21 @@ class _Ranked(NamedTuple):
 
 
 def best_texts(
-    table: TableView,
-    words: TextIndex,
-    query: str,
-    vector: NDArray[np.float32] | None,
-    *,
-    k: int,
-    mode: str,
-    exact: bool,
-    within: KeySpans | None = None,
-    weight: float = 1.0,
+    table: TableView, words: TextIndex, question: Question, *, within: KeySpans | None = None, weight: float = 1.0
 ) -> _Chosen:
     """Return the passages of the best ``k`` different texts with their scores, best first.
 
     Args:
         table: The passages, at the version that the text index reflects.
         words: The text index.
-        query: Any text.
-        vector: The query's vector; not used by the mode ``text``.
-        k: How many different texts; each may stand in several passages.
-        mode: ``hybrid``, ``vector`` or ``text``.
-        exact: Compare with every vector, even where there is an index.
+        question: What is asked.
         within: Keys of the only passages to look at, or ``None`` for all.
         weight: How much a place by vector counts in ``hybrid``, against one by words.
 
     Raises:
         StoreError: If the store cannot be read.
     """
+    query, k, mode = question.query, question.k, question.mode
     depth = max(_LEAST_DEPTH, 4 * k)
     while True:
         # A ranking is complete if a deeper look could find no more.
@@ -83,11 +69,11 @@ def best_texts(
             matches = words.search(query, limit=depth, within=within)
             ranked, complete = _by_words(matches), len(matches) < depth
         elif mode == "vector":
-            near = _nearest(table, vector, depth, within, exact=exact)
+            near = _nearest(table, question, depth, within)
             sentence = words.verbatim(query, limit=depth, within=within)
             ranked, complete = _by_vector(_ordered(near, words), sentence), len(near) < depth
         else:
-            looking = Aside(partial(_nearest, table, vector, depth, within, exact=exact))
+            looking = Aside(partial(_nearest, table, question, depth, within))
             try:
                 matches = words.search(query, limit=depth, within=within)
             finally:
@@ -129,18 +115,12 @@ def _by_both(near: dict[int, float], matches: list[TextMatch], weight: float) ->
     return [_Ranked(key, score, near.get(key), relevance.get(key)) for key, score in fused]
 
 
-def _nearest(
-    table: TableView,
-    vector: NDArray[np.float32] | None,
-    depth: int,
-    within: KeySpans | None,
-    *,
-    exact: bool,
-) -> dict[int, float]:
+def _nearest(table: TableView, question: Question, depth: int, within: KeySpans | None) -> dict[int, float]:
+    vector = question.vector
     # A vector without a direction (an empty query's) is near to nothing.
     if vector is None or not vector.any():
         return {}
-    return table.nearest(vector, limit=depth, exact=exact, within=within)
+    return table.nearest(vector, limit=depth, exact=question.exact, within=within)
 
 
 def _ordered(near: dict[int, float], words: TextIndex) -> dict[int, float]:

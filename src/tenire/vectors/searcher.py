@@ -19,11 +19,9 @@ from tenire.vectors.ranking import best_texts
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    import numpy as np
-    from numpy.typing import NDArray
-
     from tenire.vectors.lance_table import LanceTable
     from tenire.vectors.passage_rows import StoredPassage
+    from tenire.vectors.question import Question
     from tenire.vectors.stored_texts import StoredTexts
     from tenire.vectors.text_index import TextIndex
 
@@ -50,16 +48,7 @@ class Searcher:
         self._weight = weight
         self._looked_up: tuple[frozenset[str], int, KeySpans] | None = None
 
-    def search(
-        self,
-        query: str,
-        vector: NDArray[np.float32] | None,
-        *,
-        k: int,
-        mode: str,
-        exact: bool,
-        within: frozenset[str] | None,
-    ) -> list[Hit]:
+    def search(self, question: Question) -> list[Hit]:
         """Return the hits of the best ``k`` different texts, best first; see ``LanceStore.search``.
 
         Raises:
@@ -67,7 +56,7 @@ class Searcher:
         """
         for turn in range(_TURNS + 1):
             with nullcontext() if turn < _TURNS else self.steady():
-                ranked, whole = self._look(query, vector, k, mode, exact, within)
+                ranked, whole = self._look(question)
             if whole:
                 break
         return [self._hit(passage, score) for passage, score in ranked]
@@ -94,31 +83,17 @@ class Searcher:
         rows = self._table.view(self._words.version).fetch({key for keys in wanted for key in keys})
         return [[self._passage(rows[key]) for key in keys if key in rows] for keys in wanted]
 
-    def _look(
-        self,
-        query: str,
-        vector: NDArray[np.float32] | None,
-        k: int,
-        mode: str,
-        exact: bool,
-        within: frozenset[str] | None,
-    ) -> tuple[list[tuple[StoredPassage, float]], bool]:
+    def _look(self, question: Question) -> tuple[list[tuple[StoredPassage, float]], bool]:
         """Search once; return what was found, and whether no commit came in between."""
         version = self._words.version
-        best = partial(
-            best_texts,
-            k=k,
-            mode=mode,
-            exact=exact,
-            within=None if within is None else self._spans(within),
-            weight=self._weight,
-        )
+        within = None if question.within is None else self._spans(question.within)
+        best = partial(best_texts, words=self._words, question=question, within=within, weight=self._weight)
         try:
-            ranked = best(self._table.view(version), self._words, query, vector)
+            ranked = best(self._table.view(version))
         except StoreError:
             # The files of a version may be tidied away while it is read; a later one has the rows.
             self._table.lose(version)
-            ranked = best(self._table.view(version), self._words, query, vector)
+            ranked = best(self._table.view(version))
         return ranked, self._words.version == version
 
     def _spans(self, within: frozenset[str]) -> KeySpans:

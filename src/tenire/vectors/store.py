@@ -26,6 +26,7 @@ from tenire.vectors.lance_table import LanceTable
 from tenire.vectors.maintenance import plan
 from tenire.vectors.new_rows import new_documents, new_rows
 from tenire.vectors.passage_rows import as_vectors
+from tenire.vectors.question import MODES, Question
 from tenire.vectors.repair import synchronise
 from tenire.vectors.searcher import Searcher
 from tenire.vectors.store_files import StoreFormat, format_stamp, open_format
@@ -44,8 +45,6 @@ if TYPE_CHECKING:
     from tenire.vectors.text_rows import IndexedDocument
 
 __all__ = ["MODES", "LanceStore"]
-
-MODES = ("hybrid", "vector", "text")
 
 # Old versions hold the vectors a second time. A read whose version is tidied away starts again
 # with the latest, so they need not be kept for long; LanceDB warns of 0.
@@ -270,16 +269,11 @@ class LanceStore:
             EmbedderMismatchError: If the vector's length is not the store's.
             StoreError: If the store cannot be read.
         """
-        if mode not in MODES:
-            message = f"mode must be one of {', '.join(MODES)}, got {mode!r}"
-            raise ValueError(message)
-        if k < 1:
-            message = f"k must be at least 1, got {k}"
-            raise ValueError(message)
+        question = Question(query, vector, k, mode, exact, within)
         if mode != "text":
             self._check_vector(vector, mode)
         self._fill_missing_words()
-        return self._searcher.search(query, vector, k=k, mode=mode, exact=exact, within=within)
+        return self._searcher.search(question)
 
     def steady(self) -> AbstractContextManager[None]:
         """Have all searches of this thread in the block see one state of the store; those of others wait meanwhile."""
