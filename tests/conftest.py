@@ -51,6 +51,7 @@ if os.environ.get("TENIRE_TEST_LOOP") == "uvloop":
 
 _MAY_BLOCK: tuple[tuple[str, str, str], ...] = (
     ("tenire/testing/executors.py", "_call", "a fake executor's function; on a real pool it is not on the loop"),
+    ("playwright/_impl/_driver.py", "compute_driver_executable", "Playwright looks for its own file, once a browser"),
 )
 """File, function, and why what is called below it may block a running loop."""
 

@@ -47,12 +47,14 @@ class SourceFile:
         mtime_ns: Time of the last change, nanoseconds since the epoch.
         container: Path of the file that holds it, or ``""`` for a file itself. The path
             of a member is ``CONTAINER!/MEMBER``, its time that of its container.
+        kept: Path of the file that holds its bytes, where its own is none: a web page's is its address.
     """
 
     path: str
     size: int
     mtime_ns: int
     container: str = ""
+    kept: str = ""
 
 
 @dataclass(frozen=True, slots=True)

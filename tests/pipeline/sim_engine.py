@@ -125,7 +125,7 @@ class Engine:
             name,
             manager=self.manager,
             session=self.session,
-            source=files,  # type: ignore[arg-type]  # lists like one
+            source=files,
             owns_all=True,
             recipe=DocumentRecipe(recipe, files.prepare, embed, "sim/2", **self.recipe_of(files)),
             progress=self.progress[name],

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from tenire.concurrency.manager import ConcurrencyManager
     from tenire.documents.options import PrepareOptions
-    from tenire.pipeline.files import FileSource
+    from tenire.pipeline.listing import Source
     from tenire.storage.ledger import Ledger
 
 __all__ = ["Found", "find_lines", "kept_lines", "lines_of"]
@@ -79,7 +79,7 @@ def lines_of(ledger: Ledger) -> dict[str, Found]:
 
 
 async def find_lines(
-    pipeline: str, share: float, source: FileSource, options: PrepareOptions, *,
+    pipeline: str, share: float, source: Source, options: PrepareOptions, *,
     manager: ConcurrencyManager, ledger: Ledger, limit_s: float,
 ) -> Found:  # fmt: skip
     """Return the lines that repeat over a source, from the home if they still hold (rule 2).
@@ -129,7 +129,7 @@ async def find_lines(
     return found
 
 
-def _sample(source: FileSource) -> tuple[int, list[SourceFile]]:
+def _sample(source: Source) -> tuple[int, list[SourceFile]]:
     """Count the files of a source, and choose some by the hashes of their paths."""
     count = 0
 

@@ -28,14 +28,14 @@ from tenire.app.config_schema import (
     ClassifyPipeline,
     Config,
     DocumentsPipeline,
-    ListSettings,
     PipelineSettings,
     PriceSettings,
-    QuerySettings,
     QuotaSettings,
     StagesPipeline,
     TenireSettings,
 )
+from tenire.app.config_sources import addressed, listed
+from tenire.app.config_tables import ListSettings, PageSettings, QuerySettings
 from tenire.app.config_values import is_dsn, parse_size, show
 from tenire.app.refusals import about
 from tenire.errors import ConfigError
@@ -208,7 +208,7 @@ def _check_sources(config: Config, chosen: Sequence[str]) -> None:
 
     for name in chosen:
         pipeline = config.pipelines[name]
-        # Whoever reads rows looks into them as well.
+        # Whoever reads rows looks into them as well; pages are looked at when they are fetched.
         if isinstance(pipeline, DocumentsPipeline) and isinstance(pipeline.source, tuple) and pipeline.source:
             with about(config, f"pipelines.{name}.source"):
                 FileSource(pipeline.source, config.base).check()
@@ -234,8 +234,11 @@ def _pipeline(reader: Reader, name: str, value: Any, base: Path) -> PipelineSett
         reader.known_keys({unknown: table[unknown]}, {*valid, "recipe"}, key, note=note)
     settings = reader.struct(kind, table, key)
     for field in ("source", "train", "test"):
-        if isinstance(listed := getattr(settings, field, None), ListSettings):
-            settings = msgspec.structs.replace(settings, **{field: _listed(reader, listed, f"{key}.{field}", base)})
+        written = getattr(settings, field, None)
+        if isinstance(written, ListSettings):
+            settings = msgspec.structs.replace(settings, **{field: listed(reader, written, f"{key}.{field}", base)})
+        elif isinstance(written, PageSettings):
+            settings = msgspec.structs.replace(settings, **{field: addressed(reader, written, f"{key}.{field}", base)})
     if isinstance(settings, DocumentsPipeline):
         settings = _with_functions(settings, base)
         return msgspec.structs.replace(settings, store=_store(reader, settings.store, f"{key}.store", base))
@@ -247,21 +250,6 @@ def _pipeline(reader: Reader, name: str, value: Any, base: Path) -> PipelineSett
         message = f"{key}.output is missing; it must be a path, since there is a source to label"
         raise reader.error(message, f"{key}.output")
     return settings
-
-
-def _listed(reader: Reader, settings: ListSettings, key: str, base: Path) -> tuple[str, ...]:
-    """Return the paths that a file lists, absolute."""
-    path = _absolute(base, settings.list)
-    try:
-        lines = os.fsdecode(path.read_bytes()).splitlines()
-    except (OSError, ValueError) as error:
-        message = f"{key} names a list that cannot be read: {path} ({getattr(error, 'strerror', None) or error})"
-        raise reader.error(message, key) from error
-    found = tuple(str(_absolute(path.parent, line)) for line in lines if line.strip())
-    if not found:
-        message = f"{key} names a list without a path: {path}"
-        raise reader.error(message, key, hint="a path on each line; an empty list would remove everything")
-    return found
 
 
 def _check_templates(reader: Reader, settings: ChatPipeline, key: str) -> None:

@@ -192,4 +192,6 @@ class Reader:
             close = suggestion(value, rule.choices) if isinstance(value, str) else ""
             shown = show(value, key.rpartition(".")[2], private=rule.private)
             message = f"{key} must be {rule.expected}, got {shown}{close}"
+            if isinstance(value, dict) and isinstance(error, msgspec.ValidationError):
+                message += f": {error}"  # which of its keys it is
             raise self.error(message, key) from error

@@ -180,7 +180,7 @@ class DocumentsPipeline(Table, frozen=True, kw_only=True):
 
     Attributes:
         source: Directories, files and patterns as they were written; relative
-            ones are relative to ``Config.base``. Or rows, of which each is a document.
+            ones are relative to ``Config.base``. Or rows, of which each is a document; or web pages.
         embedder: ``auto``, ``minilm``, ``static`` or ``openai:MODEL``.
         store: ``lancedb`` (in the home), an absolute directory, or a DSN.
         quota: The quota of an ``openai:`` embedder, or ``None``.

@@ -17,6 +17,7 @@ __all__ = [
     "DocumentSources",
     "EmbedderName",
     "ListSettings",
+    "PageSettings",
     "PriorityName",
     "QuerySettings",
     "RowSources",
@@ -25,6 +26,9 @@ __all__ = [
     "Table",
     "Weight",
 ]
+
+
+_Some = Annotated[str, msgspec.Meta(min_length=1)]
 
 
 class ListSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -67,6 +71,33 @@ class RowsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return tuple(map(os.path.expanduser, (self.rows,) if isinstance(self.rows, str) else self.rows))
 
 
+class PageSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``source = { urls = "urls.txt", depth = 1 }``: web pages.
+
+    Attributes:
+        urls: A file with an address on each line, an address, or a list of addresses; settings
+            hold the addresses.
+        depth: How many links are followed from these, on their hosts.
+        limit: Most pages.
+        delay_s: Seconds between two pages of a host.
+        at_once: Most pages of a host at the same time.
+        timeout_s: Seconds for one page.
+        robots: Whether ``robots.txt`` is kept to.
+        private: What of private networks may be reached, or whether all of it.
+        session: Whose cookies pages are fetched with.
+    """
+
+    urls: _Some | tuple[_Some, ...]
+    depth: Annotated[int, msgspec.Meta(ge=0, le=100)] = 0
+    limit: Annotated[int, msgspec.Meta(ge=1, le=10_000_000)] = 1000
+    delay_s: Annotated[float, msgspec.Meta(ge=0, le=3600)] = 1.0
+    at_once: Annotated[int, msgspec.Meta(ge=1, le=64)] = 2
+    timeout_s: Annotated[float, msgspec.Meta(gt=0, le=3600)] = 30.0
+    robots: bool = True
+    private: tuple[_Some, ...] | bool = ()
+    session: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")] | None = None
+
+
 POSITIVE = "a positive whole number"
 ONE_PATH = text("a path that is not empty")
 EMBEDDER = pattern(
@@ -80,8 +111,8 @@ PriorityName = Annotated[str, choice("critical", "high", "normal", "low", "idle"
 After = Annotated[tuple[str, ...], names("a list of names of pipelines")]
 Sources = Annotated[tuple[str, ...], sources(list=ListSettings)]
 DocumentSources = Annotated[
-    tuple[str, ...] | QuerySettings | RowsSettings,
-    sources(list=ListSettings, database=QuerySettings, rows=RowsSettings),
+    tuple[str, ...] | QuerySettings | RowsSettings | PageSettings,
+    sources(list=ListSettings, database=QuerySettings, rows=RowsSettings, urls=PageSettings),
 ]
 RowSources = Annotated[tuple[str, ...] | QuerySettings, sources(list=ListSettings, database=QuerySettings)]
 EmbedderName = Annotated[str, EMBEDDER]

@@ -149,6 +149,7 @@ def sources(**tables: type[Any]) -> Rule:
         "list": '{ list = "FILE" }',
         "database": '{ database = "FILE or DSN", query = "SELECT …" }',
         "rows": '{ rows = "FILE" }',
+        "urls": '{ urls = "FILE", depth = 1 }',
     }
     expected = " or ".join([listed.expected, *(shown[key] for key in tables)])
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from tenire.app.boilerplate import find_lines, kept_lines
 from tenire.app.config_schema import DocumentsPipeline
+from tenire.app.config_tables import PageSettings
 from tenire.app.document_settings import cleaning_of, cutting_of, facts_of
 from tenire.app.embedder_upgrade import upgrade_embedder
 from tenire.app.model_calls import ModelUse, counted
@@ -46,12 +47,10 @@ if TYPE_CHECKING:
     from tenire.llm.client import ChatClient
     from tenire.observe.machine import Machine
     from tenire.pipeline.files import PathSource
+    from tenire.pipeline.listing import Source
     from tenire.pipeline.progress import PipelineProgress
-    from tenire.pipeline.watching.changed_source import ChangedSource
     from tenire.protocols import Look, SourceFile, Unpacked
     from tenire.vectors.store import LanceStore
-
-    Source = FileSource | PathSource | ChangedSource | ItemSource
 
 __all__ = ["DocumentRuns"]
 
@@ -103,9 +102,19 @@ class DocumentRuns:
         # Here, not when a run begins: it reads the source of functions, and the loop must not wait for that.
         self._identities = {name: recipe_identity(options) for name, options in self._options.items()}
         exclude = (self.place.home.path, self.place.store)
+        self._pages = {
+            name: pipeline.source
+            for name, pipeline in self._pipelines.items()
+            if isinstance(pipeline.source, PageSettings)
+        }
+        if self._pages:
+            from tenire.app.page_runs import check_pages  # a room of its own, which few pipelines need
+
+            check_pages()
         self._sources = {
             name: sources.get(name) or documents_of(config, name, pipeline, chosen, exclude)
             for name, pipeline in self._pipelines.items()
+            if not isinstance(pipeline.source, PageSettings)
         }
         cores = max(1, math.ceil(machine.usable_cores))
         self._server: EmbedderServer | None = None
@@ -150,7 +159,7 @@ class DocumentRuns:
         if self._server is not None:
             self._server.record(ledger)
         for name, pipeline in self._pipelines.items():
-            if isinstance(self._sources[name], ItemSource):
+            if isinstance(self._sources.get(name), ItemSource):
                 remember_rows(ledger, self._config, name)
                 continue
             text = json.dumps(facts_of(pipeline), sort_keys=True)
@@ -175,8 +184,16 @@ class DocumentRuns:
         """Return the run of one pipeline."""
         pipeline = self._pipelines[name]
         engine.manager.orchestrator.configure_pipeline(name, weight=pipeline.weight, priority=pipeline.priority)
-        source, progress = self._sources[name], engine.progress[name]
+        progress = engine.progress[name]
         make = partial(self._made, name, engine)
+        if name in self._pages:
+            from tenire.app.page_runs import PageRun
+
+            return PageRun(
+                name, engine=engine, settings=self._pages[name], progress=progress, make=make, whole=self._owns_all,
+                clock=SYSTEM_CLOCK,
+            )  # fmt: skip
+        source = self._sources[name]
         if self._watch and isinstance(source, FileSource):
             return Following(
                 name, manager=engine.manager, source=source, progress=progress, make=make,
@@ -186,13 +203,7 @@ class DocumentRuns:
             return self._document_run(name, engine, source, progress, self.place.embed(self._threads))
         return _LaterRun(partial(make, source, progress))
 
-    async def _made(
-        self,
-        name: str,
-        engine: Engine,
-        source: Source,
-        progress: PipelineProgress,
-    ) -> DocumentRun:
+    async def _made(self, name: str, engine: Engine, source: Source, progress: PipelineProgress) -> DocumentRun:
         """Return a run; what it needs for that is found out first.
 
         That is which lines repeat over its documents, and how long the vectors of a server are.
@@ -215,7 +226,7 @@ class DocumentRuns:
         repeated = options.cleaning.repeated
         if repeated is None:
             return
-        if isinstance(source, FileSource):
+        if isinstance(source, FileSource) or (name in self._pages and self._owns_all):
             progress.stages = [StageProgress("survey", unit="file", doing="finding the lines that repeat")]
             found: Found | None = await find_lines(
                 name, repeated.share, source, options, manager=engine.manager, ledger=ledger,
@@ -248,7 +259,7 @@ class DocumentRuns:
         )  # fmt: skip
         return DocumentRun(
             name, manager=engine.manager, session=engine.session, source=source,
-            owns_all=self._owns_all and source is self._sources[name],
+            owns_all=self._owns_all and (name in self._pages or source is self._sources[name]),
             recipe=recipe, progress=progress, clock=SYSTEM_CLOCK, count=count,
         )  # fmt: skip
 

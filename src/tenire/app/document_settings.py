@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from tenire.app.config_schema import DocumentsPipeline
+from tenire.app.config_tables import PageSettings
 from tenire.app.remote_embedder import is_remote
 from tenire.documents.boilerplate import Repeated
 from tenire.documents.chunking import Cutting
@@ -85,10 +86,16 @@ def facts_of(pipeline: DocumentsPipeline) -> dict[str, Any]:
     facts = {name: getattr(pipeline, name) for name in _REMEMBERED}
     usual = {field.name: field.default for field in msgspec.structs.fields(pipeline)}
     facts |= {name: value for name in _OPTIONAL if (value := getattr(pipeline, name)) != usual[name]}
+    if isinstance(pipeline.source, PageSettings):
+        facts["pages"] = {**msgspec.structs.asdict(pipeline.source), "urls": ()}
     plain: dict[str, Any] = msgspec.to_builtins(facts)
     return plain
 
 
 def pipeline_of(facts: Mapping[str, Any]) -> DocumentsPipeline:
     """Return a pipeline, without a source, from what a home remembers of it."""
-    return msgspec.convert({**facts, "source": []}, DocumentsPipeline)
+    # Field by field: a source may be one of several tables, which nothing but its keys tells apart.
+    kinds = {field.name: field.type for field in msgspec.structs.fields(DocumentsPipeline)}
+    known = {name: msgspec.convert(value, kinds[name]) for name, value in facts.items() if name != "pages"}
+    pages = msgspec.convert(facts["pages"], PageSettings) if "pages" in facts else ()
+    return DocumentsPipeline(**known, source=pages)

@@ -14,6 +14,7 @@ import msgspec
 from tenire.app.boilerplate import lines_of
 from tenire.app.config import check_runnable, load_config
 from tenire.app.config_schema import Config, TenireSettings
+from tenire.app.config_tables import PageSettings
 from tenire.app.document_settings import pipeline_of
 from tenire.app.place import kept_store, open_recorded_store
 from tenire.app.published import read_published
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from tenire.app.boilerplate import Found
+    from tenire.app.config_schema import DocumentsPipeline
     from tenire.app.published import PublishedPipeline
     from tenire.storage.filtered import FilteredSource
 
@@ -230,8 +232,9 @@ def _runs(home: Home, chosen: Sequence[FailedItem]) -> list[Callable[[], RunRepo
     documents = [name for name in names if "file" not in facts[name]]
     runs: list[Callable[[], RunReport]] = []
     if documents:
-        sources = {name: PathSource([files[item.id] for item in chosen if item.pipeline == name]) for name in documents}
-        settings = {name: pipeline_of(facts[name]) for name in documents}
+        of = {name: tuple(files[item.id] for item in chosen if item.pipeline == name) for name in documents}
+        settings = {name: _only(pipeline_of(facts[name]), of[name]) for name in documents}
+        sources = {name: PathSource(of[name]) for name in documents if "pages" not in facts[name]}
         config = Config(
             tenire=TenireSettings(home=home.path), pipelines=dict(settings), quotas={}, base=home.path, partial=True
         )
@@ -243,6 +246,14 @@ def _runs(home: Home, chosen: Sequence[FailedItem]) -> list[Callable[[], RunRepo
         check_runnable(config, of_file)
         runs.append(partial(run_config, config, only=of_file, retries=of_file))
     return runs
+
+
+def _only(pipeline: DocumentsPipeline, urls: tuple[str, ...]) -> DocumentsPipeline:
+    """Return a pipeline of web pages that fetches only these, and any other as it is."""
+    if not isinstance(pipeline.source, PageSettings):
+        return pipeline
+    source = msgspec.structs.replace(pipeline.source, urls=urls, depth=0)
+    return msgspec.structs.replace(pipeline, source=source)
 
 
 def verify(home: Path) -> VerifyReport:

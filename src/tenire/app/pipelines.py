@@ -51,7 +51,8 @@ class Pipeline:
         source: Directories, files and patterns, one or several; relative ones
             start at the current directory; or ``{"list": "files.txt"}``, a file with a path on each
             line. With ``sink``, files are those of rows: JSON lines, CSV or Parquet; documents say
-            ``{"rows": "reviews.jsonl"}`` where each row of a file is one. Both take
+            ``{"rows": "reviews.jsonl"}`` where each row of a file is one. or
+            ``{"urls": "urls.txt", "depth": 1}``, web pages. Both take
             ``{"database": "x.db", "query": "SELECT …"}``, also with a DSN of PostgreSQL, and items:
             an iterable, also an asynchronous one, of dicts or texts, or a function without
             arguments that returns one. An item is known by its ``id``, one without by its
@@ -194,10 +195,16 @@ def _name(function: Any) -> str:
     return name_of(function)
 
 
+def _plain(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
+
+
 def _written(source: Any) -> Any:
     """Return a source as a configuration file would have it, or ``None`` if it is something else."""
     if isinstance(source, Mapping):
-        return {name: os.fspath(value) if isinstance(value, os.PathLike) else value for name, value in source.items()}
+        return {name: _plain(value) for name, value in source.items()}
     entries = [source] if isinstance(source, str | os.PathLike) else source
     if isinstance(entries, list | tuple) and entries and all(isinstance(each, str | os.PathLike) for each in entries):
         return [os.fspath(each) for each in entries]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tenire.app.config_schema import DocumentsPipeline, PythonDocuments, QuerySettings
+from tenire.app.config_tables import PageSettings
 from tenire.app.config_values import is_dsn
 from tenire.app.produced import absolute, produced_before
 from tenire.app.refusals import about
@@ -40,6 +41,7 @@ def documents_of(
     Raises:
         ConfigError: If there should be rows already that cannot be read.
     """
+    assert not isinstance(pipeline.source, PageSettings)  # those come from a crawl
     source, items = pipeline.source, pipeline.items if isinstance(pipeline, PythonDocuments) else None
     if isinstance(source, tuple) and items is None:
         return FileSource(source, config.base, exclude=exclude)

@@ -12,6 +12,7 @@ for; both may die at any time, and are replaced while pages that were on their w
 from __future__ import annotations
 
 from tenire.browser.chromium import find_chromium
+from tenire.browser.crawl import Crawl, CrawlResult
 from tenire.browser.errors import (
     AddressRefusedError,
     BrowserLostError,
@@ -29,6 +30,8 @@ __all__ = [
     "BrowserLostError",
     "BrowserPool",
     "BrowserStatistics",
+    "Crawl",
+    "CrawlResult",
     "FetchedPage",
     "PageError",
     "PageTimeoutError",

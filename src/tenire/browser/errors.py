@@ -31,12 +31,25 @@ class PageError(TenireError):
     Attributes:
         url: Its address.
         status: The status of HTTP, or ``None`` if there was no answer.
+        temporary: Whether it may be had later, as far as can be known.
     """
 
-    def __init__(self, message: str, *, url: str, status: int | None = None, hint: str | None = None) -> None:
+    temporary = True
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        url: str,
+        status: int | None = None,
+        temporary: bool | None = None,
+        hint: str | None = None,
+    ) -> None:
         super().__init__(message, hint=hint)
         self.url = url
         self.status = status
+        if temporary is not None:
+            self.temporary = temporary
 
 
 class PageTimeoutError(PageError, TimeoutError):
@@ -46,13 +59,19 @@ class PageTimeoutError(PageError, TimeoutError):
 class PageTooLargeError(PageError):
     """A page, or what was to be downloaded, is larger than was allowed."""
 
+    temporary = False
+
 
 class AddressRefusedError(PageError):
     """An address is not to be reached: it is on a private network, or leads to one."""
 
+    temporary = False
+
 
 class RobotsError(PageError):
     """A host's ``robots.txt`` does not allow programs to read a page."""
+
+    temporary = False
 
 
 class BrowserLostError(PageError):

@@ -60,7 +60,9 @@ class Robots:
         if rules.trouble:
             # "Unreachable" means that all is forbidden (RFC 9309, 2.3.1.4).
             message = f"{url} is not read: what its host allows cannot be found out ({rules.trouble})"
-            raise RobotsError(message, url=url, hint="try again later, or read it all the same with robots=False")
+            raise RobotsError(
+                message, url=url, temporary=True, hint="try again later, or read it all the same with robots=False"
+            )
         if rules.parser is None:
             return 0.0
         if not rules.parser.can_fetch(_AGENT, url):

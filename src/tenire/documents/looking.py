@@ -38,10 +38,10 @@ def look(file: SourceFile, number: int | None, options: PrepareOptions) -> Look:
     if isinstance(file, ItemFile):
         return Look(file.file, "row")
     try:
-        large = open_large(file.path)
+        large = open_large(file.path, file.kept)
         with large.stream as stream:
             expansion = Expansion(file.path, large.file.size, options.max_expanded)
-            name = os.path.basename(file.path)
+            name = os.path.basename(file.kept or file.path)
             found = opened(stream, name, source=file.path, expansion=expansion, max_file=options.max_file)
             if number is not None:
                 return _member(found, file, number, expansion, options)

@@ -69,7 +69,7 @@ def _prepare_one(file: SourceFile, options: PrepareOptions, recipe: str, known: 
     if isinstance(file, ItemFile):
         return prepare_item(file, options, recipe)
     try:
-        content = read_file(file.path, max_file=options.max_file)
+        content = read_file(file.path, max_file=options.max_file, kept=file.kept)
     except TooLargeError as error:
         return _prepare_large(file, options, recipe, known, error)
     except DocumentError as error:
@@ -79,7 +79,7 @@ def _prepare_one(file: SourceFile, options: PrepareOptions, recipe: str, known: 
     found = usable(lambda: _opened(content, options), content.file, content.hash, reader="file")
     if isinstance(found, Rejection):
         return found
-    (inside, expansion), name = found, os.path.basename(file.path)
+    (inside, expansion), name = found, os.path.basename(file.kept or file.path)
     if inside.form in TABLES and inside.packed:
         longer = _is_longer(inside.stream, options.max_file)
         inside, expansion = _opened(content, options)  # from its beginning
@@ -95,7 +95,7 @@ def _prepare_one(file: SourceFile, options: PrepareOptions, recipe: str, known: 
 def _opened(content: Content, options: PrepareOptions) -> tuple[Opened, Expansion]:
     path = content.file.path
     stream, expansion = io.BytesIO(content.data), Expansion(path, len(content.data), options.max_expanded)
-    name = os.path.basename(path)
+    name = os.path.basename(content.file.kept or content.file.path)
     return opened(stream, name, source=path, expansion=expansion, max_file=options.max_file), expansion
 
 
@@ -114,11 +114,11 @@ def _prepare_large(
 ) -> Prepared:
     """Prepare a file that is not to be held in memory, if it is a container, or a table, which then is one."""
     try:
-        large = open_large(file.path)
+        large = open_large(file.path, file.kept)
         with large.stream as stream:
             path = file.path
             expansion = Expansion(path, large.file.size, options.max_expanded)
-            name = os.path.basename(path)
+            name = os.path.basename(file.kept or file.path)
             found = opened(stream, name, source=path, expansion=expansion, max_file=options.max_file)
             if found.form not in CONTAINERS and found.form not in TABLES:
                 return refused(file, error)

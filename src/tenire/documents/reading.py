@@ -68,13 +68,14 @@ def content_hash(data: bytes) -> str:
     return hashlib.blake2b(data, digest_size=16).hexdigest()
 
 
-def read_file(path: str, *, max_file: int) -> Content:
+def read_file(path: str, *, max_file: int, kept: str = "") -> Content:
     """Read a regular file, whatever happened to it since it was listed.
 
     Args:
         path: Absolute path.
         max_file: Largest size, bytes. Nothing is read of a larger file, and a
             file that grows while it is read stops here.
+        kept: Path of the file to open, where that is not its own.
 
     Returns:
         The bytes, with the size and time of the file that was opened.
@@ -84,7 +85,7 @@ def read_file(path: str, *, max_file: int) -> Content:
             file, too large, or a failing disk.
     """
     try:
-        descriptor = os.open(path, _FLAGS)
+        descriptor = os.open(kept or path, _FLAGS)
         try:
             found = _regular(descriptor, path)
             if found.st_size > max_file:
@@ -96,23 +97,28 @@ def read_file(path: str, *, max_file: int) -> Content:
         raise DocumentError(_reason(error), source=path, stage="read") from error
     if len(data) > max_file:
         raise _too_large(path, len(data), max_file)
-    return Content(SourceFile(path, len(data), found.st_mtime_ns), data, content_hash(data))
+    return Content(SourceFile(path, len(data), found.st_mtime_ns, kept=kept), data, content_hash(data))
 
 
-def open_large(path: str) -> LargeFile:
+def open_large(path: str, kept: str = "") -> LargeFile:
     """Open a regular file that is not to be held in memory.
+
+    Args:
+        path: Absolute path.
+        kept: As for ``read_file``.
 
     Raises:
         DocumentError: Of stage ``read``, as ``read_file``.
     """
     try:
-        descriptor = os.open(path, _FLAGS)
+        descriptor = os.open(kept or path, _FLAGS)
         try:
             found = _regular(descriptor, path)
         except BaseException:
             os.close(descriptor)
             raise
-        return LargeFile(SourceFile(path, found.st_size, found.st_mtime_ns), os.fdopen(descriptor, "rb"))
+        file = SourceFile(path, found.st_size, found.st_mtime_ns, kept=kept)
+        return LargeFile(file, os.fdopen(descriptor, "rb"))
     except OSError as error:
         raise DocumentError(_reason(error), source=path, stage="read") from error
 

@@ -62,12 +62,12 @@ def unpack(
     """
     recipe = recipe_identity(options)
     try:
-        large = open_large(container.path)
+        large = open_large(container.path, container.kept)
         with large.stream as stream:
             if large.file != container:
                 return Unpacked(refused(container, _changed(container.path), hash_), ())
             expansion = Expansion(container.path, container.size, options.max_expanded)
-            name = os.path.basename(container.path)
+            name = os.path.basename(container.kept or container.path)
             found = opened(stream, name, source=container.path, expansion=expansion, max_file=options.max_file)
             return unpacked(
                 found,

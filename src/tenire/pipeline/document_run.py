@@ -44,13 +44,12 @@ if TYPE_CHECKING:
     from tenire.clock import Clock
     from tenire.concurrency.manager import ConcurrencyManager
     from tenire.pipeline.document_recipe import DocumentRecipe
-    from tenire.pipeline.files import FileSource, PathSource
     from tenire.pipeline.home_session import HomeSession
     from tenire.pipeline.in_order import Turn
     from tenire.pipeline.lister import ListedChunk, Work
+    from tenire.pipeline.listing import Source
     from tenire.pipeline.open_containers import OpenContainer
     from tenire.pipeline.progress import PipelineProgress
-    from tenire.pipeline.watching.changed_source import ChangedSource
     from tenire.protocols import Rejection
 
 __all__ = ["DocumentRun"]
@@ -82,7 +81,7 @@ class DocumentRun:
         *,
         manager: ConcurrencyManager,
         session: HomeSession,
-        source: FileSource | PathSource | ChangedSource | ItemSource,
+        source: Source,
         owns_all: bool,
         recipe: DocumentRecipe,
         progress: PipelineProgress,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from tenire.pipeline.rows.records import BrokenRow
@@ -82,12 +82,12 @@ class _Listing(Iterator["Listed"]):
         if isinstance(row, BrokenRow):
             return Rejection(SourceFile(row.source, row.size, _stamp(row.content.encode())), "read", row.error)
         record = record_of("", row.fields)
-        return ItemFile(row.source, len(record), _stamp(record), "", record, row.named, row.place)
+        return ItemFile(row.source, len(record), _stamp(record), record=record, named=row.named, place=row.place)
 
 
 def another(item: ItemFile, time: int) -> ItemFile:
     """Return a row without an id whose content was listed before, as a document of its own."""
-    return ItemFile(f"{item.path}-{time}", item.size, item.mtime_ns, "", item.record, item.named, item.place)
+    return replace(item, path=f"{item.path}-{time}")
 
 
 def twice(item: ItemFile) -> Rejection:

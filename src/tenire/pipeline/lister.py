@@ -18,9 +18,7 @@ from tenire.storage.records import SourceState
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tenire.pipeline.files import FileSource, PathSource
-    from tenire.pipeline.listing import Listed
-    from tenire.pipeline.watching.changed_source import ChangedSource
+    from tenire.pipeline.listing import Listed, Source
     from tenire.storage.ledger import Ledger
     from tenire.storage.records import Run, SourceRow
 
@@ -171,7 +169,7 @@ class Lister:
         return decision
 
 
-def sizes(source: FileSource | PathSource | ChangedSource | ItemSource) -> Iterator[int]:
+def sizes(source: Source) -> Iterator[int]:
     """Walk a source once more, without the ledger: yield the bytes of each of its files."""
     if isinstance(source, ItemSource):
         yield from source.sizes()

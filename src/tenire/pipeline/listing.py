@@ -12,7 +12,7 @@ import errno
 import os
 import stat
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from tenire.pipeline.skipped_types import holds_no_text
 from tenire.protocols import Rejection, SourceFile
@@ -20,7 +20,7 @@ from tenire.protocols import Rejection, SourceFile
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Listed", "Skipped", "classify", "entries", "is_own_directory", "printable"]
+__all__ = ["Listed", "Skipped", "Source", "classify", "entries", "is_own_directory", "printable"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +36,18 @@ class Skipped:
 
 Listed = SourceFile | Skipped | Rejection
 """What a walk yields."""
+
+
+class Source(Protocol):
+    """Where the files of a documents pipeline come from."""
+
+    def walk(self) -> Iterator[Listed]:
+        """Yield every file once."""
+        ...
+
+    def covers(self, path: str) -> bool:
+        """Return whether a walk would list this path if it were there."""
+        ...
 
 
 def entries(directory: str) -> Iterator[os.DirEntry[str] | Rejection]:
