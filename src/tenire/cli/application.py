@@ -8,7 +8,7 @@ import typer
 
 from tenire.cli.commands.documents import ingest, run_file, search
 from tenire.cli.commands.engine import cancel, pause, priority, resume
-from tenire.cli.commands.faces import dashboard
+from tenire.cli.commands.faces import dashboard, top
 from tenire.cli.commands.gui import gui
 from tenire.cli.commands.home import compact, failed, retry, status, verify
 from tenire.cli.commands.machine import doctor
@@ -50,6 +50,7 @@ def build(*, pretty: bool) -> typer.Typer:
         ("priority", priority),
         ("dashboard", dashboard),
         ("gui", gui),
+        ("top", top),
         ("verify", verify),
         ("compact", compact),
         ("doctor", doctor),

@@ -8,7 +8,6 @@
 from __future__ import annotations
 
 import json
-import os
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -65,7 +64,7 @@ def _now(view: View) -> dict[str, Any]:
     told.pop("pipelines", None)
     return {
         "number": view.number,
-        "home": _shown(view.home),
+        "home": view.shown_home,
         "link": view.link,
         "since": view.since,
         "note": view.note,
@@ -79,12 +78,6 @@ def _now(view: View) -> dict[str, Any]:
         "documents": view.documents,
         "passages": view.passages,
     }
-
-
-def _shown(home: str) -> str:
-    """Return a path as people write it."""
-    own = os.path.expanduser("~")
-    return f"~{home[len(own) :]}" if home == own or home.startswith(own + os.sep) else home
 
 
 def _whole(view: View) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import msgspec
 
 from tenire.app.feed.happened import Happened
@@ -112,3 +114,9 @@ class View(msgspec.Struct, frozen=True):
     def attached(self) -> bool:
         """Whether an engine answers."""
         return self.link == "attached"
+
+    @property
+    def shown_home(self) -> str:
+        """The home as people write it, with ``~`` for their own directory."""
+        own = os.path.expanduser("~")
+        return f"~{self.home[len(own) :]}" if self.home.startswith(own + os.sep) else self.home

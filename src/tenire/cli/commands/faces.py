@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import sys
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from tenire.cli.common import Settings
 from tenire.cli.interrupts import INTERRUPTED, interruptible
+from tenire.errors import ConfigError, MissingExtraError
 
 if TYPE_CHECKING:
     from tenire.dashboard import Dashboard
 
-__all__ = ["dashboard"]
+__all__ = ["dashboard", "top"]
 
 
 def dashboard(
@@ -61,3 +64,22 @@ async def _serve(settings: Settings, made: Dashboard, *, opened: bool) -> None:
         if opened and not await asyncio.to_thread(running.open_in_browser):
             output.error_line("there is no browser here; open the address in one", label="note")
         await running.wait_ended()
+
+
+def top(settings: Settings) -> int:
+    """Watch and steer a run in the terminal.
+
+    An engine need not run yet; it is found when it starts. Quitting leaves the run alone.
+    """
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        message = "tenire top needs a terminal, and its input or output is none"
+        raise ConfigError(message, hint="tenire status shows the same once, with --json for programs")
+    if find_spec("textual") is None:
+        raise MissingExtraError("tenire top", extra="top", missing="textual")
+    from tenire.app.feed import Feed
+    from tenire.cli.top.application import PERIOD_S, Top
+    from tenire.storage.home import Home
+
+    application = Top(Feed(Home(settings.home_path()), period=PERIOD_S))
+    application.run()
+    return application.return_code or 0

@@ -1,0 +1,127 @@
+"""What ``tenire top`` shows of a view, as texts: pure, so that it can be checked without a terminal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.text import Text
+
+from tenire.cli.output import clean, human_bytes, human_seconds, human_usd
+
+if TYPE_CHECKING:
+    from tenire.app.feed import Happened, Quarantined, View
+    from tenire.app.published import PublishedPipeline
+
+__all__ = ["COLUMNS", "NUMBERS", "detail", "event", "headline", "item", "row"]
+
+COLUMNS = (
+    ("pipeline", 16), ("state", 11), ("", 14), ("done", 13), ("per s", 7), ("left", 7), ("queue", 6), ("failed", 6),
+    ("cost", 7), ("priority", 8), ("weight", 6),
+)  # fmt: skip
+"""Headings of the table and their widths."""
+
+NUMBERS = ("done", "per s", "left", "queue", "failed", "cost", "weight")
+"""Those of the columns that stand to the right."""
+
+_STYLES = {
+    "running": "bold cyan", "watching": "green", "done": "green", "paused": "yellow", "cancelled": "yellow",
+    "interrupted": "yellow", "failed": "bold red",
+}  # fmt: skip
+_SEVERITIES = {"good": "green", "warning": "yellow", "bad": "bold red"}
+_BAR = 8
+
+
+def headline(view: View) -> Text:
+    """Return the lines above the table: the link, and how the machine fares."""
+    engine = view.engine
+    home = clean(view.shown_home)
+    if not view.attached or engine is None:
+        style = "bold red" if view.link == "silent" else "yellow"
+        told = Text().append(f"{clean(view.note)}\n", style)
+        return told.append(f"{home}: {view.documents:,} documents, {view.passages:,} passages", "dim")
+    cpu = engine.resources.get("cpu")
+    cost = sum(pipeline.totals.get("cost_usd", 0.0) for pipeline in view.pipelines.values())
+    parts = [
+        f"load {engine.level}" if engine.load is None else f"load {engine.load:.0%} ({engine.level})",
+        f"cpu {cpu.held:g} of {cpu.capacity:g}" if cpu is not None else "",
+        f"memory {human_bytes(engine.resident)}" if engine.resident else "",
+        f"tasks {engine.running:,} running, {engine.queued:,} waiting",
+        f"workers {engine.workers.processes}",
+        f"spent {human_usd(cost)}" if cost else "",
+    ]
+    text = Text().append(f"{home}  ", "bold")
+    text.append("  ·  ".join(part for part in parts if part), "")
+    quotas = [
+        f"{clean(name)}: "
+        + ", ".join(
+            f"{metric.replace('_', ' ')} {used.spent:,}" + (f"/{used.limit:,}" if used.limit else "")
+            for metric, used in quota.metrics.items()
+        )
+        + (f", paused for {quota.pause} s" if quota.pause else "")
+        for name, quota in engine.quotas.items()
+    ]
+    second = "quota " + "  ·  ".join(quotas) if quotas else clean(engine.reason or "")
+    return text.append(f"\n{second}", "dim")
+
+
+def row(name: str, view: View) -> list[Text]:
+    """Return the cells of one pipeline."""
+    pipeline = view.pipelines[name]
+    rate = view.rates.get(name)
+    totals = pipeline.totals
+    moving = rate is not None and pipeline.state in ("running", "watching")
+    left = rate.left if rate is not None and moving and rate.left else None
+    counts = f"{pipeline.finished:,}"
+    if pipeline.expected > pipeline.finished:
+        counts += f"/{pipeline.expected:,}"
+    state = "no provider" if pipeline.breaker == "open" else pipeline.state
+    return [
+        Text(clean(name), overflow="ellipsis", no_wrap=True),
+        Text(state, "bold red" if pipeline.breaker == "open" else _STYLES.get(pipeline.state, "dim")),
+        _bar(pipeline),
+        Text(counts, justify="right"),
+        Text(f"{rate.items:,.1f}" if rate is not None and moving else "", justify="right"),
+        Text(human_seconds(left) if left else "", justify="right"),
+        Text(f"{pipeline.queued:,}" if pipeline.queued else "", justify="right"),
+        Text(f"{totals['quarantined']:,}" if totals.get("quarantined") else "", "yellow", justify="right"),
+        Text(human_usd(totals["cost_usd"]) if totals.get("cost_usd") else "", justify="right"),
+        Text(pipeline.priority),
+        Text(f"{pipeline.weight:g}", justify="right"),
+    ]
+
+
+def _bar(pipeline: PublishedPipeline) -> Text:
+    part = pipeline.fraction
+    if part is None:
+        return Text("·" * _BAR if pipeline.state == "running" else "", "dim")
+    full = int(part * _BAR)
+    text = Text("━" * full, "green" if part >= 1 else "cyan")
+    return text.append("━" * (_BAR - full), "bright_black").append(f" {int(100 * part):>3} %", "")
+
+
+def detail(name: str, view: View) -> Text:
+    """Return what is told of one pipeline: its error, its stages, and tasks with what holds them back."""
+    pipeline = view.pipelines[name]
+    text = Text().append(clean(name), "bold")
+    if pipeline.totals.get("error"):
+        text.append(f"\n{clean(str(pipeline.totals['error']))}", "red")
+    for stage in pipeline.stages:
+        counts = f"{stage.done:>12,} done {stage.waiting:>9,} waiting {stage.running:>7,} running"
+        text.append(f"\n{clean(stage.name):<12}{counts}")
+    for task in pipeline.tasks[:8]:
+        what = clean(task.name.removeprefix(f"{name}: "))
+        why = f": {clean(task.reason)}" if task.state != "running" else ""
+        text.append(f"\n{task.id:<8} {task.state:<8} {what}{why}", "dim")
+    return text
+
+
+def event(happened: Happened, clock: str) -> Text:
+    """Return the line of an event; ``clock`` is its time for people."""
+    return Text(f"{clock}  ", "dim").append(clean(happened.text), _SEVERITIES.get(happened.severity, ""))
+
+
+def item(entry: Quarantined) -> Text:
+    """Return the line of an entry of the quarantine."""
+    text = Text(f"{entry.id:<6} {clean(entry.source)}", "yellow" if not entry.retrying else "dim")
+    told = "the next run tries it again" if entry.retrying else f"{entry.stage}: {clean(entry.error)}"
+    return text.append(f"\n       {clean(entry.pipeline)}, {told}", "dim")

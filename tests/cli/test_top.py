@@ -1,0 +1,168 @@
+"""The live view in the terminal, through textual's own pilot."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from msgspec.structs import replace
+
+from tenire.app.feed import Happened, Outcome, Quarantined, Rate, View
+from tenire.app.published import Published, PublishedPipeline, PublishedResource, PublishedStage, PublishedTask
+from tenire.cli.top.rows import COLUMNS, detail, headline, row
+from tenire.errors import RejectedError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+DOCS = PublishedPipeline(
+    {"state": "running", "quarantined": 2, "cost_usd": 0.5}, 1, 7,
+    [PublishedTask("t5", "ready", "docs: embed", "it waits for the embedder")], priority="normal", finished=30,
+    expected=60, reached=30, total=60, listed=True, stages=[PublishedStage("embed", 300, 4, 1)],
+)  # fmt: skip
+NOTES = replace(DOCS, totals={"state": "paused", "quarantined": 0}, priority="low", tasks=[], stages=[])
+ENGINE = Published(
+    77, 0.0, "high", 0.5, 3, 9, {"docs": DOCS, "notes": NOTES}, resources={"cpu": PublishedResource(1, 2)},
+    resident=42_000_000,
+)  # fmt: skip
+VIEW = View(
+    5, "/home/me/.tenire", "attached", 0.0, engine=ENGINE, pipelines=ENGINE.pipelines,
+    rates={"docs": Rate(10.0, 2.5, 12.0)}, events=(Happened(1, 0.0, "pipeline", "docs", "docs began"),),
+    quarantine=(Quarantined("q1", "docs", "a.pdf", "read", "broken", 1, 0.0, False),), quarantined=1,
+)  # fmt: skip
+
+
+@dataclass
+class Answer:
+    paragraph: str
+
+
+class Told:
+    """Actions that are only written down."""
+
+    def __init__(self) -> None:
+        self.done: list[tuple[Any, ...]] = []
+
+    def __getattr__(self, name: str) -> Any:
+        async def act(*given: Any) -> Any:
+            self.done.append((name, *given))
+            if name == "cancel":
+                raise RejectedError("docs is over", hint="the next run starts it again")
+            return Answer("because of [this]") if name == "why" else Outcome("it was done")
+
+        return act
+
+
+class Still:
+    """A feed whose view the test sets."""
+
+    def __init__(self) -> None:
+        self.view, self.actions = VIEW, Told()
+
+    async def __aenter__(self) -> Still:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        pass
+
+
+def piloted(scenario: Any) -> Still:
+    """Run a scenario on the application at 120 columns."""
+    application = pytest.importorskip("tenire.cli.top.application", exc_type=ImportError)
+    feed = Still()
+
+    async def main() -> None:
+        top = application.Top(feed)
+        async with top.run_test(size=(130, 40)) as pilot:
+            await pilot.pause()
+            await scenario(pilot, top)
+
+    asyncio.run(main())
+    return feed
+
+
+def test_a_row_tells_progress_rate_and_what_is_left() -> None:
+    told = dict(zip((heading for heading, _ in COLUMNS), (cell.plain for cell in row("docs", VIEW)), strict=True))
+    assert told == {
+        "pipeline": "docs", "state": "running", "": "━━━━━━━━  50 %", "done": "30/60", "per s": "2.5",
+        "left": "0:12", "queue": "7", "failed": "2", "cost": "$0.50", "priority": "normal", "weight": "1",
+    }  # fmt: skip
+    assert [cell.plain for cell in row("notes", VIEW)][1:2] == ["paused"]
+
+
+def test_the_head_tells_of_the_machine_or_why_there_is_none() -> None:
+    text = headline(VIEW).plain
+    assert "load 50% (high)" in text
+    assert "cpu 1 of 2" in text
+    assert "memory 42.0 MB" in text
+    assert "spent $0.50" in text
+    gone = replace(VIEW, link="gone", note="no engine is running on /home/me/.tenire", documents=1_200)
+    assert headline(gone).plain.startswith("no engine is running on /home/me/.tenire\n")
+    assert "1,200 documents" in headline(gone).plain
+    assert "docs: embed" not in detail("docs", VIEW).plain
+    assert "t5       ready    embed: it waits for the embedder" in detail("docs", VIEW).plain
+
+
+def test_names_do_not_drive_the_terminal() -> None:
+    evil = replace(VIEW, pipelines={"a\x1b[2Jb": DOCS})
+    assert row("a\x1b[2Jb", evil)[0].plain == "a\\x1b[2Jb"
+
+
+def test_keys_do_what_the_footer_says() -> None:
+    async def scenario(pilot: Any, top: Any) -> None:
+        await pilot.press("p", "plus", "minus", "minus")
+        await pilot.press("down", "p", "up")
+        await pilot.press("w")
+        await pilot.press("backspace", "3", "enter")
+        await pilot.press("r", "enter")
+        await pilot.press("y", "enter")
+        await pilot.pause()
+        await top.workers.wait_for_complete()
+        await pilot.pause()
+        assert len(top.screen_stack) == 2, "the answer stands over the table"
+        await pilot.press("escape")
+        await pilot.press("c", "n", "o", "enter")
+        await pilot.press("c", "y", "e", "s", "enter")
+        await pilot.pause()
+        await top.workers.wait_for_complete()
+
+    assert piloted(scenario).actions.done == [
+        ("pause", "docs"), ("priority", "docs", "high"), ("priority", "docs", "low"), ("priority", "docs", "low"),
+        ("resume", "notes"), ("weight", "docs", 3.0), ("retry", None), ("why", "t5"), ("cancel", "docs"),
+    ]  # fmt: skip
+
+
+def test_what_changes_is_shown_and_what_was_chosen_stays(tmp_path: Path) -> None:
+    async def scenario(pilot: Any, top: Any) -> None:
+        await pilot.press("down")
+        done = replace(DOCS, totals={"state": "done"}, finished=60, reached=60)
+        top._feed.view = replace(VIEW, number=6, pipelines={"docs": done, "notes": NOTES})
+        top.look()
+        await pilot.pause()
+        table = top.query_one("#pipelines")
+        assert table.get_cell("docs", "state").plain == "done"
+        assert table.cursor_coordinate.row == 1
+        top._feed.view = replace(VIEW, number=7, link="gone", note="no engine is running", pipelines={})
+        top.look()
+        await pilot.pause()
+        assert table.row_count == 0
+        await pilot.press("p", "c", "w", "plus")  # nothing to do it to
+        assert len(top.screen_stack) == 1
+
+    assert piloted(scenario).actions.done == []
+
+
+def test_without_a_terminal_it_says_what_to_use_instead(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tenire", "top", "--home", str(tmp_path)],
+        capture_output=True, text=True, check=False, timeout=120, env={**os.environ, "FORCE_COLOR": "1"},
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "needs a terminal" in done.stderr
+    assert "tenire status" in done.stderr
+    assert done.stdout == ""
