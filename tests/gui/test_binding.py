@@ -71,3 +71,15 @@ def test_two_hundred_thousand_emissions_and_updates_neither_end_the_interpreter_
     )
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) < 1_000
+
+
+def test_every_public_name_is_there_and_the_window_needs_no_engine() -> None:
+    import tenire.gui.qt as room
+
+    assert {name: getattr(room, name) for name in room.__all__}
+    with pytest.raises(AttributeError, match="nonsense"):
+        room.nonsense  # noqa: B018 - looking it up is the test
+    code = "import sys, tenire.gui.window.__main__; assert 'tenire.concurrency.manager' not in sys.modules"
+    environment = os.environ | {"QT_QPA_PLATFORM": "offscreen"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
