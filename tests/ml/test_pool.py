@@ -82,6 +82,18 @@ def test_a_model_goes_when_another_needs_the_room_and_comes_back_when_it_is_aske
     in_pool(act)
 
 
+def test_a_model_that_is_being_loaded_keeps_its_room() -> None:
+    async def act(pool: ModelPool) -> None:
+        for name in ("a", "b"):
+            pool.add(name, models.Doubler, memory=600 << 20)
+        async with asyncio.TaskGroup() as group:
+            asked = [group.create_task(pool.predict(name, 1)) for name in ("a", "b", "a")]
+        assert [task.result()[0] for task in asked] == [2, 2, 2]
+        assert [each.loads for each in pool.statistics().values()] == [1, 1]
+
+    in_pool(act)
+
+
 def test_a_pinned_model_stays() -> None:
     async def act(pool: ModelPool) -> None:
         pool.add("pinned", models.Doubler, pinned=True)

@@ -225,6 +225,24 @@ def test_an_item_has_a_deadline_of_its_own_for_which_a_batch_starts_early() -> N
     run(main)
 
 
+def test_what_came_can_be_cancelled_instead_of_waited_for() -> None:
+    double = Double(seconds=100.0)
+
+    async def main() -> None:
+        batcher = Batcher(double, most=2)
+        asked = [asyncio.create_task(batcher(number)) for number in range(5)]
+        await asyncio.sleep(1)
+        async with asyncio.timeout(10):
+            await batcher.aclose(cancel=True)
+            await asyncio.wait(asked)
+        assert all(task.cancelled() for task in asked)
+        assert (batcher.statistics().waiting, batcher.statistics().running) == (0, 0)
+        with pytest.raises(RejectedError, match="was closed"):
+            await batcher(5)
+
+    run(main)
+
+
 @pytest.mark.parametrize(
     ("returned", "words"), [([1], "for each of 3 items, got 1"), (None, "must return a sequence .* got NoneType")]
 )

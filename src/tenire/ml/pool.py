@@ -24,10 +24,11 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from tenire.concurrency.sendable import check_sendable
+from tenire.concurrency.unbroken import unbroken
 from tenire.core.admission import CPU
 from tenire.core.model_room import ModelRoom
 from tenire.core.tasks import CPU_UNIT, Priority, Resources
-from tenire.errors import ConfigError, PredictionError, WorkerDiedError
+from tenire.errors import ConfigError, PredictionError, RejectedError, WorkerDiedError
 from tenire.ml.serving import ask, load
 from tenire.resilience.batcher import Batcher
 from tenire.resilience.failures import may_be_an_item
@@ -102,6 +103,7 @@ class ModelPool:
         self._pipeline = pipeline
         self._models: dict[str, _Model] = {}
         self._freed = asyncio.Event()
+        self._closed = self._over = False
         capacity = manager.orchestrator.scheduler.admission.capacity[CPU]
         self._cores = capacity / CPU_UNIT
 
@@ -111,11 +113,24 @@ class ModelPool:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for model in self._models.values():
-            for batcher in model.batchers.values():
-                await batcher.aclose()
-            self._room.forget(model.name)
-            await self._let_go(model).aclose()
+        self._closed = True
+        try:
+            await self._end_batches(cancel=error is not None)
+        finally:
+            await unbroken(self._end())
+
+    async def _end_batches(self, *, cancel: bool) -> None:
+        for batcher in [each for model in self._models.values() for each in model.batchers.values()]:
+            await batcher.aclose(cancel=cancel)
+
+    async def _end(self) -> None:
+        await self._end_batches(cancel=True)
+        self._over = True  # for who loads a model yet without a batch
+        self._freed.set()
+        async with AsyncExitStack() as leaving:
+            for model in self._models.values():
+                self._room.forget(model.name)
+                leaving.push_async_callback(self._let_go(model).aclose)
 
     def add(
         self,
@@ -247,11 +262,18 @@ class ModelPool:
     # -- batches -------------------------------------------------------------------------
 
     def _model(self, name: str) -> _Model:
+        self._require_open(closed=self._closed)
         model = self._models.get(name)
         if model is None:
             message = f"there is no model {name!r} in this pool"
             raise ConfigError(message, key="name", hint=f"models: {', '.join(self._models) or 'none; add one first'}")
         return model
+
+    @staticmethod
+    def _require_open(*, closed: bool) -> None:
+        if closed:
+            message = "the pool of models was closed and takes no more items"
+            raise RejectedError(message)
 
     def _batcher(self, model: _Model, priority: Priority) -> Batcher[Any, Any]:
         batcher = model.batchers.get(priority)
@@ -288,29 +310,36 @@ class ModelPool:
     async def _use(self, model: _Model) -> None:
         """Have a model loaded, and kept until ``_unuse``."""
         async with model.loading:
-            if model.name not in self._room:
+            if model.name in self._room:
+                self._room.use(model.name)
+            else:
                 await self._load(model)
-            self._room.use(model.name)
 
     def _unuse(self, model: _Model) -> None:
         self._room.done(model.name)
         self._freed.set()
 
     async def _load(self, model: _Model) -> None:
+        """Load a model; it is at work from the moment that it has its room, or the next one would take that."""
         while (going := self._room.admit(model.name, model.memory, pinned=model.pinned)) is None:
             self._freed.clear()
             await self._freed.wait()
-        # All of them at once: one that is asked for again meanwhile is another worker's.
-        left = [self._let_go(self._models[name]) for name in going]
+            self._require_open(closed=self._over)
+        self._room.use(model.name)
         try:
-            for held in left:
-                await held.aclose()
-            permit = self._manager.orchestrator.permit(
-                Resources(memory=model.memory), pipeline=self._pipeline, name=f"{model.name}: memory", detached=True
-            )
-            await model.held.enter_async_context(permit)
-            model.worker = f"{model.name}-{next(_numbers)}"
-            await self._submit(model, load, priority=Priority.HIGH)
+            async with AsyncExitStack() as leaving:
+                # All of them at once: one that is asked for again meanwhile is another worker's.
+                for name in going:
+                    leaving.push_async_callback(self._let_go(self._models[name]).aclose)
+            async with AsyncExitStack() as held:
+                permit = self._manager.orchestrator.permit(
+                    Resources(memory=model.memory), pipeline=self._pipeline, name=f"{model.name}: memory", detached=True
+                )
+                await held.enter_async_context(permit)
+                model.worker = f"{model.name}-{next(_numbers)}"
+                await self._submit(model, load, priority=Priority.HIGH)
+                self._require_open(closed=self._over)
+                model.held = held.pop_all()
         except BaseException:
             self._room.forget(model.name)
             self._freed.set()

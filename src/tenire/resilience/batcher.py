@@ -183,11 +183,17 @@ class Batcher(Generic[Item, Result]):
             limit=core.limit,
         )
 
-    async def aclose(self) -> None:
-        """Take no more items, and wait until all that came are done."""
+    async def aclose(self, *, cancel: bool = False) -> None:
+        """Take no more items, and wait until all that came are done.
+
+        Args:
+            cancel: Whether to cancel them, and those who wait for them, instead.
+        """
         self._closed = True
         while self._runs or len(self._core):
-            if self._runs:
+            if self._runs and cancel:
+                await end(tuple(self._runs))
+            elif self._runs:
                 await asyncio.wait(tuple(self._runs))
             else:  # the next batch starts in the next turn of the loop
                 await asyncio.sleep(0)
