@@ -9,8 +9,10 @@ The house, from the ground up; a floor imports only from the floors below it::
     concurrency                          the engine around the core
     resilience                           calls that may fail
     pipeline                             sources, journal, recovery, progress
-    documents · vectors · llm · ml · browser   the domains
+    documents · vectors · llm ·          the domains
+      ml · browser
     app                                  configuration, recipes, runs, search
+    dashboard · gui                      a page and a window on a running engine
     cli                                  the commands
 
 Names below are loaded when they are first used: importing ``tenire`` costs a few
