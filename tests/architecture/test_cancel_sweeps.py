@@ -13,9 +13,10 @@ import pytest
 TESTS = Path(__file__).parents[1]
 SOURCES = TESTS.parent / "src/tenire"
 ROOMS = (
-    "tenire", "tenire.concurrency", "tenire.concurrency.channel", "tenire.concurrency.data",
+    "tenire", "tenire.browser", "tenire.concurrency", "tenire.concurrency.channel", "tenire.concurrency.data",
     "tenire.concurrency.loops", "tenire.concurrency.quotas", "tenire.concurrency.signals",
-    "tenire.concurrency.supervisor", "tenire.llm", "tenire.resilience",
+    "tenire.concurrency.supervisor", "tenire.dashboard", "tenire.gui", "tenire.llm", "tenire.ml",
+    "tenire.resilience",
 )  # fmt: skip
 AWAITED = ("__aenter__", "__anext__", "__await__", "__call__")
 
@@ -35,6 +36,9 @@ LOOPS = (COMPONENTS, "test_a_loop_manager_closes_all_its_loops_and_its_watchdog"
 PART = (COMPONENTS, "test_a_component_of_an_engine_lasts_until_it_is_cancelled")
 STREAMS = (C + "test_signals_streams.py", "test_cancelling_who_waits_loses_no_event_and_leaves_nothing")
 SUPERVISOR = (C + "test_supervisor.py", "test_whatever_await_is_cancelled_nothing_is_left")
+LOOKING = ("browser/test_cancelling.py", "test_an_answer_without_a_browser")
+PAGES = ("browser/test_cancelling.py", "test_pages_of_a_browser")
+DASHBOARD = ("dashboard/test_cancelling.py", "test_a_server_that_starts_serves_and_ends")
 SIDE_LOOP = (REAL, "test_a_loop_in_a_thread")
 
 SWEPT = {
@@ -44,6 +48,13 @@ SWEPT = {
     "Blob.read": BLOBS,
     "Books.__aenter__": HOMES,
     "Books.spending": HOMES,
+    "BrowserPool.__aenter__": ("browser/test_cancelling.py", "sweep"),
+    "BrowserPool.download": PAGES,
+    "BrowserPool.fetch": PAGES,
+    "BrowserPool.forget": LOOKING,
+    "BrowserPool.look": LOOKING,
+    "BrowserPool.page": PAGES,
+    "BrowserPool.screenshot": PAGES,
     "Bulkhead.acquire": (GUARDED, "test_waiting_for_a_slot_behind_others"),
     "ChannelClient.__aenter__": CLIENT,
     "ChannelClient.call": CLIENT,
@@ -54,6 +65,9 @@ SWEPT = {
     "ChatClient.estimate": PUT_OFF,
     "ConcurrencyManager.__aenter__": (C + "test_parts.py", "test_cancelling_a_start_or_a_stop_leaves_nothing"),
     "ConcurrencyManager.shutdown": (CANCELLING, "shut_down"),
+    "Crawl.run": ("browser/test_cancelling.py", "test_a_crawl"),
+    "Dashboard.__aenter__": DASHBOARD,
+    "Dashboard.wait_ended": DASHBOARD,
     "DataManager.credit": (CANCELLING, "hold_credit"),
     "DataManager.ledger": (CANCELLING, "use_the_home"),
     "DataManager.put": BLOBS,
@@ -75,6 +89,9 @@ SWEPT = {
     "LoopThread.acall": SIDE_LOOP,
     "MemoryCache.get": (GUARDED, "test_the_memory_cache_never_waits"),
     "MemoryCache.put": (GUARDED, "test_the_memory_cache_never_waits"),
+    "ModelPool.map": ("ml/test_cancelling.py", "ask_for_many"),
+    "ModelPool.predict": ("ml/test_cancelling.py", "predict"),
+    "ModelPool.warm_up": ("ml/test_cancelling.py", "warm_up"),
     "Orchestrator.run": PART,
     "Orchestrator.wait_idle": (CANCELLING, "wait_idle"),
     "QuotaSharing.aclose": (C + "quotas/test_sharing.py", "test_wherever_its_end_is_cancelled_all_is_given_back"),
@@ -100,10 +117,12 @@ THROUGH = {
     "BatchInitializationGroup.stop": "BatchInitializationGroup.__aexit__",
     "Batcher.__aenter__": "",
     "Books.aclose": "Books.__aexit__",
+    "BrowserPool.aclose": "BrowserPool.__aexit__",
     "ChannelClient.aclose": "ChannelClient.__aexit__",
     "Compactor.aclose": "concurrency/parts.py: stop=self.compactor.aclose",
     "DataManager.aclose": "concurrency/parts.py: await self.data_manager.aclose(",
     "EventLoopManager.aclose": "EventLoopManager.__aexit__",
+    "ModelPool.__aenter__": "",
     "Quota.aclose": "concurrency/quotas/quota.py: await self._sharing.aclose()",
     "Handle.wait_unowned": "concurrency/permits.py: await handle.wait_unowned()",
     "LoopChannel.aclose": "LoopChannel.__aexit__",

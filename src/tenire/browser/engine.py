@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 from tenire.browser.chromium import arguments
+from tenire.concurrency.unbroken import unbroken
 from tenire.errors import ComponentError, MissingExtraError
 
 if TYPE_CHECKING:
@@ -77,9 +78,7 @@ class Engine:
                 )  # fmt: skip
             processes = await asyncio.to_thread(_processes, mark)
         except BaseException as error:
-            ending = asyncio.create_task(_end(driver, mark))
-            with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.shield(ending)
+            await unbroken(_end(driver, mark))
             if isinstance(error, TimeoutError):
                 message = f"the browser {settings.executable} did not start within {_START_S:g} s"
                 raise ComponentError(message, component="browser") from error
@@ -131,19 +130,25 @@ class _Driver:
         from playwright.async_api import async_playwright
 
         self._manager = async_playwright()
-        self._playwright: Playwright | None = None
+        self._starting: asyncio.Task[Playwright] | None = None
 
     async def start(self) -> Playwright:
-        self._playwright = await self._manager.start()
-        return self._playwright
+        # Shielded: of a driver that is cancelled while it starts, Playwright loses the process.
+        self._starting = asyncio.get_running_loop().create_task(self._manager.start(), name="tenire browser: driver")
+        return await asyncio.shield(self._starting)
 
     async def stop(self) -> None:
         from playwright.async_api import Error
 
-        if self._playwright is not None:
-            with contextlib.suppress(Error, TimeoutError):
-                async with asyncio.timeout(_CLOSE_S):
-                    await self._playwright.stop()
+        starting = self._starting
+        if starting is not None:
+            await asyncio.wait([starting], timeout=_START_S)
+            if not starting.done():
+                starting.cancel()
+            elif not starting.cancelled() and starting.exception() is None:
+                with contextlib.suppress(Error, TimeoutError):
+                    async with asyncio.timeout(_CLOSE_S):
+                        await starting.result().stop()
         # Of a driver that died, Playwright leaves a future with an exception that nobody looks at,
         # and asyncio would complain of it in the user's log.
         transport = getattr(getattr(self._manager, "_client", None), "_transport", None)

@@ -73,7 +73,13 @@ class Gate:
         self.blocked = 0
 
     async def __aenter__(self) -> Gate:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        # In two steps: of a server that is cancelled while it starts, asyncio loses the socket.
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, start_serving=False)
+        try:
+            await self._server.start_serving()
+        except BaseException:
+            self._server.close()
+            raise
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 

@@ -24,6 +24,7 @@ from tenire.browser.trying import Trying
 from tenire.browser.urls import normal
 from tenire.browser.visit import VisitSettings, visit
 from tenire.clock import SYSTEM_CLOCK
+from tenire.concurrency.unbroken import unbroken
 from tenire.core.tasks import Resources
 from tenire.errors import ConfigError
 
@@ -161,7 +162,7 @@ class BrowserPool:
         """End the browser, and wait until nothing of it is left; closing twice is fine."""
         opened, self._open = self._open, None
         if opened is not None:
-            await opened.aclose()
+            await unbroken(opened.aclose())
 
     async def fetch(
         self,
