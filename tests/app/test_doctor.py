@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
+import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,7 +11,7 @@ import pytest
 
 from tenire.app import doctor
 from tenire.app.doctor import examine
-from tenire.app.system_checks import descriptors, extras, gpu, shared_memory, terminal
+from tenire.app.system_checks import chromium, descriptors, extras, gpu, shared_memory, terminal
 from tenire.errors import MissingExtraError
 from tenire.observe.machine import Machine
 from tenire.storage.home import Home, HomeLock
@@ -181,8 +183,31 @@ def test_devices_and_extras_are_told_of_without_counting_as_missing(tmp_path: Pa
     assert "none found" in gpu(tmp_path).found
     (tmp_path / "nvidia0").touch()
     assert gpu(tmp_path).found.startswith("NVIDIA device")
-    some = extras(lambda name: "1.0" if name in ("aiohttp", "starlette") else None)
+    some = extras(lambda name: "1.0" if name in ("aiohttp", "jsonschema", "starlette") else None)
     assert some.found.startswith("installed: llm; not installed: data, ")
     assert "dashboard" in some.found.partition("not installed")[2], "half of an extra is none"
     assert (some.state, "tenire[NAME]" in str(some.remedy)) == ("ok", True)
     assert extras(lambda _: "1.0").remedy is None
+
+
+def test_every_extra_is_told_of_by_packages_that_it_has() -> None:
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))
+    for name, packages in project["project"]["optional-dependencies"].items():
+        names = {re.split(r"[\[<>=;]", package)[0] for package in packages}
+        if name != "all":
+            told = extras(lambda package, names=names: "1.0" if package in names else None).found
+            assert name in told.partition(";")[0].removeprefix("installed: ").split(", ")
+
+
+def test_a_browser_that_is_missing_is_told_of_where_pages_are_to_be_rendered(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing() -> str:
+        raise MissingExtraError("rendering web pages", extra="browser", missing="Chromium", install="apt install it")
+
+    assert not list(chromium(lambda _: None))
+    monkeypatch.setattr("tenire.browser.chromium.find_chromium", lambda: "/usr/bin/some-chromium")
+    (found,) = chromium(lambda _: "1.0")
+    assert (found.state, found.found) == ("ok", "playwright 1.0, /usr/bin/some-chromium")
+    monkeypatch.setattr("tenire.browser.chromium.find_chromium", missing)
+    (found,) = chromium(lambda _: "1.0")
+    assert found.state == "warn"
+    assert "apt install it" in str(found.remedy)

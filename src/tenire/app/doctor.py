@@ -17,7 +17,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from tenire.app.diagnosis import Check, Diagnosis
-from tenire.app.system_checks import descriptors, engine_and_ledger, extras, gpu, heat, shared_memory, terminal
+from tenire.app.system_checks import (
+    chromium,
+    descriptors,
+    engine_and_ledger,
+    extras,
+    gpu,
+    heat,
+    shared_memory,
+    terminal,
+)
 from tenire.errors import MissingExtraError
 from tenire.llm.local import LOCAL, find_weights
 from tenire.observe.machine import pressure_available, read_battery, read_machine
@@ -60,6 +69,7 @@ def examine(home: Path) -> Diagnosis:
             _packages("store", _STORE, _INSTALL),
             *_embedders(),
             _local_model(),
+            *chromium(_version),
             _full_text(),
             _cache(),
             _home(home),

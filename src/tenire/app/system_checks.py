@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tenire.app.diagnosis import Check
-from tenire.errors import StoreError
+from tenire.errors import MissingExtraError, StoreError
 from tenire.observe.power import HeatMeter
 from tenire.storage.home import Home
 from tenire.storage.ledger import Ledger
@@ -18,17 +18,18 @@ from tenire.storage.scratch import shared_base
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["descriptors", "engine_and_ledger", "extras", "gpu", "heat", "shared_memory", "terminal"]
+__all__ = ["chromium", "descriptors", "engine_and_ledger", "extras", "gpu", "heat", "shared_memory", "terminal"]
 
 _MIB = 1 << 20
 _LITTLE_SHARED = 256 * _MIB
 _FEW_DESCRIPTORS = 1024
 _EXTRAS = {
     "data": ("lancedb", "openvino"),
-    "llm": ("aiohttp",),
-    "local-llm": ("xllamacpp",),
+    "llm": ("aiohttp", "jsonschema"),
+    "local-llm": ("aiohttp", "xllamacpp"),
     "gui": ("PySide6-Essentials",),
     "dashboard": ("starlette", "uvicorn"),
+    "top": ("textual",),
     "browser": ("aiohttp", "playwright"),
     "ml": ("scikit-learn",),
     "ray": ("ray",),
@@ -128,6 +129,25 @@ def gpu(devices: Path = Path("/dev")) -> Check:
     if not found:
         return Check("gpu", "ok", "none found; nothing here needs one")
     return Check("gpu", "ok", f"{' and '.join(found)} device; embedders compute on the processor all the same")
+
+
+def chromium(version: Callable[[str], str | None]) -> Iterator[Check]:
+    """Look for the browser that renders web pages; nothing is said where nobody installed what asks it.
+
+    Args:
+        version: Returns the version of a package, or ``None``.
+    """
+    playwright = version("playwright")
+    if playwright is None:
+        return
+    from tenire.browser.chromium import find_chromium  # with the rest of its room, which takes a while
+
+    try:
+        found = find_chromium()
+    except MissingExtraError as error:
+        yield Check("browser", "warn", str(error), error.hint)
+    else:
+        yield Check("browser", "ok", f"playwright {playwright}, {found}")
 
 
 def extras(version: Callable[[str], str | None]) -> Check:
