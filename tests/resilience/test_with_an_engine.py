@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tenire import ConcurrencyManager, ConfigError, Resources
+from tenire.concurrency import outside
 from tenire.core.breaker import CircuitBreaker
 from tenire.core.hedging import ENOUGH, Hedging
 from tenire.core.tasks import Retry
@@ -120,6 +122,10 @@ def test_when_a_circuit_opens_those_that_wait_give_the_slots_to_others(sim_loop:
         await asyncio.sleep(5)
         assert guard.statistics().waiting == 8
         assert manager.snapshot().resources["api"].held == 0
+        told = next(call for call in calls if not call.done()).explain()
+        assert (told.state, told.gate) == ("running", "breaker")
+        waits = "it runs on the loop, try 1, and waits behind the circuit of .*Server, which is open for another 5"
+        assert re.match(waits, told.reason)
         began = sim_loop.time()
         await manager.submit(guard_of(manager).call, Server(seconds=2.0))
         assert sim_loop.time() - began < 3
@@ -130,6 +136,7 @@ def test_when_a_circuit_opens_those_that_wait_give_the_slots_to_others(sim_loop:
             except ConnectionError:
                 failed += 1
         assert failed == 2
+        assert not outside._waits
 
     simulate(sim_loop, scenario)
     assert dead.calls == 10

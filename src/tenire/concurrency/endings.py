@@ -131,7 +131,7 @@ def explain(handle: Handle[Any], state: str, asked: Task | None, gate: Gate | No
         handle: The task.
         state: Its state, as people see it.
         asked: What waits: the task itself, or what it waits for while it runs.
-        gate: What the scheduler says holds that back.
+        gate: What the scheduler says holds that back; or what a task that runs waits for outside of the engine.
         history: What is known of tasks of its name.
     """
     if state == "running":
@@ -143,6 +143,8 @@ def explain(handle: Handle[Any], state: str, asked: Task | None, gate: Gate | No
             reason += f", and waits for {what} {asked.name!r}: {gate.reason}"
             if not asked.is_permit:
                 gate = None  # nothing holds this one back
+        elif gate is not None:
+            reason += f", and waits {gate.reason}"
     elif gate is not None:
         reason = gate.reason + _known(handle.name, history)
     elif handle.cancelled():

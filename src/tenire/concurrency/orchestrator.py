@@ -12,6 +12,7 @@ from tenire.concurrency.dispatcher import Dispatcher
 from tenire.concurrency.endings import deadlock, explain, given_up, held_by_abandoned
 from tenire.concurrency.handle import THREAD, Handle
 from tenire.concurrency.holding import Holder, waits_with
+from tenire.concurrency.outside import outside_gate
 from tenire.concurrency.permits import Permit
 from tenire.concurrency.submit import amount_of, due_at, number_of, priority_of
 from tenire.concurrency.tracing import TaskSpans
@@ -283,7 +284,9 @@ class Orchestrator(Dispatcher):
         if state == "running":  # then what it waits for, first of all a permit
             targets = [task for task in self.scheduler.waits.targets(handle) if task.state < FINAL]
             asked = min(targets, key=lambda task: not task.is_permit, default=None)
-        gate = None if asked is None else why(self.scheduler, asked, self._clock.now())
+        gate = outside_gate(handle) if state == "running" else None
+        if asked is not None:
+            gate = why(self.scheduler, asked, self._clock.now())
         explanation = explain(handle, state, asked, gate, self.scheduler.history)
         if gate is not None and gate.name == "resource" and handle.on == THREAD and asked is handle:
             return held_by_abandoned(explanation, self._pools.statistics().abandoned)

@@ -19,10 +19,11 @@ if TYPE_CHECKING:
 __all__ = ["GATES", "Gate", "why"]
 
 GATES = (
-    "dependency", "retry", "position", "resource", "quota", "reserved", "share", "burst", "overload", "degraded",
-    "suspended", "next", "none",
+    "dependency", "retry", "position", "resource", "quota", "breaker", "reserved", "share", "burst", "overload",
+    "degraded", "suspended", "next", "none",
 )  # fmt: skip
-"""Names of the gates; ``next`` means that nothing holds the task back, ``none`` that it does not wait."""
+"""Names of the gates; ``next`` means that nothing holds the task back, ``none`` that it does not wait.
+``breaker`` is told by who waits behind one."""
 
 
 class Gate(NamedTuple):

@@ -14,10 +14,13 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
+from tenire.concurrency.outside import waits_outside
 from tenire.core.breaker import HALF_OPEN, OPEN, CallPermit
+from tenire.core.explain import Gate as Held
 from tenire.errors import CircuitOpenError
 from tenire.resilience.turns import LoopTurn, ThreadTurn
 
@@ -67,29 +70,31 @@ class Gate:
         """
         turn: LoopTurn[CallPermit] = LoopTurn()
         self._queue.append(turn)
-        try:
-            while True:
-                seconds = self._look(turn, clock(), deadline, name)
-                if turn.granted is not None:
-                    return turn.granted
-                await turn.wait(seconds)
-        except BaseException:
-            self._leave(turn, clock())
-            raise
+        with waits_outside(partial(self._told, clock, name)):
+            try:
+                while True:
+                    seconds = self._look(turn, clock(), deadline, name)
+                    if turn.granted is not None:
+                        return turn.granted
+                    await turn.wait(seconds)
+            except BaseException:
+                self._leave(turn, clock())
+                raise
 
     def enter_blocking(self, clock: Callable[[], float], *, deadline: float, name: str) -> CallPermit:
         """Wait for a permit, and block the thread meanwhile; otherwise as ``enter``."""
         turn: ThreadTurn[CallPermit] = ThreadTurn()
         self._queue.append(turn)
-        try:
-            while True:
-                seconds = self._look(turn, clock(), deadline, name)
-                if turn.granted is not None:
-                    return turn.granted
-                turn.wait(min(seconds, self._time_left(clock(), deadline, name)))
-        except BaseException:
-            self._leave(turn, clock())
-            raise
+        with waits_outside(partial(self._told, clock, name)):
+            try:
+                while True:
+                    seconds = self._look(turn, clock(), deadline, name)
+                    if turn.granted is not None:
+                        return turn.granted
+                    turn.wait(min(seconds, self._time_left(clock(), deadline, name)))
+            except BaseException:
+                self._leave(turn, clock())
+                raise
 
     def still_open(self, permit: CallPermit) -> bool:
         """Return whether a permit that was granted some time ago is still worth a call."""
@@ -100,6 +105,13 @@ class Gate:
         with self._lock:
             self.breaker.release(permit, now, outcome)
             self._pass_on(now)
+
+    def _told(self, clock: Callable[[], float], name: str) -> Held:
+        """Return why a call waits here, for people; from any thread."""
+        left = self.breaker.retry_at - clock()
+        if self.breaker.state == OPEN and left > 0:
+            return Held("breaker", f"behind the circuit of {name}, which is open for another {left:.1f} s")
+        return Held("breaker", f"behind the circuit of {name}, which lets in a few calls first")
 
     def _look(self, turn: Turn[CallPermit], now: float, deadline: float, name: str) -> float:
         """Let in whom the breaker admits; return after how many seconds this one has to look again."""
