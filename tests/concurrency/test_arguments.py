@@ -11,6 +11,7 @@ import pytest
 from tests.concurrency.engines import engine
 
 from tenire import ConcurrencyManager, ConfigError, Priority, Resources, Retry
+from tenire.concurrency import CompactionStep
 from tenire.errors import RejectedError, TaskError, TaskTimeoutError
 
 NAN, INFINITY, HUGE = float("nan"), float("inf"), 10**400
@@ -176,3 +177,14 @@ def test_a_priority_may_be_its_name_or_its_number(priority: Any) -> None:
         assert await manager.submit(one, priority=priority, pipeline="p") == 1
 
     engine(scenario)
+
+
+def test_what_cannot_be_called_is_no_step_of_the_compactor(sim_loop: Any) -> None:
+    async def scenario() -> None:
+        async with ConcurrencyManager(cpu=1, memory=100, clock=sim_loop.clock) as manager:
+            wrong: Any = 3
+            with pytest.raises(ConfigError, match="run must be a function that takes a Stop, got 3"):
+                manager.compactor.add(CompactionStep("mine", wrong))
+            manager.compactor.add(CompactionStep("mine", lambda stop: 0))
+
+    sim_loop.run_until_complete(scenario())

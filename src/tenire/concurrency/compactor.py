@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from tenire.concurrency.timer import Alarm
 from tenire.core.compaction import QUIET_S, Compaction
+from tenire.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
@@ -168,8 +169,11 @@ class Compactor:
         """Add a step after those that are there; return a function that takes it away.
 
         Raises:
-            ConfigError: If there is one of this name, or a number of it is impossible.
+            ConfigError: If there is one of this name, or something of it is impossible.
         """
+        if not callable(step.run):
+            message = f"run must be a function that takes a Stop, got {step.run!r} (step {step.name!r})"
+            raise ConfigError(message, key="run")
         self._core.add(step.name, every=step.every, quiet=step.quiet)
         self._steps[step.name] = step
         self._set_alarm()
