@@ -235,7 +235,6 @@ def test_rows_of_files_go_through_stages_too(run: Run, tmp_path: Path) -> None:
         ({"sink": "out.txt"}, r"ends with \.jsonl"),
         ({"sink": "no/such/out.jsonl"}, "directory of the output"),
         ({"embedder": "static"}, "embedder goes with documents"),
-        ({"sink": None}, "documents come from paths, got list"),
     ],
 )
 def test_what_cannot_run_is_refused_before_anything_starts(
