@@ -51,6 +51,7 @@ if os.environ.get("TENIRE_TEST_LOOP") == "uvloop":
 
 _MAY_BLOCK: tuple[tuple[str, str, str], ...] = (
     ("tenire/testing/executors.py", "_call", "a fake executor's function; on a real pool it is not on the loop"),
+    ("shibokensupport/feature.py", "_mod_uses_pyside", "once PySide is there, it reads who imports what, and where"),
     ("playwright/_impl/_driver.py", "compute_driver_executable", "Playwright looks for its own file, once a browser"),
 )
 """File, function, and why what is called below it may block a running loop."""
