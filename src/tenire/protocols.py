@@ -341,15 +341,9 @@ class VectorStore(Protocol):
         ...
 
     def search(
-        self,
-        query: str,
-        vector: NDArray[np.float32] | None,
-        *,
-        k: int,
-        mode: str,
-        exact: bool,
+        self, query: str, vector: NDArray[np.float32] | None, *, k: int, mode: str, exact: bool,
         within: frozenset[str] | None = None,
-    ) -> list[Hit]:
+    ) -> list[Hit]:  # fmt: skip
         """Return the hits for the best ``k`` different texts, best first.
 
         There may be more hits than ``k``: documents can hold the same text.
@@ -370,10 +364,14 @@ class VectorStore(Protocol):
         """Read everything and report what is there."""
         ...
 
-    def optimise(self, *, idle: bool = False, ended: bool = False, stop: StopSign | None = None) -> bool:
+    def optimise(
+        self, *, idle: bool = False, ended: bool = False, stop: StopSign | None = None,
+        before_long: Callable[[], object] | None = None,
+    ) -> bool:  # fmt: skip
         """Tidy up where it pays, until ``stop`` says that it has to end; return whether anything was done.
 
-        ``idle``: nobody waits for the machine. ``ended``: no commit is about to follow.
+        ``idle``: nobody waits for the machine. ``ended``: no commit is about to follow. ``before_long`` is
+        called before work that takes long, and much memory.
         """
         ...
 

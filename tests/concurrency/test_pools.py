@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+from functools import partial
 from typing import TYPE_CHECKING
 
 import psutil
@@ -175,6 +176,27 @@ def test_a_named_worker_is_one_process_beside_the_others() -> None:
         assert "own" in manager.thread_pool.statistics().processes
 
     engine(scenario, cpu=1)
+
+
+def test_a_named_worker_that_ends_does_what_it_has_and_the_next_task_gets_a_new_one() -> None:
+    async def scenario(manager: ConcurrencyManager) -> None:
+        run = partial(manager.submit, jobs.pid, on="process", worker="own")
+        pools = manager.thread_pool
+        assert not pools.end_worker("own"), "there is none yet"
+        first = [run() for _ in range(3)]
+        await eventually(lambda: "own" in pools.statistics().processes)
+        assert not pools.end_worker("own", if_idle=True)
+        assert pools.end_worker("own")
+        second = run()
+        (before,) = {await handle for handle in first}
+        after = await second
+        assert after != before
+        await eventually(lambda: not psutil.pid_exists(before))
+        assert pools.statistics().processes == {"own": after}
+        await eventually(lambda: pools.end_worker("own", if_idle=True))
+        await eventually(lambda: pools.statistics().processes == {})
+
+    engine(scenario)
 
 
 def test_leaving_by_an_exception_kills_what_hangs(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from tenire.storage.home import Home
 from .conftest import MemoryStore
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     import pytest
@@ -82,12 +82,22 @@ class SimStore(MemoryStore):
     def __init__(self) -> None:
         super().__init__()
         self.asked: list[str] = []
+        self.long = False
 
     def vectors_of(self, documents: list[str]) -> dict[str, Any]:
         self.asked += documents
         return {}
 
-    def optimise(self, *, idle: bool = False, ended: bool = False, stop: StopSign | None = None) -> bool:
+    def optimise(
+        self,
+        *,
+        idle: bool = False,
+        ended: bool = False,
+        stop: StopSign | None = None,
+        before_long: Callable[[], object] | None = None,
+    ) -> bool:
+        if ended and before_long is not None and self.long:
+            before_long()
         return False
 
     def compact(self) -> tuple[int, int]:

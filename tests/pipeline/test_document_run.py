@@ -15,7 +15,7 @@ from tenire.pipeline.verify import verify
 from tenire.storage.ledger import Ledger
 from tenire.testing import SimLoop, cancel_sweep
 
-from .sim_engine import Engine, Files, SimStore, sim_pools
+from .sim_engine import Engine, Files, Pools, SimStore, sim_pools
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -98,6 +98,20 @@ def test_a_budget_smaller_than_the_files_is_shared_by_two_pipelines_without_a_de
 def test_one_cpu_slot_is_enough_for_two_pipelines(simulate: Any) -> None:
     progress = simulate(Files(texts(300)), Files(texts(300, words=2)), cpu=1, memory=4096)
     assert [counts(each)["done"] for each in progress.values()] == [300, 300]
+
+
+@pytest.mark.parametrize("long", [True, False])
+def test_workers_with_nothing_to_do_make_room_for_long_work_at_the_end(
+    simulate: Any, store: SimStore, monkeypatch: pytest.MonkeyPatch, long: bool
+) -> None:
+    store.long = long
+    pools: list[Any] = []
+    make = Pools.__init__
+    monkeypatch.setattr(
+        Pools, "__init__", lambda self, *args, **options: (pools.append(self), make(self, *args, **options))[1]
+    )
+    simulate(Files(texts(30)))
+    assert pools[0].retired == (["embedder if idle", "all but 0"] if long else [])
 
 
 def test_no_more_bytes_are_in_flight_than_the_budget_lends(

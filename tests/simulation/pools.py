@@ -22,6 +22,7 @@ class SimPools:
     Attributes:
         lose: Probability that a worker goes away under a task.
         hung: Tasks whose function does not return.
+        retired: Workers that were to end.
     """
 
     lose = 0.0
@@ -46,6 +47,7 @@ class SimPools:
         self._executor = FakeExecutor(loop, lose=self.lose, name="pools")  # type: ignore[arg-type]  # a SimLoop
         self._stopped: set[Handle[Any]] = set()
         self.hung: list[Handle[Any]] = []
+        self.retired: list[str] = []
         self.report: Callable[[Handle[Any], Any, BaseException | None], None]
 
     def start(self, handle: Handle[Any]) -> None:
@@ -85,7 +87,12 @@ class SimPools:
         return []
 
     def retire_idle(self, *, workers: int, threads: int) -> int:
+        self.retired.append(f"all but {workers}")
         return 0
+
+    def end_worker(self, name: str, *, if_idle: bool = False) -> bool:
+        self.retired.append(f"{name} if idle" if if_idle else name)
+        return True
 
     async def aclose(self, *, grace: float, kill: bool) -> list[str]:
         return [handle.name for handle in self.hung]

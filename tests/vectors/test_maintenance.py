@@ -31,6 +31,13 @@ def test_the_index_waits_longer_while_work_is_going_on() -> None:
     assert plan(rows=90_000, idle=False, ended=True).build
 
 
+def test_what_takes_long_is_told() -> None:
+    assert plan(rows=90_000, idle=False, ended=True).long
+    assert plan(rows=140_000, indexed=100_000, idle=False, ended=True).long
+    assert not plan(rows=40_000, fragments=64, idle=False, ended=True).long, "to join fragments takes a second"
+    assert not plan(rows=100_200, versions=200, indexed=100_000, idle=False, ended=True).long
+
+
 def test_an_index_is_not_refreshed_for_a_few_passages() -> None:
     assert plan(rows=100_020, fragments=90, indexed=100_000, idle=True) == Plan(compact=False, build=False)
     assert plan(rows=112_000, fragments=9, indexed=100_000, idle=True).compact

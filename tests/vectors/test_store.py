@@ -424,6 +424,27 @@ def test_the_vector_index_finds_old_and_new_passages(
     assert not store.optimise(idle=True), "one new passage is no reason to refresh the index"
 
 
+def test_it_is_told_before_the_index_is_built(open_store: Open, make: Maker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(maintenance, "_INDEX_ROWS", 300)
+    store, told = open_store(), []
+    for start in (0, 200):
+        passages = [make.document(f"d{n}", f"passage number {n} of many") for n in range(start, start + 200)]
+        store.commit(make.batch(f"b{start}", *passages))
+        store.optimise(ended=True, before_long=lambda: told.append(store._table.state()))
+    assert [(state.rows, state.indexed) for state in told] == [(400, 0)]
+    assert store._table.state().indexed == 400
+
+
+def test_what_commits_have_freed_is_given_back(open_store: Open, make: Maker, monkeypatch: pytest.MonkeyPatch) -> None:
+    returned: list[int] = []
+    store = open_store()
+    monkeypatch.setattr(lance_table, "return_memory", lambda: returned.append(store.count()))
+    for start in range(0, 1600, 200):
+        passages = [make.document(f"d{n}", f"passage {n}") for n in range(start, start + 200)]
+        store.commit(make.batch(f"b{start}", *passages))
+    assert returned == [400, 1000], "every 512 passages or more, not with each small commit"
+
+
 def test_exact_search_asks_to_pass_over_the_index(
     open_store: Open, make: Maker, monkeypatch: pytest.MonkeyPatch
 ) -> None:

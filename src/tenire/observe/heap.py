@@ -57,7 +57,8 @@ def return_memory() -> bool:
 
 @contextmanager
 def memory_returned() -> Iterator[None]:
-    """Do at the end what ``return_memory`` does, however the block ends."""
+    """Do before and after the block what ``return_memory`` does, however it ends."""
+    return_memory()
     try:
         yield
     finally:

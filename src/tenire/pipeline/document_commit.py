@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import nullcontext
+from functools import partial
 from typing import TYPE_CHECKING
 
 from tenire.pipeline.groups import apart
@@ -113,7 +114,9 @@ class DocumentCommit:
         """Let the store tidy up if anything was committed, and keep what was learned."""
         if self._commits:
             self._store.doing = _TIDYING
-            await self._tasks.thread(self._session.optimise_at_end)
+            loop = asyncio.get_running_loop()
+            make_room = partial(loop.call_soon_threadsafe, self._model.make_room)
+            await self._tasks.thread(self._session.optimise_at_end, make_room)
             self._store.doing = ""
             await self._tasks.thread(self._tuning.save, self._session.ledger)
 

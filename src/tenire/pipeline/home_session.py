@@ -213,10 +213,10 @@ class HomeSession:
         with self._using():
             self.open_store().optimise()
 
-    def optimise_at_end(self) -> None:
-        """Let the store tidy up where it pays: no commit is about to follow."""
+    def optimise_at_end(self, before_long: Callable[[], object]) -> None:
+        """Let the store tidy up where it pays: no commit is about to follow; see ``VectorStore.optimise``."""
         with self._using():
-            self.open_store().optimise(ended=True)
+            self.open_store().optimise(ended=True, before_long=before_long)
 
     def tidy_ledger(self, stop: StopSign) -> int:
         """Give free space of the ledger back; see ``Ledger.tidy``."""

@@ -32,6 +32,7 @@ IF_KILLED = Retry(attempts=2, backoff=0.5, on=())
 
 _LOADING = "loading the model, which takes longer the first time on a machine"
 
+_WORKER = "embedder"
 _ONE_SLOT = Resources(other={"embedder": 1})
 
 
@@ -119,6 +120,10 @@ class ModelWorker:
         progress.bytes_ahead += left_bytes
         return vectors
 
+    def make_room(self) -> None:
+        """End the model's worker, and all others that have nothing to do: their memory is needed."""
+        self._tasks.end_idle_workers(_WORKER)
+
     def _loaded(self) -> None:
         self._stage.doing = ""
         self._ended()
@@ -137,5 +142,5 @@ class ModelWorker:
         if self._on_loop:
             return self._tasks.submit(self._embed, texts, step=step, on="loop")
         return self._tasks.submit(
-            self._embed, texts, step=step, on="process", worker="embedder", needs=_ONE_SLOT, retry=retry
+            self._embed, texts, step=step, on="process", worker=_WORKER, needs=_ONE_SLOT, retry=retry
         )

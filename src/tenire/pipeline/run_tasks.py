@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from tenire.concurrency.compaction_steps import KEPT_THREADS
 from tenire.pipeline.waits import seen
 
 if TYPE_CHECKING:
@@ -35,6 +36,12 @@ class RunTasks:
     def thread(self, fn: Callable[..., Any], *args: Any) -> Handle[Any]:
         """Call a function that blocks."""
         return self.submit(fn, *args, step=getattr(fn, "__name__", "step"), on="thread")
+
+    def end_idle_workers(self, name: str) -> None:
+        """End worker processes that have nothing to do, the one with this name too; they start again when needed."""
+        pools = self._manager.thread_pool
+        pools.end_worker(name, if_idle=True)
+        pools.retire_idle(workers=0, threads=KEPT_THREADS)
 
     def head_start(self, fn: Callable[..., Any], *args: Any) -> None:
         """Call a function that blocks, for what it leaves behind; nobody waits for it."""

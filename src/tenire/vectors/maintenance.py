@@ -36,10 +36,12 @@ class Plan(NamedTuple):
     Attributes:
         compact: Join fragments, drop deleted rows, refresh the index.
         build: Build the vector index.
+        long: It takes long and much memory: the index is built, or many passages are taken into it.
     """
 
     compact: bool
     build: bool
+    long: bool = False
 
 
 def plan(
@@ -61,6 +63,8 @@ def plan(
     changed = max(rows - indexed, 0) + stale
     if indexed:
         quick = rows - indexed <= max(_QUICK, _QUICK_SHARE * indexed)
-        return Plan(compact=(many and quick) or (changed > share * indexed and (idle or ended)), build=False)
+        much = changed > share * indexed and (idle or ended)
+        return Plan(compact=(many and quick) or much, build=False, long=much)
     compact = many or fragments >= (_FRAGMENTS_IDLE if idle else _FRAGMENTS) or stale > share * rows
-    return Plan(compact=compact, build=(idle and rows >= _INDEX_ROWS_IDLE) or (ended and rows >= _INDEX_ROWS))
+    build = (idle and rows >= _INDEX_ROWS_IDLE) or (ended and rows >= _INDEX_ROWS)
+    return Plan(compact=compact, build=build, long=build)

@@ -12,10 +12,44 @@ from tenire.vectors.text_rows import IndexedDocument
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable
 
-    from tenire.protocols import Document
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from tenire.protocols import Batch, Document
     from tenire.vectors.stored_texts import StoredTexts
 
-__all__ = ["new_documents", "new_rows"]
+__all__ = ["checked_vectors", "new_documents", "new_rows"]
+
+
+def checked_vectors(batch: Batch, dimension: int, *, half: bool) -> NDArray[np.float32]:
+    """Return the vectors of a batch, of shape ``(passages, dimension)``.
+
+    Args:
+        batch: The batch.
+        dimension: Length of a vector.
+        half: Whether they are stored with 16 bits a number.
+
+    Raises:
+        ValueError: If they do not fit the passages or the store.
+    """
+    import numpy as np
+
+    passages = sum(len(document.passages) for document in batch.documents)
+    expected = (passages, dimension)
+    if batch.vectors is None:
+        vectors = np.empty((0, dimension), np.float32)
+    else:
+        vectors = np.ascontiguousarray(batch.vectors, np.float32)
+    if vectors.shape != expected:
+        message = f"batch {batch.id} needs vectors of shape {expected}, got {vectors.shape}"
+        raise ValueError(message)
+    if not np.isfinite(vectors).all():
+        message = f"batch {batch.id} holds a vector that is not finite"
+        raise ValueError(message)
+    if half and vectors.size and np.abs(vectors).max() > np.finfo(np.float16).max:
+        message = f"batch {batch.id} holds a vector that is far longer than 1"
+        raise ValueError(message)
+    return vectors
 
 
 def new_documents(documents: Iterable[Document], there: Container[str]) -> tuple[list[Document], list[int]]:

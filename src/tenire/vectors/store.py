@@ -24,7 +24,7 @@ from tenire.vectors.embedder_upgrade import EmbedderUpgrade, forget_finished
 from tenire.vectors.fusion import vector_weight
 from tenire.vectors.lance_table import LanceTable
 from tenire.vectors.maintenance import plan
-from tenire.vectors.new_rows import new_documents, new_rows
+from tenire.vectors.new_rows import checked_vectors, new_documents, new_rows
 from tenire.vectors.passage_rows import as_vectors
 from tenire.vectors.question import MODES, Question
 from tenire.vectors.repair import synchronise
@@ -34,7 +34,7 @@ from tenire.vectors.stored_texts import StoredTexts
 from tenire.vectors.text_index import TextIndex
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
@@ -148,7 +148,7 @@ class LanceStore:
             ValueError: If the vectors do not fit the passages or the store.
             StoreError: If it cannot be written; nothing was changed, or what was is completed by the next call.
         """
-        vectors = self._checked(batch)
+        vectors = checked_vectors(batch, self.dimension, half=self._format.half)
         with self._write_lock:
             self._synchronise()
             if self._words.has_batch(batch.id):
@@ -180,7 +180,14 @@ class LanceStore:
             self._synchronise()
             return self._words.has_batch(batch_id)
 
-    def optimise(self, *, idle: bool = False, ended: bool = False, stop: StopSign | None = None) -> bool:
+    def optimise(
+        self,
+        *,
+        idle: bool = False,
+        ended: bool = False,
+        stop: StopSign | None = None,
+        before_long: Callable[[], object] | None = None,
+    ) -> bool:
         """Tidy up where it pays; cheap where it does not.
 
         Joins fragments, drops deleted rows and old versions, builds or refreshes
@@ -190,6 +197,8 @@ class LanceStore:
             idle: Nobody waits for the machine: do all that brings anything.
             ended: No commit is about to follow, so it may take a while.
             stop: Tells when to break it off, if that may be; what was not done is done the next time.
+            before_long: Called before the vector index is built or much is taken into it, which takes
+                long, and more memory than all else.
 
         Returns:
             Whether anything was done to the vectors.
@@ -210,6 +219,8 @@ class LanceStore:
                 idle=idle,
                 ended=ended,
             )
+            if before_long is not None and decision.long:
+                before_long()
             done = decision.build and self._table.build_index(state.rows, stop=stop)
             if decision.compact and not (stop is not None and stop.requested):
                 done = self._table.compact(keep=_KEEP, stop=stop) or done
@@ -346,26 +357,6 @@ class LanceStore:
             self._table.close()
 
     # ------------------------------------------------------------------ inside
-
-    def _checked(self, batch: Batch) -> NDArray[np.float32]:
-        import numpy as np
-
-        passages = sum(len(document.passages) for document in batch.documents)
-        expected = (passages, self.dimension)
-        if batch.vectors is None:
-            vectors = np.empty((0, self.dimension), np.float32)
-        else:
-            vectors = np.ascontiguousarray(batch.vectors, np.float32)
-        if vectors.shape != expected:
-            message = f"batch {batch.id} needs vectors of shape {expected}, got {vectors.shape}"
-            raise ValueError(message)
-        if not np.isfinite(vectors).all():
-            message = f"batch {batch.id} holds a vector that is not finite"
-            raise ValueError(message)
-        if self._format.half and vectors.size and np.abs(vectors).max() > np.finfo(np.float16).max:
-            message = f"batch {batch.id} holds a vector that is far longer than 1"
-            raise ValueError(message)
-        return vectors
 
     def _fill_missing_words(self) -> None:
         # The text index is derived, and its file may be gone. An index that only lags behind is left to

@@ -115,6 +115,11 @@ class WorkerLink:
         """The task that it runs now."""
         return self._talk.job
 
+    @property
+    def idle(self) -> bool:
+        """Whether nothing runs or waits here."""
+        return not self._on_loop and not self._with_thread and not self._later
+
     def running_since(self, handle: Handle[Any]) -> float | None:
         """Return when the process got this task, or ``None`` if it does not run it now."""
         return self._talk.since if self._talk.job is handle else None

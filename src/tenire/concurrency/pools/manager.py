@@ -137,13 +137,17 @@ class ThreadPoolManager:
         self._threads.retire(keep=threads)
         return self._processes.retire(keep=workers)
 
-    def end_worker(self, name: str) -> bool:
-        """End a worker process with a name, which must not get another task; on the loop's thread.
+    def end_worker(self, name: str, *, if_idle: bool = False) -> bool:
+        """End a worker process with a name; on the loop's thread.
+
+        Args:
+            name: The worker's name. The next task for it gets a new process.
+            if_idle: Only if nothing runs or waits there.
 
         Returns:
-            Whether there is such a process. It ends after the task that it has.
+            Whether such a process ends. It does so after the tasks that it has.
         """
-        return self._processes.end_named(name)
+        return self._processes.end_named(name, if_idle=if_idle)
 
     async def warm_up(self, workers: int, *, imports: Iterable[str] = ()) -> None:
         """Have worker processes ready before there is work for them.

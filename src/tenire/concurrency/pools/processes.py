@@ -84,6 +84,7 @@ class Processes:
         self._idle: list[WorkerLink] = []
         self._pool: list[WorkerLink] = []
         self._named: dict[str, WorkerLink] = {}
+        self._ending: list[WorkerLink] = []
         self._made = 0
         self._surplus = 0
         self.recycled = 0
@@ -93,7 +94,7 @@ class Processes:
     @property
     def links(self) -> list[WorkerLink]:
         """Every worker."""
-        return [*self._pool, *self._named.values()]
+        return [*self._pool, *self._ending, *self._named.values()]
 
     @property
     def replaced(self) -> int:
@@ -150,7 +151,7 @@ class Processes:
         self, link: WorkerLink, handle: Handle[Any], value: Any, error: BaseException | None, memory: int
     ) -> None:
         link.resident = link.kept
-        if link.name not in self._named:  # those keep something on purpose
+        if link in self._pool:  # those with a name keep something on purpose
             self._now_idle(link)
         self._report(handle, value, error, memory)
 
@@ -172,9 +173,11 @@ class Processes:
     def _left(self, link: WorkerLink) -> None:
         if link in self._pool:
             self._pool.remove(link)
+        elif link in self._ending:
+            self._ending.remove(link)
         else:
             self._named.pop(link.name, None)
-        if self._empty is not None and not self._pool and not self._named and not self._empty.done():
+        if self._empty is not None and not self.links and not self._empty.done():
             self._empty.set_result(None)
 
     def idle(self) -> list[int]:
@@ -196,12 +199,17 @@ class Processes:
             link.put(None)
         return len(retired)
 
-    def end_named(self, name: str) -> bool:
-        """End a worker with a name, after what it has to do; return whether there is one."""
+    def end_named(self, name: str, *, if_idle: bool) -> bool:
+        """End a worker with a name, after what it has to do; return whether one ends.
+
+        Whoever asks for that name from now on gets a new one.
+        """
         link = self._named.get(name)
-        if link is not None:
-            link.put(None)
-        return link is not None
+        if link is None or (if_idle and not link.idle):
+            return False
+        self._ending.append(self._named.pop(name))
+        link.put(None)
+        return True
 
     async def aclose(self, *, kill: bool) -> None:
         """End every worker.
