@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import gc
+import signal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -118,6 +120,24 @@ def test_an_interrupt_prints_the_totals_so_far_and_is_130(
         assert ran.last["peak_rss_mib"] > 0
     else:
         assert "ingest" in ran.out
+
+
+def test_the_collector_rests_while_an_interrupted_run_ends_and_not_longer(tenire: Tenire, app: App, docs: Path) -> None:
+    collects: list[bool] = []
+
+    def run_config(config: Config, *, on_start: OnStart, **options: object) -> RunReport:
+        on_start({"ingest": done()})
+        collects.append(gc.isenabled())
+        try:
+            signal.raise_signal(signal.SIGINT)
+        finally:
+            collects.append(gc.isenabled())
+        raise AssertionError("expected KeyboardInterrupt")
+
+    app.put("runs", run_config=run_config)
+    assert tenire("ingest", "docs").code == 130
+    assert collects == [True, False]
+    assert gc.isenabled()
 
 
 def test_a_run_that_is_refused_tells_why(tenire: Tenire, app: App, docs: Path) -> None:

@@ -1,7 +1,14 @@
-"""What ends a command from outside: Ctrl-C, and a polite termination."""
+"""What ends a command from outside: Ctrl-C, and a polite termination.
+
+From then on nothing is started any more, and hundreds of calls end within a moment, each
+with an exception whose traceback holds frames. The collector would look through all of
+that again and again, and take as long as ending them does. So it rests until they have
+ended.
+"""
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -52,6 +59,7 @@ class Interruption:
                 os.write(sys.stderr.fileno(), _SHOW_CURSOR)
             os._exit(INTERRUPTED)
         self._stopping = True
+        gc.disable()
         if self._stop is not None:
             self._stop(number, frame)
 
@@ -65,13 +73,14 @@ class Interruption:
 
 @contextmanager
 def interruptible() -> Iterator[Interruption]:
-    """Let SIGTERM do inside the block what Ctrl-C does, and put all handlers back at its end."""
+    """Let SIGTERM do inside the block what Ctrl-C does, and put handlers and collector back at its end."""
     ignored = signal.getsignal(signal.SIGINT) == signal.SIG_IGN
     interruption = Interruption(ignored=ignored)
     if threading.current_thread() is not threading.main_thread():
         yield interruption  # signals are somebody else's business
         return
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    collecting = gc.isenabled()
     signal.signal(signal.SIGTERM, interruption.terminated)
     if ignored:
         # A loop installs its own handler only in place of Python's; SIGTERM needs that one too.
@@ -81,3 +90,5 @@ def interruptible() -> Iterator[Interruption]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+        if collecting:
+            gc.enable()
