@@ -189,6 +189,20 @@ def test_the_budget_is_a_hard_stop_and_what_is_known_still_answers(sim_loop: Sim
     simulate(sim_loop, scenario, Model(), price=PRICE, budget_usd=5e-5)
 
 
+@pytest.mark.parametrize("options", [{}, {"parameters": {"max_tokens": 4000}}, {"max_output_tokens": 4000}])
+def test_the_budget_is_not_passed_by_long_replies(sim_loop: SimLoop, options: dict[str, Any]) -> None:
+    model = Model()
+    model.usage = Usage(10, 4000)
+
+    async def scenario(client: ChatClient) -> None:
+        with pytest.raises(BudgetError):
+            async for _ in client.map((f"{number}" for number in range(100)), **options):
+                pass
+        assert 0.4 <= client.statistics().cost_usd <= 2.0
+
+    simulate(sim_loop, scenario, model, price=Price(1.0, 100.0), budget_usd=2.0)
+
+
 def test_a_budget_without_a_price_is_refused_before_anything_is_sent() -> None:
     async def main() -> None:
         model = Model()
@@ -264,6 +278,19 @@ def test_a_reply_that_is_no_json_is_asked_for_once_more_with_the_reason(sim_loop
     *_, before, complaint = model.requests[1].messages
     assert before == {"role": "assistant", "content": "n is 7"}
     assert "expected a reply that follows its JSON schema, got 6 characters that are no JSON" in complaint["content"]
+
+
+def test_the_second_question_has_the_room_that_it_needs(sim_loop: SimLoop) -> None:
+    answers = iter(["no " * 500, '{"n": 7}'])
+    model = Model(answer=lambda _: next(answers))
+
+    async def scenario(client: ChatClient) -> None:
+        # It repeats the reply that did not fit, which is more than the whole quota.
+        with pytest.raises(RejectedError, match="can never be sent"):
+            await client.complete("Hello", schema=SCHEMA, max_output_tokens=10)
+
+    simulate(sim_loop, scenario, model, tpm=300)
+    assert len(model.requests) == 1
 
 
 def test_a_second_such_reply_is_the_error_and_is_paid_for(sim_loop: SimLoop) -> None:

@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tenire.llm.records import ChatRequest, Usage
+from tenire.llm.requests import make_request
 from tenire.llm.token_estimate import PER_PICTURE, count_request, count_texts, text_tokens
 from tenire.llm.tokenisers import load_tokeniser
-from tenire.llm.tokens import UNKNOWN_OUTPUT, TokenCounter
+from tenire.llm.tokens import LONG_OUTPUT, UNKNOWN_OUTPUT, TokenCounter, TokenEstimate
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -143,6 +144,24 @@ def test_the_output_is_the_limit_or_what_is_usual() -> None:
         counter.learn(counter.estimate(request("hi")), Usage(5, 100 + number))
     assert 190 <= counter.estimate(request("hi", None)).output_tokens <= 220
     assert counter.estimate(request("hi", 80)).output_tokens == 80
+
+
+def test_money_is_set_aside_for_a_long_reply_unless_the_request_says_how_long() -> None:
+    counter = TokenCounter()
+    assert counter.estimate(request("hi", 80)).most_output == 80
+    assert counter.estimate(request("hi", None)).most_output == LONG_OUTPUT
+    counter.learn(counter.estimate(request("hi")), Usage(5, 3000))
+    assert counter.estimate(request("hi", None)).most_output == 6000
+    assert counter.estimate(request("hi", 80)).most_output == 80
+
+
+@pytest.mark.parametrize("name", ["max_tokens", "max_completion_tokens"])
+def test_a_limit_among_the_parameters_is_one(name: str) -> None:
+    def estimate(limit: object) -> TokenEstimate:
+        return TokenCounter().estimate(make_request("m", "hi", parameters={name: limit}))
+
+    assert (estimate(4000).output_tokens, estimate(4000).most_output, estimate(4000).bounded) == (4000, 4000, True)
+    assert not any(estimate(strange).bounded for strange in (None, True, 0, "4000"))
 
 
 def test_usage_that_says_nothing_teaches_nothing() -> None:

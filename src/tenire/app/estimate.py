@@ -135,7 +135,7 @@ def _estimate(name: str, plan: ChatPlan, ledger: Ledger | None) -> Estimate:
             tokens = counter.estimate(request)
             told.calls += 1
             told.input_tokens += tokens.input_tokens
-            told.output_tokens += tokens.output_tokens
+            told.output_tokens += tokens.most_output
     price = price_of_use(plan.use)
     if price is not None and plan.settings.mode == "batch":
         price = price.in_batch()

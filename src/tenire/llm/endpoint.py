@@ -135,8 +135,6 @@ class Endpoint:
         Raises:
             TenireError: If there is none.
         """
-        account = self.account
-        estimate = account.counter.estimate(request)
         guard = self._guards[feed is None, manner.keep]
         try:
             answer: Answer = await guard.call(
@@ -147,7 +145,7 @@ class Endpoint:
                 feed,
                 key=asked if manner.keep else None,
                 deadline=manner.deadline,
-                admission=partial(Passage, account, asked, estimate, manner.priority, manner.pipeline),
+                admission=partial(self._passage, asked, request, manner),
                 hand_on=True,
             )
         except ModelError as error:
@@ -157,6 +155,11 @@ class Endpoint:
             if asked.charges:  # of a request that is not kept
                 await self._store.record(asked)
         return answer
+
+    def _passage(self, asked: Asked, request: ChatRequest, manner: Manner) -> Passage:
+        """Return what lets one try in, with the room that this one needs: a second question is longer."""
+        estimate = self.account.counter.estimate(_as_sent(request, asked))
+        return Passage(self.account, asked, estimate, manner.priority, manner.pipeline)
 
     @property
     def plain(self) -> Guard:
@@ -180,8 +183,7 @@ class _Try:
     async def __call__(
         self, passage: Passage, asked: Asked, request: ChatRequest, schema: ReplySchema | None, feed: Feed | None
     ) -> Answer:
-        if asked.repair is not None:
-            request = _repaired(request, *asked.repair)
+        request = _as_sent(request, asked)
         if feed is None:
             reply = await passage.send(partial(self._transport.complete, request))
         else:
@@ -220,8 +222,11 @@ def _check(schema: ReplySchema, text: str, asked: Asked) -> None:
         raise
 
 
-def _repaired(request: ChatRequest, text: str, problem: str) -> ChatRequest:
-    """Return a request that asks again for a reply that did not fit, and says why."""
+def _as_sent(request: ChatRequest, asked: Asked) -> ChatRequest:
+    """Return a request as the next try sends it: if a reply did not fit, with that and what was wrong with it."""
+    if asked.repair is None:
+        return request
+    text, problem = asked.repair
     complaint = f"{problem}. Answer again, with JSON that follows it and nothing else."
     added: tuple[Mapping[str, Any], ...] = (
         {"role": "assistant", "content": text or "(nothing)"},

@@ -40,7 +40,7 @@ async def estimate(session: Session, requests: AsyncIterable[ChatRequest], *, ke
                 needed = account.counter.estimate(request)
                 calls += 1
                 input_tokens += needed.input_tokens
-                output_tokens += needed.output_tokens
+                output_tokens += needed.most_output
         batch.clear()
 
     async for request in requests:

@@ -118,7 +118,7 @@ class Passage:
         self._priority = priority = priority_of(priority)
         price, prompt = account.price, estimate.input_tokens
         # The quota can bear an estimate that was too low now and then; a hard stop cannot.
-        self._most = 0 if price is None else price.most(prompt + prompt // 4 + 16, estimate.output_tokens)
+        self._most = 0 if price is None else price.most(prompt + prompt // 4 + 16, estimate.most_output)
         self._spent = 0
         self._first = False
         self._grant: Grant | None = None

@@ -10,7 +10,10 @@ if TYPE_CHECKING:
 
     from tenire.core.rate_report import RateReport
 
-__all__ = ["ChatRequest", "EmbeddingReply", "ModelReply", "StreamPart", "Transport", "Usage"]
+__all__ = ["LIMITS_OF_OUTPUT", "ChatRequest", "EmbeddingReply", "ModelReply", "StreamPart", "Transport", "Usage"]
+
+LIMITS_OF_OUTPUT = ("max_completion_tokens", "max_tokens")
+"""What providers call the most tokens of a reply."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,17 @@ class ChatRequest:
     max_output_tokens: int | None = None
     schema: Mapping[str, Any] | None = None
     parameters: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def most_output(self) -> int | None:
+        """Most tokens of the reply, whichever way that is said; ``None`` if it is not."""
+        if self.max_output_tokens is not None:
+            return self.max_output_tokens
+        for name in LIMITS_OF_OUTPUT:
+            number = self.parameters.get(name)
+            if isinstance(number, int) and not isinstance(number, bool) and number > 0:
+                return number
+        return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,8 @@
    for each model and kind of request; later guesses are multiplied by a high quantile of
    the latest ratios, and by a margin that shrinks as more of them are known.
 3. Output is what the request allows at most. Where it does not say, it is a high quantile
-   of what the model wrote lately, and ``UNKNOWN_OUTPUT`` at first.
+   of what the model wrote lately, and ``UNKNOWN_OUTPUT`` at first. Money cannot be taken
+   back: for that the most counts, twice the longest of those replies, or ``LONG_OUTPUT``.
 """
 
 from __future__ import annotations
@@ -21,10 +22,13 @@ if TYPE_CHECKING:
 
     from tenire.llm.records import ChatRequest, Usage
 
-__all__ = ["UNKNOWN_OUTPUT", "TokenCounter", "TokenEstimate"]
+__all__ = ["LONG_OUTPUT", "UNKNOWN_OUTPUT", "TokenCounter", "TokenEstimate"]
 
 UNKNOWN_OUTPUT = 1024
 """Output tokens of a reply, where neither the request nor the past says."""
+
+LONG_OUTPUT = 4096
+"""Output tokens that a long one has, where the request does not say; what many servers allow at most."""
 
 _KEPT = 128
 _QUANTILE = 0.98
@@ -40,6 +44,7 @@ class TokenEstimate(NamedTuple):
     Attributes:
         input_tokens: Of the prompt.
         output_tokens: Of the reply.
+        most_output: Of the longest reply to be reckoned with.
         model: Of the call.
         raw: The first guess, to learn from.
         bounded: Whether the request says how many tokens the reply may have.
@@ -47,6 +52,7 @@ class TokenEstimate(NamedTuple):
 
     input_tokens: int
     output_tokens: int
+    most_output: int
     model: str
     raw: RawCount
     bounded: bool = True
@@ -73,10 +79,11 @@ class TokenCounter:
     def estimate(self, request: ChatRequest) -> TokenEstimate:
         """Return what a chat completion will need."""
         raw = count_request(request, self.exact.get(request.model, text_tokens))
-        output = request.max_output_tokens
+        output, usual = request.most_output, self._outputs.get(request.model)
         return TokenEstimate(
             self._calibrated(request.model, raw),
-            self._output(request.model) if output is None else output,
+            _usual(usual) if output is None else output,
+            _longest(usual) if output is None else output,
             request.model,
             raw,
             output is not None,
@@ -85,7 +92,7 @@ class TokenCounter:
     def estimate_texts(self, model: str, texts: Sequence[str]) -> TokenEstimate:
         """Return what vectors of texts will need."""
         raw = count_texts(texts, self.exact.get(model, text_tokens))
-        return TokenEstimate(self._calibrated(model, raw), 0, model, raw)
+        return TokenEstimate(self._calibrated(model, raw), 0, 0, model, raw)
 
     def learn(self, estimate: TokenEstimate, usage: Usage | None) -> None:
         """Take in what the provider counted for an estimate."""
@@ -102,10 +109,6 @@ class TokenCounter:
             return raw.tokens
         return ceil(raw.tokens * recent.high)
 
-    def _output(self, model: str) -> int:
-        recent = self._outputs.get(model)
-        return UNKNOWN_OUTPUT if recent is None or recent.count < _ENOUGH else ceil(recent.high)
-
 
 class _Recent:
     """The latest values of one kind, and a value that few of them are above."""
@@ -117,6 +120,11 @@ class _Recent:
         self.count = 0
         self.high = 0.0
 
+    @property
+    def highest(self) -> float:
+        """The highest of them; 0 if there are none."""
+        return max(self._values, default=0.0)
+
     def add(self, value: float) -> None:
         """Take in a value."""
         self._values.append(value)
@@ -125,3 +133,11 @@ class _Recent:
             ordered = sorted(self._values)
             place = min(len(ordered) - 1, int(_QUANTILE * len(ordered)))
             self.high = ordered[place] * (1 + _MARGIN / len(ordered) ** 0.5)
+
+
+def _usual(recent: _Recent | None) -> int:
+    return UNKNOWN_OUTPUT if recent is None or recent.count < _ENOUGH else ceil(recent.high)
+
+
+def _longest(recent: _Recent | None) -> int:
+    return LONG_OUTPUT if recent is None else max(LONG_OUTPUT, ceil(2 * recent.highest))

@@ -52,7 +52,7 @@ class BatchAccount:
             return 0
         estimate = self._counter.estimate(request)
         # As for a call: a hard stop cannot bear an estimate that was too low.
-        return self._price.most(estimate.input_tokens + estimate.input_tokens // 4 + 16, estimate.output_tokens)
+        return self._price.most(estimate.input_tokens + estimate.input_tokens // 4 + 16, estimate.most_output)
 
     def charge(self, usage: Usage) -> Charge:
         """Return what one line has cost."""

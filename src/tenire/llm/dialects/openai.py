@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from tenire.llm.dialects.dialect import NoReplyError, check_parameters, count, decode, listed, mapping, text
-from tenire.llm.records import ChatRequest, EmbeddingReply, ModelReply, Usage
+from tenire.llm.records import LIMITS_OF_OUTPUT, ChatRequest, EmbeddingReply, ModelReply, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 __all__ = ["OpenAIDialect", "OpenAIReader"]
 
 _TAKEN = frozenset({"model", "messages", "stream", "stream_options", "n"})
-_LIMITS = ("max_completion_tokens", "max_tokens")
 _NEW_LIMIT = re.compile(r"(?:^|/)(?:o\d|gpt-(?:[5-9]|\d\d))")  # models that refuse max_tokens
 _MAY_BE_EMPTY = ("length", "content_filter", "tool_calls", "function_call")
 _DONE = b"[DONE]"
@@ -63,7 +62,7 @@ class OpenAIDialect:
     def chat(self, request: ChatRequest, *, stream: bool = False) -> dict[str, Any]:
         """Return the body of a request."""
         if request.parameters:
-            check_parameters(request, _TAKEN if request.max_output_tokens is None else _TAKEN.union(_LIMITS))
+            check_parameters(request, _TAKEN if request.max_output_tokens is None else _TAKEN.union(LIMITS_OF_OUTPUT))
         body = {"model": request.model, "messages": request.messages, **request.parameters}
         if request.max_output_tokens is not None:
             body[self._name_of_limit(request.model)] = request.max_output_tokens
@@ -99,7 +98,7 @@ class OpenAIDialect:
             return True
         if "max_completion_tokens" in said and self._limit_name is None and model not in self._limit_names:
             wrong = _limit_name(model)
-            self._limit_names[model] = next(name for name in _LIMITS if name != wrong)
+            self._limit_names[model] = next(name for name in LIMITS_OF_OUTPUT if name != wrong)
             return True
         return False
 
