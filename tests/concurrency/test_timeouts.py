@@ -223,7 +223,7 @@ def test_who_waits_for_a_thread_is_told_which_abandoned_functions_have_them_all(
     async def scenario(manager: ConcurrencyManager) -> None:
         release = threading.Event()
         for number in range(8):
-            manager.submit(release.wait, 30, timeout=0.02, name=f"stuck {number}")
+            manager.submit(release.wait, 30, timeout=0.5, name=f"stuck {number}")  # long enough for it to have begun
         await eventually(lambda: len(manager.thread_pool.statistics().abandoned) == 8)
         waiting = manager.submit(jobs.pid, name="waiting")
         explanation = manager.submit(asyncio.sleep, 0, after=[waiting]).explain()
