@@ -77,6 +77,39 @@ def test_who_waits_for_the_end_of_an_outage_has_all_its_tries_left() -> None:
     assert max(times) < ends_at + 60
 
 
+class BrokenError(Exception):
+    status_code = 500
+
+
+def test_a_call_that_never_succeeds_does_not_hold_up_the_end_by_probing_for_ever() -> None:
+    times: list[float] = []
+
+    async def call(good: bool) -> str:
+        times.append(asyncio.get_running_loop().time())
+        await asyncio.sleep(0.1)
+        if not good:
+            raise BrokenError
+        return "answer"
+
+    breaker = CircuitBreaker(minimum_calls=4, open_for=1.0, half_open_permits=1)
+    guard = Guard(retry=Retry(attempts=5, backoff=0.1), budget=RetryBudget(reserve=50), breaker=breaker)
+
+    async def main() -> list[object]:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(tried(guard.call(call, good))) for good in (True, True, False)]
+        return [task.result() for task in tasks]
+
+    async def tried(answer: Awaitable[str]) -> object:
+        try:
+            return await answer
+        except BrokenError:
+            return "given up"
+
+    assert run(main) == ["answer", "answer", "given up"]
+    assert breaker.state != "closed", "nothing but the bad one was left to find out"
+    assert len(times) - 2 == 5 + 3, "its probes count but for the first three"
+
+
 def test_what_is_put_off_keeps_the_deadline() -> None:
     server = Server(*[BusyError("30") for _ in range(200)])
     guard = Guard(retry=2, classify=put_off, deadline=100.0)

@@ -17,12 +17,13 @@ In this order:
 from __future__ import annotations
 
 from dataclasses import dataclass
+from http import HTTPStatus
 from json import JSONDecodeError
 from typing import TYPE_CHECKING, Any
 
 from tenire.clock import SYSTEM_CLOCK
 from tenire.core.retrying import Kind
-from tenire.errors import InternalError, TenireError, WorkerDiedError
+from tenire.errors import BrokenReplyError, InternalError, TenireError, WorkerDiedError
 from tenire.resilience.retry_after import retry_after
 
 if TYPE_CHECKING:
@@ -73,11 +74,14 @@ class Failure:
         kind: Whether another try may help.
         retry_after: Seconds to wait at least before it; 0 if nothing was said.
         outcome: What the breaker is told.
+        may_be_the_call: Whether the call itself may be the reason, and not the state of the
+            other side: it was answered, and that it went wrong there is all that was said.
     """
 
     kind: Kind
     retry_after: float = 0.0
     outcome: Outcome = "failure"
+    may_be_the_call: bool = False
 
 
 class Judge:
@@ -112,7 +116,8 @@ class Judge:
             # A refusal for good reasons is the answer of somebody who is well.
             return Failure(kind, outcome="cancelled" if status is None else "ok")
         outcome: Outcome = "ok" if kind is Kind.UNCOUNTED else "failure"
-        return Failure(kind, _stated(error) or retry_after(headers, self._wall) or 0.0, outcome)
+        own = status == HTTPStatus.INTERNAL_SERVER_ERROR or isinstance(error, (*_BROKEN_REPLIES, BrokenReplyError))
+        return Failure(kind, _stated(error) or retry_after(headers, self._wall) or 0.0, outcome, own)
 
     def _kind(self, error: BaseException, status: int | None, headers: Any) -> Kind:
         if not isinstance(error, self._on):

@@ -1,4 +1,9 @@
-"""Whether and when a call that failed is tried again."""
+"""Whether and when a call that failed is tried again.
+
+A try that only found out whether a circuit may close does not count, so that an outage
+uses up nobody's tries. But a call that can never succeed may be all that is left to find
+it out with: what may be its own fault counts after ``MOST_PROBES``.
+"""
 
 from __future__ import annotations
 
@@ -17,9 +22,10 @@ if TYPE_CHECKING:
     from tenire.core.tasks import Retry
     from tenire.resilience.failures import Judge
 
-__all__ = ["FailedTry", "Retries", "Tally", "tries_in_words"]
+__all__ = ["MOST_PROBES", "FailedTry", "Retries", "Tally", "tries_in_words"]
 
 
+MOST_PROBES = 3
 _MAY_GO_BETTER = (Kind.TRANSIENT, Kind.OVERLOAD)
 
 
@@ -50,12 +56,13 @@ class Tally:
     Attributes:
         tries: Tries that count.
         uncounted: Tries that do not.
+        probes: Of these, tries of a circuit whose failure may be the call's own.
     """
 
-    __slots__ = ("tries", "uncounted")
+    __slots__ = ("probes", "tries", "uncounted")
 
     def __init__(self) -> None:
-        self.tries = self.uncounted = 0
+        self.tries = self.uncounted = self.probes = 0
 
 
 class Retries:
@@ -111,7 +118,10 @@ class Retries:
             probing: Whether the try only found out whether a circuit may close.
         """
         failure = self._judge(error)
-        kind = Kind.UNCOUNTED if probing and failure.kind in _MAY_GO_BETTER else failure.kind
+        kind = failure.kind
+        if probing and kind in _MAY_GO_BETTER and (tally.probes < MOST_PROBES or not failure.may_be_the_call):
+            kind = Kind.UNCOUNTED
+            tally.probes += failure.may_be_the_call
         if kind is Kind.UNCOUNTED:
             tally.uncounted += 1
         else:
