@@ -43,6 +43,7 @@ class Sums:
         """Show what the round has counted so far."""
         shown, part, before = self._shown, self._part, self._before
         shown.stages, shown.listed = part.stages, part.listed
+        shown.figures = {**before.figures, **part.figures}  # the latest, where one says how it is now
         for name in _ALWAYS if self._known is not None else (*_ALWAYS, *_OF_CHANGES):
             setattr(shown, name, getattr(before, name) + getattr(part, name))
         for name in _BY_NAME if self._known is not None else (*_BY_NAME, "rejected"):
