@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tenire.app.config import ingest_config, load_config
 from tenire.app.feed import LEVELS, Feed
+from tenire.app.feed.holdings import Holdings
 from tenire.app.runs import arun_config
 from tenire.errors import ConfigError, RejectedError, StoreError, TenireError
 from tenire.storage.home import Home
@@ -148,3 +150,29 @@ def test_a_home_that_does_not_exist_can_be_watched_until_a_run_makes_it(tmp_path
 
 def test_the_levels_are_told_the_highest_first() -> None:
     assert LEVELS == ("critical", "high", "normal", "low", "idle")
+
+
+def test_what_changes_while_the_ledger_is_read_is_read_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = Home(tmp_path / "home")
+
+    async def main() -> None:
+        async with Feed(home) as feed:
+            first = await until(feed, lambda view: view.note.startswith("no engine is running"))
+            began, go_on = threading.Event(), threading.Event()
+            numbers = iter((1, 2))
+
+            def read(home: Home, *, running: bool) -> Holdings:
+                number = next(numbers)
+                began.set()
+                go_on.wait(30)
+                return Holdings(documents=number)
+
+            monkeypatch.setattr("tenire.app.feed.feed.read_holdings", read)
+            feed._renew_holdings()
+            await asyncio.to_thread(began.wait, 30)
+            feed._renew_holdings()
+            go_on.set()
+            view = await until(feed, lambda view: view.documents == 2)
+            assert view.number > first.number
+
+    asyncio.run(main())

@@ -83,6 +83,7 @@ class Feed:
         self._rates = Rates()
         self._curves = Curves()
         self._holdings = Holdings()
+        self._stale = False  # whether the ledger has changed since the last reading began
         self._counted: object = None  # the counters when the ledger was read last
         self._read_at = float("-inf")
         self._reading: asyncio.Task[None] | None = None
@@ -177,10 +178,16 @@ class Feed:
     # -- the ledger -----------------------------------------------------------
 
     def _renew_holdings(self) -> None:
+        self._stale = True  # also for a reading that is under way: it may have begun before the change
         if self._reading is None or self._reading.done():
             self._reading = asyncio.get_running_loop().create_task(self._read_beside(), name="tenire feed: ledger")
 
     async def _read_beside(self) -> None:
+        while self._stale:
+            self._stale = False
+            await self._read_once()
+
+    async def _read_once(self) -> None:
         attached = self.view.link != "gone"
         await self._read(running=attached)
         if self.view.attached:
