@@ -10,7 +10,7 @@ import pytest
 
 from tenire.vectors import text_rows
 from tenire.vectors.lance_table import LanceTable
-from tenire.vectors.new_rows import new_rows
+from tenire.vectors.new_rows import checked_vectors, new_rows
 from tenire.vectors.text_index import TextIndex
 
 if TYPE_CHECKING:
@@ -109,7 +109,8 @@ def test_a_batch_that_the_table_lost_is_not_taken_for_applied(open_store: Open, 
     first.commit(make.batch("b1", make.document("d1", "a passage")))
     first.commit(make.batch("b2", make.document("d2", "another passage")))
     nothing, _ = new_rows("", [], first._words.next_key, first._texts)
-    first._table.write(nothing | {"vector": first._checked(make.batch(""))}, ["d2"])
+    vectors = checked_vectors(make.batch(""), first.dimension, half=first._format.half)
+    first._table.write(nothing | {"vector": vectors}, ["d2"])
     first.close()
     store = open_store(create=False)
     assert not store.has_batch("b2")
