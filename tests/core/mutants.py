@@ -54,9 +54,6 @@ MUTANTS: dict[str, tuple[str, str, str, str]] = {
     "sizes never come to rest": (
         "stage_sizes", "abs(size - before) <= SLACK * before", "size == before", "test_stage_sizes.py -k nearly",
     ),
-    "a few large batches fill the memory": (
-        "stage_sizes", "min(_call(read), part)", "_call(read)", "test_stage_sizes.py -k rules",
-    ),
     "a group costs a kill an hour": (
         "stage_sizes", "min(enough, LONGEST_GROUP_S / per_passage)", "enough", "test_stage_sizes.py -k rules",
     ),

@@ -15,7 +15,6 @@ from tenire.core.stage_sizes import (
     LONGEST_GROUP_S,
     LONGEST_S,
     MOST,
-    PART,
     SHARE,
     SLACK,
     StageSizes,
@@ -59,10 +58,8 @@ def test_sizes_keep_their_rules_whatever_stages_cost(
         (sizes.slice, embed, LEAST.slice, MOST.slice),
     ):
         long = found.each * size >= LONGEST_S / (1 + SLACK) * 0.99
-        full = found is read and size * density >= PART * sizes.group / (1 + SLACK) * 0.99
-        assert size >= most * 0.79 or long or full or found.fixed <= SHARE / (1 - SLACK) * found.seconds(size) * 1.05
+        assert size >= most * 0.79 or long or found.fixed <= SHARE / (1 - SLACK) * found.seconds(size) * 1.05
         assert size <= least or found.each * size <= LONGEST_S / (1 - SLACK) * 1.01
-    assert sizes.batch <= LEAST.batch or sizes.batch * density <= PART * sizes.group / (1 - SLACK) * 1.01
     # Rule 2.
     later = max(embed.seconds(sizes.slice) / sizes.slice, store.each)
     assert sizes.group <= LEAST.group or later * sizes.group <= LONGEST_GROUP_S / (1 - SLACK) * 1.01

@@ -7,8 +7,7 @@
 
 1. A *batch* and a *slice* are so large that what a call costs however small it is takes at most
    ``SHARE`` of it, and no longer than ``LONGEST_S``: pipelines take turns between calls, and a
-   worker that dies takes a call with it. A batch brings at most ``PART`` of a group: room (rule 4)
-   is counted in batches, and large ones would keep five times as many passages at hand.
+   worker that dies takes a call with it.
 2. A *group* is so large that a call of the model can be full, and that the fixed part of its
    commit takes at most ``SHARE`` of the time in which the slowest of the later stages gets its
    passages through; but no longer than ``LONGEST_GROUP_S`` of work: a kill costs so much.
@@ -32,8 +31,8 @@ if TYPE_CHECKING:
     from tenire.core.stage_cost import StageCost
 
 __all__ = [
-    "FIRST", "HEADROOM", "LEAST", "LONGEST_GROUP_S", "LONGEST_S", "MOST", "PART", "SHARE", "SLACK", "StageSizes",
-    "sizes_for", "slowest",
+    "FIRST", "HEADROOM", "LEAST", "LONGEST_GROUP_S", "LONGEST_S", "MOST", "SHARE", "SLACK", "StageSizes", "sizes_for",
+    "slowest",
 ]  # fmt: skip
 
 SHARE = 0.02
@@ -41,7 +40,6 @@ LONGEST_S = 1.0
 LONGEST_GROUP_S = 10.0
 HEADROOM = 1.5
 SLACK = 0.25
-PART = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +101,8 @@ def sizes_for(
         raise ValueError(message)
     batch, slice_, group = before.batch, before.slice, before.group
     readers, room = min(before.readers, workers), before.room
-    size, passages = usual
+    if read.known:
+        batch = _settled(before.batch, _call(read), LEAST.batch, MOST.batch)
     if embed.known:
         slice_ = _settled(before.slice, _call(embed), LEAST.slice, MOST.slice)
     if embed.known and store.known:
@@ -111,15 +110,13 @@ def sizes_for(
         enough = max(store.fixed / (SHARE * per_passage), slice_, FIRST.group)
         wanted = min(enough, LONGEST_GROUP_S / per_passage)
         group = _settled(before.group, wanted, LEAST.group, MOST.group)
+        size, passages = usual
         if read.known and passages > 0:
             needed = HEADROOM * read.seconds(size) / passages / per_passage
             readers = max(LEAST.readers, min(ceil(min(needed, workers)), workers))
             # One more for each group: what fills it is seldom full of it.
             batches = (_SENT + 1) * (group / passages + 1)
             room = _settled(before.room, batches + 2 * readers, LEAST.room, MOST.room)
-    if read.known:
-        part = PART * group * size / passages if passages > 0 else MOST.batch
-        batch = _settled(before.batch, min(_call(read), part), LEAST.batch, MOST.batch)
     return replace(before, batch=batch, slice=slice_, group=group, readers=readers, room=room)
 
 
