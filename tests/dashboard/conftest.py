@@ -40,6 +40,8 @@ def served(tmp_path: Path) -> Callable[..., Any]:
                 begun = asyncio.Event()
                 run = asyncio.create_task(arun_config(config, on_start=lambda _: begun.set()))
                 await begun.wait()
+                for name in ("one", "two"):  # at once: a browser starts more slowly than they end
+                    await dashboard.feed.actions.pause(name)
                 try:
                     return await scenario(dashboard, client)
                 finally:  # also of one that holds pipelines back

@@ -131,6 +131,7 @@ def test_a_run_is_seen_and_steered(served: Any) -> None:
         assert await act(client, action="pause", pipeline="two") == (
             200, {"text": "two is paused", "facts": {"pipeline": "two", "state": "paused"}}
         )  # fmt: skip
+        assert (await act(client, action="resume", pipeline="one"))[1]["text"] == "one goes on"
         await until(client, lambda told: told["pipelines"].get("one", {}).get("state") == "done")
         assert (await act(client, action="weight", pipeline="two", weight=2.5))[1]["text"] == "two has weight 2.5 now"
         assert (await act(client, action="priority", pipeline="two", level="low"))[0] == 200
