@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tenire.errors import MissingExtraError, ModelFileError, PredictionError
+from tenire.pipeline.openvino_import import load_openvino
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -98,7 +98,7 @@ def _on_onnxruntime(data: bytes, threads: int) -> tuple[Callable[[NDArray[Any]],
 
 
 def _on_openvino(data: bytes, threads: int) -> tuple[Callable[[NDArray[Any]], Any], tuple[int | None, ...], Any]:
-    openvino = _openvino()
+    openvino = load_openvino()
     if not _ALIVE:
         _ALIVE.append(openvino.Core())
     graph = _ALIVE[0].read_model(model=data)
@@ -108,19 +108,3 @@ def _on_openvino(data: bytes, threads: int) -> tuple[Callable[[NDArray[Any]], An
     compiled = _ALIVE[0].compile_model(graph, "CPU", options)
     _ALIVE.append(compiled)
     return lambda batch: compiled(batch)[0], shape, _DTYPES[entry.get_element_type().get_type_name()]
-
-
-def _openvino() -> Any:
-    """Import OpenVINO without its telemetry, which reports to a server from a thread of its own."""
-    if "openvino" not in sys.modules:
-        hidden = "openvino_telemetry"
-        before = {hidden: sys.modules[hidden]} if hidden in sys.modules else {}
-        sys.modules[hidden] = None  # type: ignore[assignment]  # how Python marks "not importable"
-        try:
-            import openvino
-        finally:
-            del sys.modules[hidden]
-            sys.modules.update(before)
-    import openvino
-
-    return openvino

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tenire.errors import MissingExtraError
+from tenire.pipeline.openvino_import import load_openvino
 from tenire.storage.cache_folder import cache_folder
 from tenire.vectors.minilm_graph import DIMENSION
 from tenire.vectors.minilm_model import RECIPE, open_model
-from tenire.vectors.minilm_runtime import load_openvino
 from tenire.vectors.minilm_tokens import as_batch, load_tokenizer, plan_batches
 from tenire.vectors.text_input import readable, usable_cores
 from tenire.vectors.weights import find_minilm, is_installed

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tenire.vectors.minilm_runtime import load_openvino
+from tenire.pipeline.openvino_import import load_openvino
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

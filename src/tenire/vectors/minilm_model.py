@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tenire.errors import ConfigError
+from tenire.pipeline.openvino_import import load_openvino
 from tenire.vectors.minilm_cache import Prepared, read_prepared, write_prepared
 from tenire.vectors.minilm_calibration import probe_batch, read_calibration, shipped_folder
 from tenire.vectors.minilm_graph import build_graph
-from tenire.vectors.minilm_runtime import compile_graph, core, import_blob, load_openvino, throughput_options
+from tenire.vectors.minilm_runtime import compile_graph, core, import_blob, throughput_options
 from tenire.vectors.smooth_quant import quantise
 from tenire.vectors.weights import MINILM_SHA256
 

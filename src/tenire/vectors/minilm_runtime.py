@@ -8,37 +8,17 @@ all of them are kept until it ends.
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any
+
+from tenire.pipeline.openvino_import import load_openvino
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["compile_graph", "core", "import_blob", "load_openvino", "throughput_options"]
+__all__ = ["compile_graph", "core", "import_blob", "throughput_options"]
 
 _ALIVE: list[Any] = []
-
-
-def load_openvino() -> Any:
-    """Import OpenVINO without its telemetry, and return it.
-
-    Its import reports itself to a server from a background thread and leaves
-    files in the home directory. Without the package ``openvino_telemetry`` it
-    falls back to a silent stub, so that package is hidden while it is imported.
-    """
-    if "openvino" not in sys.modules:
-        hidden = "openvino_telemetry"
-        before = {hidden: sys.modules[hidden]} if hidden in sys.modules else {}
-        sys.modules[hidden] = None  # type: ignore[assignment]  # how Python marks "not importable"
-        try:
-            import openvino
-        finally:
-            del sys.modules[hidden]
-            sys.modules.update(before)
-    import openvino
-
-    return openvino
 
 
 def core() -> Any:
