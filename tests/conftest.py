@@ -1,7 +1,8 @@
 """What holds for every test: it leaves nothing behind and never blocks a loop.
 
 - A test that leaves a task, a thread, a child process or an open file fails, and
-  so does one whose exceptions were never retrieved. ``leaks_allowed("reason")``
+  so does one that leaves a file in this repository or whose exceptions were never
+  retrieved. ``leaks_allowed("reason")``
   excuses one test; what a library keeps for ever is listed, with its reason, in
   ``tenire.testing.leaks.ALLOWANCES``.
 - Product code that blocks a running event loop raises ``BlockingError`` at the
@@ -20,6 +21,7 @@ import importlib
 import itertools
 import logging
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import hypothesis
@@ -30,7 +32,6 @@ from tenire.testing import LeakGuard, ManualClock, SimLoop
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 hypothesis.settings.register_profile(
     "repeatable",
@@ -57,6 +58,7 @@ _MAY_BLOCK: tuple[tuple[str, str, str], ...] = (
 """File, function, and why what is called below it may block a running loop."""
 
 _GUARD = LeakGuard()
+_ROOT = Path(__file__).parents[1]
 
 
 class _LostErrors(logging.Handler):
@@ -79,13 +81,18 @@ def _excused(request: pytest.FixtureRequest, name: str) -> bool:
     return True
 
 
+def _files_here() -> set[str]:
+    """Return what lies in the repository's top folder, without the caches of tools."""
+    return {name for name in os.listdir(_ROOT) if not name.startswith(".") or name == ".tenire"}
+
+
 @pytest.fixture(autouse=True)
 def _nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
     """Fail the test if it leaves something behind; set up first, so compared last."""
     if _excused(request, "leaks_allowed"):
         yield
         return
-    before = _GUARD.snapshot()
+    before, files = _GUARD.snapshot(), _files_here()
     lost = _LostErrors()
     logger = logging.getLogger("asyncio")
     logger.addHandler(lost)
@@ -97,6 +104,7 @@ def _nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
     finally:
         logger.removeHandler(lost)
     problems = [str(leak) for leak in _GUARD.compare(before)] + lost.messages
+    problems += [f"file in the repository: {name}" for name in sorted(_files_here() - files)]
     if problems:
         pytest.fail("left behind by the test:\n  " + "\n  ".join(problems), pytrace=False)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import pytest
@@ -69,8 +70,8 @@ class Holders(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.clock = ManualClock(wall=1_000_000.0)
-        self.database = Database(":memory:", writable=True, write_ahead_log=False)  # type: ignore[arg-type]
-        self.database.path = Home(".").ledger_path
+        self.folder = TemporaryDirectory()
+        self.database = Database(Home(self.folder.name).ledger_path, writable=True, write_ahead_log=False)
         prepare(self.database)
         self.table = SpendingTable(self.database, self.clock)
         self.owners = [new_owner() for _ in range(3)]
@@ -105,6 +106,7 @@ class Holders(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         self.database.close()
+        self.folder.cleanup()
 
 
 TestHolders = Holders.TestCase
