@@ -14,6 +14,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+# -- what a task needs ---------------------------------------------------------
+
+
+def test_tasks_that_needed_the_same_do_not_all_start_when_one_needs_more(machine: Callable[..., Any]) -> None:
+    engine = machine(cpu=2)
+    first, second = engine.submit(cpu=1), engine.submit(cpu=1)
+    second.pipeline.queue.renew(second, ((0, 2000),))
+    assert engine.decide() == [first]
+    engine.scheduler.finish(first, 1.0, State.DONE)
+    assert engine.decide() == [second]
+
+
 # -- dependencies ------------------------------------------------------------
 
 

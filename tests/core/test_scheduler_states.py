@@ -335,6 +335,18 @@ class SchedulerMachine(RuleBasedStateMachine):
         assert self.scheduler.cancel(task, self.now) == possible
         self.expect_doomed(before | {task})
 
+    @rule(data=st.data(), needs=st.sampled_from(NEEDS))
+    def renew(self, data: st.DataObject, needs: Needs) -> None:
+        """More is known of what something needs; it keeps its place."""
+        same = [index for index, _ in needs]
+        waiting = [task for task in self.in_state(READY) if [index for index, _ in task.needs] == same and needs]
+        waiting = [task for task in waiting if task.claim < Claim.AWAITED]
+        if waiting:
+            task = data.draw(st.sampled_from(waiting))
+            lane = task.lane
+            task.pipeline.queue.renew(task, needs)
+            assert (task.needs, task.lane) == (needs, lane)
+
     # -- permits, waiting ----------------------------------------------------
 
     def own_running(self) -> list[Task]:

@@ -114,6 +114,29 @@ def test_a_few_replies_are_not_believed_yet() -> None:
     assert learned.output_tokens == 11
 
 
+def test_an_estimate_that_was_made_before_is_renewed() -> None:
+    counter = TokenCounter()
+    early, open_ended = counter.estimate(request(DECLARATION * 10)), counter.estimate(request(DECLARATION * 10, None))
+    assert counter.revision == 0
+    for number in range(8):
+        assert counter.revision == 0, number
+        counter.learn(early, Usage(early.raw.tokens // 2, 10))
+    assert counter.revision == 1
+    assert counter.renewed(early).tokens == counter.estimate(request(DECLARATION * 10)).tokens
+    assert counter.renewed(open_ended)[:3] == counter.estimate(request(DECLARATION * 10, None))[:3]
+    assert counter.renewed(open_ended).output_tokens == 11
+    assert counter.renewed(early).output_tokens == 80
+    for _ in range(600):
+        counter.learn(early, Usage(early.raw.tokens // 2, 10))
+    settled = counter.revision
+    for _ in range(100):
+        counter.learn(early, Usage(early.raw.tokens // 2, 10))
+    assert counter.revision == settled <= 12
+    for _ in range(8):
+        counter.learn(open_ended, Usage(early.raw.tokens // 2, 500))
+    assert counter.revision > settled
+
+
 def test_nearly_all_of_varying_requests_are_covered() -> None:
     counter = TokenCounter()
     short = 0

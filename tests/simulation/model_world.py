@@ -22,7 +22,7 @@ from tenire.testing.fake_model_server.provider import Provider
 from tenire.testing.fake_model_server.settings import ServerSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from tenire.concurrency.quotas import QuotaStatistics
     from tenire.llm.records import ChatRequest, ModelReply
@@ -54,17 +54,19 @@ class ModelWorld:
 
     Args:
         tpm: The server's limit, and the client's.
-        words: Of a prompt.
-        most: Output tokens that each call asks for.
+        words: Of a prompt; of several numbers each prompt has one by chance.
+        most: Output tokens that each call asks for; ``None``: it does not say.
         client: Further arguments of the client.
         server: Settings of the server.
     """
 
     def __init__(
-        self, *, tpm: int = 60_000, words: int = 120, most: int = 500, way: float = 0.02, jitter: float = 0.3,
-        calls_at_once: int = 64, seed: int = 0, client: dict[str, Any] | None = None, **server: Any,
+        self, *, tpm: int = 60_000, words: int | Sequence[int] = 120, most: int | None = 500, way: float = 0.02,
+        jitter: float = 0.3, calls_at_once: int = 64, seed: int = 0, client: dict[str, Any] | None = None,
+        **server: Any,
     ) -> None:  # fmt: skip
-        self.way, self.jitter, self.words, self.most = way, jitter, words, most
+        self.way, self.jitter, self.most = way, jitter, most
+        self.words = (words,) if isinstance(words, int) else tuple(words)
         self.tpm, self.at_once = tpm, calls_at_once
         self.chance = random.Random(seed)
         settings = {"latency": 0.5, "output_tokens": (60, 180), "records": 100_000, "seed": seed, **server}
@@ -95,7 +97,10 @@ class ModelWorld:
                 nonlocal number
                 while loop.time() < began + seconds:
                     number += 1
-                    prompt = " ".join(str(self.chance.randrange(100, 999)) for _ in range(self.words)) + f" {number}"
+                    prompt = " ".join(
+                        str(self.chance.randrange(100, 999)) for _ in range(self.chance.choice(self.words))
+                    )
+                    prompt += f" {number}"
                     try:
                         await client.complete(prompt)
                     except Exception as error:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tenire.concurrency.handle import Explanation
-    from tenire.core.tasks import Task
+    from tenire.core.tasks import Needs, Task
     from tenire.errors import ComponentError
 
 __all__ = ["Orchestrator"]
@@ -186,6 +186,14 @@ class Orchestrator(Dispatcher):
         if held is not None and permit in held:
             held.remove(permit)
         self._end(permit, DONE)
+
+    def renew_permit(self, permit: Handle[Any], needs: Needs) -> bool:
+        """Have a permit that waits need other amounts of the same resources; return whether it does now."""
+        if permit.state != READY or permit.claim == Claim.AWAITED:  # that one stands with others of its size
+            return False
+        permit.pipeline.queue.renew(permit, needs)
+        self.wake()
+        return True
 
     def refuse_permit(self, permit: Handle[Any], error: RejectedError) -> None:
         """End the waiting for a permit with an error; does nothing if it has been granted."""

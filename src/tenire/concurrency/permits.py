@@ -117,6 +117,14 @@ class Permit:
         if handle is not None:
             self._orchestrator.end_permit(handle)
 
+    def renew(self, needs: Needs) -> bool:
+        """Need other amounts of the same resources while it waits; return whether it does."""
+        handle = self._handle
+        if handle is None or not self._orchestrator.renew_permit(handle, needs):
+            return False
+        self._needs = needs
+        return True
+
     def refuse(self, error: RejectedError) -> None:
         """End the waiting for it with an error; does nothing if nobody waits."""
         handle = self._handle

@@ -366,6 +366,10 @@ class ReadyQueue:
         self.push(task)
         task.lane.found = None
 
+    def renew(self, task: Task, needs: Needs) -> None:
+        """Have a ready task need other amounts of the same resources, where it stands."""
+        task.needs, task.lane.needs = needs, None
+
     def not_ahead_of(self, v: float) -> None:
         """Have no head that is held up count from later than ``v``, which has been set back."""
         for lane in self.lanes.values():

@@ -15,6 +15,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tenire.concurrency.submit import priority_of
@@ -24,7 +26,7 @@ from tenire.llm.records import Usage
 from tenire.storage.spending import Charge
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterator
     from types import TracebackType
 
     from tenire.concurrency.quotas import Grant, Quota
@@ -40,6 +42,9 @@ if TYPE_CHECKING:
 __all__ = ["Account", "Passage"]
 
 T = TypeVar("T")
+
+_RENEWED_AT_ONCE = 8
+"""Of those that wait, at each answer. An answer lets in one of them, so this is soon ahead of them."""
 
 _BUSY = frozenset({408, 429, 503, 504, 529})  # what says that too much is in flight
 
@@ -57,7 +62,19 @@ class Account:
         first_call: Shows whether calls of the model can work at all.
     """
 
-    __slots__ = ("counter", "first_call", "model", "price", "purse", "quota", "timeout", "totals")
+    __slots__ = (
+        "_outdated",
+        "_revision",
+        "_waiting",
+        "counter",
+        "first_call",
+        "model",
+        "price",
+        "purse",
+        "quota",
+        "timeout",
+        "totals",
+    )
 
     def __init__(
         self,
@@ -79,6 +96,31 @@ class Account:
         self.totals = totals
         self.timeout = timeout
         self.first_call = first_call
+        self._waiting: dict[Passage, None] = {}
+        self._outdated: deque[Passage] = deque()
+        self._revision = counter.revision
+
+    @contextmanager
+    def waiting(self, passage: Passage) -> Iterator[None]:
+        """Have a passage's estimate renewed while it waits."""
+        self._waiting[passage] = None
+        try:
+            yield
+        finally:
+            del self._waiting[passage]
+
+    def learn(self, estimate: TokenEstimate, usage: Usage) -> None:
+        """Take in what a call used, and have those that wait know it, in their order, some at a time."""
+        counter = self.counter
+        counter.learn(estimate, usage)
+        if counter.revision != self._revision:
+            self._revision = counter.revision
+            self._outdated = deque(self._waiting)
+        outdated = self._outdated
+        for _ in range(min(_RENEWED_AT_ONCE, len(outdated))):
+            passage = outdated.popleft()
+            if passage in self._waiting:
+                passage.renew()
 
 
 class Passage:
@@ -116,9 +158,7 @@ class Passage:
         self._estimate = estimate
         self._pipeline = pipeline
         self._priority = priority = priority_of(priority)
-        price, prompt = account.price, estimate.input_tokens
-        # The quota can bear an estimate that was too low now and then; a hard stop cannot.
-        self._most = 0 if price is None else price.most(prompt + prompt // 4 + 16, estimate.most_output)
+        self._most = _most_cost(account.price, estimate)
         self._spent = 0
         self._first = False
         self._grant: Grant | None = None
@@ -130,6 +170,15 @@ class Passage:
             name=account.model,
         )
 
+    def renew(self) -> None:
+        """Need what is known by now, while it waits."""
+        account, before = self._account, self._estimate
+        self._estimate = estimate = account.counter.renewed(before)
+        self._most = _most_cost(account.price, estimate)
+        if estimate.tokens == before.tokens:
+            return
+        account.quota.renew(self._permit, input_tokens=estimate.input_tokens, output_tokens=estimate.output_tokens)
+
     @property
     def model(self) -> str:
         """The model that is called."""
@@ -137,7 +186,8 @@ class Passage:
 
     async def __aenter__(self) -> Passage:
         purse, permit = self._account.purse, self._permit
-        self._grant = await permit.__aenter__()
+        with self._account.waiting(self):
+            self._grant = await permit.__aenter__()
         taken = False
         try:
             taken = await purse.take_now(self._pipeline, self._most, self._priority)
@@ -145,7 +195,7 @@ class Passage:
             if not taken:
                 await permit.__aexit__(None, None, None)
         if not taken:
-            await purse.take(self._pipeline, self._most, self._priority)
+            await purse.take(self._pipeline, self._most, self._priority)  # from here on it stays the same
             try:
                 self._grant = await permit.__aenter__()
             except BaseException:
@@ -203,7 +253,7 @@ class Passage:
             estimated = Usage(self._estimate.input_tokens, min(self._estimate.output_tokens, characters))
             self._charge(estimated, guessed=True)
             return
-        account.counter.learn(self._estimate, usage)
+        account.learn(self._estimate, usage)
         account.quota.settle(
             grant,
             tokens=usage.tokens,
@@ -246,3 +296,10 @@ class Passage:
         self._asked.charges.append(charge)
         self._asked.cost += cost
         account.totals.add(charge)
+
+
+def _most_cost(price: Price | None, estimate: TokenEstimate) -> int:
+    """Return what a call can cost at the most."""
+    prompt = estimate.input_tokens
+    # The quota can bear an estimate that was too low now and then; a hard stop cannot.
+    return 0 if price is None else price.most(prompt + prompt // 4 + 16, estimate.most_output)

@@ -7,6 +7,7 @@
 3. Output is what the request allows at most. Where it does not say, it is a high quantile
    of what the model wrote lately, and ``UNKNOWN_OUTPUT`` at first. Money cannot be taken
    back: for that the most counts, twice the longest of those replies, or ``LONG_OUTPUT``.
+4. An estimate can be renewed while its call waits: a queue may be many minutes long.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ _ENOUGH = 8  # ratios, before they are believed
 _EVERY = 8  # ratios, after which the quantile is found anew
 _MARGIN = 0.25  # of the first ratio; goes down with the root of their number
 _LEAST, _MOST = 0.05, 20.0  # what a ratio can be
+_NOTABLE = 0.01  # part of the quantile that is worth a word when it moves
 
 
 class TokenEstimate(NamedTuple):
@@ -69,25 +71,31 @@ class TokenCounter:
     Args:
         exact: Counts the tokens of a text, by model, where that is known
             (``tokenisers.load_tokeniser``).
+
+    Attributes:
+        revision: Counts how often estimates have changed: those of an earlier one are worth renewing.
     """
 
     def __init__(self, exact: Mapping[str, Callable[[str], float]] | None = None) -> None:
         self.exact = dict(exact or {})
+        self.revision = 0
         self._ratios: defaultdict[tuple[str, tuple[int, bool, bool]], _Recent] = defaultdict(_Recent)
         self._outputs: defaultdict[str, _Recent] = defaultdict(_Recent)
 
     def estimate(self, request: ChatRequest) -> TokenEstimate:
         """Return what a chat completion will need."""
         raw = count_request(request, self.exact.get(request.model, text_tokens))
-        output, usual = request.most_output, self._outputs.get(request.model)
-        return TokenEstimate(
-            self._calibrated(request.model, raw),
-            _usual(usual) if output is None else output,
-            _longest(usual) if output is None else output,
-            request.model,
-            raw,
-            output is not None,
-        )
+        output = request.most_output
+        estimate = TokenEstimate(raw.tokens, output or 0, output or 0, request.model, raw, output is not None)
+        return self.renewed(estimate)
+
+    def renewed(self, estimate: TokenEstimate) -> TokenEstimate:
+        """Return an estimate as it is made with what has been learned since."""
+        input_tokens = self._calibrated(estimate.model, estimate.raw)
+        if estimate.bounded:
+            return estimate._replace(input_tokens=input_tokens)
+        usual = self._outputs.get(estimate.model)
+        return estimate._replace(input_tokens=input_tokens, output_tokens=_usual(usual), most_output=_longest(usual))
 
     def estimate_texts(self, model: str, texts: Sequence[str]) -> TokenEstimate:
         """Return what vectors of texts will need."""
@@ -99,9 +107,10 @@ class TokenCounter:
         if usage is None or usage.input_tokens <= 0:
             return
         ratio = min(max(usage.input_tokens / estimate.raw.tokens, _LEAST), _MOST)
-        self._ratios[estimate.model, estimate.raw.kind].add(ratio)
+        moved = self._ratios[estimate.model, estimate.raw.kind].add(ratio)
         if usage.output_tokens > 0:
-            self._outputs[estimate.model].add(float(usage.output_tokens))
+            moved |= self._outputs[estimate.model].add(float(usage.output_tokens))
+        self.revision += moved
 
     def _calibrated(self, model: str, raw: RawCount) -> int:
         recent = self._ratios.get((model, raw.kind))
@@ -113,10 +122,11 @@ class TokenCounter:
 class _Recent:
     """The latest values of one kind, and a value that few of them are above."""
 
-    __slots__ = ("_values", "count", "high")
+    __slots__ = ("_told", "_values", "count", "high")
 
     def __init__(self) -> None:
         self._values: deque[float] = deque(maxlen=_KEPT)
+        self._told = 0.0
         self.count = 0
         self.high = 0.0
 
@@ -125,14 +135,18 @@ class _Recent:
         """The highest of them; 0 if there are none."""
         return max(self._values, default=0.0)
 
-    def add(self, value: float) -> None:
-        """Take in a value."""
+    def add(self, value: float) -> bool:
+        """Take in a value; return whether the high one, if it is believed, has moved since that was last said."""
         self._values.append(value)
         self.count += 1
         if value > self.high or self.count % _EVERY == 0:
             ordered = sorted(self._values)
             place = min(len(ordered) - 1, int(_QUANTILE * len(ordered)))
             self.high = ordered[place] * (1 + _MARGIN / len(ordered) ** 0.5)
+        if self.count < _ENOUGH or abs(self.high - self._told) <= _NOTABLE * self.high:
+            return False
+        self._told = self.high
+        return True
 
 
 def _usual(recent: _Recent | None) -> int:

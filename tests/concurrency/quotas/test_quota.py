@@ -273,6 +273,92 @@ def test_of_a_call_that_took_long_what_was_sent_before_it_is_not_taken_for_that_
     simulate(sim_loop, scenario)
 
 
+@pytest.mark.parametrize(("renewed", "sent_at"), [(500, 0.0), (700, 60.5)])
+def test_a_waiting_call_keeps_its_place_when_more_is_known_of_it(
+    sim_loop: SimLoop, renewed: int, sent_at: float
+) -> None:
+    async def scenario(manager: ConcurrencyManager) -> tuple[float, float, float]:
+        quota = Quota(manager.orchestrator, "main", tokens=1000, max_concurrency=9, meter_jitter=0.5)
+        start = asyncio.get_running_loop().time()
+        permit = quota.permit(input_tokens=800, output_tokens=100)
+
+        async def second() -> float:
+            async with permit as grant:
+                quota.sent(grant)
+                assert grant.amounts["tokens"] == renewed
+                assert grant.output_tokens == 100
+                return asyncio.get_running_loop().time() - start
+
+        async with asyncio.TaskGroup() as group:
+            first = group.create_task(call(quota, 0.0, tokens=500))
+            waits = group.create_task(second())
+            await asyncio.sleep(0)
+            third = group.create_task(call(quota, 0.0, tokens=900))
+            await asyncio.sleep(0)
+            quota.renew(permit, input_tokens=renewed - 100, output_tokens=100)
+        return first.result() - start, waits.result(), third.result() - start
+
+    first, second, third = simulate(sim_loop, scenario)
+    assert first == 0.0
+    assert sent_at <= second <= sent_at + 3.0  # it is paced
+    assert third > second
+
+
+def test_calls_that_needed_the_same_are_told_apart_when_one_is_renewed(sim_loop: SimLoop) -> None:
+    async def scenario(manager: ConcurrencyManager) -> list[float]:
+        quota = Quota(manager.orchestrator, "main", tokens=1000, max_concurrency=9)
+        start = asyncio.get_running_loop().time()
+        permits = [quota.permit(input_tokens=500) for _ in range(2)]
+
+        async def sent(permit: Any) -> float:
+            async with permit as grant:
+                quota.sent(grant)
+                return asyncio.get_running_loop().time() - start
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(call(quota, 0.0, tokens=1000))
+            await asyncio.sleep(0)
+            waiting = [group.create_task(sent(permit)) for permit in permits]
+            await asyncio.sleep(0)
+            quota.renew(permits[1], input_tokens=600)
+        return [one.result() for one in waiting]
+
+    first, second = simulate(sim_loop, scenario)
+    assert second >= first + 60.0
+
+
+def test_a_waiting_call_that_turns_out_too_large_is_refused(sim_loop: SimLoop) -> None:
+    async def scenario(manager: ConcurrencyManager) -> None:
+        quota = Quota(manager.orchestrator, "main", tokens=1000, max_concurrency=9)
+        permit = quota.permit(input_tokens=900)
+
+        async def waits() -> None:
+            with pytest.raises(RejectedError, match=r"a call of up to 1,001 tokens can never be sent"):
+                async with permit:
+                    pytest.fail("it was let in")
+
+        await call(quota, tokens=500)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(waits())
+            await asyncio.sleep(0)
+            quota.renew(permit, input_tokens=1001)
+
+    simulate(sim_loop, scenario)
+
+
+def test_a_call_that_does_not_wait_is_not_renewed(sim_loop: SimLoop) -> None:
+    async def scenario(manager: ConcurrencyManager) -> None:
+        quota = Quota(manager.orchestrator, "main", tokens=1000, max_concurrency=9)
+        permit = quota.permit(input_tokens=900)
+        quota.renew(permit, input_tokens=100)
+        async with permit as grant:
+            quota.renew(permit, input_tokens=100)
+            quota.renew(permit, input_tokens=2000)
+            assert grant.amounts["tokens"] == permit.amounts["tokens"] == 900
+
+    simulate(sim_loop, scenario)
+
+
 @pytest.mark.parametrize(("used", "cut"), [(1, True), (80, False)])
 def test_a_refusal_for_a_quota_that_is_used_up_says_nothing_of_the_slots(
     sim_loop: SimLoop, used: int, cut: bool

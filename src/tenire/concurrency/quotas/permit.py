@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING
 
 from tenire.concurrency.permits import Permit
@@ -11,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from types import TracebackType
 
+    from tenire.concurrency.handle import Handle
     from tenire.concurrency.orchestrator import Orchestrator
     from tenire.concurrency.quotas.grant import Grant
     from tenire.concurrency.quotas.quota import Quota
@@ -35,7 +35,7 @@ class QuotaPermit:
         deadline: Seconds to wait at the most; ``None`` for no limit.
 
     Attributes:
-        amounts: As given.
+        amounts: As given, or renewed.
     """
 
     def __init__(
@@ -61,22 +61,33 @@ class QuotaPermit:
             pipeline=pipeline,
             name=name,
             deadline=deadline,
-            unused=partial(quota.unused, amounts),
+            unused=self._unused,
         )
         self._grant: Grant | None = None
 
     async def __aenter__(self) -> Grant:
-        self._quota.waits(self)
+        self._quota.waits(self, 1)
         try:
             handle = await self._permit.__aenter__()
         finally:
-            self._quota.waits_no_more(self)
+            self._quota.waits(self, -1)
         self._grant = grant = self._quota.open(self.amounts, handle, self._output_tokens)
         return grant
+
+    def renew(self, amounts: Mapping[str, int], needs: Needs, output_tokens: int | None) -> None:
+        """Take other amounts of the same metrics, if it still waits."""
+        if amounts.keys() == self.amounts.keys() and self._permit.renew(needs):
+            self._quota.waits(self, -1)
+            self.amounts = amounts
+            self._output_tokens = output_tokens
+            self._quota.waits(self, 1)
 
     def refuse(self, error: RejectedError) -> None:
         """End the waiting for it with an error."""
         self._permit.refuse(error)
+
+    def _unused(self, handle: Handle[None]) -> None:
+        self._quota.unused(self.amounts, handle)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None

@@ -15,7 +15,7 @@ from tenire.core.quota_meter import QuotaMeter
 from tenire.core.rate_report import METRICS
 from tenire.core.shared_window import SharedWindow
 from tenire.core.tasks import Priority
-from tenire.errors import ConfigError
+from tenire.errors import ConfigError, RejectedError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -192,6 +192,18 @@ class Quota:
             priority=priority, pipeline=pipeline, name=name, deadline=deadline,
         )  # fmt: skip
 
+    def renew(self, permit: QuotaPermit, *, input_tokens: int = 0, output_tokens: int = 0) -> None:
+        """Have a call that waits take other amounts, now that more is known; it keeps its place.
+
+        If it could never be sent now, its waiting ends with a ``RejectedError``.
+        """
+        try:
+            amounts = self._metrics.amounts(permit.amounts.get("requests", 1), None, input_tokens, output_tokens)
+        except RejectedError as error:
+            permit.refuse(error)
+        else:
+            permit.renew(amounts, (*self._metrics.needs(amounts), (self._slots_index, 1)), output_tokens)
+
     # -- what became of a call -------------------------------------------------
 
     def sent(self, grant: Grant) -> None:
@@ -339,17 +351,11 @@ class Quota:
 
     # -- for its permits ----------------------------------------------------------
 
-    def waits(self, permit: QuotaPermit) -> None:
-        """Take in that a call waits for its permit."""
-        self._waiting.add(permit)
+    def waits(self, permit: QuotaPermit, change: int) -> None:
+        """Take in that a call begins to wait for its permit (1), or waits no longer (-1)."""
+        (self._waiting.add if change > 0 else self._waiting.discard)(permit)
         if self._sharing is not None:
-            self._sharing.waits(permit.amounts, 1)
-
-    def waits_no_more(self, permit: QuotaPermit) -> None:
-        """Take in that it does not wait any longer."""
-        self._waiting.discard(permit)
-        if self._sharing is not None:
-            self._sharing.waits(permit.amounts, -1)
+            self._sharing.waits(permit.amounts, change)
 
     def open(self, amounts: Mapping[str, int], handle: Handle[None], output_tokens: int | None) -> Grant:
         """Take in that a permit was granted."""
