@@ -28,6 +28,9 @@ class Model:
         failure_ratio: As the breaker's.
         open_for: As the breaker's.
         half_open_permits: As the breaker's.
+        window_calls: As the breaker's.
+        half_open_failures: As the breaker's.
+        longest_open: As the breaker's.
     """
 
     def __init__(
@@ -39,15 +42,20 @@ class Model:
         failure_ratio: float,
         open_for: float,
         half_open_permits: int,
+        window_calls: int | None = None,
+        half_open_failures: int = 1,
+        longest_open: float | None = None,
     ) -> None:
         self.breaker = breaker
         self.window, self.minimum_calls, self.failure_ratio = window, minimum_calls, failure_ratio
         self.open_for, self.half_open_permits = open_for, half_open_permits
+        self.window_calls, self.half_open_failures = window_calls, half_open_failures
+        self.longest_open = 80 * open_for if longest_open is None else longest_open * 1.2
         self.state = "closed"
         self.out: dict[CallPermit, int] = {}  # by the era in which it was admitted
         self.era = 0
         self.results: list[tuple[float, bool]] = []
-        self.good = 0
+        self.good = self.bad = 0
         self.retry_at = breaker.retry_at
         self.admitted = self.refused = 0
         self.seen: set[tuple[str, str]] = set()
@@ -83,7 +91,8 @@ class Model:
 
     def _probed(self, now: float, *, ok: bool) -> None:
         self.good += ok
-        if not ok:
+        self.bad += not ok
+        if self.bad == self.half_open_failures:
             self._opened(now)
         elif self.good == self.half_open_permits:
             self._enter("closed")
@@ -98,6 +107,7 @@ class Model:
             now_in_window = now
         self.results.append((now_in_window, failed))
         self.results = [(at, bad) for at, bad in self.results if now_in_window - at < self.window]
+        self.results = self.results[-self.window_calls :] if self.window_calls else self.results
         calls, failures = len(self.results), sum(bad for _, bad in self.results)
         if calls >= self.minimum_calls and failures / calls >= self.failure_ratio:
             self._opened(now)
@@ -106,11 +116,11 @@ class Model:
         self._enter("open")
         self.retry_at = self.breaker.retry_at
         rounding = 1e-9 * (abs(now) + 1)
-        assert self.open_for - rounding <= self.retry_at - now <= 100 * self.open_for
+        assert self.open_for - rounding <= self.retry_at - now <= self.longest_open + rounding
 
     def _enter(self, state: str) -> None:
         self.seen.add((self.state, state))
-        self.state, self.results, self.good = state, [], 0
+        self.state, self.results, self.good, self.bad = state, [], 0, 0
         self.era += 1
 
     def _compare(self) -> None:
@@ -123,7 +133,11 @@ SETTINGS = (
     {"window": 10.0, "minimum_calls": 1, "failure_ratio": 1.0, "open_for": 0.1, "half_open_permits": 1},
     {"window": 5.0, "minimum_calls": 4, "failure_ratio": 0.1, "open_for": 60.0, "half_open_permits": 7},
     {"window": 100.0, "minimum_calls": 20, "failure_ratio": 0.3, "open_for": 1.0, "half_open_permits": 2},
-)
+    {
+        "window": 60.0, "minimum_calls": 5, "failure_ratio": 0.6, "open_for": 1.0, "half_open_permits": 3,
+        "window_calls": 8, "half_open_failures": 2, "longest_open": 5.0,
+    },
+)  # fmt: skip
 
 
 def random_steps(steps: int, seed: int) -> Model:

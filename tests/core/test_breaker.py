@@ -120,6 +120,36 @@ def test_one_failure_opens_it_again_for_twice_as_long() -> None:
     assert times == [10, 20, 40, 80, 160, 320, 320, 320, 320]
 
 
+def test_it_may_bear_some_failures_and_still_close() -> None:
+    breaker = opened(half_open_failures=2)
+    calls(breaker, 5.0, "ofo")
+    assert breaker.state == "half_open"
+    calls(breaker, 5.0, "o")
+    assert breaker.state == "closed"
+    breaker = opened(half_open_failures=2)
+    calls(breaker, 5.0, "ff")
+    assert (breaker.state, breaker.retry_at) == ("open", 15.0)
+
+
+def test_the_time_that_it_is_open_has_a_bound() -> None:
+    breaker, times = opened(longest_open=12.0), []
+    for _ in range(4):
+        at = breaker.retry_at
+        calls(breaker, at, "f")
+        times.append(breaker.retry_at - at)
+    assert times == [10, 12, 12, 12]
+
+
+def test_an_outage_after_many_good_calls_is_seen_at_once() -> None:
+    slow, fast = CircuitBreaker(), CircuitBreaker(window_calls=20)
+    for breaker in (slow, fast):
+        calls(breaker, 0.0, "o" * 500)
+        calls(breaker, 1.0, "f" * 9)
+        assert breaker.state == "closed"
+        calls(breaker, 1.0, "f")
+    assert (slow.state, fast.state) == ("closed", "open")
+
+
 def test_an_outage_that_comes_back_soon_is_the_same_one() -> None:
     breaker = opened()
     calls(breaker, 5.0, "ooo" + "ff")
@@ -189,6 +219,8 @@ def test_a_clock_that_is_set_back_an_hour_does_no_harm() -> None:
     [
         {"window": 0}, {"window": float("inf")}, {"window": float("nan")}, {"minimum_calls": 0}, {"minimum_calls": 1.5},
         {"failure_ratio": 0}, {"failure_ratio": 1.01}, {"open_for": -1}, {"half_open_permits": 0},
+        {"half_open_failures": 0}, {"window_calls": 9}, {"window_calls": 1001}, {"window_calls": 10.5},
+        {"longest_open": 4.9}, {"longest_open": 321.0}, {"longest_open": float("nan")},
     ],
 )  # fmt: skip
 def test_impossible_settings_are_refused_by_name(wrong: dict[str, Any]) -> None:

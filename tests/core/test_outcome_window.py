@@ -22,6 +22,18 @@ def test_a_result_counts_for_as_long_as_the_window_and_no_longer(steps: list[tup
         assert (window.calls, window.failures) == (len(lately), sum(lately))
 
 
+@given(STEPS, st.integers(1, 9))
+def test_only_the_latest_count_where_that_is_asked_for(steps: list[tuple[int, bool]], most: int) -> None:
+    window, results, now = OutcomeWindow(10.0, most), [], 0
+    for gap, failed in steps:
+        now += gap
+        window.add(float(now), failed=failed)
+        window.check()
+        results.append((now, failed))
+        lately = [bad for at, bad in results if now - at < 10][-most:]
+        assert (window.calls, window.failures) == (len(lately), sum(lately))
+
+
 @settings(max_examples=20)
 @given(st.integers(1, 40), st.integers(0, 1000))
 def test_any_number_of_results_is_kept_in_little_memory(per_grain: int, seed: int) -> None:

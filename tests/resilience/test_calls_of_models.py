@@ -12,6 +12,7 @@ import pytest
 from tenire.core.breaker import CircuitBreaker
 from tenire.core.retry_budget import RetryBudget
 from tenire.core.tasks import Retry
+from tenire.errors import CircuitOpenError
 from tenire.resilience import MISSING, FailedTry, FillingCache, Guard, Kind
 from tenire.testing import run
 
@@ -108,6 +109,52 @@ def test_a_call_that_never_succeeds_does_not_hold_up_the_end_by_probing_for_ever
     assert run(main) == ["answer", "answer", "given up"]
     assert breaker.state != "closed", "nothing but the bad one was left to find out"
     assert len(times) - 2 == 5 + 3, "its probes count but for the first three"
+
+
+@pytest.mark.parametrize(("others", "state"), [(True, "closed"), (False, "open")])
+def test_what_keeps_failing_while_others_are_answered_does_not_open_the_circuit(others: bool, state: str) -> None:
+    async def bad() -> str:
+        raise BrokenError
+
+    async def good() -> str:
+        return "answer"
+
+    breaker = CircuitBreaker(minimum_calls=8, open_for=1000.0)
+    guard = Guard(retry=Retry(attempts=4, backoff=1.0, max_delay=1.0), budget=False, breaker=breaker, deadline=900.0)
+
+    async def main() -> None:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(3):
+                group.create_task(given_up(guard))
+            await asyncio.sleep(0.0)
+            if others:
+                await guard.call(good)
+
+    async def given_up(guard: Guard) -> None:
+        with pytest.raises(BrokenError if others else (BrokenError, CircuitOpenError)):
+            await guard.call(bad)
+
+    run(main)
+    # Of twelve failures two of each call are told, six in all, and there are eight with the rest.
+    assert breaker.state == state
+
+
+def test_a_blocking_call_that_keeps_failing_does_not_open_the_circuit_either() -> None:
+    breaker = CircuitBreaker(minimum_calls=6, open_for=1000.0)
+    guard = Guard(retry=Retry(attempts=9, backoff=1e-6, max_delay=1e-6), budget=False, breaker=breaker, deadline=900.0)
+
+    @guard
+    def good() -> str:
+        return "answer"
+
+    @guard
+    def bad() -> str:
+        good()
+        raise BrokenError
+
+    with pytest.raises(BrokenError):
+        bad()
+    assert breaker.state == "closed"
 
 
 def test_what_is_put_off_keeps_the_deadline() -> None:

@@ -5,8 +5,8 @@
             failure_ratio of at least minimum_calls failed
     CLOSED ───────────────────────────────────────────────► OPEN
        ▲                                                    │  ▲
-       │ half_open_permits successes     a call, not before │  │ one failure
-       │                                       retry_at     ▼  │
+       │ half_open_permits successes     a call, not before │  │ half_open_failures
+       │                                       retry_at     ▼  │ failures
        └────────────────────────────────────────────── HALF_OPEN
 
 1. OPEN admits nothing before ``retry_at``. The call that comes at that time or later is
@@ -18,9 +18,9 @@
    changes nothing; neither does a second result of the same call.
 4. ``cancelled`` counts neither as success nor as failure. It gives back its place.
 5. OPEN lasts ``open_for`` seconds, twice as long each time that it follows another OPEN
-   before the breaker was CLOSED for as long as it had been open, 64 times at the most;
-   and up to a fifth longer by chance, so that many who failed together do not come back
-   together.
+   before the breaker was CLOSED for as long as it had been open, 64 times or
+   ``longest_open`` at the most; and up to a fifth longer by chance, so that many who
+   failed together do not come back together.
 
 There is no way from OPEN to CLOSED, as there is in libraries that let the late success
 of an old call close it. In HALF_OPEN nobody knows when a place will be free, so
@@ -34,7 +34,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from tenire.core.outcome_window import OutcomeWindow
+from tenire.core.outcome_window import EXACT, OutcomeWindow
 
 if TYPE_CHECKING:
     import random
@@ -86,6 +86,13 @@ class CircuitBreaker:
         failure_ratio: Part of them that must have failed, above 0 and up to 1.
         open_for: Seconds for which it is open the first time.
         half_open_permits: Calls at a time in HALF_OPEN, and successes that close it.
+        window_calls: The latest so many results count, of those in the window; ``None``: all.
+            With a thousand results in the window, an outage has to last for as many again
+            before half of them have failed.
+        half_open_failures: Failures in HALF_OPEN that open it again: more than one for what
+            fails now and then when it is well.
+        longest_open: Seconds for which it is open at the most, but for chance; ``None``: 64
+            times ``open_for``.
         rng: Where the chance of rule 5 comes from; without it there is none.
 
     Attributes:
@@ -98,12 +105,15 @@ class CircuitBreaker:
     """
 
     __slots__ = (
+        "_bad",
         "_closed_at",
         "_doublings",
         "_failure_ratio",
         "_generation",
         "_good",
+        "_half_open_failures",
         "_half_open_permits",
+        "_longest_open",
         "_minimum_calls",
         "_open_for",
         "_open_time",
@@ -122,17 +132,34 @@ class CircuitBreaker:
         failure_ratio: float = 0.5,
         open_for: float = 5.0,
         half_open_permits: int = 3,
+        window_calls: int | None = None,
+        half_open_failures: int = 1,
+        longest_open: float | None = None,
         rng: random.Random | None = None,
     ) -> None:
         for name, seconds in (("window", window), ("open_for", open_for)):
             if not 0 < seconds < float("inf"):
                 raise ValueError(f"{name} must be a positive number of seconds, got {seconds!r}")
-        for name, number in (("minimum_calls", minimum_calls), ("half_open_permits", half_open_permits)):
+        whole = {
+            "minimum_calls": minimum_calls,
+            "half_open_permits": half_open_permits,
+            "half_open_failures": half_open_failures,
+        }
+        for name, number in whole.items():
             if number != int(number) or number < 1:
                 raise ValueError(f"{name} must be a whole number from 1, got {number!r}")
         if not 0 < failure_ratio <= 1:
             raise ValueError(f"failure_ratio must be above 0 and at most 1, got {failure_ratio!r}")
-        self._window = OutcomeWindow(window)
+        most = minimum_calls if window_calls is None else window_calls
+        if most != int(most) or (window_calls is not None and not minimum_calls <= most <= EXACT):
+            span = f"minimum_calls, which is {minimum_calls}, to {EXACT:,}"
+            raise ValueError(f"window_calls must be a whole number from {span}, got {window_calls!r}")
+        longest = open_for * 2.0**_MOST_DOUBLINGS if longest_open is None else longest_open
+        if not open_for <= longest <= open_for * 2.0**_MOST_DOUBLINGS:
+            raise ValueError(f"longest_open must be from 1 to 64 times open_for ({open_for:g} s), got {longest_open!r}")
+        self._window = OutcomeWindow(window, window_calls)
+        self._longest_open = longest
+        self._half_open_failures = half_open_failures
         self._minimum_calls = minimum_calls
         self._failure_ratio = failure_ratio
         self._open_for = open_for
@@ -145,7 +172,7 @@ class CircuitBreaker:
         self._open_time = 0.0  # how long it was open last, seconds
         self._closed_at = float("-inf")
         self._out = 0  # permits of this HALF_OPEN that are out
-        self._good = 0  # successes of this HALF_OPEN
+        self._good = self._bad = 0  # successes and failures of this HALF_OPEN
 
     def acquire(self, now: float) -> CallPermit | None:
         """Ask for a call.
@@ -197,7 +224,9 @@ class CircuitBreaker:
         if self.state == HALF_OPEN:
             self._out -= 1
             if outcome == "failure":
-                self._open(now)
+                self._bad += 1
+                if self._bad >= self._half_open_failures:
+                    self._open(now)
             elif outcome == "ok":
                 self._good += 1
                 if self._good >= self._half_open_permits:
@@ -215,14 +244,14 @@ class CircuitBreaker:
             self._doublings = -1
         self._doublings = min(_MOST_DOUBLINGS, self._doublings + 1)
         spread = 1.0 if self._rng is None else 1.0 + _SPREAD * self._rng.random()
-        self._open_time = self._open_for * 2.0**self._doublings * spread
+        self._open_time = min(self._longest_open, self._open_for * 2.0**self._doublings) * spread
         self.retry_at = now + self._open_time
         self._enter(OPEN)
 
     def _enter(self, state: State) -> None:
         self.state = state
         self._generation = object()
-        self._out = self._good = 0
+        self._out = self._good = self._bad = 0
         self._window.clear()
 
     def check(self) -> None:
@@ -230,9 +259,10 @@ class CircuitBreaker:
         self._window.check()
         assert 0 <= self._out <= self._half_open_permits
         assert 0 <= self._good < self._half_open_permits
-        assert self.state == HALF_OPEN or self._out == self._good == 0
+        assert 0 <= self._bad < self._half_open_failures
+        assert self.state == HALF_OPEN or self._out == self._good == self._bad == 0
         assert self.state == CLOSED or self._window.calls == 0
         assert -1 <= self._doublings <= _MOST_DOUBLINGS
-        assert self._open_time <= self._open_for * 2.0**_MOST_DOUBLINGS * (1.0 + _SPREAD)
+        assert self._open_time <= self._longest_open * (1.0 + _SPREAD)
         window = self._window
         assert window.calls < self._minimum_calls or window.failures / window.calls < self._failure_ratio

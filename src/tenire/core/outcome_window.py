@@ -7,6 +7,7 @@
 3. A clock that goes back a little (two threads that read it in turns) makes a result as
    old as the one before it. One that goes back by more than ``length`` has been set:
    what came before it is forgotten.
+4. Where only the latest so many results count, an older one is dropped for each that comes.
 """
 
 from __future__ import annotations
@@ -22,15 +23,20 @@ EXACT = 1000
 class OutcomeWindow:
     """The results of the last seconds.
 
+    Args:
+        length: Seconds for which a result counts.
+        most: Results that count at the most, up to ``EXACT``; ``None``: all.
+
     Attributes:
         calls: Results in the window, as of the last one that came.
         failures: Those of them that are failures.
     """
 
-    __slots__ = ("_entries", "_grain", "_length", "calls", "failures")
+    __slots__ = ("_entries", "_grain", "_length", "_most", "calls", "failures")
 
-    def __init__(self, length: float) -> None:
+    def __init__(self, length: float, most: int | None = None) -> None:
         self._length = length
+        self._most = most
         self._grain = length / EXACT
         self._entries: deque[list[float]] = deque()  # of [time, calls, failures]
         self.calls = 0
@@ -45,7 +51,7 @@ class OutcomeWindow:
                 self.clear()
             elif now < latest:
                 now = latest
-            while entries and now - entries[0][0] >= self._length:
+            while entries and (now - entries[0][0] >= self._length or self.calls == self._most):
                 _, calls, failures = entries.popleft()
                 self.calls -= int(calls)
                 self.failures -= int(failures)
@@ -66,6 +72,7 @@ class OutcomeWindow:
         """Verify the rules."""
         entries = list(self._entries)
         assert len(entries) <= 2 * EXACT + 1
+        assert self._most is None or self.calls <= self._most
         assert self.calls == sum(entry[1] for entry in entries)
         assert self.failures == sum(entry[2] for entry in entries)
         assert all(0 <= entry[2] <= entry[1] for entry in entries)

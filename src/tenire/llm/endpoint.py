@@ -195,8 +195,15 @@ class _Try:
 
 
 def new_breaker() -> CircuitBreaker:
-    """Return a breaker for one provider."""
-    return CircuitBreaker(minimum_calls=20, open_for=1.0, rng=random.Random())
+    """Return a breaker for one provider: soon open in an outage, and soon closed after it.
+
+    A provider that is well may fail every fifth call, and one that is called twenty times a
+    second has six hundred results in half a minute: so the latest sixty count, and one probe
+    may fail. Nobody gains by looking less often than every eight seconds.
+    """
+    return CircuitBreaker(
+        minimum_calls=20, window_calls=60, open_for=1.0, longest_open=8.0, half_open_failures=2, rng=random.Random()
+    )
 
 
 def kind_of_failure(error: BaseException) -> Kind | None:

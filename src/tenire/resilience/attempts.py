@@ -53,9 +53,10 @@ class Call:
         doing: What it is at, for people.
         error: How the last try failed.
         probing: Whether the last try found out whether a circuit may close.
+        tally: How often it has failed.
     """
 
-    __slots__ = ("admission", "deadline", "doing", "error", "name", "probing", "run", "tries")
+    __slots__ = ("admission", "deadline", "doing", "error", "name", "probing", "run", "tally", "tries")
 
     def __init__(
         self, run: Callable[[Any], Coroutine[Any, Any, Any]], name: str, admission: Admission | None, deadline: float
@@ -68,6 +69,7 @@ class Call:
         self.doing = "about to start"
         self.error: Exception | None = None
         self.probing = False
+        self.tally = Tally()
 
 
 class Attempts:
@@ -111,7 +113,7 @@ class Attempts:
         now = time_of(self._clock)
         retries = self._retries
         retries.begin()
-        tally = Tally()
+        tally = call.tally
         while True:
             try:
                 result = await self._guarded_try(call, now)
@@ -148,7 +150,7 @@ class Attempts:
                 continue
             except Exception as error:
                 if call.tries > tries:
-                    outcome = self._retries.outcome(error)
+                    outcome = self._retries.outcome(error, call.tally, gate.answered)
                 raise
             except asyncio.CancelledError:
                 if call.tries > tries and self._timeout is None and now() + _EARLY_S >= call.deadline:

@@ -40,14 +40,16 @@ class Gate:
 
     Attributes:
         breaker: The breaker.
+        answered: Calls that ended well.
     """
 
-    __slots__ = ("__weakref__", "_lock", "_queue", "breaker")
+    __slots__ = ("__weakref__", "_lock", "_queue", "answered", "breaker")
 
     def __init__(self, breaker: CircuitBreaker) -> None:
         self.breaker = breaker
         self._lock = threading.Lock()
         self._queue: deque[Turn[CallPermit]] = deque()
+        self.answered = 0
 
     def __len__(self) -> int:
         return len(self._queue)
@@ -103,6 +105,7 @@ class Gate:
     def leave(self, permit: CallPermit, now: float, outcome: Outcome) -> None:
         """Give a permit back, and say how its call ended."""
         with self._lock:
+            self.answered += outcome == "ok"
             self.breaker.release(permit, now, outcome)
             self._pass_on(now)
 

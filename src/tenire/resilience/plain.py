@@ -85,7 +85,7 @@ class PlainCalls:
         tally = Tally()
         while True:
             try:
-                return self._guarded_try(run, name, deadline)
+                return self._guarded_try(run, name, deadline, tally)
             except Exception as error:
                 when = self._retries.after(error, tally, name=name, now=self._clock.now(), deadline=deadline)
                 if when is None:
@@ -95,7 +95,7 @@ class PlainCalls:
             with self._lock:
                 self.retries += 1
 
-    def _guarded_try(self, run: Callable[[], Any], name: str, deadline: float) -> Any:
+    def _guarded_try(self, run: Callable[[], Any], name: str, deadline: float, tally: Tally) -> Any:
         gate, clock = self._gate, self._clock.now
         if gate is None:
             return self._one_try(run)
@@ -105,7 +105,7 @@ class PlainCalls:
             result = self._one_try(run)
             outcome = "ok"
         except Exception as error:
-            outcome = self._retries.outcome(error)
+            outcome = self._retries.outcome(error, tally, gate.answered)
             raise
         finally:
             gate.leave(permit, clock(), outcome)

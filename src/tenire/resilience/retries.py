@@ -1,8 +1,11 @@
 """Whether and when a call that failed is tried again.
 
-A try that only found out whether a circuit may close does not count, so that an outage
-uses up nobody's tries. But a call that can never succeed may be all that is left to find
-it out with: what may be its own fault counts after ``MOST_PROBES``.
+1. A try that only found out whether a circuit may close does not count, so that an outage
+   uses up nobody's tries. But a call that can never succeed may be all that is left to find
+   it out with: what may be its own fault counts after ``MOST_PROBES``.
+2. A call that fails again and again with what may be its own fault, while others are
+   answered, says nothing of the other side: from the third time on a breaker is not told.
+   Else the few calls at the end of a run that can never succeed would open it.
 """
 
 from __future__ import annotations
@@ -26,6 +29,7 @@ __all__ = ["MOST_PROBES", "FailedTry", "Retries", "Tally", "tries_in_words"]
 
 
 MOST_PROBES = 3
+_OWN_THAT_COUNT = 2
 _MAY_GO_BETTER = (Kind.TRANSIENT, Kind.OVERLOAD)
 
 
@@ -57,12 +61,14 @@ class Tally:
         tries: Tries that count.
         uncounted: Tries that do not.
         probes: Of these, tries of a circuit whose failure may be the call's own.
+        own: Tries that failed with what may be its own fault.
+        answered: Calls of others that had ended well before the first of those.
     """
 
-    __slots__ = ("probes", "tries", "uncounted")
+    __slots__ = ("answered", "own", "probes", "tries", "uncounted")
 
     def __init__(self) -> None:
-        self.tries = self.uncounted = self.probes = 0
+        self.tries = self.uncounted = self.probes = self.own = self.answered = 0
 
 
 class Retries:
@@ -100,9 +106,23 @@ class Retries:
             with self._lock:
                 self._budget.earn()
 
-    def outcome(self, error: BaseException) -> Outcome:
-        """Return what an exception says to a breaker."""
-        return self._judge(error).outcome
+    def outcome(self, error: BaseException, tally: Tally, answered: int) -> Outcome:
+        """Return what an exception says to a breaker.
+
+        Args:
+            error: The exception.
+            tally: Of the call.
+            answered: Calls of others that have ended well so far.
+        """
+        failure = self._judge(error)
+        if not failure.may_be_the_call:
+            return failure.outcome
+        tally.own += 1
+        if tally.own == 1:
+            tally.answered = answered
+        elif tally.own > _OWN_THAT_COUNT and answered > tally.answered:
+            return "cancelled"
+        return failure.outcome
 
     def after(
         self, error: Exception, tally: Tally, *, name: str, now: float, deadline: float, probing: bool = False
