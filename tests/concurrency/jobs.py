@@ -75,6 +75,11 @@ def hang_once(marker: str) -> str:
     return "second try"
 
 
+def wait_for(marker: str) -> None:
+    while not Path(marker).exists():
+        threading.Event().wait(0.01)
+
+
 def nap(seconds: float) -> float:
     threading.Event().wait(seconds)
     return seconds

@@ -167,6 +167,40 @@ def test_a_hanging_process_is_killed_by_cancel_and_by_its_deadline(tmp_path: Pat
     engine(scenario)
 
 
+def test_a_process_that_is_nearly_done_at_its_deadline_is_left_to_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tenire.concurrency.stopping._NEARLY_DONE_S", 60.0)
+
+    async def scenario(manager: ConcurrencyManager) -> None:
+        worker = await manager.submit(jobs.pid, on="process")
+        go_on = tmp_path / "go on"
+        handle = manager.submit(jobs.wait_for, str(go_on), on="process", deadline=1.0)
+        with pytest.raises(TimeoutError):
+            await handle
+        assert manager.snapshot().resources["cpu"].held == 1, "it still has its slot"
+        go_on.touch()
+        assert await manager.submit(jobs.pid, on="process") == worker
+        assert manager.thread_pool.statistics().replaced == 0
+
+    engine(scenario, cpu=1)
+
+
+def test_a_process_that_hangs_past_its_deadline_does_not_hold_up_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tenire.concurrency.stopping._NEARLY_DONE_S", 3600.0)
+    monkeypatch.setattr("tenire.concurrency.pools.processes._END_S", 3600.0)
+
+    async def scenario(manager: ConcurrencyManager) -> None:
+        marker = tmp_path / "pid"
+        handle = manager.submit(jobs.hang, str(marker), on="process", deadline=1.0)
+        with pytest.raises(TimeoutError):
+            await handle
+
+    engine(scenario, cpu=1)
+
+
 def test_a_named_worker_is_one_process_beside_the_others() -> None:
     async def scenario(manager: ConcurrencyManager) -> None:
         own = [manager.submit(jobs.pid, on="process", worker="own") for _ in range(3)]

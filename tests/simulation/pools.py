@@ -95,6 +95,8 @@ class SimPools:
         return True
 
     async def aclose(self, *, grace: float, kill: bool) -> list[str]:
+        for handle in [handle for handle in self.hung if handle.on != THREAD and (kill or handle.done())]:
+            self.stop(handle)
         return [handle.name for handle in self.hung]
 
     def _run(self, handle: Handle[Any]) -> Any:

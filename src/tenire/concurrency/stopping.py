@@ -25,6 +25,11 @@ __all__ = ["CANCELLED_EARLY", "Stopper"]
 CANCELLED_EARLY = object()
 """Stands where a coroutine's asyncio task will be, if it was cancelled before there is one."""
 
+_NEARLY_DONE_S = 0.25
+"""What a process gets to end by itself after its task's deadline: to start a new one would
+take as long. Under overload every task runs close to its deadline, and some a little
+longer; each that is killed would slow down others, until most miss theirs."""
+
 _LAST_WORD_S = 1.0
 """What a coroutine gets to clean up after it was cancelled at its deadline or timeout."""
 
@@ -34,8 +39,9 @@ class Stopper:
 
     A coroutine is cancelled and ends by itself. A thread or a process is abandoned:
     the task counts as ended at once, and what it holds comes back when its function
-    has returned, or its process is gone. At a timeout a process is killed first, so
-    that the task may be tried again.
+    has returned, or its process is gone. A process is killed, a moment later if its
+    task ran at its deadline. At a timeout it is killed first, so that the task may be
+    tried again.
     """
 
     def __init__(
@@ -78,7 +84,7 @@ class Stopper:
         if handle.on == LOOP:
             self._cancel_coroutine(handle)
         else:
-            self._abandon(handle, handle.stop_error)
+            self._abandon(handle, handle.stop_error, patience=_NEARLY_DONE_S)
 
     def cancel(self, handle: Handle[Any]) -> bool:
         """Cancel a task that runs; return whether that is not too late."""
@@ -127,7 +133,7 @@ class Stopper:
             assert handle.stop_error is not None
             self._abandon(handle, handle.stop_error)
 
-    def _abandon(self, handle: Handle[Any], error: BaseException) -> None:
+    def _abandon(self, handle: Handle[Any], error: BaseException, *, patience: float = 0.0) -> None:
         state = State.CANCELLED if isinstance(error, CancelledError) else State.FAILED
         handle.settle(None, error)
         if state == State.FAILED:
@@ -135,5 +141,8 @@ class Stopper:
         now = self._clock.now()
         self._scheduler.abandon(handle, now, state)
         self._ended.note(handle, state, now)
-        self._pools.stop(handle)
+        if patience and handle.on != THREAD:
+            self._timer.after(patience, lambda: self._pools.stop(handle))
+        else:
+            self._pools.stop(handle)
         self._wake()

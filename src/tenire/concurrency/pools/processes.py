@@ -220,7 +220,8 @@ class Processes:
         self._idle.clear()
         links = self.links
         for link in links:
-            if kill and link.job is not None:
+            job = link.job
+            if job is not None and (kill or job.done()):  # it runs on though its task has ended
                 link.kill()
             link.put(None)
         if links:
