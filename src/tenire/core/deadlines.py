@@ -67,7 +67,7 @@ class DeadlineHeap(Generic[Payload]):
     def add(self, due: int, payload: Payload, slack: int = 0) -> Entry[Payload]:
         """Add something that is due at ``due`` nanoseconds; return its entry."""
         entry = Entry(due, payload)
-        self.put(entry, due + slack)
+        self.put(entry, due + slack if slack else due)  # a sum would be one more object in memory
         return entry
 
     def put(self, entry: Entry[Payload], latest: int) -> None:
