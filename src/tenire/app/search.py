@@ -18,6 +18,7 @@ from tenire.errors import ConfigError, EmbedderMismatchError, StoreError
 from tenire.storage.home import Home
 from tenire.storage.ledger import Ledger
 from tenire.vectors.embedding import embedder_identity, load_embedder, resolve_embedder
+from tenire.vectors.question import MODES
 
 if TYPE_CHECKING:
     import os
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from tenire.storage.abouts import KnownDocument
     from tenire.vectors.store import LanceStore
 
-MODES = ("hybrid", "vector", "text")
 _MOST_CONTEXT = 100
 # Commits take longer than searches, so hardly ever a second one comes in between.
 _TURNS = 3

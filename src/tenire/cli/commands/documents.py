@@ -12,13 +12,13 @@ from tenire.app.config import DEFAULT_FILE, Config, check_runnable, ingest_confi
 from tenire.cli.common import Settings
 from tenire.cli.output import human_seconds
 from tenire.errors import ConfigError
+from tenire.vectors.question import MODES
 
 __all__ = ["ingest", "run_file", "search"]
 
 _UPGRADE = typer.Option("--upgrade-embedder", help="Have a store of another embedder embedded again by this one.")
 _WATCH = typer.Option("--watch", help="Go on afterwards, and take in what changes, until Ctrl-C.")
 _REPORT = typer.Option(metavar="FILE.html", help="Write a page with plots about the run.")
-_MODES = ("hybrid", "vector", "text")
 _MOST_CONTEXT = 100
 
 
@@ -104,7 +104,7 @@ def search(
     settings: Settings,
     query: Annotated[str, typer.Argument(metavar="QUERY", help="What to look for.")],
     k: Annotated[int, typer.Option("-k", metavar="N", help="How many passages to show.")] = 10,
-    mode: Annotated[str, typer.Option(metavar="|".join(_MODES), help="How to look for it.")] = "hybrid",
+    mode: Annotated[str, typer.Option(metavar="|".join(MODES), help="How to look for it.")] = "hybrid",
     exact: Annotated[bool, typer.Option("--exact", help="Compare with every vector, bypassing the index.")] = False,
     where: Annotated[
         str | None, typer.Option(metavar="CONDITION", help="Only documents like: kind = pdf and date >= 2024")
@@ -116,8 +116,8 @@ def search(
         raise ConfigError(f"-k must be a positive whole number, got {k}", key="-k")
     if not 0 <= around <= _MOST_CONTEXT:
         raise ConfigError(f"--context must be a whole number from 0 to {_MOST_CONTEXT}, got {around}", key="--context")
-    if mode not in _MODES:
-        raise ConfigError(f'--mode must be one of {", ".join(_MODES)}, got "{mode}"', key="--mode")
+    if mode not in MODES:
+        raise ConfigError(f'--mode must be one of {", ".join(MODES)}, got "{mode}"', key="--mode")
     if not query.strip():
         raise ConfigError("QUERY must be a text that is not empty", key="QUERY")
     home = settings.home_path()
