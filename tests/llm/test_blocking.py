@@ -10,6 +10,9 @@ import pytest
 from tenire import ConcurrencyManager
 from tenire.errors import ConfigError, RejectedError, ServerError
 from tenire.llm import BlockingChatClient
+from tenire.storage.home import Home
+from tenire.storage.ledger import Ledger
+from tenire.storage.provider_batches import OpenBatch
 from tenire.testing import FakeModelServer
 
 from .models import MODEL, Model, down
@@ -37,6 +40,16 @@ def test_batches_come_one_reply_at_a_time(tmp_path: Path) -> None:
         BlockingChatClient(MODEL, base_url=server.base_url, home=tmp_path, max_output_tokens=5) as client,
     ):
         assert sorted(reply.index for reply in client.batch(["a", "b", "c"])) == [0, 1, 2]
+
+
+def test_batches_can_be_cancelled(tmp_path: Path) -> None:
+    with Ledger.open(Home(tmp_path)) as ledger:
+        ledger.provider_batches.open("nobody", OpenBatch("left", "somewhere", "default", MODEL))
+    with BlockingChatClient(MODEL, transport=Model(), home=tmp_path) as client:
+        assert client.cancel_batches("another") == 0
+        assert client.cancel_batches() == 1
+    with Ledger.read(Home(tmp_path)) as ledger:
+        assert ledger.provider_batches.unwanted("left")
 
 
 def test_errors_reach_the_caller() -> None:

@@ -93,6 +93,10 @@ class BlockingChatClient:
         """
         return self._each(self._call("batch", prompts, **options))
 
+    def cancel_batches(self, pipeline: str | None = None) -> int:
+        """Have the provider cancel the batches of a pipeline; see ``ChatClient.cancel_batches``."""
+        return cast("int", self._call("cancel_batches", pipeline))
+
     def stream(self, prompt: Prompt, **options: Any) -> Iterator[ReplyPart]:
         """Yield the reply to a prompt while it comes; see ``ChatClient.stream``."""
         return self._each(self._call("stream", prompt, **options))

@@ -11,6 +11,7 @@ from tenire.llm.calls import Calls
 from tenire.llm.endpoint import RETRY, Manner
 from tenire.llm.estimates import estimate
 from tenire.llm.mapping import each_of, map_prompts
+from tenire.llm.quotas import limits_of
 from tenire.llm.requests import make_request
 from tenire.llm.session import Session, statistics_of
 from tenire.llm.settings import MEMORY_BYTES, ClientSettings
@@ -143,13 +144,9 @@ class ChatClient(AsksInBatches):
         if len(models) + len(self._others) != 1 + len(fallback):
             message = f"fallback must be names of models, or other clients, got {fallback!r}"
             raise ConfigError(message, key="fallback")
-        limits: dict[str, int | None] = {
-            "requests": rpm,
-            "tokens": tpm,
-            "input_tokens": input_tpm,
-            "output_tokens": output_tpm,
-            "max_concurrency": max_concurrency,
-        }
+        limits = limits_of(
+            rpm=rpm, tpm=tpm, input_tpm=input_tpm, output_tpm=output_tpm, max_concurrency=max_concurrency
+        )
         if quota is not None and any(value is not None for value in (*limits.values(), counts_output)):
             raise ConfigError("quota stands in place of rpm, tpm and max_concurrency: give one of them", key="quota")
         own_books = {"home": home, "budget_usd": budget_usd, "reply_bytes": reply_bytes}

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 from tenire.concurrency.quotas import Quota, QuotaSharing
+from tenire.concurrency.submit import amount_of
 from tenire.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -24,11 +25,12 @@ if TYPE_CHECKING:
     from tenire.concurrency.manager import ConcurrencyManager
     from tenire.concurrency.orchestrator import Orchestrator
 
-__all__ = ["COUNTS_OUTPUT", "Counting", "QuotaLease", "counting", "lease_quota", "make_quota"]
+__all__ = ["COUNTS_OUTPUT", "Counting", "QuotaLease", "counting", "lease_quota", "limits_of", "make_quota"]
 
 COUNTS_OUTPUT = ("reserved", "real")
 """How a provider may count the output of calls; see ``counting``."""
 
+_METRICS = {"rpm": "requests", "tpm": "tokens", "input_tpm": "input_tokens", "output_tpm": "output_tokens"}
 _WITH_OUTPUT = ("tokens", "output_tokens")
 
 
@@ -57,6 +59,21 @@ def counting(declared: str | None, dialect: Any) -> Counting:
         message = f'counts_output must be "reserved" or "real", got {declared!r}'
         raise ConfigError(message, key="counts_output", hint="leave it out, and it is found out")
     return Counting(_WITH_OUTPUT if declared == "real" else (), ())
+
+
+def limits_of(**given: int | None) -> dict[str, int | None]:
+    """Return what a client's limits are to a quota.
+
+    Args:
+        **given: ``rpm``, ``tpm``, ``input_tpm``, ``output_tpm`` and ``max_concurrency``.
+
+    Raises:
+        ConfigError: If one is impossible; by the name under which it was given.
+    """
+    for name, limit in given.items():
+        if limit is not None:
+            amount_of(name, limit, least=1)
+    return {_METRICS.get(name, name): limit for name, limit in given.items()}
 
 
 @dataclass(slots=True)

@@ -70,9 +70,9 @@ class ClientSettings:
         if not isinstance(self.cache, bool):
             raise ConfigError(f"cache must be True or False, got {self.cache!r}", key="cache")
         memory = self.memory_bytes
-        if isinstance(memory, bool) or not isinstance(memory, int) or memory < 0:
+        if isinstance(memory, bool) or not isinstance(memory, int) or memory < 1:
             raise ConfigError(
-                f"memory_bytes must be a whole number of bytes from 0, got {memory!r}", key="memory_bytes"
+                f"memory_bytes must be a whole number of bytes from 1, got {memory!r}", key="memory_bytes"
             )
         object.__setattr__(self, "priority", priority_of(self.priority))
         check_output_tokens(self.max_output_tokens)

@@ -88,6 +88,7 @@ def test_lines_go_out_and_results_come_back(tmp_path: Path) -> None:
     assert good.reply.text
     assert isinstance(good.reply.usage, Usage)
     assert isinstance(bad.error, BadRequestError)
+    assert f"from {server.base_url}/chat/completions, got 400" in str(bad.error)
     assert "content policy" in str(bad.error)
 
 

@@ -61,7 +61,7 @@ class OpenAIBatches:
         with suppress(UnicodeEncodeError):
             return msgspec.json.encode(line) + b"\n"
         # Out here: that exception holds the text.
-        call = self._transport.call_of("a line of a batch", self._url, request.model, request.messages)
+        call = self._transport.call_of("a line of a batch", self._dialect.chat_path, request.model, request.messages)
         message = call.message("a prompt with half a character in it (a lone surrogate)")
         raise BadRequestError(message, hint="clean the text first")
 
@@ -161,10 +161,11 @@ class OpenAIBatches:
         return told
 
     def _call(self, prompt: bytes | None) -> Call:
+        path = self._dialect.chat_path
         if prompt is None:
-            return replace(self._transport.call_of("a chat completion", self._url), prompt=None)
+            return replace(self._transport.call_of("a chat completion", path), prompt=None)
         body = msgspec.json.decode(prompt, type=_Asked).body
-        return self._transport.call_of("a chat completion", self._url, body["model"], body["messages"])
+        return self._transport.call_of("a chat completion", path, body["model"], body["messages"])
 
     def _view(self, told: Mapping[str, Any]) -> BatchView:
         counts = told.get("request_counts")
