@@ -12,6 +12,7 @@ from tenire.app import document_runs
 from tenire.app.ask import ask
 from tenire.app.config import ingest_config, load_config
 from tenire.app.inspect import status, verify
+from tenire.app.run_plan import RunPlan
 from tenire.app.runs import arun_config
 from tenire.app.search import search
 from tenire.errors import ConfigError
@@ -129,6 +130,20 @@ def test_only_documents_are_watched(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     text = '[quotas.q]\nbase_url = "http://127.0.0.1:9/v1"\napi_key_env = "A_KEY"\n[pipelines.p]\nrecipe = "chat"\n'
     text += 'source = "rows.jsonl"\nquota = "q"\nmodel = "m"\nprompt = "{text}"\noutput = "out.jsonl"\n'
     config = load_config(write(tmp_path / "tenire.toml", text))
-    with pytest.raises(ConfigError, match="only documents pipelines can watch"):
+    with pytest.raises(ConfigError, match="whose source is files can be watched, and none of p is"):
         asyncio.run(arun_config(config, watch=True))
     assert not (tmp_path / ".tenire").exists()
+
+
+def test_what_runs_once_beside_what_is_watched_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write(tmp_path / "rows.jsonl", '{"id": 1, "text": "a"}\n')
+    rows = '[pipelines.rows]\nembedder = "static"\nsource = { rows = "rows.jsonl" }\n'
+    config = load_config(write(tmp_path / "tenire.toml", rows))
+    with pytest.raises(ConfigError, match="none of rows is one"):
+        RunPlan.of(config, [], {}, frozenset(), watch=True)
+    write(tmp_path / "docs/zebras.txt", ZEBRAS)
+    config = load_config(write(tmp_path / "tenire.toml", f'{rows}[pipelines.docs]\nsource = "docs"\n'))
+    assert RunPlan.of(config, [], {}, frozenset()).names
+    assert not caplog.messages
+    RunPlan.of(config, [], {}, frozenset(), watch=True)
+    assert caplog.messages == ["not watched, so it runs once: rows (only files can be watched)"]

@@ -123,6 +123,11 @@ class DocumentRuns:
         self._finding = asyncio.Lock()
         self._threads = cores if config.tenire.cpu is None else min(cores, config.tenire.cpu)
 
+    @property
+    def watched(self) -> list[str]:
+        """Pipelines that can go on after their run: those whose source is files."""
+        return [name for name, source in self._sources.items() if isinstance(source, FileSource)]
+
     def _remote_models(self, config: Config) -> dict[str, ModelUse]:
         model = model_of(self.place.embedder)
         uses: dict[str, ModelUse] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from tenire.protocols import VectorStore
 
 __all__ = ["RunPlan"]
+
+
+_log = logging.getLogger("tenire.runs")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,15 +83,16 @@ class RunPlan:
         open_store: Callable[[], VectorStore] = partial(open_recorded_store, home)
         # Each recipe brings packages of its own, which only those who use it have to wait for.
         documents = [name for name in names if isinstance(config.pipelines[name], DocumentsPipeline)]
-        if watch and not documents:
-            message = "only documents pipelines can watch their files, and there is none to run"
-            raise ConfigError(message, key="--watch", hint="leave --watch out")
+        watched: list[str] = []
         if documents:
             from tenire.app.document_runs import DocumentRuns
 
             runs = DocumentRuns(config, documents, chosen=names, machine=machine, sources=sources, watch=watch)
             store, open_store = runs.place.store, runs.open_store
             recipes.append(runs)
+            watched = runs.watched
+        if watch:
+            _check_watched(names, watched)
         chats = [name for name in names if isinstance(config.pipelines[name], ChatPipeline)]
         if chats:
             from tenire.app.chat_runs import ChatRuns
@@ -120,3 +125,15 @@ class RunPlan:
             memory=config.tenire.memory or machine.default_memory,
             calls=ModelCalls(config, models),
         )
+
+
+def _check_watched(names: Sequence[str], watched: Sequence[str]) -> None:
+    """Refuse to watch nothing, and say what runs once though others are watched."""
+    if not watched:
+        message = (
+            f"only documents pipelines whose source is files can be watched, and none of {', '.join(names)} is one"
+        )
+        raise ConfigError(message, key="--watch", hint="leave --watch out")
+    once = [name for name in names if name not in watched]
+    if once:
+        _log.warning("not watched, so it runs once: %s (only files can be watched)", ", ".join(once))
