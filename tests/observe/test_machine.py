@@ -41,6 +41,12 @@ def test_one_core_stays_free_by_default_and_one_slot_is_always_there(changes: di
     assert machine(**changes).default_cpu == slots
 
 
+def test_a_model_computes_with_the_cores_that_are_there_and_no_more_than_there_are_slots() -> None:
+    assert machine(affinity=4, quota=2.5).model_threads(None) == 3
+    assert machine(affinity=4, quota=2.5).model_threads(2) == 2
+    assert machine(affinity=4, quota=0.5).model_threads(8) == 1
+
+
 def test_a_limit_above_the_memory_is_no_limit() -> None:
     assert machine(memory_limit=64 << 30).usable_memory == 32 << 30
     assert machine(memory_limit=1 << 30).usable_memory == 1 << 30

@@ -2,44 +2,36 @@
 
 from __future__ import annotations
 
-import math
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tenire.app.config_schema import ClassifyPipeline
 from tenire.app.model_calls import ModelUse, counted
-from tenire.app.produced import absolute
 from tenire.app.refusals import about
 from tenire.app.remote_embedder import embed_with, is_remote, model_of
-from tenire.app.row_facts import own_outputs, remember_rows
+from tenire.app.row_runs import RowRuns, output_of
 from tenire.app.row_sources import rows_of
 from tenire.clock import SYSTEM_CLOCK
 from tenire.errors import MissingExtraError
 from tenire.ml.predicting import Asked, Predicting, PredictingTerms
 from tenire.ml.training import Training, TrainingTerms
-from tenire.pipeline.model_worker import EMBEDDER_SLOTS
-from tenire.pipeline.rows.outputs import output_at
-from tenire.pipeline.rows.run import RowRun
 from tenire.pipeline.run_life import RunLife
 from tenire.storage.cache_folder import cache_folder
 from tenire.storage.home import Home
 from tenire.vectors import embed_texts, embedder_identity, resolve_embedder
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Collection, Sequence
+    from collections.abc import AsyncIterator, Callable, Collection
 
     from tenire.app.config import Config
     from tenire.app.recipe_runs import Engine, PipelineRun
     from tenire.llm.client import ChatClient
-    from tenire.observe.machine import Machine
     from tenire.pipeline.progress import PipelineProgress
     from tenire.pipeline.rows.output import Output
     from tenire.pipeline.rows.records import Rows
-    from tenire.storage.ledger import Ledger
     from tenire.storage.records import Run
 
 __all__ = ["ClassifyRuns", "embed_here"]
@@ -59,64 +51,34 @@ class _Plan:
     use: ModelUse | None
 
 
-class ClassifyRuns:
-    """The classify pipelines of a run. Making one looks at files, and writes nothing.
+class ClassifyRuns(RowRuns[_Plan]):
+    """The classify pipelines of a run."""
 
-    Args:
-        config: The configuration.
-        names: Which of its pipelines.
-        machine: What there is to run on.
-        chosen: All pipelines that run.
-        retries: Those of which only rows are tried that are to be tried again.
+    _clients: dict[str, ChatClient]
 
-    Attributes:
-        names: Their names.
-        models: What each of them calls, if its embedder is on a server.
-
-    Raises:
-        TenireError: If they cannot run.
-    """
-
-    def __init__(
-        self,
-        config: Config,
-        names: Sequence[str],
-        *,
-        machine: Machine,
-        chosen: Collection[str],
-        retries: Collection[str],
-    ) -> None:
-        self.names = tuple(names)
-        self._config = config
-        self._retries = frozenset(retries)
-        self._plans = {name: _plan(config, name, chosen) for name in names}
-        self.models = {name: plan.use for name, plan in self._plans.items() if plan.use is not None}
-        cores = max(1, math.ceil(machine.usable_cores))
-        self._threads = cores if config.tenire.cpu is None else min(cores, config.tenire.cpu)
-        self._clients: dict[str, ChatClient] = {}
-
-    def record(self, ledger: Ledger) -> None:
-        """Keep what ``retry`` needs: where the configuration stands."""
-        for name in self.names:
-            remember_rows(ledger, self._config, name)
+    def plan(self, name: str, chosen: Collection[str]) -> _Plan:
+        """Decide and check one pipeline."""
+        plan = _plan(self.config, name, chosen)
+        if plan.use is not None:
+            self.models[name] = plan.use
+        return plan
 
     @asynccontextmanager
     async def started(self, engine: Engine) -> AsyncIterator[None]:
-        """Share the embedder."""
-        engine.manager.orchestrator.register_resource("embedder", EMBEDDER_SLOTS)
-        self._clients = {name: await engine.calls.client(name) for name in self.models}
-        yield
+        """Have a client for each embedder that is on a server."""
+        async with super().started(engine):
+            self._clients = {name: await engine.calls.client(name) for name in self.models}
+            yield
 
     def run_of(self, name: str, engine: Engine) -> PipelineRun:
         """Return the run of one pipeline."""
-        plan, progress = self._plans[name], engine.progress[name]
-        settings = plan.settings
-        engine.manager.orchestrator.configure_pipeline(name, weight=settings.weight, priority=settings.priority)
+        plan, progress = self.plans[name], engine.progress[name]
+        self.configure(name, engine)
         client = self._clients.get(name)
-        embed = _embed(plan.terms, client, self._threads)
+        embed = _embed(plan.terms, client, self.threads)
         training = Training(
             name, manager=engine.manager, session=engine.session, rows=plan.rows, tests=plan.tests, terms=plan.terms,
-            embed=embed, progress=progress, clock=SYSTEM_CLOCK, checkpoint_s=settings.checkpoint_s,
+            embed=embed, progress=progress, clock=SYSTEM_CLOCK, checkpoint_s=plan.settings.checkpoint_s,
         )  # fmt: skip
         count = (lambda: None) if client is None else partial(counted, client, progress)
         if plan.source is None or plan.output is None:
@@ -128,10 +90,9 @@ class ClassifyRuns:
             await training.run(run, rows.tasks)
             asked.version = training.version
 
-        rows = RowRun(
-            name, manager=engine.manager, session=engine.session, source=plan.source, recipe=plan.predicting,
-            answering=partial(Predicting, terms=plan.predicting, clock=SYSTEM_CLOCK), output=plan.output,
-            progress=progress, clock=SYSTEM_CLOCK, retries_only=name in self._retries, count=count, first=first,
+        rows = self.rows(
+            name, engine, source=plan.source, recipe=plan.predicting, output=plan.output, count=count, first=first,
+            answering=partial(Predicting, terms=plan.predicting, clock=SYSTEM_CLOCK),
         )  # fmt: skip
         progress.stages[:0] = training.stages
         return rows
@@ -190,10 +151,7 @@ def _plan(config: Config, name: str, chosen: Collection[str]) -> _Plan:
     if settings.source:
         source, _ = rows_of(config, name, settings.source, chosen)
         assert settings.output is not None  # the configuration's reader has asked for it
-        path = Path(absolute(config.base, settings.output))
-        with about(config, f"{key}.output"):
-            output = output_at(path, pipeline=name)
-            output.check(own=str(path) in own_outputs(Home(config.tenire.home), name))
+        output = output_of(config, name, settings.output)
     terms, use = _terms(config, name, settings)
     predicting = PredictingTerms(Asked(str(Home(config.tenire.home).path), name), f"{key}.source")
     return _Plan(settings, rows, tests, source, output, terms, predicting, use)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import math
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
@@ -116,12 +115,11 @@ class DocumentRuns:
             for name, pipeline in self._pipelines.items()
             if not isinstance(pipeline.source, PageSettings)
         }
-        cores = max(1, math.ceil(machine.usable_cores))
         self._server: EmbedderServer | None = None
         self.models = self._remote_models(config) if is_remote(self.place.embedder) else {}
         self._clients: dict[str, ChatClient] = {}
         self._finding = asyncio.Lock()
-        self._threads = cores if config.tenire.cpu is None else min(cores, config.tenire.cpu)
+        self._threads = machine.model_threads(config.tenire.cpu)
 
     @property
     def watched(self) -> list[str]:

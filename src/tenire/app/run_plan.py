@@ -102,7 +102,7 @@ class RunPlan:
         if staged:
             from tenire.app.stage_runs import StageRuns
 
-            recipes.append(StageRuns(config, staged, chosen=names, retries=retries))
+            recipes.append(StageRuns(config, staged, machine=machine, chosen=names, retries=retries))
         classifying = [name for name in names if isinstance(config.pipelines[name], ClassifyPipeline)]
         if classifying:
             from tenire.app.classify_runs import ClassifyRuns

@@ -8,6 +8,7 @@ cores, affinity and quota, and likewise for memory.
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import sys
 from dataclasses import dataclass
@@ -64,6 +65,15 @@ class Machine:
     def default_cpu(self) -> int:
         """Worker slots when nothing is configured: what is there, less one, at least one."""
         return slots_at_rest(cores=self.cores, affinity=self.affinity, quota=self.quota)
+
+    def model_threads(self, cpu: int | None) -> int:
+        """Return the threads that a model computes with: the cores that are there, or the slots if those are fewer.
+
+        Args:
+            cpu: Worker slots, as configured; ``None``: the usual ones.
+        """
+        cores = max(1, math.ceil(self.usable_cores))
+        return cores if cpu is None else min(cores, cpu)
 
     @property
     def default_memory(self) -> int:
