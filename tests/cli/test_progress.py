@@ -8,6 +8,7 @@ import pytest
 from rich.console import Console
 
 from tenire.cli.frames import Look, fraction, frame, plain_line
+from tenire.cli.output import shortened
 from tenire.cli.progress import ProgressDisplay, save_svg
 from tenire.core.speed import Speed, TimeLeft
 from tenire.pipeline.progress import PipelineProgress, StageProgress
@@ -287,3 +288,51 @@ def test_what_has_to_be_done_before_anything_counts_is_said() -> None:
     assert plain_line({"docs": run}, Look({}, {}, 5.0)).endswith("40 passages, files count once they are stored")
     run.chunks = 1
     assert plain_line({"docs": run}, Look({}, {}, 5.0)).endswith("40 passages")
+
+
+def test_a_picture_is_never_higher_than_the_terminal_and_keeps_what_needs_attention() -> None:
+    many = [running(f"p{number}", state="done", quarantined=0) for number in range(30)]
+    many += [running("slow", quarantined=0), running("sick", state="failed", error="disk full", quarantined=0)]
+    look = Look({}, {"slow": 41.0}, 12.0, height=12)
+    lines = draw(*many, look=look)
+    assert len(lines) <= 11, "one line is the cursor's"
+    names = [line.split()[1] for line in lines[1:7]]
+    assert names[:2] == ["sick", "slow"], "what failed and what runs comes first"
+    assert names[2:5] == ["p0", "p1", "p2"]
+    assert "and 26 more: 26 done" in lines[7]
+    assert "disk full" in lines[8]
+    assert "32 pipelines: 1 failed, 1 running, 30 done; 16,096/38,400 files; 0:41 left" in lines[9]
+    assert "Ctrl-C" in lines[10]
+    ended = draw(*many, look=Look({}, {}, 12.0, ended=True, height=12))
+    assert sum("100%" in line for line in ended) == 30, "the table that stays is whole"
+
+
+def test_stages_give_way_before_pipelines_do() -> None:
+    many = [running(f"p{number}", stages=[StageProgress("embed", done=7, doing="embeds")]) for number in range(4)]
+    assert sum("embeds" in line for line in draw(*many, look=Look({}, {}, 1.0, height=13))) == 4
+    small = draw(*many, look=Look({}, {}, 1.0, height=12))
+    assert not any("embeds" in line for line in small)
+    assert [line.split()[1] for line in small[1:5]] == ["p0", "p1", "p2", "p3"]
+
+
+def test_names_that_begin_alike_can_be_told_apart() -> None:
+    lines = draw(running("summaries-of-the-long-list-1"), running("summaries-of-the-long-list-2"))
+    assert [line.split()[1] for line in lines[1:3]] == ["summaries-…ist-1", "summaries-…ist-2"]
+    assert shortened("日本語の名前とても長い", 10) == "日本語…い"
+    assert shortened("short", 10) == "short"
+    plain = draw(running("summaries-of-the-long-list-1"), look=Look({}, {}, 1.0, unicode=False))
+    assert "summaries-~ist-1" in plain[1]
+
+
+def test_the_display_keeps_to_the_height_of_its_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LINES", "10")
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("TERM", "xterm")
+    terminal = Terminal()
+    display = ProgressDisplay(terminal, clock=ManualClock())
+    display.start({f"p{number}": running(f"p{number}") for number in range(30)})
+    display.tick()
+    shown = terminal.getvalue()
+    display.close()
+    assert "more: " in shown
+    assert "Ctrl-C" in shown

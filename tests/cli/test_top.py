@@ -13,7 +13,15 @@ import pytest
 from msgspec.structs import replace
 
 from tenire.app.feed import Happened, Outcome, Quarantined, Rate, View
-from tenire.app.published import Published, PublishedPipeline, PublishedResource, PublishedStage, PublishedTask
+from tenire.app.published import (
+    Published,
+    PublishedMetric,
+    PublishedPipeline,
+    PublishedQuota,
+    PublishedResource,
+    PublishedStage,
+    PublishedTask,
+)
 from tenire.cli.top.rows import COLUMNS, detail, headline, row
 from tenire.errors import RejectedError
 
@@ -71,14 +79,14 @@ class Still:
         pass
 
 
-def piloted(scenario: Any) -> Still:
-    """Run a scenario on the application at 120 columns."""
+def piloted(scenario: Any, size: tuple[int, int] = (130, 40)) -> Still:
+    """Run a scenario on the application."""
     application = pytest.importorskip("tenire.cli.top.application", exc_type=ImportError)
     feed = Still()
 
     async def main() -> None:
         top = application.Top(feed)
-        async with top.run_test(size=(130, 40)) as pilot:
+        async with top.run_test(size=size) as pilot:
             await pilot.pause()
             await scenario(pilot, top)
 
@@ -135,6 +143,31 @@ def test_keys_do_what_the_footer_says() -> None:
         ("pause", "docs"), ("priority", "docs", "high"), ("priority", "docs", "low"), ("priority", "docs", "low"),
         ("resume", "notes"), ("weight", "docs", 3.0), ("retry", None), ("why", "t5"), ("cancel", "docs"),
     ]  # fmt: skip
+
+
+def test_a_small_terminal_shows_quotas_and_keys_and_the_whole_of_the_chosen_pipeline() -> None:
+    quota = PublishedQuota({"requests": PublishedMetric(398, 400)}, 3, 64, 12, 1)
+    many = {f"summaries-of-the-long-list-{number}": DOCS for number in range(20)}
+
+    async def scenario(pilot: Any, top: Any) -> None:
+        engine = replace(ENGINE, quotas={"main": quota})
+        top._feed.view = replace(VIEW, number=6, engine=engine, pipelines=many)
+        top.look()
+        await pilot.pause()
+        shown = [
+            "".join(segment.text for segment in strip)
+            for strip in top.screen._compositor.render_strips()
+        ]  # fmt: skip
+        text = " ".join(" ".join(shown).split())
+        assert "requests 398/400" in text
+        assert "summaries-…ist-0" in text
+        assert "summaries-of-the-long-list-0 priority normal, weight 1, 2 in quarantine, $0.50" in text
+        assert "embed" in text
+        for key in ("p Pause", "c Cancel", "+ - Priority", "w Weight", "y Why", "f Failed", "r Retry", "/ Search"):
+            assert key in shown[-1]
+        assert "q Quit" in shown[-1]
+
+    piloted(scenario, (80, 24))
 
 
 def test_what_changes_is_shown_and_what_was_chosen_stays(tmp_path: Path) -> None:

@@ -1,10 +1,15 @@
 """What the progress display shows at one moment, as rich renderables and as plain lines.
 
 Pure: counters and speeds in, a picture out. ``progress`` decides when.
+
+A terminal shows nothing below its last line, and what stands last says what needs
+attention. So a picture that would be higher leaves out stages first, and then the
+pipelines that tell the least: what failed and what runs stays.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -13,13 +18,17 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from tenire.cli.output import clean, human_seconds
+from tenire.cli.output import clean, human_seconds, shortened
 from tenire.pipeline.progress import PipelineProgress
 
 __all__ = ["Look", "fraction", "frame", "plain_line"]
 
 _SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 _SLOW = 1e5  # bytes per second; a slow embedder would seem to stand still in MB/s
+_NAME = 16
+# What tells most comes first.
+_RANKS = ("failed", "running", "paused", "waiting", "watching", "cancelled", "done")
+_RESTED = ("failed", "watching", "cancelled", "done")
 _GLYPHS = {
     "waiting": ("○", ".", "dim"),
     "paused": ("‖", "=", "yellow"),
@@ -42,6 +51,7 @@ class Look:
         unicode: Whether the terminal can show more than ASCII.
         ended: Whether the run is over: this is the frame that stays.
         rates: Items per second by pipeline and stage.
+        height: Lines that the terminal has, or ``None`` if it does not matter.
     """
 
     speeds: Mapping[str, float]
@@ -51,6 +61,7 @@ class Look:
     unicode: bool = True
     ended: bool = False
     rates: Mapping[tuple[str, str], float] = field(default_factory=dict)
+    height: int | None = None
 
 
 def fraction(progress: PipelineProgress) -> float | None:
@@ -70,23 +81,52 @@ def frame(pipelines: Mapping[str, PipelineProgress], look: Look) -> RenderableTy
 
     Args:
         pipelines: The live counters.
-        look: Speeds and time.
+        look: Speeds and time, and how high the picture may be.
     """
+    notes = _notes(pipelines, look)
+    # Besides these: the headings, and the line on which the cursor stands.
+    room = None if look.height is None or look.ended else max(1, look.height - len(notes) - 2)
+    stages = {name: _stage_rows(each, look) for name, each in pipelines.items() if each.shown_state == "running"}
+    if room is not None and len(pipelines) + sum(map(len, stages.values())) > room:
+        stages = {}
+    shown, left_out = _that_fit(pipelines, room)
     table = Table(box=None, expand=True, padding=(0, 1, 0, 0), pad_edge=False, header_style="dim")
     table.add_column("", width=1)
-    table.add_column("pipeline", no_wrap=True, overflow="ellipsis", max_width=16)
+    table.add_column("pipeline", no_wrap=True, overflow="ellipsis", max_width=_NAME)
     table.add_column("", ratio=1, min_width=8)
     table.add_column("", justify="right", width=4)
     files_only = all(progress.unit == "file" for progress in pipelines.values())
     made, speed = ("passages", "MB/s") if files_only else ("made", "speed")
     for name, width in (("files" if files_only else "items", 11), (made, 8), (speed, 6), ("left", 7)):
         table.add_column(name, justify="right", no_wrap=True, min_width=width)
-    for name, progress in pipelines.items():
+    for name, progress in shown.items():
         table.add_row(*_row(progress, look.speeds.get(name, 0.0), look.remaining.get(name), look, units=not files_only))
-        if progress.shown_state == "running":
-            for row in _stage_rows(progress, look):
-                table.add_row(*row)
-    return Group(table, *_notes(pipelines, look))
+        for row in stages.get(name, ()):
+            table.add_row(*row)
+    more = [Text(f"  and {len(left_out):,} more: {_states(left_out)}", "dim", no_wrap=True)] if left_out else []
+    return Group(table, *more, *notes)
+
+
+def _that_fit(
+    pipelines: Mapping[str, PipelineProgress], room: int | None
+) -> tuple[Mapping[str, PipelineProgress], list[PipelineProgress]]:
+    """Return the pipelines that are shown, those that tell most first, and those for which there is no room."""
+    if room is None or len(pipelines) <= room:
+        return pipelines, []
+    # A sort that keeps the order of equals: rows must not change places with every number.
+    ranked = sorted(pipelines, key=lambda name: _rank(pipelines[name]))
+    kept = max(1, room - 1)
+    return {name: pipelines[name] for name in ranked[:kept]}, [pipelines[name] for name in ranked[kept:]]
+
+
+def _rank(progress: PipelineProgress) -> int:
+    state = progress.shown_state
+    return _RANKS.index(state) if state in _RANKS else len(_RANKS)
+
+
+def _states(pipelines: list[PipelineProgress]) -> str:
+    counts = Counter(progress.shown_state for progress in sorted(pipelines, key=_rank))
+    return ", ".join(f"{count:,} {state}" for state, count in counts.items())
 
 
 def _row(
@@ -99,6 +139,7 @@ def _row(
     else:
         shown, plain, style = _GLYPHS.get(progress.shown_state, ("?", "?", ""))
         glyph = Text(shown if look.unicode else plain, style=style)
+    name = shortened(clean(progress.name), _NAME, mark="…" if look.unicode else "~")
     finished = progress.finished
     files = Text(f"{finished:,}", style="" if finished else "dim")
     # While the source is being listed the end is not known: 120/340+.
@@ -112,7 +153,7 @@ def _row(
         bar = ProgressBar(total=1.0, completed=share or 0.0, complete_style=ended, finished_style="green")
     return [
         glyph,
-        Text(clean(progress.name), style="bold" if progress.state != "waiting" else "dim"),
+        Text(name, style="bold" if progress.state != "waiting" else "dim"),
         bar,
         Text("" if share is None else f"{int(share * 100)}%"),
         files,
@@ -176,8 +217,27 @@ def _notes(pipelines: Mapping[str, PipelineProgress], look: Look) -> list[Render
         mark = "⚠" if look.unicode else "!"
         notes.append(Text(f"{mark} {files} in quarantine; tenire failed tells why", "yellow"))
     if not look.ended:
+        if len(pipelines) > 1:
+            notes.append(Text(_summary(pipelines, look), "dim", no_wrap=True, overflow="ellipsis"))
         notes.append(Text(f"{human_seconds(look.elapsed)} elapsed, Ctrl-C keeps everything finished", "dim"))
     return notes
+
+
+def _summary(pipelines: Mapping[str, PipelineProgress], look: Look) -> str:
+    """Return one line on all pipelines together."""
+    everything = list(pipelines.values())
+    listed = all(progress.listed for progress in everything)
+    finished, expected = (sum(getattr(each, name) for each in everything) for name in ("finished", "files_total"))
+    units = {progress.unit for progress in everything}
+    words = [
+        f"{len(everything)} pipelines: {_states(everything)}",
+        f"{finished:,}/{expected:,}{'' if listed else '+'} {units.pop() if len(units) == 1 else 'item'}s",
+    ]
+    lefts = [look.remaining.get(each.name) for each in everything if each.shown_state not in _RESTED]
+    known = [left for left in lefts if left is not None]
+    if listed and known and len(known) == len(lefts):
+        words.append(f"{human_seconds(max(known))} left")
+    return "; ".join(words)
 
 
 def plain_line(pipelines: Mapping[str, PipelineProgress], look: Look) -> str:

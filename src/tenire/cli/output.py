@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
     from rich.console import Console, RenderableType
 
-__all__ = ["Output", "clean", "console_for", "human_bytes", "human_seconds", "human_usd", "prepare_streams"]
+__all__ = [
+    "Output", "clean", "console_for", "human_bytes", "human_seconds", "human_usd", "prepare_streams", "shortened",
+]  # fmt: skip
 
 # C0 and C1 controls, DEL, and the characters that reorder text (bidirectional
 # overrides) or break lines: a name must not look like another one.
@@ -146,6 +148,28 @@ def _plain(value: Any) -> Any:
     import msgspec
 
     return _plain(msgspec.to_builtins(value))
+
+
+def shortened(text: str, width: int, *, mark: str = "…") -> str:
+    """Return a name in no more than so many cells of a terminal.
+
+    Its end is kept as well as its beginning: often that alone tells it from the others.
+
+    Args:
+        text: The name, as ``clean`` returned it.
+        width: Cells; 3 at the least.
+        mark: What stands for what was left out; one cell.
+    """
+    from rich.cells import cell_len
+
+    if cell_len(text) <= width:
+        return text
+    tail, head = text[-width:], text[:width]
+    while cell_len(tail) > width // 3:
+        tail = tail[1:]
+    while cell_len(head) + 1 + cell_len(tail) > width:
+        head = head[:-1]
+    return f"{head}{mark}{tail}"
 
 
 def human_bytes(count: float) -> str:

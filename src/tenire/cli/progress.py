@@ -140,7 +140,8 @@ class ProgressDisplay:
         }
         encoding = (getattr(self._stream, "encoding", None) or "utf-8").lower()
         utf = encoding.startswith("utf")
-        return Look(speeds, remaining, now - self._started, self._ticks, utf, ended, rates)
+        height = None if self._live is None else self._live.console.size.height
+        return Look(speeds, remaining, now - self._started, self._ticks, utf, ended, rates, height)
 
     def _rests(self) -> bool:
         """Whether all that goes on waits for files to change, and nothing has happened since that was said."""

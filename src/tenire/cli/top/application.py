@@ -44,20 +44,23 @@ class Top(App[int]):
     TITLE = "tenire top"
     ENABLE_COMMAND_PALETTE = False
     CSS = """
-    #head { height: 2; padding: 0 1; }
+    #head { height: auto; max-height: 5; padding: 0 1; }
     #pipelines { height: auto; max-height: 50%; }
     #detail { height: 1fr; padding: 0 1; border-top: solid $panel; }
     #events { height: 9; padding: 0 1; border-top: solid $panel; }
+    .-low #pipelines { max-height: 40%; }
+    .-low #events { height: 5; }
     """
+    VERTICAL_BREAKPOINTS = [(0, "-low"), (32, "-high")]  # noqa: RUF012 - textual's name and kind
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("p", "pause", "Pause/resume"),
+        Binding("p", "pause", "Pause"),
         Binding("c", "cancel", "Cancel"),
-        Binding("plus,equals_sign", "priority(-1)", "Priority up", key_display="+"),
-        Binding("minus", "priority(1)", "down", key_display="-"),
+        Binding("plus,equals_sign", "priority(-1)", "Priority", key_display="+ -"),
+        Binding("minus", "priority(1)", "Priority down", show=False),
         Binding("w", "weight", "Weight"),
         Binding("y", "why", "Why"),
-        Binding("f", "failed", "Quarantine"),
-        Binding("r", "retry", "Try again"),
+        Binding("f", "failed", "Failed"),
+        Binding("r", "retry", "Retry"),
         Binding("slash", "search", "Search", key_display="/"),
         Binding("q,ctrl+c", "quit", "Quit", priority=False),
     ]
@@ -83,7 +86,7 @@ class Top(App[int]):
         yield table
         yield Static(id="detail")
         yield RichLog(id="events", wrap=True, max_lines=200)
-        yield Footer()
+        yield Footer(compact=True)  # so that all keys stand in 80 columns
 
     async def on_mount(self) -> None:
         """Begin to look."""

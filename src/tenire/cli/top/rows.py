@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from tenire.cli.output import clean, human_bytes, human_seconds, human_usd
+from tenire.cli.output import clean, human_bytes, human_seconds, human_usd, shortened
 
 if TYPE_CHECKING:
     from tenire.app.feed import Happened, Quarantined, View
@@ -76,7 +76,7 @@ def row(name: str, view: View) -> list[Text]:
         counts += f"/{pipeline.expected:,}"
     state = "no provider" if pipeline.breaker == "open" else pipeline.state
     return [
-        Text(clean(name), overflow="ellipsis", no_wrap=True),
+        Text(shortened(clean(name), COLUMNS[0][1]), no_wrap=True),
         Text(state, "bold red" if pipeline.breaker == "open" else _STYLES.get(pipeline.state, "dim")),
         _bar(pipeline),
         Text(counts, justify="right"),
@@ -100,9 +100,21 @@ def _bar(pipeline: PublishedPipeline) -> Text:
 
 
 def detail(name: str, view: View) -> Text:
-    """Return what is told of one pipeline: its error, its stages, and tasks with what holds them back."""
+    """Return what is told of one pipeline: its error, its stages, and tasks with what holds them back.
+
+    The first line has what stands at the right of the table too, where narrow terminals cut it off.
+    """
     pipeline = view.pipelines[name]
-    text = Text().append(clean(name), "bold")
+    totals = pipeline.totals
+    words = [
+        f"priority {pipeline.priority}" if pipeline.priority else "",
+        f"weight {pipeline.weight:g}",
+        f"{totals['quarantined']:,} in quarantine" if totals.get("quarantined") else "",
+        f"{totals['calls']:,} calls" if totals.get("calls") else "",
+        human_usd(totals["cost_usd"]) if totals.get("cost_usd") else "",
+        {"open": "the provider is down", "half_open": "the provider is being tried"}.get(pipeline.breaker, ""),
+    ]
+    text = Text().append(clean(name), "bold").append(f"  {', '.join(word for word in words if word)}", "dim")
     if pipeline.totals.get("error"):
         text.append(f"\n{clean(str(pipeline.totals['error']))}", "red")
     for stage in pipeline.stages:
