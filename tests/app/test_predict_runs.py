@@ -73,14 +73,14 @@ def test_a_version_can_be_named_and_another_one_labels_everything_anew(
     assert (named.state, named.done) == ("done", 30)
 
 
-def test_a_model_that_is_not_there_or_labels_nothing_is_refused_before_anything_starts(
+def test_a_model_that_is_not_there_or_says_nothing_is_refused_before_anything_starts(
     home: Path, run_toml: Callable[..., RunReport]
 ) -> None:
     with pytest.raises(ModelFileError, match="there is no model 'topics'"):
         run_toml(PREDICT)
     assert not home.exists()
     ModelRegistry(home).save("topics", {"model.npz": b""}, kind="arrays")
-    with pytest.raises(ConfigError, match="labels no texts"):
+    with pytest.raises(ConfigError, match="cannot be asked"):
         run_toml(PREDICT)
 
 

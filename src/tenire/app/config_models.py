@@ -15,7 +15,7 @@ from tenire.app.config_tables import (
     Table,
     Weight,
 )
-from tenire.app.config_values import amount, choice, paths, pattern, text, truth, whole
+from tenire.app.config_values import amount, choice, names, paths, pattern, text, truth, whole
 
 __all__ = ["ClassifyPipeline", "PredictPipeline"]
 
@@ -58,12 +58,14 @@ class ClassifyPipeline(Table, frozen=True, kw_only=True):
 
 
 class PredictPipeline(Table, frozen=True, kw_only=True):
-    """``[pipelines.NAME]`` with ``recipe = "predict"``: rows, labelled with a model of the home.
+    """``[pipelines.NAME]`` with ``recipe = "predict"``: rows, of which a model of the home tells something.
 
     Attributes:
-        source: Files of rows with ``text``, and with ``label`` where it is known; or a query of a database.
+        source: Files of rows, with ``label`` where it is known; or a query of a database.
         model: The model's name, or ``NAME@VERSION``.
-        output: The file that labels go to.
+        input: The field whose value the model is given; ``None``: ``text``.
+        columns: Fields whose numbers it is given instead, as a list.
+        output: The file that results go to.
         weight: As for documents.
         priority: As for documents.
         after: As for documents.
@@ -73,6 +75,8 @@ class PredictPipeline(Table, frozen=True, kw_only=True):
     quota: ClassVar[str | None] = None
     source: RowSources
     model: Annotated[str, pattern("the name of a model, or NAME@VERSION", r"\w[\w .-]{0,63}(@\w[\w .-]{0,63})?")]
+    input: Annotated[str | None, text("the name of a field")] = None
+    columns: Annotated[tuple[str, ...], names('a list of fields, as ["age", "income"]')] = ()
     output: Annotated[str, ONE_PATH]
     weight: Weight = 1.0
     priority: PriorityName = "normal"

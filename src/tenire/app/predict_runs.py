@@ -1,4 +1,4 @@
-"""The pipelines of a run that label rows with a model that the home has already."""
+"""The pipelines of a run that ask a model that the home has already: classifiers of ours, and others in a pool."""
 
 from __future__ import annotations
 
@@ -14,9 +14,14 @@ from tenire.app.row_runs import RowRuns, output_of
 from tenire.app.row_sources import rows_of
 from tenire.clock import SYSTEM_CLOCK
 from tenire.errors import ConfigError, ModelFileError
+from tenire.ml.item_predicting import ItemPredicting, PooledRun
+from tenire.ml.item_terms import ItemTerms
+from tenire.ml.models import KeptModel
+from tenire.ml.plain import PlainModel
+from tenire.ml.pool import ModelPool
 from tenire.ml.predicting import Asked, Predicting, PredictingTerms
 from tenire.ml.registry import ModelRegistry
-from tenire.ml.tally import Tally
+from tenire.ml.tally import ResultTally, Tally
 from tenire.storage.home import Home
 from tenire.vectors import embedder_identity
 
@@ -31,6 +36,11 @@ if TYPE_CHECKING:
 
 __all__ = ["PredictRuns"]
 
+_OF_ITS_FILES = 3
+"""Times its files that a model is thought to take before it is measured."""
+
+_LEAST_MEMORY = 64 << 20
+
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
@@ -38,8 +48,10 @@ class _Plan:
 
     source: Rows
     output: Output
-    terms: PredictingTerms
+    terms: PredictingTerms | ItemTerms
     version: str | None
+    factory: PlainModel | None = None
+    memory: int = 0
 
 
 class PredictRuns(RowRuns[_Plan]):
@@ -52,30 +64,61 @@ class PredictRuns(RowRuns[_Plan]):
         assert isinstance(settings, PredictPipeline)
         model, _, version = settings.model.partition("@")
         asked = Asked(str(Home(config.tenire.home).path), model)
-        if not (model in chosen and isinstance(config.pipelines[model], ClassifyPipeline) and model in settings.after):
-            _usable(asked, version or None)
+        trained = config.pipelines.get(model) if model in chosen and model in settings.after else None
+        found = None if isinstance(trained, ClassifyPipeline) else _usable(asked, version or None)
+        with about(config, f"pipelines.{name}"):
+            _check_fields(settings, found)
+        field = "columns" if settings.columns else "source" if settings.input is None else "input"
+        key = f"pipelines.{name}.{field}"
+        terms: PredictingTerms | ItemTerms
+        if found is None or found.manifest.kind == "classifier":
+            terms = PredictingTerms(asked, key, settings.input or "text")
+        else:
+            terms = ItemTerms(found.label, key, field=settings.input or "text", columns=settings.columns)
         source, there = rows_of(config, name, settings.source, chosen)
         if there:
             with about(config):
-                source.require_fields(("text",), f"pipelines.{name}.source")
+                source.require_fields(terms.fields, key)
         output = output_of(config, name, settings.output)
-        return _Plan(source, output, PredictingTerms(asked, f"pipelines.{name}.source"), version or None)
+        if found is None or isinstance(terms, PredictingTerms):
+            return _Plan(source, output, terms, version or None)
+        threads = self.threads if found.manifest.kind == "onnx" else 1
+        factory = PlainModel(KeptModel(asked.home, model, found.manifest.version, threads))
+        size = sum((found.folder / file).stat().st_size for file in found.manifest.files)
+        return _Plan(source, output, terms, None, factory, _OF_ITS_FILES * size)
 
     def run_of(self, name: str, engine: Engine) -> PipelineRun:
         """Return the run of one pipeline."""
-        plan, progress, tally = self.plans[name], engine.progress[name], Tally()
+        plan, progress = self.plans[name], engine.progress[name]
         self.configure(name, engine)
+        if isinstance(plan.terms, ItemTerms):
+            return self._pooled(name, engine, plan, plan.terms)
+        terms, tally = plan.terms, Tally()
 
         async def first(run: Run) -> None:
             # Only now: a pipeline that runs before may have trained it.
-            await rows.tasks.thread(self._find, plan.terms.asked, plan.version)
+            await rows.tasks.thread(self._find, terms.asked, plan.version)
 
         rows = self.rows(
-            name, engine, source=plan.source, recipe=plan.terms, output=plan.output, first=first,
-            answering=partial(Predicting, terms=plan.terms, clock=SYSTEM_CLOCK, tally=tally),
+            name, engine, source=plan.source, recipe=terms, output=plan.output, first=first,
+            answering=partial(Predicting, terms=terms, clock=SYSTEM_CLOCK, tally=tally),
             count=lambda: progress.figures.update(tally.figures()),
         )  # fmt: skip
         return rows
+
+    def _pooled(self, name: str, engine: Engine, plan: _Plan, terms: ItemTerms) -> PipelineRun:
+        assert plan.factory is not None  # or its terms would be others
+        progress, tally = engine.progress[name], ResultTally()
+        pool = ModelPool(engine.manager, pipeline=name)
+        # A small home may not have what a model of which nothing is known is thought to take.
+        least = min(_LEAST_MEMORY, engine.manager.data_manager.capacity // 2)
+        pool.add(terms.model, plan.factory, memory=max(plan.memory, least), threads=plan.factory.kept.threads)
+        rows = self.rows(
+            name, engine, source=plan.source, recipe=terms, output=plan.output,
+            answering=lambda _: ItemPredicting(pool, terms=terms, clock=SYSTEM_CLOCK, tally=tally),
+            count=lambda: progress.figures.update(tally.figures()),
+        )  # fmt: skip
+        return PooledRun(pool, rows.run)
 
     def _find(self, asked: Asked, version: str | None) -> None:
         found = _usable(asked, version)
@@ -85,8 +128,20 @@ class PredictRuns(RowRuns[_Plan]):
             asked.embed = partial(embed_here, settings["embedder"], self.threads)
 
 
+def _check_fields(settings: PredictPipeline, found: ModelVersion | None) -> None:
+    """Check that it is plain what the model is given; ``None``: it is a classifier that is trained in the same run."""
+    if not settings.columns:
+        return
+    if settings.input is not None:
+        message = f"a model is given either input or columns, got both: {settings.input!r} and {settings.columns!r}"
+        raise ConfigError(message, key="columns", hint="leave one of them out")
+    if found is None or found.manifest.kind == "classifier":
+        message = f"the model {settings.model} labels texts, which are in one field, got columns"
+        raise ConfigError(message, key="columns", hint='name that field: input = "text"')
+
+
 def _usable(asked: Asked, version: str | None) -> ModelVersion:
-    """Return a model that rows can be labelled with.
+    """Return a model that can be asked about rows.
 
     Raises:
         ModelFileError: If it is missing or damaged, or its embedder is another one by now.
@@ -94,11 +149,12 @@ def _usable(asked: Asked, version: str | None) -> ModelVersion:
     """
     found = ModelRegistry(asked.home).open(asked.name, version)
     settings = found.manifest.settings
-    if found.manifest.kind != "classifier":
-        message = f"the model {found.label} labels no texts: it is of the kind {found.manifest.kind!r}"
-        hint = 'a pipeline with recipe = "classify" trains one that does; others are asked from Python, by a ModelPool'
-        raise ConfigError(message, key="model", hint=hint)
+    if found.manifest.kind == "arrays":
+        message = f"the model {found.label} cannot be asked: its kind, 'arrays', says no more than numbers"
+        raise ConfigError(message, key="model", hint="keep it as ONNX, or as a pickle of your own (allow_pickle=True)")
     found.verify()
+    if found.manifest.kind != "classifier":
+        return found
     if settings["features"] != "embedding":
         return found
     if is_remote(settings["embedder"]):

@@ -41,9 +41,9 @@ _MANY = 10
 _STAGE = "train"
 
 
-def text_of(row: Row) -> str | None:
-    """Return the text of a row, or ``None`` if it has none."""
-    text = row.fields.get("text")
+def text_of(row: Row, field: str = "text") -> str | None:
+    """Return the text in a field of a row, or ``None`` if it has none."""
+    text = row.fields.get(field)
     return text if isinstance(text, str) and text.strip() else None
 
 

@@ -104,7 +104,11 @@ def _on_openvino(data: bytes, threads: int) -> tuple[Callable[[NDArray[Any]], An
     graph = _ALIVE[0].read_model(model=data)
     (entry,) = graph.inputs
     shape = tuple(size.get_length() if size.is_static else None for size in entry.get_partial_shape())
-    options = {"INFERENCE_NUM_THREADS": threads, "ENABLE_CPU_PINNING": False, "PERFORMANCE_HINT": "LATENCY"}
+    # Where the processor can, it would compute with 8 bits of each number: 257 became 256.
+    options = {
+        "INFERENCE_NUM_THREADS": threads, "ENABLE_CPU_PINNING": False, "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_PRECISION_HINT": "f32",
+    }  # fmt: skip
     compiled = _ALIVE[0].compile_model(graph, "CPU", options)
     _ALIVE.append(compiled)
     return lambda batch: compiled(batch)[0], shape, _DTYPES[entry.get_element_type().get_type_name()]

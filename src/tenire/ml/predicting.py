@@ -38,17 +38,20 @@ if TYPE_CHECKING:
     from tenire.clock import Clock
     from tenire.ml.tally import Tally
     from tenire.pipeline.rows.lister import RowWork
+    from tenire.pipeline.rows.recipe import RowTerms
     from tenire.pipeline.rows.records import Row
     from tenire.pipeline.run_tasks import RunTasks
     from tenire.storage.records import Run
 
-__all__ = ["Asked", "Predicting", "PredictingTerms"]
+__all__ = ["OF_ALL", "Asked", "Predicting", "PredictingTerms", "refused"]
 
 _AT_ONCE = 128
-_OF_ALL = (
+OF_ALL = (
     AuthenticationError, ConfigError, InternalError, ModelFileError, PipelineError, RejectedError, StoreError,
     UnknownModelError,
 )  # fmt: skip
+"""Errors that are not one row's: they end the run."""
+
 _ONE_SLOT = Resources(other={"embedder": 1})
 
 
@@ -77,12 +80,14 @@ class PredictingTerms:
     Args:
         asked: The model.
         key: The setting that names the fields, for messages.
+        field: The field that holds the text.
     """
 
-    fields = ("text",)
     policy = ""
 
-    def __init__(self, asked: Asked, key: str) -> None:
+    def __init__(self, asked: Asked, key: str, field: str = "text") -> None:
+        self.fields = (field,)
+        self.field = field
         self.asked = asked
         self.key = key
 
@@ -92,9 +97,9 @@ class PredictingTerms:
         Raises:
             RowError: If the row has no text.
         """
-        text = text_of(row)
+        text = text_of(row, self.field)
         if text is None:
-            message = f"{row.place}: expected a text in the field text, got {row.fields.get('text')!r:.40}"
+            message = f"{row.place}: expected a text in the field {self.field}, got {row.fields.get(self.field)!r:.40}"
             raise RowError(message, stage="read")
         return hash_of(self.asked.name, self.asked.version, text)
 
@@ -132,12 +137,12 @@ class Predicting:
 
     async def _through(self, batch: Sequence[RowWork], put: Callable[[Outcome], None]) -> None:
         try:
-            answers = await self._asked([work.row.fields["text"] for work in batch])
-        except _OF_ALL:
+            answers = await self._asked([work.row.fields[self._terms.field] for work in batch])
+        except OF_ALL:
             raise
         except Exception as error:  # noqa: BLE001 - what it is goes to quarantine with its row
             if len(batch) == 1:
-                put(self._refused(batch[0], error))
+                put(refused(batch[0], self._terms, error))
                 return
             middle = len(batch) // 2
             await self._through(batch[:middle], put)
@@ -164,8 +169,10 @@ class Predicting:
         answers = await tasks.submit(call, step="predict", on="process", retry=IF_KILLED, **place)
         return answers
 
-    def _refused(self, work: RowWork, error: Exception) -> Outcome:
-        text = str(error)
-        reason = f"{type(error).__name__}: {text}" if text else type(error).__name__
-        request = in_quarantine(work.request, self._terms)
-        return Outcome(RefusedRow(work.row.key, work.row.source, request, "predict", reason, 1), work.was_done)
+
+def refused(work: RowWork, terms: RowTerms, error: Exception) -> Outcome:
+    """Return that a row goes to quarantine, since its model could not say anything about it."""
+    text = str(error)
+    reason = f"{type(error).__name__}: {text}" if text else type(error).__name__
+    request = in_quarantine(work.request, terms)
+    return Outcome(RefusedRow(work.row.key, work.row.source, request, "predict", reason, 1), work.was_done)

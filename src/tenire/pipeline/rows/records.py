@@ -11,9 +11,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-__all__ = ["BrokenRow", "Row", "Rows", "content_hash", "row_or_broken"]
+__all__ = ["MISSING_FIELD", "BrokenRow", "Row", "Rows", "content_hash", "row_or_broken"]
 
 _SHOWN = 40
+
+MISSING_FIELD = "name a field that is there; in a prompt, a brace that is meant as such is written twice: {{ or }}"
+"""What to do where a setting names a field that rows do not have."""
 
 
 @dataclass(frozen=True, slots=True)
