@@ -35,10 +35,10 @@ except ModuleNotFoundError as error:
     raise MissingExtraError("calling a model over HTTP", extra="llm", missing=error.name or "aiohttp") from error
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
 
-    from tenire.llm.batches.openai import OpenAIBatches
+    from tenire.llm.batches import BatchProvider
     from tenire.llm.records import ChatRequest, EmbeddingReply, ModelReply, StreamPart
 
 __all__ = ["HttpTransport", "Timeouts"]
@@ -197,15 +197,15 @@ class HttpTransport:
         if session is not None:
             await session.close()
 
-    def batches(self) -> OpenAIBatches:
+    def batches(self) -> BatchProvider:
         """Return the way to the provider's batch API.
 
         Raises:
             ConfigError: If it has none that is known.
         """
-        from tenire.llm.batches.openai import OpenAIBatches  # rarely needed
+        from tenire.llm.batches.choosing import batches_of  # rarely needed
 
-        return OpenAIBatches(self)
+        return batches_of(self)
 
     @property
     def dialect(self) -> Dialect:
@@ -213,7 +213,14 @@ class HttpTransport:
         return self._dialect
 
     def exchange(
-        self, expected: str, method: str, path: str, data: Any = None, *, file: tuple[str, IO[bytes]] | None = None
+        self,
+        expected: str,
+        method: str,
+        path: str,
+        data: Any = None,
+        *,
+        file: tuple[str, IO[bytes]] | None = None,
+        sized: tuple[int, AsyncIterator[bytes]] | None = None,
     ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
         """Ask for something that is no call of a model; the block reads the answer, which is a good one.
 
@@ -223,6 +230,7 @@ class HttpTransport:
             path: Such as ``/files``.
             data: What is sent: as JSON, or with a ``file`` the other fields of a form.
             file: The name and the content of a file that is sent.
+            sized: In place of both, a body of JSON: its bytes, and their number.
 
         Raises:
             ModelError: If there is none, or it breaks off in the block.
@@ -232,6 +240,8 @@ class HttpTransport:
             headers = SecretHeaders({name: value for name, value in headers.items() if name != "Content-Type"})
             data = aiohttp.FormData(data)
             data.add_field("file", file[1], filename=file[0], content_type="application/jsonl")
+        elif sized is not None:
+            headers, data = SecretHeaders({**headers, "Content-Length": str(sized[0])}), sized[1]
         elif data is not None:
             data = _encoded(call, data)
         sending = (self._session or self._open()).request(

@@ -239,6 +239,12 @@ class ProviderBatchTable:
         with self._database.reading() as connection:
             return {name for (name,) in connection.execute("SELECT id FROM provider_batches")}
 
+    def provider_ids(self) -> set[str]:
+        """Return the provider's names for all batches that have not ended."""
+        with self._database.reading() as connection:
+            query = "SELECT provider_id FROM provider_batches WHERE provider_id != ''"
+            return {name for (name,) in connection.execute(query)}
+
     def give_up(self, pipeline: str) -> int:
         """Have the batches of a pipeline cancelled by whoever looks after them; return how many there are."""
         with self._database.writing(durable=True) as connection:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from contextlib import asynccontextmanager
 from typing import IO, TYPE_CHECKING, Any
 
 import msgspec
 
+from tenire.clock import SYSTEM_CLOCK
 from tenire.errors import ServerError
 from tenire.llm.failures import refusal
 from tenire.llm.transport import HttpTransport
+from tenire.testing.fake_model_server.anthropic import MESSAGES
 from tenire.testing.fake_model_server.batches import BatchDesk
 from tenire.testing.fake_model_server.http import Request
+from tenire.testing.fake_model_server.message_batches import MessageBatchDesk
 from tenire.testing.fake_model_server.openai import CHAT
 from tenire.testing.fake_model_server.provider import Provider
 from tenire.testing.fake_model_server.settings import ServerSettings
@@ -20,7 +24,6 @@ from tenire.testing.fake_model_server.settings import ServerSettings
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from tenire.llm.batches.openai import OpenAIBatches
     from tenire.llm.records import ChatRequest, ModelReply
 
 __all__ = ["FakeTransport", "ServerOfBatches"]
@@ -36,13 +39,19 @@ class ServerOfBatches:
         now: Seconds; each look at a batch takes ``step``.
         expires: When batches expire, one after the other; the last one holds for all others.
         realtime: What was asked at once.
+        anthropic: Whether it speaks Anthropic's language in place of OpenAI's.
+        deleted: Batches that were deleted.
         on_question: Is told the number of each question before it is answered.
     """
 
-    def __init__(self, *, step: float = 1.0, **settings: Any) -> None:
-        self.provider = Provider(ServerSettings.of(batch_seconds=5.0, **settings), lambda: 1_700_000_000.0)
-        self.desk = BatchDesk(self.provider)
+    def __init__(self, *, step: float = 1.0, anthropic: bool = False, **settings: Any) -> None:
+        # What bears no mark is known again by when it was made.
+        wall = SYSTEM_CLOCK.wall if anthropic else lambda: 1_700_000_000.0
+        self.provider = Provider(ServerSettings.of(batch_seconds=5.0, **settings), wall)
+        self.anthropic = anthropic
+        self.desk: Any = (MessageBatchDesk if anthropic else BatchDesk)(self.provider)
         self.asked: list[str] = []
+        self.deleted: list[Any] = []
         self.failing: list[tuple[str, Exception, bool]] = []
         self.now = 0.0
         self.step = step
@@ -57,7 +66,8 @@ class ServerOfBatches:
     @property
     def sent_lines(self) -> int:
         """Lines of all batches that were made and not refused."""
-        return sum(len(batch.lines) for batch in self.desk._batches.values() if batch.status != "failed")
+        every = [*self.desk._batches.values(), *self.deleted]
+        return sum(len(batch.lines) for batch in every if getattr(batch, "status", "") != "failed")
 
     def fail(self, beginning: str, error: Exception | None = None, *, lost: bool = False, times: int = 1) -> None:
         """Have the next such questions fail."""
@@ -72,9 +82,11 @@ class ServerOfBatches:
         """
         self.asked.append(question)
         self.on_question(len(self.asked))
-        if question.startswith("GET /batches/"):
+        if re.match("GET (/messages)?/batches/[^/]*$", question):
             self.now += self.step
-        if question == "POST /batches" and self.expires:
+        if question.startswith("DELETE /messages/"):
+            self.deleted += [one for name, one in self.desk._batches.items() if question.endswith(name)]
+        if re.match("POST (/messages)?/batches$", question) and self.expires:
             settings = msgspec.structs.replace(self.provider.settings, batch_expires=self.expires.pop(0))
             self.provider.settings = settings
         found = next((one for one in self.failing if question.startswith(one[0])), None)
@@ -112,15 +124,20 @@ class FakeTransport(HttpTransport):
     """The way of one program to the server."""
 
     def __init__(self, server: ServerOfBatches) -> None:
-        super().__init__("http://127.0.0.1:1/v1", api_key="sk-test-0123456789")
+        dialect = "anthropic" if server.anthropic else "openai"
+        super().__init__("http://127.0.0.1:1/v1", api_key="sk-test-0123456789", dialect=dialect)
         self._server = server
-
-    def batches(self) -> OpenAIBatches:
-        return super().batches()
 
     @asynccontextmanager
     async def exchange(  # type: ignore[override]
-        self, expected: str, method: str, path: str, data: Any = None, *, file: tuple[str, IO[bytes]] | None = None
+        self,
+        expected: str,
+        method: str,
+        path: str,
+        data: Any = None,
+        *,
+        file: tuple[str, IO[bytes]] | None = None,
+        sized: tuple[int, AsyncIterator[bytes]] | None = None,
     ) -> AsyncIterator[_Answer]:
         headers, body = {}, b"" if data is None else msgspec.json.encode(data)
         if file is not None:
@@ -129,12 +146,17 @@ class FakeTransport(HttpTransport):
                 b'--mark\r\nContent-Disposition: form-data; name="purpose"\r\n\r\nbatch\r\n'
                 b'--mark\r\nContent-Disposition: form-data; name="file"; filename="%b"\r\n\r\n%b\r\n--mark--\r\n'
             ) % (file[0].encode(), await asyncio.to_thread(file[1].read))
+        if sized is not None:
+            body = b"".join([piece async for piece in sized[1]])
+            assert len(body) == sized[0]
         plain, _, query = path.partition("?")
         yield _Answer(self._server.answer(f"{method} {plain}", Request(method, f"/v1{plain}", query, headers, body)))
 
     async def complete(self, request: ChatRequest) -> ModelReply:
         self._server.realtime.append(request)
         _, body = self._server.provider.answer_line(
-            CHAT, msgspec.json.encode(self.dialect.chat(request)), self._server.now
+            MESSAGES if self._server.anthropic else CHAT,
+            msgspec.json.encode(self.dialect.chat(request)),
+            self._server.now,
         )
         return self.dialect.reply(body, None)

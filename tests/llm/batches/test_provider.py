@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from contextlib import aclosing
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,7 +18,7 @@ from tenire.errors import (
     ContextLengthError,
     ServerError,
 )
-from tenire.llm.batches.openai import OpenAIBatches
+from tenire.llm.batches import LostBatch
 from tenire.llm.records import ChatRequest, Usage
 from tenire.llm.transport import HttpTransport
 from tenire.testing import FakeModelServer
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
     from pathlib import Path
 
-    from tenire.llm.batches.provider import LineResult
+    from tenire.llm.batches import BatchProvider, LineResult
 
 KEY = "sk-test-0123456789abcdef"
 PROMPT = "the quick brown fox must not be seen"
@@ -43,19 +44,19 @@ def key(number: int) -> bytes:
 
 
 def work(
-    url: str, job: Callable[[OpenAIBatches], Coroutine[Any, Any, Any]], *, api_key: str = KEY, **options: Any
+    url: str, job: Callable[[BatchProvider], Coroutine[Any, Any, Any]], *, api_key: str = KEY, **options: Any
 ) -> Any:
     async def main() -> Any:
         transport = HttpTransport(url, api_key=api_key, **options)
         try:
-            return await job(OpenAIBatches(transport))
+            return await job(transport.batches())
         finally:
             await transport.close()
 
     return asyncio.run(main())
 
 
-async def all_lines(batches: OpenAIBatches, files: tuple[str, ...]) -> list[bytes]:
+async def all_lines(batches: BatchProvider, files: tuple[str, ...]) -> list[bytes]:
     found = []
     for file in files:
         async with aclosing(batches.results(file)) as lines:  # type: ignore[type-var]
@@ -65,12 +66,12 @@ async def all_lines(batches: OpenAIBatches, files: tuple[str, ...]) -> list[byte
 
 
 def test_lines_go_out_and_results_come_back(tmp_path: Path) -> None:
-    async def job(batches: OpenAIBatches) -> list[LineResult | None]:
+    async def job(batches: BatchProvider) -> list[LineResult | None]:
         lines = {key(1): batches.line(key(1), ask("Hello")), key(2): batches.line(key(2), ask("poison"))}
         path = tmp_path / "lines"
         path.write_bytes(b"".join(lines.values()))
         file = await batches.upload("mine.jsonl", path)
-        begun = await batches.create(file, "mark-1")
+        begun = await batches.create(file, "mark-1", path)
         assert (begun.mark, begun.input_file, begun.ended) == ("mark-1", file, False)
         while not (view := await batches.look(begun.id)).ended:
             pass
@@ -78,7 +79,7 @@ def test_lines_go_out_and_results_come_back(tmp_path: Path) -> None:
         read = [batches.read(line, lines[key(1)]) for line in await all_lines(batches, view.results)]
         await batches.delete(file)
         with pytest.raises(BadRequestError, match="of a file that is there"):
-            await batches.create(file, "mark-2")
+            await batches.create(file, "mark-2", path)
         return read
 
     with FakeModelServer(batch_seconds=0.05, poison="poison", poison_answer="400", api_key=KEY) as server:
@@ -93,29 +94,29 @@ def test_lines_go_out_and_results_come_back(tmp_path: Path) -> None:
 
 
 def test_a_batch_is_found_by_its_mark_or_its_file_on_any_page(tmp_path: Path) -> None:
-    async def job(batches: OpenAIBatches) -> None:
+    async def job(batches: BatchProvider) -> None:
         path = tmp_path / "lines"
         path.write_bytes(batches.line(key(1), ask()))
         file = await batches.upload("mine.jsonl", path)
-        first = await batches.create(file, "first")
+        first = await batches.create(file, "first", path)
         other = await batches.upload("other.jsonl", path)
         for number in range(120):
-            await batches.create(other, f"other {number}")
-        found = await batches.find("first", "", 0.0)
+            await batches.create(other, f"other {number}", path)
+        found = await batches.find(LostBatch("first", "", path, 0.0))
         assert found is not None
         assert found.id == first.id
-        assert (await batches.find("nobody's", file, 0.0)) == found
-        assert await batches.find("nobody's", "", 0.0) is None
+        assert (await batches.find(LostBatch("nobody's", file, path, 0.0))) == found
+        assert await batches.find(LostBatch("nobody's", "", path, 0.0)) is None
 
     with FakeModelServer(batch_seconds=60) as server:
         work(server.base_url, job)
 
 
 def test_a_cancelled_batch_has_what_was_finished_until_then(tmp_path: Path) -> None:
-    async def job(batches: OpenAIBatches) -> str:
+    async def job(batches: BatchProvider) -> str:
         path = tmp_path / "lines"
         path.write_bytes(batches.line(key(1), ask()))
-        begun = await batches.create(await batches.upload("mine.jsonl", path), "mark")
+        begun = await batches.create(await batches.upload("mine.jsonl", path), "mark", path)
         await batches.cancel(begun.id)
         return (await batches.look(begun.id)).status
 
@@ -124,7 +125,7 @@ def test_a_cancelled_batch_has_what_was_finished_until_then(tmp_path: Path) -> N
 
 
 def test_a_wrong_key_is_told(tmp_path: Path) -> None:
-    async def job(batches: OpenAIBatches) -> None:
+    async def job(batches: BatchProvider) -> None:
         await batches.look("batch_1")
 
     with FakeModelServer(api_key="another") as server, pytest.raises(AuthenticationError) as caught:
@@ -146,7 +147,7 @@ def test_answers_of_another_form_are_told(body: Any, expected: type[Exception], 
             transport = HttpTransport(server.url, api_key=KEY)
             try:
                 with pytest.raises(expected, match=got):
-                    await OpenAIBatches(transport).look("batch_1")
+                    await transport.batches().look("batch_1")
             finally:
                 await transport.close()
 
@@ -159,7 +160,7 @@ def test_results_that_break_off_are_told() -> None:
             transport = HttpTransport(server.url, api_key=KEY)
             try:
                 with pytest.raises(BrokenReplyError, match="cut off in the middle"):
-                    await all_lines(OpenAIBatches(transport), ("file-1",))
+                    await all_lines(transport.batches(), ("file-1",))
             finally:
                 await transport.close()
 
@@ -167,7 +168,7 @@ def test_results_that_break_off_are_told() -> None:
 
 
 def read(result: Any, *, with_prompt: bool = True) -> LineResult | None:
-    batches = OpenAIBatches(HttpTransport("http://127.0.0.1:1/v1", api_key=KEY))
+    batches = HttpTransport("http://127.0.0.1:1/v1", api_key=KEY).batches()
     line = result if isinstance(result, bytes) else json.dumps({"custom_id": key(7).hex(), **result}).encode()
     return batches.read(line, batches.line(key(7), ask()) if with_prompt else None)
 
@@ -209,19 +210,20 @@ def test_a_line_that_failed_says_why_without_the_prompt() -> None:
 
 
 def test_half_a_character_is_refused_before_it_is_sent() -> None:
-    batches = OpenAIBatches(HttpTransport("http://127.0.0.1:1/v1", api_key=KEY))
+    batches = HttpTransport("http://127.0.0.1:1/v1", api_key=KEY).batches()
     with pytest.raises(BadRequestError, match="half a character") as caught:
         batches.line(key(1), ask("\ud800"))
     assert caught.value.__context__ is None
 
 
-def test_a_server_of_another_language_has_no_such_batches() -> None:
-    with pytest.raises(ConfigError, match="OpenAI's language"):
-        OpenAIBatches(HttpTransport("https://api.anthropic.com", api_key=KEY))
+def test_a_server_of_a_third_language_has_no_batches_that_are_known() -> None:
+    pidgin: Any = SimpleNamespace(headers=lambda key: {})
+    with pytest.raises(ConfigError, match=r"or Anthropic's language, got https://here\.example/v1"):
+        HttpTransport("https://here.example/v1", api_key=KEY, dialect=pidgin).batches()
 
 
 def test_azure_has_its_own_addresses() -> None:
     transport = HttpTransport("https://mine.openai.azure.com", api_key=KEY)
     assert transport.address.of("/files", "") == "https://mine.openai.azure.com/openai/files?api-version=2024-10-21"
-    line = json.loads(OpenAIBatches(transport).line(key(1), ask()))
+    line = json.loads(transport.batches().line(key(1), ask()))
     assert (line["custom_id"], line["url"], line["method"]) == (key(1).hex(), "/chat/completions", "POST")

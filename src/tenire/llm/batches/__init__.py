@@ -4,11 +4,11 @@
 
     requests ─► spool (a file in the home) ─► upload ─► batch at the provider ─► results ─► replies in the home
 
-``provider`` says what a provider must be able to do, ``openai`` does it in OpenAI's
-language. ``spool`` keeps the lines until their batch has ended, ``journey`` takes one batch
+``provider`` says what a provider must be able to do, ``openai`` and ``anthropic`` do it in
+their languages. ``spool`` keeps the lines until their batch has ended, ``journey`` takes one batch
 from its file to its last reply, and ``desk`` all batches of a pipeline.
 """
 
-from tenire.llm.batches.provider import BatchProvider, BatchView, LineResult
+from tenire.llm.batches.provider import BatchProvider, BatchView, LineResult, LostBatch
 
-__all__ = ["BatchProvider", "BatchView", "LineResult"]
+__all__ = ["BatchProvider", "BatchView", "LineResult", "LostBatch"]

@@ -19,6 +19,7 @@ from tenire.concurrency.unbroken import unbroken
 from tenire.core.batch_files import FileCut
 from tenire.errors import BadRequestError
 from tenire.llm.batches.bench import BatchOutcome
+from tenire.llm.batches.handing import find
 from tenire.llm.batches.journey import Journey, new_batch_id
 from tenire.llm.batches.stream import Stream, first_error
 from tenire.llm.replies import Answer
@@ -157,7 +158,7 @@ class BatchDesk:
 
     async def _find(self, batch: OpenBatch) -> OpenBatch:
         """Return a batch that may have been handed over as it is now."""
-        view = await self._bench.provider.find(batch.id, batch.file, batch.made_at)
+        view = await find(self._bench, batch)
         if view is None or view.status == "failed":
             return batch
         name = view.id

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from tenire.core.batch_refusal import Refusal, Step, after_refusal
 from tenire.core.retrying import Kind
 from tenire.errors import ModelError, RateLimitedError
+from tenire.llm.batches.provider import LostBatch
 from tenire.llm.failures import kind_of
 from tenire.resilience.timing import sleep_until
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from tenire.llm.batches.provider import BatchView
     from tenire.storage.provider_batches import OpenBatch
 
-__all__ = ["Handing"]
+__all__ = ["Handing", "find"]
 
 _TOO_LARGE = 413
 _TOO_MUCH = frozenset({"token_limit_exceeded", "batch_queue_limit", "quota_exceeded", "rate_limit_exceeded"})
@@ -83,7 +84,7 @@ class Handing:
     async def _once(self) -> None:
         bench, batch = self._bench, self.batch
         if batch.state == "creating":
-            found = await bench.provider.find(batch.id, batch.file, batch.made_at)
+            found = await find(bench, batch)
             if found is not None and found.status != "failed":
                 await self._sent(found)
                 return
@@ -94,7 +95,7 @@ class Handing:
             batch = self.batch = batch._replace(state="uploaded", file=file)
         await bench.log.run(lambda ledger, _: ledger.provider_batches.creating(batch.id))
         self.batch = batch._replace(state="creating")
-        await self._sent(await bench.provider.create(batch.file, batch.id))
+        await self._sent(await bench.provider.create(batch.file, batch.id, bench.spool.path(batch.id)))
 
     async def _sent(self, view: BatchView) -> None:
         bench, batch = self._bench, self.batch
@@ -103,6 +104,16 @@ class Handing:
         bench.at_provider.add(batch.id)
         bench.account.sent(batch.lines)
         await bench.log.run(lambda ledger, _: ledger.provider_batches.sent(batch.id, view.id))
+
+
+async def find(bench: Bench, batch: OpenBatch) -> BatchView | None:
+    """Return what the provider has made of a batch, if it has; only asked when its answer was lost.
+
+    Raises:
+        ModelError: If that cannot be found out.
+    """
+    others = await bench.log.run(lambda ledger, _: ledger.provider_batches.provider_ids())
+    return await bench.provider.find(LostBatch(batch.id, batch.file, bench.spool.path(batch.id), batch.made_at, others))
 
 
 def _why(error: ModelError) -> Refusal:

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-from dataclasses import replace
+from contextlib import aclosing
 from typing import IO, TYPE_CHECKING, Any
 
 import msgspec
 
-from tenire.errors import BadRequestError, ConfigError, ModelError
+from tenire.errors import ModelError
 from tenire.llm.batches.files import opened
 from tenire.llm.batches.provider import BatchView, LineResult
-from tenire.llm.dialects import NoReplyError, OpenAIDialect
+from tenire.llm.batches.wire import call_of_line, encode_line, lines_of, object_of
+from tenire.llm.dialects import NoReplyError
 from tenire.llm.failures import Call, broken, no_reply, refusal
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
     from pathlib import Path
 
+    from tenire.llm.batches.provider import LostBatch
+    from tenire.llm.dialects import OpenAIDialect
     from tenire.llm.records import ChatRequest
     from tenire.llm.transport import HttpTransport
 
@@ -28,7 +30,6 @@ _MARK = "tenire_batch"  # the name in a batch's metadata under which our mark st
 _WINDOW = "24h"
 _PAGE = 100
 _SLACK_S = 86_400.0  # by which the provider's clock and ours may differ
-_LONGEST_LINE = 64 << 20
 _NOT_REACHED = frozenset({"batch_expired", "batch_cancelled"})
 
 
@@ -37,33 +38,23 @@ class OpenAIBatches:
 
     Args:
         transport: The way to it.
+        dialect: In which calls are written.
 
     Attributes:
         window: Seconds after which a batch has ended.
-
-    Raises:
-        ConfigError: If the provider is not spoken to in this way.
     """
 
     window = 86_400.0
 
-    def __init__(self, transport: HttpTransport) -> None:
-        if not isinstance(transport.dialect, OpenAIDialect):
-            message = f"batches are offered by servers that speak OpenAI's language, got {transport.address.base}"
-            raise ConfigError(message, key="mode", hint="use mode = 'realtime'")
+    def __init__(self, transport: HttpTransport, dialect: OpenAIDialect) -> None:
         self._transport = transport
-        self._dialect = transport.dialect
+        self._dialect = dialect
         self._url = "/chat/completions" if transport.address.azure else "/v1/chat/completions"
 
     def line(self, key: bytes, request: ChatRequest) -> bytes:
         """Return the line of a request."""
         line = {"custom_id": key.hex(), "method": "POST", "url": self._url, "body": self._dialect.chat(request)}
-        with suppress(UnicodeEncodeError):
-            return msgspec.json.encode(line) + b"\n"
-        # Out here: that exception holds the text.
-        call = self._transport.call_of("a line of a batch", self._dialect.chat_path, request.model, request.messages)
-        message = call.message("a prompt with half a character in it (a lone surrogate)")
-        raise BadRequestError(message, hint="clean the text first")
+        return encode_line(self._transport, self._dialect.chat_path, line, request)
 
     def messages(self, line: bytes) -> Sequence[Mapping[str, Any]]:
         """Return the messages of a line."""
@@ -76,7 +67,7 @@ class OpenAIBatches:
             told = await self._ask("an uploaded file", "POST", "/files", {"purpose": "batch"}, file=(name, file))
         return _name(told, self._transport.call_of("an uploaded file", "/files"))
 
-    async def create(self, file: str, mark: str) -> BatchView:
+    async def create(self, file: str, mark: str, path: Path) -> BatchView:
         """Have a file worked on."""
         asked = {
             "input_file_id": file,
@@ -90,7 +81,7 @@ class OpenAIBatches:
         """Return how far a batch is."""
         return self._view(await self._ask("a batch", "GET", f"/batches/{batch}"))
 
-    async def find(self, mark: str, file: str, since: float) -> BatchView | None:
+    async def find(self, lost: LostBatch) -> BatchView | None:
         """Return the batch with our mark, or of our file."""
         after = ""
         while True:
@@ -98,10 +89,10 @@ class OpenAIBatches:
             entries = page.get("data")
             views = [self._view(entry) for entry in (entries if isinstance(entries, list) else ())]
             for view in views:
-                if view.mark == mark or (file and view.input_file == file):
+                if view.mark == lost.mark or (lost.file and view.input_file == lost.file):
                     return view
             # The newest come first.
-            if not views or not page.get("has_more") or views[-1].created_at < since - _SLACK_S:
+            if not views or not page.get("has_more") or views[-1].created_at < lost.made_at - _SLACK_S:
                 return None
             after = f"&after={views[-1].id}"
 
@@ -111,16 +102,13 @@ class OpenAIBatches:
 
     async def results(self, file: str) -> AsyncIterator[Sequence[bytes]]:
         """Yield the lines of a file of results, some at a time."""
-        path, rest = f"/files/{file}/content", b""
-        async with self._transport.exchange("results of a batch", "GET", path) as answer:
-            async for piece in answer.content.iter_any():
-                *lines, rest = (rest + piece).split(b"\n")
-                if len(rest) > _LONGEST_LINE:
-                    raise NoReplyError(f"a line of more than {_LONGEST_LINE >> 20} MiB")
-                if lines:
-                    yield lines
-        if rest:
-            yield [rest]
+        path = f"/files/{file}/content"
+        async with (
+            self._transport.exchange("results of a batch", "GET", path) as answer,
+            aclosing(lines_of(answer.content)) as found,
+        ):
+            async for lines in found:
+                yield lines
 
     def read(self, line: bytes, prompt: bytes | None) -> LineResult | None:
         """Read a line of results."""
@@ -129,7 +117,8 @@ class OpenAIBatches:
             key = bytes.fromhex(told.custom_id)
         except (msgspec.DecodeError, ValueError):
             return None
-        call = self._call(prompt)
+        asked = None if prompt is None else msgspec.json.decode(prompt, type=_Asked).body
+        call = call_of_line(self._transport, self._dialect.chat_path, asked)
         response, code = told.response, _code(told.error)
         if response is None:
             if code in _NOT_REACHED:
@@ -152,20 +141,7 @@ class OpenAIBatches:
     ) -> dict[str, Any]:
         async with self._transport.exchange(expected, method, path, data, file=file) as answer:
             raw = await answer.read()
-        try:
-            told = msgspec.json.decode(raw)
-        except msgspec.DecodeError:
-            told = None
-        if not isinstance(told, dict):
-            raise broken(self._transport.call_of(expected, path), "what is no JSON object")
-        return told
-
-    def _call(self, prompt: bytes | None) -> Call:
-        path = self._dialect.chat_path
-        if prompt is None:
-            return replace(self._transport.call_of("a chat completion", path), prompt=None)
-        body = msgspec.json.decode(prompt, type=_Asked).body
-        return self._transport.call_of("a chat completion", path, body["model"], body["messages"])
+        return object_of(raw, self._transport.call_of(expected, path))
 
     def _view(self, told: Mapping[str, Any]) -> BatchView:
         counts = told.get("request_counts")

@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Collection, Mapping, Sequence
     from pathlib import Path
 
     from tenire.errors import ModelError
     from tenire.llm.records import ChatRequest, ModelReply
 
-__all__ = ["BatchProvider", "BatchView", "LineResult"]
+__all__ = ["BatchProvider", "BatchView", "LineResult", "LostBatch"]
 
 _ENDED = frozenset({"completed", "failed", "expired", "cancelled"})
 
@@ -67,6 +67,25 @@ class LineResult:
     error: ModelError | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class LostBatch:
+    """A batch that the provider was asked to make, and whose answer is not known.
+
+    Attributes:
+        mark: Ours.
+        file: The provider's name for its file.
+        path: Its lines, if they are not lost.
+        made_at: Seconds since the epoch before which it was not made.
+        others: The provider's names for batches that are known to be others.
+    """
+
+    mark: str
+    file: str
+    path: Path
+    made_at: float
+    others: Collection[str] = ()
+
+
 class BatchProvider(Protocol):
     """The way to a provider's batch API.
 
@@ -94,16 +113,22 @@ class BatchProvider(Protocol):
         """Send a file of lines; return the provider's name for it."""
         ...
 
-    async def create(self, file: str, mark: str) -> BatchView:
-        """Have a file worked on, as a batch with our mark."""
+    async def create(self, file: str, mark: str, path: Path) -> BatchView:
+        """Have a file worked on, as a batch with our mark.
+
+        Args:
+            file: The provider's name for it.
+            mark: Ours.
+            path: The same file, for a provider that takes it only now.
+        """
         ...
 
     async def look(self, batch: str) -> BatchView:
         """Return how far a batch is."""
         ...
 
-    async def find(self, mark: str, file: str, since: float) -> BatchView | None:
-        """Return the batch with our mark, or of our file, that was made since a time (epoch); ``None`` if none is."""
+    async def find(self, lost: LostBatch) -> BatchView | None:
+        """Return the batch that was made of ours; ``None`` if none was."""
         ...
 
     async def cancel(self, batch: str) -> None:

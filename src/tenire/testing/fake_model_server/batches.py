@@ -15,7 +15,6 @@ somebody asks, so its state is a function of the time:
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
@@ -23,6 +22,7 @@ from urllib.parse import parse_qs
 
 import msgspec
 
+from tenire.testing.fake_model_server.batch_times import progress
 from tenire.testing.fake_model_server.call_errors import CallError, wrong_key
 from tenire.testing.fake_model_server.http import read_form
 from tenire.testing.fake_model_server.openai import CHAT, EMBEDDINGS
@@ -202,22 +202,14 @@ class BatchDesk:
     def _look(self, batch: _Batch, now: float) -> None:
         if batch.status in _ENDED:
             return
-        settings = self._provider.settings
-        expires = settings.batch_expires if settings.batch_expires is not None else math.inf
-        whole = settings.batch_seconds
-        done_at = batch.began + whole
-        until = min(done_at, batch.began + expires, batch.cancelled if batch.cancelled is not None else math.inf)
-        # Compared as times: their difference, divided, may come out short of the whole.
-        part = 1.0 if min(now, until) >= done_at else (min(now, until) - batch.began) / whole
-        count = len(batch.lines) if part >= 1 else max(0, math.floor(part * len(batch.lines)))
-        if now < until:
+        far = progress(self._provider.settings, batch.began, batch.cancelled, now)
+        count = far.lines(len(batch.lines))
+        if far.ended is None:
+            part = far.part
             batch.status = "validating" if part < _EDGE else "finalizing" if part > 1 - _EDGE else "in_progress"
             batch.done = count
             return
-        if batch.cancelled is not None and until == batch.cancelled:
-            batch.status = "cancelled"
-        else:
-            batch.status = "completed" if part >= 1 else "expired"
+        batch.status = far.ended
         self._finish(batch, count, now)
 
     def _finish(self, batch: _Batch, count: int, now: float) -> None:

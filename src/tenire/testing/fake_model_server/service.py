@@ -16,6 +16,7 @@ from tenire.testing.fake_model_server.anthropic import MESSAGES
 from tenire.testing.fake_model_server.batches import BatchDesk
 from tenire.testing.fake_model_server.call_errors import CallError
 from tenire.testing.fake_model_server.http import BadFramingError, RequestReader, response_head
+from tenire.testing.fake_model_server.message_batches import MessageBatchDesk
 from tenire.testing.fake_model_server.openai import CHAT, EMBEDDINGS
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ class Service:
         self.loop = loop
         self.now = now
         self.connections: set[Connection] = set()
-        self._desk = BatchDesk(provider)
+        self._desks = MessageBatchDesk(provider), BatchDesk(provider)
         self._busy = 0
         self._waiting: deque[tuple[Connection, Plan]] = deque()
 
@@ -176,10 +177,11 @@ class Service:
         connection.answer(200 if request.path in ("/_statistics", "/_records") else 404, body)
 
     def _plain(self, connection: Connection, request: Request) -> None:
-        answer = self._desk.handle(request, _key_of(request), self.now())
-        if answer is not None:
-            connection.answer(*answer)
-            return
+        for desk in self._desks:
+            answer = desk.handle(request, _key_of(request), self.now())
+            if answer is not None:
+                connection.answer(*answer)
+                return
         path = request.path.rstrip("/")
         names = self.provider.settings.models or ("fake-model",)
         if path.endswith("/models") and request.method == "GET":
