@@ -26,7 +26,7 @@ from tenire.core.tasks import Priority
 from tenire.errors import ConfigError
 from tenire.pipeline.named_functions import name_of
 from tenire.pipeline.stages.items import items_of
-from tenire.pipeline.stages.stage import Stage
+from tenire.pipeline.stages.stage import ReadyStage, Stage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -190,6 +190,9 @@ def _name(function: Any) -> str:
     Raises:
         ConfigError: If it would not find it.
     """
+    if isinstance(function, ReadyStage):
+        message = f"documents are embedded anyway, and take functions of yours as stages, got {function!r:.80}"
+        raise ConfigError(message, key="stages", hint="a pipeline with a sink takes this one")
     Stage.of(function)
     check_sendable(function)
     return name_of(function)

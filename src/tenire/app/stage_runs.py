@@ -48,7 +48,7 @@ class StageRuns(RowRuns[_Plan]):
         assert isinstance(settings, StagesPipeline)
         key = f"pipelines.{name}.stages"
         with about(config, key):
-            stages = _stages(settings)
+            stages = _stages(settings, self.threads)
         output = output_of(config, name, settings.sink, "sink")
         return _Plan(_source(config, name, settings, chosen), StageTerms(stages, key), output)
 
@@ -60,12 +60,13 @@ class StageRuns(RowRuns[_Plan]):
         return self.rows(name, engine, source=plan.source, recipe=plan.terms, answering=chain, output=plan.output)
 
 
-def _stages(settings: StagesPipeline) -> list[Stage]:
+def _stages(settings: StagesPipeline, threads: int) -> list[Stage]:
     described: Sequence[Any] = settings.functions if isinstance(settings, PythonStages) else settings.stages
     if not described:
         message = "stages must name at least one function, got none"
         raise ConfigError(message, key="stages")
-    return [Stage.of(load_function(each, coroutines=True) if isinstance(each, str) else each) for each in described]
+    functions = [load_function(each, coroutines=True) if isinstance(each, str) else each for each in described]
+    return [Stage.of(function, threads=threads) for function in functions]
 
 
 def _source(config: Config, name: str, settings: StagesPipeline, chosen: Collection[str]) -> Rows:

@@ -10,11 +10,24 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tenire.ml.feature_stages import Scale, Words
+    from tenire.ml.fitting import fit_scale, fit_words
     from tenire.ml.models import KeptModel, OnnxModel
     from tenire.ml.pool import ModelPool, ModelStatistics
     from tenire.ml.registry import ModelRegistry, ModelVersion
 
-__all__ = ["KeptModel", "ModelPool", "ModelRegistry", "ModelStatistics", "ModelVersion", "OnnxModel"]
+__all__ = [
+    "KeptModel",
+    "ModelPool",
+    "ModelRegistry",
+    "ModelStatistics",
+    "ModelVersion",
+    "OnnxModel",
+    "Scale",
+    "Words",
+    "fit_scale",
+    "fit_words",
+]
 
 _HOMES = {
     "KeptModel": "tenire.ml.models",
@@ -23,6 +36,10 @@ _HOMES = {
     "ModelStatistics": "tenire.ml.pool",
     "ModelVersion": "tenire.ml.registry",
     "OnnxModel": "tenire.ml.models",
+    "Scale": "tenire.ml.feature_stages",
+    "Words": "tenire.ml.feature_stages",
+    "fit_scale": "tenire.ml.fitting",
+    "fit_words": "tenire.ml.fitting",
 }
 
 

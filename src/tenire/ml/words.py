@@ -27,7 +27,7 @@ from tenire.errors import ModelFileError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-__all__ = ["COLUMNS", "WORD_FILES", "WordRows", "count_words", "make_part", "vocabulary_of"]
+__all__ = ["COLUMNS", "WORD_FILES", "WordRows", "add_words", "count_words", "make_part", "vocabulary_of"]
 
 COLUMNS = 1 << 16
 """Places of hashed words."""
@@ -50,6 +50,14 @@ def count_words(texts: Sequence[str]) -> dict[str, int]:
     return dict(counts)
 
 
+def add_words(counts: Counter[str], part: Mapping[str, int]) -> Counter[str]:
+    """Return counts with those of some more texts, and without what is seldom where they become too many."""
+    counts.update(part)
+    if len(counts) > _TOO_MANY:  # what is seldom is not going to be among the most frequent ones
+        return Counter({word: count for word, count in counts.items() if count > 1})
+    return counts
+
+
 def vocabulary_of(parts: Iterable[Mapping[str, int]], texts: int) -> dict[str, bytes]:
     """Return the files of a vocabulary.
 
@@ -59,9 +67,7 @@ def vocabulary_of(parts: Iterable[Mapping[str, int]], texts: int) -> dict[str, b
     """
     counts: Counter[str] = Counter()
     for part in parts:
-        counts.update(part)
-        if len(counts) > _TOO_MANY:  # what is seldom is not going to be among the most frequent ones
-            counts = Counter({word: count for word, count in counts.items() if count > 1})
+        counts = add_words(counts, part)
     words = sorted(sorted(counts), key=counts.__getitem__, reverse=True)[:MOST_WORDS]
     rarity = np.array([math.log((1 + texts) / (1 + counts[word])) + 1 for word in words])
     buffer = io.BytesIO()
@@ -76,6 +82,10 @@ class WordRows:
         files: Those of a vocabulary; ``None``: words are hashed.
         name: Of the model, for errors.
 
+    Attributes:
+        dimension: Columns of a row.
+        names: The word of each column; empty where words are hashed.
+
     Raises:
         ModelFileError: If the files do not fit each other.
     """
@@ -84,6 +94,7 @@ class WordRows:
         from sklearn.feature_extraction.text import CountVectorizer, HashingVectorizer
 
         self._rarity: Any = None
+        self.names: list[str] = []
         if files is None:
             self._vectorizer: Any = HashingVectorizer(n_features=COLUMNS, alternate_sign=False, norm=None)
             self.dimension = COLUMNS
@@ -101,6 +112,7 @@ class WordRows:
                 f" and numbers for {len(self._rarity):,}"
             )
             raise ModelFileError(message, model=name, hint="train it again")
+        self.names = words
         self.dimension = len(words)
         self._vectorizer = CountVectorizer(vocabulary={word: place for place, word in enumerate(words)})
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tenire.vectors.embed_stage import Embed
     from tenire.vectors.embedding import (
         EMBEDDERS,
         embed_texts,
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "EMBEDDERS",
+    "Embed",
     "LanceStore",
     "embed_texts",
     "embedder_identity",
@@ -33,6 +35,10 @@ def __getattr__(name: str) -> Any:
         from tenire.vectors.store import LanceStore
 
         return LanceStore
+    if name == "Embed":
+        from tenire.vectors.embed_stage import Embed
+
+        return Embed
     if name in __all__:
         from tenire.vectors import embedding
 

@@ -7,8 +7,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from tenire.core.tasks import Resources
 from tenire.errors import (
     AuthenticationError,
     ConfigError,
@@ -95,9 +96,13 @@ class Piece:
             handle = tasks.submit(acall, stage.function, records, step=stage.name, on="loop", timeout=stage.timeout)
         else:
             retry = IF_KILLED if stage.on == "process" else None
+            place: dict[str, Any] = {}
+            if stage.worker:  # where its model is, at which pipelines take turns
+                place = {"worker": stage.worker, "needs": Resources(other={stage.worker: 1})}
             handle = tasks.submit(
-                call, stage.function, records, step=stage.name, on=stage.on, timeout=stage.timeout, retry=retry
-            )
+                call, stage.function, records, step=stage.name, on=stage.on, timeout=stage.timeout, retry=retry,
+                **place,
+            )  # fmt: skip
         made: list[list[bytes]] = await handle
         return made
 

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import inspect
 import os
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
 from tenire.concurrency.sendable import check_sendable
 from tenire.errors import ConfigError
 from tenire.pipeline.named_functions import body_hash, name_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
-__all__ = ["MOST_ITEMS", "Stage", "stage"]
+__all__ = ["MOST_ITEMS", "ReadyStage", "Stage", "stage", "texts_in"]
 
 MOST_ITEMS = 4096
 """Items that one call of a stage may ask for."""
@@ -47,6 +48,7 @@ class Stage:
         timeout: Seconds that one call may take, or ``None``.
         identity: Changes when the stage does: module, name, version, and its own lines.
         explicit_place: What ``@stage`` said of where it runs, or ``auto``.
+        worker: The worker process in which its model is; empty for any.
     """
 
     name: str
@@ -57,14 +59,21 @@ class Stage:
     timeout: float | None
     identity: str
     explicit_place: str = "auto"
+    worker: str = ""
 
     @classmethod
-    def of(cls, function: Any) -> Stage:
+    def of(cls, function: Any, *, threads: int | None = None) -> Stage:
         """Return the stage that a function is; one without ``@stage`` has the usual options.
+
+        Args:
+            function: The function, or one of the stages that Tenire brings along.
+            threads: Threads that a model computes with; ``None``: what is there.
 
         Raises:
             ConfigError: If it is no function, or cannot run where it is to run.
         """
+        if isinstance(function, ReadyStage):
+            return function.as_stage(threads)
         if not inspect.isroutine(function):
             message = f"a stage must be a function of a list of items, got {function!r:.80}"
             hint = "define it with def or async def; what else it needs can be a variable of its module"
@@ -82,6 +91,37 @@ class Stage:
         written = os.path.basename(name_of(function))
         identity = f"{written}@{options.version}#{body_hash(function)}"
         return cls(name, function, on, options.batch, options.keep, options.timeout, identity, options.on)
+
+
+class ReadyStage(ABC):
+    """A stage that Tenire brings along, and that knows itself how it wants to be called."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def as_stage(self, threads: int | None) -> Stage:
+        """Return it as a stage, with all that it needs in a worker process.
+
+        Args:
+            threads: Threads that a model computes with; ``None``: what is there.
+
+        Raises:
+            TenireError: If what it needs is not there.
+        """
+
+
+def texts_in(items: Sequence[Mapping[str, Any]], field: str) -> list[str]:
+    """Return the texts that items have in a field.
+
+    Raises:
+        ValueError: If one of them has none; the item is found by asking about fewer.
+    """
+    texts = [item.get(field) for item in items]
+    for text in texts:
+        if not isinstance(text, str):
+            message = f"expected a text in the field {field}, got {'nothing' if text is None else f'{text!r:.40}'}"
+            raise ValueError(message)  # noqa: TRY004 - what is wrong is the item, not who asks
+    return cast("list[str]", texts)
 
 
 @overload
