@@ -114,6 +114,41 @@ def test_a_few_replies_are_not_believed_yet() -> None:
     assert learned.output_tokens == 11
 
 
+def test_a_size_of_which_nothing_is_known_is_like_the_next_smaller_one() -> None:
+    counter = TokenCounter()
+    short, long, foreign = request("word " * 400), request("word " * 6000), request("жук " * 6000)
+    raw = counter.estimate(short).raw.tokens
+    for _ in range(8):
+        counter.learn(counter.estimate(short), Usage(round(0.8 * raw), 5))
+    first = counter.estimate(long)
+    assert 0.8 * first.raw.tokens <= first.input_tokens <= 0.85 * first.raw.tokens
+    assert counter.estimate(foreign).input_tokens == counter.estimate(foreign).raw.tokens, "of another script"
+    assert counter.estimate(request("word " * 30)).input_tokens == counter.estimate(request("word " * 30)).raw.tokens
+    counter.learn(first, Usage(round(0.95 * first.raw.tokens), 5))
+    assert counter.estimate(long).input_tokens >= round(0.95 * first.raw.tokens), "the longest of its own is known"
+    assert counter.estimate(short).input_tokens <= 0.85 * raw, "a longer one says nothing of it"
+
+
+def test_what_very_short_requests_take_says_nothing_of_longer_ones() -> None:
+    counter = TokenCounter()
+    for _ in range(8):
+        counter.learn(counter.estimate(request("word " * 20)), Usage(1, 5))
+    long = counter.estimate(request("word " * 400))
+    assert long.input_tokens == long.raw.tokens
+
+
+@pytest.mark.parametrize(("spread", "margin"), [(0.0, 0.006), (0.02, 0.05), (0.5, 0.09)])
+def test_requests_that_are_all_alike_are_known_closely(spread: float, margin: float) -> None:
+    counter = TokenCounter()
+    asked = request("word " * 6000)
+    raw = counter.estimate(asked).raw.tokens
+    for number in range(8):
+        counter.learn(counter.estimate(asked), Usage(round(raw * (0.8 - spread * number / 8)), 5))
+    learned = counter.estimate(asked).input_tokens
+    assert 0.8 * raw <= learned <= 0.8 * raw * (1 + margin) + 1
+    assert learned >= 0.8 * raw * (1 + margin) * 0.99
+
+
 def test_an_estimate_that_was_made_before_is_renewed() -> None:
     counter = TokenCounter()
     early, open_ended = counter.estimate(request(DECLARATION * 10)), counter.estimate(request(DECLARATION * 10, None))

@@ -3,7 +3,9 @@
 1. The first guess is ``token_estimate``'s, or exact where the model's tokeniser is at hand.
 2. Each reply says what the provider counted. The ratio of that to the first guess is kept
    for each model and kind of request; later guesses are multiplied by a high quantile of
-   the latest ratios, and by a margin that shrinks as more of them are known.
+   the latest ratios, and by a margin that shrinks as more of them are known, and is no
+   more than twice what they differ by. A size of which few are known is taken to be like
+   the next smaller one: what a template adds weighs less in it.
 3. Output is what the request allows at most. Where it does not say, it is a high quantile
    of what the model wrote lately, and ``UNKNOWN_OUTPUT`` at first. Money cannot be taken
    back: for that the most counts, twice the longest of those replies, or ``LONG_OUTPUT``.
@@ -37,6 +39,8 @@ _ENOUGH = 8  # ratios, before they are believed
 _EVERY = 8  # ratios, after which the quantile is found anew
 _MARGIN = 0.25  # of the first ratio; goes down with the root of their number
 _LEAST, _MOST = 0.05, 20.0  # what a ratio can be
+_LEAST_MARGIN = 0.005
+_SHORT = 3  # sizes up to here, some hundred tokens, say nothing of longer requests
 _NOTABLE = 0.01  # part of the quantile that is worth a word when it moves
 
 
@@ -113,10 +117,16 @@ class TokenCounter:
         self.revision += moved
 
     def _calibrated(self, model: str, raw: RawCount) -> int:
+        size, foreign, pictures = raw.kind
         recent = self._ratios.get((model, raw.kind))
-        if recent is None or recent.count < _ENOUGH:
-            return raw.tokens
-        return ceil(raw.tokens * recent.high)
+        highest = 0.0
+        while recent is None or recent.count < _ENOUGH:
+            highest = max(highest, 0.0 if recent is None else recent.highest)
+            size -= 1
+            if size <= _SHORT:
+                return raw.tokens
+            recent = self._ratios.get((model, (size, foreign, pictures)))
+        return ceil(raw.tokens * max(recent.high, highest))
 
 
 class _Recent:
@@ -141,8 +151,9 @@ class _Recent:
         self.count += 1
         if value > self.high or self.count % _EVERY == 0:
             ordered = sorted(self._values)
-            place = min(len(ordered) - 1, int(_QUANTILE * len(ordered)))
-            self.high = ordered[place] * (1 + _MARGIN / len(ordered) ** 0.5)
+            high = ordered[min(len(ordered) - 1, int(_QUANTILE * len(ordered)))]
+            apart = 2 * (ordered[-1] - ordered[0]) / high + _LEAST_MARGIN
+            self.high = high * (1 + min(apart, _MARGIN / len(ordered) ** 0.5))
         if self.count < _ENOUGH or abs(self.high - self._told) <= _NOTABLE * self.high:
             return False
         self._told = self.high
