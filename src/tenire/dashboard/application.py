@@ -89,30 +89,33 @@ def make_application(gate: Gate, stream: Stream, actions: Actions) -> ASGIApp:
         body, kind = page[request.url.path]
         return Response(body, media_type=kind)
 
-    class Events:
-        """Not a function: starlette would wrap what it returns."""
-
-        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-            if stream.full:
-                await Response("too many pages are open", status_code=503)(scope, receive, send)
-            else:
-                await stream.serve(receive, send)
+    async def events(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] != "GET":
+            await Response("only GET", status_code=405, headers={"allow": "GET"})(scope, receive, send)
+        elif stream.full:
+            await Response("too many pages are open", status_code=503)(scope, receive, send)
+        else:
+            await stream.serve(receive, send)
 
     routes = [Route(path, show) for path in _PAGE]
     routes += [
-        Route("/events", Events(), methods=["GET"]),
         Route("/search", search),
         Route("/why", why),
         Route("/control", control, methods=["POST"]),
     ]
-    return _Guarded(Starlette(routes=routes, exception_handlers={TenireError: _refused}), gate)
+    return _Guarded(Starlette(routes=routes, exception_handlers={TenireError: _refused}), events, gate)
 
 
 class _Guarded:
-    """Lets through what the gate lets through, and gives every answer its headers."""
+    """Lets through what the gate lets through, and gives every answer its headers.
 
-    def __init__(self, application: ASGIApp, gate: Gate) -> None:
+    The event stream stands beside the application: each layer that what is sent has to pass
+    costs something, two hundred times a second with twenty pages.
+    """
+
+    def __init__(self, application: ASGIApp, events: ASGIApp, gate: Gate) -> None:
         self._application = application
+        self._events = events
         self._gate = gate
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -128,7 +131,8 @@ class _Guarded:
         path = scope["path"]
         verdict = self._gate.judge(path, scope["query_string"].decode("latin-1"), headers)
         if verdict.status == 200:
-            await self._application(scope, receive, send_with_headers)
+            through = self._events if path == "/events" else self._application
+            await through(scope, receive, send_with_headers)
             return
         await self._answer(verdict.status, verdict.reason)(scope, receive, send_with_headers)
 

@@ -1,7 +1,8 @@
 """The server of the dashboard: from its first answer to its last.
 
 1. It binds before it serves, so that the address is known and taken, or refused at once.
-2. It installs no signal handlers: that is for whoever runs the loop.
+2. It installs no signal handlers: that is for whoever runs the loop. Nor does it wake ten
+   times a second to see whether it is to end, as uvicorn's own server does: it is told.
 3. At the end the streams are ended first. A server that waits for a page to go away
    waits for ever (uvicorn issue 451), so there is a last second after which it does not.
 """
@@ -82,6 +83,7 @@ class Dashboard:
         self._server: Any = None
         self._gate: Gate | None = None
         self._serving: asyncio.Task[None] | None = None
+        self._asked_to_end = asyncio.Event()
         self._stack = AsyncExitStack()
 
     @property
@@ -144,6 +146,11 @@ class Dashboard:
             def capture_signals(self) -> Iterator[None]:
                 yield
 
+            async def main_loop(self) -> None:
+                await self.on_tick(0)
+                await asked_to_end.wait()
+
+        asked_to_end = self._asked_to_end
         self._gate = gate = Gate(self._token, port=self.port, host=self._host, remote=self._remote)
         config = uvicorn.Config(
             make_application(gate, self._stream, self.feed.actions),
@@ -158,6 +165,7 @@ class Dashboard:
     async def _stop(self) -> None:
         self._stream.end()
         self._server.should_exit = True
+        self._asked_to_end.set()
         if self._serving is not None:
             await asyncio.wait([self._serving])
             if not self._serving.cancelled():
