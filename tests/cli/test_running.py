@@ -33,11 +33,18 @@ class Engine:
     config: Config | None = None
     only: Sequence[str] = ()
     watch: bool = False
+    beside: object = None
 
     def run_config(
-        self, config: Config, *, only: Sequence[str] = (), on_start: OnStart | None = None, watch: bool = False
+        self,
+        config: Config,
+        *,
+        only: Sequence[str] = (),
+        on_start: OnStart | None = None,
+        watch: bool = False,
+        beside: object = None,
     ) -> RunReport:
-        self.config, self.only, self.watch = config, only, watch
+        self.config, self.only, self.watch, self.beside = config, only, watch, beside
         progress = {pipeline.name: pipeline for pipeline in self.pipelines}
         if on_start is not None:
             on_start(progress)

@@ -23,12 +23,15 @@ from tenire.pipeline.waits import seen
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+    from contextlib import AbstractAsyncContextManager
 
     from tenire.app.config import Config
     from tenire.app.control import EngineControl
     from tenire.app.recipe_runs import PipelineRun, RecipeRuns
     from tenire.concurrency.handle import Handle
     from tenire.pipeline.files import PathSource
+
+    Beside = Callable[[], AbstractAsyncContextManager[object]]
 
 __all__ = ["arun_config", "run_config"]
 
@@ -45,6 +48,7 @@ def run_config(
     sources: Mapping[str, PathSource] | None = None,
     retries: Iterable[str] = (),
     watch: bool = False,
+    beside: Beside | None = None,
 ) -> RunReport:
     """Run pipelines and wait for them; see ``arun_config``.
 
@@ -52,7 +56,9 @@ def run_config(
         KeyboardInterrupt: After Ctrl-C, once everything has stopped; what was
             finished is kept.
     """
-    running = arun_config(config, only=only, on_start=on_start, sources=sources, retries=retries, watch=watch)
+    running = arun_config(
+        config, only=only, on_start=on_start, sources=sources, retries=retries, watch=watch, beside=beside
+    )
     return asyncio.run(running)
 
 
@@ -64,6 +70,7 @@ async def arun_config(
     sources: Mapping[str, PathSource] | None = None,
     retries: Iterable[str] = (),
     watch: bool = False,
+    beside: Beside | None = None,
 ) -> RunReport:
     """Run pipelines side by side.
 
@@ -76,6 +83,8 @@ async def arun_config(
             are to be tried again.
         watch: Whether documents pipelines go on after their run and take in what changes,
             until they are cancelled.
+        beside: Makes what is open on the engine's loop while the pipelines run, from
+            before ``on_start``: something that shows them.
 
     Returns:
         What was done. A pipeline that failed is in ``report.failed``; the others
@@ -110,6 +119,8 @@ async def arun_config(
                 for recipe in plan.recipes:
                     await sharing.enter_async_context(recipe.started(engine))
                 made = {name: recipe.run_of(name, engine) for recipe in plan.recipes for name in recipe.names}
+                if beside is not None:
+                    await sharing.enter_async_context(beside())
                 if on_start is not None:
                     on_start(progress)
                 async with _watched(manager) as memory:

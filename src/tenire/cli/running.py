@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +31,7 @@ def run_and_report(
     record: Path | None = None,
     page: Path | None = None,
     watch: bool = False,
+    dashboard: bool = False,
 ) -> int:
     """Run pipelines, show their progress on stderr and their totals on stdout.
 
@@ -41,6 +42,7 @@ def run_and_report(
         record: Where to save a picture of the display (SVG), or ``None``.
         page: Where to write a report of the run (HTML), or ``None``.
         watch: Whether documents pipelines go on after their run.
+        dashboard: Whether to serve the web page from the engine's own loop; its address is printed first.
 
     Returns:
         The exit code.
@@ -50,6 +52,7 @@ def run_and_report(
     """
     from tenire.app.runs import run_config
 
+    beside = _dashboard(settings, config) if dashboard else None
     live: dict[str, PipelineProgress] = {}
     display = ProgressDisplay(sys.stderr, quiet=settings.quiet, record=record)
     recorder = _recorder(page)
@@ -64,7 +67,7 @@ def run_and_report(
     started = SYSTEM_CLOCK.now()
     with contextlib.closing(display), _closing(recorder), interruptible() as interruption:
         try:
-            report = run_config(config, only=only, on_start=on_start, watch=watch)
+            report = run_config(config, only=only, on_start=on_start, watch=watch, beside=beside)
         except KeyboardInterrupt:
             report = None
     if report is not None:
@@ -78,6 +81,23 @@ def run_and_report(
     finish(settings, report, extra={"interrupted": True})
     settings.output.error_line("interrupted; everything finished is kept, the same command goes on from there")
     return INTERRUPTED
+
+
+def _dashboard(settings: Settings, config: Config) -> Callable[[], AbstractAsyncContextManager[object]]:
+    from tenire.dashboard import Dashboard
+    from tenire.storage.home import Home
+
+    made = Dashboard(Home(config.tenire.home))  # made here: what is missing is told before anything starts
+
+    @asynccontextmanager
+    async def serving() -> AsyncIterator[None]:
+        async with made as running:
+            # Before the display is there, which a line in between would tear.
+            settings.output.show(running.address)
+            settings.output.flush()
+            yield
+
+    return serving
 
 
 def _recorder(page: Path | None) -> Recorder | None:

@@ -19,6 +19,7 @@ __all__ = ["ingest", "run_file", "search"]
 _UPGRADE = typer.Option("--upgrade-embedder", help="Have a store of another embedder embedded again by this one.")
 _WATCH = typer.Option("--watch", help="Go on afterwards, and take in what changes, until Ctrl-C.")
 _REPORT = typer.Option(metavar="FILE.html", help="Write a page with plots about the run.")
+_DASHBOARD = typer.Option("--dashboard", help="Show it on a web page too, while it goes on; prints the address.")
 _MOST_CONTEXT = 100
 
 
@@ -31,6 +32,7 @@ def ingest(
     embedder: Annotated[str | None, typer.Option(metavar="NAME", help="auto, minilm or static. Default: auto.")] = None,
     upgrade_embedder: Annotated[bool, _UPGRADE] = False,
     watch: Annotated[bool, _WATCH] = False,
+    dashboard: Annotated[bool, _DASHBOARD] = False,
     report: Annotated[str | None, _REPORT] = None,
     record: Annotated[str | None, typer.Option(metavar="FILE", hidden=True)] = None,
 ) -> int:
@@ -40,7 +42,7 @@ def ingest(
     """
     config = ingest_config(paths, home=settings.home_path(), store=store, embedder=embedder)
     config = replace(config, upgrade_embedder=upgrade_embedder)
-    return _run(settings, config, (), record, report, watch=watch)
+    return _run(settings, config, (), record, report, watch=watch, dashboard=dashboard)
 
 
 def run_file(
@@ -52,12 +54,15 @@ def run_file(
     ] = False,
     upgrade_embedder: Annotated[bool, _UPGRADE] = False,
     watch: Annotated[bool, _WATCH] = False,
+    dashboard: Annotated[bool, _DASHBOARD] = False,
     report: Annotated[str | None, _REPORT] = None,
     record: Annotated[str | None, typer.Option(metavar="FILE", hidden=True)] = None,
 ) -> int:
     """Run the pipelines of a configuration file side by side."""
     config = replace(load_config(Path(file), home=settings.given_home()), upgrade_embedder=upgrade_embedder)
-    return _estimate(settings, config, only) if estimate else _run(settings, config, only, record, report, watch=watch)
+    if estimate:
+        return _estimate(settings, config, only)
+    return _run(settings, config, only, record, report, watch=watch, dashboard=dashboard)
 
 
 def _estimate(settings: Settings, config: Config, only: list[str]) -> int:
@@ -82,13 +87,14 @@ def _run(
     report: str | None,
     *,
     watch: bool,
+    dashboard: bool,
 ) -> int:
     check_runnable(config, only)
     picture, page = _writable(record, "--record"), _writable(report, "--report")
     # Only these two commands draw and run; the others start without both.
     from tenire.cli.running import run_and_report
 
-    return run_and_report(settings, config, only, record=picture, page=page, watch=watch)
+    return run_and_report(settings, config, only, record=picture, page=page, watch=watch, dashboard=dashboard)
 
 
 def _writable(file: str | None, option: str) -> Path | None:
