@@ -16,10 +16,11 @@ from tenire.app.published import (
     PublishedTask,
 )
 from tenire.app.why import Answer
-from tenire.errors import RejectedError
+from tenire.errors import ChannelError, RejectedError
 from tenire.gui.binding import QtCore, QtGui, QtWidgets
 from tenire.gui.window.charts import nice_top
 from tenire.gui.window.kept import keep, restore
+from tenire.gui.window.started import StartedRun
 from tenire.gui.window.texts import count, money, per_second, percent, size, span
 from tenire.gui.window.theme import DARK, LIGHT, Theme, apply
 from tenire.gui.window.window import MonitorWindow
@@ -176,6 +177,66 @@ def test_cancelling_asks_first(window: MonitorWindow, feed: Recorder, until: Unt
     next(button for button in box.buttons() if button.text() == "Cancel the pipeline").click()
     until(lambda: feed.asked)
     assert feed.asked == [("cancel", "letters")]
+
+
+@pytest.mark.parametrize("closing", [False, True])
+def test_a_run_is_ended_only_when_that_was_asked_for(
+    window: MonitorWindow, feed: Recorder, until: Until, closing: bool
+) -> None:
+    window.show_view(view())
+    window.close()
+    assert feed.asked == [], "closing the window stops nothing"
+    window.show()
+    buttons(window)["End the run"].click()
+    (box,) = window.findChildren(QtWidgets.QMessageBox)
+    assert "2 pipelines" in box.text()
+    wanted = "End the run and close the window" if closing else "End the run"
+    next(button for button in box.buttons() if button.text() == wanted).click()
+    until(lambda: "has ended" in window.statusBar().currentMessage())
+    assert feed.asked == [("cancel", "letters"), ("cancel", "notes")]
+    assert window.isVisible() is not closing
+    window.show_view(view(number=2, link="gone", note="no engine is running on home", rates={}))
+    assert not buttons(window)["End the run"].isEnabled()
+
+
+def test_a_window_does_not_close_when_the_run_could_not_be_ended(
+    window: MonitorWindow, feed: Recorder, until: Until
+) -> None:
+    window.show_view(view())
+    feed.error = ChannelError("the engine does not answer")
+    window.ask_end()
+    (box,) = window.findChildren(QtWidgets.QMessageBox)
+    next(button for button in box.buttons() if "close" in button.text()).click()
+    until(lambda: "does not answer" in window.statusBar().currentMessage())
+    assert window.isVisible()
+
+
+def test_a_run_that_the_window_starts_is_there_and_outlives_it(
+    window: MonitorWindow, tmp_path: Path, until: Until
+) -> None:
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "a.md").write_text("A lantern stands at the harbour.", encoding="utf-8")
+    file = tmp_path / "tenire.toml"
+    file.write_text('[pipelines.docs]\nsource = ["docs"]\nembedder = "static"\n', encoding="utf-8")
+    codes: list[int] = []
+    window.run_file(str(file))
+    (started,) = window.findChildren(StartedRun)
+    started.ended.connect(codes.append)
+    until(lambda: codes)
+    assert codes == [0]
+    assert window.findChildren(QtWidgets.QMessageBox) == []
+    assert (tmp_path / "ledger.db").exists(), "it ran on the window's home"
+
+
+def test_a_run_that_cannot_begin_says_why(window: MonitorWindow, tmp_path: Path, until: Until) -> None:
+    file = tmp_path / "tenire.toml"
+    file.write_text('[pipelines.docs]\nsuorce = ["docs"]\n', encoding="utf-8")
+    window.run_file(str(file))
+    until(lambda: window.findChildren(QtWidgets.QMessageBox))
+    (box,) = window.findChildren(QtWidgets.QMessageBox)
+    assert box.windowTitle() == "The run has failed"
+    assert "suorce" in box.text()
+    assert "source" in box.text()
 
 
 def test_entries_of_the_quarantine_are_tried_again_and_explained(

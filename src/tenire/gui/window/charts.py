@@ -116,7 +116,8 @@ class Chart(QtWidgets.QWidget):
         painter.setFont(small)
         painter.setPen(QtGui.QColor(theme.muted))
         above = QtCore.QRectF(plot.left(), plot.top() - 14, plot.width(), 13)
-        painter.drawText(above, int((flags.AlignRight | flags.AlignBottom).value), self._text(top))
+        if self._points or self._fixed:  # the top of nothing would be a number without meaning
+            painter.drawText(above, int((flags.AlignRight | flags.AlignBottom).value), self._text(top))
         below = QtCore.QRectF(plot.left(), plot.bottom() + 3, plot.width(), 16)
         painter.drawText(below, int((flags.AlignLeft | flags.AlignTop).value), "5 min ago")
         painter.drawText(below, int((flags.AlignRight | flags.AlignTop).value), "now")

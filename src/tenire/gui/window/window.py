@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from tenire.app.feed import LEVELS
-from tenire.errors import TenireError
+from tenire.errors import RejectedError, TenireError
 from tenire.gui.binding import QtCore, QtGui, QtWidgets, Signal
 from tenire.gui.qt.slots import async_slot
 from tenire.gui.window.charts import Charts
@@ -25,6 +23,7 @@ from tenire.gui.window.rows import (
     task_columns,
     tasks,
 )
+from tenire.gui.window.started import StartedRun
 from tenire.gui.window.table import Table
 
 if TYPE_CHECKING:
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tenire.app.feed import View
+    from tenire.app.published import PublishedPipeline
     from tenire.gui.window.feeding import FeedThread
     from tenire.gui.window.theme import Theme
 
@@ -125,6 +125,7 @@ class MonitorWindow(QtWidgets.QMainWindow):
         self._pause = self._action("&Pause", "Ctrl+P", lambda: self._order(self._feed.actions.pause))
         self._resume = self._action("&Resume", "Ctrl+R", lambda: self._order(self._feed.actions.resume))
         self._cancel = self._action("&Cancel…", "Ctrl+Del", self.ask_cancel)
+        self._end_all = self._action("&End the run…", "Ctrl+Shift+W", self.ask_end)
         self._why_task = self._action("&Why?", "Ctrl+Y", lambda: self._explain(self.tasks.selected()))
         self._why_entry = self._action("W&hy?", "", lambda: self._explain(self.quarantine.selected()))
         self._retry = self._action("Try a&gain", "", lambda: self._retry_chosen(self.quarantine.selected()))
@@ -164,6 +165,8 @@ class MonitorWindow(QtWidgets.QMainWindow):
         row.addWidget(self._priority_button)
         row.addWidget(self._weight_button)
         row.addWidget(_button(self._cancel))
+        row.addSpacing(16)
+        row.addWidget(_button(self._end_all))
         return row
 
     def _with_buttons(self, table: Table[Any], *actions: QtGui.QAction) -> QtWidgets.QWidget:
@@ -186,13 +189,15 @@ class MonitorWindow(QtWidgets.QMainWindow):
     def _enable(self) -> None:
         chosen = self._chosen()
         pipeline = self._view.pipelines.get(chosen[0]) if chosen and self._view is not None else None
-        lives = pipeline is not None and self._view is not None and self._view.attached
+        attached = self._view is not None and self._view.attached
+        lives = pipeline is not None and attached
         state = pipeline.state if pipeline is not None else ""
-        over = state in ("done", "failed", "cancelled", "interrupted")
+        over = pipeline is not None and is_over(pipeline)
         self._pause.setEnabled(lives and not over and state != "paused")
         self._resume.setEnabled(lives and state == "paused")
         for thing in (self._cancel, self._priority_button, self._weight_button):
             thing.setEnabled(lives and not over)
+        self._end_all.setEnabled(attached and bool(self._going_on()))
         self._retry.setEnabled(bool(self.quarantine.selected()))
         self._why_entry.setEnabled(bool(self.quarantine.selected()))
         self._retry_all.setEnabled(self._view is not None and self._view.quarantined > 0)
@@ -202,14 +207,9 @@ class MonitorWindow(QtWidgets.QMainWindow):
         chosen = self._chosen()
         if not chosen:
             return
-        box = QtWidgets.QMessageBox(self)
-        box.setIcon(QtWidgets.QMessageBox.Icon.Question)
-        box.setTextFormat(QtCore.Qt.TextFormat.PlainText)
-        box.setText(f"Cancel {chosen[0]}?")
-        box.setInformativeText("Everything that it has finished is kept; the others go on.")
+        box = self._question(f"Cancel {chosen[0]}?", "Everything that it has finished is kept; the others go on.")
         yes = box.addButton("Cancel the pipeline", QtWidgets.QMessageBox.ButtonRole.DestructiveRole)
         box.setDefaultButton(box.addButton("Let it go on", QtWidgets.QMessageBox.ButtonRole.RejectRole))
-        box.setAttribute(QtCore.Qt.WidgetAttribute.WA_DeleteOnClose)
         yes.clicked.connect(lambda *_: self._act(self._feed.actions.cancel, chosen[0]))
         box.open()
 
@@ -240,12 +240,7 @@ class MonitorWindow(QtWidgets.QMainWindow):
         except TenireError as error:
             self.say(str(error))
             return
-        box = QtWidgets.QMessageBox(self)
-        box.setTextFormat(QtCore.Qt.TextFormat.PlainText)
-        box.setWindowTitle(f"Why {answer.id}?")
-        box.setText(" ".join(answer.paragraph.split("\n")))
-        box.setAttribute(QtCore.Qt.WidgetAttribute.WA_DeleteOnClose)
-        box.open()
+        self._show_text(f"Why {answer.id}?", " ".join(answer.paragraph.split("\n")))
 
     def _retry_chosen(self, keys: list[str] | None) -> None:
         self._act(self._feed.actions.retry, keys)
@@ -259,16 +254,65 @@ class MonitorWindow(QtWidgets.QMainWindow):
 
     def run_file(self, file: str) -> None:
         """Run the pipelines of a file on this home; they go on when the window is closed."""
-        words = [sys.executable, "-m", "tenire", "--home", str(self._home), "--quiet", "run", file]
-        # In a session of its own: it outlives this window, and is no business of its terminal.
-        self._run = subprocess.Popen(
-            words,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        started = StartedRun(self._home, file, self)
+        started.failed.connect(lambda said: self._show_text("The run has failed", said))
         self.say(f"started: tenire run {file}")
+
+    def ask_end(self) -> None:
+        """Ask whether all that runs is to be ended, and whether the window is to be closed then; do it."""
+        names = self._going_on()
+        box = self._question(
+            f"End the run? {_some(len(names))} would be cancelled.",
+            "Everything that is finished is kept, and the next run goes on from there. "
+            "To leave the run alone, just close the window.",
+        )
+        roles = QtWidgets.QMessageBox.ButtonRole
+        end = box.addButton("End the run", roles.DestructiveRole)
+        close = box.addButton("End the run and close the window", roles.DestructiveRole)
+        box.setDefaultButton(box.addButton("Let it go on", roles.RejectRole))
+        end.clicked.connect(lambda *_: self._end(names, False))
+        close.clicked.connect(lambda *_: self._end(names, True))
+        box.open()
+
+    def _going_on(self) -> list[str]:
+        pipelines = {} if self._view is None else self._view.pipelines
+        return [name for name, each in pipelines.items() if not is_over(each)]
+
+    @async_slot
+    async def _end(self, names: list[str], closing: bool) -> None:
+        failed = False
+        # All are asked at once: each answers only when it has ended.
+        for ending in [self._feed.act(self._feed.actions.cancel, name) for name in names]:
+            try:
+                await ending
+            except RejectedError:  # it has ended by itself meanwhile
+                pass
+            except TenireError as error:
+                failed = True
+                self.say(str(error))
+        if failed:
+            return
+        self.say("the run has ended; everything finished is kept")
+        if closing:
+            self.close()
+
+    def _question(self, text: str, more: str) -> QtWidgets.QMessageBox:
+        box = QtWidgets.QMessageBox(self)
+        box.setIcon(QtWidgets.QMessageBox.Icon.Question)
+        box.setTextFormat(QtCore.Qt.TextFormat.PlainText)
+        box.setText(text)
+        box.setInformativeText(more)
+        box.setAttribute(QtCore.Qt.WidgetAttribute.WA_DeleteOnClose)
+        return box
+
+    def _show_text(self, title: str, text: str) -> None:
+        box = QtWidgets.QMessageBox(self)
+        box.setTextFormat(QtCore.Qt.TextFormat.PlainText)
+        box.setTextInteractionFlags(QtCore.Qt.TextInteractionFlag.TextSelectableByMouse)
+        box.setWindowTitle(title)
+        box.setText(text)
+        box.setAttribute(QtCore.Qt.WidgetAttribute.WA_DeleteOnClose)
+        box.open()
 
     def say(self, text: str) -> None:
         """Show a sentence for a while."""
@@ -307,6 +351,15 @@ class MonitorWindow(QtWidgets.QMainWindow):
         """Tell that it cannot be seen any more."""
         super().hideEvent(event)
         self.visible_changed.emit(False)
+
+
+def is_over(pipeline: PublishedPipeline) -> bool:
+    """Return whether a pipeline has ended."""
+    return pipeline.state in ("done", "failed", "cancelled", "interrupted")
+
+
+def _some(pipelines: int) -> str:
+    return "1 pipeline" if pipelines == 1 else f"{pipelines} pipelines"
 
 
 def _button(action: QtGui.QAction) -> QtWidgets.QToolButton:
