@@ -115,11 +115,12 @@ def test_rows_wait_for_their_turn_once_enough_of_them_stand_ready(tmp_path: Path
 
 
 def test_every_row_gets_its_reply_once_and_a_run_again_asks_nothing(tmp_path: Path, serve: Any, describe: Any) -> None:
-    server = serve()
+    server = serve(cached_tokens=3, reasoning_tokens=2)
     write_rows(tmp_path / "rows.jsonl", *some_rows(40))
     config = describe(server, quota=PRICE, p="")
     progress = run_config(config).pipelines["p"]
     assert counts(progress) == {"seen": 40, "done": 40, "calls": 40}
+    assert (progress.cached_tokens, progress.reasoning_tokens) == (120, 80)
     output = told(tmp_path / "p.jsonl")
     assert list(output) == list(range(40))
     assert all(list(record) == ["id", "output", "usage"] and record["output"] for record in output.values())

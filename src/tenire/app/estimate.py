@@ -17,6 +17,7 @@ from tenire.app.config_schema import ChatPipeline
 from tenire.app.model_calls import price_of_use
 from tenire.llm.addresses import read_address
 from tenire.llm.money import to_usd
+from tenire.llm.prices import AS_OF, price_of
 from tenire.llm.requests import make_request, request_key
 from tenire.llm.tokens import TokenCounter
 from tenire.llm.ways import service_of
@@ -72,11 +73,13 @@ class EstimateReport:
         pipelines: Those that call models, by name.
         budget_usd: What may be spent in the home in all, or ``None``.
         spent_usd: What was spent in it so far.
+        listed: Models whose price is the built-in one, sorted.
     """
 
     pipelines: dict[str, Estimate]
     budget_usd: float | None
     spent_usd: float
+    listed: tuple[str, ...] = ()
 
     @property
     def cost_usd(self) -> float | None:
@@ -91,6 +94,7 @@ class EstimateReport:
             "cost_usd": self.cost_usd,
             "budget_usd": self.budget_usd,
             "spent_usd": self.spent_usd,
+            "built_in_prices": {"as_of": AS_OF.isoformat(), "models": list(self.listed)},
         }
 
 
@@ -107,14 +111,19 @@ def estimate(config: Config, only: Sequence[str] = ()) -> EstimateReport:
     """
     names = check_runnable(config, only)
     plans = {name: plan_chat(config, name, names) for name in names if isinstance(config.pipelines[name], ChatPipeline)}
+    listed = tuple(sorted({plan.use.model for plan in plans.values() if _is_listed(plan)}))
     home = Home(config.tenire.home)
     if not Ledger.exists(home):
         return EstimateReport(
-            {name: _estimate(name, plan, None) for name, plan in plans.items()}, config.tenire.budget_usd, 0.0
+            {name: _estimate(name, plan, None) for name, plan in plans.items()}, config.tenire.budget_usd, 0.0, listed
         )
     with Ledger.read(home) as ledger:
         found = {name: _estimate(name, plan, ledger) for name, plan in plans.items()}
-        return EstimateReport(found, config.tenire.budget_usd, to_usd(ledger.spending.total().cost))
+        return EstimateReport(found, config.tenire.budget_usd, to_usd(ledger.spending.total().cost), listed)
+
+
+def _is_listed(plan: ChatPlan) -> bool:
+    return not plan.use.local and plan.use.settings.price is None and price_of(plan.use.model) is not None
 
 
 def _estimate(name: str, plan: ChatPlan, ledger: Ledger | None) -> Estimate:

@@ -223,7 +223,9 @@ def counted(client: ChatClient, progress: PipelineProgress, ahead: AskedAhead | 
     progress.calls = spent.calls
     progress.cached_calls = spent.cached_calls - (0 if ahead is None else ahead.used)
     progress.input_tokens = spent.input_tokens
+    progress.cached_tokens = spent.cached_tokens
     progress.output_tokens = spent.output_tokens
+    progress.reasoning_tokens = spent.reasoning_tokens
     progress.cost_usd = spent.cost_usd
 
 

@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tenire.cli.output import clean, human_bytes, human_usd
+from tenire.llm.prices import AS_OF
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
 __all__ = ["diagnosis_lines", "estimate_lines", "failed_lines", "run_notes", "totals_table"]
 
 _COUNTERS = ("seen", "done", "unchanged", "quarantined", "removed", "skipped", "chunks")
-_OF_CALLS = ("calls", "cached_calls", "input_tokens", "output_tokens", "cost_usd")
+_OF_CALLS = (
+    "calls", "cached_calls", "input_tokens", "cached_tokens", "output_tokens", "reasoning_tokens", "cost_usd",
+)  # fmt: skip
 _REASONS = 5
 _STATES = {"ok": "green", "warn": "yellow", "missing": "red"}
 
@@ -106,6 +109,9 @@ def estimate_lines(report: EstimateReport) -> list[RenderableType]:
     total = f"{_cost(report.cost_usd)} at the most; {human_usd(report.spent_usd)} was spent in this home so far"
     if report.budget_usd is not None:
         total += f", of a budget of {human_usd(report.budget_usd)}"
+    if report.listed:
+        models = ", ".join(map(clean, report.listed))
+        total += f"\nprices of {models} as listed on {AS_OF}; where they have changed, give [quotas.NAME.price]"
     kept = sum(each.kept for each in report.pipelines.values())
     free = [f"replies to {kept:,} of the rows are kept in this home: they cost nothing"] if kept else []
     return [table, *free, total, "nothing was sent"]

@@ -118,7 +118,9 @@ class PipelineProgress:
         calls: Requests sent to a provider.
         cached_calls: Rows that were answered without a request of their own.
         input_tokens: Of the prompts sent, as the provider counted.
+        cached_tokens: Of those, what the provider had read before, and takes less for.
         output_tokens: Of the replies to them.
+        reasoning_tokens: Of those, what a model thought to itself.
         cost_usd: What they cost, US dollars, as far as prices are known.
         bytes_seen: Bytes of the files in ``seen``.
         bytes_done: Bytes of the files in ``done``, ``unchanged`` and ``quarantined``.
@@ -153,7 +155,9 @@ class PipelineProgress:
     calls: int = 0
     cached_calls: int = 0
     input_tokens: int = 0
+    cached_tokens: int = 0
     output_tokens: int = 0
+    reasoning_tokens: int = 0
     cost_usd: float = 0.0
     bytes_seen: int = 0
     bytes_done: int = 0

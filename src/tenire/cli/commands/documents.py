@@ -71,7 +71,7 @@ def _estimate(settings: Settings, config: Config, only: list[str]) -> int:
     report = estimate(config, only)
     output = settings.output
     if output.as_json:
-        output.json(report)
+        output.json(report.as_json())
         return 0
     from tenire.cli.tables import estimate_lines
 

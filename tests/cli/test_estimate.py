@@ -1,0 +1,60 @@
+"""``tenire run --estimate``, which reads files and asks nobody."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from tenire.llm.prices import AS_OF
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.cli.conftest import Run
+
+    Tenire = Callable[..., Run]
+
+CONFIG = """
+[quotas.listed]
+base_url = "http://127.0.0.1:1/v1"
+
+[quotas.own]
+base_url = "http://127.0.0.1:1/v1"
+
+[quotas.own.price]
+input_usd_per_mtok = 1
+output_usd_per_mtok = 1
+"""
+
+
+def write(folder: Path, **pipelines: tuple[str, str]) -> None:
+    rows = [{"id": number, "text": f"Row {number}"} for number in range(5)]
+    (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    tables = [
+        f'[pipelines.{name}]\nrecipe = "chat"\nsource = "rows.jsonl"\nquota = "{quota}"\nmodel = "{model}"\n'
+        f'prompt = "Sum up {{text}}"\nmax_output_tokens = 10\noutput = "{name}.jsonl"\n'
+        for name, (quota, model) in pipelines.items()
+    ]
+    (folder / "tenire.toml").write_text(CONFIG + "\n".join(tables))
+
+
+def test_its_json_has_each_pipeline_and_the_sum(tenire: Tenire, tmp_path: Path) -> None:
+    write(tmp_path, a=("listed", "gpt-4o-mini"), b=("own", "gpt-4o"))
+    told = tenire("run", "--estimate", "--json").last
+    assert set(told) == {"estimate", "cost_usd", "budget_usd", "spent_usd", "built_in_prices"}
+    assert told["estimate"]["a"]["calls"] == 5
+    assert told["cost_usd"] == told["estimate"]["a"]["cost_usd"] + told["estimate"]["b"]["cost_usd"] > 0
+    assert told["built_in_prices"] == {"as_of": AS_OF.isoformat(), "models": ["gpt-4o-mini"]}
+
+
+def test_it_says_of_which_day_built_in_prices_are(tenire: Tenire, tmp_path: Path) -> None:
+    write(tmp_path, a=("listed", "gpt-4o-mini"), b=("listed", "gpt-4o"), c=("own", "gpt-4.1"), d=("listed", "mine"))
+    told = tenire("run", "--estimate").out
+    assert f"prices of gpt-4o, gpt-4o-mini as listed on {AS_OF}; where they have changed, give [quotas." in told
+    assert "price not known" in told
+
+
+def test_of_prices_of_your_own_it_says_no_day(tenire: Tenire, tmp_path: Path) -> None:
+    write(tmp_path, c=("own", "gpt-4.1"))
+    assert "as listed" not in tenire("run", "--estimate").out
