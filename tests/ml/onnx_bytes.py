@@ -1,4 +1,4 @@
-"""The smallest file in the ONNX format: ``y = x @ w``, written by hand (protobuf, as onnx.proto says)."""
+"""Small files in the ONNX format, written by hand (protobuf, as onnx.proto says)."""
 
 from __future__ import annotations
 
@@ -36,4 +36,19 @@ def matmul(weights: list[list[float]]) -> bytes:
     graph = _field(1, node) + _field(2, "g") + _field(5, tensor)
     graph += _field(11, _field(1, "x") + _field(2, _tensor_type("n", rows)))
     graph += _field(12, _field(1, "y") + _field(2, _tensor_type("n", columns)))
+    return _field(1, 8) + _field(8, _field(1, "") + _field(2, 13)) + _field(7, graph)
+
+
+def masked(other: str, *, mean: bool) -> bytes:
+    """Return a graph of two inputs, ``x`` and another one, that multiplies them, and takes the mean of the places."""
+    product = "p" if mean else "y"
+    nodes = [_field(1, "x") + _field(1, other) + _field(2, product) + _field(4, "Mul")]
+    if mean:
+        axes = _field(1, "axes") + _field(8, 1) + _field(20, 7)
+        keep = _field(1, "keepdims") + _field(3, 0) + _field(20, 2)
+        nodes.append(_field(1, "p") + _field(2, "y") + _field(4, "ReduceMean") + _field(5, axes) + _field(5, keep))
+    graph = b"".join(_field(1, node) for node in nodes) + _field(2, "g")
+    for name in ("x", other):
+        graph += _field(11, _field(1, name) + _field(2, _tensor_type("n", "t")))
+    graph += _field(12, _field(1, "y") + _field(2, _tensor_type("n") if mean else _tensor_type("n", "t")))
     return _field(1, 8) + _field(8, _field(1, "") + _field(2, 13)) + _field(7, graph)

@@ -12,9 +12,10 @@ import pytest
 
 from tenire import ConcurrencyManager, ConfigError, ModelFileError, PredictionError, Priority
 from tenire.ml import KeptModel, ModelPool, ModelRegistry, OnnxModel
+from tenire.ml.onnx_graph import OnnxGraph
 
 from . import pool_models as models
-from .onnx_bytes import matmul
+from .onnx_bytes import masked, matmul
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -172,6 +173,44 @@ def test_a_graph_in_a_file_is_run_and_refuses_what_does_not_fit(tmp_path: Path) 
             await pool.warm_up("missing")
 
     in_pool(act)
+
+
+def _graph(data: bytes) -> Any:
+    return OnnxGraph(data, "scorer", 1)
+
+
+def _pair(other: str, *numbers: float, counts: float = 1) -> dict[str, list[float]]:
+    return {"x": list(numbers), other: [counts] * len(numbers)}
+
+
+@needs_openvino
+def test_items_of_different_lengths_get_what_each_gets_alone() -> None:
+    graph = _graph(masked("weights", mean=True))
+    items = [_pair("weights", 1, 2, 3), _pair("weights", 4), _pair("weights", 5, 6, 7), _pair("weights", 8, 10)]
+    assert [float(result) for result in graph.predict(items)] == [2, 4, 6, 9]
+    assert [float(graph.predict([item])[0]) for item in items] == [2, 4, 6, 9]
+    assert graph.predict([]) == []
+
+
+@needs_openvino
+def test_a_graph_with_a_mask_takes_all_lengths_at_once_and_what_was_filled_up_is_cut_off() -> None:
+    items = [_pair("attention_mask", 1, 2, 3), _pair("attention_mask", 4)]
+    assert [row.tolist() for row in _graph(masked("attention_mask", mean=False)).predict(items)] == [[1, 2, 3], [4]]
+    # The mean of this graph takes no care of the mask, and so shows that the second one has three places.
+    found = _graph(masked("attention_mask", mean=True)).predict(items)
+    assert [float(result) for result in found] == pytest.approx([2, 4 / 3])
+    assert _graph(masked("attention_mask", mean=True)).predict([]) == []
+
+
+@needs_openvino
+def test_what_a_graph_with_several_inputs_is_not_given_is_told() -> None:
+    graph = _graph(masked("weights", mean=True))
+    with pytest.raises(PredictionError, match=r"dicts with arrays for x, weights, got a dict with x$"):
+        graph.predict([{"x": [1.0]}])
+    with pytest.raises(PredictionError, match="got a list"):
+        graph.predict([[1.0]])
+    with pytest.raises(PredictionError, match=r"of the shape \(any\) as weights, got one of the shape \(1, 1\)"):
+        graph.predict([{"x": [1.0], "weights": [[1.0]]}])
 
 
 @needs_openvino

@@ -1,7 +1,19 @@
-"""Runs a graph in the ONNX format: on ONNX Runtime, with CUDA where there is that, or on OpenVINO."""
+"""Runs a graph in the ONNX format: on ONNX Runtime, with CUDA where there is that, or on OpenVINO.
+
+::
+
+    items ──► of one shape each ──────────────────────► one run a shape ──► results, in their order
+         └──► with a mask: filled up with zeros ──────► one run         ──►
+
+1. Items of different shapes never go through the graph together unless it has an input that says
+   what of them counts: filling one up would change its result.
+2. What is filled up there is cut off from the result again, where that has a part for each place.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -20,12 +32,32 @@ __all__ = ["OnnxGraph"]
 _ALIVE: list[Any] = []
 """OpenVINO corrupts the heap when a model is destroyed while another one lives on; all stay until the process ends."""
 
-_TYPES = {"tensor(float)": np.float32, "tensor(double)": np.float64, "tensor(int64)": np.int64}
-_DTYPES = {"f32": np.float32, "f64": np.float64, "i64": np.int64}
+_TYPES = {
+    "tensor(float)": np.float32, "tensor(double)": np.float64, "tensor(int64)": np.int64, "tensor(int32)": np.int32,
+}  # fmt: skip
+_DTYPES = {"f32": np.float32, "f64": np.float64, "i64": np.int64, "i32": np.int32}
+
+_MASK = "attention_mask"
+"""The input that says which places of an item count, as graphs of language models call it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Input:
+    name: str
+    shape: tuple[int | None, ...]
+    kind: Any
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    run: Callable[[list[NDArray[Any]]], Any]
+    inputs: list[_Input]
+    by_place: bool
+    """Whether the second dimension of the output follows the items' own."""
 
 
 class OnnxGraph:
-    """A graph with one input of which the first dimension is the batch's.
+    """A graph of whose inputs the first dimension is the batch's.
 
     Args:
         data: The file.
@@ -33,48 +65,92 @@ class OnnxGraph:
         threads: Threads to compute with.
 
     Raises:
-        ModelFileError: If the file is damaged, or has not one input.
+        ModelFileError: If the file is damaged.
         MissingExtraError: If there is nothing to run it with.
     """
 
     def __init__(self, data: bytes, name: str, threads: int) -> None:
         self._name = name
         try:
-            run, shape, kind = _opened(data, threads)
+            self._graph = _opened(data, threads)
         except MissingExtraError:
             raise
         except Exception as error:
             message = f"the model {name} is no graph in the ONNX format that can be run: {str(error).strip()[:300]}"
             raise ModelFileError(message, model=name, hint="export it again") from error
-        self._run: Callable[[NDArray[Any]], Any] = run
-        self._shape = shape
-        self._kind = kind
+        self._fills_up = any(entry.name == _MASK for entry in self._graph.inputs)
 
     def predict(self, items: Sequence[Any]) -> list[NDArray[Any]]:
         """Return the first output for each item.
 
+        Args:
+            items: Arrays; for a graph with several inputs, dicts with an array for each, by its name.
+
         Raises:
             PredictionError: If an item has another shape than the graph takes, or none.
         """
-        try:
-            batch = np.asarray(items, self._kind)
-        except (TypeError, ValueError) as error:
-            raise self._misfit("arrays of different shapes, or no numbers") from error
-        expected = (None, *self._shape[1:])
-        fits = batch.ndim == len(expected)
-        if not fits or any(size not in (None, got) for size, got in zip(expected, batch.shape, strict=True)):
-            raise self._misfit(f"one of the shape {batch.shape[1:]}")
-        if batch.dtype.kind == "f" and not np.isfinite(batch).all():
-            raise self._misfit("one that holds NaN or an infinite number")
-        return list(self._run(batch))
+        arrays = [self._arrays(item) for item in items]
+        if self._fills_up and arrays:
+            return self._filled_up(arrays)
+        groups: dict[Any, list[int]] = {}
+        for place, parts in enumerate(arrays):
+            groups.setdefault(tuple(part.shape for part in parts), []).append(place)
+        results: list[Any] = [None] * len(arrays)
+        for places in groups.values():
+            batch = [np.stack(parts) for parts in zip(*(arrays[place] for place in places), strict=True)]
+            for place, result in zip(places, self._graph.run(batch), strict=True):
+                results[place] = result
+        return results
 
-    def _misfit(self, got: str) -> PredictionError:
-        shape = ", ".join("any" if size is None else str(size) for size in self._shape[1:])
-        message = f"the model {self._name} takes arrays of the shape ({shape}), got {got}"
+    def _filled_up(self, arrays: list[list[NDArray[Any]]]) -> list[NDArray[Any]]:
+        batch = []
+        for parts in zip(*arrays, strict=True):
+            shape = tuple(max(sizes) for sizes in zip(*(part.shape for part in parts), strict=True))
+            filled = np.zeros((len(parts), *shape), parts[0].dtype)
+            for row, part in zip(filled, parts, strict=True):
+                row[tuple(slice(size) for size in part.shape)] = part
+            batch.append(filled)
+        results = list(self._graph.run(batch))
+        if not self._graph.by_place:
+            return results
+        mask = next(number for number, entry in enumerate(self._graph.inputs) if entry.name == _MASK)
+        return [result[: len(parts[mask])] for result, parts in zip(results, arrays, strict=True)]
+
+    def _arrays(self, item: Any) -> list[NDArray[Any]]:
+        inputs = self._graph.inputs
+        if len(inputs) == 1:
+            return [self._array(inputs[0], item, "")]
+        names = [entry.name for entry in inputs]
+        if not isinstance(item, Mapping) or set(item) != set(names):
+            got = f"a dict with {', '.join(map(str, item)) or 'nothing'}" if isinstance(item, Mapping) else _kind(item)
+            message = f"the model {self._name} takes dicts with arrays for {', '.join(names)}, got {got}"
+            raise PredictionError(message, model=self._name)
+        return [self._array(entry, item[entry.name], f" as {entry.name}") for entry in inputs]
+
+    def _array(self, entry: _Input, value: Any, where: str) -> NDArray[Any]:
+        try:
+            array: NDArray[Any] = np.asarray(value, entry.kind)
+        except (TypeError, ValueError, OverflowError) as error:
+            raise self._misfit(entry, where, "rows of different lengths, or no numbers") from error
+        expected = entry.shape[1:]
+        fits = array.ndim == len(expected)
+        if not fits or any(size not in (None, got) for size, got in zip(expected, array.shape, strict=True)):
+            raise self._misfit(entry, where, f"one of the shape {array.shape}")
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise self._misfit(entry, where, "one that holds NaN or an infinite number")
+        return array
+
+    def _misfit(self, entry: _Input, where: str, got: str) -> PredictionError:
+        shape = ", ".join("any" if size is None else str(size) for size in entry.shape[1:])
+        message = f"the model {self._name} takes arrays of the shape ({shape}){where}, got {got}"
         return PredictionError(message, model=self._name)
 
 
-def _opened(data: bytes, threads: int) -> tuple[Callable[[NDArray[Any]], Any], tuple[int | None, ...], Any]:
+def _kind(item: Any) -> str:
+    return f"a {type(item).__name__}"
+
+
+def _opened(data: bytes, threads: int) -> _Opened:
     if find_spec("onnxruntime") is not None:
         return _on_onnxruntime(data, threads)
     if find_spec("openvino") is not None:
@@ -82,7 +158,7 @@ def _opened(data: bytes, threads: int) -> tuple[Callable[[NDArray[Any]], Any], t
     raise MissingExtraError("running a model in the ONNX format", extra="data", missing="onnxruntime or openvino")
 
 
-def _on_onnxruntime(data: bytes, threads: int) -> tuple[Callable[[NDArray[Any]], Any], tuple[int | None, ...], Any]:
+def _on_onnxruntime(data: bytes, threads: int) -> _Opened:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -91,19 +167,26 @@ def _on_onnxruntime(data: bytes, threads: int) -> tuple[Callable[[NDArray[Any]],
     wanted = ("CUDAExecutionProvider", "CPUExecutionProvider")
     providers = [provider for provider in wanted if provider in onnxruntime.get_available_providers()]
     session = onnxruntime.InferenceSession(data, options, providers=providers)
-    (entry,) = session.get_inputs()
-    shape = tuple(size if isinstance(size, int) else None for size in entry.shape)
-    output = session.get_outputs()[0].name
-    return lambda batch: session.run([output], {entry.name: batch})[0], shape, _TYPES[entry.type]
+    inputs = [
+        _Input(entry.name, tuple(size if isinstance(size, int) else None for size in entry.shape), _TYPES[entry.type])
+        for entry in session.get_inputs()
+    ]
+    output = session.get_outputs()[0]
+    names = [entry.name for entry in inputs]
+    by_place = len(output.shape) > 1 and not isinstance(output.shape[1], int)
+    return _Opened(lambda batch: session.run([output.name], dict(zip(names, batch, strict=True)))[0], inputs, by_place)
 
 
-def _on_openvino(data: bytes, threads: int) -> tuple[Callable[[NDArray[Any]], Any], tuple[int | None, ...], Any]:
+def _on_openvino(data: bytes, threads: int) -> _Opened:
     openvino = load_openvino()
     if not _ALIVE:
         _ALIVE.append(openvino.Core())
     graph = _ALIVE[0].read_model(model=data)
-    (entry,) = graph.inputs
-    shape = tuple(size.get_length() if size.is_static else None for size in entry.get_partial_shape())
+    inputs = []
+    for entry in graph.inputs:
+        shape = tuple(size.get_length() if size.is_static else None for size in entry.get_partial_shape())
+        inputs.append(_Input(entry.get_any_name(), shape, _DTYPES[entry.get_element_type().get_type_name()]))
+    output = list(graph.outputs[0].get_partial_shape())
     # Where the processor can, it would compute with 8 bits of each number: 257 became 256.
     options = {
         "INFERENCE_NUM_THREADS": threads, "ENABLE_CPU_PINNING": False, "PERFORMANCE_HINT": "LATENCY",
@@ -111,4 +194,5 @@ def _on_openvino(data: bytes, threads: int) -> tuple[Callable[[NDArray[Any]], An
     }  # fmt: skip
     compiled = _ALIVE[0].compile_model(graph, "CPU", options)
     _ALIVE.append(compiled)
-    return lambda batch: compiled(batch)[0], shape, _DTYPES[entry.get_element_type().get_type_name()]
+    by_place = len(output) > 1 and not output[1].is_static
+    return _Opened(lambda batch: compiled(batch)[0], inputs, by_place)
