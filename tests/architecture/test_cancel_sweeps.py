@@ -13,8 +13,8 @@ import pytest
 TESTS = Path(__file__).parents[1]
 SOURCES = TESTS.parent / "src/tenire"
 ROOMS = (
-    "tenire", "tenire.browser", "tenire.concurrency", "tenire.concurrency.channel", "tenire.concurrency.data",
-    "tenire.concurrency.loops", "tenire.concurrency.quotas", "tenire.concurrency.signals",
+    "tenire", "tenire.app.feed", "tenire.browser", "tenire.concurrency", "tenire.concurrency.channel",
+    "tenire.concurrency.data", "tenire.concurrency.loops", "tenire.concurrency.quotas", "tenire.concurrency.signals",
     "tenire.concurrency.supervisor", "tenire.dashboard", "tenire.gui", "tenire.llm", "tenire.ml",
     "tenire.resilience",
 )  # fmt: skip
@@ -41,7 +41,12 @@ PAGES = ("browser/test_cancelling.py", "test_pages_of_a_browser")
 DASHBOARD = ("dashboard/test_cancelling.py", "test_a_server_that_starts_serves_and_ends")
 SIDE_LOOP = (REAL, "test_a_loop_in_a_thread")
 
+FEED = "app/test_feed_cancelling.py"
+
 SWEPT = {
+    **{f"Actions.{name}": (FEED, "act") for name in ("pause", "resume", "cancel", "priority", "weight", "why")},
+    "Actions.retry": (FEED, "retry"),
+    "Actions.search": (FEED, "search"),
     "BatchInitializationGroup.__aenter__": STARTUP,
     "Batcher.__call__": BATCHER,
     "Batcher.aclose": BATCHER,
@@ -76,6 +81,8 @@ SWEPT = {
     "EventLoopManager.__aenter__": LOOPS,
     "EventLoopManager.acall": (CANCELLING, "call_across"),
     "Compactor.run": PART,
+    "Feed.__aenter__": (FEED, "test_a_feed_without_an_engine"),
+    "Feed.newer": (FEED, "look"),
     "Guard.call": (GUARDED, "test_one_call_that_fails_waits_behind_its_circuit_and_succeeds"),
     "Handle.__await__": (CANCELLING, "await_a_task"),
     "HttpTransport.close": HTTP,
@@ -113,6 +120,7 @@ SWEPT = {
 """Coroutine, and the function of a swept scenario that waits for it."""
 
 THROUGH = {
+    "Actions.aclose": "app/feed/feed.py: ending.push_async_callback(self.actions.aclose)",
     "BatchInitializationGroup.start": "BatchInitializationGroup.__aenter__",
     "BatchInitializationGroup.stop": "BatchInitializationGroup.__aexit__",
     "Batcher.__aenter__": "",

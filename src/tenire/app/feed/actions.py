@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from tenire.app.orders import NewPriority, NewWeight
 from tenire.app.why import Answer, why
 from tenire.concurrency.channel import ChannelClient
+from tenire.concurrency.unbroken import unbroken
 from tenire.core.tasks import Priority
 from tenire.errors import ChannelError, ConfigError, RejectedError
 
@@ -114,20 +115,25 @@ class Actions:
 
     async def aclose(self) -> None:
         """Close what was opened; a retry that runs is interrupted, and keeps what it has finished."""
+        await unbroken(self._end())
+
+    async def _end(self) -> None:
         await self._client.aclose()
         await self._patient.aclose()
         if self._retrying is not None:
-            with contextlib.suppress(ProcessLookupError):
-                self._retrying.send_signal(signal.SIGINT)
-            await self._retrying.wait()
+            await _interrupt(self._retrying)
         if self._store is not None:
             await asyncio.to_thread(self._store.close)
 
     async def _opened(self) -> Store:
         async with self._opening:
             if self._store is None:
-                self._store = await asyncio.to_thread(_open, self._home)
+                await unbroken(self._open())  # or it would be open, and nobody would know it
+            assert self._store is not None
             return self._store
+
+    async def _open(self) -> None:
+        self._store = await asyncio.to_thread(_open, self._home)
 
     async def _retry_now(self, ids: Sequence[str] | None) -> Outcome:
         if self._retrying is not None:
@@ -141,6 +147,9 @@ class Actions:
         )  # fmt: skip
         try:
             said, _ = await process.communicate()
+        except asyncio.CancelledError:
+            await unbroken(_interrupt(process))
+            raise
         finally:
             self._retrying = None
             self._changed()
@@ -151,6 +160,13 @@ class Actions:
         if "error" in facts:
             raise RejectedError(facts["error"]["message"], hint=facts["error"].get("hint"))
         return Outcome(f"{_items(facts['requeued'])} tried again", facts)
+
+
+async def _interrupt(process: asyncio.subprocess.Process) -> None:
+    """End a run as Ctrl-C does, which keeps what it has finished."""
+    with contextlib.suppress(ProcessLookupError):
+        process.send_signal(signal.SIGINT)
+    await process.wait()
 
 
 def _open(home: Home) -> Store:

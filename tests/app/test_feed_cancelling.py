@@ -1,0 +1,95 @@
+"""Who looks at an engine, and acts on it, is cancelled at each await."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tenire.app.config import ingest_config
+from tenire.app.feed import Feed
+from tenire.app.runs import run_config
+from tenire.errors import TenireError
+from tenire.storage.home import Home
+from tenire.testing import LeakGuard, cancel_sweep
+
+from .conftest import ZEBRAS, write
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from pathlib import Path
+
+
+async def look(feed: Feed) -> None:
+    assert (await feed.newer(0)).number == 1
+    view = await feed.newer(1)
+    assert not view.attached
+
+
+async def act(feed: Feed) -> None:
+    actions = feed.actions
+    with pytest.raises(TenireError):
+        await actions.pause("docs")
+    with pytest.raises(TenireError):
+        await actions.resume("docs")
+    with pytest.raises(TenireError):
+        await actions.cancel("docs")
+    with pytest.raises(TenireError):
+        await actions.priority("docs", "low")
+    with pytest.raises(TenireError):
+        await actions.weight("docs", 2.0)
+    with pytest.raises(TenireError):
+        await actions.why("nothing")
+
+
+async def retry(feed: Feed) -> None:
+    assert (await feed.actions.retry()).facts["requeued"] == 0
+
+
+async def search(feed: Feed) -> None:
+    assert (await feed.actions.search("zebras", mode="text")).hits
+
+
+@pytest.mark.parametrize("scene", [look, act, retry, search])
+def test_a_feed_without_an_engine(tmp_path: Path, scene: Callable[[Feed], Awaitable[None]]) -> None:
+    home = tmp_path / "home"
+    docs = write(tmp_path / "docs" / "a.txt", ZEBRAS).parent
+    run_config(ingest_config([str(docs)], home=home, embedder="static"))
+    guard, place = LeakGuard(grace_s=0.02), Home(home)  # what the loop has is never gone
+
+    async def scenario() -> None:
+        async with Feed(place) as feed:
+            await scene(feed)
+
+    asyncio.run(scenario())  # what libraries make once and keep
+    before = guard.snapshot()
+
+    async def check() -> None:
+        left = [str(leak) for leak in guard.compare(before)]
+        # The loop that the check runs on is still there: its task, its threads and its two sockets.
+        assert sum(leak.startswith("file: socket:") for leak in left) <= 2, left
+        assert all(leak.startswith(("task:", "thread: asyncio_", "file: socket:")) for leak in left), left
+
+    found = cancel_sweep(scenario, check=check, loop_factory=asyncio.new_event_loop, may_finish=True)
+    assert found.runs >= 3
+
+
+def test_a_retry_whose_caller_is_cancelled_ends(tmp_path: Path) -> None:
+    write(tmp_path / "docs" / "a.pdf", "%PDF-1.4 this is no document")
+    home = Home(tmp_path / "home")
+    run_config(ingest_config([str(tmp_path / "docs")], home=home.path, embedder="static"))
+
+    async def main() -> None:
+        async with Feed(home) as feed:
+            retrying = asyncio.get_running_loop().create_task(feed.actions.retry())
+            async with asyncio.timeout(60):
+                while feed.actions._retrying is None:  # noqa: ASYNC110 - it has to be in the middle of things
+                    await asyncio.sleep(0.001)
+            process = feed.actions._retrying
+            retrying.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await retrying
+            assert process.returncode is not None
+
+    asyncio.run(main())
