@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from tenire.app.feed import Happened, Outcome, Quarantined, Rate, View
 from tenire.app.published import (
     Published,
+    PublishedComponent,
     PublishedMetric,
     PublishedPipeline,
     PublishedQuota,
@@ -97,7 +98,7 @@ def piloted(scenario: Any, size: tuple[int, int] = (130, 40)) -> Still:
 def test_a_row_tells_progress_rate_and_what_is_left() -> None:
     told = dict(zip((heading for heading, _ in COLUMNS), (cell.plain for cell in row("docs", VIEW)), strict=True))
     assert told == {
-        "pipeline": "docs", "state": "running", "": "━━━━━━━━  50 %", "done": "30/60", "per s": "2.5",
+        "pipeline": "docs", "state": "running", "": "━━━━────  50 %", "done": "30/60", "per s": "2.5",
         "left": "0:12", "queue": "7", "failed": "2", "cost": "$0.50", "priority": "normal", "weight": "1",
     }  # fmt: skip
     assert [cell.plain for cell in row("notes", VIEW)][1:2] == ["paused"]
@@ -109,6 +110,10 @@ def test_the_head_tells_of_the_machine_or_why_there_is_none() -> None:
     assert "cpu 1 of 2" in text
     assert "memory 42.0 MB" in text
     assert "spent $0.50" in text
+    parts = {"channel": PublishedComponent("healthy", 0), "history": PublishedComponent("down", 2, "disk full")}
+    ill = headline(replace(VIEW, engine=replace(ENGINE, components=parts))).plain
+    assert "history is down" in ill
+    assert "channel" not in ill
     gone = replace(VIEW, link="gone", note="no engine is running on /home/me/.tenire", documents=1_200)
     assert headline(gone).plain.startswith("no engine is running on /home/me/.tenire\n")
     assert "1,200 documents" in headline(gone).plain

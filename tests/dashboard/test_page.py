@@ -211,3 +211,18 @@ CONTRAST = """(() => {
   return faint;
 })()"""
 """Texts that stand out from their ground less than the accessibility guidelines ask (4.5:1)."""
+
+
+def test_what_the_engine_shares_out_and_how_its_components_fare_can_be_read(browsed: Any) -> None:
+    async def scenario(page: Page, dashboard: Dashboard) -> str:
+        await hold(dashboard, "two")
+        await page.locator("#engine-summary").focus()
+        await page.keyboard.press("Enter")
+        rows = page.locator("#engine-details tbody tr")
+        await rows.filter(has_text="channel").wait_for()
+        await rows.filter(has_text="memory").first.wait_for()
+        told: str = await rows.filter(has_text="channel").inner_text()
+        await free(page, dashboard, "two")
+        return told
+
+    assert browsed(scenario).split()[:3] == ["channel", "healthy", "0"]

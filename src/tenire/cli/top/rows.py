@@ -29,6 +29,7 @@ _STYLES = {
 }  # fmt: skip
 _SEVERITIES = {"good": "green", "warning": "yellow", "bad": "bold red"}
 _BAR = 8
+_FULL, _EMPTY = "━", "─"  # told apart without colours too: the chosen row has only one
 
 
 def headline(view: View) -> Text:
@@ -60,6 +61,9 @@ def headline(view: View) -> Text:
         + (f", paused for {quota.pause} s" if quota.pause else "")
         for name, quota in engine.quotas.items()
     ]
+    ill = [f"{clean(name)} is {part.health}" for name, part in engine.components.items() if part.health != "healthy"]
+    if ill:
+        text.append(f"\n{', '.join(ill)}", "bold red")
     second = "quota " + "  ·  ".join(quotas) if quotas else clean(engine.reason or "")
     return text.append(f"\n{second}", "dim")
 
@@ -95,8 +99,8 @@ def _bar(pipeline: PublishedPipeline) -> Text:
     if part is None:
         return Text("·" * _BAR if pipeline.state == "running" else "", "dim")
     full = int(part * _BAR)
-    text = Text("━" * full, "green" if part >= 1 else "cyan")
-    return text.append("━" * (_BAR - full), "bright_black").append(f" {int(100 * part):>3} %", "")
+    text = Text(_FULL * full, "green" if part >= 1 else "cyan")
+    return text.append(_EMPTY * (_BAR - full), "bright_black").append(f" {int(100 * part):>3} %", "")
 
 
 def detail(name: str, view: View) -> Text:

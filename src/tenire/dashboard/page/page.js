@@ -341,6 +341,31 @@ function showQuotas() {
   });
 }
 
+function showEngine() {
+  const { engine, link } = state.now, live = link === "attached" && engine, box = $("engine-details");
+  $("engine").hidden = !live;
+  if (!live) return;
+  const ill = Object.entries(engine.components).filter(([, part]) => part.health !== "healthy");
+  put($("engine-summary"), ill.length ? ill.map(([name, part]) => `${name} is ${part.health}`).join(", ") : "What it shares out, and how its components fare");
+  $("engine-summary").className = ill.length ? "error" : "";
+  if (!box.open) return;
+  if (!box.limits) {
+    box.limits = make("tbody");
+    box.parts = make("tbody");
+    box.append(make("div", "scroll narrow", table(["Shared out", "In use ", "There is "], box.limits)),
+      make("div", "scroll narrow", table(["Component", "Health", "Restarts ", "Last failure"], box.parts)));
+  }
+  const shown = (name, number) => (name.includes("memory") ? bytes(number) : count(+number.toFixed(2)));
+  keep(box.limits, Object.keys(engine.resources), () => make("tr", "", make("td"), make("td", "n"), make("td", "n")), (row, name) => {
+    const { held, capacity } = engine.resources[name];
+    [name, shown(name, held), shown(name, capacity)].forEach((text, at) => put(row.cells[at], text));
+  });
+  keep(box.parts, Object.keys(engine.components), () => make("tr", "", make("td"), make("td"), make("td", "n"), make("td", "wide")), (row, name) => {
+    const part = engine.components[name];
+    [name, part.health, count(part.restarts), part.error ?? "–"].forEach((text, at) => put(row.cells[at], text));
+  });
+}
+
 function showEvents() {
   $("no-events").hidden = state.events.length > 0;
   const newest = state.events.slice().reverse(), list = $("events"), byKey = new Map(newest.map((event) => [`${event.at} ${event.number}`, event]));
@@ -383,6 +408,7 @@ function show() {
   $("no-pipelines").hidden = names.length > 0;
   keep($("pipeline-list"), names, buildPipeline, fillPipeline);
   showQuotas();
+  showEngine();
 }
 
 // -- search ----------------------------------------------------------------
@@ -470,5 +496,6 @@ document.addEventListener("DOMContentLoaded", () => {
     const typing = event.target instanceof Element && event.target.matches("input, select, textarea, [contenteditable]");
     if (event.key === "/" && !typing && !event.ctrlKey && !event.metaKey && !event.altKey) { event.preventDefault(); $("query").focus(); }
   });
+  $("engine-details").addEventListener("toggle", () => { if (state.now) showEngine(); });
   follow();
 });

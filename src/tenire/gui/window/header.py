@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 from tenire.gui.binding import QtCore, QtWidgets
@@ -89,7 +88,8 @@ class Header(QtWidgets.QWidget):
         pid = f" (pid {engine.pid})" if engine is not None else ""
         self._dot.setPixmap(self._icons.get(view.link, self._icons["gone"]))
         self._link.setText(words.get(view.link, view.link) + pid)
-        self._home.setText(os.path.abspath(view.home))
+        self._home.setText(view.shown_home)
+        self._home.setToolTip(view.home)
         self._reason.setText(engine.reason or "" if engine is not None else "")
         for caption, text in headline(view).items():
             figure = self._figures.get(caption)
