@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tenire.concurrency.signals import Signals
-from tenire.errors import ComponentError
+from tenire.errors import ComponentError, ConfigError
 from tenire.gui.binding import QtGui
-from tenire.gui.process import WindowChanged, WindowProcess
+from tenire.gui.process import WindowChanged, WindowProcess, require_screen
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -162,3 +162,41 @@ def test_what_cannot_be_meant_is_refused(tmp_path: Path, words: list[str], messa
     )  # fmt: skip
     assert done.returncode == 2
     assert message in done.stderr
+
+
+def test_a_window_that_was_never_seen_is_not_started_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("QT_QPA_PLATFORM", "xcb")
+    monkeypatch.setenv("DISPLAY", ":987654")  # nobody listens there, or Qt has no such plugin: it aborts
+    states: list[str] = []
+    window = WindowProcess(tmp_path)
+    window.signals.subscribe(WindowChanged, lambda change: states.append(change.state))
+
+    async def main() -> int:
+        async with asyncio.timeout(120):
+            return await window.run()
+
+    assert asyncio.run(main()) == 1
+    assert "could not be shown" in window.failure
+    assert states.count("starting") == 1
+    assert "restarted" not in states
+    assert "plugin" in capfd.readouterr().err, "what Qt said stands on the terminal"
+
+
+def test_without_a_screen_the_other_faces_are_named(tmp_path: Path) -> None:
+    bare = {name: value for name, value in os.environ.items() if name not in ("DISPLAY", "WAYLAND_DISPLAY")}
+    del bare["QT_QPA_PLATFORM"]
+    done = subprocess.run(
+        [sys.executable, "-m", "tenire", "--home", str(tmp_path / "home"), "gui"],
+        capture_output=True, text=True, timeout=120, check=False, env=bare,
+    )  # fmt: skip
+    if sys.platform == "linux":
+        assert done.returncode == 2
+        assert "needs a screen" in done.stderr
+        assert "tenire top" in done.stderr
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM"):
+        require_screen({name: "there"}, "linux")
+    require_screen({}, "darwin")
+    with pytest.raises(ConfigError, match="needs a screen"):
+        require_screen({}, "linux")

@@ -11,7 +11,9 @@
 2. It belongs to its parent: Ctrl-C reaches the parent alone, which closes it; and it ends
    when the parent does, however that ends. The engine is neither one's business: window
    and engine survive each other.
-3. Each change is a ``WindowChanged`` for who listens.
+3. One that has never been seen is not started again: where it could not be shown once,
+   for want of a screen or of a library, it cannot the next time.
+4. Each change is a ``WindowChanged`` for who listens.
 """
 
 from __future__ import annotations
@@ -30,17 +32,18 @@ from tenire.clock import SYSTEM_CLOCK
 from tenire.concurrency.signals import Signals
 from tenire.concurrency.supervisor import Child, Supervisor
 from tenire.concurrency.timer import UniversalTimer
-from tenire.errors import ComponentError, MissingExtraError
+from tenire.errors import ComponentError, ConfigError, MissingExtraError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from tenire.concurrency.supervisor import ComponentChanged, Life
 
-__all__ = ["WindowChanged", "WindowProcess", "require_qt"]
+__all__ = ["WindowChanged", "WindowProcess", "require_qt", "require_screen"]
 
 _BINDINGS = ("PySide6", "PyQt6")
+_SCREENS = ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM")
 _CLOSE_S = 3.0
 _CRASHES, _PERIOD_S = 3, 60.0
 _STATES = {"ready": "ready", "shown": "ready", "hidden": "hidden", "failed": "failed", "closed": "closed"}
@@ -73,6 +76,23 @@ def require_qt() -> None:
         raise MissingExtraError("the window", extra="gui", missing="PySide6")
 
 
+def require_screen(environment: Mapping[str, str], platform: str) -> None:
+    """Do nothing, if there may be a screen.
+
+    Args:
+        environment: Where the desktop tells of it.
+        platform: As in ``sys.platform``.
+
+    Raises:
+        ConfigError: If there is none.
+    """
+    if platform in ("win32", "darwin") or any(environment.get(name) for name in _SCREENS):
+        return
+    message = "the window needs a screen, and there is none here: DISPLAY and WAYLAND_DISPLAY are not set"
+    hint = "tenire top shows the same in the terminal, tenire dashboard in a browser, of another machine too"
+    raise ConfigError(message, key="gui", hint=hint)
+
+
 class WindowProcess:
     """Runs one window until it is closed.
 
@@ -93,6 +113,7 @@ class WindowProcess:
         self.pid: int | None = None
         self._restarts = 0
         self._failure = ""
+        self._seen = False
         self._ended = asyncio.Event()
 
     async def run(self) -> int:
@@ -155,6 +176,8 @@ class WindowProcess:
         finally:
             await _close(process)
             self.pid = None
+        if code != 0 and not self._failure and not self._seen:
+            self._failure = f"the window could not be shown: its process ended with {code}; its last words stand above"
         if code != 0 and not self._failure:
             message = f"the window's process ended with {code}"
             raise ComponentError(message, component="window", hint="its last words stand above")
@@ -168,8 +191,10 @@ class WindowProcess:
             return  # what a library printed there is no message
         if state == "failed":
             self._failure = str(told.get("error", "it failed"))
-        elif state != "closed" and state != self.state:
-            self._turn(state)
+        elif state != "closed":
+            self._seen = True
+            if state != self.state:
+                self._turn(state)
         if told["state"] == "ready":
             ready()
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -38,9 +40,10 @@ def gui(
         raise ConfigError("--screenshot needs --exit-after", key="--screenshot", hint="for example: --exit-after 3")
     if screenshot is not None and not screenshot.absolute().parent.is_dir():
         raise ConfigError(f"--screenshot: there is no directory {screenshot.parent}", key="--screenshot")
-    from tenire.gui.process import WindowProcess, require_qt
+    from tenire.gui.process import WindowProcess, require_qt, require_screen
 
     require_qt()
+    require_screen(os.environ, sys.platform)
     words = ["--theme", theme]
     if screenshot is not None:
         words += ["--screenshot", str(screenshot.absolute())]
@@ -55,7 +58,7 @@ def gui(
 
     code, failure = asyncio.run(show())
     if failure:
-        raise ConfigError(failure, key="--screenshot")
+        raise ConfigError(failure, key="gui")
     shown = [f"picture saved: {screenshot}"] if screenshot is not None else []
     settings.output.result({"screenshot": str(screenshot.absolute()) if screenshot is not None else None}, shown)
     return code
