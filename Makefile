@@ -55,6 +55,7 @@ prove: env-test ## the slow proofs: kills at 20 random moments, of stages, train
 	@$(PY) scripts/training_kill_proof.py --kills 20
 	@$(PY) scripts/paid_once.py --kills 20
 	@$(PY) scripts/batches_once.py --kills 20
+	@$(PY) scripts/batches_once.py --kills 20 --dialect anthropic
 	@$(PY) scripts/crawl_proof.py --kills 5
 	@$(PY) scripts/breaker_proof.py
 	@$(PY) scripts/quota_proof.py

@@ -1,6 +1,6 @@
 """Kills runs that wait for a provider's batches, and proves that nothing is handed over or paid twice.
 
-    python scripts/batches_once.py [--kills 20] [--rows 600] [--seed 1]
+    python scripts/batches_once.py [--kills 20] [--rows 600] [--dialect openai] [--seed 1]
 
 Rows go to a server on this machine in batches, some of which fail in part, and the engine is
 killed with SIGKILL at random moments. A last run goes to its end. Then every row must stand
@@ -29,6 +29,7 @@ home = "home"
 
 [quotas.main]
 base_url = "{address}"
+dialect = "{dialect}"
 
 [pipelines.rows]
 recipe = "chat"
@@ -80,6 +81,7 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--rows", type=int, default=600)
     parser.add_argument("--batch-seconds", type=float, default=6.0)
+    parser.add_argument("--dialect", choices=("openai", "anthropic"), default="openai")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     rng = random.Random(options.seed)
@@ -88,7 +90,7 @@ def main() -> None:
         FakeModelServer(batch_seconds=options.batch_seconds, faults={"error_500": 0.1}, seed=options.seed) as server,
     ):
         folder = Path(temporary)
-        settings = CONFIGURATION.format(address=server.base_url, batch_rows=BATCH_ROWS)
+        settings = CONFIGURATION.format(address=server.base_url, dialect=options.dialect, batch_rows=BATCH_ROWS)
         (folder / "tenire.toml").write_text(settings, encoding="utf-8")
         rows = ({"id": number, "text": f"thing number {number}"} for number in range(options.rows))
         (folder / "rows.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")

@@ -21,6 +21,8 @@ from tenire.llm.batches import LostBatch, asking
 from tenire.llm.client import ChatClient
 from tenire.llm.records import ChatRequest
 from tenire.llm.transport import HttpTransport
+from tenire.storage.home import Home
+from tenire.storage.ledger import Ledger
 from tenire.storage.provider_batches import ProviderBatchTable
 from tenire.testing import FakeModelServer
 from tenire.testing.fake_model_server.http import Request
@@ -56,7 +58,8 @@ def work(server: FakeModelServer, job: Callable[[BatchProvider], Coroutine[Any, 
     async def main() -> Any:
         transport = HttpTransport(server.base_url, api_key=KEY, dialect="anthropic")
         try:
-            return await job(transport.batches())
+            async with asyncio.timeout(20):  # a body that is longer than was said has no answer
+                return await job(transport.batches())
         finally:
             await transport.close()
 
@@ -141,7 +144,8 @@ def test_a_batch_without_an_answer_is_found_by_what_it_holds(tmp_path: Path) -> 
         await batches.cancel(maybe.id)
         await batches.delete(maybe.id)
         assert (await batches.look(maybe.id)).status == "in_progress"
-        assert await batches.find(LostBatch("mark", "", ours, 0.0, {theirs.id})) is None
+        for name in (theirs.id, maybe.id):
+            assert await batches.find(LostBatch("mark", "", ours, 0.0, {name})) is None
         assert await batches.find(LostBatch("mark", "", ours, 4e9)) is None
         assert await batches.find(LostBatch("mark", "", tmp_path / "gone", 0.0)) is None
 
@@ -153,6 +157,8 @@ def test_a_batch_without_an_answer_is_found_by_what_it_holds(tmp_path: Path) -> 
         found = await batches.find(lost)
         assert found is not None
         assert found.id == mine.id, "now it is certain"
+        assert await batches.find(LostBatch("mark", "", ours, 0.0, {f"?{mine.id}"})) == found
+        assert await batches.find(LostBatch("mark", "", ours, 0.0, {mine.id})) is None
         assert await batches.find(LostBatch("mark", "", spooled(batches, tmp_path / "no", range(5, 8)), 0.0)) is None
 
     with FakeModelServer(batch_seconds=0.3) as server:
@@ -247,12 +253,38 @@ def test_wherever_a_program_is_stopped_nothing_is_handed_over_or_paid_twice(tmp_
     assert not list((tmp_path / "batches").iterdir())
 
 
-def test_a_batch_whose_answer_was_lost_is_waited_for_and_left_alone(tmp_path: Path) -> None:
+def test_batches_whose_answers_were_lost_are_waited_for(tmp_path: Path) -> None:
     server = ServerOfBatches(anthropic=True)
-    server.fail("POST /messages/batches", lost=True)
-    assert all(reply.text for reply in batch(server, tmp_path, PROMPTS))
-    assert server.times("POST") == 1
-    assert server.times("DELETE") == 0
+    server.fail("POST /messages/batches", lost=True, times=2)
+    assert all(reply.text for reply in batch(server, tmp_path, PROMPTS, most_lines=5))
+    assert (server.times("POST"), server.times("DELETE")) == (2, 2)
+    assert spent(tmp_path)[::2] == (10, 0)
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_batches_that_are_taken_for_each_other_are_told_apart_at_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: int
+) -> None:
+    server = ServerOfBatches(anthropic=True)
+    written: list[str] = []
+
+    def fail(_: ProviderBatchTable, batch: str, provider_id: str) -> None:
+        written.append(batch)
+        raise StoreError("the power is gone")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ProviderBatchTable, "sent", fail)
+        for number in range(2):
+            with pytest.raises(StoreError):
+                batch(server, tmp_path, PROMPTS[5 * number : 5 * number + 5], pipeline=f"p{number}")
+    names = [f"?{name}" for name in server.desk._batches]
+    with Ledger.open(Home(tmp_path)) as ledger:
+        for number, ours in enumerate(written):
+            ledger.provider_batches.sent(ours, names[(first + number) % 2])
+    for number in range(2):
+        replies = batch(server, tmp_path, PROMPTS[5 * number : 5 * number + 5], pipeline=f"p{number}")
+        assert all(reply.text for reply in replies)
+    assert (server.times("POST"), server.times("DELETE")) == (2, 2)
     assert spent(tmp_path)[::2] == (10, 0)
 
 
@@ -274,17 +306,32 @@ def test_one_that_ended_while_nobody_looked_is_found_and_cleared_away(
     assert spent(tmp_path)[::2] == (10, 0)
 
 
-def test_somebody_else_s_batch_that_looks_like_ours_costs_time_only(tmp_path: Path) -> None:
-    server = ServerOfBatches(anthropic=True)
+def made_by_somebody_else(server: ServerOfBatches) -> None:
+    """Have a batch made that has as many requests as ours."""
     params = {"model": "m", "max_tokens": 5, "messages": [{"role": "user", "content": "theirs"}]}
     theirs = {"requests": [{"custom_id": f"theirs-{number}", "params": params} for number in range(10)]}
     server.answer("", Request("POST", "/v1/messages/batches", "", {}, json.dumps(theirs).encode()))
+
+
+def test_somebody_else_s_batch_that_looks_like_ours_costs_time_only(tmp_path: Path) -> None:
+    server = ServerOfBatches(anthropic=True)
+    made_by_somebody_else(server)
     server.fail("POST /messages/batches")  # and so ours was not made
     assert all(reply.text for reply in batch(server, tmp_path, PROMPTS))
     assert server.times("POST /messages/batches") == 2
-    assert server.times("DELETE") == 1
+    assert server.times("DELETE") == 1, "of ours only"
     assert "msgbatch_000001" in server.desk._batches
     assert spent(tmp_path)[::2] == (10, 0)
+
+
+def test_when_somebody_else_s_has_ended_ours_is_waited_for(tmp_path: Path) -> None:
+    server = ServerOfBatches(anthropic=True)
+    made_by_somebody_else(server)
+    server.now += 3.0  # so that theirs ends first
+    server.fail("POST /messages/batches", lost=True)
+    assert all(reply.text for reply in batch(server, tmp_path, PROMPTS))
+    assert (server.times("POST"), server.times("DELETE")) == (1, 1)
+    assert "msgbatch_000001" in server.desk._batches
 
 
 def test_what_a_batch_leaves_undone_is_asked_at_once_in_the_words_that_were_given(

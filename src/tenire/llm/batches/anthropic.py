@@ -4,8 +4,8 @@ What is different from OpenAI's: there are no files, so that the requests go out
 is made, and its results are read under its own name. And a batch bears no mark: one whose
 making was not answered is known again by what it holds. That can be read once it has ended.
 Until then one with as many requests, made since, is taken for ours, and its name begins with
-``?``: it is waited for, and neither cancelled nor deleted, as it may be somebody else's. If it
-was, it brings nothing that was asked for, and the requests go into another batch.
+``?``: it is waited for, and neither cancelled nor deleted, as it may be somebody else's. Once it
+has ended it is looked for again.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import msgspec
 
 from tenire.errors import ModelError
 from tenire.llm.batches.files import opened
-from tenire.llm.batches.provider import BatchView, LineResult
+from tenire.llm.batches.provider import MAYBE, BatchView, LineResult
 from tenire.llm.batches.wire import call_of_line, encode_line, lines_of, object_of
 from tenire.llm.dialects import NoReplyError
 from tenire.llm.failures import broken, no_reply, refusal
@@ -39,7 +39,6 @@ __all__ = ["AnthropicBatches"]
 _PATH = "/messages/batches"
 _PAGE = 100
 _SLACK_S = 300.0  # by which the provider's clock and ours may differ
-_MAYBE = "?"
 _STATES = {"in_progress": "in_progress", "canceling": "cancelling", "ended": "completed"}
 _NOT_REACHED = frozenset({"canceled", "expired"})
 _STATUSES = {
@@ -99,12 +98,14 @@ class AnthropicBatches:
     async def look(self, batch: str) -> BatchView:
         """Return how far a batch is."""
         told = await self._ask("a batch", "GET", f"{_PATH}/{_plain(batch)}")
-        return self._view(told, maybe=batch.startswith(_MAYBE))
+        return self._view(told, maybe=batch.startswith(MAYBE))
 
     async def find(self, lost: LostBatch) -> BatchView | None:
         """Return the batch that holds our requests; its name says if that cannot be told yet."""
         keys = await asyncio.to_thread(_keys, lost.path)
-        taken = {_plain(name) for name in lost.others}
+        # Of those that others wait for without being sure, one may be ours.
+        taken = {name for name in lost.others if not name.startswith(MAYBE)}
+        waited_for = {_plain(name) for name in lost.others}
         found: BatchView | None = None
         async for told in self._since(lost.made_at - _SLACK_S):
             view = self._view(told)
@@ -112,13 +113,13 @@ class AnthropicBatches:
                 continue
             if view.ended and await self._holds(view, keys):
                 return view
-            if not view.ended:  # the oldest: it was made right after we asked for ours
+            if not view.ended and view.id not in waited_for:  # the oldest: it was made right after we asked for ours
                 found = self._view(told, maybe=True)
         return found
 
     async def cancel(self, batch: str) -> None:
         """Have a batch ended, if it is ours."""
-        if not batch.startswith(_MAYBE):
+        if not batch.startswith(MAYBE):
             await self._ask("a cancelled batch", "POST", f"{_PATH}/{batch}/cancel", {})
 
     async def results(self, file: str) -> AsyncIterator[Sequence[bytes]]:
@@ -192,7 +193,7 @@ class AnthropicBatches:
         counts = {kind: n for kind, n in counts.items() if isinstance(n, int)} if isinstance(counts, dict) else {}
         status = str(told.get("processing_status") or "")
         status = _STATES.get(status, status)
-        name = f"{_MAYBE}{name}" if maybe else name
+        name = f"{MAYBE}{name}" if maybe else name
         return BatchView(
             name,
             status,
@@ -277,7 +278,7 @@ def _names(lines: IO[bytes]) -> Iterator[str]:
 
 
 def _plain(name: str) -> str:
-    return name.removeprefix(_MAYBE)
+    return name.removeprefix(MAYBE)
 
 
 def _status(error: Any) -> int:

@@ -73,6 +73,19 @@ class Handing:
             await sleep_until(at, loop.time)
         return step
 
+    async def make_sure(self) -> BatchView | None:
+        """Return what the provider has made of it, now that the one which was taken for it has ended.
+
+        Raises:
+            ModelError: If that cannot be found out.
+        """
+        view = await find(self._bench, self.batch)
+        if view is not None:
+            name = view.id
+            self.batch = self.batch._replace(provider_id=name)
+            await self._bench.log.run(lambda ledger, _: ledger.provider_batches.sent(self.batch.id, name))
+        return view
+
     def reset(self) -> None:
         """Take in that the provider has refused it after it had taken it: it is to be made again."""
         self.batch = self.batch._replace(state="uploaded")
@@ -95,7 +108,9 @@ class Handing:
             batch = self.batch = batch._replace(state="uploaded", file=file)
         await bench.log.run(lambda ledger, _: ledger.provider_batches.creating(batch.id))
         self.batch = batch._replace(state="creating")
-        await self._sent(await bench.provider.create(batch.file, batch.id, bench.spool.path(batch.id)))
+        async with bench.uploading:  # a provider without files is sent the lines now
+            view = await bench.provider.create(batch.file, batch.id, bench.spool.path(batch.id))
+        await self._sent(view)
 
     async def _sent(self, view: BatchView) -> None:
         bench, batch = self._bench, self.batch

@@ -25,6 +25,7 @@ from tenire.errors import BadRequestError, ModelError, ServerError
 from tenire.llm.batches.bench import BatchOutcome
 from tenire.llm.batches.files import opened
 from tenire.llm.batches.handing import Handing
+from tenire.llm.batches.provider import MAYBE
 from tenire.llm.batches.settling import Settling
 from tenire.llm.failures import kind_of
 from tenire.resilience.timing import sleep_until
@@ -149,9 +150,9 @@ class Journey:
 
     async def _look(self) -> BatchView | None:
         """Wait until the batch has ended; ``None`` if the provider knows it no more."""
-        bench, batch, loop = self._bench, self.batch, asyncio.get_running_loop()
+        bench, loop = self._bench, asyncio.get_running_loop()
         now = loop.time()
-        begun_at = now - max(0.0, bench.wall() - batch.sent_at)
+        begun_at = now - max(0.0, bench.wall() - self.batch.sent_at)
         at = bench.looks.next_at(now, now) if begun_at == now else now  # one of an earlier run may have ended
         failures = 0
         while True:
@@ -159,13 +160,11 @@ class Journey:
             await sleep_until(bench.looks.turn(loop.time()), loop.time)
             not_before = float("-inf")
             try:
-                view = await bench.provider.look(batch.provider_id)
-                if view.ended:
+                view = await self._see()
+                if view is None or view.ended:
                     return view
                 await self._heed_cancellation()
             except ModelError as error:
-                if error.status == _NOT_FOUND:
-                    return None
                 if kind_of(error) is Kind.PERMANENT:
                     raise
                 failures += 1
@@ -174,6 +173,19 @@ class Journey:
                 failures = 0
             now = loop.time()
             at = bench.looks.next_at(begun_at, now, failures=failures, not_before=not_before)
+
+    async def _see(self) -> BatchView | None:
+        """Return how far the batch is; ``None`` if the provider knows it no more."""
+        name = self.batch.provider_id
+        view = None
+        try:
+            view = await self._bench.provider.look(name)
+        except ModelError as error:
+            if error.status != _NOT_FOUND:
+                raise
+        if name.startswith(MAYBE) and (view is None or view.ended):
+            return await self._handing.make_sure()
+        return view
 
     async def _heed_cancellation(self) -> None:
         """Have the provider end a batch that somebody has given up."""

@@ -12,7 +12,10 @@ if TYPE_CHECKING:
     from tenire.errors import ModelError
     from tenire.llm.records import ChatRequest, ModelReply
 
-__all__ = ["BatchProvider", "BatchView", "LineResult", "LostBatch"]
+__all__ = ["MAYBE", "BatchProvider", "BatchView", "LineResult", "LostBatch"]
+
+MAYBE = "?"
+"""Begins the name of a batch that may be somebody else's; ``find`` tells once it has ended."""
 
 _ENDED = frozenset({"completed", "failed", "expired", "cancelled"})
 
@@ -22,7 +25,7 @@ class BatchView:
     """How far a batch is.
 
     Attributes:
-        id: The provider's name for it.
+        id: The provider's name for it; with ``MAYBE`` before it if it may be somebody else's.
         status: ``validating``, ``in_progress``, ``finalizing``, ``completed``, ``failed``,
             ``expired``, ``cancelling`` or ``cancelled``.
         mark: Ours, that was given with it; empty if there is none.
@@ -128,7 +131,7 @@ class BatchProvider(Protocol):
         ...
 
     async def find(self, lost: LostBatch) -> BatchView | None:
-        """Return the batch that was made of ours; ``None`` if none was."""
+        """Return the batch that was made of ours, or may have been; ``None`` if none was."""
         ...
 
     async def cancel(self, batch: str) -> None:
