@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from tenire.cli.tables import run_notes
+import io
+
+from rich.console import Console
+
+from tenire.cli.tables import run_notes, totals_table
 from tenire.pipeline.progress import PipelineProgress, RunReport
 from tenire.protocols import Findings
 
@@ -18,3 +22,23 @@ def test_what_cleaning_found_is_a_line_of_its_pipeline() -> None:
         "docs\\x1b: refused 2 by min_text, 1 by function; left out 1 by repeated_lines; "
         "1 nearly the same as another; masked 1,200 email, 1 ip"
     ]
+
+
+def drawn(width: int) -> list[list[str]]:
+    facts = {
+        "state": "done", "seen": 12_345, "done": 12_337, "unchanged": 0, "quarantined": 8, "removed": 0,
+        "skipped": 0, "chunks": 0, "calls": 12_337, "input_tokens": 987_654, "cost_usd": 12.5, "seconds": 9.5,
+    }  # fmt: skip
+    console = Console(file=io.StringIO(), width=width, color_system=None, legacy_windows=False)
+    console.print(totals_table({f"summaries-of-the-long-list-{number}": facts for number in (1, 2)}))
+    assert isinstance(console.file, io.StringIO)
+    return [line.split() for line in console.file.getvalue().splitlines()]
+
+
+def test_no_number_of_the_totals_is_cut_where_the_terminal_is_narrow() -> None:
+    narrow = drawn(80)
+    assert narrow[0] == ["pipeline", "seen", "done", "quarantined", "calls", "input", "tokens", "cost", "seconds"]
+    assert narrow[1][:5] == ["summaries-…ist-1", "12,345", "12,337", "8", "12,337"]
+    assert narrow[2][0] == "summaries-…ist-2"
+    assert narrow[3][:2] == ["all", "24,690"]
+    assert drawn(200)[0][3:7] == ["unchanged", "quarantined", "removed", "skipped"]

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 from rich.text import Text
 
-from tenire.cli.output import clean, human_bytes, human_usd
+from tenire.cli.output import clean, human_bytes, human_usd, shortened
 from tenire.llm.prices import AS_OF
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 
     from tenire.app.diagnosis import Diagnosis
     from tenire.app.estimate import EstimateReport
@@ -24,27 +24,52 @@ _COUNTERS = ("seen", "done", "unchanged", "quarantined", "removed", "skipped", "
 _OF_CALLS = (
     "calls", "cached_calls", "input_tokens", "cached_tokens", "output_tokens", "reasoning_tokens", "cost_usd",
 )  # fmt: skip
+_ALWAYS = ("seen", "done")
+_NAME, _SHORT_NAME = 24, 16
+_ANY_WIDTH = 10_000
 _REASONS = 5
 _STATES = {"ok": "green", "warn": "yellow", "missing": "red"}
 
 
-def totals_table(pipelines: Mapping[str, Mapping[str, Any]]) -> Table:
+def totals_table(pipelines: Mapping[str, Mapping[str, Any]]) -> RenderableType:
     """Return one row of counters a pipeline, and their sums if there are several.
+
+    Where that is too wide for the terminal, counters that are 0 everywhere are left out, and
+    names are shortened: a number that is cut off is a wrong number.
 
     Args:
         pipelines: Counters by pipeline name, as ``--json`` prints them.
     """
-    counted = (*_COUNTERS, *(key for key in _OF_CALLS if any(counters.get(key) for counters in pipelines.values())))
+    return _Totals(pipelines)
+
+
+class _Totals:
+    def __init__(self, pipelines: Mapping[str, Mapping[str, Any]]) -> None:
+        self._pipelines = pipelines
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        whole = _totals(self._pipelines, _COUNTERS, _NAME)
+        if whole.__rich_measure__(console, options.update_width(_ANY_WIDTH)).maximum <= options.max_width:
+            yield whole
+            return
+        counted = [
+            key for key in _COUNTERS if key in _ALWAYS or any(each.get(key) for each in self._pipelines.values())
+        ]
+        yield _totals(self._pipelines, counted, _SHORT_NAME)
+
+
+def _totals(pipelines: Mapping[str, Mapping[str, Any]], counters: Iterable[str], width: int) -> Table:
+    counted = (*counters, *(key for key in _OF_CALLS if any(each.get(key) for each in pipelines.values())))
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="dim")
-    table.add_column("pipeline", style="bold", no_wrap=True, overflow="ellipsis", max_width=24)
+    table.add_column("pipeline", style="bold", no_wrap=True)
     for name in (*counted, "seconds"):
         table.add_column(name.removesuffix("_usd").replace("_", " "), justify="right", no_wrap=True)
-    for name, counters in pipelines.items():
-        failed = counters.get("state") in ("failed", "cancelled")
-        label = Text(clean(name), style="bold red" if failed else "bold")
-        table.add_row(label, *(_cell(key, counters.get(key, 0)) for key in counted), _seconds(counters))
+    for name, each in pipelines.items():
+        failed = each.get("state") in ("failed", "cancelled")
+        label = Text(shortened(clean(name), width), style="bold red" if failed else "bold")
+        table.add_row(label, *(_cell(key, each.get(key, 0)) for key in counted), _seconds(each))
     if len(pipelines) > 1:
-        sums = {key: sum(counters.get(key) or 0 for counters in pipelines.values()) for key in counted}
+        sums = {key: sum(each.get(key) or 0 for each in pipelines.values()) for key in counted}
         table.add_row(Text("all", style="dim"), *(_cell(key, sums[key]) for key in counted), "")
     return table
 
