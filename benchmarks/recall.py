@@ -35,12 +35,12 @@ if TYPE_CHECKING:
 
 K = 10
 KNOBS = [
-    {"nprobes": 1, "ef": 50, "refine": 2},
-    {"nprobes": 20, "ef": 60, "refine": 2},
-    {"nprobes": 20, "ef": 100, "refine": 2},
-    {"nprobes": 20, "ef": 200, "refine": 2},
-    {"nprobes": 20, "ef": 200, "refine": 4},
-    {"nprobes": 20, "ef": 400, "refine": 4},
+    {"nprobes": 1, "refine": 2},
+    {"nprobes": 4, "refine": 2},
+    {"nprobes": 8, "refine": 2},
+    {"nprobes": 64, "refine": 1},
+    {"nprobes": 64, "refine": 2},
+    {"nprobes": 64, "refine": 4},
 ]
 
 
@@ -112,7 +112,7 @@ def tune(store: LanceStore, vectors: np.ndarray[Any, Any]) -> None:
         times, shares = [], []
         for vector, true in zip(vectors, truth, strict=True):
             query = table.search(vector, vector_column_name="vector").distance_type("cosine").limit(K)
-            query = query.nprobes(knobs["nprobes"]).ef(knobs["ef"]).refine_factor(knobs["refine"])
+            query = query.nprobes(knobs["nprobes"]).refine_factor(knobs["refine"])
             keys, wall, cpu = timed(lambda query=query: _keys(query))  # type: ignore[misc]
             times.append((wall, cpu))
             shares.append(len(keys & true) / K)

@@ -85,7 +85,7 @@ def main() -> None:
         store = full_store(Path(folder) / "store")
         table, words = store._table, store._words  # noqa: SLF001 - each part by itself
         figures["words"] = stopped(lambda stop: words.optimise(idle=True, stop=stop))
-        figures["index"] = stopped(lambda stop: table.build_index(12_000, stop=stop))
+        figures["index"] = stopped(lambda stop: table.build_index(stop=stop))
         figures["store"] = stopped(lambda stop: store.optimise(idle=True, stop=stop))
         store.close()
     shown = {f"{name}_ms": None if worst is None else round(worst * 1e3, 1) for name, worst in figures.items()}

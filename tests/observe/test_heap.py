@@ -54,12 +54,42 @@ print(kept, len(starts))
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other allocators have one heap, or none of these limits")
 @pytest.mark.parametrize(("asked", "expected"), [(None, (True, 1)), ("4", (False, 3))])
 def test_threads_share_few_heaps_unless_somebody_says_how_many(asked: str | None, expected: tuple[bool, int]) -> None:
-    environment = {name: value for name, value in os.environ.items() if name != "MALLOC_ARENA_MAX"}
+    environment = {**_untold(), "MALLOC_MMAP_THRESHOLD_": "100000"}
     if asked is not None:
         environment["MALLOC_ARENA_MAX"] = asked
     ran = subprocess.run([sys.executable, "-c", HEAPS], env=environment, capture_output=True, text=True, check=True)
     kept, heaps = ran.stdout.split()
     assert (kept == "True", int(heaps)) == expected
+
+
+LARGE = """
+import ctypes
+from tenire.observe.heap import keep_heap_small
+kept = keep_heap_small()
+libc = ctypes.CDLL(None)
+libc.malloc.restype = ctypes.c_void_p
+libc.free.argtypes = [ctypes.c_void_p]
+libc.free(libc.malloc(ctypes.c_size_t(16 << 20)))
+block = libc.malloc(ctypes.c_size_t(1 << 20))
+for line in open("/proc/self/maps"):
+    first, last = (int(end, 16) for end in line.split()[0].split("-"))
+    if first <= block < last:
+        print(kept, "[heap]" in line)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other allocators have no such threshold")
+@pytest.mark.parametrize(("asked", "expected"), [(None, "True False"), (str(4 << 20), "False True")])
+def test_a_large_block_has_pages_of_its_own_unless_somebody_says_otherwise(asked: str | None, expected: str) -> None:
+    environment = {**_untold(), "MALLOC_ARENA_MAX": "1"}
+    if asked is not None:
+        environment["MALLOC_MMAP_THRESHOLD_"] = asked
+    ran = subprocess.run([sys.executable, "-c", LARGE], env=environment, capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == expected
+
+
+def _untold() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")}
 
 
 def test_asking_twice_does_no_harm() -> None:

@@ -26,7 +26,7 @@ def test_deleted_rows_are_dropped_when_they_are_many() -> None:
 def test_the_index_waits_longer_while_work_is_going_on() -> None:
     assert not plan(rows=60_000, idle=False).build
     assert plan(rows=60_000, idle=True).build
-    assert not plan(rows=900_000, idle=False).build, "commits would wait for a minute"
+    assert not plan(rows=900_000, idle=False).build, "commits would wait for ten seconds"
     assert not plan(rows=60_000, idle=False, ended=True).build
     assert plan(rows=90_000, idle=False, ended=True).build
 
@@ -51,4 +51,12 @@ def test_many_versions_are_forgotten_where_that_is_quick() -> None:
     assert plan(rows=1000, versions=20, idle=True).compact
     assert not plan(rows=1000, versions=20, idle=False).compact
     assert plan(rows=100_200, versions=200, indexed=100_000, idle=False).compact
-    assert not plan(rows=102_000, versions=200, indexed=100_000, idle=False).compact
+    assert not plan(rows=121_000, versions=200, indexed=100_000, idle=False).compact
+
+
+def test_an_index_of_many_parts_is_built_anew_where_nobody_waits() -> None:
+    whole = partial(plan, rows=100_000, indexed=100_000)
+    assert not whole(parts=8, idle=True).build
+    assert not whole(parts=9, idle=False).build
+    assert whole(parts=9, idle=True) == whole(parts=9, idle=False, ended=True)
+    assert whole(parts=9, idle=True) == Plan(compact=False, build=True, long=True)

@@ -394,7 +394,7 @@ def test_a_thousand_commits_leave_no_thousand_versions(open_store: Open, make: M
     store = open_store()
     store.commit(make.batch("first", *(make.document(f"f{n}", f"passage {n} of many") for n in range(600))))
     if indexed:
-        store._table.build_index(600)
+        store._table.build_index()
     store.optimise(idle=True)
     before = store.sizes()["store_bytes"]
     for n in range(1000):
@@ -405,6 +405,55 @@ def test_a_thousand_commits_leave_no_thousand_versions(open_store: Open, make: M
     # SQLite keeps a log of up to 4 MiB.
     assert store.sizes()["store_bytes"] < before + (6 << 20)
     assert store.check().details == ()
+
+
+@pytest.mark.parametrize("grown", [False, True])
+def test_an_index_of_an_older_version_is_replaced_and_never_refreshed(
+    open_store: Open, make: Maker, monkeypatch: pytest.MonkeyPatch, *, grown: bool
+) -> None:
+    from lancedb.index import HnswSq
+
+    store = open_store()
+    store.commit(make.batch("b1", *[make.document(f"d{n}", f"passage number {n} of many") for n in range(400)]))
+    table = store._table._table(create=False)
+    table.create_index("vector", config=HnswSq(distance_type="cosine"))
+    assert store._table.state().indexed == 0
+    text = "passage number 7 of many"
+    assert store.search(text, make.vector(text), k=1, mode="vector")[0].document == "d7"
+    if grown:
+        store.commit(make.batch("b2", make.document("late", "passage number nine hundred came late")))
+        assert store.optimise(idle=True)
+        assert table.list_indices() == []
+    monkeypatch.setattr(maintenance, "_INDEX_ROWS", 300)
+    assert store.optimise(ended=True)
+    assert [index.index_type for index in table.list_indices()] == ["IvfSq"]
+    assert store._table.state().indexed == 400 + grown
+    assert store.search(text, make.vector(text), k=1, mode="vector")[0].document == "d7"
+
+
+def test_an_index_that_was_refreshed_often_becomes_one_again(
+    open_store: Open, make: Maker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = open_store()
+    store.commit(make.batch("b1", *[make.document(f"d{n}", f"passage number {n} of many") for n in range(400)]))
+    store._table.build_index()
+    for n in range(3):
+        store.commit(make.batch(f"late{n}", make.document(f"late{n}", f"passage {n} came late")))
+        store.compact()
+    assert store._table.state().parts == 4
+    monkeypatch.setattr(maintenance, "_PARTS", 3)
+    assert store.optimise(idle=True)
+    state = store._table.state()
+    assert (state.parts, state.indexed) == (1, 403)
+    text = "passage 2 came late"
+    assert store.search(text, make.vector(text), k=1, mode="vector")[0].document == "late2"
+
+
+def test_what_commits_leave_in_memory_does_not_grow_with_their_number(open_store: Open, make: Maker) -> None:
+    store = open_store()
+    for n in range(120):
+        store.commit(make.batch(f"b{n}", make.document(f"d{n}", f"passage {n}")))
+    assert store._table._session.size_bytes < 3 << 20
 
 
 def test_the_vector_index_finds_old_and_new_passages(

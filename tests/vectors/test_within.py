@@ -85,7 +85,7 @@ def test_the_index_is_not_trusted_where_it_finds_too_few(
     store: LanceStore, make: Maker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(nearest, "_FEW", 0)
-    store._table.build_index(800)
+    store._table.build_index()
     within = frozenset(f"d{n:03}" for n in range(100, 140))
     found = store.search("zebra", make.vector("zebra"), k=20, mode="vector", within=within)
     assert [hit.score for hit in found] == pytest.approx(

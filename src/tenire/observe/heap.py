@@ -17,22 +17,42 @@ if TYPE_CHECKING:
 
 __all__ = ["keep_heap_small", "memory_returned", "resident_bytes", "return_memory"]
 
-_M_ARENA_MAX = -8
+_M_MMAP_THRESHOLD, _M_ARENA_MAX = -3, -8
 _ARENAS = 2
+_LARGE = 256 << 10
 
 
 def keep_heap_small() -> bool:
-    """Have the allocator share a few heaps between all threads; return whether there was a way to ask.
+    """Have the allocator share a few heaps between all threads, and keep large blocks out of them.
+
+    Returns:
+        Whether there was a way to ask.
 
     glibc gives each thread a heap, up to eight for each core. A library with threads of its own
     leaves holes in all of them, which nobody else can use: after two compactions of LanceDB
-    that was a third of the whole process. Who says ``MALLOC_ARENA_MAX`` is obeyed.
+    that was a third of the whole process.
+
+    A large block has pages of its own, which go back to the system with it. But whenever one is
+    freed, glibc takes blocks of that size for small ones from then on, up to 32 MiB: they come to
+    lie in the heaps and leave holes there, 25 MB more while an index is built. Said once, the
+    size stays.
+
+    Who says ``MALLOC_ARENA_MAX`` or ``MALLOC_MMAP_THRESHOLD_`` is obeyed.
     """
-    if sys.platform != "linux" or "MALLOC_ARENA_MAX" in os.environ:
+    if sys.platform != "linux":
         return False
     # musl has no such function: it has one heap.
     tell = getattr(ctypes.CDLL(None), "mallopt", None)
-    return tell is not None and bool(tell(ctypes.c_int(_M_ARENA_MAX), ctypes.c_int(_ARENAS)))
+    if tell is None:
+        return False
+    told = False
+    for variable, option, value in (
+        ("MALLOC_ARENA_MAX", _M_ARENA_MAX, _ARENAS),
+        ("MALLOC_MMAP_THRESHOLD_", _M_MMAP_THRESHOLD, _LARGE),
+    ):
+        if variable not in os.environ:
+            told = bool(tell(ctypes.c_int(option), ctypes.c_int(value))) or told
+    return told
 
 
 def return_memory() -> bool:

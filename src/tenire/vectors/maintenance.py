@@ -1,8 +1,8 @@
 """When tidying up a store pays: a pure decision.
 
 Joining fragments costs as much as writing them again, and takes what is new into the vector
-index; building that index costs half a minute of processor time at 100,000 passages, and
-taking many passages in nearly as much. In the middle of a run, where commits wait for it, only
+index, as one more part of it; building that index costs a second of processor time for each
+100,000 passages, and more memory. In the middle of a run, where commits wait for it, only
 what is quick is done. A run that has ended builds the index if searches feel the lack of it,
 and when the machine is idle, or somebody asks, all is done that brings something.
 
@@ -25,9 +25,10 @@ _VERSIONS = 200
 _VERSIONS_IDLE = 20
 _UNINDEXED_SHARE = 0.3
 _UNINDEXED_SHARE_IDLE = 0.1
-# So many are taken into the index in a second.
-_QUICK_SHARE = 0.01
-_QUICK = 1000
+# So many are taken into the index in a third of a second.
+_QUICK = 20_000
+# Every part is searched by itself: with 60 of them a search takes three times as long.
+_PARTS = 8
 
 
 class Plan(NamedTuple):
@@ -45,7 +46,15 @@ class Plan(NamedTuple):
 
 
 def plan(
-    *, rows: int, fragments: int, versions: int, indexed: int, stale: int, idle: bool, ended: bool = False
+    *,
+    rows: int,
+    fragments: int,
+    versions: int,
+    indexed: int,
+    stale: int,
+    idle: bool,
+    ended: bool = False,
+    parts: int = 1,
 ) -> Plan:
     """Decide what to do.
 
@@ -57,14 +66,16 @@ def plan(
         stale: Passages that left since the last time.
         idle: Whether nobody waits for the machine.
         ended: Whether no commit is about to follow.
+        parts: Of how many indexes the vector index consists.
     """
     share = _UNINDEXED_SHARE_IDLE if idle else _UNINDEXED_SHARE
     many = versions >= (_VERSIONS_IDLE if idle else _VERSIONS)
     changed = max(rows - indexed, 0) + stale
     if indexed:
-        quick = rows - indexed <= max(_QUICK, _QUICK_SHARE * indexed)
+        quick = rows - indexed <= _QUICK
         much = changed > share * indexed and (idle or ended)
-        return Plan(compact=(many and quick) or much, build=False, long=much)
+        build = parts > _PARTS and (idle or ended)
+        return Plan(compact=(many and quick) or much, build=build, long=much or build)
     compact = many or fragments >= (_FRAGMENTS_IDLE if idle else _FRAGMENTS) or stale > share * rows
     build = (idle and rows >= _INDEX_ROWS_IDLE) or (ended and rows >= _INDEX_ROWS)
     return Plan(compact=compact, build=build, long=build)

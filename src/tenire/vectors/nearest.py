@@ -23,6 +23,7 @@ __all__ = ["nearest", "vector_query"]
 _FEW = 20_000
 _DEEPEST = 4_000
 _EF = 400
+_PROBES = 64  # partitions of some 8,000 passages
 
 
 def vector_query(table: Any, vector: NDArray[np.float32], limit: int, *, exact: bool) -> Any:
@@ -30,8 +31,8 @@ def vector_query(table: Any, vector: NDArray[np.float32], limit: int, *, exact: 
     query = table.search(vector, vector_column_name="vector").distance_type("cosine").limit(limit)
     if exact:
         return query.bypass_vector_index()
-    # Without an index these change nothing.
-    return query.nprobes(20).ef(max(_EF, 2 * limit)).refine_factor(2)
+    # Without an index these change nothing. ``ef`` is for a store whose index is still an HNSW graph.
+    return query.nprobes(_PROBES).ef(max(_EF, 2 * limit)).refine_factor(2)
 
 
 def nearest(

@@ -215,13 +215,14 @@ class LanceStore:
                 fragments=state.fragments,
                 versions=state.versions,
                 indexed=state.indexed,
+                parts=state.parts,
                 stale=self._words.stale,
                 idle=idle,
                 ended=ended,
             )
             if before_long is not None and decision.long:
                 before_long()
-            done = decision.build and self._table.build_index(state.rows, stop=stop)
+            done = decision.build and self._table.build_index(stop=stop)
             if decision.compact and not (stop is not None and stop.requested):
                 done = self._table.compact(keep=_KEEP, stop=stop) or done
             if not (done or idle):
