@@ -12,6 +12,7 @@ from tests.simulation.pools import SimPools
 from tenire import ConcurrencyManager, RejectedError
 from tenire.concurrency import manager as manager_module
 from tenire.concurrency import submit
+from tenire.core import replicas
 from tenire.ml import ModelPool, serving
 from tenire.ml import pool as pool_module
 from tenire.testing import cancel_sweep
@@ -90,6 +91,17 @@ async def predict(pool: ModelPool) -> None:
 
 async def ask_for_many(pool: ModelPool) -> None:
     assert len([found async for found in pool.map("a", range(5))]) == 5
+
+
+async def ask_copies(pool: ModelPool) -> None:
+    pool.add("c", Doubler, memory=100, most=1, replicas=2)
+    assert len([found async for found in pool.map("c", range(6))]) == 6
+
+
+def test_a_copy_that_is_being_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replicas, "LEAST_S", 0.0)
+    monkeypatch.setattr(replicas.Replicas, "loaded_in", lambda self, seconds: None)
+    assert Ground(ask_copies, 1000).sweep() >= 4
 
 
 @pytest.mark.parametrize("memory", [1000, 500], ids=["room for both", "room for one"])

@@ -112,7 +112,8 @@ class PredictRuns(RowRuns[_Plan]):
         pool = ModelPool(engine.manager, pipeline=name)
         # A small home may not have what a model of which nothing is known is thought to take.
         least = min(_LEAST_MEMORY, engine.manager.data_manager.capacity // 2)
-        pool.add(terms.model, plan.factory, memory=max(plan.memory, least), threads=plan.factory.kept.threads)
+        memory, threads = max(plan.memory, least), plan.factory.kept.threads
+        pool.add(terms.model, plan.factory, memory=memory, threads=threads, replicas=self.threads)
         rows = self.rows(
             name, engine, source=plan.source, recipe=terms, output=plan.output,
             answering=lambda _: ItemPredicting(pool, terms=terms, clock=SYSTEM_CLOCK, tally=tally),

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from tenire.ml.feature_stages import Scale, Words
     from tenire.ml.fitting import fit_scale, fit_words
     from tenire.ml.models import KeptModel, OnnxModel
-    from tenire.ml.pool import ModelPool, ModelStatistics
+    from tenire.ml.pool import ModelPool
+    from tenire.ml.pooled_model import ModelStatistics
     from tenire.ml.registry import ModelRegistry, ModelVersion
 
 __all__ = [
@@ -33,7 +34,7 @@ _HOMES = {
     "KeptModel": "tenire.ml.models",
     "ModelPool": "tenire.ml.pool",
     "ModelRegistry": "tenire.ml.registry",
-    "ModelStatistics": "tenire.ml.pool",
+    "ModelStatistics": "tenire.ml.pooled_model",
     "ModelVersion": "tenire.ml.registry",
     "OnnxModel": "tenire.ml.models",
     "Scale": "tenire.ml.feature_stages",
