@@ -149,6 +149,19 @@ def test_requests_that_are_all_alike_are_known_closely(spread: float, margin: fl
     assert learned >= 0.8 * raw * (1 + margin) * 0.99
 
 
+def test_counts_that_differ_by_nothing_are_exact_until_one_does() -> None:
+    counter = TokenCounter({"m": lambda text: len(text) / 4})
+    asked = request("word " * 6000)
+    raw = counter.estimate(asked).raw.exact
+    for number in range(15):
+        counter.learn(counter.estimate(asked), Usage(round(raw * 0.9) + number % 3, 5))
+    assert counter.estimate(asked).input_tokens > round(raw * 0.9) * 1.004, "fifteen could still be chance"
+    counter.learn(counter.estimate(asked), Usage(round(raw * 0.9), 5))
+    assert abs(counter.estimate(asked).input_tokens - raw * 0.9) <= 2
+    counter.learn(counter.estimate(asked), Usage(round(raw * 0.93), 5))
+    assert counter.estimate(asked).input_tokens >= round(raw * 0.93)
+
+
 def test_an_estimate_that_was_made_before_is_renewed() -> None:
     counter = TokenCounter()
     early, open_ended = counter.estimate(request(DECLARATION * 10)), counter.estimate(request(DECLARATION * 10, None))

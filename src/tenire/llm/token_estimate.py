@@ -53,13 +53,15 @@ class RawCount:
 
     Attributes:
         tokens: At least 1.
+        exact: The same, not rounded.
         kind: What counts may be compared with: size, script, and whether there are pictures.
     """
 
-    __slots__ = ("kind", "tokens")
+    __slots__ = ("exact", "kind", "tokens")
 
     def __init__(self, tokens: float, *, foreign: bool, pictures: bool) -> None:
-        self.tokens = max(1, ceil(tokens))
+        self.exact = max(1.0, tokens)
+        self.tokens = ceil(self.exact)
         # What a template adds weighs more in a short request, so sizes are kept apart.
         self.kind = (self.tokens.bit_length() // 2, foreign, pictures)
 

@@ -4,7 +4,8 @@
 2. Each reply says what the provider counted. The ratio of that to the first guess is kept
    for each model and kind of request; later guesses are multiplied by a high quantile of
    the latest ratios, and by a margin that shrinks as more of them are known, and is no
-   more than twice what they differ by. A size of which few are known is taken to be like
+   more than twice what they differ by. If they are all alike, as where the tokeniser is
+   known, the middle one is as good as exact. A size of which few are known is taken to be like
    the next smaller one: what a template adds weighs less in it.
 3. Output is what the request allows at most. Where it does not say, it is a high quantile
    of what the model wrote lately, and ``UNKNOWN_OUTPUT`` at first. Money cannot be taken
@@ -40,8 +41,10 @@ _EVERY = 8  # ratios, after which the quantile is found anew
 _MARGIN = 0.25  # of the first ratio; goes down with the root of their number
 _LEAST, _MOST = 0.05, 20.0  # what a ratio can be
 _LEAST_MARGIN = 0.005
+_MANY = 16  # of them are all alike,
+_ALIKE = 0.002  # if they differ by no more than this part
 _SHORT = 3  # sizes up to here, some hundred tokens, say nothing of longer requests
-_NOTABLE = 0.01  # part of the quantile that is worth a word when it moves
+_NOTABLE = 0.002  # part of the quantile that is worth a word when it moves
 
 
 class TokenEstimate(NamedTuple):
@@ -110,7 +113,7 @@ class TokenCounter:
         """Take in what the provider counted for an estimate."""
         if usage is None or usage.input_tokens <= 0:
             return
-        ratio = min(max(usage.input_tokens / estimate.raw.tokens, _LEAST), _MOST)
+        ratio = min(max(usage.input_tokens / estimate.raw.exact, _LEAST), _MOST)
         moved = self._ratios[estimate.model, estimate.raw.kind].add(ratio)
         if usage.output_tokens > 0:
             moved |= self._outputs[estimate.model].add(float(usage.output_tokens))
@@ -126,17 +129,17 @@ class TokenCounter:
             if size <= _SHORT:
                 return raw.tokens
             recent = self._ratios.get((model, (size, foreign, pictures)))
-        return ceil(raw.tokens * max(recent.high, highest))
+        return max(1, round(raw.exact * max(recent.high, highest)))
 
 
 class _Recent:
     """The latest values of one kind, and a value that few of them are above."""
 
-    __slots__ = ("_told", "_values", "count", "high")
+    __slots__ = ("_most", "_told", "_values", "count", "high")
 
     def __init__(self) -> None:
         self._values: deque[float] = deque(maxlen=_KEPT)
-        self._told = 0.0
+        self._told = self._most = 0.0
         self.count = 0
         self.high = 0.0
 
@@ -149,11 +152,15 @@ class _Recent:
         """Take in a value; return whether the high one, if it is believed, has moved since that was last said."""
         self._values.append(value)
         self.count += 1
-        if value > self.high or self.count % _EVERY == 0:
+        if value > max(self.high, self._most) or self.count % _EVERY == 0:
             ordered = sorted(self._values)
             high = ordered[min(len(ordered) - 1, int(_QUANTILE * len(ordered)))]
-            apart = 2 * (ordered[-1] - ordered[0]) / high + _LEAST_MARGIN
-            self.high = high * (1 + min(apart, _MARGIN / len(ordered) ** 0.5))
+            apart = (ordered[-1] - ordered[0]) / high
+            self._most = ordered[-1]
+            if apart <= _ALIKE and len(ordered) >= _MANY:
+                self.high = ordered[len(ordered) // 2]
+            else:
+                self.high = high * (1 + min(2 * apart + _LEAST_MARGIN, _MARGIN / len(ordered) ** 0.5))
         if self.count < _ENOUGH or abs(self.high - self._told) <= _NOTABLE * self.high:
             return False
         self._told = self.high
