@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -202,3 +204,28 @@ def test_an_impossible_context_or_condition_is_refused(base: Path, options: dict
     with Store(base / "home") as store, pytest.raises(ConfigError) as caught:
         store.search("zebras", **options)
     assert caught.value.key in options
+
+
+def test_a_store_is_not_closed_under_a_search_that_runs(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store(base / "home")
+    begun, go_on = threading.Event(), threading.Event()
+    real = store._search
+
+    def slow(*arguments: Any) -> Any:
+        begun.set()
+        assert go_on.wait(60)
+        return real(*arguments)
+
+    monkeypatch.setattr(store, "_search", slow)
+    with ThreadPoolExecutor(2) as threads:
+        searching = threads.submit(store.search, "zebras", mode="text")
+        assert begun.wait(60)
+        closing = threads.submit(store.close)
+        while not store._closed:
+            pass
+        with pytest.raises(StoreError, match="this store is closed"):
+            store.search("zebras", mode="text")
+        assert not closing.done()
+        go_on.set()
+        assert searching.result(60).hits
+        closing.result(60)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -76,6 +77,8 @@ class Store:
         self._known = KnownDocuments(self._ledger)
         self._embedder: Embedder | None = None
         self._closed = False
+        self._idle = threading.Condition()
+        self._searching = 0
 
     def search(
         self,
@@ -104,19 +107,32 @@ class Store:
         """
         _refuse_on_loop()
         _check_question(query, k, mode, context)
-        if self._closed:
-            message = "this store is closed"
-            raise StoreError(message, hint="open it again: tenire.Store(home)")
         condition = None if where is None else parse_where(where)
         options = {"k": k, "mode": mode, "exact": exact}
-        self._renewed()
-        try:
+        with self._open():
+            self._renewed()
+            try:
+                return self._search(query, options, condition, context)
+            except StoreError:
+                # It may have gone over to another embedder meanwhile.
+                if not self._renewed():
+                    raise
             return self._search(query, options, condition, context)
-        except StoreError:
-            # It may have gone over to another embedder meanwhile.
-            if not self._renewed():
-                raise
-        return self._search(query, options, condition, context)
+
+    @contextmanager
+    def _open(self) -> Iterator[None]:
+        """Keep the store open for a search: one whose caller was cancelled goes on in its thread."""
+        with self._idle:
+            if self._closed:
+                message = "this store is closed"
+                raise StoreError(message, hint="open it again: tenire.Store(home)")
+            self._searching += 1
+        try:
+            yield
+        finally:
+            with self._idle:
+                self._searching -= 1
+                self._idle.notify_all()
 
     def _renewed(self) -> bool:
         """Return whether the store went over to another embedder, and go on with that."""
@@ -152,8 +168,10 @@ class Store:
         return await asyncio.to_thread(self.search, query, **options)
 
     def close(self) -> None:
-        """Let go of the files; closing twice is fine."""
-        self._closed = True
+        """Let go of the files, once no search runs any more; closing twice is fine."""
+        with self._idle:
+            self._closed = True
+            self._idle.wait_for(lambda: not self._searching)
         self._store.close()
         self._ledger.close()
 
