@@ -216,6 +216,7 @@ CONTRAST = """(() => {
 def test_what_the_engine_shares_out_and_how_its_components_fare_can_be_read(browsed: Any) -> None:
     async def scenario(page: Page, dashboard: Dashboard) -> str:
         await hold(dashboard, "two")
+        await page.locator("#engine-summary").wait_for()  # hidden, it cannot have the focus
         await page.locator("#engine-summary").focus()
         await page.keyboard.press("Enter")
         rows = page.locator("#engine-details tbody tr")
