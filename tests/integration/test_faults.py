@@ -79,16 +79,17 @@ STUCK = """
         for _ in range(10_000):
             manager.submit(asyncio.sleep, 0, after=stuck[:1])
         begun.wait(60)
-        say("ready")
 
     async def on_a_loop():
         async with tenire.ConcurrencyManager(cpu=50, memory=1) as manager:
             await asyncio.to_thread(load, manager)
+            say("ready")  # not on the thread: what Ctrl-C cancels must not be just about to end
             await asyncio.Event().wait()
 
     def in_a_thread():
         with tenire.ConcurrencyManager.in_thread(cpu=50, memory=1) as manager:
             load(manager)
+            say("ready")
             while True:
                 time.sleep(0.05)  # a signal just before a sleep does not end it
 
