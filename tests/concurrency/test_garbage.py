@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import itertools
 import weakref
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -15,8 +14,6 @@ from tenire.concurrency import garbage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    import pytest
 
 
 class Node:
@@ -84,15 +81,12 @@ def cycle() -> weakref.ref[Node]:
 
 
 @contextmanager
-def set_aside_by_us(*, by_hand: bool = False) -> Iterator[None]:
+def set_aside_by_us() -> Iterator[None]:
     gc.collect()
     garbage.set_aside()
-    if by_hand:
-        gc.disable()  # else the collector might run on its own besides
     try:
         yield
     finally:
-        gc.enable()
         garbage.take_back()
 
 
@@ -117,47 +111,6 @@ def test_what_became_garbage_after_it_was_set_aside_is_found_in_the_end() -> Non
         for _ in range(garbage._LOOKS):
             garbage.set_aside_more(SYSTEM_CLOCK, limit=10)
         assert seen() is None
-
-
-class Clock:
-    """Tells that full collections take so long, one after the other."""
-
-    def __init__(self, *seconds: float) -> None:
-        self._times = list(itertools.accumulate(part for each in seconds for part in (0.0, each)))
-
-    def now(self) -> float:
-        return self._times.pop(0)
-
-
-def test_what_a_slow_collection_has_left_is_walked_over_again_when_as_much_has_come(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    with set_aside_by_us(by_hand=True):
-        monkeypatch.setattr(garbage, "SYSTEM_CLOCK", Clock(1.0, 0.5, 0.4, 0.3, 0.2))
-        one: Node | None = Node()
-        assert one is not None
-        one.other, seen = one, weakref.ref(one)
-        kept = []
-        for looked_at_again in (False, False, False, False, True):
-            assert seen() is not None
-            kept.append([[number] for number in range(1000)])
-            before = gc.get_freeze_count()
-            gc.collect()
-            assert looked_at_again or gc.get_freeze_count() >= before + 1000
-            one = None  # it was set aside by the first
-            assert (seen() is None) == looked_at_again
-    assert not gc.get_freeze_count()
-
-
-def test_a_quick_collection_sets_nothing_aside(monkeypatch: pytest.MonkeyPatch) -> None:
-    with set_aside_by_us(by_hand=True):
-        monkeypatch.setattr(garbage, "SYSTEM_CLOCK", Clock(*[garbage._SLOW_S * 0.9] * 5))
-        frozen = gc.get_freeze_count()
-        kept = [[number] for number in range(1000)]
-        for _ in range(5):
-            gc.collect()
-        assert gc.get_freeze_count() <= frozen
-        assert kept
 
 
 def test_what_would_take_too_long_is_not_begun() -> None:

@@ -99,6 +99,10 @@ def test_more_than_there_is_is_refused_with_both_figures_and_a_remedy() -> None:
         admission.needs(Resources(memory=11), task="big")
     with pytest.raises(RejectedError, match="4 of pages but the whole engine has 3 of pages"):
         admission.needs(Resources(other={"pages": 4}), task="big")
+    admission.register_rate("calls", 1.0, 5)
+    with pytest.raises(RejectedError, match="6 of calls but the whole engine has 5 of calls") as caught:
+        admission.needs(Resources(other={"calls": 6}), task="big")
+    assert "orchestrator.register_rate('calls', …, burst=…)" in str(caught.value.hint)
     assert admission.needs(Resources(cpu=2, memory=10, other={"pages": 3}), task="all") == (
         (CPU, 2000), (MEMORY, 10), (4, 3),
     )  # fmt: skip

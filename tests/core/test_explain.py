@@ -207,9 +207,29 @@ def test_batch_work_that_is_held_because_urgent_work_is_late_is_told_so(machine:
         engine.submit("p", cpu=1, seconds=9)
     task = engine.submit("p", cpu=1)
     assert len(engine.decide()) == 2
-    assert gate(engine, task) == Gate(
-        "overload", "urgent work waited 250 ms on average, so less other work runs at once"
-    )
+    told = "urgent work waited {}, so other work holds at most 50% of anything for now"
+    assert gate(engine, task) == Gate("overload", told.format("250 ms on average"))
+    for better in (0.001, None):  # what it may hold comes back step by step
+        engine.scheduler.overload.interactive_wait = better
+        assert gate(engine, task) == Gate("overload", told.format("too long a moment ago"))
+
+
+def test_what_came_back_after_the_decision_holds_nothing_back(machine: Callable[..., Any]) -> None:
+    engine = machine(cpu=1)
+    first, second = engine.submit("p", cpu=1, seconds=9), engine.submit("p", cpu=1)
+    assert engine.decide() == [first]
+    assert gate(engine, second).name == "resource"
+    engine.scheduler.finish(first, 1.0, State.DONE)
+    assert gate(engine, second) == Gate("next", "it is next in its pipeline and starts at the next decision")
+
+
+def test_who_needs_more_than_there_is_any_more_is_told_so(machine: Callable[..., Any]) -> None:
+    engine = machine(cpu=4)
+    first, second = engine.submit("p", cpu=4, seconds=9), engine.submit("p", cpu=4)
+    assert engine.decide() == [first]
+    engine.scheduler.admission.register("cpu", 2000)
+    told = "waits for cpu (needs 4 CPU slots, and there is no more than 2 CPU slots now)"
+    assert gate(engine, second).reason == f"it is next in its pipeline and {told}"
 
 
 def test_a_class_that_steps_aside_is_told_so(machine: Callable[..., Any]) -> None:

@@ -78,6 +78,19 @@ def test_who_waits_for_the_end_of_an_outage_has_all_its_tries_left() -> None:
     assert max(times) < ends_at + 60
 
 
+def test_a_blocking_call_that_waits_for_the_end_of_an_outage_has_its_tries_left_too() -> None:
+    answers = iter([ConnectionError("down")] * 5)
+    breaker = CircuitBreaker(minimum_calls=1, open_for=1e-6, half_open_permits=1)
+
+    @Guard(retry=Retry(attempts=3, backoff=1e-6, max_delay=1e-6), budget=False, breaker=breaker)
+    def call() -> str:
+        for error in answers:
+            raise error
+        return "answer"
+
+    assert call() == "answer"
+
+
 class BrokenError(Exception):
     status_code = 500
 

@@ -10,11 +10,6 @@ What has come since, and stayed, is set aside in an idle moment (``set_aside_mor
 What was set aside and has become garbage in a cycle would stay for as long as the
 engine runs. So everything is looked at again each ``_LOOKS``th time, if that takes no
 longer than it may.
-
-There may be no idle moment for a long time, as with a million tasks queued. So what a
-full collection that took ``_SLOW_S`` has left is set aside at once: it has just been
-looked at. All of it is looked at again when the collections since then have taken as
-long together: then as much has come as there was, and garbage is half of all at most.
 """
 
 from __future__ import annotations
@@ -22,8 +17,6 @@ from __future__ import annotations
 import gc
 import threading
 from typing import TYPE_CHECKING
-
-from tenire.clock import SYSTEM_CLOCK
 
 if TYPE_CHECKING:
     from tenire.clock import Clock
@@ -34,29 +27,22 @@ _LOOKS = 8
 _PER_OBJECT_S = 100e-9
 """Time that a full collection takes for each object, until one was measured; it errs high."""
 _FEW = 5_000  # a collection of fewer says nothing about the time for each
-_SLOW_S = 0.01
-_OLDEST = 2
 
 _lock = threading.Lock()
 _engines = 0
 _ours = False
 _times = 0
 _per_object_s = _PER_OBJECT_S
-_began = 0.0
-_all_s = 0.0  # how long the last collection of everything took
-_since_s = 0.0  # how long those since then took together
 
 
 def set_aside() -> None:
     """Set aside all objects that live now; for the first engine of several."""
-    global _all_s, _engines, _ours, _since_s
+    global _engines, _ours
     with _lock:
         _engines += 1
         if _engines == 1 and gc.isenabled() and not gc.get_freeze_count():
             gc.freeze()
             _ours = True
-            _all_s = _since_s = 0.0
-            gc.callbacks.append(_watch)
 
 
 def set_aside_more(clock: Clock, *, limit: float) -> int | None:
@@ -99,26 +85,5 @@ def take_back() -> None:
     with _lock:
         _engines -= 1
         if not _engines and _ours:
-            gc.callbacks.remove(_watch)
             gc.unfreeze()
             _ours = False
-
-
-def _watch(phase: str, info: dict[str, int]) -> None:
-    """Set aside what a slow full collection has left; without the lock, which its caller may hold."""
-    global _all_s, _began, _since_s
-    if info["generation"] != _OLDEST:
-        return
-    if phase == "start":
-        if _since_s > _all_s > 0:
-            gc.unfreeze()
-            _all_s = _since_s = 0.0
-        _began = SYSTEM_CLOCK.now()
-        return
-    took = SYSTEM_CLOCK.now() - _began
-    if _all_s:
-        _since_s += took
-    else:
-        _all_s = took
-    if took >= _SLOW_S:
-        gc.freeze()

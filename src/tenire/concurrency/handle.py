@@ -46,9 +46,9 @@ class Explanation:
         state: ``waiting``, ``ready``, ``running``, ``done``, ``failed`` or ``cancelled``.
         reason: What holds it back, or how it ended, in one sentence.
         gate: What holds it back, in one word: ``dependency``, ``retry``, ``position``,
-            ``resource``, ``quota``, ``reserved``, ``share``, ``burst``, ``overload``,
-            ``degraded``, ``suspended``, ``next`` (nothing does), or ``none`` if it
-            does not wait.
+            ``resource``, ``quota``, ``breaker``, ``reserved``, ``share``, ``burst``,
+            ``overload``, ``degraded``, ``suspended``, ``next`` (nothing does), or
+            ``none`` if it does not wait.
     """
 
     task: str

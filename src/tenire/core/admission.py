@@ -171,7 +171,8 @@ class Admission:
         name = self.names[index]
         if index in (CPU, MEMORY):
             return f"ask for less, or give the engine more: ConcurrencyManager({name}=…)"
-        return f"ask for less, or give the engine more: orchestrator.register_resource({name!r}, …)"
+        more = f"register_rate({name!r}, …, burst=…)" if index in self.rates else f"register_resource({name!r}, …)"
+        return f"ask for less, or give the engine more: orchestrator.{more}"
 
     def shown(self, index: int, amount: int) -> str:
         """Return an amount of a resource for people."""

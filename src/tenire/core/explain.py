@@ -1,7 +1,7 @@
 """Which gate holds a task back, in the words of the decision that did so.
 
-Selection leaves at each lane what held up its head. Nothing is decided anew here,
-so an explanation cannot contradict what happens.
+Selection leaves at each lane what held up its head. Where the last decision had no
+need to look at a lane, since what it needs was gone already, the same rules are asked.
 """
 
 from __future__ import annotations
@@ -9,10 +9,12 @@ from __future__ import annotations
 from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
 
+from tenire.core.overload import INTERACTIVE_TARGET_S
 from tenire.core.ready_queue import Lane
 from tenire.core.tasks import READY, WAITING, Priority, State
 
 if TYPE_CHECKING:
+    from tenire.core.admission import Admission
     from tenire.core.scheduler import Scheduler
     from tenire.core.tasks import Task
 
@@ -105,20 +107,28 @@ def _held_up(scheduler: Scheduler, task: Task, gate: object, now: float) -> Gate
             )
         if all(admission.free[index] >= amount for index, amount in lacks):
             limits = scheduler.selection.limits
-            most = " and ".join(admission.shown(i, limits.get(i, admission.capacity[i])) for i, _ in lacks)
+            most = " and ".join(admission.shown(index, limits[index]) for index, _ in lacks if index in limits)
+            if not most:  # it came back after the decision
+                return _turn(scheduler, task)
             return Gate("degraded", f"the machine is loaded, so tasks hold at most {most} for now")
-        parts = [
-            f"{admission.names[index]} (needs {admission.shown(index, amount)}, "
-            f"free {admission.shown(index, max(0, admission.free[index]))})"
-            for index, amount in lacks
-        ]
+        parts = [f"{admission.names[index]} ({_lacks(admission, index, amount)})" for index, amount in lacks]
         reason = f"it is next in its pipeline and waits for {' and '.join(parts)}"
         first = _due_first(scheduler, task, gate)
         return Gate("resource", f"{reason}; by their shares {first} first" if first else reason)
     if gate == "overload":
-        wait = scheduler.overload.interactive_wait or 0.0
-        return Gate("overload", f"urgent work waited {wait * 1000:.0f} ms on average, so less other work runs at once")
+        overload = scheduler.overload
+        wait = overload.interactive_wait or 0.0
+        waited = f"{wait * 1000:.0f} ms on average" if wait > INTERACTIVE_TARGET_S else "too long a moment ago"
+        most = f"{overload.batch_share:.0%} of anything"
+        return Gate("overload", f"urgent work waited {waited}, so other work holds at most {most} for now")
     return Gate("degraded", f"the engine is degraded and starts no {_class(task.priority)} work")
+
+
+def _lacks(admission: Admission, index: int, amount: int) -> str:
+    needed = f"needs {admission.shown(index, amount)}"
+    if amount > admission.capacity[index]:  # it has been lowered since
+        return f"{needed}, and there is no more than {admission.shown(index, admission.capacity[index])} now"
+    return f"{needed}, free {admission.shown(index, max(0, admission.free[index]))}"
 
 
 def _turn(scheduler: Scheduler, task: Task) -> Gate:

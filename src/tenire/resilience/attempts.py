@@ -52,11 +52,10 @@ class Call:
         tries: Tries that were begun.
         doing: What it is at, for people.
         error: How the last try failed.
-        probing: Whether the last try found out whether a circuit may close.
         tally: How often it has failed.
     """
 
-    __slots__ = ("admission", "deadline", "doing", "error", "name", "probing", "run", "tally", "tries")
+    __slots__ = ("admission", "deadline", "doing", "error", "name", "run", "tally", "tries")
 
     def __init__(
         self, run: Callable[[Any], Coroutine[Any, Any, Any]], name: str, admission: Admission | None, deadline: float
@@ -68,7 +67,6 @@ class Call:
         self.tries = 0
         self.doing = "about to start"
         self.error: Exception | None = None
-        self.probing = False
         self.tally = Tally()
 
 
@@ -118,9 +116,7 @@ class Attempts:
             try:
                 result = await self._guarded_try(call, now)
             except Exception as error:
-                when = retries.after(
-                    error, tally, name=call.name, now=now(), deadline=call.deadline, probing=call.probing
-                )
+                when = retries.after(error, tally, name=call.name, now=now(), deadline=call.deadline)
                 if when is None:
                     raise
                 call.error = error
@@ -140,7 +136,7 @@ class Attempts:
             if permit is None:
                 call.doing = "waiting for its circuit to close"
                 permit = await gate.enter(now, deadline=call.deadline, name=call.name)
-            call.probing = gate.breaker.state == HALF_OPEN
+            call.tally.probing = gate.breaker.state == HALF_OPEN
             tries = call.tries
             outcome: Outcome = "cancelled"
             try:

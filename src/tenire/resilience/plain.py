@@ -10,6 +10,7 @@ import asyncio
 import threading
 from typing import TYPE_CHECKING, Any
 
+from tenire.core.breaker import HALF_OPEN
 from tenire.errors import ConfigError
 from tenire.resilience.retries import Tally
 
@@ -100,6 +101,7 @@ class PlainCalls:
         if gate is None:
             return self._one_try(run)
         permit = gate.enter_nowait(clock()) or gate.enter_blocking(clock, deadline=deadline, name=name)
+        tally.probing = gate.breaker.state == HALF_OPEN
         outcome: Outcome = "cancelled"
         try:
             result = self._one_try(run)

@@ -63,12 +63,14 @@ class Tally:
         probes: Of these, tries of a circuit whose failure may be the call's own.
         own: Tries that failed with what may be its own fault.
         answered: Calls of others that had ended well before the first of those.
+        probing: Whether the last try found out whether a circuit may close.
     """
 
-    __slots__ = ("answered", "own", "probes", "tries", "uncounted")
+    __slots__ = ("answered", "own", "probes", "probing", "tries", "uncounted")
 
     def __init__(self) -> None:
         self.tries = self.uncounted = self.probes = self.own = self.answered = 0
+        self.probing = False
 
 
 class Retries:
@@ -124,9 +126,7 @@ class Retries:
             return "cancelled"
         return failure.outcome
 
-    def after(
-        self, error: Exception, tally: Tally, *, name: str, now: float, deadline: float, probing: bool = False
-    ) -> float | None:
+    def after(self, error: Exception, tally: Tally, *, name: str, now: float, deadline: float) -> float | None:
         """Return when to try again, seconds, or ``None``.
 
         Args:
@@ -135,11 +135,10 @@ class Retries:
             name: Of the function.
             now: Seconds.
             deadline: When the call must have ended, seconds; infinite for no limit.
-            probing: Whether the try only found out whether a circuit may close.
         """
         failure = self._judge(error)
         kind = failure.kind
-        if probing and kind in _MAY_GO_BETTER and (tally.probes < MOST_PROBES or not failure.may_be_the_call):
+        if tally.probing and kind in _MAY_GO_BETTER and (tally.probes < MOST_PROBES or not failure.may_be_the_call):
             kind = Kind.UNCOUNTED
             tally.probes += failure.may_be_the_call
         if kind is Kind.UNCOUNTED:
