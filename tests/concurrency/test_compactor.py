@@ -115,6 +115,23 @@ def test_a_step_that_does_not_stop_in_time_is_named(sim_loop: SimLoop, caplog: p
     assert "stubborn" in caplog.text
 
 
+def test_a_step_that_never_stops_is_named_while_it_goes_on_and_at_the_end(
+    sim_loop: SimLoop, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scenario(manager: ConcurrencyManager) -> None:
+        step = Waiting(slow=1e6)
+        manager.compactor.add(CompactionStep("endless", step.run))
+        await step.began.wait()
+        await manager.submit(asyncio.sleep, 0.9)
+        assert not caplog.messages
+        await manager.submit(asyncio.sleep, 0.2)
+        assert caplog.messages == ["tidying up 'endless' still goes on 1 s after it was told to stop"]
+        await manager.compactor.aclose()
+        assert caplog.messages[1:] == ["tidying up 'endless' did not stop within 1 s and is left behind"]
+
+    simulated(sim_loop, scenario)
+
+
 def test_a_step_that_fails_is_logged_and_the_others_run(sim_loop: SimLoop, caplog: pytest.LogCaptureFixture) -> None:
     async def scenario(manager: ConcurrencyManager) -> None:
         found = ended(manager)

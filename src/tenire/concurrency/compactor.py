@@ -37,6 +37,8 @@ __all__ = ["STOP_S", "CompactionStatistics", "CompactionStep", "Compactor", "Ste
 
 STOP_S = 0.05
 _LAST_WAIT_S = 1.0
+_PATIENCE_S = 1.0
+"""After which a step that was told to stop is named."""
 
 _log = logging.getLogger("tenire.compactor")
 
@@ -155,6 +157,7 @@ class Compactor:
         self._core = Compaction(clock.now())
         self._steps: dict[str, CompactionStep] = {}
         self._alarm = Alarm(timer, self._ring)
+        self._patience = Alarm(timer, self._goes_on)
         self._stop = Stop()
         self._work: asyncio.Task[None] | None = None
         self._started = False
@@ -228,8 +231,10 @@ class Compactor:
         if self._core.busy():
             self._tell()
         if self._work is not None:
-            # It was told to stop; one that does not is left behind, and was named.
             await asyncio.wait([self._work], timeout=_LAST_WAIT_S)
+        self._patience.cancel()
+        if self._work is not None and not self._work.done():
+            _log.error("tidying up %r did not stop within %g s and is left behind", self._core.running, _LAST_WAIT_S)
 
     def _set_alarm(self) -> None:
         if self._started and not self._closed:
@@ -261,12 +266,18 @@ class Compactor:
         error = asyncio.CancelledError() if work.cancelled() else work.exception()
         if error is not None:
             self._stop.request()  # its thread, if it has one, goes on
+            self._patience.cancel()
             self._core.ended(self._clock.now(), gained=False, finished=False)
             self._fell(error)
 
     def _tell(self) -> None:
         self._told_at = self._clock.now()
         self._stop.request()
+        self._patience.set(self._told_at + _PATIENCE_S)
+
+    def _goes_on(self) -> None:
+        """Name a step that may never stop; what it took is told if it does."""
+        _log.error("tidying up %r still goes on %g s after it was told to stop", self._core.running, _PATIENCE_S)
 
     async def _run(self, step: CompactionStep, stop: Stop) -> None:
         began = self._clock.now()
@@ -279,6 +290,7 @@ class Compactor:
         except Exception:  # noqa: BLE001 - rule 3
             _log.exception("tidying up %r failed", step.name)
         now = self._clock.now()
+        self._patience.cancel()
         if self._told_at is not None:
             self._note_stop(step, now - self._told_at)
         ended = StepEnded(step.name, gained, now - began, finished=not stop.requested)
