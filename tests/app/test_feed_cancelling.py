@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 # The check runs on the loop that the scenario had: that one is still there.
 _OF_THE_LOOP = (
     Allowance("task", ".*_Real.__call__.*", "it runs the check"),
-    Allowance("thread", r"asyncio_\d+", "they end with the loop"),
-    Allowance("file", "socket:.*", "two of them wake the loop"),
+    Allowance("thread", r"(asyncio|uvloop)_\d+", "they end with the loop"),
+    Allowance("file", "(socket|pipe|anon_inode):.*|/dev/null", "they wake the loop, and wait for its processes"),
 )
 
 
