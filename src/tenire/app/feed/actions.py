@@ -140,15 +140,14 @@ class Actions:
             message = "items are being tried again already"
             raise ConfigError(message, key="retry", hint="wait until that has ended")
         words = ["--all"] if ids is None else ["--", *ids]
-        head = ["-m", "tenire", "--home", str(self._home.path), "--json", "--quiet", "retry"]
-        self._retrying = process = await asyncio.create_subprocess_exec(
-            sys.executable, *head, *words,
-            stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
-        )  # fmt: skip
         try:
+            await unbroken(self._begin_retry(words))  # or it would run, and nobody would know it
+            process = self._retrying
+            assert process is not None
             said, _ = await process.communicate()
         except asyncio.CancelledError:
-            await unbroken(_interrupt(process))
+            if self._retrying is not None:
+                await unbroken(_interrupt(self._retrying))
             raise
         finally:
             self._retrying = None
@@ -160,6 +159,13 @@ class Actions:
         if "error" in facts:
             raise RejectedError(facts["error"]["message"], hint=facts["error"].get("hint"))
         return Outcome(f"{_items(facts['requeued'])} tried again", facts)
+
+    async def _begin_retry(self, words: Sequence[str]) -> None:
+        head = ["-m", "tenire", "--home", str(self._home.path), "--json", "--quiet", "retry"]
+        self._retrying = await asyncio.create_subprocess_exec(
+            sys.executable, *head, *words,
+            stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
+        )  # fmt: skip
 
 
 async def _interrupt(process: asyncio.subprocess.Process) -> None:
