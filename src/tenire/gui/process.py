@@ -207,7 +207,7 @@ def _apart() -> dict[str, Any]:
     """Return what keeps Ctrl-C in a terminal from a child; the window ignores it besides."""
     if sys.platform == "win32":
         return {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
-    return {"process_group": 0}
+    return {"start_new_session": True}  # uvloop knows no process groups
 
 
 async def _close(process: asyncio.subprocess.Process) -> None:
