@@ -109,7 +109,7 @@ class Store:
         _check_question(query, k, mode, context)
         condition = None if where is None else parse_where(where)
         options = {"k": k, "mode": mode, "exact": exact}
-        with self._open():
+        with self._kept_open():
             self._renewed()
             try:
                 return self._search(query, options, condition, context)
@@ -120,7 +120,7 @@ class Store:
             return self._search(query, options, condition, context)
 
     @contextmanager
-    def _open(self) -> Iterator[None]:
+    def _kept_open(self) -> Iterator[None]:
         """Keep the store open for a search: one whose caller was cancelled goes on in its thread."""
         with self._idle:
             if self._closed:

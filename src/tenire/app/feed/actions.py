@@ -128,11 +128,11 @@ class Actions:
     async def _opened(self) -> Store:
         async with self._opening:
             if self._store is None:
-                await unbroken(self._open())  # or it would be open, and nobody would know it
+                await unbroken(self._open_store())  # or it would be open, and nobody would know it
             assert self._store is not None
             return self._store
 
-    async def _open(self) -> None:
+    async def _open_store(self) -> None:
         self._store = await asyncio.to_thread(_open, self._home)
 
     async def _retry_now(self, ids: Sequence[str] | None) -> Outcome:

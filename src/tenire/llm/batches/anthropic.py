@@ -20,7 +20,7 @@ import msgspec
 from tenire.errors import ModelError
 from tenire.llm.batches.files import opened
 from tenire.llm.batches.provider import MAYBE, BatchView, LineResult
-from tenire.llm.batches.wire import call_of_line, encode_line, lines_of, object_of
+from tenire.llm.batches.wire import call_of_line, encode_line, object_of, results_at
 from tenire.llm.dialects import NoReplyError
 from tenire.llm.failures import broken, no_reply, refusal
 
@@ -122,15 +122,9 @@ class AnthropicBatches:
         if not batch.startswith(MAYBE):
             await self._ask("a cancelled batch", "POST", f"{_PATH}/{batch}/cancel", {})
 
-    async def results(self, file: str) -> AsyncIterator[Sequence[bytes]]:
+    def results(self, file: str) -> AsyncIterator[Sequence[bytes]]:
         """Yield the lines of the results of a batch, some at a time."""
-        path = f"{_PATH}/{_plain(file)}/results"
-        async with (
-            self._transport.exchange("results of a batch", "GET", path) as answer,
-            aclosing(lines_of(answer.content)) as found,
-        ):
-            async for lines in found:
-                yield lines
+        return results_at(self._transport, f"{_PATH}/{_plain(file)}/results")
 
     def read(self, line: bytes, prompt: bytes | None) -> LineResult | None:
         """Read a line of results."""

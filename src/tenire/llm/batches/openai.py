@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import aclosing
 from typing import IO, TYPE_CHECKING, Any
 
 import msgspec
@@ -10,7 +9,7 @@ import msgspec
 from tenire.errors import ModelError
 from tenire.llm.batches.files import opened
 from tenire.llm.batches.provider import BatchView, LineResult
-from tenire.llm.batches.wire import call_of_line, encode_line, lines_of, object_of
+from tenire.llm.batches.wire import call_of_line, encode_line, object_of, results_at
 from tenire.llm.dialects import NoReplyError
 from tenire.llm.failures import Call, broken, no_reply, refusal
 
@@ -100,15 +99,9 @@ class OpenAIBatches:
         """Have a batch ended."""
         await self._ask("a cancelled batch", "POST", f"/batches/{batch}/cancel", {})
 
-    async def results(self, file: str) -> AsyncIterator[Sequence[bytes]]:
+    def results(self, file: str) -> AsyncIterator[Sequence[bytes]]:
         """Yield the lines of a file of results, some at a time."""
-        path = f"/files/{file}/content"
-        async with (
-            self._transport.exchange("results of a batch", "GET", path) as answer,
-            aclosing(lines_of(answer.content)) as found,
-        ):
-            async for lines in found:
-                yield lines
+        return results_at(self._transport, f"/files/{file}/content")
 
     def read(self, line: bytes, prompt: bytes | None) -> LineResult | None:
         """Read a line of results."""

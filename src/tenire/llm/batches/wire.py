@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import aclosing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from tenire.llm.records import ChatRequest
     from tenire.llm.transport import HttpTransport
 
-__all__ = ["call_of_line", "encode_line", "lines_of", "object_of"]
+__all__ = ["call_of_line", "encode_line", "lines_of", "object_of", "results_at"]
 
 _LONGEST_LINE = 64 << 20
 
@@ -82,3 +83,13 @@ async def lines_of(content: StreamReader) -> AsyncGenerator[Sequence[bytes]]:
             yield lines
     if rest:
         yield [rest]
+
+
+async def results_at(transport: HttpTransport, path: str) -> AsyncGenerator[Sequence[bytes]]:
+    """Yield the lines of the results at a path, some at a time."""
+    async with (
+        transport.exchange("results of a batch", "GET", path) as answer,
+        aclosing(lines_of(answer.content)) as found,
+    ):
+        async for lines in found:
+            yield lines
