@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
+import math
 import random
 import resource
 import shutil
@@ -33,8 +33,11 @@ def spread(values: list[float], digits: int = 3) -> dict[str, float]:
 
 
 def cores() -> int:
-    """Return the cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Return how many cores are really there for this process, a part of one counted as one."""
+    # Imported here: some benchmarks weigh what a process has imported.
+    from tenire.observe.machine import read_machine
+
+    return math.ceil(read_machine().usable_cores)
 
 
 def real_files(folder: Path, *, size: int, seed: int = 0, skip: int = 0) -> int:

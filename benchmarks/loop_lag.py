@@ -1,4 +1,4 @@
-"""How late the loop is while two worker processes compute flat out."""
+"""How late the loop is while as many worker processes as there are cores compute flat out."""
 
 from __future__ import annotations
 
@@ -41,14 +41,16 @@ def quantiles(late: list[float]) -> dict[str, float]:
 
 
 async def measure() -> None:
-    async with ConcurrencyManager(cpu=2) as manager:
+    workers = cores()
+    async with ConcurrencyManager(cpu=workers) as manager:
+        await manager.thread_pool.warm_up(workers)
         quiet = await lags(5.0)
-        busy = [manager.submit(spin, SECONDS + 3, on="process") for _ in range(2)]
-        await asyncio.sleep(1.5)  # both have started
+        busy = [manager.submit(spin, SECONDS + 3, on="process") for _ in range(workers)]
+        await asyncio.sleep(1.5)  # all of them have started
         late = await lags(SECONDS)
         for handle in busy:
             await handle
-    report("loop_lag_ms", cores=cores(), workers=2, idle=quantiles(quiet), busy=quantiles(late))
+    report("loop_lag_ms", workers=workers, idle=quantiles(quiet), busy=quantiles(late))
 
 
 if __name__ == "__main__":
