@@ -8,6 +8,8 @@ so a busy moment of the machine hits both; ``ratio`` compares medians.
 - flight: the same, 64 in flight;
 - large: 100 kB there and back, one by one;
 - first: connection, key and one call, each time anew.
+
+Exits 1 if a small call takes longer than it must.
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ ROUNDS = 9
 SMALL, FLIGHT, LARGE, FIRST = 2_000, 4_000, 200, 50
 IN_FLIGHT = 64
 LARGE_BYTES = 100_000
+MUST_US, AIM_US = 300, 150
 
 ENGINE = """
 import asyncio, struct, sys
@@ -121,7 +124,7 @@ async def measured(directory: str) -> dict[str, list[float]]:
     return times
 
 
-def main() -> None:
+def main() -> int:
     """Measure and print."""
     with tempfile.TemporaryDirectory() as directory:
         words = [sys.executable, "-c", ENGINE, directory]
@@ -133,8 +136,10 @@ def main() -> None:
         engine.communicate("\n")
     figures = {f"{name}_us": spread(values, 1) for name, values in times.items()}
     ratio = round(spread(times["small"])["median"] / spread(times["bare"])["median"], 2)
-    report("channel", **figures, ratio=ratio, must_us=300, aim_us=150)
+    within = figures["small_us"]["median"] <= MUST_US
+    report("channel", **figures, ratio=ratio, must_us=MUST_US, aim_us=AIM_US, within=within)
+    return 0 if within else 1
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

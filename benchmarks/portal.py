@@ -6,6 +6,8 @@ Interleaved in one process, round by round, so a busy moment of the machine hits
 - wait: a coroutine, through ``loops.wait``; this is what the bare way is compared with;
 - spawn: the same through ``loops.spawn(…).result()``;
 - post: 1,000 functions without waiting, then one call; the bare way is ``call_soon_threadsafe``.
+
+Exits 1 if a call or a wait takes more of the bare way's time than it must.
 """
 
 from __future__ import annotations
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 ROUNDS = 40
 TRIPS = 500
 POSTS = 1_000
+
+MUST, AIM = 1.2, 1.0
 
 
 async def nothing() -> int:
@@ -79,8 +83,9 @@ def measure(loops: EventLoopManager) -> dict[str, list[float]]:
     return times
 
 
-def main() -> None:
+def main() -> int:
     """Measure and print, for asyncio's loop and, where it is installed, uvloop's."""
+    verdicts = []
     kinds: list[LoopKind] = ["asyncio", "uvloop"] if importlib.util.find_spec("uvloop") else ["asyncio"]
     for kind in kinds:
         loops = EventLoopManager()
@@ -89,16 +94,22 @@ def main() -> None:
         times = measure(loops)
         thread.close()
         medians = {name: statistics.median(values) for name, values in times.items()}
+        waited, called = medians["wait"] / medians["bare"], medians["call"] / medians["bare"]
+        verdicts.append(max(waited, called) <= MUST)
         report(
             "portal",
             loop=kind,
             us={name: spread(values, 1) for name, values in times.items()},
-            ratio_wait=round(medians["wait"] / medians["bare"], 3),
-            ratio_call=round(medians["call"] / medians["bare"], 3),
+            ratio_wait=round(waited, 3),
+            ratio_call=round(called, 3),
             ratio_spawn=round(medians["spawn"] / medians["bare"], 3),
             ratio_post=round(medians["post"] / medians["bare_post"], 3),
+            must=MUST,
+            aim=AIM,
+            within=verdicts[-1],
         )
+    return 0 if all(verdicts) else 1
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

@@ -7,6 +7,8 @@ Functions, methods and bare calls are processor time of this thread, so that a b
 changes little; streams and threads are time that passed.
 
 - bare: ten calls of a plain function, for comparison.
+
+Exits 1 if an event to ten functions or methods takes longer than it must.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 SUBSCRIBERS = 10
 EVENTS = 500
 ROUNDS = 60
+MUST_US = 10.0
 
 
 @dataclass(frozen=True)
@@ -92,7 +95,8 @@ async def thread_round() -> float:
     return (time.perf_counter() - started) / EVENTS * 1e6
 
 
-async def main() -> None:
+async def main() -> int:
+    """Measure and print."""
     functions, methods = Signals(), Signals()
     owners = [Owner() for _ in range(SUBSCRIBERS)]
     plain = Owner()
@@ -111,13 +115,18 @@ async def main() -> None:
         times["methods"].append(per_event(methods.emit))
         times["streams"].append(await stream_round())
         times["thread"].append(await thread_round())
+    medians = {name: statistics.median(values) for name, values in times.items()}
+    within = max(medians["functions"], medians["methods"]) <= MUST_US
     report(
         "signals",
         subscribers=SUBSCRIBERS,
         us={name: spread(values, 2) for name, values in times.items()},
-        ratio_bare=round(statistics.median(times["methods"]) / statistics.median(times["bare"]), 2),
+        ratio_bare=round(medians["methods"] / medians["bare"], 2),
+        must_us=MUST_US,
+        within=within,
     )
+    return 0 if within else 1
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    raise SystemExit(asyncio.run(main()))
