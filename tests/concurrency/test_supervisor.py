@@ -75,7 +75,7 @@ class Bench:
         self.supervisor = Supervisor(
             [Child(name, part.run, **options.get(name, {})) for name, part in self.parts.items()],
             timer=self.timer, clock=loop.clock, rng=random.Random(1),
-            on_change=self.events.append, on_escalation=self.escalations.append, **how,
+            **({"on_change": self.events.append, "on_escalation": self.escalations.append} | how),
         )  # fmt: skip
 
     def __getattr__(self, name: str) -> Part:
@@ -140,6 +140,18 @@ def test_whatever_a_component_dies_of_it_starts_again_and_the_others_stay(
             assert bench.health() == "healthy unsteady healthy"
             assert bench.supervisor.statistics()["b"].restarts == 1
             assert [event.state for event in bench.events[3:]] == ["down", "up"]
+
+    sim_loop.run_until_complete(main())
+
+
+def test_one_starts_again_though_telling_of_its_end_took_longer_than_its_wait(sim_loop: SimLoop) -> None:
+    async def main() -> None:
+        async with Bench("a", on_change=lambda _: sim_loop.suspend(SOON)) as bench:
+            bench.take()
+            bench.a.end(OSError("broken"))
+            await asyncio.sleep(2 * SOON)
+            assert bench.take() == "-a +a"
+            assert bench.clock.now() >= 3 * SOON
 
     sim_loop.run_until_complete(main())
 

@@ -83,7 +83,7 @@ class World:
             self.obey(self.core.ended(name, self.now, failed=self.rng.random() < 0.5))
 
     def wait(self) -> None:
-        due = self.core.next_due(self.now)
+        due = self.core.next_due()
         seconds = self.rng.choice([0.0, 0.0, 0.3, 5.0, 61.0])
         self.now = self.now + seconds if due is None or seconds else due
         self.obey(self.core.due(self.now))
@@ -169,7 +169,7 @@ class World:
         ordered = self.strategy != "one_for_one"
         held_up = ordered and (self.must_leave or any(self.live.get(other) == "starting" for other in self.members))
         if missing and not held_up:
-            due = self.core.next_due(self.now)
+            due = self.core.next_due()
             assert due is not None
             assert due > self.now
 

@@ -176,7 +176,8 @@ class Page:
                 check=False,
             )
         except subprocess.TimeoutExpired as error:
-            raise PageError(f"{self.name}:{at.line}: not done within {LIMIT_S} s") from error
+            printed = (error.stdout or b"").decode(errors="replace")
+            raise PageError(f"{self.name}:{at.line}: not done within {LIMIT_S} s, but\n{printed}") from error
 
     def load_toml(self, block: Block) -> None:
         """Read a block as a configuration, and leave it for the commands that follow."""

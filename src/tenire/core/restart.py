@@ -156,6 +156,7 @@ class Restarts:
         self._rng = rng
         self._children: dict[str, _Child] = {}
         self._closing = False
+        self._decided_at = float("-inf")
         self.escalated: str | None = None
         for member in members:
             self._take_in(member)
@@ -191,10 +192,13 @@ class Restarts:
             return str(child.state.value)
         return "unsteady" if child.failures and child.failures[-1] > now - self._period else "healthy"
 
-    def next_due(self, now: float) -> float | None:
-        """Return when ``due`` may have something to do, after ``now``, or ``None``."""
+    def next_due(self) -> float | None:
+        """Return when ``due`` may have something to do that the last decision left, or ``None``.
+
+        It may have passed by now: the time between a decision and this question counts.
+        """
         waiting = [child.not_before for child in self._children.values() if child.state is State.DOWN]
-        return min((at for at in waiting if at > now), default=None)
+        return min((at for at in waiting if at > self._decided_at), default=None)
 
     @property
     def closed(self) -> bool:
@@ -311,6 +315,7 @@ class Restarts:
 
     def _settle(self, now: float) -> list[Start | Stop]:
         """Return what follows from the states, and take it as done."""
+        self._decided_at = now
         commands: list[Start | Stop] = []
         ordered = self._closing or self._strategy != "one_for_one"
         children = list(self._children.values())

@@ -237,7 +237,7 @@ class Supervisor:
         if self._due is not None:
             self._due.cancel()
             self._due = None
-        at = self._core.next_due(self._clock.now())
+        at = self._core.next_due()
         if at is not None:
             self._due = self._timer.at(at, self._come_due)
 
