@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import socket
 import threading
 from dataclasses import dataclass
 from typing import Any
 
 from tenire.clock import SYSTEM_CLOCK
+from tenire.concurrency.pools.background import limit_threads
 
 calls: list[int] = []
 
@@ -134,3 +136,19 @@ def hold(size: int, seconds: float) -> int:
 
 def environment(*names: str) -> list[str | None]:
     return [os.environ.get(name) for name in names]
+
+
+def environment_limited_to(threads: int, *names: str) -> list[str | None]:
+    limit_threads(threads)
+    return environment(*names)
+
+
+def process_and_threads() -> tuple[int, str | None]:
+    return os.getpid(), os.environ.get("OMP_NUM_THREADS")
+
+
+def threads_at_once(port: int) -> str | None:
+    """Come to a port, and go on when the other side leaves."""
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
+        connection.recv(1)
+    return os.environ.get("OMP_NUM_THREADS")

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tenire.core.load import FALL, RISE, Level
-from tenire.core.pool_size import RESTORE_S, PoolSize, slots_at_rest, threads_per_worker
+from tenire.core.pool_size import RESTORE_S, PoolSize, slots_at_rest, threads_for
 
 
 def settled(full: float, cores: float, *, foreign: float | None = 0.0, level: Level = Level.NORMAL) -> PoolSize:
@@ -36,12 +36,28 @@ def test_one_core_is_left_to_the_rest_of_the_machine_unless_said_otherwise() -> 
     assert slots_at_rest(cores=8, affinity=8, quota=None) == 7
 
 
-@given(st.floats(0.1, 64), st.floats(0.1, 64))
-def test_the_threads_of_all_workers_fit_the_cores(workers: float, cores: float) -> None:
-    threads = threads_per_worker(workers, cores)
-    assert threads >= 1
-    assert math.ceil(workers) * threads <= max(cores, math.ceil(workers))
-    assert (threads + 1) * max(1, math.ceil(workers)) > cores  # and no core is left unused that could be used
+@given(st.lists(st.integers(1, 8000), min_size=1, max_size=20), st.integers(0, 20_000), st.floats(0.1, 64))
+def test_the_threads_of_all_who_hold_slots_fit_the_cores(held: list[int], free: int, cores: float) -> None:
+    of = sum(held) + free
+    threads = [threads_for(amount, of=of, cores=cores) for amount in held]
+    less_than_a_core = sum(amount * cores < of for amount in held)
+    assert min(threads) >= 1
+    assert sum(threads) <= cores + less_than_a_core + 1e-6
+    for amount, number in zip(held, threads, strict=True):
+        assert (number + 1) * of > amount * cores - 1e-6  # and no core is left unused that could be used
+
+
+@pytest.mark.parametrize(
+    ("held", "of", "cores", "threads"),
+    [
+        (1, 1, 2, 2), (1, 2, 2, 1), (2, 2, 2, 2), (0, 1, 2, 1), (0, 0, 2, 1), (0.5, 1, 2, 1), (0.5, 0.5, 2, 2),
+        (1, 2, 6, 3), (2, 4, 16, 8), (3, 10, 10, 3), (1, 4, 2, 1), (3, 2, 6, 6), (1, 1, 0.5, 1), (1, 2, 2.5, 1),
+    ],
+)  # fmt: skip
+def test_a_task_may_use_as_many_threads_as_its_slots_are_worth(
+    held: float, of: float, cores: float, threads: int
+) -> None:
+    assert threads_for(held, of=of, cores=cores) == threads
 
 
 MOVES = st.lists(

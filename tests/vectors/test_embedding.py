@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
 import pytest
 
+from tenire.concurrency.pools import background
 from tenire.errors import ConfigError, MissingExtraError
 from tenire.vectors import embedding, weights
 
@@ -64,6 +66,14 @@ def test_a_worker_loads_a_model_once() -> None:
     second = embedding.embed_texts("static", ["one"], None, None)
     assert (first == second).all()
     assert embedding._loaded.cache_info().misses == 1
+
+
+def test_in_a_worker_its_tokenizer_has_the_threads_of_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(background, "_limits", ("RAYON_NUM_THREADS",))
+    monkeypatch.setenv("RAYON_NUM_THREADS", "1")
+    embedding._loaded.cache_clear()
+    embedding.embed_texts("static", ["one"], 3, None)
+    assert os.environ["RAYON_NUM_THREADS"] == "3"
 
 
 def test_asking_for_an_identity_loads_no_model_library() -> None:

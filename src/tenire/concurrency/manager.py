@@ -25,6 +25,7 @@ from tenire.concurrency.loops import EventLoopManager, LoopState
 from tenire.concurrency.orchestrator import Orchestrator
 from tenire.concurrency.parts import Parts
 from tenire.concurrency.pools import ThreadPoolManager
+from tenire.concurrency.pools.thread_share import ThreadShare
 from tenire.concurrency.sampler import ThreadSampler
 from tenire.concurrency.signals import Signals
 from tenire.concurrency.snapshot import Snapshot, take_snapshot
@@ -32,11 +33,10 @@ from tenire.concurrency.supervisor import Supervisor
 from tenire.concurrency.termination import Termination
 from tenire.concurrency.timer import UniversalTimer
 from tenire.core.admission import RESIDENT, Admission
-from tenire.core.pool_size import threads_per_worker
 from tenire.core.scheduler import Scheduler
 from tenire.core.tasks import Priority
 from tenire.errors import ComponentError, ConfigError, RejectedError
-from tenire.observe.machine import own_share, read_machine
+from tenire.observe.machine import read_machine
 from tenire.observe.metrics import Metrics
 
 if TYPE_CHECKING:
@@ -169,17 +169,17 @@ class ConcurrencyManager:
         self.timer = UniversalTimer(
             loop=loop, clock=self._clock, on_thread=self.loops.on_thread, on_suspended=self.signals.post
         )
-        self.thread_pool = ThreadPoolManager(
-            loop,
-            timer=self.timer,
-            threads_per_worker=lambda: threads_per_worker(self.cpu, own_share()),  # when one starts: it reads files
-            worker_memory=self._worker_memory,
-            all_workers_memory=self._resident or None,
-        )
         slots = max(_LEAST_THREADS, int(self.cpu))
         admission = Admission(cpu=self.cpu, memory=self.memory, threads=slots, processes=slots)
         if self._resident:
             admission.register(RESIDENT, self._resident)
+        self.thread_pool = ThreadPoolManager(
+            loop,
+            timer=self.timer,
+            threads=ThreadShare(admission),
+            worker_memory=self._worker_memory,
+            all_workers_memory=self._resident or None,
+        )
         self.orchestrator = Orchestrator(
             Scheduler(admission),
             loop=loop,

@@ -21,7 +21,7 @@ from tenire.core.load import Hysteresis, Level
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["RESTORE_S", "PoolSize", "slots_at_rest", "threads_per_worker"]
+__all__ = ["RESTORE_S", "PoolSize", "slots_at_rest", "threads_for"]
 
 RESTORE_S = 5.0
 """Seconds between two steps back to all slots."""
@@ -44,12 +44,20 @@ def slots_at_rest(*, cores: int, affinity: int, quota: float | None, reserve: in
     return max(1, int(there) - reserve)
 
 
-def threads_per_worker(workers: float, cores: float) -> int:
-    """Return how many threads a worker's libraries may use; at least one.
+def threads_for(held: float, *, of: float, cores: float) -> int:
+    """Return how many threads the libraries of a worker process may use for a task; at least one.
 
-    As long as there are no more workers than cores, ``workers * threads <= cores``.
+    A slot is worth its part of the cores, so all who hold slots use together no more
+    threads than there are cores; but for those whose part is less than a core, and those
+    who hold none, since they do not mean to compute: they have one each.
+
+    Args:
+        held: CPU slots that the task holds.
+        of: How many there are in all.
+        cores: Cores' worth of CPU time that is ours.
     """
-    return max(1, int(cores / max(1, math.ceil(workers))))
+    # 3 of 10 slots of 10 cores are 3 threads, whatever the rounding.
+    return max(1, int(cores * min(1.0, held / of) + 1e-9)) if held else 1
 
 
 class PoolSize:

@@ -11,7 +11,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tenire.concurrency.pools.background import limit_threads
 from tenire.errors import ConfigError, MissingExtraError
+from tenire.vectors.text_input import usable_cores
 from tenire.vectors.weights import find_minilm, find_static, is_installed
 
 if TYPE_CHECKING:
@@ -113,6 +115,7 @@ def load_embedder(name: str, *, threads: int | None = None, cache: Path | None =
 
 @lru_cache(maxsize=4)
 def _loaded(name: str, threads: int | None, cache: str | None) -> Embedder:
+    limit_threads(threads or usable_cores())  # the engine allows one that holds no CPU a single one
     return load_embedder(name, threads=threads, cache=None if cache is None else Path(cache))
 
 

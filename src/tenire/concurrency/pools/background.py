@@ -11,7 +11,7 @@ import contextlib
 import os
 import sys
 
-__all__ = ["limit_threads", "step_back", "thread_limits"]
+__all__ = ["limit_threads", "limited", "step_back", "thread_limits"]
 
 _THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
@@ -51,10 +51,19 @@ def thread_limits(most: int) -> dict[str, str]:
     return {variable: str(most) for variable in _THREAD_VARIABLES if variable not in os.environ}
 
 
-def limit_threads(most: int) -> None:
-    """Keep numerical libraries that this process will load to ``most`` threads each.
+_limits: tuple[str, ...] = ()
 
-    Otherwise every worker would start as many as there are cores. They look at the
-    environment once, when they are loaded, so this comes before the user's code.
+
+def limited(variables: tuple[str, ...]) -> None:
+    """Take in, in a worker process, which variables the engine has set there, and not the user."""
+    global _limits
+    _limits = variables
+
+
+def limit_threads(most: int) -> None:
+    """Keep libraries that this worker process will load to ``most`` threads each, in place of what the engine said.
+
+    They look at the environment once, when they are loaded. What the user has set stays
+    as it is; outside of a worker process nothing changes.
     """
-    os.environ.update(thread_limits(most))
+    os.environ.update(dict.fromkeys(_limits, str(most)))

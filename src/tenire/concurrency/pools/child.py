@@ -84,10 +84,9 @@ class Child:
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
         lifeline_theirs, lifeline_ours = context.Pipe(duplex=False)
-        process_name = f"tenire-{name}"
-        if threads is not None:
-            process_name = _NameWithEnvironment(process_name, thread_limits(threads))
-        self._process = context.Process(target=main, args=(theirs, lifeline_theirs, threads), name=process_name)
+        limits = {} if threads is None else thread_limits(threads)
+        process_name = _NameWithEnvironment(f"tenire-{name}", limits) if limits else f"tenire-{name}"
+        self._process = context.Process(target=main, args=(theirs, lifeline_theirs, tuple(limits)), name=process_name)
         try:
             _widen(ours)
             _widen(theirs)

@@ -63,6 +63,7 @@ class WorkerLink:
         ended: Called on the loop with ``(link, handle, value, error, memory)``.
         left: Called on the loop with the link when its process and its thread are gone.
         fell: Called on the loop with the error that the thread died of; there is a new one then.
+        held: CPU that the tasks hold for which it is started, as far as it counts there.
         threads: Asked, when its process starts, for the threads that numerical libraries may use there;
             ``None``: no limit.
         known: What pickling is quick.
@@ -70,6 +71,7 @@ class WorkerLink:
     Attributes:
         name: The worker's name.
         thread: The thread that talks to the process.
+        held: As given.
         resident: Bytes that the process occupied when somebody last looked; the watch's affair.
     """
 
@@ -81,10 +83,12 @@ class WorkerLink:
         ended: Callable[..., None],
         left: Callable[..., None],
         fell: Callable[[BaseException], object],
+        held: int,
         threads: Callable[[], int] | None,
         known: Known,
     ) -> None:
         self.name = name
+        self.held = held
         self._mailbox = mailbox
         self._ended = ended
         self._left = left

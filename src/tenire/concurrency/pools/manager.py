@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from tenire.concurrency.handle import Handle
+    from tenire.concurrency.pools.thread_share import ThreadShare
     from tenire.concurrency.supervisor import Life
     from tenire.concurrency.timer import UniversalTimer
 
@@ -58,8 +59,8 @@ class ThreadPoolManager:
     Args:
         loop: The engine's loop.
         timer: Its timer; ``None``: nobody looks after the workers while they run.
-        threads_per_worker: Tells how many threads numerical libraries may use in each worker
-            process; ``None``: no limit. A named worker has none: it may use every core.
+        threads: Tells how many threads numerical libraries may use in worker processes;
+            ``None``: no limit.
         worker_memory: Bytes that a worker process without a name may keep after a task;
             one that keeps more is replaced. ``None``: learnt from what they usually keep.
         all_workers_memory: Bytes that all workers may take together, or the largest is
@@ -76,14 +77,14 @@ class ThreadPoolManager:
         loop: asyncio.AbstractEventLoop,
         *,
         timer: UniversalTimer | None = None,
-        threads_per_worker: Callable[[], int] | None = None,
+        threads: ThreadShare | None = None,
         worker_memory: int | None = None,
         all_workers_memory: int | None = None,
     ) -> None:
         self._mailbox = mailbox = Mailbox(loop)
         self.report: Callable[[Handle[Any], Any, BaseException | None, int], None] = _unconnected
         self._threads = Threads(mailbox, self._ended)
-        self._processes = Processes(mailbox, self._ended, threads=threads_per_worker)
+        self._processes = Processes(mailbox, self._ended, threads=threads)
         self._watch = self._processes.watch = PoolWatch(
             timer=timer,
             loop=loop,

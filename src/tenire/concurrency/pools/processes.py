@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
     from tenire.concurrency.handle import Handle
     from tenire.concurrency.pools.mailbox import Mailbox
+    from tenire.concurrency.pools.thread_share import ThreadShare
     from tenire.concurrency.pools.watch import PoolWatch
+    from tenire.core.tasks import Needs
 
 __all__ = ["Processes"]
 
@@ -56,11 +58,14 @@ atexit.register(_kill_leftovers)
 class Processes:
     """Worker processes: a pool of equals, and named ones that keep something warm.
 
+    Libraries ask once how many threads they may use, so a task without a worker's name
+    runs in a process that was started for tasks that may use as many, and one with a name
+    is started for its first task.
+
     Args:
         mailbox: The way to the loop.
         report: Called on the loop with ``(handle, value, error, memory)``.
-        threads: Tells how many threads numerical libraries may use in each of the equals;
-            ``None``: no limit. Named workers have none: they are few, and large.
+        threads: Tells how many threads numerical libraries may use; ``None``: no limit.
 
     Attributes:
         watch: Looks at the workers; set before the first task comes.
@@ -75,7 +80,7 @@ class Processes:
         mailbox: Mailbox,
         report: Callable[[Handle[Any], Any, BaseException | None, int], None],
         *,
-        threads: Callable[[], int] | None,
+        threads: ThreadShare | None,
     ) -> None:
         self._mailbox = mailbox
         self._report = report
@@ -103,28 +108,33 @@ class Processes:
 
     def start(self, handle: Handle[Any]) -> None:
         """Run a task; on the loop's thread."""
+        link: WorkerLink | None
         if handle.worker is not None:
             link = self._named.get(handle.worker)
             if link is None:
-                link = self._named[handle.worker] = self._new(handle.worker, None)
-        elif self._idle:
-            link = self._idle.pop()
+                link = self._named[handle.worker] = self._new(handle.worker, self._held(handle.needs))
         else:
-            link = self._new_equal()
+            held = self._held(handle.needs)
+            link = next((idle for idle in reversed(self._idle) if idle.held == held), None)
+            if link is None:
+                link = self._new_equal(held)
+            else:
+                self._idle.remove(link)
         handle.run = link
         link.put(handle)
         self.watch.begun()
 
     async def warm_up(self, workers: int, modules: tuple[str, ...]) -> None:
-        """Have so many equals ready, each with modules imported.
+        """Have so many equals ready for tasks of one CPU slot, and modules imported in all that are idle.
 
         Raises:
             Exception: The first that went wrong: a module cannot be imported, or a process not started.
         """
         loop = asyncio.get_running_loop()
-        while len(self._pool) < workers:
+        held = self._held(None)
+        for _ in range(workers - sum(link.held == held for link in self._pool)):
             # In front: those that are ready are taken first, from the end.
-            self._idle.insert(0, self._new_equal())
+            self._idle.insert(0, self._new_equal(held))
         waiting = []
         for link in self._idle:
             ready: asyncio.Future[BaseException | None] = loop.create_future()
@@ -135,16 +145,20 @@ class Processes:
             if error is not None:
                 raise error
 
-    def _new_equal(self) -> WorkerLink:
+    def _held(self, needs: Needs | None) -> int:
+        return 0 if self._threads is None else self._threads.held(needs)
+
+    def _new_equal(self, held: int) -> WorkerLink:
         self._made += 1
-        link = self._new(f"worker-{self._made}", self._threads)
+        link = self._new(f"worker-{self._made}", held)
         self._pool.append(link)
         return link
 
-    def _new(self, name: str, threads: Callable[[], int] | None) -> WorkerLink:
+    def _new(self, name: str, held: int) -> WorkerLink:
+        threads = None if self._threads is None else partial(self._threads.threads, held)
         return WorkerLink(
             name, self._mailbox, ended=self._finished, left=self._left, fell=lambda error: self.fell(error),
-            threads=threads, known=self._known,
+            held=held, threads=threads, known=self._known,
         )  # fmt: skip
 
     def _finished(

@@ -10,7 +10,7 @@ import traceback
 from typing import TYPE_CHECKING, Any
 
 from tenire.clock import SYSTEM_CLOCK
-from tenire.concurrency.pools.background import limit_threads, step_back
+from tenire.concurrency.pools.background import limited, step_back
 from tenire.concurrency.pools.frames import pack, receive, send, size_of
 from tenire.concurrency.pools.group import become_group
 from tenire.concurrency.pools.jobs import run_job
@@ -26,13 +26,13 @@ _BROKEN = 4
 """Exit code of a worker that cannot go on by itself."""
 
 
-def serve(jobs: Connection[Any, Any], lifeline: Connection[Any, Any], threads: int | None = None) -> None:
+def serve(jobs: Connection[Any, Any], lifeline: Connection[Any, Any], limits: tuple[str, ...] = ()) -> None:
     """Run jobs until the engine closes the connection.
 
     Args:
         jobs: Where they come from and their outcomes go to.
         lifeline: See ``lifeline``.
-        threads: Threads that numerical libraries may use; ``None``: as many as they like.
+        limits: Names of the variables by which the engine limits the threads of libraries; they are set.
     """
     # Ctrl-C reaches the whole terminal group; the engine decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -41,8 +41,7 @@ def serve(jobs: Connection[Any, Any], lifeline: Connection[Any, Any], threads: i
     become_group()
     hold_on(lifeline)
     step_back()
-    if threads is not None:
-        limit_threads(threads)
+    limited(limits)
     now = SYSTEM_CLOCK.now
     meter = PeakMeter(now())
     with contextlib.suppress(EOFError, OSError):  # the engine is gone, or wants no more
@@ -66,11 +65,11 @@ def _flush() -> None:
             stream.flush()
 
 
-def main(jobs: Connection[Any, Any], lifeline: Connection[Any, Any], threads: int | None = None) -> None:
+def main(jobs: Connection[Any, Any], lifeline: Connection[Any, Any], limits: tuple[str, ...] = ()) -> None:
     """Entry point of the process."""
     code = 0
     try:
-        serve(jobs, lifeline, threads)
+        serve(jobs, lifeline, limits)
     except BaseException:  # noqa: BLE001 - for example arguments that do not fit into memory
         traceback.print_exc()
         code = _BROKEN
