@@ -52,10 +52,12 @@ class Engine:
         self.channel = None
 
     def client(self) -> ChannelClient:
-        return ChannelClient(self.home.path, timeout=HOLD_S + 3.0, connect=dial(lambda: self.channel))
+        return ChannelClient(
+            self.home.path, timeout=HOLD_S + 3.0, connect=dial(lambda: self.channel), timer=self.manager.timer
+        )
 
     def feed(self, **options: Any) -> Feed:
-        return Feed(self.home, clock=self.loop.clock, client=self.client(), **options)
+        return Feed(self.home, clock=self.loop.clock, client=self.client(), timer=self.manager.timer, **options)
 
     async def work(self, seconds: float) -> None:
         """Finish a thousand files a second."""
@@ -418,3 +420,43 @@ def test_leaving_ends_who_waits_for_a_view(engine: Any) -> None:
         assert waiting.cancelled()
 
     engine(scenario)
+
+
+def test_on_the_loop_of_an_engine_its_waits_hang_on_the_engine_s_timer(engine: Any) -> None:
+    async def scenario(engine: Engine) -> None:
+        await engine.stop()
+        timer = engine.manager.timer
+        before = len(timer)
+        async with engine.feed() as feed:
+            await until(feed, lambda view: view.note != "looking for an engine")
+            await asyncio.sleep(0.01)
+            assert len(timer) == before + 1, "the next try"
+        assert len(timer) == before
+
+    engine(scenario)
+
+
+def test_a_bug_ends_it_and_is_told_to_who_waits_for_its_end(engine: Any) -> None:
+    async def scenario(engine: Engine) -> None:
+        def broken(_: View) -> None:
+            raise ZeroDivisionError
+
+        async with engine.feed(on_view=broken) as feed:
+            with pytest.raises(ZeroDivisionError):
+                await feed.ended
+
+    engine(scenario)
+
+
+def test_without_an_engine_it_has_a_timer_of_its_own_and_closes_it(tmp_path: Path) -> None:
+    home = Home(tmp_path / "home")
+
+    async def scenario() -> None:
+        async with Feed(home) as feed:
+            await until(feed, lambda view: view.note != "looking for an engine")
+            own = feed._timer
+            assert own is not None
+            assert own.after(60.0, lambda: None).active
+        assert not own.after(60.0, lambda: None).active
+
+    asyncio.run(scenario())

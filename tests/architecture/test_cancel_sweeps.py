@@ -115,7 +115,9 @@ SWEPT = {
     "TaskGroup.__aenter__": (C + "test_task_groups.py", "test_cancelled_at_any_moment_it_leaves_nothing"),
     "ThreadPoolManager.run": PART,
     "ThreadPoolManager.warm_up": (COMPONENTS, "test_worker_processes_that_are_warmed_up"),
+    "UniversalTimer.wait_until": (C + "test_timer_waits.py", "test_cancelled_at_any_moment_it_leaves_nothing"),
     "arun": (REAL, "test_a_run_of_pipelines"),
+    "beside_engine": ("dashboard/test_cancelling.py", "test_the_page_of_an_engine"),
 }
 """Coroutine, and the function of a swept scenario that waits for it."""
 

@@ -12,10 +12,7 @@ if TYPE_CHECKING:
 
 # Who sets a timer of its own, and why it may.
 ALLOWED = {
-    "app/feed/feed.py": "it runs in another process than the engine",
     "concurrency/timer/wakeup.py": "the timer",
-    "concurrency/channel/client.py": "it runs in another process than the engine",
-    "concurrency/channel/link.py": "it runs in another process than the engine",
     "concurrency/startup.py": "a group needs no engine: it is what starts one",
     "concurrency/waiting.py": "at the end only, for threads that have said their last word",
     "resilience/batcher.py": "a batcher needs no engine",

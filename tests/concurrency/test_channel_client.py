@@ -47,7 +47,7 @@ class World:
         self.channel = None
 
     def client(self, **options: Any) -> ChannelClient:
-        return ChannelClient("nowhere", connect=dial(lambda: self.channel), **options)
+        return ChannelClient("nowhere", connect=dial(lambda: self.channel), timer=self.manager.timer, **options)
 
 
 async def in_world(scenario: Callable[[World], Awaitable[Any]], clock: Clock) -> None:
@@ -167,6 +167,25 @@ def test_heartbeats_keep_a_connection_that_has_nothing_to_say(world: Any) -> Non
             assert world.channel is not None
             assert world.channel.statistics().dropped == 0
             assert world.channel.statistics().peers == 1
+
+    world(scenario)
+
+
+def test_on_the_loop_of_an_engine_its_waits_hang_on_the_engine_s_timer(world: Any, sim_loop: SimLoop) -> None:
+    async def scenario(world: World) -> None:
+        timer = world.manager.timer
+        async with world.client() as client:
+            before = len(timer)
+            await client.call("echo", 1)
+            assert len(timer) == before + 2, "the heartbeat, and the other end's look at it"
+            await world.stop()
+        async with world.client(patience=1000.0, timeout=1000.0) as client:
+            before = len(timer)
+            calling = asyncio.create_task(client.call("echo", 1))
+            await asyncio.sleep(0.01)
+            assert len(timer) == before + 1, "the next try"
+            world.start()
+            assert await calling == 1
 
     world(scenario)
 

@@ -43,6 +43,18 @@ def modes(directory: Path) -> dict[str, int]:
     return {entry.name: stat.S_IMODE(entry.lstat().st_mode) for entry in directory.iterdir()}
 
 
+def test_a_client_away_from_an_engine_has_a_timer_of_its_own_and_closes_it(tmp_path: Path) -> None:
+    async def scenario(channel: LoopChannel) -> None:
+        async with ChannelClient(tmp_path) as client:
+            assert await client.call("echo", 1) == 1
+            own = client._timer
+            assert own is not None
+            assert (own is channel.timer, len(own)) == (False, 1), "the heartbeat"
+        assert not own.after(60.0, lambda: None).active
+
+    run(tmp_path, scenario)
+
+
 @needs_unix
 def test_socket_and_key_are_the_owners_alone_and_leave_with_the_engine(tmp_path: Path) -> None:
     async def scenario(channel: LoopChannel) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import socket
 from typing import TYPE_CHECKING, Any
 
@@ -209,6 +210,8 @@ def test_a_port_that_is_taken_is_said_and_the_usual_one_gives_way(tmp_path: Path
                 async with Dashboard(home, port=first.port):
                     pass
         taken = socket.socket()
+        if os.name == "posix":  # one that has just ended leaves connections behind, which would keep it from us
+            taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         with contextlib.suppress(OSError):  # taken by somebody else: as good
             taken.bind(("127.0.0.1", DEFAULT_PORT))
         taken.listen()

@@ -25,7 +25,7 @@ BY_FAULT: dict[str, tuple[Any, str, BaseException]] = {
     "control": (LoadProbe, "sample", SystemExit("killed")),
     "orchestrator": (Scheduler, "decide", MemoryError("killed")),
 }
-BY_CANCELLING = ("history", "compactor", "channel", "publisher", "thread_pool", "events")
+BY_CANCELLING = ("history", "compactor", "channel", "publisher", "thread_pool", "events", "dashboard")
 
 found: dict[str, list[str]] = {}
 during: dict[str, str] = {}

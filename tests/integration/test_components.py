@@ -13,6 +13,7 @@ from tests.integration.conftest import MOST_S, SOURCES, Tenire
 SCRIPT = Path(__file__).with_name("kill_components.py")
 COMPONENTS = {
     "watchdog", "control", "orchestrator", "history", "compactor", "channel", "publisher", "thread_pool", "events",
+    "dashboard",
 }  # fmt: skip
 
 
@@ -45,7 +46,7 @@ def test_each_component_is_killed_while_pipelines_run_and_the_run_completes_equa
 
     def run(name: str, *through: str) -> tuple[dict[str, tuple[int, ...]], set[tuple[str, ...]]]:
         file = configuration(tmp_path / name, library)
-        command = [sys.executable, *through, "run", str(file), "--json", "--quiet"]
+        command = [sys.executable, *through, "run", str(file), "--dashboard", "--json", "--quiet"]
         done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=4 * MOST_S)
         tenire = Tenire(file.parent / "home")
         assert tenire.verify()["ok"]

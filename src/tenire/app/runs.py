@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from tenire.concurrency.handle import Handle
     from tenire.pipeline.files import PathSource
 
-    Beside = Callable[[], AbstractAsyncContextManager[object]]
+    Beside = Callable[[ConcurrencyManager], AbstractAsyncContextManager[object]]
 
 __all__ = ["arun_config", "run_config"]
 
@@ -83,7 +83,7 @@ async def arun_config(
             are to be tried again.
         watch: Whether documents pipelines go on after their run and take in what changes,
             until they are cancelled.
-        beside: Makes what is open on the engine's loop while the pipelines run, from
+        beside: Makes, for the engine, what is open on its loop while the pipelines run, from
             before ``on_start``: something that shows them.
 
     Returns:
@@ -120,7 +120,7 @@ async def arun_config(
                     await sharing.enter_async_context(recipe.started(engine))
                 made = {name: recipe.run_of(name, engine) for recipe in plan.recipes for name in recipe.names}
                 if beside is not None:
-                    await sharing.enter_async_context(beside())
+                    await sharing.enter_async_context(beside(manager))
                 if on_start is not None:
                     on_start(progress)
                 async with _watched(manager) as memory:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from tenire.clock import SYSTEM_CLOCK
 from tenire.pipeline.progress import PipelineProgress, RunReport
 
 if TYPE_CHECKING:
+    from tenire.app.runs import Beside
     from tenire.cli.report.recorder import Recorder
 
 __all__ = ["exit_code", "finish", "run_and_report"]
@@ -83,21 +84,19 @@ def run_and_report(
     return INTERRUPTED
 
 
-def _dashboard(settings: Settings, config: Config) -> Callable[[], AbstractAsyncContextManager[object]]:
-    from tenire.dashboard import Dashboard
+def _dashboard(settings: Settings, config: Config) -> Beside:
+    from tenire.dashboard import beside_engine, require_packages
     from tenire.storage.home import Home
 
-    made = Dashboard(Home(config.tenire.home))  # made here: what is missing is told before anything starts
+    require_packages()  # what is missing is told before anything starts
+    home = Home(config.tenire.home)
 
-    @asynccontextmanager
-    async def serving() -> AsyncIterator[None]:
-        async with made as running:
-            # Before the display is there, which a line in between would tear.
-            settings.output.show(running.address)
-            settings.output.flush()
-            yield
+    def tell(address: str) -> None:
+        # Before the display is there, which a line in between would tear.
+        settings.output.show(address)
+        settings.output.flush()
 
-    return serving
+    return lambda manager: beside_engine(manager, home, on_address=tell)
 
 
 def _recorder(page: Path | None) -> Recorder | None:

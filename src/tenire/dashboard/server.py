@@ -29,15 +29,27 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
+    from tenire.concurrency.timer import UniversalTimer
     from tenire.storage.home import Home
 
-__all__ = ["DEFAULT_PORT", "Dashboard"]
+__all__ = ["DEFAULT_PORT", "Dashboard", "require_packages"]
 
 DEFAULT_PORT = 8642
 
 _GRACE_S = 1
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _NEEDED = ("starlette", "uvicorn")
+
+
+def require_packages() -> None:
+    """Do nothing, if all is installed that a dashboard needs.
+
+    Raises:
+        MissingExtraError: If something is missing.
+    """
+    missing = [package for package in _NEEDED if find_spec(package) is None]
+    if missing:
+        raise MissingExtraError("the dashboard", extra="dashboard", missing=", ".join(missing))
 
 
 class Dashboard:
@@ -50,6 +62,7 @@ class Dashboard:
         remote: Whether that may be another than this machine's own: then everybody on the
             network who learns the token comes in, and reads it on the way.
         token: What who comes in must have; a new one by default.
+        timer: The engine's, on the loop of an engine.
 
     Attributes:
         feed: What it shows.
@@ -67,15 +80,14 @@ class Dashboard:
         host: str = "127.0.0.1",
         remote: bool = False,
         token: str | None = None,
+        timer: UniversalTimer | None = None,
     ) -> None:
-        missing = [package for package in _NEEDED if find_spec(package) is None]
-        if missing:
-            raise MissingExtraError("the dashboard", extra="dashboard", missing=", ".join(missing))
+        require_packages()
         if host.lower() not in _LOOPBACK and not remote:
             message = f"the dashboard listens on this machine only, got the address {host}"
             hint = "with --allow-remote everybody on the network who learns the token can read and steer"
             raise ConfigError(message, key="host", hint=hint)
-        self.feed = Feed(home)
+        self.feed = Feed(home, timer=timer)
         self._host, self._port, self._remote = host.lower(), port, remote
         self._token = token or secrets.token_urlsafe(32)
         self._stream = Stream(self.feed)
@@ -120,7 +132,7 @@ class Dashboard:
             stack.callback(self._socket.close)
             await stack.enter_async_context(self.feed)
             await asyncio.to_thread(self._make)
-            self._serving = asyncio.get_running_loop().create_task(self._serve(), name="tenire dashboard")
+            self._serving = asyncio.get_running_loop().create_task(self._serve(), name="tenire dashboard: server")
             stack.push_async_callback(self._stop)
             self._stack = stack.pop_all()
         return self
@@ -131,9 +143,11 @@ class Dashboard:
         await unbroken(self._stack.aclose())
 
     async def wait_ended(self) -> None:
-        """Wait until it ends by itself, which it does only by an error."""
+        """Wait until it ends by itself, which it does only by an error, and raise that."""
         assert self._serving is not None, "the dashboard is not open"
-        await asyncio.shield(self._serving)
+        ended, _ = await asyncio.wait([self._serving, self.feed.ended], return_when=asyncio.FIRST_COMPLETED)
+        for each in ended:
+            each.result()
 
     def _make(self) -> None:
         """Make the server; on a thread, since what it needs takes a while to import."""
@@ -160,7 +174,13 @@ class Dashboard:
         self._server = Server(config)
 
     async def _serve(self) -> None:
-        await self._server.serve(sockets=[self._socket])
+        try:
+            await self._server.serve(sockets=[self._socket])
+        except BaseException:
+            if self._server.started:  # it has left its socket and its pages open
+                self._stream.end()
+                await unbroken(self._server.shutdown(sockets=[self._socket]))
+            raise
 
     async def _stop(self) -> None:
         self._stream.end()

@@ -23,7 +23,6 @@ import contextlib
 import json
 import subprocess
 import sys
-import threading
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
@@ -129,10 +128,7 @@ class WindowProcess:
             self._turn("failed", str(error.__cause__ or error))
             self._ended.set()
 
-        here = threading.get_ident()
-        timer = UniversalTimer(
-            loop=asyncio.get_running_loop(), clock=SYSTEM_CLOCK, on_thread=lambda: threading.get_ident() == here
-        )
+        timer = UniversalTimer.of_running_loop(SYSTEM_CLOCK)
         supervisor = Supervisor(
             [Child("window", self._live, restart="transient", grace=_CLOSE_S + 2.0)],
             timer=timer, clock=SYSTEM_CLOCK, intensity=_CRASHES, period=_PERIOD_S,

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from tenire.app.hits import SearchResult
     from tenire.app.search import Store
+    from tenire.concurrency.timer import UniversalTimer
     from tenire.storage.home import Home
 
 __all__ = ["LEVELS", "Actions", "Outcome"]
@@ -58,14 +59,17 @@ class Actions:
     Args:
         home: The home.
         changed: Called when what the ledger holds has changed.
+        timer: The engine's, on the loop of an engine.
     """
 
-    def __init__(self, home: Home, *, changed: Callable[[], object] = lambda: None) -> None:
+    def __init__(
+        self, home: Home, *, changed: Callable[[], object] = lambda: None, timer: UniversalTimer | None = None
+    ) -> None:
         self._home = home
         self._changed = changed
         # Of its own: an action that takes its time must not hold up the pictures.
-        self._client = ChannelClient(home.path, timeout=_ANSWER_S)
-        self._patient = ChannelClient(home.path, timeout=_END_S)
+        self._client = ChannelClient(home.path, timeout=_ANSWER_S, timer=timer)
+        self._patient = ChannelClient(home.path, timeout=_END_S, timer=timer)
         self._store: Store | None = None
         self._opening = asyncio.Lock()
         self._retrying: asyncio.subprocess.Process | None = None

@@ -10,7 +10,8 @@
    from any thread, and whoever reads seldom reads the latest.
 2. While nobody answers it tries again every ``RETRY_S``, so that a new engine is there
    within a second. What is shown meanwhile is what the home's ledger holds.
-3. No failure ends it: what is wrong is the view's note.
+3. No failure ends it: what is wrong is the view's note. A bug does, and ``ended`` tells.
+4. Its waits hang on a timer: the engine's, on the loop of an engine.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from tenire.app.feed.view import View
 from tenire.app.published import Published, from_text
 from tenire.clock import SYSTEM_CLOCK
 from tenire.concurrency.channel import ChannelClient
+from tenire.concurrency.timer import UniversalTimer
 from tenire.errors import ChannelError, TenireError
 from tenire.storage.home import Home
 
@@ -58,10 +60,12 @@ class Feed:
         on_view: Called with each view, on the loop of the feed; must not block.
         clock: Tells the time.
         client: The way to the engine.
+        timer: The engine's, on the loop of an engine; anywhere else it makes one of its own.
 
     Attributes:
         period: Seconds between two views, at the least; may be changed while nobody looks.
         view: What is to be shown now; may be read from any thread.
+        looks: How often it has asked, and heard an answer or that there is none.
         actions: What can be done.
     """
 
@@ -73,12 +77,15 @@ class Feed:
         on_view: Callable[[View], object] | None = None,
         clock: Clock = SYSTEM_CLOCK,
         client: ChannelClient | None = None,
+        timer: UniversalTimer | None = None,
     ) -> None:
         self._home = home if isinstance(home, Home) else Home(home)
         self.period = period
         self._on_view = on_view
         self._clock = clock
-        self._client = client or ChannelClient(self._home.path, timeout=_ANSWER_S)
+        self._timer = timer
+        self._own_timer: UniversalTimer | None = None
+        self._client = client or ChannelClient(self._home.path, timeout=_ANSWER_S, timer=timer)
         self._watch = Watch(period=period)
         self._rates = Rates()
         self._curves = Curves()
@@ -88,11 +95,14 @@ class Feed:
         self._read_at = float("-inf")
         self._reading: asyncio.Task[None] | None = None
         self._following: asyncio.Task[None] | None = None
+        self.looks = 0
         self._waiting: list[asyncio.Future[None]] = []
         self.view = View(1, str(self._home.path), "gone", clock.wall(), "looking for an engine")
-        self.actions = Actions(self._home, changed=self._renew_holdings)
+        self.actions = Actions(self._home, changed=self._renew_holdings, timer=timer)
 
     async def __aenter__(self) -> Self:
+        if self._timer is None:
+            self._timer = self._own_timer = UniversalTimer.of_running_loop(self._clock)
         self._following = asyncio.get_running_loop().create_task(self._follow(), name="tenire feed")
         return self
 
@@ -100,6 +110,8 @@ class Feed:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         async with AsyncExitStack() as ending:
+            if self._own_timer is not None:
+                ending.callback(self._own_timer.close)
             ending.push_async_callback(self._client.aclose)
             ending.push_async_callback(self.actions.aclose)
             for task in (self._reading, self._following):
@@ -108,6 +120,12 @@ class Feed:
                     ending.push_async_callback(asyncio.wait, [task])
         for waiting in self._waiting:
             waiting.cancel()
+
+    @property
+    def ended(self) -> asyncio.Future[None]:
+        """Done once it has ended: by itself it does so only by an error, which this then holds."""
+        assert self._following is not None, "the feed is not open"
+        return self._following
 
     async def newer(self, number: int) -> View:
         """Return the latest view once there is one after number ``number``."""
@@ -135,9 +153,15 @@ class Feed:
                 self._take(told)
             except (TenireError, ValueError, TypeError, RecursionError) as error:
                 await self._lost(error)
-                await asyncio.sleep(RETRY_S)
+                pause = RETRY_S
             else:
-                await asyncio.sleep(max(0.0, began + self.period - self._clock.now()))
+                pause = began + self.period - self._clock.now()
+            self.looks += 1
+            await self._pause(pause)
+
+    async def _pause(self, seconds: float) -> None:
+        assert self._timer is not None, "the feed is not open"
+        await self._timer.wait_until(self._timer.now() + seconds)
 
     def _take(self, told: Told) -> None:
         now = self._clock.now()
@@ -193,7 +217,7 @@ class Feed:
         if self.view.attached:
             # With the next picture, if there is one soon: views are not to come more often than once in a period.
             shown = self.view.number
-            await asyncio.sleep(2 * self.period)
+            await self._pause(2 * self.period)
             if self.view.number == shown:
                 self._show(self.view.link, self.view.note)
         elif attached:

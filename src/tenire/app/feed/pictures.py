@@ -10,7 +10,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import uuid
 from typing import TYPE_CHECKING
 
@@ -104,7 +103,7 @@ class Pictures:
             if self._number > known or self._happenings.number > heard or now >= until:
                 text = self._text if self._number > known else ""
                 return Told(self._engine, self._number, text, self._happenings.since(heard))
-            await self._pause(min(until, self._looked_at + period))
+            await self._timer.wait_until(min(until, self._looked_at + period))
 
     def _renew(self, now: float) -> None:
         self._looked_at = now
@@ -115,11 +114,3 @@ class Pictures:
             self._essence = facts
             self._number += 1
             self._text = as_text(published)
-
-    async def _pause(self, until: float) -> None:
-        woken = asyncio.Event()
-        ringing = self._timer.at(until, lambda: woken.set())
-        try:
-            await woken.wait()
-        finally:
-            ringing.cancel()

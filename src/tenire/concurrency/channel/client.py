@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from tenire.clock import SYSTEM_CLOCK
 from tenire.concurrency.channel.endpoint import connect
 from tenire.concurrency.channel.link import Link
+from tenire.concurrency.timer import UniversalTimer
 from tenire.core.backoff import full_jitter
 from tenire.errors import ChannelError, ConfigError
 
@@ -38,6 +40,7 @@ class ChannelClient:
         patience: Seconds of them to go on trying while nobody listens, as when the
             engine has only just begun.
         connect: How to connect; tests put a connection of their own here.
+        timer: The engine's, on the loop of an engine; anywhere else it makes one of its own.
     """
 
     def __init__(
@@ -47,11 +50,14 @@ class ChannelClient:
         timeout: float = 5.0,
         patience: float = 0.0,
         connect: Connect = connect,
+        timer: UniversalTimer | None = None,
     ) -> None:
         self.directory = Path(directory)
         self._timeout = timeout
         self._patience = patience
         self._connect = connect
+        self._timer = timer
+        self._own_timer: UniversalTimer | None = None
         self._link: Link | None = None
         self._connecting = asyncio.Lock()
         self._closed = False
@@ -100,8 +106,12 @@ class ChannelClient:
     async def aclose(self) -> None:
         """End the connection; calls that wait for an answer fail."""
         self._closed = True
-        if self._link is not None:
-            await self._link.aclose()
+        try:
+            if self._link is not None:
+                await self._link.aclose()
+        finally:
+            if self._own_timer is not None:
+                self._own_timer.close()
 
     async def _ready(self) -> Link:
         async with self._connecting:  # one of many callers connects, the others use it
@@ -113,20 +123,23 @@ class ChannelClient:
             return self._link
 
     async def _connected(self) -> Link:
-        loop = asyncio.get_running_loop()
-        give_up_at = loop.time() + self._patience
-        tries = 0
+        if self._timer is None:
+            self._timer = self._own_timer = UniversalTimer.of_running_loop(SYSTEM_CLOCK)
+        timer, tries = self._timer, 0
+        give_up_at = timer.now() + self._patience
         while True:
             try:
-                return await self._met()
+                return await self._met(timer)
             except ChannelError:
-                if loop.time() >= give_up_at:
+                if timer.now() >= give_up_at:
                     raise
             tries += 1
-            await asyncio.sleep(full_jitter(tries, base=_FIRST_PAUSE_S, cap=_LONGEST_PAUSE_S, rng=self._rng))
+            pause = full_jitter(tries, base=_FIRST_PAUSE_S, cap=_LONGEST_PAUSE_S, rng=self._rng)
+            await timer.wait_until(timer.now() + pause)
 
-    async def _met(self) -> Link:
-        link = await self._connect(self.directory, lambda key: Link(key, f"the engine on {self.directory}"))
+    async def _met(self, timer: UniversalTimer) -> Link:
+        whom = f"the engine on {self.directory}"
+        link = await self._connect(self.directory, lambda key: Link(key, whom, timer=timer))
         try:
             await asyncio.shield(link.ready)
         except BaseException:

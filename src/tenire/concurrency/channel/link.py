@@ -37,6 +37,8 @@ from tenire.errors import ChannelError, ConfigError, RejectedError, StoreError, 
 if TYPE_CHECKING:
     import msgspec
 
+    from tenire.concurrency.timer import Timeout, UniversalTimer
+
 __all__ = ["HEARTBEAT_S", "Link"]
 
 HEARTBEAT_S = 20.0
@@ -51,15 +53,17 @@ class Link(asyncio.Protocol):
     Args:
         key: The key.
         whom: Whom it talks to, for messages.
+        timer: Of the loop; paces the heartbeats.
 
     Attributes:
         ready: Done once calls can be sent; fails if that is not to be.
     """
 
-    def __init__(self, key: bytes, whom: str) -> None:
+    def __init__(self, key: bytes, whom: str, *, timer: UniversalTimer) -> None:
         self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._key = key
         self._whom = whom
+        self._timer = timer
         self._proof = b""
         self._frames = FrameBuffer()
         self._numbers = count()
@@ -69,7 +73,7 @@ class Link(asyncio.Protocol):
         self._lost = asyncio.Event()
         self._writable = asyncio.Event()
         self._writable.set()
-        self._beating: asyncio.TimerHandle | None = None
+        self._beating: Timeout | None = None
         self._pinged = False
 
     @property
@@ -195,7 +199,7 @@ class Link(asyncio.Protocol):
             return
         self._pinged = True
         self._transport.write(pack(Ping()))
-        self._beating = asyncio.get_running_loop().call_later(HEARTBEAT_S, self._beat)
+        self._beating = self._timer.after(HEARTBEAT_S, self._beat)
 
     def _finish(self, error: ChannelError) -> None:
         if self._end is not None:

@@ -11,6 +11,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from contextvars import copy_context
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any
@@ -23,10 +25,9 @@ from tenire.concurrency.timer.timeout import Flexible, Timeout
 from tenire.concurrency.timer.wakeup import make_wake_up
 from tenire.core.missed_ticks import ticks_due
 from tenire.core.quantiles import QuantileSketch
-from tenire.errors import ConfigError
+from tenire.errors import ConfigError, RejectedError
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Callable
 
     from tenire.clock import Asleep, Clock
@@ -85,7 +86,40 @@ class UniversalTimer:
         self._failed = self._missed = self._wake_ups = self._suspensions = 0
         self._lateness = QuantileSketch()
 
+    @classmethod
+    def of_running_loop(cls, clock: Clock) -> UniversalTimer:
+        """Return one for a program without an engine, whose loop runs now; whoever made it closes it.
+
+        Args:
+            clock: What says the time.
+        """
+        here = threading.get_ident()
+        return cls(loop=asyncio.get_running_loop(), clock=clock, on_thread=lambda: threading.get_ident() == here)
+
     # -- the face ---------------------------------------------------------
+
+    def now(self) -> float:
+        """Return the seconds of the engine's clock."""
+        return self._clock.now()
+
+    async def wait_until(self, when: float) -> None:
+        """Wait until ``when`` seconds of the engine's clock, not a moment less; on the loop.
+
+        Raises:
+            ConfigError: If the number is impossible.
+            RejectedError: If the timer was closed: the time would never come.
+        """
+        if when <= self.now():
+            return
+        come: asyncio.Future[None] = self._loop.create_future()
+        ringing = self.at(when, lambda: _come(come))
+        if not ringing.active:
+            message = "this timer was closed with its engine, and rings no more"
+            raise RejectedError(message)
+        try:
+            await come
+        finally:
+            ringing.cancel()
 
     def after(self, delay: float, callback: Callable[[], object], *, slack: float = 0.0) -> Timeout:
         """Call ``callback`` once, ``delay`` seconds from now.
@@ -283,6 +317,11 @@ class UniversalTimer:
             self._on_suspended(Suspended(asleep.total_ns / _NS, self._suspension.certain))
         except Exception as error:  # noqa: BLE001 - as a callback
             self._loop.call_exception_handler({"message": "on_suspended failed", "exception": error})
+
+
+def _come(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
 
 
 def _is_periodic(timeout: Timeout) -> bool:
