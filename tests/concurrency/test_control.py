@@ -15,6 +15,7 @@ from tenire.concurrency.pools import PoolStatistics
 from tenire.concurrency.signals import Signals
 from tenire.concurrency.timer import UniversalTimer
 from tenire.core.admission import CPU, MEMORY, Admission
+from tenire.core.degradation import Causes
 from tenire.core.tasks import CPU_UNIT
 from tenire.errors import ConfigError
 from tenire.observe.load_probe import LoadSample
@@ -52,6 +53,7 @@ class FakeScheduler:
         self.lowest_class = 4
         self.overload = FakeOverload()
         self.limits: dict[int, int] = {}
+        self.causes = Causes()
         self.selection = self.shares = self  # its other parts
         self.share = FakeShare()
         self.pipelines = {"default": self.share}
@@ -215,16 +217,24 @@ def test_levels_are_entered_at_once_and_left_a_step_each_half_minute(bench: Benc
     assert (bench.scheduler.burst_allowed, bench.scheduler.lowest_class) == (False, 2)
     assert bench.scheduler.limits == {CPU: CPU_UNIT, MEMORY: 0}  # a quarter, and nothing new
     assert bench.control.reason == "99% of the memory is in use"
-    bench.run(20)
+    told = "level critical: 99% of the memory is in use"
+    assert bench.scheduler.causes == Causes(level=told, limits=told)
+    bench.run(12)
+    passed = "the load is gone; it goes back to normal step by step"
+    assert bench.scheduler.slots < 4
+    assert bench.scheduler.causes == Causes(level=f"level critical: {passed}", limits=passed)
+    bench.run(8)
     assert bench.levels()[3:] == [("critical", "high")]
     assert (bench.scheduler.burst_allowed, bench.scheduler.lowest_class) == (False, 3)
-    assert bench.control.reason == "the load is gone; it goes back to normal step by step"
+    assert bench.control.reason == passed
+    assert bench.scheduler.causes == Causes(level=f"level high: {passed}")  # the slots are back
     bench.run(31)
     assert bench.levels()[4:] == [("high", "elevated")]
     assert (bench.scheduler.burst_allowed, bench.scheduler.lowest_class) == (True, 4)
     bench.run(31)
     assert bench.levels()[5:] == [("elevated", "normal")]
     assert (bench.control.level, bench.control.reason, bench.scheduler.limits) == ("normal", None, {})
+    assert bench.scheduler.causes == Causes()
 
 
 def test_one_bad_sample_changes_nothing(bench: Bench) -> None:
@@ -239,6 +249,19 @@ def test_work_that_waits_for_its_turn_takes_no_slots_away(bench: Bench) -> None:
     assert bench.control.level == "critical"
     assert bench.control.reason == "interactive work waits for its turn for 5 s"
     assert bench.scheduler.slots == 4
+    assert bench.scheduler.causes == Causes(level=f"level critical: {bench.control.reason}")
+
+
+def test_what_is_kept_back_is_put_down_to_the_machine_and_what_is_left_out_to_the_worst(bench: Bench) -> None:
+    # Two of four cores are others'; that alone is no level.
+    bench.sample = lambda now: LoadSample({"foreign_cpu": 0.2}, foreign=2.0, cores=4.0)
+    bench.scheduler.overload.waited = 0.5
+    bench.run(5)
+    assert bench.scheduler.slots == 2
+    assert bench.control.reason == "interactive work waits for its turn for 0.5 s"
+    assert bench.scheduler.causes == Causes(
+        level="level high: interactive work waits for its turn for 0.5 s", limits="other programs use 2 of the cores"
+    )
 
 
 def test_a_look_that_is_slow_is_not_a_loop_that_is_late(bench: Bench) -> None:

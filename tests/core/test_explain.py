@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tenire.core.admission import CPU
+from tenire.core.degradation import Causes
 from tenire.core.explain import GATES, Gate, why
-from tenire.core.tasks import Priority, State
+from tenire.core.tasks import CPU_UNIT, Priority, State
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -195,8 +197,23 @@ def test_a_class_that_is_left_out_is_told_so(machine: Callable[..., Any]) -> Non
     engine.scheduler.selection.lowest_class = Priority.LOW
     assert engine.decide() == []
     assert gate(engine, idle) == Gate("degraded", "the engine is degraded and starts no idle work")
+    engine.scheduler.selection.causes = Causes(level="level high: the machine is hot")
+    reason = "the engine is degraded (level high: the machine is hot) and starts no idle work"
+    assert gate(engine, idle) == Gate("degraded", reason)
     engine.scheduler.selection.lowest_class = Priority.IDLE
     assert engine.decide() == [idle]
+
+
+def test_what_may_not_be_held_for_now_is_told_with_its_cause(machine: Callable[..., Any]) -> None:
+    engine = machine(cpu=4)
+    engine.scheduler.selection.limits = {CPU: CPU_UNIT}
+    first, second = engine.submit(cpu=1), engine.submit(cpu=1)
+    assert engine.decide() == [first]
+    reason = "the machine is loaded, so tasks hold at most 1 CPU slot for now"
+    assert gate(engine, second) == Gate("degraded", reason)
+    engine.scheduler.selection.causes = Causes(limits="other programs use 3 of the cores")
+    reason = "the machine is loaded (other programs use 3 of the cores), so tasks hold at most 1 CPU slot for now"
+    assert gate(engine, second) == Gate("degraded", reason)
 
 
 def test_batch_work_that_is_held_because_urgent_work_is_late_is_told_so(machine: Callable[..., Any]) -> None:

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 from tenire.concurrency.control_events import LevelChanged, SlotsChanged
 from tenire.concurrency.periodic import Periodic
 from tenire.core.admission import CPU, MEMORY
-from tenire.core.degradation import Degradation
+from tenire.core.degradation import Causes, Degradation
 from tenire.core.intervals import AdaptiveInterval
 from tenire.core.load import MACHINE, OWN, Level, LoadIndex
 from tenire.core.pool_size import PoolSize
@@ -54,6 +54,8 @@ __all__ = ["Control"]
 _LOOK_S = 0.8
 _IDLE_S = 10.0
 _IDLE_HELD_S = 5.0  # so that all is back within 30 s though nobody waits for it
+
+_PASSED = "the load is gone; it goes back to normal step by step"
 
 _log = logging.getLogger("tenire.control")
 
@@ -123,12 +125,12 @@ class Control:
     @property
     def reason(self) -> str | None:
         """Why the engine does less than it could, or ``None`` if it does not."""
-        worst = max((self._machine, self._own), key=lambda index: index.level)
+        worst = self._worst()
         if worst.cause is not None:
             return str(worst.cause)
         if self._pool.taken:
-            return f"other programs use {self._pool.taken} of the cores"
-        return None if self._at_rest() else "the load is gone; it goes back to normal step by step"
+            return self._taken()
+        return None if self._at_rest() else _PASSED
 
     def on_level(self, *, enter: Hook | None = None, leave: Hook | None = None) -> Callable[[], None]:
         """Call ``enter(level)`` and ``leave(level)`` as levels begin and end to hold.
@@ -234,6 +236,23 @@ class Control:
     def _readings(self) -> tuple[Reading, Reading]:
         return self._machine.reading, self._own.reading
 
+    def _worst(self) -> LoadIndex:
+        return max((self._machine, self._own), key=lambda index: index.level)
+
+    def _taken(self) -> str:
+        return f"other programs use {self._pool.taken} of the cores"
+
+    def _causes(self) -> Causes:
+        """Return why classes are left out, and why slots or memory are kept back: only the machine's load does that."""
+        level = limits = ""
+        if self._ladder.level:
+            level = f"level {self.level}: {self._worst().cause or _PASSED}"
+        if self._machine.cause is not None:
+            limits = f"level {_name(self._machine.level)}: {self._machine.cause}"
+        elif self._pool.slots < self._pool.full:
+            limits = self._taken() if self._pool.taken else _PASSED
+        return Causes(level, limits)
+
     # -- a sample ---------------------------------------------------------
 
     def _take(self, sample: LoadSample | None, sent_at: float) -> None:
@@ -256,6 +275,7 @@ class Control:
         self._steady = self._pool.steady and [reading.level for reading in readings] == [machine, crowding]
         self._limit(CPU, None if slots == self._pool.full else round(slots * CPU_UNIT))
         self._limit(MEMORY, 0 if machine == Level.CRITICAL else None)
+        self._orchestrator.scheduler.selection.causes = self._causes()
         if slots != before:
             self._pools.resize(math.ceil(slots))
             self._signals.post(SlotsChanged(slots, before, self._pool.full, self._why()))

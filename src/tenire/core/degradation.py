@@ -17,10 +17,11 @@ What each level does is in ``MEASURES``; no level stops normal, high or critical
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from tenire.core.load import Level
 
-__all__ = ["HOLD_S", "MEASURES", "Degradation", "Measures", "Move"]
+__all__ = ["HOLD_S", "MEASURES", "Causes", "Degradation", "Measures", "Move"]
 
 HOLD_S = 30.0
 """Seconds between two steps back to normal."""
@@ -46,6 +47,18 @@ MEASURES: tuple[Measures, ...] = (
     Measures(burst=False, lowest_class=2),
 )
 """By level."""
+
+
+class Causes(NamedTuple):
+    """Why less is done for now, in words; empty where nobody has said so.
+
+    Attributes:
+        level: The level that holds and what for, for what it leaves out.
+        limits: Why less of a resource may be held than there is.
+    """
+
+    level: str = ""
+    limits: str = ""
 
 
 @dataclass(frozen=True, slots=True)

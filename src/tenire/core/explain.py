@@ -54,7 +54,7 @@ def why(scheduler: Scheduler, task: Task, now: float) -> Gate:
     if lane.mask:
         lowest = scheduler.selection.lowest_class
         if task.priority > lowest and not task.claim:
-            return Gate("degraded", f"the engine is degraded and starts no {_class(task.priority)} work")
+            return _left_out(scheduler, task)
         if lane.head(now) is not task:
             return _position(task, lane)
         if lane.round == scheduler.selection.round:
@@ -110,7 +110,8 @@ def _held_up(scheduler: Scheduler, task: Task, gate: object, now: float) -> Gate
             most = " and ".join(admission.shown(index, limits[index]) for index, _ in lacks if index in limits)
             if not most:  # it came back after the decision
                 return _turn(scheduler, task)
-            return Gate("degraded", f"the machine is loaded, so tasks hold at most {most} for now")
+            loaded = f"the machine is loaded{_because(scheduler.selection.causes.limits)}"
+            return Gate("degraded", f"{loaded}, so tasks hold at most {most} for now")
         parts = [f"{admission.names[index]} ({_lacks(admission, index, amount)})" for index, amount in lacks]
         reason = f"it is next in its pipeline and waits for {' and '.join(parts)}"
         first = _due_first(scheduler, task, gate)
@@ -121,7 +122,16 @@ def _held_up(scheduler: Scheduler, task: Task, gate: object, now: float) -> Gate
         waited = f"{wait * 1000:.0f} ms on average" if wait > INTERACTIVE_TARGET_S else "too long a moment ago"
         most = f"{overload.batch_share:.0%} of anything"
         return Gate("overload", f"urgent work waited {waited}, so other work holds at most {most} for now")
-    return Gate("degraded", f"the engine is degraded and starts no {_class(task.priority)} work")
+    return _left_out(scheduler, task)
+
+
+def _left_out(scheduler: Scheduler, task: Task) -> Gate:
+    degraded = f"the engine is degraded{_because(scheduler.selection.causes.level)}"
+    return Gate("degraded", f"{degraded} and starts no {_class(task.priority)} work")
+
+
+def _because(cause: str) -> str:
+    return f" ({cause})" if cause else ""
 
 
 def _lacks(admission: Admission, index: int, amount: int) -> str:

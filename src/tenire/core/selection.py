@@ -25,6 +25,7 @@ from math import inf
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
+from tenire.core.degradation import Causes
 from tenire.core.ready_queue import ALL_CLASSES, URGENT_RUN, aged, goes_before
 from tenire.core.reservations import Reservations
 from tenire.core.tasks import Claim, Priority
@@ -57,6 +58,7 @@ class Selection:
         limits: How much of a resource tasks may hold for now, by index, where that is
             less than there is. Whoever finds nothing of it held may start all the same,
             so that the largest task runs too; permits of running tasks do not heed it.
+        causes: Why these hold, for those who ask.
         round: Number of the last decision.
         used_up: The resources of which it left nothing, or only what is kept for urgent
             work, one bit each.
@@ -75,6 +77,7 @@ class Selection:
         "_reservations",
         "_shares",
         "burst_allowed",
+        "causes",
         "limits",
         "retry_at",
         "round",
@@ -94,6 +97,7 @@ class Selection:
         self._bursts_at = -inf
         self.burst_allowed = True
         self.limits: dict[int, int] = {}
+        self.causes = Causes()
         self._classes = ALL_CLASSES
         self.retry_at: float | None = None
 
