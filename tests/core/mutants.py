@@ -838,6 +838,320 @@ MUTANTS: dict[str, tuple[str, str, str, str]] = {
     "a page that kills browsers is tried for ever": (
         "page_tries", "self.lost < self._losses", "True", "test_page_freshness.py -k tried_again",
     ),
+    "a level is held as if it were the one that was asked for": (
+        "degradation", "            self.level = Level(self.level + 1)\n            moves",
+        "            self.level = wanted\n            moves", "test_degradation.py -k in_order",
+    ),
+    "levels are left all at once": (
+        "degradation", "if self.level > wanted and now >= self.leave_at:",
+        "while self.level > wanted and now >= self.leave_at:", "test_degradation.py -k one_at_a_time",
+    ),
+    "a level that was just left lets the next go at once": (
+        "degradation", "        if moves:\n", "        if moves and moves[-1].entered:\n",
+        "test_degradation.py -k half_minute",
+    ),
+    "a relapse does not hold anew": (
+        "degradation", "        if moves:\n", "        if moves and now >= self.leave_at:\n",
+        "test_degradation.py -k relapse",
+    ),
+    "what is told to be left is the level below": (
+        "degradation",
+        "            moves.append(Move(self.level, entered=False))\n            self.level = Level(self.level - 1)\n",
+        "            self.level = Level(self.level - 1)\n            moves.append(Move(self.level, entered=False))\n",
+        "test_degradation.py -k half_minute",
+    ),
+    "a high load leaves bursts as they are": (
+        "degradation", "Measures(burst=False, lowest_class=3)", "Measures(burst=True, lowest_class=3)",
+        "test_degradation.py -k leaves_out_more",
+    ),
+    "a critical load stops normal work": (
+        "degradation", "lowest_class=2)", "lowest_class=1)", "test_degradation.py -k normal_work",
+    ),
+    "a task with just the usual time is refused": (
+        "expiry", "        if left < usual:\n", "        if left <= usual:\n", "test_expiry.py -k as_much_time",
+    ),
+    "a slow hour is remembered for ever": (
+        "expiry", "if now - since < TRY_AGAIN_S:", "if True:", "test_expiry.py -k minute_of_refusals",
+    ),
+    "after a minute every task is tried": (
+        "expiry", "        self._refused_since[task.name] = now\n", "", "test_expiry.py -k minute_of_refusals",
+    ),
+    "the one that is tried is refused when its turn comes": (
+        "expiry", " or task is self._tried", "", "test_expiry.py -k minute_of_refusals",
+    ),
+    "whose turn has come is tried for the others": (
+        "expiry", "if not contended and self._tries(task, now):", "if self._tries(task, now):",
+        "test_expiry.py -k no_refusal",
+    ),
+    "names that were refused pile up": (
+        "expiry", "            self._refused_since.clear()\n", "            pass\n", "test_expiry.py -k pile_up",
+    ),
+    "among others each starts when just too little is left": (
+        "expiry", "        if contended:\n", "        if False:\n", "test_expiry.py -k chance_has_fallen",
+    ),
+    "a task alone is refused for a worse chance": (
+        "expiry", "        if contended:\n", "        if True:\n", "test_expiry.py -k chance_has_fallen",
+    ),
+    "a chance is lost by waiting for what comes before": (
+        "expiry", "deadline - task.ready_at)", "deadline - now)", "test_expiry.py -k nearly_keep",
+    ),
+    "a little less chance than at first is refused": (
+        "expiry", "chance * CHANCE", "chance", "test_expiry.py -k nearly_keep",
+    ),
+    "slow tasks are forgotten, being ended at their deadline": (
+        "expiry", "if task.state == RUNNING and not task.is_permit:", "if False:", "test_expiry.py -k slow_one",
+    ),
+    "a wait is remembered as a duration": (
+        "expiry", "if task.state == RUNNING and not task.is_permit:", "if not task.is_permit:",
+        "test_expiry.py -k slow_one",
+    ),
+    "a task that has ended is told of its deadline": (
+        "expiry", " if task.state < FINAL]", "]", "test_expiry.py -k has_not_ended",
+    ),
+    "a component is unhealthy one failure late": (
+        "health", "if state.failures < LIMIT:", "if state.failures <= LIMIT:", "test_health.py -k half_a_minute",
+    ),
+    "failures long ago count": (
+        "health", "state = self._components.pop(component, None)", "state = self._components.get(component)",
+        "test_health.py::TestHealth",
+    ),
+    "each pause is as long as the first": (
+        "health", "PAUSE_S * 2.0 ** (state.failures - LIMIT)", "PAUSE_S", "test_health.py -k half_a_minute",
+    ),
+    "a pause grows for ever": (
+        "health", "min(LONGEST_PAUSE_S, PAUSE_S * 2.0 ** (state.failures - LIMIT))",
+        "PAUSE_S * 2.0 ** (state.failures - LIMIT)", "test_health.py -k half_a_minute",
+    ),
+    "a component is tried before its pause is over": (
+        "health", " or now < state.until:", ":", "test_health.py::TestHealth",
+    ),
+    "a component is tried again and again in one trial": (
+        "health", "        state.until = None\n        return True", "        return True",
+        "test_health.py::TestHealth",
+    ),
+    "only the pipeline that failed last is suspended": (
+        "health", "        state.pipelines.add(pipeline)\n", "        state.pipelines = {pipeline}\n",
+        "test_health.py::TestHealth",
+    ),
+    "a pause heals what is supervised": (
+        "health", 'state.until = float("inf")', "state.until = 0.0", "test_health.py -k until_it_is_up",
+    ),
+    "a pipeline is held back by what it does not need": (
+        "health", "if state.until is not None and pipeline in state.pipelines:", "if state.until is not None:",
+        "test_health.py -k until_it_is_up",
+    ),
+    "a failure counts for ever": (
+        "history", "FADING ** (self.outcomes - self.failed_at)", "1.0", "test_history.py -k weigh_less",
+    ),
+    "a failure weighs in what it does not": (
+        "history", "entry.failing = entry.faded() + 1.0", "entry.failing += 1.0",
+        "test_history.py::TestHistoryStates",
+    ),
+    "few outcomes are an opinion": (
+        "history", "if entry is None or entry.outcomes < ENOUGH:", "if entry is None or not entry.outcomes:",
+        "test_history.py::TestHistoryStates",
+    ),
+    "the failure ratio of few is too small": (
+        "history", "(1.0 - FADING**entry.outcomes) / (1.0 - FADING)", "1.0 / (1.0 - FADING)",
+        "test_history.py::TestHistoryStates",
+    ),
+    "what is used most is forgotten first": (
+        "history", "        entry = entries.pop(name, None)\n", "        entry = entries.get(name)\n",
+        "test_history.py -k longest_ago",
+    ),
+    "more and more names are known": (
+        "history", "            self._forget(NAMES // 8)\n", "            pass\n", "test_history.py -k longest_ago",
+    ),
+    "an earlier time pushes out what is known now": (
+        "history", "self._entries = earlier._entries | now", "self._entries = now | earlier._entries",
+        "test_history.py -k make_way",
+    ),
+    "what was known before counts as newer": (
+        "history", "self.failing = self.faded() + earlier.faded() * FADING**self.outcomes",
+        "self.failing = self.faded() + earlier.faded()", "test_history.py::TestHistoryStates",
+    ),
+    "what could not be saved is lost": (
+        "history", "                entry.saved = -1\n", "                pass\n", "test_history.py::TestHistoryStates",
+    ),
+    "memory alone is not worth saving": (
+        "history", "return self.outcomes + (self.memory.count if self.memory is not None else 0)",
+        "return self.outcomes", "test_history.py::TestHistoryStates",
+    ),
+    "a generation grows for ever": (
+        "history", "if len(recent) >= KEPT:", "if False:", "test_history.py::TestHistoryStates",
+    ),
+    "durations that are none are believed": (
+        "history", "0 <= value <= _MOST for value in values", "value <= _MOST for value in values",
+        "test_history.py -k not_one",
+    ),
+    "memory is expected to be the middle of what was taken": (
+        "history", "memory.refresh(0.95)", "memory.refresh(0.5)", "test_history.py -k expected_memory",
+    ),
+    "load changes no interval": (
+        "intervals", "self._base * 2.0**level", "self._base", "test_intervals.py -k doubles",
+    ),
+    "what recovers is met by every job at once": (
+        "intervals", "max(wanted, self.interval * _SHRINK)", "wanted", "test_intervals.py -k doubles",
+    ),
+    "an interval grows slowly": (
+        "intervals", "max(wanted, self.interval * _SHRINK)", "min(wanted, self.interval / _SHRINK)",
+        "test_intervals.py -k grows_at_once",
+    ),
+    "chance leads out of the bounds": (
+        "intervals", "return self._clamped(self.interval * self._rng.uniform(1 - _JITTER, 1 + _JITTER))",
+        "return self.interval * self._rng.uniform(1 - _JITTER, 1 + _JITTER)", "test_intervals.py -k stays_in_bounds",
+    ),
+    "jobs that began together stay together": (
+        "intervals", "self.interval * self._rng.uniform(1 - _JITTER, 1 + _JITTER)", "self.interval",
+        "test_intervals.py -k together",
+    ),
+    "chance adds up": (
+        "intervals", "return self._clamped(self.interval * self._rng.uniform(1 - _JITTER, 1 + _JITTER))",
+        "self.interval = self._clamped(self.interval * self._rng.uniform(1 - _JITTER, 1 + _JITTER))\n"
+        "        return self.interval", "test_intervals.py -k shrinks_slowly",
+    ),
+    "bounds may be the wrong way round": (
+        "intervals", "0 < self._minimum <= self._maximum <", "0 < self._minimum <", "test_intervals.py -k impossible",
+    ),
+    "the mildest signal counts": (
+        "load", "index > worst.index", "index < worst.index", "test_load.py -k worst_signal",
+    ),
+    "a signal that is missing is no load": (
+        "load", "if value is None or value != value:", "if value is None:", "test_load.py -k missing_signal",
+    ),
+    "load is beyond the end of the scale": (
+        "load", "return min(1.0, index + 0.25 * (value - below) / (below - self.high))",
+        "return index + 0.25 * (value - below) / (below - self.high)", "test_load.py -k on_the_scale",
+    ),
+    "one sample raises the level": (
+        "load", "min(list(samples)[-RISE:])", "samples[-1]", "test_load.py -k moves_nothing",
+    ),
+    "the worse of two samples raises the level": (
+        "load", "min(list(samples)[-RISE:])", "max(list(samples)[-RISE:])", "test_load.py -k raise_and",
+    ),
+    "a level falls with one good sample": (
+        "load", "self.value = min(self.value, max(samples))", "self.value = min(self.value, samples[-1])",
+        "test_load.py -k relapse",
+    ),
+    "a level falls before there are enough samples": (
+        "load", "        if len(samples) == FALL:\n            self.value",
+        "        if len(samples) >= RISE:\n            self.value", "test_load.py -k relapse",
+    ),
+    "the first of the bad samples is named": (
+        "load", "for reading in reversed(self._readings) if", "for reading in self._readings if",
+        "test_load.py -k latest_sample",
+    ),
+    "the last sample is named, however good": (
+        "load", " if reading.level >= level)", ")", "test_load.py -k latest_sample",
+    ),
+    "others' last core is taken": (
+        "pool_size", "max(0, math.ceil(foreign - 0.5))", "max(0, math.floor(foreign))",
+        "test_pool_size.py -k left_to_them",
+    ),
+    "what runs in the background costs a slot": (
+        "pool_size", "max(0, math.ceil(foreign - 0.5))", "max(0, math.ceil(foreign))",
+        "test_pool_size.py -k left_to_them",
+    ),
+    "a spike costs a slot": (
+        "pool_size", "            self._taken.observe(taken)\n", "            self._taken.value = taken\n",
+        "test_pool_size.py -k short_spike",
+    ),
+    "nobody computes while others do": (
+        "pool_size", "wanted = max(self.least, self._wanted(level))", "wanted = self._wanted(level)",
+        "test_pool_size.py -k left_to_them",
+    ),
+    "more slots than cores are all kept": (
+        "pool_size", "math.floor(room * max(1.0, self.full / self._cores))",
+        "math.floor(self.full - self._taken.value)",
+        "test_pool_size.py -k left_to_them",
+    ),
+    "others and the level are added up": (
+        "pool_size", "wanted = min(wanted, math.floor(room",
+        "wanted = min(wanted, wanted - self.full + math.floor(room",
+        "test_pool_size.py -k added_up",
+    ),
+    "all slots come back at once": (
+        "pool_size", "min(wanted, self.slots + step)", "wanted", "test_pool_size.py -k step_back_comes",
+    ),
+    "slots come back at every look": (
+        "pool_size", "now >= self._changed_at + RESTORE_S", "True", "test_pool_size.py -k step_back_comes",
+    ),
+    "many slots take minutes to come back": (
+        "pool_size", "step = math.ceil(self.full / _STEPS_BACK)", "step = 1",
+        "test_pool_size.py -k within_thirty",
+    ),
+    "what cannot be seen is taken for nobody": (
+        "pool_size", "if foreign is not None and cores:", "foreign = foreign or 0.0\n        if True:",
+        "test_pool_size.py -k cannot_be_seen",
+    ),
+    "a share of a core is rounded up to a slot": (
+        "pool_size", "max(1, int(there) - reserve)", "max(1, math.ceil(there) - reserve)",
+        "test_pool_size.py -k less_the_reserve",
+    ),
+    "workers have too many threads together": (
+        "pool_size", "int(cores / max(1, math.ceil(workers)))", "math.ceil(cores / max(1, math.ceil(workers)))",
+        "test_pool_size.py -k threads_of_all",
+    ),
+    "what others made is taken for steady": (
+        "pool_size", "self.slots == wanted and taken == self._taken.value", "self.slots == wanted",
+        "test_pool_size.py -k steady_once",
+    ),
+    "a task that was cancelled is said to have failed": (
+        "doom", 'what = "was cancelled" if cause.state == State.CANCELLED else "failed"', 'what = "failed"',
+        "test_doom.py",
+    ),
+    "a dependent that falls names itself": (
+        "doom", "{cause.name!r}", "{task.name!r}", "test_doom.py",
+    ),
+    "the cause of a fall is not handed on": (
+        "doom", "return cls(task, cause, f", "return cls(task, None, f", "test_doom.py",
+    ),
+    "the one that failed is doomed for its dependent": (
+        "doom", "return cls(task, cause, f", "return cls(cause, task, f", "test_doom.py",
+    ),
+    "a bucket counts what lies below it": (
+        "quantiles", "index = math.ceil(math.log(value) * self._per_log)",
+        "index = math.floor(math.log(value) * self._per_log)", "test_quantiles.py -k long_tail",
+    ),
+    "the bound of a bucket stands for its middle": (
+        "quantiles", "value = 2 * self._gamma**index / (self._gamma + 1)", "value = self._gamma**index",
+        "test_quantiles.py -k long_tail",
+    ),
+    "the rank is one too high": (
+        "quantiles", "math.floor(q * (self.count - 1))", "min(self.count - 1, math.floor(q * self.count))",
+        "test_quantiles.py::TestSketches",
+    ),
+    "nothing counts for no value": (
+        "quantiles", "            self._zeros += times\n", "            self._zeros += 1\n",
+        "test_quantiles.py::TestSketches",
+    ),
+    "a quantile lies beyond all values": (
+        "quantiles", "min(max(value, self.minimum), self.maximum)", "value", "test_quantiles.py -k low_quantiles",
+    ),
+    "the highest buckets are folded": (
+        "quantiles", "        ordered = sorted(buckets)\n", "        ordered = sorted(buckets, reverse=True)\n",
+        "test_quantiles.py -k low_quantiles",
+    ),
+    "buckets that are folded are said to be exact": (
+        "quantiles", "        self.exact_from = max(self.exact_from, self._gamma**into)\n", "",
+        "test_quantiles.py -k low_quantiles",
+    ),
+    "what was folded elsewhere is said to be exact": (
+        "quantiles", "        self.exact_from = max(self.exact_from, other.exact_from)\n", "",
+        "test_quantiles.py::TestSketches",
+    ),
+    "what is folded is lost": (
+        "quantiles", "            buckets[into] += buckets.pop(index)\n", "            buckets.pop(index)\n",
+        "test_quantiles.py::TestSketches",
+    ),
+    "merging replaces": (
+        "quantiles", "self._buckets[index] = self._buckets.get(index, 0) + times", "self._buckets[index] = times",
+        "test_quantiles.py -k which_sketch",
+    ),
+    "a merged sketch may grow for ever": (
+        "quantiles", "        if len(self._buckets) > self._most:\n", "        if False:\n",
+        "test_quantiles.py::TestSketches",
+    ),
 }  # fmt: skip
 
 

@@ -17,7 +17,7 @@ MUTANTS: dict[str, tuple[str, str, str, str]] = runpy.run_path(str(SCRIPT))["MUT
 @pytest.fixture(scope="module")
 def verdicts() -> dict[str, tuple[int, str]]:
     """Exit code and output of the tests of each mutant."""
-    ran = subprocess.run([sys.executable, str(SCRIPT)], capture_output=True, text=True, check=False, timeout=300)
+    ran = subprocess.run([sys.executable, str(SCRIPT)], capture_output=True, text=True, check=False, timeout=1500)
     assert ran.returncode == 0, ran.stderr[-2000:]
     found: dict[str, tuple[int, str]] = json.loads(ran.stdout)
     return found

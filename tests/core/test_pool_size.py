@@ -60,6 +60,10 @@ def test_a_task_may_use_as_many_threads_as_its_slots_are_worth(
     assert threads_for(held, of=of, cores=cores) == threads
 
 
+def test_without_workers_all_cores_are_for_the_first() -> None:
+    assert threads_per_worker(0, 4) == 4
+
+
 MOVES = st.lists(
     st.tuples(
         st.sampled_from([0.1, 0.9, 5.0, 60.0]),
@@ -120,6 +124,10 @@ def test_a_short_spike_takes_nothing() -> None:
     for now, foreign in enumerate([2.0, 0.0, 2.0, 0.0]):
         assert pool.observe(now, foreign=foreign, cores=2.0, level=Level.NORMAL) == 2
     assert pool.taken == 0
+
+
+def test_a_measurement_below_nothing_is_nobody() -> None:
+    assert settled(2, 2, foreign=-2.0).taken == 0
 
 
 def test_a_sample_that_cannot_be_seen_changes_nothing() -> None:

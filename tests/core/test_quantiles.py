@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from tenire.core.quantiles import LEAST, QuantileSketch
+from tenire.core.quantiles import ERROR, LEAST, MOST_BUCKETS, QuantileSketch
 from tenire.errors import ConfigError
 
 VALUES = st.one_of(st.floats(0, 1e12), st.floats(1e-6, 10.0), st.sampled_from([0.0, LEAST, 1.0, 1e-12, 9e299]))
@@ -102,6 +102,31 @@ def test_too_many_buckets_cost_the_low_quantiles_only() -> None:
     assert sketch.quantile(1.0) == max(values)
 
 
+@pytest.mark.parametrize("merged", [False, True])
+def test_buckets_are_folded_an_eighth_at_a_time_once_there_is_one_too_many(merged: bool) -> None:
+    sketch = QuantileSketch(most=64)
+    for power in range(65):
+        assert (len(sketch._buckets), sketch.exact_from) == (power, 0.0)
+        if merged:
+            one = QuantileSketch(most=64)
+            one.add(10.0**power)
+            sketch.merge(one)
+        else:
+            sketch.add(10.0**power)
+    assert len(sketch._buckets) == 64 - 8
+    assert sketch.exact_from == pytest.approx(1e9, rel=0.02)
+    assert sketch.quantile(10 / 64) == pytest.approx(1e10, rel=0.01)
+
+
+def test_the_smallest_value_that_counts_is_found_and_what_is_below_is_nothing() -> None:
+    sketch = QuantileSketch()
+    for value in (LEAST, 1e-12, 2.0):
+        sketch.add(value)
+    assert (sketch._zeros, len(sketch._buckets)) == (1, 2)
+    assert sketch.quantile(0.5) == pytest.approx(LEAST, rel=ERROR)
+    assert (ERROR, LEAST, MOST_BUCKETS, QuantileSketch()._most) == (0.01, 1e-9, 2048, 2048)
+
+
 def test_nothing_counted_has_no_quantiles() -> None:
     assert QuantileSketch().quantiles(QS) == dict.fromkeys(QS)
 
@@ -130,7 +155,8 @@ def test_impossible_arguments_are_refused() -> None:
             QuantileSketch(error)
     with pytest.raises(ConfigError, match="2 buckets"):
         QuantileSketch(most=1)
-    with pytest.raises(ConfigError, match="0 to 1"):
-        QuantileSketch().quantiles([0.5, 1.5])
+    for asked in (1.5, -0.5):
+        with pytest.raises(ConfigError, match="0 to 1"):
+            QuantileSketch().quantiles([0.5, asked])
     with pytest.raises(ConfigError, match="one error"):
         QuantileSketch(0.01).merge(QuantileSketch(0.02))

@@ -115,7 +115,7 @@ class PoolSize:
             self.slots = wanted
             self._changed_at = now
         elif wanted > self.slots and (self._changed_at is None or now >= self._changed_at + RESTORE_S):
-            step = max(1, math.ceil(self.full / _STEPS_BACK))
+            step = math.ceil(self.full / _STEPS_BACK)
             self.slots = min(wanted, self.slots + step)
             self._changed_at = now
         self.steady = self.slots == wanted and taken == self._taken.value
