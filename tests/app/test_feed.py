@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import ExitStack
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,8 @@ from tenire.app.orders import NewWeight
 from tenire.app.publish import Besides
 from tenire.app.published import Published, PublishedPipeline, PublishedQuota, from_text
 from tenire.concurrency.channel import ChannelClient, LoopChannel
+from tenire.concurrency.control_events import OverloadChanged
+from tenire.concurrency.signals import Signals
 from tenire.pipeline.progress import PipelineProgress, StageProgress
 from tenire.storage.home import Home, HomeLock
 
@@ -283,6 +286,18 @@ def test_a_pause_of_a_quota_is_told_once(told: Any) -> None:
 
     assert told(paused(0), paused(9), paused(8), paused(0)) == [
         ("the provider of main takes no calls for 9 s", "warning")
+    ]
+
+
+def test_overload_of_batch_work_is_told_and_so_is_its_end(manual_clock: ManualClock) -> None:
+    happenings, signals = Happenings(manual_clock), Signals()
+    with ExitStack() as listening:
+        happenings.listen(signals, listening)
+        signals.emit(OverloadChanged(("idle",), (), 3.0, "work waited 3 s, so idle work goes last"))
+        signals.emit(OverloadChanged((), ("idle",), None, "it waits no longer"))
+    assert [(event.kind, event.text, event.severity) for event in happenings.since(0)] == [
+        ("load", "work waited 3 s, so idle work goes last", "warning"),
+        ("load", "it waits no longer", "good"),
     ]
 
 

@@ -39,7 +39,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Home]:
         later = {"totals": {"state": "waiting", "seen": 0}, "running": 0, "queued": 0, "tasks": []}
         told: dict[str, Any] = {
             "pid": os.getpid(), "at": 1.0, "level": "high", "load": 0.9, "running": 1, "queued": 4,
-            "reason": "memory is short", "pipelines": {"docs": docs, "later": later},
+            "reason": "memory is short", "overload": "idle work goes last", "pipelines": {"docs": docs, "later": later},
         }  # fmt: skip
         engine_path(home).write_text(json.dumps(told))
         yield home
@@ -121,7 +121,7 @@ def test_without_a_home_there_is_nothing_to_explain(tmp_path: Path) -> None:
 def test_status_shows_what_the_engine_tells(home: Home) -> None:
     facts = status(home.path)
     assert (facts["running"], facts["pid"], facts["level"], facts["load"]) == (True, os.getpid(), "high", 0.9)
-    assert facts["reason"] == "memory is short"
+    assert (facts["reason"], facts["overload"]) == ("memory is short", "idle work goes last")
     docs = facts["pipelines"]["docs"]
     assert (docs["state"], docs["seen"], docs["running"], docs["queued"]) == ("running", 9, 1, 4)
     assert docs["tasks"] == [

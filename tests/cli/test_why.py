@@ -50,14 +50,17 @@ def test_why_needs_to_know_what_about(tenire: Tenire, app: App) -> None:
 
 
 @pytest.mark.parametrize(
-    ("level", "reason", "shown"),
+    ("level", "reason", "overload", "shown"),
     [
-        ("normal", None, "running\n"), (None, None, "running\n"), ("high", None, "running, load high\n"),
-        ("high", "memory is short", "running, load high: memory is short\n"),
+        ("normal", None, None, "running\n"), (None, None, None, "running\n"),
+        ("high", None, None, "running, load high\n"),
+        ("high", "memory is short", None, "running, load high: memory is short\n"),
+        ("normal", None, "idle work goes last", "running; overload: idle work goes last\n"),
+        ("high", "memory is short", "low work goes last", "high: memory is short; overload: low work goes last\n"),
     ],
 )  # fmt: skip
-def test_status_shows_tasks_and_level(
-    tenire: Tenire, app: App, level: str | None, reason: str | None, shown: str
+def test_status_shows_tasks_level_and_overload(
+    tenire: Tenire, app: App, level: str | None, reason: str | None, overload: str | None, shown: str
 ) -> None:
     tasks = [
         {"id": "t3", "state": "running", "name": "docs: prepare"},
@@ -65,9 +68,11 @@ def test_status_shows_tasks_and_level(
     ]
     docs = {"seen": 5, "done": 4, "state": "running", "seconds": 2.0, "tasks": tasks}
     facts = {"running": True, "level": level, "reason": reason, "pipelines": {"docs": docs, "later": {"tasks": []}}}
+    facts["overload"] = overload
     app.put("inspect", status=lambda home: facts)
     out = tenire("status").out
-    assert f"an engine is {shown}" in out
+    assert "an engine is running" in out
+    assert shown in out
     assert out.splitlines()[-2:] == ["t3       running  docs: prepare", "t12345   ready    docs: \\x1b[31mbytes\\n"]
     assert tenire("status", "--json").last == facts
 

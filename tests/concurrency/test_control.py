@@ -10,13 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tenire.concurrency.control import Control
-from tenire.concurrency.control_events import LevelChanged, SlotsChanged
+from tenire.concurrency.control_events import LevelChanged, OverloadChanged, SlotsChanged
 from tenire.concurrency.pools import PoolStatistics
 from tenire.concurrency.signals import Signals
 from tenire.concurrency.timer import UniversalTimer
 from tenire.core.admission import CPU, MEMORY, Admission
 from tenire.core.degradation import Causes
-from tenire.core.tasks import CPU_UNIT
+from tenire.core.overload import CALM, PATIENCE, OverloadControl
+from tenire.core.tasks import CPU_UNIT, Priority
 from tenire.errors import ConfigError
 from tenire.observe.load_probe import LoadSample
 from tenire.testing import SimLoop
@@ -30,13 +31,16 @@ QUIET = LoadSample({"foreign_cpu": 0.0}, foreign=0.0, cores=4.0)
 HOG = LoadSample({"foreign_cpu": 0.5}, foreign=2.0, cores=4.0)
 
 
-class FakeOverload:
-    """Tells a wait once its window is over, which is each time that it is asked."""
+class FakeOverload(OverloadControl):
+    """Tells an interactive wait once its window is over, which is each time that it is asked."""
 
     waited: float | None = None
-    interactive_wait: float | None = None
+    batch: float | None = None
 
     def advance(self, now: float) -> None:
+        if self.batch is not None:
+            self.started(Priority.NORMAL, self.batch, 0.0)
+        super().advance(now)
         self.interactive_wait = self.waited
 
 
@@ -79,7 +83,7 @@ class Bench:
         self.sizes: list[int] = []
         self.closed = False
         self.events: list[Any] = []
-        for event in (LevelChanged, SlotsChanged):
+        for event in (LevelChanged, OverloadChanged, SlotsChanged):
             self.signals.subscribe(event, self.events.append)
         self.timer = UniversalTimer(loop=loop, clock=loop.clock, on_thread=lambda: True)
         fake: Any = self
@@ -262,6 +266,26 @@ def test_what_is_kept_back_is_put_down_to_the_machine_and_what_is_left_out_to_th
     assert bench.scheduler.causes == Causes(
         level="level high: interactive work waits for its turn for 0.5 s", limits="other programs use 2 of the cores"
     )
+
+
+def test_batch_work_that_waits_too_long_is_told_as_overload_and_so_is_its_end(bench: Bench) -> None:
+    overload = bench.scheduler.overload
+    overload.batch = 3.0
+    bench.run(4 * PATIENCE)  # every second look ends a window
+    idle, low = bench.events
+    reason = "normal and low work waited 3 s on average, so idle work goes last"
+    assert idle == OverloadChanged(("idle",), (), 3.0, reason)
+    assert (low.last, low.before) == (("idle", "low"), ("idle",))
+    assert bench.control.overload == "normal and low work waited 3 s on average, so idle and low work goes last"
+    assert bench.control.level == "normal"  # a long queue of batch work is no load of the machine
+    bench.scheduler.running, overload.batch = 0, None
+    bench.run(2)
+    assert bench.control.overload == "normal and low work waited too long a moment ago, so idle and low work goes last"
+    # An idle engine looks as often as before until that is over.
+    bench.run(4 * CALM)
+    assert [event.last for event in bench.events[2:]] == [("idle",), ()]
+    assert bench.events[-1].reason == "normal and low work waits no longer than it should"
+    assert bench.control.overload is None
 
 
 def test_a_look_that_is_slow_is_not_a_loop_that_is_late(bench: Bench) -> None:

@@ -13,7 +13,7 @@ from tests.concurrency.engines import engine, eventually
 from tenire.clock import SYSTEM_CLOCK
 from tenire.concurrency import event_keeper as event_keeper_module
 from tenire.concurrency.compactor import StepEnded
-from tenire.concurrency.control_events import LevelChanged, SlotsChanged
+from tenire.concurrency.control_events import LevelChanged, OverloadChanged, SlotsChanged
 from tenire.concurrency.event_keeper import DELAY_S, PERIOD_S, EventKeeper, event_keeper
 from tenire.concurrency.signals import Signals
 from tenire.concurrency.supervisor.child import ComponentChanged
@@ -74,6 +74,7 @@ def test_what_happens_is_written_together_after_a_moment(sim_loop: SimLoop, home
     async def scenario(it: Engine) -> None:
         it.signals.emit(LevelChanged("high", "elevated", 0.51234, "the memory is full"))
         it.signals.emit(SlotsChanged(1.0, 2.0, 3.0, "other programs use 1 of the cores"))
+        it.signals.emit(OverloadChanged(("idle", "low"), ("idle",), 2.34567, "normal and low work waited 2.3 s"))
         it.signals.emit(ComponentChanged("feed", "down", ValueError("sk-verysecretkey12345"), 1))
         it.signals.emit(ComponentChanged("feed", "up", None, 0))
         it.signals.emit(StepEnded("garbage", 100, 0.01, True))
@@ -81,12 +82,15 @@ def test_what_happens_is_written_together_after_a_moment(sim_loop: SimLoop, home
         await asyncio.sleep(DELAY_S / 2)
         assert events(home) == []
         await asyncio.sleep(DELAY_S)
-        assert events(home) == ["engine started", "level changed", "slots changed", "component changed", "tidied up"]
+        assert events(home) == [
+            "engine started", "level changed", "slots changed", "overload changed", "component changed", "tidied up",
+        ]  # fmt: skip
 
     run(sim_loop, home, scenario)
-    started, level, _, component, tidied, ended = lines(home)
+    started, level, _, overload, component, tidied, ended = lines(home)
     assert started["cpu"] == 2.0
     assert (level["level"], level["load"], level["reason"]) == ("high", 0.512, "the memory is full")
+    assert (overload["last"], overload["before"], overload["wait"]) == ("idle low", "idle", 2.346)
     assert (component["component"], component["error"]) == ("feed", "ValueError"), "a message may quote anything"
     assert tidied["bytes"] == 100
     assert ended["event"] == "engine ended"

@@ -138,6 +138,7 @@ def status(home: Path) -> dict[str, Any]:
         "level": published.level if published is not None else None,
         "load": published.load if published is not None else None,
         "reason": published.reason if published is not None else None,
+        "overload": published.overload if published is not None else None,
         "components": msgspec.to_builtins(published.components) if published is not None else {},
         "quotas": msgspec.to_builtins(published.quotas) if published is not None else {},
         "pipelines": pipelines,

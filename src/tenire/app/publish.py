@@ -230,6 +230,7 @@ def look(
             name: _pipeline(each, snapshot, tasks[name], breakers.get(name, "")) for name, each in progress.items()
         },
         reason=snapshot.reason,
+        overload=snapshot.overload,
         components={
             name: PublishedComponent(fares.health, fares.restarts, fares.error)
             for name, fares in snapshot.components.items()

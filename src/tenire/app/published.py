@@ -219,6 +219,7 @@ class Published(msgspec.Struct, frozen=True):
         level: How far it is degraded; ``normal`` if it is not.
         load: How busy the machine is, 0 to 1, or ``None``.
         reason: Why it does less than it could, or ``None`` if it does not.
+        overload: Which classes of work go last because others wait too long, or ``None`` if none does.
         running: Tasks that run, all pipelines together.
         queued: Tasks that wait.
         pipelines: By name.
@@ -238,6 +239,7 @@ class Published(msgspec.Struct, frozen=True):
     queued: int
     pipelines: dict[str, PublishedPipeline]
     reason: str | None = None
+    overload: str | None = None
     answered: bool = True
     components: dict[str, PublishedComponent] = {}
     quotas: dict[str, PublishedQuota] = {}

@@ -21,7 +21,7 @@ import logging
 import math
 from typing import TYPE_CHECKING
 
-from tenire.concurrency.control_events import LevelChanged, SlotsChanged
+from tenire.concurrency.control_events import LevelChanged, OverloadChanged, SlotsChanged
 from tenire.concurrency.periodic import Periodic
 from tenire.core.admission import CPU, MEMORY
 from tenire.core.degradation import Causes, Degradation
@@ -100,6 +100,7 @@ class Control:
         self._looked_at = 0.0
         self._ended = 0  # tasks, when it was asked last whether there is work
         self._steady = False  # it knows nothing yet
+        self._last: tuple[str, ...] = ()  # the classes that go last, as told
         self._looking = False
         self._closed = False
         self._beat: Callable[[], object] = lambda: None
@@ -131,6 +132,11 @@ class Control:
         if self._pool.taken:
             return self._taken()
         return None if self._at_rest() else _PASSED
+
+    @property
+    def overload(self) -> str | None:
+        """Which classes of work go last because normal and low work waits too long, or ``None`` if none does."""
+        return self._orchestrator.scheduler.overload.in_words()
 
     def on_level(self, *, enter: Hook | None = None, leave: Hook | None = None) -> Callable[[], None]:
         """Call ``enter(level)`` and ``leave(level)`` as levels begin and end to hold.
@@ -272,7 +278,8 @@ class Control:
         slots = self._pool.observe(now, foreign=sample.foreign, cores=sample.cores, level=machine)
         moves = self._ladder.observe(max(machine, crowding), now)
         readings = self._readings()
-        self._steady = self._pool.steady and [reading.level for reading in readings] == [machine, crowding]
+        at_rest = self._pool.steady and not self._last
+        self._steady = at_rest and [reading.level for reading in readings] == [machine, crowding]
         self._limit(CPU, None if slots == self._pool.full else round(slots * CPU_UNIT))
         self._limit(MEMORY, 0 if machine == Level.CRITICAL else None)
         self._orchestrator.scheduler.selection.causes = self._causes()
@@ -301,6 +308,12 @@ class Control:
         overload = self._orchestrator.scheduler.overload
         # Between decisions nobody else ends its window, and an old wait would stand.
         overload.advance(now)
+        last = overload.last
+        if last != self._last:
+            before, self._last = self._last, last
+            reason = overload.in_words() or "normal and low work waits no longer than it should"
+            _log.info("%s", reason)
+            self._signals.post(OverloadChanged(last, before, overload.batch_wait, reason))
         return overload.interactive_wait
 
     def _move(self, move: Move) -> None:

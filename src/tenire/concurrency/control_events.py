@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["LevelChanged", "SlotsChanged"]
+__all__ = ["LevelChanged", "OverloadChanged", "SlotsChanged"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +21,24 @@ class LevelChanged:
     level: str
     before: str
     load: float | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class OverloadChanged:
+    """More classes of work go last than before, because normal and low work waits too long; or fewer again.
+
+    Attributes:
+        last: Names of the classes that go last now, from the least urgent on; empty once it is over.
+        before: The same until now.
+        wait: Seconds that normal and low work waited on average in the last second, or
+            ``None`` if none started.
+        reason: Why, in a few words.
+    """
+
+    last: tuple[str, ...]
+    before: tuple[str, ...]
+    wait: float | None
     reason: str
 
 

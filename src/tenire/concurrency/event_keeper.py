@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from tenire.clock import SYSTEM_CLOCK
 from tenire.concurrency.compactor import StepEnded
-from tenire.concurrency.control_events import LevelChanged, SlotsChanged
+from tenire.concurrency.control_events import LevelChanged, OverloadChanged, SlotsChanged
 from tenire.concurrency.supervisor.child import ComponentChanged
 from tenire.observe.event_log import EventLog
 from tenire.storage.file_lock import LockTakenError, lock_exclusive
@@ -105,8 +105,8 @@ class EventKeeper:
     def start(self, **facts: str | float) -> None:
         """Write down from now on what happens; the first time also that the engine has started, with ``facts``."""
         listeners: dict[type[Any], Callable[[Any], None]] = {
-            LevelChanged: self._level, SlotsChanged: self._slots, ComponentChanged: self._component,
-            StepEnded: self._tidied,
+            LevelChanged: self._level, SlotsChanged: self._slots, OverloadChanged: self._overload,
+            ComponentChanged: self._component, StepEnded: self._tidied,
         }  # fmt: skip
         self._heard = [self._signals.subscribe(event, listener) for event, listener in listeners.items()]
         self._ticking = self._timer.every(PERIOD_S, self._tick)
@@ -156,6 +156,10 @@ class EventKeeper:
 
     def _slots(self, it: SlotsChanged) -> None:
         self.note("slots changed", slots=it.slots, before=it.before, full=it.full, reason=it.reason)
+
+    def _overload(self, it: OverloadChanged) -> None:
+        wait = None if it.wait is None else round(it.wait, 3)
+        self.note("overload changed", last=" ".join(it.last), before=" ".join(it.before), wait=wait, reason=it.reason)
 
     def _component(self, it: ComponentChanged) -> None:
         # The kind of the error alone: its message may quote anything.

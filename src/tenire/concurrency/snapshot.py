@@ -104,6 +104,8 @@ class Snapshot:
         level: ``normal``, ``elevated``, ``high`` or ``critical``: what is left out under load.
         load: The load of the machine from 0 to 1, or ``None`` if nothing is known of it.
         reason: Why the engine does less than it could, or ``None`` if it does not.
+        overload: Which classes of work go last because normal and low work waits too long,
+            or ``None`` if none does.
     """
 
     running: int
@@ -119,6 +121,7 @@ class Snapshot:
     level: str
     load: float | None
     reason: str | None
+    overload: str | None
 
 
 def take_snapshot(parts: Parts) -> Snapshot:
@@ -164,6 +167,7 @@ def take_snapshot(parts: Parts) -> Snapshot:
         level=control.level,
         load=control.load,
         reason=control.reason,
+        overload=control.overload,
     )
 
 

@@ -114,6 +114,19 @@ class OverloadControl:
         """Return how large a share of the machine batch work may still take; one task always may."""
         return self.batch_share - self.batch_held if self.batch_held > 1e-9 else 1.0
 
+    @property
+    def last(self) -> tuple[str, ...]:
+        """Names of the classes that go last, from the least urgent on."""
+        return tuple(Priority(level).name.lower() for level in range(Priority.IDLE, self.lowest, -1))
+
+    def in_words(self) -> str | None:
+        """Return which classes go last and why, or ``None`` while none does."""
+        if not self.last:
+            return None
+        wait = self.batch_wait or 0.0
+        waited = f"{wait:.2g} s on average" if wait > BATCH_TARGET_S else "too long a moment ago"
+        return f"normal and low work waited {waited}, so {' and '.join(self.last)} work goes last"
+
     def advance(self, now: float) -> None:
         """Judge the window if it is over."""
         if self._until is None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from tests.simulation.scenarios.stage import Stage, scenario
 
-from tenire.concurrency.control_events import LevelChanged, SlotsChanged
+from tenire.concurrency.control_events import LevelChanged, OverloadChanged, SlotsChanged
 from tenire.core.admission import CPU, MEMORY
 from tenire.core.tasks import CPU_UNIT, Resources
 from tenire.observe.load_probe import LoadSample
@@ -38,6 +40,24 @@ async def memory_runs_short(stage: Stage) -> None:
             await stage.work(0, 2)
     assert start < critical[0] < start + 8  # it does not look while it has nothing to do
     assert all(handle.exception() is None for handle in stage.handles)
+
+
+@scenario
+async def batch_work_waits_too_long(stage: Stage) -> None:
+    """It is told which classes go last, by and by, and when that is over."""
+    stage.sample = lambda now: QUIET
+    told: list[OverloadChanged] = []
+    async with stage.engine(cpu=1, adaptive=True) as manager:
+        manager.signals.subscribe(OverloadChanged, told.append)
+        for _ in range(100):
+            priority = stage.rng.choice(("normal", "low"))
+            stage.submit(stage.work, 0.1, 0.3, needs=Resources(cpu=1), priority=priority)
+        await stage.submit(stage.work, 0.1, 0.3, needs=Resources(cpu=1), priority="idle")
+        assert "so idle and low work goes last" in (manager.snapshot().overload or "")
+        assert manager.control.level == "normal"
+        await asyncio.sleep(60)
+        assert manager.snapshot().overload is None
+    assert [event.last for event in told] == [("idle",), ("idle", "low"), ("idle",), ()]
 
 
 @scenario

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from tenire.concurrency.compactor import StepEnded
-from tenire.concurrency.control_events import LevelChanged, SlotsChanged
+from tenire.concurrency.control_events import LevelChanged, OverloadChanged, SlotsChanged
 from tenire.concurrency.supervisor.child import ComponentChanged
 
 if TYPE_CHECKING:
@@ -114,6 +114,7 @@ class Happenings:
         listeners: tuple[tuple[type[Any], Callable[[Any], None]], ...] = (
             (LevelChanged, self._level),
             (SlotsChanged, self._slots),
+            (OverloadChanged, self._overload),
             (ComponentChanged, self._component),
             (StepEnded, self._tidied),
         )
@@ -157,6 +158,9 @@ class Happenings:
 
     def _slots(self, event: SlotsChanged) -> None:
         self.add("load", "", f"{event.slots:g} of {event.full:g} CPU slots, it was {event.before:g}: {event.reason}")
+
+    def _overload(self, event: OverloadChanged) -> None:
+        self.add("load", "", event.reason, "warning" if event.last else "good")
 
     def _component(self, event: ComponentChanged) -> None:
         if event.state not in _COMPONENTS or (event.state == "up" and not event.restarts):

@@ -47,10 +47,9 @@ def _engine(facts: dict[str, Any]) -> str:
         pid = facts.get("pid") or "unknown"
         return f"an engine is running (pid {pid}), but does not answer; this is what it told last"
     level = facts.get("level") or "normal"
-    if level == "normal":
-        return "an engine is running"
-    reason = facts.get("reason")
-    return f"an engine is running, load {level}" + (f": {reason}" if reason else "")
+    reason, overload = facts.get("reason"), facts.get("overload")
+    loaded = "" if level == "normal" else f", load {level}" + (f": {reason}" if reason else "")
+    return f"an engine is running{loaded}" + (f"; overload: {overload}" if overload else "")
 
 
 def _quotas(facts: dict[str, Any]) -> list[str]:
