@@ -1089,8 +1089,11 @@ MUTANTS: dict[str, tuple[str, str, str, str]] = {
         "test_pool_size.py -k less_the_reserve",
     ),
     "workers have too many threads together": (
-        "pool_size", "int(cores / max(1, math.ceil(workers)))", "math.ceil(cores / max(1, math.ceil(workers)))",
+        "pool_size", "int(cores * min(1.0, held / of) + 1e-9)", "math.ceil(cores * min(1.0, held / of) - 1e-9)",
         "test_pool_size.py -k threads_of_all",
+    ),
+    "who does not mean to compute has a slot's threads": (
+        "pool_size", " if held else 1", "", "test_pool_size.py -k threads",
     ),
     "what others made is taken for steady": (
         "pool_size", "self.slots == wanted and taken == self._taken.value", "self.slots == wanted",

@@ -60,10 +60,6 @@ def test_a_task_may_use_as_many_threads_as_its_slots_are_worth(
     assert threads_for(held, of=of, cores=cores) == threads
 
 
-def test_without_workers_all_cores_are_for_the_first() -> None:
-    assert threads_per_worker(0, 4) == 4
-
-
 MOVES = st.lists(
     st.tuples(
         st.sampled_from([0.1, 0.9, 5.0, 60.0]),
