@@ -14,7 +14,7 @@ from tenire.llm.purse import Purse
 from tenire.storage.spending import Hold
 from tenire.testing import run
 
-from .engines import timer
+from .engines import timing
 
 if TYPE_CHECKING:
     from tenire.llm.reply_log import ReplyLog
@@ -24,7 +24,7 @@ USD = 10**12
 
 def test_a_call_that_could_pass_the_budget_is_refused_with_the_numbers() -> None:
     async def main() -> None:
-        purse = Purse(1.0, timer=timer())
+        purse = Purse(1.0, **timing())
         await purse.take("news", USD // 2)
         purse.settle("news", USD // 2, cost=USD * 4 // 10)
         with pytest.raises(BudgetError) as caught:
@@ -49,7 +49,7 @@ def test_what_may_fit_once_others_have_ended_waits_in_order() -> None:
         purse.settle("news", most, cost=cost)
 
     async def main() -> float:
-        purse = Purse(10 / USD, timer=timer())
+        purse = Purse(10 / USD, **timing())
         async with asyncio.TaskGroup() as group:
             group.create_task(call(purse, "first", 10, 2, 1.0))
             await asyncio.sleep(0)
@@ -72,7 +72,7 @@ def test_the_more_urgent_gets_it_first() -> None:
         purse.settle("news", 10, cost=1)
 
     async def main() -> None:
-        purse = Purse(19 / USD, timer=timer())
+        purse = Purse(19 / USD, **timing())
         async with asyncio.TaskGroup() as group:
             for name in ("first", "looking", "low 1", "low 2"):
                 group.create_task(call(purse, name, Priority.LOW))
@@ -88,7 +88,7 @@ def test_the_more_urgent_gets_it_first() -> None:
 
 def test_what_is_taken_at_once_waits_for_nobody() -> None:
     async def main() -> None:
-        purse = Purse(10 / USD, timer=timer())
+        purse = Purse(10 / USD, **timing())
         purse.limit("news", 8 / USD)
         assert await purse.take_now("news", 8)
         assert not await purse.take_now("news", 1)
@@ -106,7 +106,7 @@ def test_what_is_taken_at_once_waits_for_nobody() -> None:
 
 def test_who_is_cancelled_as_its_turn_comes_passes_it_on() -> None:
     async def main() -> None:
-        purse = Purse(10 / USD, timer=timer())
+        purse = Purse(10 / USD, **timing())
         await purse.take("news", 10)
         waiting = [asyncio.create_task(purse.take("news", 4)) for _ in range(3)]
         await asyncio.sleep(1)
@@ -122,7 +122,7 @@ def test_who_is_cancelled_as_its_turn_comes_passes_it_on() -> None:
 
 def test_who_waits_is_refused_once_the_money_is_really_gone() -> None:
     async def main() -> None:
-        purse = Purse(10 / USD, timer=timer())
+        purse = Purse(10 / USD, **timing())
         await purse.take("news", 10)
         waiting = asyncio.create_task(purse.take("news", 5))
         await asyncio.sleep(1)
@@ -149,7 +149,7 @@ def test_what_the_home_is_told_meanwhile_is_not_counted_twice() -> None:
 
     async def main() -> None:
         nonlocal purse
-        purse = Purse(10 / USD, timer=timer(), log=cast("ReplyLog", Home()))
+        purse = Purse(10 / USD, **timing(), log=cast("ReplyLog", Home()))
         await purse.take("news", 8)
         purse.settle("news", 8, cost=8)
         with pytest.raises(BudgetError) as caught:
@@ -161,9 +161,36 @@ def test_what_the_home_is_told_meanwhile_is_not_counted_twice() -> None:
     run(main)
 
 
+def test_what_other_programs_hold_is_looked_at_on_the_timer_while_somebody_waits_for_it() -> None:
+    looks: list[float] = []
+
+    class Home:
+        """Of which another program holds all, for a second."""
+
+        async def hold(self, wanted: int, *, least: int, keep: int, limit: int) -> Hold:
+            del wanted, keep
+            looks.append(asyncio.get_running_loop().time())
+            return Hold(least, 0, 0) if looks[-1] >= 1.0 else Hold(0, 0, limit)
+
+    async def main() -> None:
+        timers = timing()  # a plain timer for the engine's control: as on a machine at rest
+        purse = Purse(10 / USD, **timers, log=cast("ReplyLog", Home()))
+        waiting = asyncio.create_task(purse.take("news", 5))
+        later = asyncio.create_task(purse.take("news", 5, Priority.LOW))
+        await asyncio.sleep(0.9)
+        assert len(timers["timer"]) == 1, "only who is first looks"
+        await waiting
+        await later
+        assert looks[:5] == pytest.approx([0.0, 0.25, 0.5, 0.75, 1.0])
+        assert len(timers["timer"]) == 0, "nobody waits any more"
+        await purse.aclose()
+
+    run(main)
+
+
 def test_a_pipeline_with_a_budget_of_its_own_stops_alone() -> None:
     async def main() -> None:
-        purse = Purse(100 / USD, timer=timer())
+        purse = Purse(100 / USD, **timing())
         purse.limit("news", 10 / USD, spent=4)
         await purse.take("news", 6)
         with pytest.raises(BudgetError, match="the budget of pipeline 'news'"):
@@ -180,7 +207,7 @@ def test_a_pipeline_with_a_budget_of_its_own_stops_alone() -> None:
 
 def test_one_that_waits_for_its_own_budget_holds_up_nobody_else() -> None:
     async def main() -> None:
-        purse = Purse(100 / USD, timer=timer())
+        purse = Purse(100 / USD, **timing())
         purse.limit("news", 10 / USD)
         await purse.take("news", 10)
         waiting = asyncio.create_task(purse.take("news", 5))
@@ -194,7 +221,7 @@ def test_one_that_waits_for_its_own_budget_holds_up_nobody_else() -> None:
 
 def test_who_is_cancelled_while_waiting_leaves_nothing_behind() -> None:
     async def main() -> None:
-        purse = Purse(10 / USD, timer=timer())
+        purse = Purse(10 / USD, **timing())
         purse.limit("news", 9 / USD)
         await purse.take("mail", 8)
         waiting = asyncio.create_task(purse.take("news", 5))
@@ -231,7 +258,7 @@ def test_many_callers_never_pass_the_budget_and_use_nearly_all_of_it(seed: int) 
         purse.settle(pipeline, most, cost=cost)
 
     async def main() -> None:
-        purse = Purse(limit / USD, timer=timer())
+        purse = Purse(limit / USD, **timing())
         purse.limit("a", limit / 2 / USD)
         async with asyncio.TaskGroup() as group:
             for number in range(400):

@@ -17,7 +17,7 @@ from tenire.storage.ledger import Ledger
 from tenire.storage.replies import Began
 from tenire.storage.spending import Charge
 
-from .engines import timer
+from .engines import timer, timing
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -157,7 +157,7 @@ def test_two_programs_never_pass_the_budget_of_their_home(tmp_path: Path) -> Non
 
     async def main() -> int:
         logs = [await open_log(tmp_path) for _ in range(2)]
-        purses = [Purse(1.0, timer=timer(), log=log) for log in logs]
+        purses = [Purse(1.0, **timing(), log=log) for log in logs]
         async with asyncio.timeout(30), asyncio.TaskGroup() as group:
             for log, purse in zip(logs, purses, strict=True):
                 for _ in range(4):
@@ -177,10 +177,10 @@ def test_what_was_spent_in_a_home_before_counts(tmp_path: Path) -> None:
     async def main() -> None:
         log = await open_log(tmp_path)
         await log.finish(None, None, [charge(USD)])
-        purse = Purse(1.5, timer=timer(), log=log)
+        purse = Purse(1.5, **timing(), log=log)
         await purse.take("news", USD // 2)
         with pytest.raises(BudgetError, match="is spent"):
-            await Purse(1.5, timer=timer(), log=log).take("news", USD)
+            await Purse(1.5, **timing(), log=log).take("news", USD)
         await purse.aclose()
         await log.aclose()
 

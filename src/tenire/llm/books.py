@@ -121,7 +121,7 @@ class Books:
         if self._home is not None:
             self.log = await ReplyLog.open(self._home, most=self._most, timer=timer)
         try:
-            self._purse = Purse(self._budget, timer=timer, log=self.log)
+            self._purse = Purse(self._budget, timer=timer, every=self._manager.control.every, log=self.log)
             before = {} if self.log is None or not self._budgets else await self.log.by_pipeline()
             for pipeline, budget in self._budgets.items():
                 spent = before[pipeline].cost if pipeline in before else 0

@@ -27,8 +27,9 @@ from tenire.errors import BudgetError
 from tenire.llm.money import picodollars, to_usd, usd_text
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
+    from tenire.concurrency.periodic import Periodic
     from tenire.concurrency.timer import Timeout, UniversalTimer
     from tenire.llm.reply_log import ReplyLog
     from tenire.storage.spending import Hold
@@ -37,7 +38,7 @@ __all__ = ["Purse"]
 
 _AHEAD = 16  # calls like this one for which money is borrowed at once
 _AHEAD_SHARE = 20  # but no more than this part of the limit
-_LOOK_AGAIN_S = 0.25  # at what other programs hold
+_LOOK_AGAIN_S = 0.25  # at what other programs hold, while somebody waits for that
 _IDLE_S = 1.0
 
 
@@ -99,13 +100,21 @@ class Purse:
     Args:
         budget_usd: What may be spent in all, US dollars; ``None`` for no limit.
         timer: The engine's.
+        every: Calls a function again and again, given the period in seconds: the engine's control.
         log: Of the home, or ``None``: then only what this purse spends counts.
 
     Raises:
         ConfigError: If the budget is no amount of money.
     """
 
-    def __init__(self, budget_usd: float | None = None, *, timer: UniversalTimer, log: ReplyLog | None = None) -> None:
+    def __init__(
+        self,
+        budget_usd: float | None = None,
+        *,
+        timer: UniversalTimer,
+        every: Callable[[float, Callable[[], object]], Periodic | Timeout],
+        log: ReplyLog | None = None,
+    ) -> None:
         self._limit = None if budget_usd is None else picodollars("budget_usd", budget_usd)
         self._log = log if self._limit is not None else None
         # With a home, the limit of this one is what was borrowed, and what was spent of that.
@@ -115,6 +124,7 @@ class Purse:
         self._changed = asyncio.Event()
         self._borrowing = asyncio.Lock()
         self._timer = timer
+        self._every = every
         self._idle: Timeout | None = None
         self._giving_back: asyncio.Task[Hold] | None = None
 
@@ -234,11 +244,12 @@ class Purse:
     async def _change(self) -> None:
         """Wait until something has changed. Of what other programs do nobody tells: that is looked at."""
         self._changed.clear()
+        looking = None if self._log is None else self._every(_LOOK_AGAIN_S, self._changed.set)
         try:
-            async with asyncio.timeout(None if self._log is None else _LOOK_AGAIN_S):
-                await self._changed.wait()
-        except TimeoutError:
-            pass
+            await self._changed.wait()
+        finally:
+            if looking is not None:
+                looking.cancel()
 
     async def _obtain(self, budget: Budget, cost: int) -> bool:
         """Take ``cost`` of the budget for all, having borrowed if need be; return whether that could be done now."""

@@ -91,11 +91,14 @@ class ReplyLog:
     Args:
         server: What the thread works with.
         timer: The engine's.
+
+    Attributes:
+        timer: The engine's.
     """
 
     def __init__(self, server: _Server, timer: UniversalTimer) -> None:
         self._server = server
-        self._timer = timer
+        self.timer = timer
         self._marks = 0  # claims under way
         self._thread: BatchThread[_Asked, Any] = BatchThread(
             server.serve, name="tenire replies", gather=lambda: _GATHER_S if self._marks >= _MANY else 0.0
@@ -219,7 +222,7 @@ class ReplyLog:
 
     def _set_timer(self) -> None:
         if self._timeout is None and self._needs_marks():
-            self._timeout = self._timer.after(RENEW_S, self._renew)
+            self._timeout = self.timer.after(RENEW_S, self._renew)
 
     def _needs_marks(self) -> bool:
         return self._marks > 0 or self._held > 0 or bool(self._watched)

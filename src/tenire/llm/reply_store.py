@@ -23,7 +23,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from tenire.errors import CallTimeoutError
 from tenire.llm.replies import Vector, size_of
 from tenire.resilience import MISSING
-from tenire.resilience.timing import sleep_until
 from tenire.storage.replies import Began
 
 if TYPE_CHECKING:
@@ -209,9 +208,8 @@ class ReplyStore:
         log, pause = self._log, _SOON_S
         if log is None:
             return None
-        now = asyncio.get_running_loop().time
         while (found := await log.begin(asked.key, asked.made_after)) is Began.UNDER_WAY:
-            await sleep_until(now() + pause, now)
+            await log.timer.wait_until(log.timer.now() + pause)
             pause = min(2 * pause, _LATER_S)
         if found is Began.ALSO_IN_BATCH and not self._said_twice:
             self._said_twice = True

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tenire.concurrency.control import Control
 from tenire.errors import StoreError
 from tenire.llm.batches import desk
 from tenire.llm.client import ChatClient
@@ -19,6 +20,8 @@ from .programs import PRICE, PROMPTS, batch, spent, talk
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from tenire.concurrency.periodic import Periodic
 
 
 def stopped(server: ServerOfBatches, home: Path, *, at: int) -> bool:
@@ -124,6 +127,16 @@ def test_what_was_not_handed_over_is_forgotten(tmp_path: Path, state: str) -> No
 def test_what_another_program_has_handed_over_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(desk, "_LOOK_AT_OTHERS_S", 0.01)
     server = ServerOfBatches(step=0.2)
+    looking: list[Periodic] = []
+
+    def every(control: Control, period: float, call: Any, **more: Any) -> Periodic:
+        made = adaptive(control, period, call, **more)
+        if period == 0.01:
+            looking.append(made)
+        return made
+
+    adaptive = Control.every
+    monkeypatch.setattr(Control, "every", every)
 
     async def ask(client: ChatClient) -> list[str]:
         return [reply.text async for reply in client.batch(PROMPTS)]
@@ -140,6 +153,8 @@ def test_what_another_program_has_handed_over_is_waited_for(tmp_path: Path, monk
     asyncio.run(main())
     assert server.sent_lines == 10
     assert spent(tmp_path)[0] == 10
+    assert looking, "a job of the engine's control, as all that adapts to load"
+    assert not any(job.active for job in looking)
 
 
 def test_lines_that_are_lost_with_their_file_are_told(tmp_path: Path) -> None:

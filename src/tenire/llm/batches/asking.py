@@ -165,6 +165,8 @@ class Asking:
             Looks(
                 least=_LEAST_LOOK_S, most=_MOST_LOOK_S, part=_LOOK_PART, spacing=_LOOK_SPACING_S, rng=random.Random()
             ),
+            session.manager.timer,
+            session.manager.control.every,
             session.wall,
             resubmit=lambda: self._in_batch(None),
             schema=self._schema,

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, TypeVar
 from tenire.core.retrying import Kind
 from tenire.errors import ModelError
 from tenire.llm.failures import kind_of
-from tenire.resilience.timing import sleep_until
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from tenire.concurrency.periodic import Periodic
+    from tenire.concurrency.timer import Timeout, UniversalTimer
     from tenire.core.batch_looks import Looks
     from tenire.llm.batches.account import BatchAccount
     from tenire.llm.batches.provider import BatchProvider
@@ -62,6 +63,8 @@ class Bench:
         spool: The files of lines.
         account: Whom they are charged to.
         looks: Paces looks at batches.
+        timer: The engine's.
+        every: Calls a function again and again, given the period in seconds: the engine's control.
         wall: Seconds since the epoch.
         resubmit: Whether what a batch has left undone goes into another one.
         schema: What replies must follow, or ``None``.
@@ -78,6 +81,8 @@ class Bench:
     spool: Spool
     account: BatchAccount
     looks: Looks
+    timer: UniversalTimer
+    every: Callable[[float, Callable[[], object]], Periodic | Timeout]
     wall: Callable[[], float]
     resubmit: Callable[[], bool] = lambda: True
     schema: ReplySchema | None = None
@@ -93,7 +98,7 @@ class Bench:
         Raises:
             ModelError: If it cannot be done.
         """
-        failures, now = 0, asyncio.get_running_loop().time
+        failures, now = 0, self.timer.now
         while True:
             try:
                 return await call()
@@ -102,4 +107,5 @@ class Bench:
                 if failures == _MOST_FAILURES or kind_of(error) is Kind.PERMANENT:
                     raise
                 not_before = now() + (error.retry_after or 0.0)
-            await sleep_until(self.looks.next_at(now(), now(), failures=failures, not_before=not_before), now)
+            at = self.looks.next_at(now(), now(), failures=failures, not_before=not_before)
+            await self.timer.wait_until(at)

@@ -11,7 +11,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -84,7 +84,7 @@ class BatchDesk:
         self._size = size
         self._filling: OpenBatch | None = None
         self._stream: Stream[BatchOutcome] = Stream(_ROOM)
-        self._ended = asyncio.Event()  # a batch did
+        self._ended = asyncio.Event()  # a batch did, or it is time to look at those of others
         self._joined: set[bytes] = set()  # requests that a batch held before, and that are waited for here
         self._own: set[str] = set()  # batches all of whose requests are waited for here
         self._under_way: dict[str, OpenBatch] = {}
@@ -288,10 +288,13 @@ class BatchDesk:
                     if key in self._joined and key not in held:
                         await self._tell(BatchOutcome(key, kept.get(key), kept=key in kept))
             if self._joined:
-                # Of what another program does nobody tells.
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(_LOOK_AT_OTHERS_S if strange else None):
-                        await self._ended.wait()
+                # Of what another program does nobody tells: that is looked at.
+                looking = self._bench.every(_LOOK_AT_OTHERS_S, self._ended.set) if strange else None
+                try:
+                    await self._ended.wait()
+                finally:
+                    if looking is not None:
+                        looking.cancel()
 
 
 def _open(batch: OpenBatch, ledger: Ledger, owner: str) -> None:

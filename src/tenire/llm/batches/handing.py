@@ -6,7 +6,6 @@ lost, the batch is looked for by its mark, and only made if it is not there.
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
 from tenire.core.batch_refusal import Refusal, Step, after_refusal
@@ -14,7 +13,6 @@ from tenire.core.retrying import Kind
 from tenire.errors import ModelError, RateLimitedError
 from tenire.llm.batches.provider import LostBatch
 from tenire.llm.failures import kind_of
-from tenire.resilience.timing import sleep_until
 
 if TYPE_CHECKING:
     from tenire.llm.batches.bench import Bench
@@ -61,16 +59,16 @@ class Handing:
 
     async def refused(self, why: Refusal, *, retry_after: float | None = None) -> Step:
         """Decide what to do with a batch that was not taken, and wait if that is it."""
-        bench, loop = self._bench, asyncio.get_running_loop()
+        bench = self._bench
         others = len(bench.at_provider - {self.batch.id})
         if not others or why is Refusal.FAILED:
             self._tries += 1
         step = after_refusal(why, lines=self.batch.lines, tries=self._tries, others=others)
         if step is Step.WAIT:
             self._failures += 1
-            now = loop.time()
+            now = bench.timer.now()
             at = bench.looks.next_at(now, now, failures=self._failures, not_before=now + (retry_after or 0.0))
-            await sleep_until(at, loop.time)
+            await bench.timer.wait_until(at)
         return step
 
     async def make_sure(self) -> BatchView | None:

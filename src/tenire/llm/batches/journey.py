@@ -28,7 +28,6 @@ from tenire.llm.batches.handing import Handing
 from tenire.llm.batches.provider import MAYBE
 from tenire.llm.batches.settling import Settling
 from tenire.llm.failures import kind_of
-from tenire.resilience.timing import sleep_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -150,14 +149,14 @@ class Journey:
 
     async def _look(self) -> BatchView | None:
         """Wait until the batch has ended; ``None`` if the provider knows it no more."""
-        bench, loop = self._bench, asyncio.get_running_loop()
-        now = loop.time()
+        bench, timer = self._bench, self._bench.timer
+        now = timer.now()
         begun_at = now - max(0.0, bench.wall() - self.batch.sent_at)
         at = bench.looks.next_at(now, now) if begun_at == now else now  # one of an earlier run may have ended
         failures = 0
         while True:
-            await sleep_until(at, loop.time)
-            await sleep_until(bench.looks.turn(loop.time()), loop.time)
+            await timer.wait_until(at)
+            await timer.wait_until(bench.looks.turn(timer.now()))
             not_before = float("-inf")
             try:
                 view = await self._see()
@@ -168,10 +167,10 @@ class Journey:
                 if kind_of(error) is Kind.PERMANENT:
                     raise
                 failures += 1
-                not_before = loop.time() + (error.retry_after or 0.0)
+                not_before = timer.now() + (error.retry_after or 0.0)
             else:
                 failures = 0
-            now = loop.time()
+            now = timer.now()
             at = bench.looks.next_at(begun_at, now, failures=failures, not_before=not_before)
 
     async def _see(self) -> BatchView | None:
