@@ -130,8 +130,16 @@ def test_a_worker_that_ends_or_stops_without_work_is_replaced(
 
 
 @posix
+@pytest.mark.parametrize(
+    "no_file",
+    [
+        OSError(errno.EMFILE, os.strerror(errno.EMFILE), "/proc/1/stat"),
+        ImportError("psutil/_psutil_linux.abi3.so: cannot open shared object file: Too many open files"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
 def test_while_no_file_can_be_opened_workers_go_on_unwatched(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    no_file: Exception, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     failed: list[int] = []
     look_at = watch.look_at
@@ -139,7 +147,7 @@ def test_while_no_file_can_be_opened_workers_go_on_unwatched(
     def looks(pids: Iterable[int]) -> Any:
         if len(failed) < 20:
             failed.append(1)
-            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), "/proc/1/stat")
+            raise no_file
         return look_at(pids)
 
     monkeypatch.setattr(watch, "BUSY_S", 0.01)

@@ -1,21 +1,65 @@
-"""Whole scripts with an engine in them, each in a process of its own."""
+"""Whole scripts with an engine in them, each in a process of its own, and what "at once" means for them."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 import textwrap
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 
+from tenire.clock import SYSTEM_CLOCK
+
 if TYPE_CHECKING:
+    import signal
+    from collections.abc import Callable
     from pathlib import Path
 
-__all__ = ["AT_ONCE_S", "Script", "no_complaint"]
+__all__ = ["ATTEMPTS", "AT_ONCE_S", "Script", "at_once", "bare_end", "no_complaint"]
 
-AT_ONCE_S = 5.0
-"""A second or so, on a machine that does ten other things."""
+AT_ONCE_S = 1.0
+"""What the product's own end may take, beyond that of a bare interpreter on the same machine at the same time."""
+
+ATTEMPTS = 3
+"""How often a busy machine may be asked: what takes twice as long does so each time."""
+
+BARE = [sys.executable, "-X", "dev", "-c", "import sys, asyncio, tenire.concurrency.loops; print(); sys.stdin.read()"]
+
+Begun = TypeVar("Begun")
+Outcome = TypeVar("Outcome")
+
+
+def bare_end() -> float:
+    """Return the seconds that an interpreter without an engine takes now, from being told to end until it is gone."""
+    with subprocess.Popen(BARE, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as bare:
+        assert bare.stdin is not None
+        assert bare.stdout is not None
+        bare.stdout.readline()
+        told = SYSTEM_CLOCK.now()
+        bare.stdin.close()
+        bare.wait()
+        return SYSTEM_CLOCK.now() - told
+
+
+def at_once(begin: Callable[[], Begun], end: Callable[[Begun], Outcome]) -> Outcome:
+    """Return the outcome of the first attempt in which an end takes no more than ``AT_ONCE_S``.
+
+    Args:
+        begin: Starts it, and returns when it can be told to end.
+        end: Tells it, and returns when it is gone. Only this is timed.
+    """
+    taken = []
+    for _ in range(ATTEMPTS):
+        begun = begin()
+        started = SYSTEM_CLOCK.now()
+        outcome = end(begun)
+        seconds = SYSTEM_CLOCK.now() - started
+        if seconds <= AT_ONCE_S or seconds - (bare := bare_end()) <= AT_ONCE_S:
+            return outcome
+        taken.append(f"{seconds:.2f} s (a bare interpreter: {bare:.2f} s)")
+    return pytest.fail(f"expected it to end within {AT_ONCE_S} s, it took {', '.join(taken)}", pytrace=False)
+
 
 COMPLAINTS = ("never retrieved", "destroyed but", "loop is closed", "ResourceWarning", "Traceback", "never awaited")
 
@@ -83,8 +127,10 @@ class Script:
                 return
         pytest.fail(f"it ended without saying {line!r}: {self.end()}")
 
-    def end(self, seconds: float = 30) -> tuple[int, str, str]:
-        """Return exit code, stdout and stderr."""
+    def end(self, press: signal.Signals | None = None, *, seconds: float = 30) -> tuple[int, str, str]:
+        """Send it a signal, if one is given, and return exit code, stdout and stderr."""
+        if press is not None:
+            self.process.send_signal(press)
         try:
             out, err = self.process.communicate(timeout=seconds)
         except subprocess.TimeoutExpired:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from .conftest import Command, Tenire, wait_until
+from .conftest import Command, Ended, Tenire, wait_until
+from .scripts import at_once
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,6 +42,11 @@ def started(tenire: Tenire, library: Path, tmp_path: Path) -> Command:
         paused = tenire("pause", name)
         assert (paused.code, paused.json) == (0, {"pipeline": name, "state": "paused"}), paused.err
     return command
+
+
+def interrupted(command: Command) -> Ended:
+    command.interrupt()
+    return command.ended()
 
 
 def states(tenire: Tenire) -> dict[str, str]:
@@ -110,8 +116,12 @@ def test_an_engine_that_is_stuck_or_killed_is_told_apart_and_leaves_no_obstacle(
 
 @needs_signals
 def test_ctrl_c_ends_a_run_that_is_paused(tenire: Tenire, library: Path, tmp_path: Path) -> None:
-    command = started(tenire, library, tmp_path)
-    command.interrupt()
-    ended = command.ended(at_most=10)
+    def begin() -> Command:
+        folder = tmp_path / str(len(tenire.started))
+        folder.mkdir()
+        tenire.home = folder / tenire.home.name
+        return started(tenire, library, folder)
+
+    ended = at_once(begin, interrupted)
     assert (ended.code, ended.json["interrupted"]) == (130, True)
     assert not [name for name in os.listdir(tenire.home) if name.startswith("control.")]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from .scripts import AT_ONCE_S, Script, no_complaint
+from .scripts import Script, at_once, no_complaint
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,31 +37,34 @@ def test_a_script_that_forgets_to_close_ends_and_cleans_up(tmp_path: Path) -> No
     assert no_complaint(err), err
 
 
+STUCK = """
+    begun = [threading.Event() for _ in range(3)]
+
+    def stick(event):
+        event.set()
+        threading.Event().wait()
+
+    async def on_default_executor(event):
+        await asyncio.to_thread(stick, event)
+
+    manager = tenire.ConcurrencyManager.in_thread(cpu=1, memory=1).__enter__()
+    manager.submit(stick, begun[0], name="stuck one")
+    manager.loops.spawn(on_default_executor, begun[1])
+    with EventLoopManager() as loops:
+        loops.spawn(on_default_executor, begun[2])
+        for event in begun:
+            event.wait(10)
+    say("end")
+"""
+
+
 def test_a_stuck_function_does_not_keep_the_interpreter_from_ending(tmp_path: Path) -> None:
-    script = Script(
-        tmp_path,
-        """
-        begun = [threading.Event() for _ in range(3)]
+    def begin() -> Script:
+        script = Script(tmp_path, STUCK)
+        script.read("end")
+        return script
 
-        def stick(event):
-            event.set()
-            threading.Event().wait()
-
-        async def on_default_executor(event):
-            await asyncio.to_thread(stick, event)
-
-        manager = tenire.ConcurrencyManager.in_thread(cpu=1, memory=1).__enter__()
-        manager.submit(stick, begun[0], name="stuck one")
-        manager.loops.spawn(on_default_executor, begun[1])
-        with EventLoopManager() as loops:
-            loops.spawn(on_default_executor, begun[2])
-            for event in begun:
-                event.wait(10)
-        say("end")
-        """,
-    )
-    script.read("end")
-    code, _, err = script.end(AT_ONCE_S)
+    code, _, err = at_once(begin, Script.end)
     assert code == 0
     assert "stuck one" in err
     assert no_complaint(err), err
@@ -70,19 +73,20 @@ def test_a_stuck_function_does_not_keep_the_interpreter_from_ending(tmp_path: Pa
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no way to press Ctrl-C in one process only")
 @pytest.mark.parametrize("blocked", BLOCKED)
 def test_ctrl_c_while_blocked_ends_at_once_and_cancels(tmp_path: Path, blocked: str) -> None:
-    script = Script(
-        tmp_path,
-        f"""
+    body = f"""
         try:
             with tenire.ConcurrencyManager.in_thread(cpu=1, memory=1) as manager:
                 {blocked}
         except KeyboardInterrupt:
             say("interrupted")
-        """,
-    )
-    script.read("task begun")
-    script.process.send_signal(signal.SIGINT)
-    code, out, err = script.end(AT_ONCE_S)
+    """
+
+    def begin() -> Script:
+        script = Script(tmp_path, body)
+        script.read("task begun")
+        return script
+
+    code, out, err = at_once(begin, lambda script: script.end(signal.SIGINT))
     assert (code, out.splitlines()) == (0, ["task cleaned up", "interrupted"])
     assert no_complaint(err), err
 
@@ -91,11 +95,13 @@ def test_ctrl_c_while_blocked_ends_at_once_and_cancels(tmp_path: Path, blocked: 
 @pytest.mark.parametrize("blocked", BLOCKED)
 def test_ctrl_c_that_another_thread_gets_ends_the_wait_too(tmp_path: Path, blocked: str) -> None:
     # As one that comes just before the main thread waits: nothing wakes that.
-    script = Script(
-        tmp_path,
-        f"""
+    body = f"""
+        def press():
+            say("pressed")
+            signal.pthread_kill(threading.get_ident(), signal.SIGINT)
+
         async def signals_its_own_thread():
-            asyncio.get_running_loop().call_later(0.2, signal.pthread_kill, threading.get_ident(), signal.SIGINT)
+            asyncio.get_running_loop().call_later(0.2, press)
             await forever()
 
         try:
@@ -103,28 +109,102 @@ def test_ctrl_c_that_another_thread_gets_ends_the_wait_too(tmp_path: Path, block
                 {blocked.replace("forever", "signals_its_own_thread")}
         except KeyboardInterrupt:
             say("interrupted")
-        """,
-    )
-    code, out, err = script.end(AT_ONCE_S)
-    assert (code, out.splitlines()) == (0, ["task begun", "task cleaned up", "interrupted"])
+    """
+
+    def begin() -> Script:
+        script = Script(tmp_path, body)
+        script.read("pressed")
+        return script
+
+    code, out, err = at_once(begin, Script.end)
+    assert (code, out.splitlines()) == (0, ["task cleaned up", "interrupted"])
     assert no_complaint(err), err
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no way to press Ctrl-C in one process only")
 def test_a_second_ctrl_c_ends_at_once_whatever_is_stuck(tmp_path: Path) -> None:
-    script = Script(
-        tmp_path,
-        """
-        with tenire.ConcurrencyManager.in_thread(cpu=1, memory=1) as manager:
-            manager.submit(stubborn).result()
-        """,
-    )
-    script.read("begun")
-    script.process.send_signal(signal.SIGINT)
-    script.read("refused")
-    script.process.send_signal(signal.SIGINT)
-    code, _, _ = script.end(AT_ONCE_S)
+    def begin() -> Script:
+        script = Script(
+            tmp_path,
+            """
+            with tenire.ConcurrencyManager.in_thread(cpu=1, memory=1) as manager:
+                manager.submit(stubborn).result()
+            """,
+        )
+        script.read("begun")
+        script.process.send_signal(signal.SIGINT)
+        script.read("refused")
+        return script
+
+    code, _, _ = at_once(begin, lambda script: script.end(signal.SIGINT))
     assert code == -signal.SIGINT
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no way to press Ctrl-C in one process only")
+def test_ctrl_c_while_leaving_ends_at_once_whatever_refuses_to_end(tmp_path: Path) -> None:
+    def begin() -> Script:
+        script = Script(
+            tmp_path,
+            """
+            with tenire.ConcurrencyManager.in_thread(cpu=1, memory=1) as manager:
+                manager.submit(stubborn)
+            """,
+        )
+        script.read("begun")
+        return script
+
+    code, _, err = at_once(begin, lambda script: script.end(signal.SIGINT))
+    assert code == -signal.SIGINT
+    assert "given up, did not end when cancelled: stubborn" in err
+
+
+STUCK_EVERYWHERE = """
+    everywhere = threading.Barrier(8)
+
+    def stick():
+        everywhere.wait(30)
+        threading.Event().wait()
+
+    async def refuse():
+        asyncio.get_running_loop().run_in_executor(None, everywhere.wait, 30)
+        await stubborn()
+
+    async def on_default_executor():
+        await asyncio.to_thread(stick)
+
+    async def leave_behind():
+        kept.append(asyncio.create_task(refuse()))
+
+    kept = []
+    try:
+        with tenire.ConcurrencyManager.in_thread(cpu=2, memory=1) as manager:
+            side = manager.loops.start("side")
+            manager.submit(stick, name="stuck one")
+            manager.submit(refuse)
+            manager.submit(leave_behind).result(30)
+            for loop in (manager.loops, side):
+                loop.spawn(refuse)
+                loop.spawn(on_default_executor)
+            everywhere.wait(30)
+            say("ready")
+            threading.Event().wait()
+    except KeyboardInterrupt:
+        say("interrupted")
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no way to press Ctrl-C in one process only")
+def test_whatever_is_stuck_on_whatever_loop_shares_one_moment_at_the_end(tmp_path: Path) -> None:
+    def begin() -> Script:
+        script = Script(tmp_path, STUCK_EVERYWHERE)
+        script.read("ready")
+        return script
+
+    code, out, err = at_once(begin, lambda script: script.end(signal.SIGINT))
+    assert (code, out.splitlines()[-1]) == (0, "interrupted")
+    assert "given up, did not end when cancelled: refuse, stuck one" in err
+    assert "task 'refuse' goes on though it was cancelled" in err
+    assert no_complaint(err), err
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")

@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from .conftest import wait_until
-from .scripts import AT_ONCE_S, Script, no_complaint
+from .scripts import AT_ONCE_S, ATTEMPTS, Script, at_once, no_complaint
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -106,68 +106,87 @@ STUCK = """
 def test_ten_thousand_queued_and_fifty_stuck_end_at_once_and_the_stuck_are_named(
     tmp_path: Path, where: str, number: signal.Signals
 ) -> None:
-    script = Script(tmp_path, STUCK, where)
-    script.read("ready")
-    script.process.send_signal(number)
-    code, out, err = script.end(AT_ONCE_S)
+    def begin() -> Script:
+        script = Script(tmp_path, STUCK, where)
+        script.read("ready")
+        return script
+
+    code, out, err = at_once(begin, lambda script: script.end(number))
     assert (code, out.strip()) == ((0, "interrupted") if number == signal.SIGINT else (143, ""))
     assert all(f"stuck {stuck}" in err for stuck in range(50)), err
     assert no_complaint(err), err
 
 
 def test_a_second_sigterm_ends_at_once(tmp_path: Path) -> None:
-    script = Script(
-        tmp_path,
-        """
-        with tenire.ConcurrencyManager.in_thread(cpu=1, memory=1) as manager:
-            manager.submit(stubborn)
-            while True:
-                time.sleep(0.05)
-        """,
-    )
-    script.read("begun")
-    script.process.send_signal(signal.SIGTERM)
-    script.read("refused")
-    script.process.send_signal(signal.SIGTERM)
-    code, _, _ = script.end(AT_ONCE_S)
+    def begin() -> Script:
+        script = Script(
+            tmp_path,
+            """
+            with tenire.ConcurrencyManager.in_thread(cpu=1, memory=1) as manager:
+                manager.submit(stubborn)
+                while True:
+                    time.sleep(0.05)
+            """,
+        )
+        script.read("begun")
+        script.process.send_signal(signal.SIGTERM)
+        script.read("refused")
+        return script
+
+    code, _, _ = at_once(begin, lambda script: script.end(signal.SIGTERM))
     assert code == -signal.SIGTERM
 
 
-def test_a_killed_worker_costs_its_own_task_only_and_the_next_one_runs_at_once(tmp_path: Path) -> None:
-    script = Script(
-        tmp_path,
-        """
-        def until(go, number):
-            while not os.path.exists(go):
-                time.sleep(0.01)
-            return number
+KILLED_WORKER = """
+    from multiprocessing import get_context
+    from tenire.concurrency.pools.background import step_back
 
-        if __name__ == "__main__":
-            go = sys.argv[0] + ".go"
-            with tenire.ConcurrencyManager.in_thread(cpu=4, memory=1) as manager:
-                handles = [manager.submit(until, go, number, on="process") for number in range(4)]
-                while not all(manager.thread_pool.running_since(handle) for handle in handles):
-                    time.sleep(0.01)
-                os.kill(manager.thread_pool.statistics().processes["worker-2"], signal.SIGKILL)
-                killed = time.monotonic()
-                say(isinstance(manager.submit(os.getpid, on="process").result(30), int))
-                say(time.monotonic() - killed)
-                open(go, "w").close()
-                for handle in handles:
-                    try:
-                        say(handle.result(30))
-                    except tenire.TaskError as error:
-                        say(error.exit_code)
-        """,
-    )
-    code, out, err = script.end()
-    assert code == 0, err
-    usable, seconds, *outcomes = out.splitlines()
-    assert usable == "True"
-    assert float(seconds) < AT_ONCE_S
-    assert sorted(outcomes) == sorted(["-9", *({"0", "1", "2", "3"} & set(outcomes))])
-    assert len(set(outcomes)) == 4
-    assert no_complaint(err), err
+    def until(go, number):
+        open(f"{go}{number}", "w").close()
+        while not os.path.exists(go):
+            time.sleep(0.01)
+        return number
+
+    if __name__ == "__main__":
+        go = sys.argv[0] + ".go"
+        with tenire.ConcurrencyManager.in_thread(cpu=4, memory=1) as manager:
+            handles = [manager.submit(until, go, number, on="process") for number in range(4)]
+            while not all(os.path.exists(f"{go}{number}") for number in range(4)):
+                time.sleep(0.01)  # until nobody starts any more
+            os.kill(manager.thread_pool.statistics().processes["worker-2"], signal.SIGKILL)
+            killed = time.monotonic()
+            say(isinstance(manager.submit(os.getpid, on="process").result(30), int))
+            usable = time.monotonic()
+            bare = get_context("spawn").Process(target=step_back)
+            bare.start()
+            bare.join()
+            say(usable - killed, time.monotonic() - usable)
+            open(go, "w").close()
+            for handle in handles:
+                try:
+                    say(handle.result(30))
+                except tenire.TaskError as error:
+                    say(error.exit_code)
+"""
+
+
+def test_a_killed_worker_costs_its_own_task_only_and_the_next_one_runs_at_once(tmp_path: Path) -> None:
+    taken = []
+    for number in range(ATTEMPTS):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        code, out, err = Script(folder, KILLED_WORKER).end()
+        assert code == 0, err
+        usable, seconds, *outcomes = out.splitlines()
+        assert usable == "True"
+        assert sorted(outcomes) == sorted(["-9", *({"0", "1", "2", "3"} & set(outcomes))])
+        assert len(set(outcomes)) == 4
+        assert no_complaint(err), err
+        taken.append(tuple(map(float, seconds.split())))
+        # Beyond a bare process of the same low priority, at the same time.
+        if taken[-1][0] - taken[-1][1] <= AT_ONCE_S:
+            return
+    pytest.fail(f"expected a worker within {AT_ONCE_S} s of a bare process, they took {taken}")
 
 
 @contextlib.contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sqlite3
 import sys
@@ -11,13 +10,14 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
-from .conftest import Tenire, wait_until
+from .conftest import Command, Tenire, wait_until
+from .scripts import at_once
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from .conftest import Command
+    from .conftest import Ended
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no process groups with signals")
 
@@ -47,26 +47,57 @@ def reading(command: Command) -> Callable[[], bool]:
     return lambda: len(command.workers()) >= 2
 
 
+def loading(command: Command) -> Callable[[], bool]:
+    """Whether the command has begun, which has nothing to end yet."""
+    return command.home.exists
+
+
+def interrupted(command: Command) -> Ended:
+    command.interrupt()
+    return command.ended()
+
+
+def interrupted_twice(command: Command) -> Ended:
+    command.interrupt()
+    return interrupted(command)
+
+
+def terminated(command: Command) -> Ended:
+    command.process.terminate()
+    return command.ended()
+
+
+class Runs:
+    """Starts runs, each on a home of its own, to be ended at a moment."""
+
+    def __init__(self, tenire: Tenire, library: Path, moment: Callable[[Command], Callable[[], bool]]) -> None:
+        self.tenire = tenire
+        self.family: list[psutil.Process] = []
+        self._library = library
+        self._moment = moment
+        self._first = tenire.home
+
+    def __call__(self) -> Command:
+        self.tenire.home = self._first.with_name(f"home{len(self.tenire.started)}")
+        command = self.tenire.start("ingest", self._library, "--embedder", "static")
+        wait_until(self._moment(command))
+        self.family = command.family()
+        return command
+
+
 @pytest.mark.parametrize(
-    ("number", "code", "moment"), [(signal.SIGINT, 130, committed), (signal.SIGTERM, 130, reading)]
+    ("end", "moment"), [(interrupted, committed), (terminated, reading)], ids=["ctrl-c", "sigterm"]
 )
 def test_an_interrupted_run_ends_clean_and_the_next_one_completes_it(
     tenire: Tenire,
     library: Path,
-    number: signal.Signals,
-    code: int,
+    end: Callable[[Command], Ended],
     moment: Callable[[Command], Callable[[], bool]],
 ) -> None:
-    command = tenire.start("ingest", library, "--embedder", "static")
-    wait_until(moment(command))
-    family = command.family()
-    if number == signal.SIGINT:
-        command.interrupt()
-    else:
-        os.kill(command.process.pid, number)
-    ended = command.ended(at_most=10)
-    assert psutil.wait_procs(family, timeout=ORPHANS_GONE_S)[1] == []
-    assert ended.code == code, ended.err
+    runs = Runs(tenire, library, moment)
+    ended = at_once(runs, end)
+    assert psutil.wait_procs(runs.family, timeout=ORPHANS_GONE_S)[1] == []
+    assert ended.code == 130, ended.err
     assert "Traceback" not in ended.err
     assert "everything finished is kept" in ended.err
     assert ended.json["interrupted"] is True
@@ -83,23 +114,16 @@ def test_an_interrupted_run_ends_clean_and_the_next_one_completes_it(
 
 
 def test_a_second_ctrl_c_ends_at_once_and_leaves_nothing_behind(tenire: Tenire, library: Path) -> None:
-    command = tenire.start("ingest", library, "--embedder", "static")
-    wait_until(committed(command))
-    family = command.family()
-    command.interrupt()
-    command.interrupt()
-    ended = command.ended(at_most=10)
+    runs = Runs(tenire, library, committed)
+    ended = at_once(runs, interrupted_twice)
     assert ended.code == 130
     assert "Traceback" not in ended.err
-    assert psutil.wait_procs(family, timeout=ORPHANS_GONE_S)[1] == []
+    assert psutil.wait_procs(runs.family, timeout=ORPHANS_GONE_S)[1] == []
     assert tenire.verify()["ok"]
 
 
 def test_ctrl_c_while_the_command_still_loads_says_so(tenire: Tenire, library: Path) -> None:
-    command = tenire.start("ingest", library, "--embedder", "static")
-    wait_until(lambda: tenire.home.exists())
-    command.interrupt()
-    ended = command.ended(at_most=10)
+    ended = at_once(Runs(tenire, library, loading), interrupted)
     assert ended.code == 130
     assert "Traceback" not in ended.err
     assert ended.json
@@ -150,8 +174,10 @@ def test_a_second_engine_is_refused_with_the_pid_of_the_first(tenire: Tenire, li
 def test_sigterm_ends_a_background_job_that_was_told_to_ignore_ctrl_c(tenire: Tenire, library: Path) -> None:
     # What a shell script does to `command &`.
     background = Tenire(tenire.home, through=("sh", "-c", 'trap "" INT; exec "$@"', "sh"))
-    command = background.start("ingest", library, "--embedder", "static")
-    wait_until(reading(command))
-    command.process.send_signal(signal.SIGINT)
-    command.process.send_signal(signal.SIGTERM)
-    assert command.ended(at_most=10).code == 130
+
+    def both(command: Command) -> Ended:
+        command.process.send_signal(signal.SIGINT)
+        return terminated(command)
+
+    assert at_once(Runs(background, library, reading), both).code == 130
+    background.close()

@@ -34,6 +34,7 @@ class EngineThread:
         self._entered = threading.Event()
         self._cancel = False
         self._failure: BaseException | None = None
+        self._leaving: asyncio.Task[None] | None = None
         self._termination = Termination()
 
     def __enter__(self) -> ConcurrencyManager:
@@ -80,6 +81,8 @@ class EngineThread:
     def _cancel_all(self) -> None:
         if self._entered.is_set() and self._failure is None:
             self._manager.orchestrator.cancel_all()
+            if self._leaving is not None:
+                self._leaving.cancel()  # it may wait for a task that goes on though it was cancelled
 
     async def _live(self) -> None:
         manager = self._manager
@@ -96,4 +99,9 @@ class EngineThread:
             self._cancel = True
             raise
         finally:
-            await manager.shutdown(cancel=self._cancel)
+            self._leaving = asyncio.current_task()
+            try:
+                await manager.shutdown(cancel=self._cancel)
+            except asyncio.CancelledError:
+                if not self._cancel:
+                    raise

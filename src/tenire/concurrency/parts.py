@@ -58,7 +58,7 @@ _GRACE_S = 0.5
 """Seconds that cancelled work, or a component, may take to end before it is given up, by name."""
 _FIRST_PART = 0.6
 """Of that, before what goes on is cancelled a second time."""
-_LEAST_GRACE_S = 0.1
+_LEAST_GRACE_S = 0.05
 """What functions on threads get of that if coroutines have used it up."""
 _SILENCE_S = 60.0
 _ESSENTIAL = ("orchestrator", "thread_pool")
@@ -214,7 +214,8 @@ class Parts:
             self.orchestrator.cancel_waiting()
 
     async def _stop_tasks(self) -> None:
-        self.give_up_at = self.clock.now() + _GRACE_S
+        # Whoever cancels is in a hurry: then what runs on the loop beside tasks gets no further time of its own.
+        self.give_up_at = self.loops.hurry() if self.cancel else self.clock.now() + _GRACE_S
         self.shut_the_door()
         if self.cancel:
             left = await unwind(self.orchestrator.everything, grace=_GRACE_S * _FIRST_PART, but=self.stopped_by)

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from tenire.concurrency.loops.ending import end_tasks, give_up
 from tenire.concurrency.loops.executor import DaemonExecutor
 from tenire.concurrency.loops.kinds import LoopKind, loop_factory
-from tenire.concurrency.loops.owner import GRACE_S, LoopOwner
+from tenire.concurrency.loops.owner import LoopOwner
 from tenire.concurrency.waiting import until_gone, wait_set
 from tenire.errors import ComponentError
 
@@ -142,15 +142,17 @@ class LoopThread(LoopOwner):
             RuntimeError: On its own thread, where ``aclose`` is the way.
         """
         self.refuse_on_thread("close", "`await …aclose()`")
+        self.hurry()
         self.stop()
         self.join()
 
-    async def aclose(self, *, grace: float = GRACE_S) -> None:
+    async def aclose(self) -> None:
         """Close it; on its own loop the thread ends a moment later, on another one it is waited for."""
         if self.on_thread():
-            await super().aclose(grace=grace)
+            await super().aclose()
             self.stopping.set()
         elif self._running is not None:
+            self.hurry()
             self.stop()
             await asyncio.shield(asyncio.wrap_future(self._ended))
             await until_gone([self._running], _LAST_WORD_S)
@@ -183,15 +185,17 @@ class LoopThread(LoopOwner):
             main.cancel()
             await asyncio.wait([main], timeout=_MAIN_GRACE_S)
         await super().aclose()
-        for task in await end_tasks(lambda: asyncio.all_tasks(self.loop), grace=GRACE_S, cancel=asyncio.Task.cancel):
+        for task in await end_tasks(
+            lambda: asyncio.all_tasks(self.loop), grace=self._grace(), cancel=asyncio.Task.cancel
+        ):
             give_up(task)
         try:
-            async with asyncio.timeout(GRACE_S):
+            async with asyncio.timeout(self._grace()):
                 await self.loop.shutdown_asyncgens()
         except TimeoutError:
             _log.warning("async generators on the loop %r did not end; given up", self.name)
         self._executor.shutdown(wait=False, cancel_futures=True)
-        stuck = await until_gone(self._executor.threads, GRACE_S)
+        stuck = await until_gone(self._executor.threads, self._grace())
         if stuck:
             names = ", ".join(thread.name for thread in stuck)
             _log.warning("given up, did not return: functions on the threads %s", names)

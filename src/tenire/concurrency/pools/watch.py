@@ -108,9 +108,9 @@ class PoolWatch:
         try:
             self._judge(links, looking.result())
             self._blind = False
-        except OSError as error:
-            # No more files can be opened, for example. Starting anew would help nobody, and in the end
-            # take the engine with it, whose workers go on.
+        except (OSError, ImportError) as error:
+            # No more files can be opened, for example, not even psutil's own. Starting anew would help nobody, and in
+            # the end take the engine with it, whose workers go on.
             _log.log(logging.DEBUG if self._blind else logging.WARNING, "workers cannot be looked at now: %s", error)
             self._blind = True
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - the supervisor decides
