@@ -564,6 +564,45 @@ def test_a_running_task_says_what_it_waits_for(sim_loop: SimLoop) -> None:
     simulate(sim_loop, scenario)
 
 
+def in_a_circle(loop: SimLoop, number: int, *, link: bool = False) -> str:
+    """Have each of so many tasks wait for the next, and return what the last one is told, and its hint."""
+
+    async def scenario(manager: ConcurrencyManager) -> str:
+        handles: list[Any] = []
+
+        async def waits(own: int) -> str:
+            await asyncio.sleep(1 + own)
+            aside = manager.submit(asyncio.sleep, 1, name="aside")
+            try:
+                await _gathers(aside, handles[(own + 1) % number])
+            except DeadlockError as error:
+                return f"{error} | {error.hint}"
+            return ""
+
+        tasks = [manager.submit(waits, own, name=f"t{own}") for own in range(number)]
+        handles.extend(tasks)
+        if link:
+            handles[1] = manager.submit(asyncio.sleep, 0, name="link", after=[tasks[1]])
+        return "".join([await handle for handle in tasks])
+
+    return str(simulate(loop, scenario))
+
+
+def test_a_circle_of_waiting_is_told_as_the_circle(sim_loop: SimLoop) -> None:
+    hint = "have one of them end without waiting for the next"
+    assert in_a_circle(sim_loop, 2) == f"task 't1' would wait for ever for 't0': t1 → t0 → t1 | {hint}"
+    assert in_a_circle(sim_loop, 3) == f"task 't2' would wait for ever for 't0': t2 → t0 → t1 → t2 | {hint}"
+    told = in_a_circle(sim_loop, 3, link=True)  # also where some wait by `after`
+    assert told == f"task 't2' would wait for ever for 't0': t2 → t0 → link → t1 → t2 | {hint}"
+
+
+def test_the_middle_of_a_long_circle_is_left_out(sim_loop: SimLoop) -> None:
+    told = in_a_circle(sim_loop, 1_000)
+    assert " t999 → t0 → t1 → " in told
+    assert " → t7 → t8 → … (981 more) … → t990 → " in told
+    assert " → t998 → t999 |" in told
+
+
 @pytest.mark.parametrize("kind", ["after", "circle"])
 def test_a_wait_that_could_never_end_is_told_by_what_stands_in_its_way(sim_loop: SimLoop, kind: str) -> None:
     async def scenario(manager: ConcurrencyManager) -> str:
@@ -592,7 +631,7 @@ def test_a_wait_that_could_never_end_is_told_by_what_stands_in_its_way(sim_loop:
     told = simulate(sim_loop, scenario)
     assert {
         "after": "waits for 'first': 'number 0' holds cpu until it ends",
-        "circle": "which is running and waits in turn, itself or through others, for 'number ",
+        "circle": "for 'number 1': number 0 → number 1 → number 0",
     }[kind] in told
 
 

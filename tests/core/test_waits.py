@@ -315,6 +315,21 @@ def test_a_permit_of_one_that_holds_nothing_is_tried_out_only_if_a_holder_waits_
     assert permit.claim == Claim.PERMIT, "nothing has changed"
 
 
+def test_a_circle_is_found_through_tasks_that_wait_by_after_and_not_where_what_is_held_stands_in_the_way() -> None:
+    waits, first, second, third = system(), new((3, 0)), new(), new()
+    holding(waits, first)
+    link, aside = new(state=WAITING), new((1, 0), READY)
+    link.after = (aside, third)
+    assert waits.wait_for(second, link)
+    waits.begin(third, aside)
+    waits.begin(third, first)
+    assert waits.circle(first, second) == [first, second, link, third, first]
+    assert not waits.wait_for(first, second)
+    assert waits.circle(first, first) == [first, first]
+    assert waits.circle(first, aside) == [], "it is the first that holds what that one needs"
+    assert waits.circle(aside, first) == []
+
+
 def test_what_was_asked_for_before_something_else_was_taken_may_be_out_of_order() -> None:
     waits, one, other = system(), new(), new((0, 3))
     holding(waits, other)

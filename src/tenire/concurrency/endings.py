@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from tenire.core.doom import Doom
     from tenire.core.explain import Gate
     from tenire.core.history import History
+    from tenire.core.scheduler import Scheduler
     from tenire.core.tasks import Task
     from tenire.errors import ComponentError
 
@@ -36,6 +37,7 @@ __all__ = [
 
 _WORTH_TELLING_S = 0.1
 _MOST_NAMED = 5
+_MOST_IN_CHAIN = 20
 _WORTH_TELLING_RATIO = 0.1
 
 
@@ -99,17 +101,31 @@ def dependency_failed(handle: Handle[Any], doom: Doom) -> DependencyError:
     return error
 
 
-def deadlock(holder: Task, target: Handle[Any], admission: Admission) -> DeadlockError:
+def deadlock(holder: Task, target: Handle[Any], scheduler: Scheduler) -> DeadlockError:
     """Return the error of a task that must not wait for another."""
+    admission = scheduler.admission
     if holder is target:
         message = f"task {holder.name!r} waits for itself"
         return DeadlockError(message, task=holder.name)
+    circle = scheduler.waits.circle(holder, target)
+    if circle:
+        message = f"task {holder.name!r} would wait for ever for {target.name!r}: {_chain(circle)}"
+        return DeadlockError(message, task=holder.name, hint="have one of them end without waiting for the next")
     held = " and ".join(admission.named(holder.holds()))
     also = f": {holder.name!r} holds {held} until it ends, and so do others that wait" if held else ""
     stands = _stands(target, holder, admission)
     message = f"task {holder.name!r} would wait for ever for {target.name!r}, which {stands}{also}"
     hint = "wait for it outside the task, pass it on with after=[…], or give the engine more"
     return DeadlockError(message, task=holder.name, hint=hint)
+
+
+def _chain(circle: list[Task]) -> str:
+    """Return tasks of which each waits for the next, in words."""
+    names = [task.name for task in circle]
+    if len(names) > _MOST_IN_CHAIN:
+        left_out = len(names) - _MOST_IN_CHAIN
+        names[_MOST_IN_CHAIN // 2 : -_MOST_IN_CHAIN // 2] = [f"… ({left_out} more) …"]
+    return " → ".join(names)
 
 
 def _stands(target: Handle[Any], holder: Task, admission: Admission) -> str:

@@ -176,7 +176,7 @@ class Orchestrator(Dispatcher):
         self.accept(permit)
         if permit.claim and permit.state == READY and not scheduler.waits.wait_for(holder, permit, in_order=True):
             self.cancel(permit)
-            raise deadlock(holder, permit, scheduler.admission)
+            raise deadlock(holder, permit, scheduler)
         return True
 
     def end_permit(self, permit: Handle[Any]) -> None:
@@ -221,7 +221,7 @@ class Orchestrator(Dispatcher):
         if not (self._waits_itself(own, thoroughly=short) if itself is None else itself):
             self.scheduler.waits.urge(own, target)
         elif not self.scheduler.waits.wait_for(own, target):
-            raise deadlock(own, target, self.scheduler.admission)
+            raise deadlock(own, target, self.scheduler)
 
     def waits_itself(self, holder: Task) -> bool:
         """Return whether a holder cannot go on while the code that calls waits."""

@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from tenire.core.dependencies import inherit
+from tenire.core.dependencies import find_cycle, inherit
 from tenire.core.tasks import FINAL, READY, RUNNING, Claim
 
 if TYPE_CHECKING:
@@ -183,6 +183,24 @@ class Waits:
                 self._in_order.discard(target)
                 self._loose += 1
             self.urge(holder, target)
+
+    def circle(self, holder: Task, target: Task) -> list[Task]:
+        """Return the tasks that would wait for one another if a holder waited for a target.
+
+        Returns:
+            Each waits for the next; the holder's task comes first, and again at the end. Empty
+            if what is held stands in the way, and not waiting alone.
+        """
+        root = holder.root()
+        graph: dict[Task, Sequence[Task]] = {root: (target,)}
+        pending = [target]
+        while pending:
+            task = pending.pop()
+            if task not in graph:
+                graph[task] = self.targets(task) if task.state == RUNNING else task.after
+                pending.extend(graph[task])
+        cycle = find_cycle(graph)
+        return cycle if cycle is not None and cycle[0] is root else []
 
     def stuck(self, holder: Task) -> bool:
         """Return whether a holder that has just begun to wait for something can never go on (rule 2)."""
