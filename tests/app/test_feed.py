@@ -381,7 +381,12 @@ def test_an_engine_that_ends_and_another_that_starts_are_noticed_within_a_second
             view = await until(feed, lambda view: view.link == "gone")
             assert sim_loop.time() - gone_at < 0.5
             assert "no engine is running" in view.note
-            assert view.pipelines == {}, "the ledger knows nothing"
+            docs = view.pipelines["docs"]
+            assert docs.state == "interrupted"
+            assert docs.finished > 2_800, "as it was told last: the ledger knows nothing"
+            feed._renew_holdings()
+            again = await feed.newer(view.number)
+            assert again.pipelines == view.pipelines, "also when the ledger is read again"
             assert view.engine is not None, "what it told last"
             await asyncio.sleep(100.0)
             engine.start()

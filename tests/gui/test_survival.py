@@ -35,6 +35,7 @@ def wait(items):
 if __name__ == "__main__":
     tenire.run(
         tenire.Pipeline("slow", source=[{"id": n} for n in range(100_000)], stages=[wait], sink="out.jsonl"),
+        tenire.Pipeline("then", source=[{"id": 0}], stages=[wait], sink="then.jsonl", after=["slow"]),
         home=sys.argv[1],
     )
 """
@@ -70,10 +71,11 @@ def test_a_window_shows_that_its_engine_was_killed_and_attaches_to_the_next_one(
         engine.kill()
         engine.wait()
         until(lambda: seen[-1].link == "gone")
-        until(lambda: row_state(window) == "interrupted")
+        # At whatever moment it was killed: the second had not begun in any case.
+        until(lambda: row_states(window) == ["interrupted", "interrupted"])
         engine = start()
         until(lambda: seen[-1].attached and seen[-1].engine is not None and seen[-1].engine.pid == engine.pid)
-        until(lambda: row_state(window) == "running")
+        until(lambda: row_states(window) == ["running", "waiting"])
     finally:
         feed.stop()
         engine.kill()
@@ -82,9 +84,9 @@ def test_a_window_shows_that_its_engine_was_killed_and_attaches_to_the_next_one(
         window.deleteLater()
 
 
-def row_state(window: MonitorWindow) -> str:
+def row_states(window: MonitorWindow) -> list[str]:
     model = window.pipelines.model()
-    return str(model.data(model.index(0, 1)))
+    return [str(model.data(model.index(row, 1))) for row in range(model.rowCount())]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="kills as on POSIX")

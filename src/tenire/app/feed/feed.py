@@ -9,7 +9,8 @@
    What it knows is ``view``: one frozen record, replaced as a whole, so it may be read
    from any thread, and whoever reads seldom reads the latest.
 2. While nobody answers it tries again every ``RETRY_S``, so that a new engine is there
-   within a second. What is shown meanwhile is what the home's ledger holds.
+   within a second. What is shown meanwhile is what the home's ledger holds, and what the
+   last engine told of runs whose end is not there: it was killed.
 3. No failure ends it: what is wrong is the view's note. A bug does, and ``ended`` tells.
 4. Its waits hang on a timer: the engine's, on the loop of an engine.
 """
@@ -195,7 +196,7 @@ class Feed:
             if link == "gone":
                 self._watch = Watch(period=self.period)
                 await self._read(running=False)
-                self._show(link, note, pipelines=dict(self._holdings.pipelines), rates={})
+                self._show(link, note, pipelines=self._holdings.after(self.view.engine), rates={})
             else:
                 self._show(link, note, rates={})
 
@@ -223,7 +224,7 @@ class Feed:
         elif attached:
             self._show(self.view.link, self.view.note)
         else:
-            self._show(self.view.link, self.view.note, pipelines=dict(self._holdings.pipelines))
+            self._show(self.view.link, self.view.note, pipelines=self._holdings.after(self.view.engine))
 
     async def _read(self, *, running: bool) -> None:
         self._read_at = self._clock.now()
