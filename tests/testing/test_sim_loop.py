@@ -306,6 +306,12 @@ def test_the_clock_of_the_loop_follows_virtual_time() -> None:
         assert (loop.clock.now(), loop.clock.wall() - wall) == (1.5, -8.5)
 
 
+def test_reading_the_clock_can_take_time() -> None:
+    with SimLoop(reading_takes=0.25) as loop:
+        assert [loop.clock.now(), loop.clock.now()] == [0.25, 0.5]
+        assert loop.time() == 0.5, "the loop looks at its own time for nothing"
+
+
 def test_after_a_suspend_gap_everything_due_runs_at_once() -> None:
     async def main() -> list[float]:
         loop = asyncio.get_running_loop()

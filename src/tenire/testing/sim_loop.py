@@ -52,7 +52,12 @@ class SimLoop(VirtualLoop):
     """
 
     def __init__(
-        self, seed: int = 0, *, max_virtual_seconds: float | None = None, max_steps: int | None = 10_000_000
+        self,
+        seed: int = 0,
+        *,
+        max_virtual_seconds: float | None = None,
+        max_steps: int | None = 10_000_000,
+        reading_takes: float = 0.0,
     ) -> None:
         """Make a loop at virtual time 0.
 
@@ -60,8 +65,12 @@ class SimLoop(VirtualLoop):
             seed: Decides everything that is left open.
             max_virtual_seconds: Virtual time at which a run is broken off.
             max_steps: Callbacks after which a run is broken off.
+            reading_takes: Seconds that pass at each reading of ``clock``. On a real machine
+                time never stands still between a decision and the next question.
         """
-        super().__init__(seed, max_virtual_seconds=max_virtual_seconds, max_steps=max_steps)
+        super().__init__(
+            seed, max_virtual_seconds=max_virtual_seconds, max_steps=max_steps, reading_takes=reading_takes
+        )
         self._executors = 0
         self._fake_executor: FakeExecutor | None = None
         self._unhandled: list[dict[str, Any]] = []

@@ -55,7 +55,7 @@ class SimUnhandledError(AssertionError):
 
 
 class _Timed(Protocol):
-    def now_ns(self) -> int: ...
+    def read_ns(self) -> int: ...
 
 
 class SimClock:
@@ -78,7 +78,7 @@ class SimClock:
         if loop is None:
             msg = "the SimLoop of this clock is gone"
             raise RuntimeError(msg)
-        return loop.now_ns()
+        return loop.read_ns()
 
     def wall(self) -> float:
         """Return virtual seconds since the epoch."""

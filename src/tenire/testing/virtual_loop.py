@@ -57,7 +57,9 @@ class VirtualLoop(asyncio.BaseEventLoop):
     _check_closed: Callable[[], None]
     _collected = 0
 
-    def __init__(self, seed: int, *, max_virtual_seconds: float | None, max_steps: int | None) -> None:
+    def __init__(
+        self, seed: int, *, max_virtual_seconds: float | None, max_steps: int | None, reading_takes: float
+    ) -> None:
         super().__init__()
         self.seed = seed
         self.trace = Trace()
@@ -65,6 +67,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self.steps = 0
         self._clock_resolution = 1e-9
         self._now_ns = 0
+        self._reading_ns = to_ns(reading_takes)
         self._limit_ns = None if max_virtual_seconds is None else to_ns(max_virtual_seconds)
         self._limit_steps = max_steps
         self._order = random.Random(f"{seed}/order")
@@ -84,6 +87,11 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
     def now_ns(self) -> int:
         """Return virtual nanoseconds since the loop was made."""
+        return self._now_ns
+
+    def read_ns(self) -> int:
+        """Let the time pass that a reading of the clock takes, and return ``now_ns``."""
+        self._now_ns += self._reading_ns
         return self._now_ns
 
     def suspend(self, seconds: float, *, unseen: bool = False) -> None:

@@ -31,6 +31,7 @@ Scenario = Callable[["Stage"], Awaitable[None]]
 SCENARIOS: dict[str, Scenario] = {}
 
 _LONGEST_S = 100_000.0
+_READING_TAKES_S = (0.0, 1e-6, 1e-3)
 _CHECK_EVERY_S = 0.25
 
 
@@ -50,12 +51,14 @@ class Stage:
         handles: All that was submitted through ``submit``.
         runs: The virtual times at which each of them began to run, by its number.
         sample: What a look at the machine finds; the scenario puts its own here.
+        slip: Seconds by which a time may be off, because the engine's own work takes time.
     """
 
     manager: ConcurrencyManager
     pools: SimPools
 
-    def __init__(self, loop: SimLoop, seed: int, home: Callable[[], Path]) -> None:
+    def __init__(self, loop: SimLoop, seed: int, home: Callable[[], Path], *, slip: float) -> None:
+        self.slip = slip
         self.loop = loop
         self.rng = random.Random(f"{seed}/scenario")
         self.handles: list[Handle[Any]] = []
@@ -177,8 +180,10 @@ def play(name: str, seed: int) -> str:
     """
     with tempfile.TemporaryDirectory() as directory:
         try:
-            with SimLoop(seed, max_virtual_seconds=_LONGEST_S) as loop:
-                loop.run_until_complete(SCENARIOS[name](Stage(loop, seed, lambda: Path(directory) / "home")))
+            reading_takes = random.Random(f"{seed}/reading").choice(_READING_TAKES_S)
+            with SimLoop(seed, max_virtual_seconds=_LONGEST_S, reading_takes=reading_takes) as loop:
+                stage = Stage(loop, seed, lambda: Path(directory) / "home", slip=1e-6 + 200 * reading_takes)
+                loop.run_until_complete(SCENARIOS[name](stage))
                 return loop.trace_hash()
         except BaseException as error:
             error.add_note(f"scenario {name!r}, seed {seed}")
