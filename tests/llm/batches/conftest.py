@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tenire.llm.batches import asking
+from tenire.llm.batches import asking, handing
 
 
 @pytest.fixture(autouse=True)
@@ -12,3 +12,4 @@ def quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(asking, "_LEAST_LOOK_S", 0.001)
     monkeypatch.setattr(asking, "_MOST_LOOK_S", 0.01)
     monkeypatch.setattr(asking, "_LOOK_SPACING_S", 0.0)
+    monkeypatch.setattr(handing, "_LISTED_LATE_S", 0.001)

@@ -88,8 +88,9 @@ def test_who_asks_at_once_for_what_a_batch_will_bring_is_told_that_it_is_paid_tw
     assert len(server.realtime) == 3, "what is kept is paid no more"
 
 
-def test_a_batch_that_was_made_as_the_program_ended_is_found_by_its_mark(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("unlisted", [0, 1])
+def test_a_batch_that_was_made_as_the_program_ended_is_found_by_its_mark_even_if_it_is_listed_late(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unlisted: int
 ) -> None:
     server = ServerOfBatches()
 
@@ -101,6 +102,7 @@ def test_a_batch_that_was_made_as_the_program_ended_is_found_by_its_mark(
         with pytest.raises(StoreError):
             batch(server, tmp_path, PROMPTS)
     assert spent(tmp_path)[2] == 1
+    server.unlisted = unlisted
     batch(server, tmp_path, PROMPTS)
     assert server.times("POST /batches") == 1
     assert spent(tmp_path)[0] == 10

@@ -1,7 +1,8 @@
 """Hands one batch over to the provider, exactly once.
 
 The ledger knows that the provider is about to be asked before it is. When the answer is
-lost, the batch is looked for by its mark, and only made if it is not there.
+lost, the batch is looked for by its mark, and only made if it is not there, and not some
+seconds later either.
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from tenire.storage.provider_batches import OpenBatch
 
 __all__ = ["Handing", "find"]
+
+_LISTED_LATE_S = 15.0
+"""Within it a provider lists what it has made: the question may have been on its way when the answer was lost."""
 
 _TOO_LARGE = 413
 _TOO_MUCH = frozenset({"token_limit_exceeded", "batch_queue_limit", "quota_exceeded", "rate_limit_exceeded"})
@@ -126,7 +130,13 @@ async def find(bench: Bench, batch: OpenBatch) -> BatchView | None:
         ModelError: If that cannot be found out.
     """
     others = await bench.log.run(lambda ledger, _: ledger.provider_batches.provider_ids())
-    return await bench.provider.find(LostBatch(batch.id, batch.file, bench.spool.path(batch.id), batch.made_at, others))
+    lost = LostBatch(batch.id, batch.file, bench.spool.path(batch.id), batch.made_at, others)
+    view = await bench.provider.find(lost)
+    if view is None:
+        now = asyncio.get_running_loop().time
+        await sleep_until(now() + _LISTED_LATE_S, now)
+        view = await bench.provider.find(lost)
+    return view
 
 
 def _why(error: ModelError) -> Refusal:
