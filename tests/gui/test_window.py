@@ -323,8 +323,8 @@ def luminance(colour: QtGui.QColor) -> float:
 
 def test_numbers_are_short_and_true() -> None:
     assert [percent(part) for part in (None, 0.0, 0.419, 0.9999, 1.0)] == ["–", "0 %", "41 %", "99 %", "100 %"]
-    assert [size(number) for number in (0, 1023, 1536, 150 << 20, 3 << 40)] == [
-        "0 B", "1023 B", "1.5 KiB", "150 MiB", "3.0 TiB",
+    assert [size(number) for number in (0, 999, 1536, 150_000_000, 3e12)] == [
+        "0 B", "999 B", "1.5 kB", "150 MB", "3.0 TB",
     ]  # fmt: skip
     assert [span(seconds) for seconds in (None, 42, 200, 7_500, 300_000)] == ["–", "42 s", "3 min", "2 h 05 min", "3 d"]
     assert [money(usd) for usd in (0, 0.0017, 12.5)] == ["–", "$0.0017", "$12.50"]

@@ -19,7 +19,7 @@ const count = (number) => new Intl.NumberFormat("en").format(number);
 const some = (number, one, more) => `${count(number)} ${number === 1 ? one : more ?? one + "s"}`;
 
 function bytes(number) {
-  const units = ["B", "KB", "MB", "GB", "TB"];
+  const units = ["B", "kB", "MB", "GB", "TB"];
   let at = 0;
   while (number >= 999.5 && at < units.length - 1) { number /= 1000; at += 1; }
   return `${at && number < 9.95 ? number.toFixed(1) : Math.round(number)} ${units[at]}`;

@@ -9,7 +9,7 @@ __all__ = ["ABSENT", "amount", "clock_time", "count", "money", "per_second", "pe
 ABSENT = "–"
 """What stands where there is no value."""
 
-_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
+_UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
 def count(number: float) -> str:
@@ -25,11 +25,11 @@ def percent(part: float | None) -> str:
 
 
 def size(number: float) -> str:
-    """Return bytes: ``1.5 GiB``."""
+    """Return bytes, in powers of 1000 as everywhere: ``1.5 GB``."""
     for unit in _UNITS:
-        if number < 1024 or unit == _UNITS[-1]:
+        if number < 1000 or unit == _UNITS[-1]:
             break
-        number /= 1024
+        number /= 1000
     return f"{number:.0f} {unit}" if number >= 100 or unit == "B" else f"{number:.1f} {unit}"
 
 
