@@ -133,8 +133,7 @@ async def find(bench: Bench, batch: OpenBatch) -> BatchView | None:
     lost = LostBatch(batch.id, batch.file, bench.spool.path(batch.id), batch.made_at, others)
     view = await bench.provider.find(lost)
     if view is None:
-        now = asyncio.get_running_loop().time
-        await sleep_until(now() + _LISTED_LATE_S, now)
+        await bench.timer.wait_until(bench.timer.now() + _LISTED_LATE_S)
         view = await bench.provider.find(lost)
     return view
 
