@@ -133,6 +133,21 @@ MUTANTS: dict[str, tuple[str, str, str, str]] = {
         "selection", "            if pipeline.suspended is None:\n                tier = _URGENT",
         "            if True:\n                tier = _URGENT", "test_scheduler_states.py::TestScheduler",
     ),
+    "more is held than may be for now": (
+        "selection", "self._over_limit(task) if self.limits and not lane.claim else 0", "0",
+        "../simulation/test_core_simulation.py -k outside",
+    ),
+    "with enough for all nobody looks at what may be held for now": (
+        "selection", "if self.limits or self._classes", "if self._classes",
+        "../simulation/test_core_simulation.py -k outside",
+    ),
+    "what is larger than may be held for now waits for ever": (
+        "selection", "if held > 0 and any(", "if any(", "../simulation/test_core_simulation.py -k outside",
+    ),
+    "what running work needs has to be within what may be held for now": (
+        "selection", "if self.limits and not lane.claim else", "if self.limits else",
+        "../simulation/test_core_simulation.py -k outside",
+    ),
     "a class that is left out starts": (
         "selection", "self._classes = (2 << lowest) - 1", "self._classes = (4 << lowest) - 1",
         "test_explain.py -k left_out",

@@ -88,7 +88,8 @@ class HistoryStates(RuleBasedStateMachine):
             for name in "ab":
                 self.record(name, 1.0, 3)
                 self.fail(name)
-                self.take_memory(name, 5, 3)
+                if name == "a":
+                    self.take_memory(name, 5, 3)
             assert len(self.history.changes()) == 2
         self.history.absorb(History.from_rows(rows))
         changed = {row[1] for row in self.history.changes()}
@@ -161,6 +162,10 @@ def test_expected_memory_is_most_of_what_the_last_ones_took() -> None:
         history.record_memory("a", 7)
     assert history.expected_memory("a") == 7
     assert history.usual("a") is None
+
+
+def test_a_thousand_names_are_known_and_a_failure_is_half_forgotten_after_two_dozen_outcomes() -> None:
+    assert (NAMES, FADING) == (1024, 31 / 32)
 
 
 def test_failures_that_are_long_ago_weigh_less() -> None:

@@ -200,6 +200,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         for task in [task for task in self.in_state(READY) if task.state == State.FAILED]:
             assert self.hopeless(task, contended=True), "only those that cannot make their deadline end unasked"
             self.now_ended(task, State.FAILED)
+        self.judge_limits(started)
         for task in started:
             self.judge_start(task)
         free = sum(not task.mask for task in started)
@@ -225,6 +226,21 @@ class SchedulerMachine(RuleBasedStateMachine):
         self.holding.append(task)
         if task in self.holder:
             self.open(task)
+
+    def judge_limits(self, started: list[Task]) -> None:
+        before = list(self.holding)
+        for task in started:
+            assert task.claim or not self.over_limit(task, before), "it starts beyond what may be held for now"
+            before.append(task)
+
+    def over_limit(self, task: Task, holding: list[Task]) -> bool:
+        """Return whether a start would have more held than may be, where something is held already."""
+        for index, amount in task.needs:
+            limit = self.scheduler.selection.limits.get(index)
+            held = sum(dict(other.needs).get(index, 0) for other in holding)
+            if limit is not None and held and held + amount > limit:
+                return True
+        return False
 
     def open(self, permit: Task) -> None:
         holder = self.holder[permit]
@@ -272,6 +288,8 @@ class SchedulerMachine(RuleBasedStateMachine):
         if not lane.size or head is None or self.scheduler.admission.lacking(head.needs):
             return None
         selection = self.scheduler.selection
+        if not lane.claim and self.over_limit(head, self.holding):
+            return None
         return None if lane.gate == "overload" and lane.round == selection.round else head
 
     @precondition(lambda self: self.in_state(RUNNING))
@@ -431,10 +449,15 @@ class SchedulerMachine(RuleBasedStateMachine):
         self.scheduler.selection.lowest_class = lowest
         self.scheduler.selection.burst_allowed = burst
 
-    @rule(cpu=st.sampled_from([0, 1000, 2000, 2000, 3000]), memory=st.sampled_from([0, 4, 8, 8]))
-    def resize(self, cpu: int, memory: int) -> None:
+    @rule(
+        cpu=st.sampled_from([0, 1000, 2000, 2000, 3000]),
+        memory=st.sampled_from([0, 4, 8, 8]),
+        limits=st.sampled_from([{}, {0: 0}, {0: 1000}, {1: 0}, {1: 4}, {0: 1000, 1: 3}]),
+    )
+    def resize(self, cpu: int, memory: int, limits: dict[int, int]) -> None:
         self.scheduler.admission.register("cpu", cpu)
         self.scheduler.admission.register("memory", memory)
+        self.scheduler.selection.limits = dict(limits)
 
     # -- what always holds -------------------------------------------------
 
@@ -464,7 +487,7 @@ class SchedulerMachine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """With the whole machine back and nothing failing any more, everything ends."""
-        self.resize(CPUS, MEMORY)
+        self.resize(CPUS, MEMORY, self.scheduler.selection.limits)
         for pipeline in "abc":
             self.configure(pipeline, None, None, None, Priority.IDLE, True)
         for _ in range(10 * len(self.tasks) + 10):

@@ -94,6 +94,8 @@ def some_world(rng: random.Random, *, tasks: int = 12, disturbed: bool = True) -
         earlier = [rng.randrange(1000) for _ in range(rng.choice((0, 0, 0, 1, 2)))]
         at = rng.choice((0.0, 0.0, 0.1, 1.0, 2.0, 5.0))
         world.at(at, lambda plan=plan, earlier=earlier: submit(world, plan, earlier))
+    for _ in range(rng.choice((0, 0, 1, 3))):
+        load(world, rng)
     if disturbed:
         for _ in range(rng.randint(0, 4)):
             disturb(world, rng)
@@ -102,6 +104,26 @@ def some_world(rng: random.Random, *, tasks: int = 12, disturbed: bool = True) -
 
 def submit(world: World, plan: Plan, earlier: list[int]) -> None:
     world.submit(plan, [world.runs[number % len(world.runs)] for number in earlier] if world.runs else [])
+
+
+def load(world: World, rng: random.Random) -> None:
+    """Plan that the machine is loaded, for a while or for good: less may be held, or there is no burst credit.
+
+    All work must come to an end nevertheless.
+    """
+    selection = world.scheduler.selection
+    at = rng.uniform(0.0, 6.0) if rng.random() < 0.7 else 0.0
+    seconds = rng.choice((0.5, 5.0, 20.0, None))
+    if rng.random() < 0.3:
+        world.at(at, lambda: setattr(selection, "burst_allowed", False))
+        if seconds is not None:
+            world.at(at + seconds, lambda: setattr(selection, "burst_allowed", True))
+        return
+    name, choices = rng.choice((("cpu", (0, 500, 1000)), ("memory", (0, 3, 7)), ("threads", (1,)), ("pages", (1,))))
+    index, most = world.admission.names.index(name), rng.choice(choices)
+    world.at(at, lambda: selection.limits.__setitem__(index, most))
+    if seconds is not None:
+        world.at(at + seconds, lambda: selection.limits.pop(index, None))
 
 
 def disturb(world: World, rng: random.Random) -> None:

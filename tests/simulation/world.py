@@ -6,7 +6,9 @@ program that comes to no end was let down by the core.
 
 1. A task starts once for each time that it became ready, and ends once.
 2. What running tasks and open permits hold is never more than the capacity; what
-   was held when a capacity was lowered may be more, until enough came back.
+   was held when a capacity was lowered may be more, until enough came back. Where a
+   limit is set, a task starts only within it, or if nothing is held; permits and what
+   a holder waits for do not heed it.
 3. When nothing works any more, everything has ended.
 4. Nothing waits longer than all that there is to do takes one after the other: the
    work, the delays before further tries, and what rates take to come back.
@@ -318,6 +320,7 @@ class World:
 
     def decide(self) -> bool:
         started = self.scheduler.decide(self.now, 256)
+        self.check_limits(started)
         for task in started:
             assert task.state == RUNNING
             assert task not in self.holding, f"{task} started twice"
@@ -371,6 +374,17 @@ class World:
             most = max(self.admission.capacity[index], self.most.get(index, 0))
             assert held[index] <= most, f"{name}: {held[index]} are held"
             self.most[index] = held[index]  # after a capacity was lowered it may only become less
+
+    def check_limits(self, started: Sequence[Task]) -> None:
+        """Verify the second half of rule 2, given what has just started, in order."""
+        limits = self.scheduler.selection.limits
+        held = dict.fromkeys(limits, 0)
+        for task in (*self.holding, *started):
+            for index, amount in task.needs:
+                if index in limits:
+                    within = not held[index] or held[index] + amount <= limits[index]
+                    assert within or task in self.holding or task.claim, f"{task} starts though {held[index]} are held"
+                    held[index] += amount
 
     def check_all_ended(self) -> None:
         left = [run for run in self.runs if not run.ended]
