@@ -19,7 +19,9 @@ import tenire.concurrency.manager as manager_module
 from tenire import ConcurrencyManager, ConfigError, Retry
 from tenire.concurrency.pools import ThreadPoolManager, watch
 from tenire.concurrency.pools.memory import joined, parted
+from tenire.core.admission import RESIDENT
 from tenire.errors import WorkerDiedError
+from tenire.observe.machine import Machine
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -90,6 +92,31 @@ def test_the_one_that_takes_all_memory_is_ended_and_the_others_go_on(monkeypatch
             await hog
         assert await other == 2.5
         assert await manager.submit(jobs.square, 3, on="process") == 9
+
+    engine(scenario)
+
+
+def test_an_engine_that_was_told_all_it_has_finds_the_memory_of_the_machine_for_its_workers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    machine = Machine(cores=2, affinity=2, quota=None, memory=1000 * MEBI, memory_free=0, memory_limit=500 * MEBI)
+    monkeypatch.setattr(watch, "read_machine", lambda: machine)
+    monkeypatch.setattr(watch, "BUSY_S", 0.01)
+
+    async def scenario(manager: ConcurrencyManager) -> None:
+        history = manager.orchestrator.scheduler.history
+        for _ in range(20):
+            history.record_memory("large", 250 * MEBI)
+        assert RESIDENT not in manager.snapshot().resources
+        await manager.submit(jobs.pid, on="process")
+        await eventually(lambda: RESIDENT in manager.snapshot().resources)
+        assert manager.snapshot().resources[RESIDENT].capacity == 400 * MEBI
+        handles = [manager.submit(jobs.nap, 60, on="process", name="large") for _ in range(2)]
+        await eventually(lambda: handles[0].state_name() == "running")
+        assert handles[1].explain().gate == "resource"
+        assert f"needs {250 * MEBI:,} bytes of resident memory" in handles[1].explain().reason
+        for handle in handles:
+            handle.cancel()
 
     engine(scenario)
 

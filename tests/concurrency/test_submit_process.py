@@ -9,7 +9,7 @@ import pytest
 from tenire import ConcurrencyManager, ConfigError, Resources
 from tenire.concurrency.handle import PROCESS
 from tenire.concurrency.submit import needs_of
-from tenire.core.admission import RESIDENT
+from tenire.core.admission import MEMORY, RESIDENT
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,7 +58,12 @@ def test_a_task_that_does_not_say_what_memory_it_needs_is_charged_what_such_task
 
             assert memory("big") == 300 << 20
             assert memory("big", Resources(cpu=1)) == 300 << 20
-            assert memory("big", Resources(memory=5)) == 0, "it says what it needs"
+            assert memory("big", Resources(cpu=1, memory=300 << 20)) == 0, "it says what it needs"
+            assert memory("big", Resources(memory=1 << 30)) == 0, "history takes nothing from a promise"
+            assert memory("big", Resources(cpu=1, memory=100 << 20)) == 200 << 20, "such tasks took more than they said"
+            assert memory("big", Resources(memory=237 << 20)) == 0, "and little more is no matter"
+            said = dict(needs_of(scheduler, Resources(memory=9), on=PROCESS, worker=None, name="big"))
+            assert said[MEMORY] == 9, "what it said is taken as said"
             assert memory("small") == 0
             assert memory("huge") == 1 << 30, "it goes alone rather than never"
             assert memory("unknown") == 0

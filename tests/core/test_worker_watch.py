@@ -37,6 +37,16 @@ def test_no_worker_is_allowed_more_than_all_together() -> None:
     assert WorkerWatch(most=10).allowance == 10
 
 
+def test_what_all_may_take_together_may_be_found_out_later() -> None:
+    watch, fixed = WorkerWatch(), WorkerWatch(limit=1000)
+    assert watch.most is None
+    for each in (watch, fixed):
+        each.found(100)
+        each.check()
+    assert (watch.most, watch.allowance, fixed.allowance) == (100, 100, 1000)
+    assert [watch.largest_of_too_much({"one": 101}) for _ in range(2)] == [None, "one"]
+
+
 def test_the_largest_goes_when_all_take_too_much_twice_in_a_row() -> None:
     watch = WorkerWatch(most=100)
     much, little = {"one": 40, "two": 61}, {"one": 40, "two": 60}

@@ -54,8 +54,6 @@ __all__ = ["ConcurrencyManager"]
 T = TypeVar("T")
 
 _LEAST_THREADS = 8
-_RESIDENT_PART = 0.8
-"""Of the machine's memory, what worker processes may be expected to take together."""
 
 _log = logging.getLogger("tenire.manager")
 
@@ -132,7 +130,7 @@ class ConcurrencyManager:
         self._clock = clock
         # On a clock of its own there is no machine to be looked at, nor one to be spared.
         self._adaptive = adaptive and clock is SYSTEM_CLOCK
-        self._resident = int(machine.usable_memory * _RESIDENT_PART) if machine is not None else 0
+        self._resident = machine.memory_for_workers if machine is not None else None
         self._rng = random.Random(seed)
         # Their own, so that looking at the machine, or a restart, moves no retry.
         self._control_rng = random.Random(seed)
@@ -178,8 +176,9 @@ class ConcurrencyManager:
             timer=self.timer,
             threads=ThreadShare(admission),
             worker_memory=self._worker_memory,
-            all_workers_memory=self._resident or None,
+            all_workers_memory=self._resident,
         )
+        self.thread_pool.memory_found = partial(admission.register, RESIDENT)
         self.orchestrator = Orchestrator(
             Scheduler(admission),
             loop=loop,

@@ -39,7 +39,7 @@ MEMORY_NAME = "memory"
 _ONE_THREAD: Needs = ((THREADS, 1),)
 _ONE_CPU: Needs = ((CPU, CPU_UNIT),)
 _MUCH_MEMORY = 64 << 20
-"""Bytes from which on a task that does not say what it needs is charged what such tasks took."""
+"""Bytes from which on a task is charged what such tasks took beyond what they said."""
 _FOR_EVER_S = 1e9
 """A deadline later than that is none: thirty years."""
 
@@ -108,8 +108,7 @@ def needs_of(scheduler: Scheduler, needs: Resources | None, *, on: int, worker: 
             return (*wanted, *_ONE_THREAD)  # or a thousand small needs would be a thousand threads
         if on != PROCESS or worker is not None:
             return wanted
-        if not needs.memory:
-            wanted = _with_usual_memory(scheduler, wanted, name)
+        wanted = _with_usual_memory(scheduler, wanted, name, said=needs.memory)
         if needs.cpu or any(index == PROCESSES for index, _ in wanted):
             return wanted
         return (*wanted, (PROCESSES, 1))
@@ -118,7 +117,7 @@ def needs_of(scheduler: Scheduler, needs: Resources | None, *, on: int, worker: 
     if on != PROCESS or worker is not None:
         return ()
     whole = scheduler.admission.capacity[CPU]
-    return _with_usual_memory(scheduler, _ONE_CPU if whole >= CPU_UNIT else ((CPU, whole),), name)
+    return _with_usual_memory(scheduler, _ONE_CPU if whole >= CPU_UNIT else ((CPU, whole),), name, said=0)
 
 
 def resources_of(needs: Any, *, name: str) -> Resources:
@@ -133,8 +132,8 @@ def resources_of(needs: Any, *, name: str) -> Resources:
     return needs
 
 
-def _with_usual_memory(scheduler: Scheduler, needs: Needs, name: str) -> Needs:
-    """Add what the processes of such tasks took so far, if that is much: they did not say.
+def _with_usual_memory(scheduler: Scheduler, needs: Needs, name: str, *, said: int) -> Needs:
+    """Add what the processes of such tasks took so far beyond what they said, if that is much.
 
     Taken from the machine's memory and not from the budget of bytes in flight: whoever
     holds bytes waits for such tasks, and they must not wait for those bytes.
@@ -142,9 +141,10 @@ def _with_usual_memory(scheduler: Scheduler, needs: Needs, name: str) -> Needs:
     admission = scheduler.admission
     usual = scheduler.history.expected_memory(name)
     index = admission.index_of(RESIDENT)
-    if usual is None or usual < _MUCH_MEMORY or index is None:
+    # What a task said it holds in any case: that is a promise, and history can only add to it.
+    if usual is None or usual - said < _MUCH_MEMORY or index is None:
         return needs
-    return (*needs, (index, min(usual, admission.capacity[index])))
+    return (*needs, (index, min(usual - said, admission.capacity[index])))
 
 
 def number_of(name: str, value: float, *, least: float = 0, most: float = 1e18) -> float:

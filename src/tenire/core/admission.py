@@ -31,7 +31,7 @@ CPU, MEMORY, THREADS, PROCESSES = range(4)
 
 RESIDENT = "resident memory"
 """Name of the machine's memory, from which worker processes take what such tasks
-usually took; there only if somebody has looked at the machine."""
+usually took; there once somebody has looked at the machine."""
 
 _MOST_SLOTS = 10**15
 """More is no different, and beyond the largest float there would be no number for it."""

@@ -29,20 +29,27 @@ class WorkerWatch:
 
     Args:
         limit: Bytes that a worker may keep after a task; ``None``: learnt.
-        most: Bytes that all workers may take together, or ``None`` if that is not known.
+        most: Bytes that all workers may take together, or ``None`` while that is not known.
 
     Attributes:
+        most: As given, or found out.
         allowance: Bytes that a worker may keep now.
     """
 
-    __slots__ = ("_crowded", "_fixed", "_most", "_stopped", "allowance")
+    __slots__ = ("_crowded", "_fixed", "_stopped", "allowance", "most")
 
     def __init__(self, *, limit: int | None = None, most: int | None = None) -> None:
         self._fixed = limit is not None
-        self._most = most
+        self.most = most
         self._crowded = False
         self._stopped: Set[str] = frozenset()
         self.allowance = limit if limit is not None else min(FIRST_ALLOWANCE, most or FIRST_ALLOWANCE)
+
+    def found(self, most: int) -> None:
+        """Take in how much all workers may take together."""
+        self.most = most
+        if not self._fixed:
+            self.allowance = min(self.allowance, most)
 
     def keeps_too_much(self, resident: int, jobs: int) -> bool:
         """Return whether a worker is to be replaced.
@@ -55,13 +62,13 @@ class WorkerWatch:
             return False
         if not self._fixed and jobs <= FEW_JOBS:
             self.allowance *= 2
-            if self._most is not None:
-                self.allowance = min(self.allowance, self._most)
+            if self.most is not None:
+                self.allowance = min(self.allowance, self.most)
         return True
 
     def largest_of_too_much(self, resident: Mapping[str, int]) -> str | None:
         """Take in a look at all workers; return the one that is to be ended for all memory's sake."""
-        crowded = self._most is not None and sum(resident.values()) > self._most
+        crowded = self.most is not None and sum(resident.values()) > self.most
         before, self._crowded = self._crowded, crowded
         if not (before and crowded):
             return None
@@ -81,4 +88,4 @@ class WorkerWatch:
     def check(self) -> None:
         """Verify the rules that hold at any time."""
         assert self.allowance > 0
-        assert self._fixed or self._most is None or self.allowance <= max(self._most, FIRST_ALLOWANCE)
+        assert self._fixed or self.most is None or self.allowance <= max(self.most, FIRST_ALLOWANCE)

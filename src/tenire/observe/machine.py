@@ -62,6 +62,11 @@ class Machine:
         return min(self.memory, self.memory_limit) if self.memory_limit else self.memory
 
     @property
+    def memory_for_workers(self) -> int:
+        """The bytes that worker processes may be expected to take together."""
+        return self.usable_memory * 4 // 5
+
+    @property
     def default_cpu(self) -> int:
         """Worker slots when nothing is configured: what is there, less one, at least one."""
         return slots_at_rest(cores=self.cores, affinity=self.affinity, quota=self.quota)

@@ -64,12 +64,14 @@ class ThreadPoolManager:
         worker_memory: Bytes that a worker process without a name may keep after a task;
             one that keeps more is replaced. ``None``: learnt from what they usually keep.
         all_workers_memory: Bytes that all workers may take together, or the largest is
-            ended; ``None``: not known.
+            ended; ``None``: found out once there are any.
 
     Attributes:
         report: Called on the loop with ``(handle, value, error, memory)`` when a task
             ended; ``memory`` is what a worker process needed for it, in bytes, or 0 if
             nobody looked: on a thread, and for a job too short to be worth it.
+        memory_found: Called on the loop with the bytes that all workers may take together,
+            if that had to be found out.
     """
 
     def __init__(
@@ -82,6 +84,7 @@ class ThreadPoolManager:
         all_workers_memory: int | None = None,
     ) -> None:
         self._mailbox = mailbox = Mailbox(loop)
+        self.memory_found: Callable[[int], object] = lambda most: None
         self.report: Callable[[Handle[Any], Any, BaseException | None, int], None] = _unconnected
         self._threads = Threads(mailbox, self._ended)
         self._processes = Processes(mailbox, self._ended, threads=threads)
@@ -91,6 +94,7 @@ class ThreadPoolManager:
             links=lambda: self._processes.links,
             limit=worker_memory,
             most=all_workers_memory,
+            found=lambda most: self.memory_found(most),
         )
 
     async def run(self, life: Life) -> None:

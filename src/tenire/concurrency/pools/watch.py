@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from functools import partial
 from typing import TYPE_CHECKING
 
 from tenire.core.worker_watch import WorkerWatch
+from tenire.observe.machine import read_machine
 from tenire.observe.workers import look_at
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from tenire.concurrency.pools.link import WorkerLink
     from tenire.concurrency.timer import Timeout, UniversalTimer
@@ -36,7 +38,8 @@ class PoolWatch:
         loop: Its loop.
         links: Returns every worker that there is.
         limit: Bytes that a worker may keep after a task; ``None``: learnt.
-        most: Bytes that all workers may take together; ``None``: not known.
+        most: Bytes that all workers may take together; ``None``: found out by the first look.
+        found: Called on the loop with that, once it has been found out.
 
     Attributes:
         fell: Called on the loop if a look was broken off; until ``begun`` there is no other one.
@@ -50,14 +53,16 @@ class PoolWatch:
         links: Callable[[], list[WorkerLink]],
         limit: int | None,
         most: int | None,
+        found: Callable[[int], object],
     ) -> None:
         self._timer = timer
         self._loop = loop
         self._links = links
         self._decisions = WorkerWatch(limit=limit, most=most)
+        self._found = found
         self._waiting: Timeout | None = None
         self._soon = False
-        self._looking: asyncio.Future[dict[int, ProcessLook]] | None = None
+        self._looking: asyncio.Future[tuple[dict[int, ProcessLook], int | None]] | None = None
         self._closed = False
         self._blind = False
         self.fell: Callable[[BaseException], object] = lambda error: _log.error("no look at workers", exc_info=error)
@@ -97,16 +102,24 @@ class PoolWatch:
         self._waiting = None
         self._soon = False
         links = {pid: link for link in self._links() if (pid := link.pid) is not None}
-        if links or any(link.job is not None for link in self._links()):
-            self._looking = self._loop.run_in_executor(None, look_at, tuple(links))
+        # One whose process is just being started has none yet, nor a job.
+        if links or not all(link.idle for link in self._links()):
+            unknown = self._decisions.most is None
+            self._looking = self._loop.run_in_executor(None, partial(_look, tuple(links), memory=unknown))
             self._looking.add_done_callback(lambda looking: self._seen(links, looking))
 
-    def _seen(self, links: Mapping[int, WorkerLink], looking: asyncio.Future[dict[int, ProcessLook]]) -> None:
+    def _seen(
+        self, links: Mapping[int, WorkerLink], looking: asyncio.Future[tuple[dict[int, ProcessLook], int | None]]
+    ) -> None:
         self._looking = None
         if self._closed:
             return
         try:
-            self._judge(links, looking.result())
+            looks, most = looking.result()
+            if most is not None:
+                self._decisions.found(most)
+                self._found(most)
+            self._judge(links, looks)
             self._blind = False
         except (OSError, ImportError) as error:
             # No more files can be opened, for example, not even psutil's own. Starting anew would help nobody, and in
@@ -116,7 +129,7 @@ class PoolWatch:
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - the supervisor decides
             self.fell(error)
             return
-        busy = any(link.job is not None for link in self._links())
+        busy = not all(link.idle for link in self._links())
         self._arm(BUSY_S if busy or self._decisions.suspects else IDLE_S)
 
     def _judge(self, links: Mapping[int, WorkerLink], looks: Mapping[int, ProcessLook]) -> None:
@@ -143,6 +156,10 @@ class PoolWatch:
         link.kill(reason)
         if link.job is None:
             link.renew()
+
+
+def _look(pids: Iterable[int], *, memory: bool) -> tuple[dict[int, ProcessLook], int | None]:
+    return look_at(pids), read_machine().memory_for_workers if memory else None
 
 
 def _mib(size: int) -> str:
