@@ -27,7 +27,7 @@ unexport PYTHONPATH
 export CORPUS
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench prove simulate mutants docs pins clean env-demo env-test env-pins
+.PHONY: help demo test sweep lint bench prove simulate soak mutants docs pins clean env-demo env-test env-pins
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' Makefile
@@ -37,6 +37,9 @@ demo: env-demo ## run three pipelines over real documentation, then three search
 
 test: env-test ## run every test
 	@$(PY) -m pytest $(ARGS)
+
+sweep: env-test ## cancel real runs, browsers and batches at each of their awaits, where the tests take a part of them
+	@TENIRE_SWEEP_EVERY=1 $(PY) -m pytest -q --durations=10 $$(grep -rl TENIRE_SWEEP_EVERY tests --include='test_*.py') $(ARGS)
 
 lint: env-test ## check style, formatting, types and floors
 	@echo "tenire: ruff, mypy, import-linter"

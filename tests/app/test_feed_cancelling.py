@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING
 
 import pytest
@@ -60,7 +61,14 @@ async def search(feed: Feed) -> None:
     assert (await feed.actions.search("zebras", mode="text")).hits
 
 
-@pytest.mark.parametrize("scene", [look, act, retry, search])
+async def wait_for_its_end(feed: Feed) -> None:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(0.05):
+            await feed.ended
+    assert (await feed.newer(1)).number > 1, "it goes on"
+
+
+@pytest.mark.parametrize("scene", [look, act, retry, search, wait_for_its_end])
 def test_a_feed_without_an_engine(tmp_path: Path, scene: Callable[[Feed], Awaitable[None]]) -> None:
     home = tmp_path / "home"
     docs = write(tmp_path / "docs" / "a.txt", ZEBRAS).parent

@@ -9,6 +9,7 @@ from tenire.errors import ConfigError
 from tenire.gui.binding import BINDING, QtCore, QtWidgets, Signal
 from tenire.gui.qt import async_slot, emitted
 from tenire.gui.qt.loop import gui_loop
+from tenire.testing import cancel_sweep
 
 if TYPE_CHECKING:
     from .conftest import Until
@@ -211,3 +212,17 @@ def test_a_signal_is_let_go_when_nobody_waits_for_it_any_more(until: Until) -> N
     assert isinstance(task.exception(), TimeoutError)
     nothing = QtCore.SIGNAL("nothing()") if BINDING == "PySide6" else sender.nothing
     assert sender.receivers(nothing) == 0
+
+
+def test_a_signal_that_is_awaited_on_any_loop() -> None:
+    sender = Sender()
+
+    async def scenario() -> None:
+        asyncio.get_running_loop().call_later(0.001, sender.nothing.emit)
+        await emitted(sender.nothing)
+
+    def check() -> None:
+        nothing = QtCore.SIGNAL("nothing()") if BINDING == "PySide6" else sender.nothing
+        assert sender.receivers(nothing) == 0
+
+    assert cancel_sweep(scenario, check=check, loop_factory=asyncio.new_event_loop).runs >= 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from typing import TYPE_CHECKING, Any
 
 from tenire import ConcurrencyManager
@@ -161,5 +162,6 @@ def test_with_a_home_nothing_that_was_finished_is_lost(tmp_path: Path) -> None:
                 assert connection.execute("SELECT count(*) FROM flights").fetchone() == (0,)
                 assert connection.execute("SELECT count(*) FROM spending_holds").fetchone() == (0,)
 
-    report = cancel_sweep(scenario, check=check, loop_factory=asyncio.new_event_loop, may_finish=True, every=2)
+    every = int(os.environ.get("TENIRE_SWEEP_EVERY", "2"))
+    report = cancel_sweep(scenario, check=check, loop_factory=asyncio.new_event_loop, may_finish=True, every=every)
     assert report.awaits > 10

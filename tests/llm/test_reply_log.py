@@ -16,6 +16,7 @@ from tenire.storage.home import Home, HomeLock
 from tenire.storage.ledger import Ledger
 from tenire.storage.replies import Began
 from tenire.storage.spending import Charge
+from tenire.testing import cancel_sweep
 
 from .engines import timer, timing
 
@@ -215,3 +216,38 @@ def test_a_reply_that_is_damaged_is_asked_for_again(tmp_path: Path, caplog: pyte
 
     asyncio.run(main())
     assert "is damaged" in caplog.text
+
+
+def test_wherever_its_opening_is_cancelled_nothing_stays_open(tmp_path: Path) -> None:
+    opened: list[ReplyLog] = []
+
+    async def scenario() -> None:
+        opened.clear()
+        opened.append(await open_log(tmp_path))
+        await opened[0].begin(b"a")
+        await opened[0].aclose()
+
+    async def check() -> None:
+        if opened:
+            await opened[0].aclose()
+
+    # Files that stay open are found by the guard of leaks.
+    assert cancel_sweep(scenario, check=check, loop_factory=asyncio.new_event_loop, may_finish=True).runs >= 4
+
+
+def test_a_claim_that_comes_while_it_closes_is_given_up_with_the_others(tmp_path: Path) -> None:
+    problems: list[object] = []
+
+    async def main() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, problem: problems.append(problem))
+        log, other = await open_log(tmp_path), await open_log(tmp_path)
+        claiming = log.begin(b"a")
+        claiming.send(None)
+        with pytest.raises(asyncio.CancelledError):
+            claiming.throw(asyncio.CancelledError())
+        await log.aclose()  # before the loop learns that the claim was granted
+        assert await other.begin(b"a") is Began.CLAIMED
+        await other.aclose()
+
+    asyncio.run(main())
+    assert problems == []

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tenire.testing import SweepError, cancel_sweep
+from tenire.testing import FakeModelServer, Faults, SweepError, cancel_sweep
 
 
 class Permits:
@@ -188,3 +188,21 @@ def test_of_a_long_scenario_it_tries_a_part() -> None:
 
     assert cancel_sweep(scenario, check=lambda: None).runs == 20
     assert cancel_sweep(scenario, check=lambda: None, every=7).runs == 3
+
+
+def test_a_server_for_tests() -> None:
+    async def scenario() -> None:
+        async with FakeModelServer() as server:
+            assert server.base_url
+
+    # The guard of leaks looks for its thread.
+    assert cancel_sweep(scenario, check=lambda: None, loop_factory=asyncio.new_event_loop).runs >= 4
+
+
+def test_a_fault_that_takes_its_time() -> None:
+    async def scenario() -> None:
+        with Faults(strict=False) as faults:
+            faults.at("commit", delay=1.0)
+            await faults.reach("commit")
+
+    assert cancel_sweep(scenario, check=lambda: None).runs >= 1

@@ -13,6 +13,7 @@ five milliseconds for a commit keeps thousands of replies a second.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import threading
 from functools import partial
@@ -21,7 +22,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar, cast
 from tenire.clock import SYSTEM_CLOCK
 from tenire.concurrency.batch_thread import BatchThread
 from tenire.concurrency.unbroken import unbroken
-from tenire.errors import HomeBusyError, StoreError
+from tenire.errors import HomeBusyError, RejectedError, StoreError
 from tenire.llm.replies import pack, unpack
 from tenire.storage.home import Home, HomeLock
 from tenire.storage.ledger import Ledger
@@ -122,13 +123,15 @@ class ReplyLog:
         Raises:
             StoreError: If it cannot be used.
         """
-        opening = asyncio.get_running_loop().create_task(asyncio.to_thread(_Server, home, most, clock))
+        opened: list[_Server] = []
         try:
-            return cls(await asyncio.shield(opening), timer)
+            # It cannot be broken off, and what it has opened has to be closed, here: the loop may end next.
+            await unbroken(asyncio.to_thread(lambda: opened.append(_Server(home, most, clock))))
         except asyncio.CancelledError:
-            # It cannot be broken off, and what it has opened has to be closed.
-            opening.add_done_callback(_close_unused)
+            for server in opened:
+                await unbroken(asyncio.to_thread(server.close))
             raise
+        return cls(opened[0], timer)
 
     async def begin(self, key: bytes, made_after: float = 0.0) -> Answer | Vector | Began:
         """Return a reply that is kept, or claim the request; see ``storage.replies``."""
@@ -214,7 +217,8 @@ class ReplyLog:
     def _unclaim(self, key: bytes, asked: asyncio.Future[Any]) -> None:
         """Give up a claim that came too late for who wanted it."""
         if not asked.cancelled() and asked.exception() is None and _is_claim(asked.result()):
-            self._forget(self._thread.ask(_Ended(key, None, ())))
+            with contextlib.suppress(RejectedError):  # it closes, and gives up all claims as it does
+                self._forget(self._thread.ask(_Ended(key, None, ())))
 
     def _forget(self, asked: asyncio.Future[Any]) -> None:
         # If it could not be written, the calls that follow will say so.
@@ -351,11 +355,6 @@ def _open(home: Home, clock: Clock) -> Ledger:
 
 def _is_claim(found: Any) -> bool:
     return isinstance(found, Began) and found.is_claim
-
-
-def _close_unused(opening: asyncio.Task[_Server]) -> None:
-    if not opening.cancelled() and opening.exception() is None:
-        threading.Thread(target=opening.result().close, name="tenire replies").start()
 
 
 def _try(fn: Callable[..., Any], *args: Any) -> Any:

@@ -126,7 +126,7 @@ class Feed:
     def ended(self) -> asyncio.Future[None]:
         """Done once it has ended: by itself it does so only by an error, which this then holds."""
         assert self._following is not None, "the feed is not open"
-        return self._following
+        return asyncio.shield(self._following)  # who waits for it may be cancelled; the feed goes on
 
     async def newer(self, number: int) -> View:
         """Return the latest view once there is one after number ``number``."""

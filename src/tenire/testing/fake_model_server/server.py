@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from tenire.clock import SYSTEM_CLOCK
 from tenire.concurrency.loops.kinds import loop_factory
+from tenire.concurrency.unbroken import unbroken
 from tenire.testing.fake_model_server.face import ServerFace
 from tenire.testing.fake_model_server.provider import Provider
 from tenire.testing.fake_model_server.service import Service
@@ -112,21 +113,18 @@ class FakeModelServer(ServerFace):
 
     async def __aenter__(self) -> Self:
         """Start, without blocking the running loop."""
-        loop, ready = asyncio.get_running_loop(), asyncio.Event()
-        self._launch(lambda: loop.call_soon_threadsafe(ready.set))
-        await ready.wait()
-        self._check()
+        try:
+            await unbroken(asyncio.to_thread(self.start))
+        except asyncio.CancelledError:
+            await unbroken(asyncio.to_thread(self.stop))
+            raise
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """Stop, without blocking the running loop."""
-        thread, self._thread = self._thread, None
-        if thread is None:
-            return
-        self._tell_to_stop()
-        await asyncio.to_thread(thread.join)
+        await unbroken(asyncio.to_thread(self.stop))
 
     def _launch(self, ready: Callable[[], object]) -> None:
         if self._loop is not None:
