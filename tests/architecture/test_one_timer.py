@@ -40,6 +40,9 @@ ALLOWED = {
     "cli/top/application.py: Top.on_mount": "in the process of tenire top, which has no engine",
     "concurrency/batch_thread.py: BatchThread._next": "for more to come with what has come; not while idle",
     "concurrency/compactor.py: Compactor.aclose": END,
+    "concurrency/elsewhere.py: wait_on_thread": (
+        "a thread that blocks, woken by what it waits for; it can only look itself whether a task waits for it"
+    ),
     "concurrency/loops/ending.py: end_tasks": END,
     "concurrency/loops/spawned.py: Spawned._wait": DEADLINE,
     "concurrency/loops/thread.py: LoopThread._finish": END,

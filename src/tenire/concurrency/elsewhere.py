@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 __all__ = ["await_elsewhere", "wait_on_thread"]
 
+_LOOK_S, _SELDOM_S = 0.25, 4.0
+"""How often a thread of nobody's looks whether a task waits for it: at first, and in the end."""
+
 
 def wait_on_thread(handle: Handle[Any], timeout: float | None) -> None:
     """Block the calling thread until a task has ended.
@@ -53,11 +56,27 @@ def wait_on_thread(handle: Handle[Any], timeout: float | None) -> None:
                 return
         handle.call_back(wake)
 
+    def begin_late() -> None:
+        if holder is not None and not handle.settled:
+            try:
+                orchestrator.begin_wait(holder, handle, itself=True)
+            except TaskError as error:
+                handle.call_back_no_more(wake)
+                refused.append(error)
+                ended.set()
+
     if not orchestrator.on_loop(begin):
         return
     in_time = False
     try:
-        in_time = wait_set(ended, timeout)
+        pause = _LOOK_S
+        while holder is None and timeout is None and not in_time:
+            in_time = wait_set(ended, pause)
+            pause = min(2 * pause, _SELDOM_S)
+            holder = None if in_time else orchestrator.holder_of_thread()
+            if holder is not None:
+                orchestrator.on_loop(begin_late)
+        in_time = in_time or wait_set(ended, timeout)
     finally:
         if not in_time:  # or each look at a long task would leave one
             orchestrator.on_loop(handle.call_back_no_more, wake)

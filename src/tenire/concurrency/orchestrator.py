@@ -12,6 +12,7 @@ from tenire.concurrency.dispatcher import Dispatcher
 from tenire.concurrency.endings import deadlock, explain, given_up, held_by_abandoned
 from tenire.concurrency.handle import THREAD, Handle
 from tenire.concurrency.holding import Holder, waits_with
+from tenire.concurrency.joined import task_that_waits_for_me
 from tenire.concurrency.outside import outside_gate
 from tenire.concurrency.permits import Permit
 from tenire.concurrency.submit import amount_of, due_at, number_of, priority_of
@@ -227,6 +228,10 @@ class Orchestrator(Dispatcher):
         """Return whether a holder cannot go on while the code that calls waits."""
         own = self._own(holder)
         return own is not None and self._waits_itself(own, thoroughly=True)
+
+    def holder_of_thread(self) -> Handle[Any] | None:
+        """Return the task that cannot go on before the calling thread, which is not its own, has ended."""
+        return task_that_waits_for_me(self._pools.on_threads())
 
     def _own(self, holder: Any) -> Handle[Any] | Holder | None:
         """Return the innermost holder of this engine; code may stand inside permits of several."""

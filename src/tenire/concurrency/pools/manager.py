@@ -181,6 +181,10 @@ class ThreadPoolManager:
         """
         self._processes.resize(workers)
 
+    def on_threads(self) -> dict[int | None, Handle[Any]]:
+        """Return the tasks that run on threads, by the identifiers of those; from any thread."""
+        return self._threads.tasks()
+
     def statistics(self) -> PoolStatistics:
         """Return what the pools hold now."""
         links = self._processes.links

@@ -132,6 +132,10 @@ class Threads:
         if self._empty is not None and not self._threads and not self._empty.done():
             self._empty.set_result(None)
 
+    def tasks(self) -> dict[int | None, Handle[Any]]:
+        """Return what the threads run, by the identifiers of those; from any thread."""
+        return {thread.ident: handle for thread, handle in list(self._threads.items()) if handle is not None}
+
     def stuck(self) -> list[str]:
         """Return the names of the tasks whose functions have not returned."""
         return [handle.name for handle in list(self._threads.values()) if handle is not None]
