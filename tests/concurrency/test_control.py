@@ -234,9 +234,10 @@ def test_levels_are_entered_at_once_and_left_a_step_each_half_minute(bench: Benc
     assert bench.scheduler.causes == Causes(level=f"level high: {passed}")  # the slots are back
     bench.run(31)
     assert bench.levels()[4:] == [("high", "elevated")]
-    assert (bench.scheduler.burst_allowed, bench.scheduler.lowest_class) == (True, 4)
+    assert (bench.scheduler.burst_allowed, bench.scheduler.lowest_class) == (False, 4)
     bench.run(31)
     assert bench.levels()[5:] == [("elevated", "normal")]
+    assert (bench.scheduler.burst_allowed, bench.scheduler.lowest_class) == (True, 4)
     assert (bench.control.level, bench.control.reason, bench.scheduler.limits) == ("normal", None, {})
     assert bench.scheduler.causes == Causes()
 

@@ -68,7 +68,7 @@ def test_each_level_leaves_out_more_and_none_stops_normal_work() -> None:
         ladder.observe(level, 0.0)
         measures.append(ladder.measures)
     assert tuple(measures) == MEASURES
-    assert [each.burst for each in measures] == [True, True, False, False]
+    assert [each.burst for each in measures] == [True, False, False, False]
     assert [each.lowest_class for each in measures] == [
         Priority.IDLE, Priority.IDLE, Priority.LOW, Priority.NORMAL,
     ]  # fmt: skip

@@ -172,6 +172,10 @@ def test_a_pipeline_that_had_more_than_its_share_is_told_who_comes_first(machine
     assert found == Gate("share", "pipeline 'b' had more than its share, so pipelines 'p0', 'p1', 'p2' come first")
     shares.pipeline("b").burst.cooling = True
     assert gate(engine, task) == Gate("burst", "pipeline 'b' used up its burst credit, so others go first")
+    engine.scheduler.selection.burst_allowed = False
+    engine.scheduler.selection.causes = Causes(level="level elevated: the machine runs on its battery")
+    reason = "the engine is degraded (level elevated: the machine runs on its battery) and gives no burst credit"
+    assert gate(engine, task) == Gate("burst", f"{reason}, so others go first")
 
 
 def test_a_pipeline_alone_without_credit_is_next(machine: Callable[..., Any]) -> None:

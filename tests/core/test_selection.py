@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import random
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tenire.core.admission import MEMORY
 from tenire.core.burst import BURST_S
 from tenire.core.ready_queue import AGEING_S, URGENT_RUN
 from tenire.core.reservations import FULL_SLACK, SLACK
@@ -306,8 +308,51 @@ def test_under_load_there_is_no_credit(machine: Callable[..., Any]) -> None:
     engine.scheduler.selection.burst_allowed = False
     shares.pipeline("b").v = shares.v
     shares.pipeline("a").v = shares.v + 0.001
+    engine.now += 0.05
     engine.decide()
     assert shares.pipeline("a").burst.cooling
+
+
+def crowded(engine: Any, seed: int, *, burst: bool) -> tuple[float, float]:
+    """Have three pipelines of very different tasks always ask for more.
+
+    Returns:
+        How long one of them at most went without a start, and which part of the memory was used.
+    """
+    rng, warm, until = random.Random(seed), 20.0, 120.0
+    kinds = {"small": (0.1, 1, 1.0), "computes": (1.0, 2, 1.0), "large": (0.5, 12, 2.0)}
+    engine.scheduler.selection.burst_allowed = burst
+    engine.scheduler.shares.configure("large", weight=2.0)
+
+    def submit(name: str) -> None:
+        cpu, memory, seconds = kinds[name]
+        engine.submit(name, cpu=cpu, memory=memory, seconds=seconds * rng.uniform(0.5, 1.5), name=name)
+
+    for name in kinds:
+        for _ in range(70):
+            submit(name)
+    last, longest, used, seen = dict.fromkeys(kinds, warm), 0.0, 0.0, 0
+    while engine.now < until:
+        engine.step()
+        for task in engine.started[seen:]:
+            submit(task.name)
+            if engine.now > warm:
+                longest = max(longest, task.started_at - last[task.name])
+                last[task.name] = task.started_at
+                used += engine.durations[task] * dict(task.needs)[MEMORY]
+        seen = len(engine.started)
+    return longest, used / 64 / (until - warm)
+
+
+def test_under_load_none_runs_ahead_so_none_waits_for_long_and_the_machine_is_nearly_as_full(
+    machine: Callable[..., Any],
+) -> None:
+    ahead = [crowded(machine(cpu=8, memory=64), seed, burst=True) for seed in range(3)]
+    loaded = [crowded(machine(cpu=8, memory=64), seed, burst=False) for seed in range(3)]
+    # Most tasks take a second, the large ones two.
+    assert max(longest for longest, _ in loaded) < 3.0 < 4.0 < max(longest for longest, _ in ahead)
+    assert min(used for _, used in loaded) > 0.95
+    assert min(used for _, used in ahead) > 0.98
 
 
 @pytest.mark.parametrize("capacity", [0, 1000])

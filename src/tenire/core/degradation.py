@@ -42,7 +42,7 @@ class Measures:
 
 MEASURES: tuple[Measures, ...] = (
     Measures(burst=True, lowest_class=4),
-    Measures(burst=True, lowest_class=4),  # periodic jobs run half as often
+    Measures(burst=False, lowest_class=4),  # periodic jobs run half as often
     Measures(burst=False, lowest_class=3),
     Measures(burst=False, lowest_class=2),
 )

@@ -145,8 +145,11 @@ def _turn(scheduler: Scheduler, task: Task) -> Gate:
     pipeline = task.pipeline
     others = [other for other in scheduler.shares.backlogged if other is not pipeline]
     if pipeline.burst.cooling and others:
-        reason = f"pipeline {pipeline.name!r} used up its burst credit, so others go first"
-        return Gate("burst", reason)
+        selection = scheduler.selection
+        reason = f"pipeline {pipeline.name!r} used up its burst credit"
+        if not selection.burst_allowed:
+            reason = f"the engine is degraded{_because(selection.causes.level)} and gives no burst credit"
+        return Gate("burst", f"{reason}, so others go first")
     if task.lane.gate == "aside":
         wait = scheduler.overload.batch_wait or 0.0
         reason = f"more urgent work waited {wait:.2g} s on average, so {_class(task.priority)} work goes last"

@@ -43,7 +43,7 @@ __all__ = ["Selection"]
 
 _URGENT, _DUE, _COOLING, _ASIDE = range(4)
 _BURSTS_S = 0.05
-"""How often burst credit is brought up to date; it is a matter of seconds."""
+"""How often burst credit is brought up to date; it is a matter of seconds, and so is its end under load."""
 
 _by_virtual_time = attrgetter("v")
 
@@ -155,7 +155,7 @@ class Selection:
         self._overload.advance(now)
         shares = self._shares
         shares.advance(min([pipeline.v for pipeline in shares.backlogged]))
-        if not self.burst_allowed or now >= self._bursts_at:
+        if now >= self._bursts_at:
             self._bursts_at = now + _BURSTS_S
             shares.observe_bursts(allowed=self.burst_allowed)
 
