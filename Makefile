@@ -27,10 +27,10 @@ unexport PYTHONPATH
 export CORPUS
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test sweep lint bench prove simulate soak mutants docs pins clean env-demo env-test env-pins
+.PHONY: help demo test sweep lint bench prove prove-components simulate soak mutants docs pins clean env-demo env-test env-pins
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' Makefile
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' Makefile
 
 demo: env-demo ## run three pipelines over real documentation, then three searches
 	@$(PY) scripts/demo.py
@@ -63,6 +63,9 @@ prove: env-test ## the slow proofs: kills at 20 random moments, of stages, train
 	@$(PY) scripts/breaker_proof.py
 	@$(PY) scripts/quota_proof.py
 	@$(PY) scripts/channel_fuzz.py
+
+prove-components: env-test ## kill each supervised component while the demo's pipelines run, and compare
+	@$(PY) scripts/component_proof.py $(ARGS)
 
 simulate: env-test ## play a thousand bad days of each kind in virtual time
 	@$(PY) scripts/simulate.py $(ARGS)

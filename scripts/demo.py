@@ -128,16 +128,16 @@ def ask(store: Store, query: str) -> dict[str, Any]:
     return result
 
 
-def write_config(corpus: Corpus, home: Path, summaries: Summaries | None) -> Path:
-    """Write the pipelines as a user would, and return the file."""
+def write_config(corpus: Corpus, home: Path, summaries: Summaries | None, folder: Path = DEMO) -> Path:
+    """Write the pipelines as a user would, and return the file, which lies in ``folder``."""
     lines = ["[tenire]", f"home = {quoted(str(home))}", ""]
     for part, weight in zip(corpus.parts, (2, 1), strict=True):
         settings = {"source": list(part.sources), "embedder": "auto", "weight": weight}
         lines += table(f"pipelines.{part.name}", settings)
     if summaries is not None:
         lines += table("pipelines.summaries", summaries.settings())
-    DEMO.mkdir(exist_ok=True)
-    config = DEMO / "tenire.toml"
+    folder.mkdir(exist_ok=True)
+    config = folder / "tenire.toml"
     config.write_text("\n".join(lines), encoding="utf-8")
     return config
 

@@ -76,7 +76,9 @@ class Summaries:
         return [(titles[line["id"]], line["output"]) for line in _lines(self.output)]
 
 
-def prepare_rows(corpus: Corpus, folder: Path, name: str, say: Callable[[str], None]) -> Summaries | None:
+def prepare_rows(
+    corpus: Corpus, folder: Path, name: str, say: Callable[[str], None], *, documents: int = DOCUMENTS
+) -> Summaries | None:
     """Write the rows of some documents of a corpus.
 
     Args:
@@ -84,6 +86,7 @@ def prepare_rows(corpus: Corpus, folder: Path, name: str, say: Callable[[str], N
         folder: Where to write them.
         name: Of the corpus, different from that of any other.
         say: Told why there will be no summaries.
+        documents: How many, from all parts together.
 
     Returns:
         The pipeline's files, or ``None`` if this machine has no model, or no document is fit.
@@ -94,7 +97,7 @@ def prepare_rows(corpus: Corpus, folder: Path, name: str, say: Callable[[str], N
         say(f"no summaries: {error}")
         return None
     base = os.path.commonpath([source for part in corpus.parts for source in part.sources])
-    rows = [row for part in corpus.parts for row in _rows_of(part, DOCUMENTS // len(corpus.parts), base)]
+    rows = [row for part in corpus.parts for row in _rows_of(part, documents // len(corpus.parts), base)]
     if not rows:
         say(f"no summaries: no document of {SMALLEST // 1000} to {LARGEST // 1000} kB was found to read")
         return None

@@ -1,7 +1,8 @@
-"""Run a command with an engine whose components are all killed once while its pipelines run.
+"""Run a command with an engine whose components are killed once, one after the other, while its pipelines run.
 
-``python kill_components.py RESULT WORDS…``: RESULT gets, as JSON, what became of each component. The
-product knows nothing of this: faults are put into functions from outside, and tasks are cancelled.
+``python kill_components.py RESULT NAMES WORDS…``: NAMES are components, with commas between them. RESULT gets, as
+JSON, what became of each component. The product knows nothing of this: faults are put into functions from outside,
+and tasks are cancelled.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from tenire.core.scheduler import Scheduler
 from tenire.observe.load_probe import LoadProbe
 from tenire.testing import Faults
 
+__all__ = ["COMPONENTS"]
+
 BY_FAULT: dict[str, tuple[Any, str, BaseException]] = {
     # A thread dies of what nobody catches; a turn of the dispatcher fails.
     "watchdog": (Watchdog, "look", SystemExit("killed")),
@@ -26,7 +29,10 @@ BY_FAULT: dict[str, tuple[Any, str, BaseException]] = {
     "orchestrator": (Scheduler, "decide", MemoryError("killed")),
 }
 BY_CANCELLING = ("history", "compactor", "channel", "publisher", "thread_pool", "events", "dashboard")
+COMPONENTS = (*BY_CANCELLING, *BY_FAULT)
+"""All that an engine's supervisor keeps alive while it runs pipelines."""
 
+chosen: set[str] = set()
 found: dict[str, list[str]] = {}
 during: dict[str, str] = {}
 
@@ -42,6 +48,7 @@ class Attacked(ConcurrencyManager):
         return manager
 
     async def shutdown(self, *, cancel: bool = False) -> None:
+        """Wait for the attacks, and stop."""
         await self._attacker
         await super().shutdown(cancel=cancel)
 
@@ -59,10 +66,12 @@ class Attacked(ConcurrencyManager):
             await asyncio.sleep(0.005)  # until the pipelines work
         with Faults() as faults:
             for name, (target, attribute, error) in BY_FAULT.items():
+                if name not in chosen:
+                    continue
                 faults.patch(target, attribute, point=name)
                 faults.at(name, raise_=error)
             self.control.ask(lambda: None)
-            for name in BY_CANCELLING:
+            for name in (name for name in BY_CANCELLING if name in chosen):
                 tasks = [task for task in asyncio.all_tasks() if task.get_name() == f"tenire {name}"]
                 before = found.get(name, []).count("up")
                 for task in tasks:
@@ -70,7 +79,7 @@ class Attacked(ConcurrencyManager):
                 during[name] = f"{len(tasks)} cancelled, {self.snapshot().running} task(s) running"
                 await self._until(name, "down")
                 await self._until(name, "up", before + 1)
-            for name in BY_FAULT:
+            for name in (name for name in BY_FAULT if name in chosen):
                 await self._until(name, "down")
                 await self._until(name, "up")
                 during[name] = f"killed, {self.snapshot().running} task(s) running"
@@ -78,9 +87,10 @@ class Attacked(ConcurrencyManager):
 
 def main() -> int:
     """Run the command; return its exit code."""
-    result, *words = sys.argv[1:]
+    result, names, *words = sys.argv[1:]
+    chosen.update(names.split(","))
     sys.argv[1:] = words
-    runs.ConcurrencyManager = Attacked  # type: ignore[misc]
+    vars(runs)["ConcurrencyManager"] = Attacked
     from tenire.cli import main as run
 
     code = run()
