@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ import pytest
 from tests.app.conftest import write
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     import aiohttp
     from playwright.async_api import Page
@@ -91,9 +92,8 @@ def test_a_run_is_watched_and_steered_with_keys_alone(browsed: Any) -> None:
         await page.keyboard.press("Enter")
         await page.get_by_text("two has weight 2.5 now").first.wait_for()
 
-        await page.get_by_text("1 in quarantine").first.wait_for()  # pipeline one is done
-        bar = page.get_by_role("progressbar", name="Progress of one")
-        assert await bar.get_attribute("aria-valuenow") == "100"
+        await page.get_by_text("1 in quarantine").first.wait_for()
+        await page.locator('[role=progressbar][aria-label="Progress of one"][aria-valuenow="100"]').wait_for()
         await page.get_by_text("b.pdf", exact=True).wait_for()
 
         await page.evaluate("document.activeElement.blur()")
@@ -177,9 +177,15 @@ def test_without_an_engine_the_page_says_so_and_goes_on_by_itself(browsed: Any, 
         from tenire.app.config import load_config
         from tenire.app.runs import arun_config
 
+        @asynccontextmanager
+        async def held(_: object) -> AsyncIterator[None]:  # or the run may be over before the page has seen it
+            await dashboard.feed.actions.pause("two")
+            yield
+
         config = await asyncio.to_thread(load_config, tmp_path / "tenire.toml")
-        running = asyncio.create_task(arun_config(config))
+        running = asyncio.create_task(arun_config(config, beside=held))
         await page.get_by_text("running, pid").wait_for()
+        await free(page, dashboard, "two")
         await running
         await page.get_by_text("no engine", exact=True).wait_for()
         assert await page.get_by_role("progressbar", name="Progress of one").count() == 1

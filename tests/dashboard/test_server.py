@@ -155,18 +155,15 @@ def test_a_run_is_seen_and_steered(served: Any) -> None:
 
 
 def test_it_ends_at_once_with_a_page_open(served: Any) -> None:
-    async def scenario(dashboard: Dashboard, client: aiohttp.ClientSession) -> float:
+    async def scenario(dashboard: Dashboard, client: aiohttp.ClientSession) -> None:
         stream = events(client)
         await anext(stream)
-        loop = asyncio.get_running_loop()
-        began = loop.time()
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(30):  # uvicorn alone would wait for the page for ever
             await dashboard.__aexit__(None, None, None)
             rest = [told async for told in stream]  # the page sees a clean end
         assert len(rest) < 5
-        return loop.time() - began
 
-    assert served(scenario) < 10, "uvicorn alone would wait for the page for ever"
+    served(scenario)
 
 
 def test_a_page_that_reads_nothing_holds_up_nobody(served: Any) -> None:
