@@ -27,7 +27,7 @@ unexport PYTHONPATH
 export CORPUS
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test sweep lint bench prove prove-components simulate soak mutants docs pins clean env-demo env-test env-pins
+.PHONY: help demo test test-matrix sweep lint bench prove prove-components simulate soak mutants docs pins clean env-demo env-test env-pins
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' Makefile
@@ -37,6 +37,14 @@ demo: env-demo ## run three pipelines over real documentation, then three search
 
 test: env-test ## run every test
 	@$(PY) -m pytest $(ARGS)
+
+test-matrix: ## run every test on Python 3.11 and 3.13, on asyncio's loop and uvloop's, each Python in .venv-VERSION
+	@failed=; for version in 3.11 3.13; do for loop in asyncio uvloop; do \
+		echo "tenire: tests on Python $$version with $$loop"; \
+		TENIRE_TEST_LOOP=$$loop $(MAKE) --no-print-directory test PYTHON=python$$version VENV=.venv-$$version \
+			|| failed="$$failed $$version/$$loop"; \
+	done; done; \
+	if [ -n "$$failed" ]; then echo "tenire: failed:$$failed"; exit 1; fi
 
 sweep: env-test ## cancel real runs, browsers and batches at each of their awaits, where the tests take a part of them
 	@TENIRE_SWEEP_EVERY=1 $(PY) -m pytest -q --durations=10 $$(grep -rl TENIRE_SWEEP_EVERY tests --include='test_*.py') $(ARGS)
