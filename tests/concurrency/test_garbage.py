@@ -13,7 +13,7 @@ from tenire.clock import SYSTEM_CLOCK
 from tenire.concurrency import garbage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 
 class Node:
@@ -81,13 +81,23 @@ def cycle() -> weakref.ref[Node]:
 
 
 @contextmanager
-def set_aside_by_us() -> Iterator[None]:
+def set_aside_by_us(queued: Callable[[], int] = int) -> Iterator[None]:
     gc.collect()
-    garbage.set_aside()
+    garbage.set_aside(queued)
     try:
         yield
     finally:
-        garbage.take_back()
+        garbage.take_back(queued)
+
+
+@contextmanager
+def thresholds(*wanted: int) -> Iterator[None]:
+    before = gc.get_threshold()
+    gc.set_threshold(*wanted)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
 
 
 def test_in_an_idle_moment_garbage_goes_and_what_stays_is_set_aside() -> None:
@@ -124,3 +134,55 @@ def test_what_would_take_too_long_is_not_begun() -> None:
 
 def test_the_collector_of_somebody_else_is_left_alone() -> None:
     assert garbage.set_aside_more(SYSTEM_CLOCK, limit=10) is None, "no engine has set anything aside"
+
+
+def test_while_much_is_queued_everything_is_looked_at_only_after_as_much_has_come() -> None:
+    waiting = [10]
+    with thresholds(1000, 10, 10):
+        with set_aside_by_us(lambda: waiting[0]), set_aside_by_us(lambda: waiting[0]):
+            for each, third in [(10, 10), (24_000, 10), (30_000, 12), (500_000, 200), (60_000, 24), (0, 10)]:
+                waiting[0] = each
+                gc.collect(0)
+                gc.collect(1)
+                assert gc.get_threshold() == (1000, 10, third)
+            waiting[0] = 1_000_000
+            gc.collect(1)
+        assert gc.get_threshold() == (1000, 10, 10)
+
+
+def test_thresholds_that_somebody_else_sets_meanwhile_stay() -> None:
+    with thresholds(1000, 10, 10):
+        waiting = [1_000_000]
+        with set_aside_by_us(lambda: waiting[0]):
+            gc.collect(1)
+            assert gc.get_threshold() == (1000, 10, 200)
+            gc.set_threshold(500, 5, 7)
+            gc.collect(1)
+            gc.collect(1)
+            assert gc.get_threshold() == (500, 5, 800)
+            waiting[0] = 0
+            gc.collect(1)
+            assert gc.get_threshold() == (500, 5, 7)
+            gc.set_threshold(600, 6, 6)
+        assert gc.get_threshold() == (600, 6, 6)
+        with set_aside_by_us(lambda: waiting[0]):
+            gc.set_threshold(0)
+            waiting[0] = 5
+            gc.collect(1)
+        assert gc.get_threshold()[0] == 0
+
+
+def test_the_tasks_that_wait_in_an_engine_are_those_that_count() -> None:
+    async def main() -> None:
+        async with ConcurrencyManager(cpu=1, memory=1 << 20) as manager:
+            gate = asyncio.Event()
+            first = manager.submit(gate.wait)
+            for _ in range(1000):
+                manager.submit(asyncio.sleep, 0, after=[first])
+            gc.collect(1)
+            assert gc.get_threshold()[2] == 2 * 1000 // (10 * 20)
+            gate.set()
+        assert gc.get_threshold() == (10, 20, 3)
+
+    with thresholds(10, 20, 3):
+        asyncio.run(main())

@@ -58,7 +58,7 @@ def test_parts_start_after_what_they_need_and_stop_in_exact_reverse() -> None:
 
 
 def test_an_engine_that_cannot_start_says_why_and_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail() -> None:
+    def fail(_queued: object) -> None:
         message = "no room"
         raise MemoryError(message)
 

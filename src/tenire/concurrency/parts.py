@@ -140,7 +140,12 @@ class Parts:
             Component("loops", _step(self._serve), self.loops.aclose, needs=tuple(lives)),
             Component("async_tasks", _nothing, self._stop_tasks, needs=("loops",)),
             # Last, so that all of the engine is there.
-            Component("garbage", _step(set_aside), _step(take_back), needs=("async_tasks",)),
+            Component(
+                "garbage",
+                _step(partial(set_aside, self._queued)),
+                _step(partial(take_back, self._queued)),
+                needs=("async_tasks",),
+            ),
         ]
 
     async def start(self, *, on_progress: Callable[[StartupProgress], object], rng: random.Random) -> None:
@@ -202,6 +207,9 @@ class Parts:
         # The engine may be entered inside a task of another one, which is not who holds what these do.
         HOLDER.set(None)
         await self.supervisor.start()
+
+    def _queued(self) -> int:
+        return self.orchestrator.scheduler.queued
 
     def _serve(self) -> None:
         self.loops.main.serve(self.orchestrator, left_open=self.left_open)
