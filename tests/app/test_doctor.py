@@ -11,6 +11,7 @@ import pytest
 
 from tenire.app import doctor
 from tenire.app.doctor import examine
+from tenire.app.published import Published, PublishedComponent, as_text, engine_path
 from tenire.app.system_checks import chromium, descriptors, extras, gpu, shared_memory, terminal
 from tenire.errors import MissingExtraError
 from tenire.observe.machine import Machine
@@ -132,6 +133,21 @@ def test_the_engine_that_runs_on_a_home_is_named(tmp_path: Path) -> None:
     with HomeLock(Home(home)):
         assert f"pid {os.getpid()}" in by_name(examine(home))["engine"].found
     assert "engine" not in by_name(examine(home))
+
+
+@pytest.mark.parametrize(("health", "remedy"), [("unsteady", "started again by itself"), ("failed", "start it again")])
+def test_a_component_of_the_running_engine_that_is_not_well_is_named(tmp_path: Path, health: str, remedy: str) -> None:
+    home = Home(tmp_path / "home")
+    error = "ComponentError: component 'events' gave no sign of life for 60 s"
+    parts = {"control": PublishedComponent("healthy", 0), "events": PublishedComponent(health, 1, error)}
+    told = Published(os.getpid(), 1.0, "normal", None, 0, 0, {}, components=parts)
+    with HomeLock(home):
+        engine_path(home).write_text(as_text(told), encoding="utf-8")
+        check = by_name(examine(home.path))["engine"]
+    assert check.state == "warn"
+    assert f"component events is {health} ({error})" in check.found
+    assert "control" not in check.found
+    assert remedy in str(check.remedy)
 
 
 def test_a_damaged_ledger_is_missing_with_its_remedy(tmp_path: Path) -> None:

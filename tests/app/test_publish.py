@@ -17,6 +17,7 @@ from tenire import ConcurrencyManager, Resources
 from tenire.app import publish
 from tenire.app.publish import MOST_TASKS, PERIOD_S, STALE_S, Besides, look, publishing
 from tenire.app.published import Published, engine_path, last_told, task_id
+from tenire.concurrency.control import Control
 from tenire.concurrency.quotas import MetricStatistics, QuotaStatistics
 from tenire.pipeline.progress import PipelineProgress, StageProgress
 from tenire.storage.home import Home, HomeLock
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
     from pathlib import Path
 
+    from tenire.concurrency.periodic import Periodic
     from tenire.testing import SimLoop
 
 
@@ -192,9 +194,7 @@ def test_a_run_that_is_cancelled_leaves_nothing(engine: Any, home: Home, when: f
 
 
 @pytest.mark.parametrize("again", [False, True], ids=["cancelled once", "cancelled twice"])
-def test_a_slow_disk_is_waited_for_so_that_nothing_is_left(
-    engine: Any, home: Home, sim_loop: SimLoop, *, again: bool
-) -> None:
+def test_a_slow_disk_leaves_nothing_either(engine: Any, home: Home, sim_loop: SimLoop, *, again: bool) -> None:
     async def scenario(engine: Engine) -> None:
         current = asyncio.current_task()
         assert current is not None
@@ -211,6 +211,58 @@ def test_a_slow_disk_is_waited_for_so_that_nothing_is_left(
     with pytest.raises(asyncio.CancelledError):
         engine(scenario)
     assert os.listdir(home.path) == ["engine.lock"]
+
+
+def test_one_that_hangs_starts_again_and_one_that_is_slow_does_not(
+    engine: Any, home: Home, sim_loop: SimLoop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As on the system's clock, on which alone components are asked for signs of life.
+    monkeypatch.setattr(publish, "SYSTEM_CLOCK", sim_loop.clock)
+
+    async def scenario(engine: Engine) -> None:
+        fares = lambda: engine.manager.supervisor.statistics()["publisher"]  # noqa: E731
+        await asyncio.sleep(1000)
+        sim_loop.set_default_executor(FakeExecutor(sim_loop, min_s=25.0, max_s=25.0))
+        for _ in range(100):
+            engine.progress["docs"].done += 1
+            await asyncio.sleep(10)
+        assert (fares().health, fares().restarts) == ("healthy", 0), "a slow disk is no hanging"
+        await asyncio.sleep(50)
+        fake = FakeExecutor(sim_loop, min_s=150.0, max_s=150.0)
+        sim_loop.set_default_executor(fake)
+        engine.progress["docs"].done += 1
+        await asyncio.sleep(100)
+        assert fares().restarts >= 1
+        assert fares().error == "ComponentError: component 'publisher' gave no sign of life for 60 s"
+        assert fake.running == 1, "what hangs is not begun again beside that"
+        sim_loop.set_default_executor(FakeExecutor(sim_loop))
+        await asyncio.sleep(200)
+        assert fares().health == "healthy", "the disk answers again"
+
+    engine(scenario)
+
+
+def test_one_that_does_not_tick_any_more_starts_again(
+    engine: Any, sim_loop: SimLoop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publish, "SYSTEM_CLOCK", sim_loop.clock)
+
+    async def scenario(engine: Engine) -> None:
+        (ticking,) = tickings
+        ticking.cancel()
+        await asyncio.sleep(70)
+        assert engine.manager.supervisor.statistics()["publisher"].restarts == 1
+        assert [each.active for each in tickings] == [False, True]
+
+    tickings: list[Periodic] = []
+    every = Control.every
+
+    def seen(control: Control, period: float, call: Callable[[], object]) -> Periodic:
+        tickings.append(every(control, period, call))
+        return tickings[-1]
+
+    monkeypatch.setattr(Control, "every", seen)
+    engine(scenario)
 
 
 def test_a_slow_disk_gets_one_file_at_a_time(engine: Any, sim_loop: SimLoop, writes: list[float]) -> None:

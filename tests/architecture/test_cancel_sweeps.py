@@ -174,7 +174,7 @@ THROUGH = {
     "Books.aclose": "Books.__aexit__",
     "BrowserPool.aclose": "BrowserPool.__aexit__",
     "ChannelClient.aclose": "ChannelClient.__aexit__",
-    "Compactor.aclose": "concurrency/parts.py: stop=self.compactor.aclose",
+    "Compactor.aclose": "concurrency/parts.py: await self.compactor.aclose(",
     "DataManager.aclose": "concurrency/parts.py: await self.data_manager.aclose(",
     "EventLoopManager.aclose": "EventLoopManager.__aexit__",
     "ModelPool.__aenter__": "",

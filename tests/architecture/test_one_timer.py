@@ -39,7 +39,9 @@ ALLOWED = {
     "cli/report/recorder.py: Recorder.close": END,
     "cli/top/application.py: Top.on_mount": "in the process of tenire top, which has no engine",
     "concurrency/batch_thread.py: BatchThread._next": "for more to come with what has come; not while idle",
-    "concurrency/compactor.py: Compactor.aclose": END,
+    "concurrency/blocking.py: stuck_functions": END,
+    "concurrency/blocking.py: wait_or_give_up": END,
+    "concurrency/daemon_executor.py: _name_what_is_left": END,
     "concurrency/elsewhere.py: wait_on_thread": (
         "a thread that blocks, woken by what it waits for; it can only look itself whether a task waits for it"
     ),

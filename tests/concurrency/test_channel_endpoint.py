@@ -7,13 +7,15 @@ import os
 import socket
 import stat
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tenire import ConcurrencyManager
+from tenire.concurrency.blocking import acquire_blocking
 from tenire.concurrency.channel import ChannelClient, LoopChannel, endpoint
-from tenire.concurrency.channel.endpoint import KEY_FILE, PORT_FILE, SOCKET_FILE, in_thread, listen
+from tenire.concurrency.channel.endpoint import KEY_FILE, PORT_FILE, SOCKET_FILE, listen
 from tenire.errors import ChannelError
 
 if TYPE_CHECKING:
@@ -210,7 +212,7 @@ def test_what_a_thread_made_is_undone_if_nobody_waits_for_it_any_more(tmp_path: 
             loop.call_soon_threadsafe(began.set)
             return listener
 
-        starting = asyncio.create_task(in_thread(slowly, tmp_path, undo=lambda listener: listener.close()))
+        starting = asyncio.create_task(acquire_blocking(partial(slowly, tmp_path), lambda listener: listener.close()))
         await began.wait()
         starting.cancel()
         with pytest.raises(asyncio.CancelledError):

@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.concurrency import jobs
-from tests.concurrency.engines import eventually
+from tests.concurrency.engines import engine, eventually
 
 from tenire import ConcurrencyManager
 from tenire.concurrency.compaction_steps import KEPT_THREADS, KEPT_WORKERS, engine_steps
-from tenire.concurrency.compactor import STOP_S, CompactionStep, Compactor, StepEnded, Stop
+from tenire.concurrency.compactor import LONGEST_S, STOP_S, CompactionStep, Compactor, StepEnded, Stop
+from tenire.concurrency.signals import Signals
+from tenire.concurrency.supervisor import Child, Supervisor
+from tenire.concurrency.timer import UniversalTimer
 from tenire.core.compaction import QUIET_S
 from tenire.errors import ConfigError
 
@@ -251,3 +254,113 @@ def test_caches_are_trimmed_to_half_of_what_they_may_hold(sim_loop: SimLoop) -> 
         assert trim(stop) == 0
 
     simulated(sim_loop, scenario)
+
+
+# -- signs of life ---------------------------------------------------------
+
+
+def supervised(loop: SimLoop, scenario: Callable[[Compactor, Supervisor], Awaitable[Any]]) -> None:
+    """Run a scenario with a compactor under a supervisor, on virtual time and without an engine."""
+
+    async def main() -> None:
+        timer = UniversalTimer(loop=loop, clock=loop.clock, on_thread=lambda: True)
+        compactor = Compactor(loop, timer=timer, clock=loop.clock, signals=Signals())
+        child = Child("compactor", compactor.run, silence=10.0, ask=compactor.ask)
+        supervisor = Supervisor([child], timer=timer, clock=loop.clock)
+        await supervisor.start()
+        await scenario(compactor, supervisor)
+        await supervisor.aclose()
+        await compactor.aclose()
+        timer.close()
+
+    loop.run_until_complete(main())
+
+
+def test_a_step_that_looks_at_its_sign_lives_however_long_it_takes(sim_loop: SimLoop) -> None:
+    async def long(stop: StopSign) -> int:
+        for _ in range(5000):
+            await asyncio.sleep(1)
+            if stop.requested:
+                return 0
+        return 7
+
+    async def scenario(compactor: Compactor, supervisor: Supervisor) -> None:
+        compactor.add(CompactionStep("long", long))
+        await asyncio.sleep(5100)
+        fares = supervisor.statistics()["compactor"]
+        assert (fares.health, fares.restarts) == ("healthy", 0)
+        assert compactor.statistics().last["long"].gained == 7
+
+    supervised(sim_loop, scenario)
+
+
+def test_a_step_that_gives_no_sign_is_told_to_stop_and_lives_if_it_does(sim_loop: SimLoop) -> None:
+    async def scenario(compactor: Compactor, supervisor: Supervisor) -> None:
+        step = Waiting(slow=STOP_S / 2)
+        compactor.add(CompactionStep("one long call", step.run, every=60.0))
+        await asyncio.sleep(QUIET_S + LONGEST_S - 1)
+        assert compactor.statistics().running == "one long call"
+        await asyncio.sleep(10)
+        assert compactor.statistics().running is None
+        await asyncio.sleep(10_000)
+        assert step.runs == 1, "it is not begun again and again while nothing else happens"
+        fares = supervisor.statistics()["compactor"]
+        assert (fares.health, fares.restarts) == ("healthy", 0)
+
+    supervised(sim_loop, scenario)
+
+
+def test_a_step_that_hangs_is_left_behind_and_the_others_go_on(
+    sim_loop: SimLoop, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scenario(compactor: Compactor, supervisor: Supervisor) -> None:
+        hanging, others = Waiting(slow=1e6), Waiting()
+        compactor.add(CompactionStep("hanging", hanging.run))
+        await hanging.began.wait()
+        compactor.add(CompactionStep("other", others.run))
+        compactor.busy_changed(True)
+        await asyncio.sleep(11)
+        fares = supervisor.statistics()["compactor"]
+        assert fares.restarts == 1
+        assert fares.error == "ComponentError: component 'compactor' gave no sign of life for 10 s"
+        compactor.busy_changed(False)
+        await others.began.wait()
+
+    supervised(sim_loop, scenario)
+    assert "tidying up 'hanging' hangs and is left behind" in caplog.text
+
+
+def test_a_step_that_hangs_on_a_thread_is_not_begun_again_before_it_has_returned() -> None:
+    go, begun = threading.Event(), threading.Event()
+    runs: list[str] = []
+
+    def hangs(_: StopSign) -> int:
+        runs.append("hanging")
+        begun.set()
+        go.wait(30)
+        return 0
+
+    async def scenario(manager: ConcurrencyManager) -> None:
+        compactor = manager.compactor
+
+        async def work_and_rest() -> None:
+            compactor.busy_changed(True)
+            compactor.busy_changed(False)
+            await asyncio.sleep(0)
+
+        compactor.add(CompactionStep("hanging", hangs, every=0, quiet=0))
+        compactor.add(CompactionStep("other", lambda _: runs.append("other") or 1, every=0, quiet=0))
+        await eventually(begun.is_set)
+        compactor.busy_changed(True)
+        compactor._leave_behind()  # as after the restart of a component that hangs
+        compactor.busy_changed(False)
+        await eventually(lambda: "other" in runs)
+        await work_and_rest()
+        await eventually(lambda: runs.count("other") == 2)
+        assert runs.count("hanging") == 1
+        go.set()
+        await eventually(lambda: not compactor._out)
+        await work_and_rest()
+        await eventually(lambda: runs.count("hanging") == 2)
+
+    engine(scenario, adaptive=False)

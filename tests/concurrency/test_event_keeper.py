@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import random
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,12 +17,17 @@ from tenire.concurrency import event_keeper as event_keeper_module
 from tenire.concurrency.compactor import StepEnded
 from tenire.concurrency.control_events import LevelChanged, OverloadChanged, SlotsChanged
 from tenire.concurrency.event_keeper import DELAY_S, PERIOD_S, EventKeeper, event_keeper
+from tenire.concurrency.periodic import Periodic
 from tenire.concurrency.signals import Signals
+from tenire.concurrency.supervisor import Child, Supervisor
 from tenire.concurrency.supervisor.child import ComponentChanged
 from tenire.concurrency.timer import UniversalTimer
 from tenire.core.fair_share import PipelineShare
+from tenire.core.intervals import AdaptiveInterval
+from tenire.core.load import Level
 from tenire.core.tasks import State
 from tenire.observe.event_log import EventLog
+from tenire.testing import FakeExecutor
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -38,7 +45,12 @@ class Engine:
         self.pipelines: dict[str, PipelineShare] = {}
         self.timer = UniversalTimer(loop=loop, clock=loop.clock, on_thread=lambda: True)
         self.keeper = EventKeeper(
-            home, signals=self.signals, pipelines=lambda: self.pipelines, clock=loop.clock, timer=self.timer
+            home,
+            signals=self.signals,
+            pipelines=lambda: self.pipelines,
+            clock=loop.clock,
+            timer=self.timer,
+            every=self.timer.every,
         )
 
 
@@ -182,7 +194,7 @@ def test_one_that_is_broken_off_starts_again_and_loses_no_line(
 
     async def scenario(manager: ConcurrencyManager) -> None:
         await eventually(lambda: manager.supervisor.statistics()["events"].restarts == 1)
-        await eventually(lambda: manager.supervisor.statistics()["events"].health != "down")
+        await eventually(lambda: manager.supervisor.statistics()["events"].health == "unsteady")
         manager.signals.emit(StepEnded("garbage", 100, 0.01, True))
 
     engine(scenario, home=home)
@@ -192,6 +204,70 @@ def test_one_that_is_broken_off_starts_again_and_loses_no_line(
     assert told.count("engine started") == told.count("tidied up") == 1, "it hears each event once"
     assert "component changed" in told
     assert "MemoryError: no memory" in caplog.text
+
+
+def test_one_that_hangs_starts_again_and_loses_no_line_and_one_that_is_slow_does_not(
+    sim_loop: SimLoop, home: Path
+) -> None:
+    async def main() -> None:
+        it = Engine(sim_loop, home)
+        child = Child("events", it.keeper.run, silence=60.0, ask=it.keeper.ask)
+        supervisor = Supervisor([child], timer=it.timer, clock=sim_loop.clock)
+        await supervisor.start()
+        sim_loop.set_default_executor(FakeExecutor(sim_loop, min_s=25.0, max_s=25.0))
+        for _ in range(20):
+            it.signals.emit(StepEnded("slow", 100, 0.01, True))
+            await asyncio.sleep(40)
+        assert supervisor.statistics()["events"].restarts == 0, "a slow disk is no hanging"
+        fake = FakeExecutor(sim_loop, min_s=400.0, max_s=400.0)
+        sim_loop.set_default_executor(fake)
+        for _ in range(3):
+            it.signals.emit(StepEnded("hanging", 100, 0.01, True))
+            await asyncio.sleep(40)
+        fares = supervisor.statistics()["events"]
+        assert fares.restarts >= 1
+        assert fares.error == "ComponentError: component 'events' gave no sign of life for 60 s"
+        assert fake.running == 1, "what hangs is not begun again beside that"
+        sim_loop.set_default_executor(FakeExecutor(sim_loop))
+        await asyncio.sleep(600)
+        assert supervisor.statistics()["events"].health == "healthy", "the disk answers again"
+        await supervisor.aclose()
+        await it.keeper.aclose()
+        it.timer.close()
+
+    sim_loop.run_until_complete(main())
+    assert [line["step"] for line in lines(home) if line["event"] == "tidied up"] == ["slow"] * 20 + ["hanging"] * 3
+
+
+def test_it_looks_at_pipelines_less_often_under_load(sim_loop: SimLoop, home: Path) -> None:
+    level = Level.NORMAL
+    looks: list[float] = []
+
+    def pipelines() -> dict[str, PipelineShare]:
+        looks.append(sim_loop.time())
+        return {}
+
+    async def main() -> None:
+        nonlocal level
+        timer = UniversalTimer(loop=sim_loop, clock=sim_loop.clock, on_thread=lambda: True)
+
+        def every(period: float, call: Callable[[], object]) -> Periodic:
+            return Periodic(timer, AdaptiveInterval(period, rng=random.Random(1)), lambda: level, call)
+
+        keeper = EventKeeper(
+            home, signals=Signals(), pipelines=pipelines, clock=sim_loop.clock, timer=timer, every=every
+        )
+        keeper.start()
+        await asyncio.sleep(10.5 * PERIOD_S)
+        calm = len(looks)
+        level = Level.HIGH
+        await asyncio.sleep(40 * PERIOD_S)
+        assert 9 <= calm <= 11
+        assert 9 <= len(looks) - calm <= 12
+        await keeper.aclose()
+        timer.close()
+
+    sim_loop.run_until_complete(main())
 
 
 def test_an_engine_writes_its_life_into_a_home_that_is_there(home: Path) -> None:
@@ -211,5 +287,7 @@ def test_an_engine_writes_its_life_into_a_home_that_is_there(home: Path) -> None
 
 def test_there_is_none_without_a_home_or_in_virtual_time(sim_loop: SimLoop, home: Path) -> None:
     none: Any = None
-    assert event_keeper(None, none, none, clock=SYSTEM_CLOCK, timer=none) is None
-    assert event_keeper(home, none, none, clock=sim_loop.clock, timer=none) is None
+    real: Any = SimpleNamespace(clock=SYSTEM_CLOCK)
+    virtual: Any = SimpleNamespace(clock=sim_loop.clock)
+    assert event_keeper(None, none, none, timer=real, control=none) is None
+    assert event_keeper(home, none, none, timer=virtual, control=none) is None

@@ -293,6 +293,40 @@ def test_one_that_is_killed_while_it_reads_counts_nothing_twice(engine: Any, sim
     sim_loop.run_until_complete(main())
 
 
+def test_one_that_hangs_starts_again_and_one_that_is_slow_does_not(sim_loop: SimLoop, tmp_path: Path) -> None:
+    async def main() -> None:
+        it = Engine(sim_loop, tmp_path / "home")
+        child = Child("history", it.keeper.run, silence=60.0, ask=it.keeper.ask)
+        supervisor = Supervisor([child], timer=it.timer, clock=sim_loop.clock)
+        await supervisor.start()
+        await asyncio.sleep(2.5 * PERIOD_S)
+        sim_loop.set_default_executor(FakeExecutor(sim_loop, min_s=25.0, max_s=25.0))
+        for _ in range(5):
+            it.work("a")
+            await asyncio.sleep(PERIOD_S)
+        assert supervisor.statistics()["history"].restarts == 0, "nothing to do, or a slow disk, is no hanging"
+        fake = FakeExecutor(sim_loop, min_s=12 * PERIOD_S, max_s=12 * PERIOD_S)
+        sim_loop.set_default_executor(fake)
+        it.work("a")
+        await asyncio.sleep(2 * PERIOD_S)
+        fares = supervisor.statistics()["history"]
+        assert fares.restarts >= 1
+        assert fares.error == "ComponentError: component 'history' gave no sign of life for 60 s"
+        assert fares.health != "healthy"
+        assert fake.running == 1, "what hangs is not begun again beside that"
+        sim_loop.set_default_executor(FakeExecutor(sim_loop))
+        await asyncio.sleep(12 * PERIOD_S)
+        assert supervisor.statistics()["history"].health == "healthy", "the disk answers again"
+        it.work("a")
+        await asyncio.sleep(2 * PERIOD_S)
+        assert (await asyncio.to_thread(saved, tmp_path / "home")).summary("a").count == 7 * ENOUGH  # type: ignore[union-attr]
+        await supervisor.aclose()
+        await it.keeper.aclose()
+        it.timer.close()
+
+    sim_loop.run_until_complete(main())
+
+
 def test_a_keeper_that_never_started_ends(sim_loop: SimLoop, tmp_path: Path) -> None:
     async def main() -> None:
         engine = Engine(sim_loop, tmp_path / "home")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.concurrency import jobs
-from tests.concurrency.engines import engine
+from tests.concurrency.engines import engine, eventually
 from tests.concurrency.process_jobs import same
 
 from tenire import ConcurrencyManager, Resources
@@ -136,6 +136,30 @@ def orchestrator(manager: ConcurrencyManager, faults: Faults) -> None:
 
 
 KILLERS: list[Callable[[ConcurrencyManager, Faults], None]] = [watchdog, control, compactor, history, orchestrator]
+
+
+def test_every_component_of_an_engine_is_asked_for_signs_of_life_and_gives_them(tmp_path: Path) -> None:
+    (tmp_path / "home").mkdir()
+    beats: set[str] = set()
+
+    async def scenario(manager: ConcurrencyManager) -> None:
+        children = manager.supervisor._children
+        assert children.keys() >= {
+            "events",
+            "history",
+            "compactor",
+            "control",
+            "orchestrator",
+            "thread_pool",
+            "watchdog",
+        }
+        for name, child in children.items():
+            assert child.silence, name
+            if child.ask is not None:
+                child.ask(lambda name=name: beats.add(name))  # type: ignore[misc]
+        await eventually(lambda: beats == {name for name, child in children.items() if child.ask is not None})
+
+    engine(scenario, home=tmp_path / "home")
 
 
 @pytest.mark.parametrize("kill", KILLERS)

@@ -117,6 +117,78 @@ def test_ten_thousand_queued_and_fifty_stuck_end_at_once_and_the_stuck_are_named
     assert no_complaint(err), err
 
 
+HUNG = """
+    from tenire.app import publish
+    from tenire.concurrency import event_keeper, history_keeper
+    from tenire.observe.event_log import EventLog
+    from tenire.storage.hold import HomeHold
+
+    home = f"{sys.argv[0]}.{os.getpid()}"  # each attempt has its own
+    os.mkdir(home)
+    begun = threading.Event()
+
+    def hang(*_):
+        begun.set()
+        threading.Event().wait()
+
+    async def on_a_loop():
+        async with tenire.ConcurrencyManager(home=home, cpu=1, memory=1) as manager:
+            await manager.submit(answer)
+            while not begun.is_set():
+                await asyncio.sleep(0.01)
+            say("ready")
+            if not sys.argv[2]:
+                await asyncio.Event().wait()
+
+    def in_a_thread():
+        with tenire.ConcurrencyManager.in_thread(home=home, cpu=1, memory=1) as manager:
+            manager.submit(answer).result()
+            begun.wait(60)
+            say("ready")
+            while not sys.argv[2]:
+                time.sleep(0.05)
+
+    def command():
+        publish._replace = publish._remove = HomeHold.leave = hang
+        threading.Thread(target=lambda: (begun.wait(60), say("ready")), daemon=True).start()
+        sys.exit(tenire.cli.main(["ingest", sys.argv[0], "--home", home, "--embedder", "static", "--watch"]))
+
+    if __name__ == "__main__":
+        import tenire.cli
+        event_keeper._LAST_WAIT_S = 60.0  # who leaves in peace waits so long
+        history_keeper._write = EventLog._write = hang
+        try:
+            {"loop": lambda: asyncio.run(on_a_loop()), "thread": in_a_thread, "command": command}[sys.argv[1]]()
+        except KeyboardInterrupt:
+            say("interrupted")
+"""
+
+
+@pytest.mark.parametrize(
+    ("where", "leaving"), [("loop", ""), ("loop", "leaving"), ("thread", ""), ("thread", "leaving"), ("command", "")]
+)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_disk_that_hangs_holds_up_no_end_and_what_was_stuck_is_named(
+    tmp_path: Path, where: str, leaving: str, number: signal.Signals
+) -> None:
+    def begin() -> Script:
+        script = Script(tmp_path, HUNG, where, leaving)
+        script.read("ready")
+        return script
+
+    if where == "command":  # it has much to unload besides
+        code, _, err = begin().end(number, seconds=5.0)
+    else:
+        code, _, err = at_once(begin, lambda script: script.end(number))
+    expected = 130 if where == "command" else 0 if number == signal.SIGINT else 143
+    assert code == expected, err
+    assert "given up" in err, err
+    assert "EventKeeper._write" in err, err
+    if where == "command":
+        assert "HomeSession.__exit__" in err, err
+    assert no_complaint(err), err
+
+
 def test_a_second_sigterm_ends_at_once(tmp_path: Path) -> None:
     def begin() -> Script:
         script = Script(

@@ -21,6 +21,7 @@ from tenire.app.config import (
 )
 from tenire.app.config_schema import PythonDocuments, PythonStages
 from tenire.app.runs import arun_config
+from tenire.concurrency.blocking import run_blocking
 from tenire.concurrency.sendable import check_sendable
 from tenire.core.tasks import Priority
 from tenire.errors import ConfigError
@@ -239,7 +240,7 @@ async def arun(
         ConfigError: If nothing could start because of what was asked for.
         StoreError: If the home cannot be used.
     """
-    config = await asyncio.to_thread(_config, pipelines, home, cpu, memory)
+    config = await run_blocking(_config, pipelines, home, cpu, memory)
     return await arun_config(msgspec.structs.replace(config, upgrade_embedder=upgrade_embedder))
 
 

@@ -9,6 +9,8 @@ engine that cannot answer any more:
    changed; the clock alone is no change, but after ``STALE_S`` it is written anyway.
 3. It is removed at the end. What a killed engine leaves is told apart by its pid.
 4. A home that cannot be written is logged once and stops nothing.
+5. It is a component: if it does not tick any more, or a write does not end, its supervisor
+   starts it again. A write that hangs keeps it from beginning another one.
 """
 
 from __future__ import annotations
@@ -40,8 +42,9 @@ from tenire.app.published import (
     engine_path,
     task_id,
 )
+from tenire.clock import SYSTEM_CLOCK
 from tenire.concurrency import Child
-from tenire.concurrency.unbroken import unbroken
+from tenire.concurrency.blocking import run_blocking, to_the_end
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Mapping
@@ -65,6 +68,7 @@ STALE_S = 10.0
 MOST_TASKS = 20
 """Tasks told of one pipeline."""
 
+_SILENCE_S = 60.0
 _TOO_MANY = 1_000
 """With more tasks waiting only those that run are looked at: the loop has other things to do."""
 
@@ -112,12 +116,14 @@ async def publishing(
         await manager.supervisor.remove("publisher")
         await publisher.aclose()
 
-    await manager.supervisor.add(Child("publisher", publisher.run, optional=True))
+    silence = _SILENCE_S if clock is SYSTEM_CLOCK else None
+    child = Child("publisher", publisher.run, optional=True, silence=silence, ask=publisher.ask)
+    await manager.supervisor.add(child)
     try:
         yield
     finally:
         # To the end even if cancelled: the file must not outlive the run.
-        await unbroken(end())
+        await to_the_end(end())
 
 
 class Publisher:
@@ -140,7 +146,7 @@ class Publisher:
         self._last: Any = None
         self._stale_at = 0.0
         self._writing: asyncio.Task[None] | None = None
-        self._told = False
+        self._told = self._over = False
 
     async def run(self, life: Life) -> None:
         """Be a component: write now and then for as long as it lives."""
@@ -149,6 +155,8 @@ class Publisher:
             try:
                 before = self._writing
                 self.tick()
+                if self._writing is None or self._writing.done():
+                    life.beat()
                 if self._writing is not None and self._writing is not before:
                     self._writing.add_done_callback(ended)
             except Exception as error:  # noqa: BLE001 - the supervisor decides
@@ -168,6 +176,11 @@ class Publisher:
         finally:
             ticking.cancel()
 
+    def ask(self, beat: Callable[[], None]) -> None:
+        """Have ``beat`` called once what is being written is there; otherwise the next tick is the sign of life."""
+        if self._writing is not None and not self._writing.done():
+            self._writing.add_done_callback(lambda _: beat())
+
     def tick(self) -> None:
         """Write if something changed and nothing is being written."""
         if self._writing is not None and not self._writing.done():
@@ -182,14 +195,17 @@ class Publisher:
         self._writing = asyncio.get_running_loop().create_task(self._write(published), name="tenire publish")
 
     async def aclose(self) -> None:
-        """Remove the file."""
-        if self._writing is not None:
-            await asyncio.wait([self._writing])
-        await asyncio.to_thread(_remove, self._path)
+        """Remove the file; a write that is given up removes what it has written itself."""
+        self._over = True
+        try:
+            if self._writing is not None:
+                await asyncio.wait([self._writing])
+        finally:
+            await run_blocking(_remove, self._path)
 
     async def _write(self, published: Published) -> None:
         try:
-            await asyncio.to_thread(_replace, self._path, published)
+            await run_blocking(self._replace, published)
         except OSError as error:
             self._last = None
             _log.log(
@@ -199,6 +215,11 @@ class Publisher:
                 error.strerror,
             )
             self._told = True
+
+    def _replace(self, published: Published) -> None:
+        _replace(self._path, published)
+        if self._over:
+            _remove(self._path)
 
 
 def look(

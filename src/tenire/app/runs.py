@@ -15,6 +15,7 @@ from tenire.app.run_plan import RunPlan
 from tenire.app.tidying import tidy_in_idle_periods
 from tenire.clock import SYSTEM_CLOCK
 from tenire.concurrency import ConcurrencyManager
+from tenire.concurrency.blocking import run_blocking
 from tenire.errors import PipelineError, TenireError
 from tenire.observe.memory import PeakMemory
 from tenire.pipeline.home_session import HomeSession
@@ -94,7 +95,7 @@ async def arun_config(
         TenireError: If nothing could start; then nothing was written.
     """
     # Looking at paths, packages and the machine may take a while on a slow disk.
-    plan = await asyncio.to_thread(RunPlan.of, config, only, sources or {}, frozenset(retries), watch)
+    plan = await run_blocking(RunPlan.of, config, only, sources or {}, frozenset(retries), watch)
     started = SYSTEM_CLOCK.now()
     progress = {name: PipelineProgress(name) for name in plan.names}
     session = HomeSession(plan.home, plan.open_store, clock=SYSTEM_CLOCK)

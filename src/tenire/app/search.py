@@ -15,6 +15,7 @@ from tenire.app.place import recorded_place
 from tenire.app.remote_embedder import EmbedderServer, RemoteEmbedder, is_remote
 from tenire.app.where_parser import parse_where
 from tenire.clock import SYSTEM_CLOCK
+from tenire.concurrency.blocking import run_blocking
 from tenire.errors import ConfigError, EmbedderMismatchError, StoreError
 from tenire.storage.home import Home
 from tenire.storage.ledger import Ledger
@@ -165,7 +166,7 @@ class Store:
 
     async def asearch(self, query: str, **options: Any) -> SearchResult:
         """Search on a thread, so that the running event loop goes on; see ``search`` for the options."""
-        return await asyncio.to_thread(self.search, query, **options)
+        return await run_blocking(self.search, query, **options)
 
     def close(self) -> None:
         """Let go of the files, once no search runs any more; closing twice is fine."""

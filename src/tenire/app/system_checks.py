@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tenire.app.diagnosis import Check
+from tenire.app.published import read_published
 from tenire.errors import MissingExtraError, StoreError
 from tenire.observe.power import HeatMeter
 from tenire.storage.home import Home
@@ -45,7 +46,7 @@ def engine_and_ledger(home: Path) -> Iterator[Check]:
     pid = place.owner()
     if pid is not None:
         found = f"one runs on this home (pid {pid}); a second one would be refused"
-        yield Check("engine", "ok", found)
+        yield _ailing(place, found) or Check("engine", "ok", found)
     try:
         if not Ledger.exists(place):
             return
@@ -54,6 +55,20 @@ def engine_and_ledger(home: Path) -> Iterator[Check]:
         yield Check("ledger", "missing", str(error), error.hint or "run: tenire verify")
     else:
         yield Check("ledger", "ok", "can be read")
+
+
+def _ailing(home: Home, found: str) -> Check | None:
+    """Return what to do about components of the running engine that are not well."""
+    published = read_published(home)
+    ill = {} if published is None else {n: it for n, it in published.components.items() if it.health != "healthy"}
+    if not ill:
+        return None
+    how = [f"component {name} is {it.health}" + (f" ({it.error})" if it.error else "") for name, it in ill.items()]
+    if any(it.health == "failed" for it in ill.values()):
+        remedy = "end that command and start it again; what is finished is kept"
+    else:
+        remedy = "it is started again by itself; if that goes on, look whether the home's disk answers"
+    return Check("engine", "warn", f"{found}; {'; '.join(how)}", remedy)
 
 
 def shared_memory(base: Path | None = None) -> Check:

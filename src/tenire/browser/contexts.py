@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tenire.browser.engine import Engine
+from tenire.concurrency.blocking import run_blocking
 from tenire.core.context_pool import ContextPool
 
 if TYPE_CHECKING:
@@ -180,7 +181,7 @@ class Contexts:
             _, page = self._made[lease.context]
             return Leased(page, lease.generation)
         engine = await self._engine(lease.generation)
-        state = await asyncio.to_thread(self._files.load, lease.session) if lease.session else None
+        state = await run_blocking(self._files.load, lease.session) if lease.session else None
         options = self._options if state is None else {**self._options, "storage_state": state}
         context, page = await self._guarded(engine, lease.generation, options)
         self._made[lease.context] = (context, page)
@@ -228,7 +229,7 @@ class Contexts:
         except Error as error:
             leased.in_order = False
             raise GenerationLostError(str(error)) from error
-        await asyncio.to_thread(self._files.save, session, dict(state))
+        await run_blocking(self._files.save, session, dict(state))
 
     @asynccontextmanager
     async def _alone(self, session: str) -> AsyncIterator[None]:

@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 
 from tenire.browser.errors import PageError
 from tenire.browser.urls import host_of, normal
+from tenire.concurrency.blocking import run_blocking
 from tenire.core.frontier import Frontier
 from tenire.core.page_freshness import Freshness, KnownPage, can_be_asked, freshness
 
@@ -153,7 +154,7 @@ class Crawl:
     async def _visit(self, visit: Visit) -> tuple[str, ...]:
         """Bring a page to its end (rule 1); return where it leads."""
         url, result = visit.url, self.result
-        before = await asyncio.to_thread(self._shelf.get, url)
+        before = await run_blocking(self._shelf.get, url)
         try:
             kept = await self._fetched(visit, before)
         except PageError as error:
@@ -207,7 +208,7 @@ class Crawl:
         final = normal(page.final_url)
         if not self._frontier.led_to(visit, final):
             return None  # it is there under its own address
-        return await asyncio.to_thread(
+        return await run_blocking(
             self._shelf.put, visit.url, page.html.encode("utf-8", "replace"), ".html", final_url=final,
             etag=page.headers.get("etag", ""), modified=page.headers.get("last-modified", ""),
             source_hash=page.source_hash, dynamic=page.dynamic, links=page.links,
@@ -222,7 +223,7 @@ class Crawl:
             suffix = "." + visit.url.rpartition(".")[2]  # servers call those plain text
         if not self._frontier.led_to(visit, answer.url):
             return None
-        return await asyncio.to_thread(
+        return await run_blocking(
             self._shelf.put, visit.url, answer.body, suffix, final_url=answer.url,
             etag=answer.headers.get("etag", ""), modified=answer.headers.get("last-modified", ""),
             source_hash=hashlib.sha256(answer.body).hexdigest(),

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 from tenire.browser.chromium import arguments
+from tenire.concurrency.blocking import run_blocking
 from tenire.concurrency.unbroken import unbroken
 from tenire.errors import ComponentError, MissingExtraError
 
@@ -76,7 +77,7 @@ class Engine:
                     handle_sigint=False, handle_sigterm=False, handle_sighup=False,
                     proxy={"server": f"socks5://127.0.0.1:{settings.proxy_port}"},
                 )  # fmt: skip
-            processes = await asyncio.to_thread(_processes, mark)
+            processes = await run_blocking(_processes, mark)
         except BaseException as error:
             await unbroken(_end(driver, mark))
             if isinstance(error, TimeoutError):
@@ -120,7 +121,7 @@ class Engine:
             async with asyncio.timeout(_CLOSE_S):
                 await self._browser.close()
         await self._driver.stop()
-        await asyncio.to_thread(_kill, self._processes)
+        await run_blocking(_kill, self._processes)
 
 
 class _Driver:
@@ -172,9 +173,9 @@ def require_packages() -> None:
 
 
 async def _end(driver: _Driver, mark: str) -> None:
-    processes = await asyncio.to_thread(_processes, mark)
+    processes = await run_blocking(_processes, mark)
     await driver.stop()
-    await asyncio.to_thread(_kill, processes)
+    await run_blocking(_kill, processes)
 
 
 def _processes(mark: str) -> list[psutil.Process]:

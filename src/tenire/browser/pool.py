@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from pathlib import Path
@@ -24,6 +23,7 @@ from tenire.browser.trying import Trying
 from tenire.browser.urls import normal
 from tenire.browser.visit import VisitSettings, visit
 from tenire.clock import SYSTEM_CLOCK
+from tenire.concurrency.blocking import run_blocking
 from tenire.concurrency.unbroken import unbroken
 from tenire.core.tasks import Resources
 from tenire.errors import ConfigError
@@ -134,9 +134,9 @@ class BrowserPool:
         if self._open is not None:
             message = "the pool is open already"
             raise ConfigError(message, key="BrowserPool")
-        await asyncio.to_thread(require_packages)
-        executable = await asyncio.to_thread(find_chromium, self._executable)
-        self._files = SessionFiles(await asyncio.to_thread(_folder, self._home))
+        await run_blocking(require_packages)
+        executable = await run_blocking(find_chromium, self._executable)
+        self._files = SessionFiles(await run_blocking(_folder, self._home))
         async with AsyncExitStack() as stack:
             self._gate = await stack.enter_async_context(Gate(self._addresses, blocked=self._blocked))
             looking = Looking(self._addresses, user_agent=self._user_agent, timeout=self._visiting.timeout)
@@ -229,7 +229,7 @@ class BrowserPool:
 
         picture = await self._trying.use(address, session, work, settings)
         if path is not None:
-            await asyncio.to_thread(Path(path).write_bytes, picture)
+            await run_blocking(Path(path).write_bytes, picture)
         return picture
 
     async def download(
@@ -301,7 +301,7 @@ class BrowserPool:
     async def forget(self, session: str) -> None:
         """Forget the cookies of a session; pages of it that are under way keep theirs."""
         self._require_open()
-        await asyncio.to_thread(self._files.forget, session_name(session))
+        await run_blocking(self._files.forget, session_name(session))
 
     def statistics(self) -> BrowserStatistics:
         """Return what was done so far."""

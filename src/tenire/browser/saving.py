@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from tenire.browser.errors import PageError, PageTooLargeError
 from tenire.browser.visit import visit
+from tenire.concurrency.blocking import run_blocking
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,11 +54,11 @@ async def downloaded(page: Page, url: str, traffic: Traffic, settings: VisitSett
                 await (await arrived).save_as(beside)
             else:
                 assert traffic.main is not None
-                await asyncio.to_thread(beside.write_bytes, await traffic.main.body())
-            await asyncio.to_thread(_put, beside, target, url, settings.max_bytes)
+                await run_blocking(beside.write_bytes, await traffic.main.body())
+            await run_blocking(_put, beside, target, url, settings.max_bytes)
         finally:
             with contextlib.suppress(FileNotFoundError):
-                await asyncio.to_thread(beside.unlink)
+                await run_blocking(beside.unlink)
     finally:
         page.remove_listener("download", on_download)
     return target

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
+from tenire.concurrency.blocking import run_blocking
 from tenire.concurrency.compactor import STOP_S, CompactionStep
 from tenire.concurrency.garbage import set_aside_more
 from tenire.observe.heap import resident_bytes, return_memory
@@ -30,7 +30,7 @@ def engine_steps(pools: ThreadPoolManager, data: DataManager, clock: Clock) -> l
     """Return the steps, in the order in which they make sense: what frees comes before what gives back."""
 
     async def retire(stop: StopSign) -> int:
-        gained = await asyncio.to_thread(_resident, pools.idle_workers()[:-KEPT_WORKERS])
+        gained = await run_blocking(_resident, pools.idle_workers()[:-KEPT_WORKERS])
         # What had nothing to do when it was measured may have work by now.
         if stop.requested:
             return 0

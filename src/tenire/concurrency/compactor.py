@@ -7,7 +7,11 @@ there is work, or no more, is told by the dispatcher.
 1. When work arrives, the step that runs is told to stop in the same turn of the loop.
 2. A step must then return within ``STOP_S``. One that does not is named in the log.
 3. A step that raises is logged; it counts as one that brought nothing.
-4. It runs under a supervisor, which starts it again if somebody cancels its task.
+4. It runs under a supervisor, which starts it again if somebody cancels its task, or if it
+   hangs. Each look of a step at its stop sign is a sign of life. One that gives none for
+   ``LONGEST_S``, in one long call to a library perhaps, is told to stop.
+5. A step that hangs is left behind: the others go on, and it is not begun again before it
+   has returned.
 """
 
 from __future__ import annotations
@@ -18,8 +22,10 @@ import logging
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import wraps
 from typing import TYPE_CHECKING, Any, cast
 
+from tenire.concurrency.blocking import haste_s, run_blocking, wait_or_give_up
 from tenire.concurrency.timer import Alarm
 from tenire.core.compaction import QUIET_S, Compaction
 from tenire.errors import ConfigError
@@ -33,9 +39,10 @@ if TYPE_CHECKING:
     from tenire.concurrency.timer import UniversalTimer
     from tenire.protocols import StopSign
 
-__all__ = ["STOP_S", "CompactionStatistics", "CompactionStep", "Compactor", "StepEnded", "Stop"]
+__all__ = ["LONGEST_S", "STOP_S", "CompactionStatistics", "CompactionStep", "Compactor", "StepEnded", "Stop"]
 
 STOP_S = 0.05
+LONGEST_S = 600.0
 _LAST_WAIT_S = 1.0
 _PATIENCE_S = 1.0
 """After which a step that was told to stop is named."""
@@ -44,16 +51,22 @@ _log = logging.getLogger("tenire.compactor")
 
 
 class Stop:
-    """A ``StopSign`` that one thread sets and another one looks at."""
+    """A ``StopSign`` that one thread sets and another one looks at.
+
+    Attributes:
+        looked: Whether the work has looked at it; whoever asks sets it back.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._interrupt: Callable[[], object] | None = None
         self._requested = False
+        self.looked = False
 
     @property
     def requested(self) -> bool:
         """Whether the work has to stop."""
+        self.looked = True
         return self._requested
 
     def request(self) -> None:
@@ -163,6 +176,9 @@ class Compactor:
         self._started = False
         self._closed = False
         self._told_at: float | None = None
+        self._sign_at = 0.0  # the last sign of life of the step that runs
+        self._too_long = False  # it was told to stop because there was none
+        self._out: set[str] = set()  # steps whose functions run on a thread
         self._runs = self._stopped = self._gained = 0
         self._slowest_stop = 0.0
         self._last: dict[str, StepEnded] = {}
@@ -197,6 +213,7 @@ class Compactor:
     async def run(self, life: Life) -> None:
         """Be a component: tidy up for as long as it lives."""
         self._fell = life.fail
+        self._leave_behind()
         self.start()
         life.ready()
         try:
@@ -204,6 +221,34 @@ class Compactor:
         finally:
             self._started = False
             self._alarm.cancel()
+
+    def ask(self, beat: Callable[[], None]) -> None:
+        """Have ``beat`` called unless the step that runs hangs; rule 4."""
+        if self._work is None or self._work.done():
+            beat()
+            return
+        now = self._clock.now()
+        if self._stop.looked:
+            self._stop.looked, self._sign_at = False, now
+        if self._told_at is None and now < self._sign_at + LONGEST_S:
+            beat()
+            return
+        if self._told_at is None:
+            self._too_long = True
+            self._tell()
+        self._work.add_done_callback(lambda _: beat())
+
+    def _leave_behind(self) -> None:
+        """Give up a step that did not stop when it was told to."""
+        work, name = self._work, self._core.running
+        if work is None or work.done() or self._told_at is None:
+            return
+        _log.error("tidying up %r hangs and is left behind; it is not begun again before it has returned", name)
+        work.remove_done_callback(self._work_ended)
+        work.cancel()
+        self._work = None
+        self._patience.cancel()
+        self._core.ended(self._clock.now(), gained=False, finished=True)
 
     def busy_changed(self, busy: bool) -> None:
         """Take in that there is work, or none any more."""
@@ -224,17 +269,21 @@ class Compactor:
             last=dict(self._last),
         )
 
-    async def aclose(self) -> None:
-        """Stop what runs, and tidy up no more."""
+    async def aclose(self, *, haste: bool = False) -> None:
+        """Stop what runs, and tidy up no more.
+
+        Args:
+            haste: Wait for a step only as long as nobody notices.
+        """
         self._closed = True
         self._alarm.cancel()
         if self._core.busy():
             self._tell()
-        if self._work is not None:
-            await asyncio.wait([self._work], timeout=_LAST_WAIT_S)
+        running, limit = self._core.running, haste_s() if haste else _LAST_WAIT_S
+        self._fell = lambda _: None  # from here on it is told below
+        if self._work is not None and not await wait_or_give_up([self._work], limit):
+            _log.error("tidying up %r did not stop within %g s and is left behind", running, limit)
         self._patience.cancel()
-        if self._work is not None and not self._work.done():
-            _log.error("tidying up %r did not stop within %g s and is left behind", self._core.running, _LAST_WAIT_S)
 
     def _set_alarm(self) -> None:
         if self._started and not self._closed:
@@ -253,12 +302,14 @@ class Compactor:
             self._fell(error)
 
     def _begin(self) -> None:
-        name = self._core.begin(self._clock.now())
+        now = self._clock.now()
+        while (name := self._core.begin(now)) in self._out:
+            self._core.ended(now, gained=False, finished=True)  # rule 5
         if name is None:
             self._set_alarm()
             return
         self._stop = Stop()
-        self._told_at = None
+        self._told_at, self._too_long, self._sign_at = None, False, now
         self._work = self._loop.create_task(self._run(self._steps[name], self._stop), name="tenire compactor")
         self._work.add_done_callback(self._work_ended)
 
@@ -286,14 +337,14 @@ class Compactor:
             if inspect.iscoroutinefunction(step.run):
                 gained = await step.run(stop)
             else:
-                gained = await asyncio.to_thread(cast("Callable[[StopSign], int]", step.run), stop)
+                gained = await run_blocking(self._noted(step), stop)
         except Exception:  # noqa: BLE001 - rule 3
             _log.exception("tidying up %r failed", step.name)
         now = self._clock.now()
         self._patience.cancel()
         if self._told_at is not None:
             self._note_stop(step, now - self._told_at)
-        ended = StepEnded(step.name, gained, now - began, finished=not stop.requested)
+        ended = StepEnded(step.name, gained, now - began, finished=self._too_long or not stop.requested)
         self._runs += ended.finished
         self._stopped += not ended.finished
         self._gained += gained
@@ -305,10 +356,24 @@ class Compactor:
         else:
             self._set_alarm()
 
+    def _noted(self, step: CompactionStep) -> Callable[[StopSign], int]:
+        """Return the function of a step, which is noted while it runs."""
+        run = cast("Callable[[StopSign], int]", step.run)
+
+        @wraps(run)
+        def call(stop: StopSign) -> int:
+            self._out.add(step.name)
+            try:
+                return run(stop)
+            finally:
+                self._out.discard(step.name)
+
+        return call
+
     def _note_stop(self, step: CompactionStep, took: float) -> None:
         self._slowest_stop = max(self._slowest_stop, took)
         if took > STOP_S:
-            _log.warning("tidying up %r went on for %.3f s though work had arrived", step.name, took)
+            _log.warning("tidying up %r went on for %.3f s though it was told to stop", step.name, took)
 
 
 def _note_fall(error: BaseException) -> None:

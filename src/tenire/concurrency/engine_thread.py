@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import threading
 from typing import TYPE_CHECKING
 
+from tenire.concurrency.blocking import hurry
 from tenire.concurrency.termination import Termination
 from tenire.concurrency.waiting import wait_set
 
@@ -61,8 +63,8 @@ class EngineThread:
         if error is not None:
             self._cancel = True
         thread = self._thread
-        thread.stop()
         try:
+            thread.stop()
             thread.join()
         except BaseException:
             if thread.is_alive():  # Ctrl-C while waiting: stop the work as well, then go
@@ -77,6 +79,10 @@ class EngineThread:
         self._cancel = True
         self._thread.interrupt(self._cancel_all)
         self._thread.stop()
+        if os.getpid() == self._pid:
+            # Also when it takes no calls any more, and only its records are still being written.
+            with contextlib.suppress(RuntimeError):  # its loop is closed
+                self._thread.loop.call_soon_threadsafe(hurry)
 
     def _cancel_all(self) -> None:
         if self._entered.is_set() and self._failure is None:

@@ -5,8 +5,8 @@
    makes it is written then, as far as it is kept.
 3. Of two engines on one home the first one writes, and the other one does not.
 4. No event holds a text of a user: names, numbers, and reasons in the engine's own words.
-5. Its supervisor starts it again if it is broken off. Lines that were not written by then
-   are written later.
+5. Its supervisor starts it again if it is broken off, or hangs. Lines that were not written
+   by then are written later, never on a second thread beside one that hangs.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from tenire.clock import SYSTEM_CLOCK
+from tenire.concurrency.blocking import haste_s, run_blocking, wait_or_give_up
 from tenire.concurrency.compactor import StepEnded
 from tenire.concurrency.control_events import LevelChanged, OverloadChanged, SlotsChanged
 from tenire.concurrency.supervisor.child import ComponentChanged
@@ -29,17 +30,21 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tenire.clock import Clock
+    from tenire.concurrency.control import Control
     from tenire.concurrency.orchestrator import Orchestrator
+    from tenire.concurrency.periodic import Periodic
     from tenire.concurrency.signals import Signals, Subscription
     from tenire.concurrency.supervisor import Life
     from tenire.concurrency.timer import Timeout, UniversalTimer
     from tenire.core.fair_share import PipelineShare
 
+    Every = Callable[[float, Callable[[], object]], Periodic | Timeout]
+
 __all__ = ["DELAY_S", "PERIOD_S", "EventKeeper", "event_keeper"]
 
 DELAY_S = 1.0
 PERIOD_S = 60.0
-"""Between two looks at what the pipelines did."""
+"""Between two looks at what the pipelines did, on a machine at rest."""
 
 _LAST_WAIT_S = 2.0
 _WRITING = "tenire event lines"
@@ -48,13 +53,15 @@ _log = logging.getLogger("tenire.events")
 
 
 def event_keeper(
-    home: Path | None, orchestrator: Orchestrator, signals: Signals, *, clock: Clock, timer: UniversalTimer
+    home: Path | None, orchestrator: Orchestrator, signals: Signals, *, timer: UniversalTimer, control: Control
 ) -> EventKeeper | None:
     """Return the keeper of an engine; ``None`` without a home, and in virtual time."""
-    if home is None or clock is not SYSTEM_CLOCK:
+    if home is None or timer.clock is not SYSTEM_CLOCK:
         return None
     shares = orchestrator.scheduler.shares
-    return EventKeeper(home, signals=signals, pipelines=lambda: shares.pipelines, clock=clock, timer=timer)
+    return EventKeeper(
+        home, signals=signals, pipelines=lambda: shares.pipelines, clock=timer.clock, timer=timer, every=control.every
+    )
 
 
 class EventKeeper:
@@ -66,6 +73,7 @@ class EventKeeper:
         pipelines: Returns the pipelines by name.
         clock: The engine's clock.
         timer: The engine's timer.
+        every: Calls a function again and again, given the period in seconds.
     """
 
     def __init__(
@@ -76,12 +84,14 @@ class EventKeeper:
         pipelines: Callable[[], dict[str, PipelineShare]],
         clock: Clock,
         timer: UniversalTimer,
+        every: Every,
     ) -> None:
         self._home = home
         self._signals = signals
         self._pipelines = pipelines
         self._clock = clock
         self._timer = timer
+        self._every = every
         self._events: EventLog | None = None
         self._lock_fd: int | None = None
         self._refused = self._failed = self._closing = False
@@ -89,7 +99,7 @@ class EventKeeper:
         self._told: dict[str, tuple[int, ...]] = {}
         self._began = clock.now()
         self._heard: list[Subscription] = []
-        self._ticking: Timeout | None = None
+        self._ticking: Periodic | Timeout | None = None
         self._fell: Callable[[BaseException], object] = _note_fall
 
     async def run(self, life: Life, **facts: str | float) -> None:
@@ -102,6 +112,13 @@ class EventKeeper:
         finally:
             self._listen_no_more()
 
+    def ask(self, beat: Callable[[], None]) -> None:
+        """Have ``beat`` called once nothing is written: a disk that hangs gives no sign of life."""
+        if self._writing is None or self._writing.done():
+            beat()
+        else:
+            self._writing.add_done_callback(lambda _: beat())
+
     def start(self, **facts: str | float) -> None:
         """Write down from now on what happens; the first time also that the engine has started, with ``facts``."""
         listeners: dict[type[Any], Callable[[Any], None]] = {
@@ -109,7 +126,7 @@ class EventKeeper:
             ComponentChanged: self._component, StepEnded: self._tidied,
         }  # fmt: skip
         self._heard = [self._signals.subscribe(event, listener) for event, listener in listeners.items()]
-        self._ticking = self._timer.every(PERIOD_S, self._tick)
+        self._ticking = self._every(PERIOD_S, self._tick)
         if self._events is None:
             self._events = EventLog(self._home / "logs", clock=self._clock)
             self.note("engine started", pid=os.getpid(), **facts)
@@ -127,8 +144,12 @@ class EventKeeper:
         if self._events is not None and self._events.note(event, **facts):
             self._timer.after(DELAY_S, self._flush)
 
-    async def aclose(self) -> None:
-        """Write the last lines."""
+    async def aclose(self, *, haste: bool = False) -> None:
+        """Write the last lines.
+
+        Args:
+            haste: Wait for a slow disk only as long as nobody notices.
+        """
         if self._events is None:
             return
         self._listen_no_more()
@@ -136,17 +157,22 @@ class EventKeeper:
         self._closing = True
         self._tick()
         self.note("engine ended", seconds=round(self._clock.now() - self._began, 3))
+        limit = haste_s() if haste else _LAST_WAIT_S
+        writing = asyncio.get_running_loop().create_task(self._write_last(), name=_WRITING)
         try:
-            async with asyncio.timeout(_LAST_WAIT_S):
+            if not await wait_or_give_up([writing], limit):
                 if self._writing is not None:
-                    await asyncio.wait([self._writing])
-                await asyncio.to_thread(self._write)
-        except TimeoutError:
-            _log.warning("the last events could not be written within %g s to %s", _LAST_WAIT_S, self._home)
+                    self._writing.cancel()
+                _log.warning("the last events could not be written within %g s to %s", limit, self._home)
         finally:
             fd, self._lock_fd = self._lock_fd, None
             if fd is not None:
                 os.close(fd)
+
+    async def _write_last(self) -> None:
+        if self._writing is not None:
+            await asyncio.wait([self._writing])
+        await run_blocking(self._write)
 
     # -- what happens -------------------------------------------------------
 
@@ -190,12 +216,14 @@ class EventKeeper:
         if self._closing:
             return  # all of it is about to be written
         if self._writing is None or self._writing.done():
-            self._writing = asyncio.get_running_loop().create_task(asyncio.to_thread(self._write), name=_WRITING)
+            self._writing = asyncio.get_running_loop().create_task(run_blocking(self._write), name=_WRITING)
             self._writing.add_done_callback(self._written)
         else:
             self._timer.after(DELAY_S, self._flush)
 
     def _written(self, writing: asyncio.Task[None]) -> None:
+        if self._closing and writing.cancelled():
+            return  # told of by who cancelled it
         error = asyncio.CancelledError() if writing.cancelled() else writing.exception()
         if error is not None:
             self._fell(error)

@@ -5,8 +5,8 @@
 2. It is written every ``PERIOD_S`` and at the end, on a thread, and only the names
    that have changed.
 3. Nothing that goes wrong here stops the engine: it is logged once. What could not
-   be written is tried again the next time. If it is broken off, its supervisor starts
-   it again.
+   be written is tried again the next time. If it is broken off, or hangs, its supervisor
+   starts it again; what hangs is not begun a second time beside that.
 4. A home that does not exist yet is made only once there is something to keep.
 """
 
@@ -16,6 +16,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING
 
+from tenire.concurrency.blocking import haste_s, run_blocking, wait_or_give_up
 from tenire.core.history import History
 from tenire.errors import HomeBusyError
 from tenire.storage.home import Home, HomeLock
@@ -35,7 +36,6 @@ __all__ = ["PERIOD_S", "HistoryKeeper"]
 PERIOD_S = 60.0
 
 _LAST_WAIT_S = 5.0
-_LAST_WAIT_IN_HASTE_S = 0.3
 
 _log = logging.getLogger("tenire.history")
 
@@ -73,6 +73,13 @@ class HistoryKeeper:
             if self._ticking is not None:
                 self._ticking.cancel()
 
+    def ask(self, beat: Callable[[], None]) -> None:
+        """Have ``beat`` called once nothing is read or written: a disk that hangs gives no sign of life."""
+        if self._work is None or self._work.done():
+            beat()
+        else:
+            self._work.add_done_callback(lambda _: beat())
+
     def start(self) -> None:
         """Begin to load, unless that was done or goes on, and save from now on."""
         if self._path is not None:
@@ -90,16 +97,17 @@ class HistoryKeeper:
             return
         self._ticking.cancel()
         self._fell = lambda _: None  # from here on it is told below
-        limit = _LAST_WAIT_IN_HASTE_S if haste else _LAST_WAIT_S
-        try:
-            async with asyncio.timeout(limit):
-                if self._work is not None:
-                    await asyncio.wait([self._work])
-                await self._save()
-        except TimeoutError:
+        limit = haste_s() if haste else _LAST_WAIT_S
+        saving = asyncio.get_running_loop().create_task(self._save_last(), name="tenire history file")
+        if not await wait_or_give_up([saving], limit):
             if self._work is not None:
                 self._work.cancel()
             self._tell("saved", f"the disk took longer than {limit:g} s")
+
+    async def _save_last(self) -> None:
+        if self._work is not None:
+            await asyncio.wait([self._work])
+        await self._save()
 
     def _tick(self) -> None:
         if self._work is None or self._work.done():
@@ -116,8 +124,8 @@ class HistoryKeeper:
 
     async def _load(self, path: Path) -> None:
         try:
-            self._home = await asyncio.to_thread(Home, path)
-            known = await asyncio.to_thread(_read, self._home)
+            self._home = await run_blocking(Home, path)
+            known = await run_blocking(_read, self._home)
         except Exception as error:  # noqa: BLE001 - rule 3
             self._tell("read", error)
         else:
@@ -129,7 +137,7 @@ class HistoryKeeper:
         if home is None or not (rows := self._history.changes()):
             return
         try:
-            await asyncio.to_thread(_write, home, rows)
+            await run_blocking(_write, home, rows)
         except asyncio.CancelledError:
             self._history.keep_trying(rows)  # it may have been written; the next time it is written over
             raise

@@ -225,7 +225,7 @@ class ConcurrencyManager:
             clock=self._clock,
             adaptive=self._adaptive,
             left_open=partial(self.shutdown, cancel=True),
-            events=event_keeper(self.home, self.orchestrator, self.signals, clock=self._clock, timer=self.timer),
+            events=event_keeper(self.home, self.orchestrator, self.signals, timer=self.timer, control=self.control),
         )
 
     async def __aexit__(

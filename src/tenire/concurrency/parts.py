@@ -25,6 +25,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tenire.clock import SYSTEM_CLOCK
+from tenire.concurrency.blocking import hurry, stuck_functions
 from tenire.concurrency.garbage import set_aside, take_back
 from tenire.concurrency.holding import HOLDER
 from tenire.concurrency.startup import BatchInitializationGroup, Component
@@ -105,20 +106,21 @@ class Parts:
         real = self.clock is SYSTEM_CLOCK
         silence = _SILENCE_S if real else None
         orchestrator = Child("orchestrator", self.orchestrator.run, silence=silence, ask=self.orchestrator.ask)
+        history = Child("history", self.history.run, silence=silence, ask=self.history.ask)
         lives = ["thread_pool"]
         found = [
             Component("timer", _nothing, _step(self.timer.close)),
             Component("supervisor", self._start_supervisor, self.supervisor.aclose, needs=("timer",)),
             Component("data_manager", _step(self._start_data), self._stop_data, needs=("timer",)),
-            self._living(Child("history", self.history.run), "supervisor", "data_manager", stop=self._stop_history),
+            self._living(history, "supervisor", "data_manager", stop=self._stop_history),
             self._living(orchestrator, "history", stop=_step(self.orchestrator.close)),
         ]
         if self.events is not None:
             # First of the components: whatever starts and stops later is written down.
             capacity = self.orchestrator.scheduler.admission.capacity
             run = partial(self.events.run, cpu=capacity[CPU] / CPU_UNIT, memory=capacity[MEMORY])
-            events = Child("events", run)
-            found.append(replace(self._living(events, "supervisor", stop=self.events.aclose), priority=-1))
+            events = Child("events", run, silence=silence, ask=self.events.ask)
+            found.append(replace(self._living(events, "supervisor", stop=self._stop_events), priority=-1))
         if real:
             pool = Child("thread_pool", self.thread_pool.run, silence=silence, ask=self.thread_pool.ask)
             found.append(self._living(pool, "orchestrator", stop=self._stop_pools))
@@ -128,8 +130,8 @@ class Parts:
             watchdog = Child("watchdog", self.loops.watchdog.run, silence=_SILENCE_S)
             found.append(self._living(watchdog, "supervisor"))
         if real:
-            compactor = Child("compactor", self.compactor.run)
-            found.append(self._living(compactor, "orchestrator", stop=self.compactor.aclose))
+            compactor = Child("compactor", self.compactor.run, silence=silence, ask=self.compactor.ask)
+            found.append(self._living(compactor, "orchestrator", stop=self._stop_compactor))
             lives.append("compactor")
         if self.adaptive:
             control = Child("control", self.control.run, silence=_SILENCE_S, ask=self.control.ask)
@@ -176,9 +178,14 @@ class Parts:
         self.stopped_by = asyncio.current_task()
         self.shut_the_door()  # in this very moment
         # In a context of its own: it must not count as left behind by the task that asks for it.
-        await unbroken(self.group.stop(), context=contextvars.Context())
+        await unbroken(self.group.stop(), context=contextvars.Context(), hurry=self.hurry)
         stuck, self.stuck = self.stuck, ()
-        return stuck
+        return (*stuck, *await stuck_functions())
+
+    def hurry(self) -> None:
+        """Stop in haste from now on."""
+        self.cancel = True
+        hurry()
 
     def _living(self, child: Child, *needs: str, stop: Callable[[], Awaitable[object]] | None = None) -> Component:
         """Return a component that the supervisor keeps alive; ``stop`` is for after its life."""
@@ -245,6 +252,13 @@ class Parts:
 
     async def _stop_history(self) -> None:
         await self.history.aclose(haste=self.cancel)
+
+    async def _stop_events(self) -> None:
+        assert self.events is not None
+        await self.events.aclose(haste=self.cancel)
+
+    async def _stop_compactor(self) -> None:
+        await self.compactor.aclose(haste=self.cancel)
 
 
 async def _step_of(stop: Callable[[], Awaitable[object]]) -> None:

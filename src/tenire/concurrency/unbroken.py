@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Callable, Coroutine
     from contextvars import Context
 
 __all__ = ["unbroken"]
@@ -14,7 +14,9 @@ __all__ = ["unbroken"]
 T = TypeVar("T")
 
 
-async def unbroken(step: Coroutine[Any, Any, T], *, context: Context | None = None) -> T:
+async def unbroken(
+    step: Coroutine[Any, Any, T], *, context: Context | None = None, hurry: Callable[[], object] = lambda: None
+) -> T:
     """Run a step to its end; a cancellation that comes meanwhile is raised after it.
 
     The step must end by itself: nothing from outside can end it any more.
@@ -22,6 +24,7 @@ async def unbroken(step: Coroutine[Any, Any, T], *, context: Context | None = No
     Args:
         step: The step.
         context: In which it runs; default: a copy of the caller's.
+        hurry: Called each time that the caller is cancelled.
     """
     task = asyncio.get_running_loop().create_task(step, context=context)
     cancelled: asyncio.CancelledError | None = None
@@ -30,6 +33,7 @@ async def unbroken(step: Coroutine[Any, Any, T], *, context: Context | None = No
             await asyncio.wait([task])
         except asyncio.CancelledError as error:
             cancelled = error
+            hurry()
     if cancelled is None:
         return task.result()
     # Looked at, or the step's own error would be lost beside the cancellation.

@@ -8,13 +8,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
 from tenire.concurrency import Child
+from tenire.concurrency.blocking import run_blocking
 from tenire.concurrency.unbroken import unbroken
 from tenire.dashboard.server import Dashboard
 
@@ -50,7 +50,7 @@ async def beside_engine(
         nonlocal port, served, looks
         # On a thread: it looks for packages.
         make = partial(Dashboard, home, port=port, token=token, timer=manager.timer)
-        async with await asyncio.to_thread(make) as dashboard:
+        async with await run_blocking(make) as dashboard:
             if port is None:
                 port = dashboard.port
                 on_address(dashboard.address)

@@ -19,6 +19,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from tenire.app.feed import Feed
+from tenire.concurrency.blocking import run_blocking
 from tenire.concurrency.unbroken import unbroken
 from tenire.dashboard.access import Gate
 from tenire.dashboard.stream import Stream
@@ -131,7 +132,7 @@ class Dashboard:
         async with self._stack as stack:
             stack.callback(self._socket.close)
             await stack.enter_async_context(self.feed)
-            await asyncio.to_thread(self._make)
+            await run_blocking(self._make)
             self._serving = asyncio.get_running_loop().create_task(self._serve(), name="tenire dashboard: server")
             stack.push_async_callback(self._stop)
             self._stack = stack.pop_all()

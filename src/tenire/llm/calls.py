@@ -15,6 +15,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from tenire.concurrency.blocking import run_blocking
 from tenire.core.breaker import OPEN
 from tenire.core.tasks import Priority
 from tenire.errors import BudgetError, ConfigError, InternalError, StoreError, TenireError
@@ -121,7 +122,7 @@ class Calls:
         if self._session.knows_schemas:
             return reply_schema(schema)
         # The first one loads a library, which reads files.
-        made = await asyncio.to_thread(reply_schema, schema)
+        made = await run_blocking(reply_schema, schema)
         self._session.knows_schemas = True
         return made
 

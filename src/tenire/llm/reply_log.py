@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar, cast
 
 from tenire.clock import SYSTEM_CLOCK
 from tenire.concurrency.batch_thread import BatchThread
-from tenire.concurrency.unbroken import unbroken
+from tenire.concurrency.blocking import acquire_blocking, run_blocking, to_the_end
 from tenire.errors import HomeBusyError, RejectedError, StoreError
 from tenire.llm.replies import pack, unpack
 from tenire.storage.home import Home, HomeLock
@@ -123,15 +123,7 @@ class ReplyLog:
         Raises:
             StoreError: If it cannot be used.
         """
-        opened: list[_Server] = []
-        try:
-            # It cannot be broken off, and what it has opened has to be closed, here: the loop may end next.
-            await unbroken(asyncio.to_thread(lambda: opened.append(_Server(home, most, clock))))
-        except asyncio.CancelledError:
-            for server in opened:
-                await unbroken(asyncio.to_thread(server.close))
-            raise
-        return cls(opened[0], timer)
+        return cls(await acquire_blocking(partial(_Server, home, most, clock), _Server.close), timer)
 
     async def begin(self, key: bytes, made_after: float = 0.0) -> Answer | Vector | Began:
         """Return a reply that is kept, or claim the request; see ``storage.replies``."""
@@ -212,7 +204,7 @@ class ReplyLog:
             self._timeout.cancel()
             self._timeout = None
         await self._thread.aclose()
-        await unbroken(asyncio.to_thread(self._server.close))
+        await to_the_end(run_blocking(self._server.close))
 
     def _unclaim(self, key: bytes, asked: asyncio.Future[Any]) -> None:
         """Give up a claim that came too late for who wanted it."""

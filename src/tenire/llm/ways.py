@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, cast
 from urllib.parse import urlsplit
 
+from tenire.concurrency.blocking import run_blocking
 from tenire.errors import ConfigError
 from tenire.llm.keys import is_loopback
 
@@ -124,6 +124,6 @@ def _maker(model: str) -> Callable[[ConcurrencyManager], Awaitable[Transport]]:
     async def make(manager: ConcurrencyManager) -> Transport:
         from tenire.llm.local import LocalTransport, find_weights  # as above
 
-        return LocalTransport(await asyncio.to_thread(find_weights, model), manager)
+        return LocalTransport(await run_blocking(find_weights, model), manager)
 
     return make

@@ -10,12 +10,11 @@ settle a batch that this one is just committing.
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from tenire.concurrency.unbroken import unbroken
+from tenire.concurrency.blocking import acquire_blocking, run_blocking, to_the_end
 from tenire.errors import StoreError
 from tenire.pipeline.journal import Journal
 from tenire.pipeline.near_duplicates import stand_ins
@@ -83,25 +82,12 @@ class HomeSession:
 
     async def __aenter__(self) -> HomeSession:
         # A large ledger takes a while to check; the loop goes on meanwhile.
-        entered = False
-
-        async def enter() -> None:
-            nonlocal entered
-            await asyncio.to_thread(self.__enter__)
-            entered = True
-
-        try:
-            await unbroken(enter())
-        except asyncio.CancelledError:
-            if entered:
-                await unbroken(asyncio.to_thread(self.__exit__, None, None, None))
-            raise
-        return self
+        return await acquire_blocking(self.__enter__, lambda _: self.__exit__(None, None, None))
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await unbroken(asyncio.to_thread(self.__exit__, kind, error, trace))
+        await to_the_end(run_blocking(self.__exit__, kind, error, trace))
 
     @contextmanager
     def _using(self) -> Iterator[None]:

@@ -118,7 +118,7 @@ async def the_disk_does_not_answer(stage: Stage) -> None:
 
     with (
         mock.patch.object(history_keeper, "_write", write),
-        mock.patch.object(asyncio, "to_thread", to_thread),
+        mock.patch.object(history_keeper, "run_blocking", to_thread),
     ):
         async with stage.engine(home=stage.home(), adaptive=True):
             for _ in range(40):

@@ -13,10 +13,12 @@ import json
 import signal
 import sys
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tenire.app.orders import NewPriority, NewWeight
 from tenire.app.why import Answer, why
+from tenire.concurrency.blocking import acquire_blocking, run_blocking, to_the_end
 from tenire.concurrency.channel import ChannelClient
 from tenire.concurrency.unbroken import unbroken
 from tenire.core.tasks import Priority
@@ -99,14 +101,14 @@ class Actions:
 
     async def why(self, task: str) -> Answer:
         """Return why a task, or an entry of the quarantine, is where it is."""
-        return await asyncio.to_thread(why, self._home.path, task)
+        return await run_blocking(why, self._home.path, task)
 
     async def retry(self, ids: Sequence[str] | None = None) -> Outcome:
         """Have entries of the quarantine tried again; ``None`` takes all."""
         try:
             facts = await self._client.call("retry", None if ids is None else list(ids))
         except ChannelError:
-            if await asyncio.to_thread(self._home.owner) is not None:
+            if await run_blocking(self._home.owner) is not None:
                 raise
             return await self._retry_now(ids)
         self._changed()
@@ -119,25 +121,23 @@ class Actions:
 
     async def aclose(self) -> None:
         """Close what was opened; a retry that runs is interrupted, and keeps what it has finished."""
-        await unbroken(self._end())
+        try:
+            await unbroken(self._end())
+        finally:
+            if self._store is not None:
+                await to_the_end(run_blocking(self._store.close))
 
     async def _end(self) -> None:
         await self._client.aclose()
         await self._patient.aclose()
         if self._retrying is not None:
             await _interrupt(self._retrying)
-        if self._store is not None:
-            await asyncio.to_thread(self._store.close)
 
     async def _opened(self) -> Store:
         async with self._opening:
             if self._store is None:
-                await unbroken(self._open_store())  # or it would be open, and nobody would know it
-            assert self._store is not None
+                self._store = await acquire_blocking(partial(_open, self._home), _close)
             return self._store
-
-    async def _open_store(self) -> None:
-        self._store = await asyncio.to_thread(_open, self._home)
 
     async def _retry_now(self, ids: Sequence[str] | None) -> Outcome:
         if self._retrying is not None:
@@ -184,6 +184,10 @@ def _open(home: Home) -> Store:
     from tenire.app.search import Store
 
     return Store(home.path)
+
+
+def _close(store: Store) -> None:
+    store.close()
 
 
 def _items(number: int) -> str:

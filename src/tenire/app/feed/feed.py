@@ -29,6 +29,7 @@ from tenire.app.feed.rates import Curves, Rates
 from tenire.app.feed.view import View
 from tenire.app.published import Published, from_text
 from tenire.clock import SYSTEM_CLOCK
+from tenire.concurrency.blocking import run_blocking
 from tenire.concurrency.channel import ChannelClient
 from tenire.concurrency.timer import UniversalTimer
 from tenire.errors import ChannelError, TenireError
@@ -186,7 +187,7 @@ class Feed:
         self._show("attached", "", engine=engine, pipelines=pipelines, rates=rates, events=tuple(told.events))
 
     async def _lost(self, error: Exception) -> None:
-        owner = await asyncio.to_thread(self._home.owner)
+        owner = await run_blocking(self._home.owner)
         link = "gone" if owner is None else "silent"
         note = f"no engine is running on {self._home.path}"
         if link == "silent":
@@ -229,7 +230,7 @@ class Feed:
     async def _read(self, *, running: bool) -> None:
         self._read_at = self._clock.now()
         try:
-            self._holdings = await asyncio.to_thread(read_holdings, self._home, running=running)
+            self._holdings = await run_blocking(read_holdings, self._home, running=running)
         except TenireError as error:
             self._holdings = Holdings()
             events = (Happened(0, self._clock.wall(), "home", "", f"the ledger cannot be read: {error}", "bad"),)

@@ -11,6 +11,7 @@ import typer
 
 from tenire.cli.common import Settings
 from tenire.cli.interrupts import INTERRUPTED, interruptible
+from tenire.concurrency.blocking import run_blocking
 from tenire.errors import ConfigError, MissingExtraError
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ async def _serve(settings: Settings, made: Dashboard, *, opened: bool) -> None:
             output.json({"address": running.address, "port": running.port})
         if running.remote:
             output.error_line("other machines can reach this page, and nothing is encrypted", label="warning")
-        if opened and not await asyncio.to_thread(running.open_in_browser):
+        if opened and not await run_blocking(running.open_in_browser):
             output.error_line("there is no browser here; open the address in one", label="note")
         await running.wait_ended()
 

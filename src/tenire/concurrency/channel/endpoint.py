@@ -18,9 +18,11 @@ import contextlib
 import os
 import socket
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from tenire.concurrency.blocking import acquire_blocking
 from tenire.concurrency.channel.authentication import KEY_BYTES, new_key
 from tenire.errors import ChannelError
 from tenire.storage.advice import advice
@@ -28,7 +30,7 @@ from tenire.storage.advice import advice
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["KEY_FILE", "PORT_FILE", "SOCKET_FILE", "Listener", "connect", "in_thread", "listen", "serve"]
+__all__ = ["KEY_FILE", "PORT_FILE", "SOCKET_FILE", "Listener", "connect", "listen", "serve"]
 
 P = TypeVar("P", bound=asyncio.Protocol)
 T = TypeVar("T")
@@ -128,18 +130,6 @@ def _reachable(directory: Path) -> Iterator[str | None]:
             os.close(fd)
 
 
-async def in_thread(fn: Callable[[Path], T], directory: Path, *, undo: Callable[[T], None]) -> T:
-    """Call a function on a thread, which ends only with it; if cancelled meanwhile, undo it."""
-    running = asyncio.get_running_loop().create_task(asyncio.to_thread(fn, directory))
-    try:
-        return await asyncio.shield(running)
-    except asyncio.CancelledError:
-        await asyncio.wait([running])
-        if not running.cancelled() and running.exception() is None:
-            await asyncio.to_thread(undo, running.result())
-        raise
-
-
 async def serve(listener: Listener, protocol: Callable[[], asyncio.Protocol]) -> asyncio.Server:
     """Accept who connects; on the loop that carries the connections from then on."""
     loop: Any = asyncio.get_running_loop()
@@ -165,7 +155,7 @@ async def connect(directory: Path, protocol: Callable[[bytes], P]) -> P:
         ChannelError: If nobody listens, or it is not ours to reach.
     """
     loop: Any = asyncio.get_running_loop()
-    key, connected = await in_thread(_dial, directory, undo=_hang_up)
+    key, connected = await acquire_blocking(partial(_dial, directory), _hang_up)
     family = loop.create_connection if connected.family == socket.AF_INET else loop.create_unix_connection
     try:
         _, made = await family(lambda: protocol(key), sock=connected)

@@ -14,13 +14,15 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from tenire.clock import SYSTEM_CLOCK, Clock
-from tenire.concurrency.channel.endpoint import Listener, in_thread, listen, serve
+from tenire.concurrency.blocking import acquire_blocking, run_blocking, to_the_end
+from tenire.concurrency.channel.endpoint import Listener, listen, serve
 from tenire.concurrency.channel.peer import Peer
 from tenire.errors import ConfigError
 
@@ -154,12 +156,12 @@ class LoopChannel:
         Raises:
             OSError: If the directory cannot be written.
         """
-        listener = await in_thread(listen, self.directory, undo=Listener.close)
+        listener = await acquire_blocking(partial(listen, self.directory), Listener.close)
         self.key = listener.key
         try:
             self._server = await serve(listener, lambda: Peer(self))
         except BaseException:
-            await asyncio.to_thread(listener.close)
+            await to_the_end(run_blocking(listener.close))
             raise
         self._listener = listener
 
@@ -177,19 +179,14 @@ class LoopChannel:
             self._server.close()
         for peer in list(self._peers):
             peer.abort()
-        closing = asyncio.get_running_loop().create_task(self._close())
-        try:
-            await asyncio.shield(closing)
-        except asyncio.CancelledError:
-            await asyncio.wait([closing])
-            raise
+        await to_the_end(self._close())
 
     async def _close(self) -> None:
         if self._peers:
             self._empty = asyncio.get_running_loop().create_future()
             await self._empty
         if self._listener is not None:
-            await asyncio.to_thread(self._listener.close)
+            await run_blocking(self._listener.close)
 
     async def __aenter__(self) -> LoopChannel:
         await self.start()

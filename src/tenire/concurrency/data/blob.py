@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import weakref
 from typing import TYPE_CHECKING, Any
 
+from tenire.concurrency.blocking import run_blocking
 from tenire.storage.blob_file import BlobFile
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class Blob:
         Raises:
             RejectedError: If it was released, or the engine has ended.
         """
-        return await asyncio.to_thread(self._copy)
+        return await run_blocking(self._copy)
 
     def _copy(self) -> bytes:
         with self.open() as view:

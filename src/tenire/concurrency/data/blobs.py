@@ -16,6 +16,7 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tenire.concurrency.blocking import haste_s, run_blocking, wait_or_give_up
 from tenire.concurrency.data.blob import Blob
 from tenire.concurrency.data.table import BlobTable
 from tenire.core.admission import MEMORY
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
 __all__ = ["BlobStatistics", "Blobs"]
 
 _LAST_WAIT_S = 5.0
-_LAST_WAIT_IN_HASTE_S = 0.3
 
 _log = logging.getLogger("tenire.data")
 
@@ -104,7 +104,7 @@ class Blobs:
             return sum(sweep(base) for base in (self._shared, self._disk()) if base is not None)
 
         try:
-            swept = await asyncio.to_thread(everywhere)
+            swept = await run_blocking(everywhere)
         except OSError as error:  # there is no such place; whoever puts a blob there is told
             _log.warning("blobs that killed engines may have left are not looked for: %s", error)
             return
@@ -174,7 +174,7 @@ class Blobs:
 
     async def _write(self, key: int) -> None:
         try:
-            await asyncio.to_thread(self._table.write, key)
+            await run_blocking(self._table.write, key)
         except StoreError:
             # Nothing else may happen by then, and whoever waits for memory would do so for ever.
             self._timer.after(PAUSE_S, self._settle)
@@ -215,7 +215,7 @@ class Blobs:
         if self._core.memory < before:
             self._orchestrator.wake()
         if self._table.has_trash:
-            self._in_background(asyncio.to_thread(self._table.remove_trash))
+            self._in_background(run_blocking(self._table.remove_trash))
         if self._core.memory:
             self.pressed()
 
@@ -243,11 +243,10 @@ class Blobs:
         self._orchestrator.scheduler.admission.set_aside(MEMORY, 0)
         work = {*self._writes, *([self._sweeping] if self._sweeping is not None else [])}
         if self._table.close() or self._writes:
-            work.add(self._loop.create_task(asyncio.to_thread(self._table.remove_files), name="tenire blobs"))
+            work.add(self._loop.create_task(run_blocking(self._table.remove_files), name="tenire blobs"))
         if not work:
             return
-        _, late = await asyncio.wait(work, timeout=_LAST_WAIT_IN_HASTE_S if haste else _LAST_WAIT_S)
-        if late:
+        if not await wait_or_give_up(work, haste_s() if haste else _LAST_WAIT_S):
             _log.warning("files of blobs could not be removed in time; the next engine removes them")
 
 

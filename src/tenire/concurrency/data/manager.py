@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from tenire.concurrency.blocking import acquire_blocking, run_blocking, to_the_end
 from tenire.concurrency.data.blobs import Blobs
 from tenire.concurrency.data.cache import Cache
-from tenire.concurrency.unbroken import unbroken
 from tenire.core.admission import MEMORY
 from tenire.core.tasks import Priority, Resources
 from tenire.errors import ConfigError
@@ -166,20 +165,14 @@ class DataManager:
             message = "the engine has no home and so no ledger"
             raise ConfigError(message, key="home", hint="ConcurrencyManager(home=…)")
         if self._hold is None:
-            made = HomeHold(await asyncio.to_thread(Home, self.home), clock=self._clock)
+            made = HomeHold(await run_blocking(Home, self.home), clock=self._clock)
             self._hold = self._hold or made  # somebody else may have been quicker
         hold = self._hold
-        entering = self._orchestrator.loop.create_task(asyncio.to_thread(hold.enter), name="tenire ledger")
-        try:
-            ledger = await asyncio.shield(entering)
-        except asyncio.CancelledError:
-            # It cannot be broken off, and what it got has to be given back.
-            await unbroken(_undo(entering, hold))
-            raise
+        ledger = await acquire_blocking(hold.enter, lambda _: hold.leave())
         try:
             yield ledger
         finally:
-            await unbroken(asyncio.to_thread(hold.leave))
+            await to_the_end(run_blocking(hold.leave))
 
     # -- caches -------------------------------------------------------------
 
@@ -240,9 +233,3 @@ class DataManager:
         await self.blobs.aclose(haste=haste)
         for cache in self.caches():
             cache.close()
-
-
-async def _undo(entering: asyncio.Task[Ledger], hold: HomeHold) -> None:
-    await asyncio.wait([entering])
-    if entering.exception() is None:
-        await asyncio.to_thread(hold.leave)

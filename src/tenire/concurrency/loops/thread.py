@@ -18,8 +18,9 @@ import weakref
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
+from tenire.concurrency.blocking import stuck_functions
+from tenire.concurrency.daemon_executor import DaemonExecutor, names_of
 from tenire.concurrency.loops.ending import end_tasks, give_up
-from tenire.concurrency.loops.executor import DaemonExecutor
 from tenire.concurrency.loops.kinds import LoopKind, loop_factory
 from tenire.concurrency.loops.owner import LoopOwner
 from tenire.concurrency.waiting import until_gone, wait_set
@@ -65,7 +66,8 @@ class LoopThread(LoopOwner):
         self._gone = threading.Event()
         self._ended: Future[None] = Future()
         self._running: threading.Thread | None = None
-        self._executor = DaemonExecutor(f"tenire-{name}-thread", min(32, (os.cpu_count() or 1) + 4))
+        # For functions of the user's: the engine has an executor of its own for its own.
+        self._executor = DaemonExecutor(f"tenire-{name}-thread", min(32, (os.cpu_count() or 1) + 4), keep=True)
         self._failure: BaseException | None = None
         self.stopping = asyncio.Event()
         self.at_exit: Callable[[], object] = self.stop
@@ -195,10 +197,11 @@ class LoopThread(LoopOwner):
         except TimeoutError:
             _log.warning("async generators on the loop %r did not end; given up", self.name)
         self._executor.shutdown(wait=False, cancel_futures=True)
-        stuck = await until_gone(self._executor.threads, self._grace())
+        stuck = await stuck_functions(self._grace())
+        await until_gone(self._executor.threads, self._grace())
+        stuck += names_of(self._executor.running())
         if stuck:
-            names = ", ".join(thread.name for thread in stuck)
-            _log.warning("given up, did not return: functions on the threads %s", names)
+            _log.warning("given up, did not return: %s", ", ".join(stuck))
         await asyncio.sleep(0)  # transports that were closed say so in a turn of their own
 
     def is_alive(self) -> bool:

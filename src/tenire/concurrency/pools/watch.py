@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from functools import partial
 from typing import TYPE_CHECKING
 
+from tenire.concurrency.blocking import haste_s, run_blocking, wait_or_give_up
 from tenire.core.worker_watch import WorkerWatch
 from tenire.observe.machine import read_machine
 from tenire.observe.workers import look_at
@@ -62,7 +62,7 @@ class PoolWatch:
         self._found = found
         self._waiting: Timeout | None = None
         self._soon = False
-        self._looking: asyncio.Future[tuple[dict[int, ProcessLook], int | None]] | None = None
+        self._looking: asyncio.Task[tuple[dict[int, ProcessLook], int | None]] | None = None
         self._closed = False
         self._blind = False
         self.fell: Callable[[BaseException], object] = lambda error: _log.error("no look at workers", exc_info=error)
@@ -88,7 +88,7 @@ class PoolWatch:
         if self._waiting is not None:
             self._waiting.cancel()
         if self._looking is not None:
-            await asyncio.wait([self._looking])
+            await wait_or_give_up([self._looking], haste_s())
 
     def _arm(self, seconds: float) -> None:
         if self._timer is None or self._closed:
@@ -104,12 +104,12 @@ class PoolWatch:
         links = {pid: link for link in self._links() if (pid := link.pid) is not None}
         # One whose process is just being started has none yet, nor a job.
         if links or not all(link.idle for link in self._links()):
-            unknown = self._decisions.most is None
-            self._looking = self._loop.run_in_executor(None, partial(_look, tuple(links), memory=unknown))
+            look = run_blocking(_look, tuple(links), memory=self._decisions.most is None)
+            self._looking = self._loop.create_task(look, name="tenire look at workers")
             self._looking.add_done_callback(lambda looking: self._seen(links, looking))
 
     def _seen(
-        self, links: Mapping[int, WorkerLink], looking: asyncio.Future[tuple[dict[int, ProcessLook], int | None]]
+        self, links: Mapping[int, WorkerLink], looking: asyncio.Task[tuple[dict[int, ProcessLook], int | None]]
     ) -> None:
         self._looking = None
         if self._closed:

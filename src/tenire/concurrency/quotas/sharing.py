@@ -18,7 +18,7 @@ import secrets
 from typing import TYPE_CHECKING
 
 from tenire.clock import SYSTEM_CLOCK
-from tenire.concurrency.unbroken import unbroken
+from tenire.concurrency.blocking import run_blocking, to_the_end
 from tenire.core.slot_loans import SlotBorrower
 from tenire.errors import ComponentError, ConfigError, TenireError
 from tenire.storage.quota_file import Ask, QuotaFile
@@ -200,7 +200,7 @@ class QuotaSharing:
         asks = self._asks(now)
         frozen, self._frozen = self._frozen, {}
         try:
-            loans = await asyncio.to_thread(self._renew, asks, frozen, now)
+            loans = await run_blocking(self._renew, asks, frozen, now)
         except BaseException as error:
             for meter in self._meters.values():
                 meter.borrower.failed()
@@ -271,14 +271,14 @@ class QuotaSharing:
         self._closed = True
         if self._ringing is not None:
             self._ringing.cancel()
-        await unbroken(self._end())  # else the file would stay open
+        await to_the_end(self._end())  # else the file would stay open
 
     async def _end(self) -> None:
         try:
             async with asyncio.timeout(_LAST_WAIT_S):
                 if self._asking is not None:
                     await asyncio.wait([self._asking])
-                await asyncio.to_thread(self._give_back, self._now())
+                await run_blocking(self._give_back, self._now())
         except TimeoutError:
             _log.warning("what was not used of a quota could not be given back within %g s", _LAST_WAIT_S)
         except TenireError as error:

@@ -57,6 +57,7 @@ class UniversalTimer:
             that is due because of it; must not block.
 
     Attributes:
+        clock: As given.
         fired: Calls made so far.
         latest_s: The worst lateness so far, seconds.
     """
@@ -70,7 +71,7 @@ class UniversalTimer:
         on_suspended: Callable[[Suspended], object] = lambda _: None,
     ) -> None:
         self._loop = loop
-        self._clock = clock
+        self.clock = clock
         self._now_ns = clock.now_ns
         self._on_thread = on_thread
         self._on_suspended = on_suspended
@@ -100,7 +101,7 @@ class UniversalTimer:
 
     def now(self) -> float:
         """Return the seconds of the engine's clock."""
-        return self._clock.now()
+        return self.clock.now()
 
     async def wait_until(self, when: float) -> None:
         """Wait until ``when`` seconds of the engine's clock, not a moment less; on the loop.
@@ -247,7 +248,7 @@ class UniversalTimer:
         if due == self._armed_at or self._closed:
             return
         if self._wake_up is None:
-            self._wake_up = make_wake_up(self._loop, self._clock, self._ring, self._context)
+            self._wake_up = make_wake_up(self._loop, self.clock, self._ring, self._context)
         self._armed_at = due
         if due is None:
             self._wake_up.unset()

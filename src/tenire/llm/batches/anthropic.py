@@ -10,13 +10,13 @@ has ended it is looked for again.
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import aclosing, suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from tenire.concurrency.blocking import run_blocking
 from tenire.errors import ModelError
 from tenire.llm.batches.files import opened
 from tenire.llm.batches.provider import MAYBE, BatchView, LineResult
@@ -91,7 +91,7 @@ class AnthropicBatches:
     async def create(self, file: str, mark: str, path: Path) -> BatchView:
         """Send requests, and have them worked on."""
         async with opened(lambda: path.open("rb")) as lines:
-            size = await asyncio.to_thread(_size, lines)
+            size = await run_blocking(_size, lines)
             told = await self._ask("a batch", "POST", _PATH, sized=(size, _body(lines)))
         return self._view(told)
 
@@ -102,7 +102,7 @@ class AnthropicBatches:
 
     async def find(self, lost: LostBatch) -> BatchView | None:
         """Return the batch that holds our requests; its name says if that cannot be told yet."""
-        keys = await asyncio.to_thread(_keys, lost.path)
+        keys = await run_blocking(_keys, lost.path)
         # Of those that others wait for without being sure, one may be ours.
         taken = {name for name in lost.others if not name.startswith(MAYBE)}
         waited_for = {_plain(name) for name in lost.others}
@@ -244,7 +244,7 @@ def _size(lines: IO[bytes]) -> int:
 async def _body(lines: IO[bytes]) -> AsyncIterator[bytes]:
     yield _HEAD
     between = b""
-    while some := await asyncio.to_thread(lines.readlines, _PIECE):
+    while some := await run_blocking(lines.readlines, _PIECE):
         yield between + b",".join(map(_sent, some))
         between = b","
     yield _TAIL

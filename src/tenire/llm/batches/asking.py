@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tenire.concurrency.blocking import run_blocking
 from tenire.core.batch_choice import Mode, in_batch
 from tenire.core.batch_looks import Looks
 from tenire.errors import ConfigError, RejectedError, TenireError
@@ -128,7 +129,7 @@ class Asking:
 
     async def _work(self, prompts: Iterable[Prompt] | AsyncIterable[Prompt]) -> None:
         if self._asked_schema is not None:  # on a thread: the library reads files when it is loaded
-            self._schema = await asyncio.to_thread(reply_schema, self._asked_schema)
+            self._schema = await run_blocking(reply_schema, self._asked_schema)
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._ask_at_once(), name="prompts")

@@ -15,7 +15,7 @@ from contextlib import aclosing
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
-from tenire.concurrency.unbroken import unbroken
+from tenire.concurrency.blocking import run_blocking, to_the_end
 from tenire.core.batch_files import FileCut
 from tenire.errors import BadRequestError
 from tenire.llm.batches.bench import BatchOutcome
@@ -119,7 +119,7 @@ class BatchDesk:
         except BaseExceptionGroup as group:
             raise first_error(group) from None
         finally:
-            await unbroken(self._leave())
+            await to_the_end(self._leave())
 
     async def _leave(self) -> None:
         """Forget the file that was being filled, and batches whose journey was cancelled before it began."""
@@ -133,7 +133,7 @@ class BatchDesk:
 
     async def _tidy(self) -> None:
         known = await self._bench.log.run(lambda ledger, _: ledger.provider_batches.known())
-        await asyncio.to_thread(self._bench.spool.tidy, known, self._bench.wall())
+        await run_blocking(self._bench.spool.tidy, known, self._bench.wall())
 
     async def _adopt(self, tasks: asyncio.TaskGroup) -> None:
         """Go on with what earlier runs have left."""
@@ -147,7 +147,7 @@ class BatchDesk:
             )
             self._under_way.update((one.id, one) for one in found)
 
-        await unbroken(adopt())
+        await to_the_end(adopt())
         for one in found:
             batch = await self._bench.patiently(partial(self._find, one)) if one.state == "creating" else one
             if batch.state == "sent":
@@ -167,7 +167,7 @@ class BatchDesk:
 
     async def _forget(self, batch: OpenBatch) -> None:
         await self._bench.log.run(lambda ledger, _: ledger.provider_batches.drop(batch.id))
-        await asyncio.to_thread(self._bench.spool.drop, batch.id)
+        await run_blocking(self._bench.spool.drop, batch.id)
 
     def _see_through(self, batch: OpenBatch, tasks: asyncio.TaskGroup) -> None:
         self._under_way[batch.id] = batch
@@ -255,7 +255,7 @@ class BatchDesk:
             found = await log.run(lambda ledger, _: ledger.provider_batches.claim(name, keys, self._made_after))
             self._joined.update(found)  # somebody has been quicker
         claimed = [line for line in lines if line.key not in found]
-        await asyncio.to_thread(spool.write, name, [line.line for line in claimed])
+        await run_blocking(spool.write, name, [line.line for line in claimed])
         self._filling = batch._replace(
             lines=batch.lines + len(claimed), held=batch.held + sum(line.most for line in claimed)
         )

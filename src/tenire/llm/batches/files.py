@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from tenire.concurrency.unbroken import unbroken
+from tenire.concurrency.blocking import acquire_blocking, run_blocking, to_the_end
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -28,10 +27,8 @@ async def opened(opening: Callable[[], T]) -> AsyncIterator[T]:
     Args:
         opening: Returns it, open.
     """
-    found: list[T] = []
+    found = await acquire_blocking(opening, lambda one: one.close())
     try:
-        await unbroken(asyncio.to_thread(lambda: found.append(opening())))
-        yield found[0]
+        yield found
     finally:
-        for one in found:
-            await unbroken(asyncio.to_thread(one.close))
+        await to_the_end(run_blocking(found.close))

@@ -17,7 +17,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from tenire.concurrency.unbroken import unbroken
+from tenire.concurrency.blocking import run_blocking, to_the_end
 from tenire.core.batch_files import halving
 from tenire.core.batch_refusal import Step
 from tenire.core.retrying import Kind
@@ -85,7 +85,7 @@ class Journey:
             held = await bench.account.hold(known.held, handed_over=known.state == "sent")
             return await self._through()
         except BaseException:
-            await unbroken(self._leave())
+            await to_the_end(self._leave())
             raise
         finally:
             bench.at_provider.discard(known.id)
@@ -137,7 +137,7 @@ class Journey:
         async with self._lines() as lines:
             keys = list(lines)
             if step is Step.HALVE and len(keys) > 1:
-                place = halving(await asyncio.to_thread(lambda: [len(line) for line in lines.some(keys)]))
+                place = halving(await run_blocking(lambda: [len(line) for line in lines.some(keys)]))
                 return await self._move([keys[:place], keys[place:]], lines, tried=False)
         await self._drop()
         error = BadRequestError("expected a provider that takes this request in a batch, got: too large", status=413)
@@ -220,7 +220,7 @@ class Journey:
             resubmit = bench.resubmit()
             again = [key for key in wanted if resubmit and key in lines and key not in spent]
             others = set(wanted).difference(again)
-            lost = await asyncio.to_thread(lambda: [(key, lines.get(key)) for key in others])
+            lost = await run_blocking(lambda: [(key, lines.get(key)) for key in others])
             moved = await self._move([again] if again else [], lines, tried=tried)
         for key, line in lost:
             error = _unanswered(bench.most_tries) if resubmit and key in spent else None
@@ -233,19 +233,19 @@ class Journey:
 
         async def move() -> None:
             for name, keys in named.items():
-                await asyncio.to_thread(bench.spool.write, name, lines.some(keys))
+                await run_blocking(bench.spool.write, name, lines.some(keys))
             self._left = await bench.log.run(
                 lambda ledger, owner: ledger.provider_batches.move(owner, batch, named, tried=tried)
             )
-            await asyncio.to_thread(bench.spool.drop, batch.id)
+            await run_blocking(bench.spool.drop, batch.id)
 
-        await unbroken(move())
+        await to_the_end(move())
         return self._left
 
     async def _drop(self, batch: OpenBatch | None = None) -> None:
         bench, batch = self._bench, batch or self.batch
         await bench.log.run(lambda ledger, _: ledger.provider_batches.drop(batch.id))
-        await asyncio.to_thread(bench.spool.drop, batch.id)
+        await run_blocking(bench.spool.drop, batch.id)
 
     # -- leave --------------------------------------------------------------------
 

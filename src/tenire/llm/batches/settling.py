@@ -17,11 +17,11 @@ everything else has been kept.
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import aclosing
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from tenire.concurrency.blocking import run_blocking
 from tenire.core.retrying import Kind
 from tenire.errors import AuthenticationError, BrokenReplyError, ModelError, UnknownModelError
 from tenire.llm.batches.bench import BatchOutcome
@@ -103,7 +103,7 @@ class Settling:
             await self._keep(waiting)
 
     async def _keep(self, raw: Sequence[bytes]) -> None:
-        read = {one.key: one for one in await asyncio.to_thread(self._read_all, raw)}
+        read = {one.key: one for one in await run_blocking(self._read_all, raw)}
         self.results += len(read)
         new = await self._bench.log.run(partial(_settle, self._batch.id, tuple(read.values())), kept=len(read))
         fresh = [one for key, one in read.items() if key in new]

@@ -1,0 +1,222 @@
+"""Blocking functions of the engine's own: on daemon threads, and never waited for without end.
+
+A loop has one executor for them, whoever runs it, and it is not the loop's default one:
+``asyncio.run`` joins that at its end, and a disk that hangs would hold up Ctrl-C.
+
+1. At most ``MOST`` run at once; what comes then waits its turn.
+2. Whoever is cancelled waits no longer; the function goes on, and ends with the program at
+   the latest. A thread that has nothing left to do ends.
+3. Whoever has to come to an end and is cancelled waits for a disk as long as ``HASTE_S``, and
+   for ``LEAST_S`` once somebody has waited in vain: it answers no one else either.
+4. What an engine leaves behind at its end is named, once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import functools
+import os
+import threading
+import weakref
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+from tenire.concurrency.daemon_executor import DaemonExecutor, names_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Iterable
+
+__all__ = [
+    "HASTE_S",
+    "LEAST_S",
+    "MOST",
+    "acquire_blocking",
+    "haste_s",
+    "hurry",
+    "run_blocking",
+    "stuck_functions",
+    "to_the_end",
+    "wait_or_give_up",
+]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+MOST = min(32, (os.cpu_count() or 1) + 4)
+HASTE_S = 0.25
+LEAST_S = 0.05
+_REMEMBERED_S = 10.0
+"""How long a disk counts as one that hangs after somebody waited for it in vain, and how long haste lasts."""
+
+
+class _Blocking(DaemonExecutor):
+    """The executor of one loop.
+
+    Attributes:
+        gave_up_at: When somebody last waited for a function in vain, in the loop's time.
+        hurried_at: When there was last no time to wait.
+        waits: Those that wait now, for a limited time.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("tenire-blocking", MOST, keep=False)
+        self.gave_up_at = self.hurried_at = float("-inf")
+        self.waits: set[asyncio.Timeout] = set()
+
+
+_executors: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Blocking] = weakref.WeakKeyDictionary()
+
+
+def _executor(loop: asyncio.AbstractEventLoop) -> _Blocking:
+    found = _executors.get(loop)
+    if found is None:
+        found = _executors[loop] = _Blocking()
+    return found
+
+
+async def run_blocking(fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    """Call a blocking function on a thread and return what it returns; context variables are carried."""
+    loop = asyncio.get_running_loop()
+    call = functools.partial(contextvars.copy_context().run, fn, *args, **kwargs)
+    return await loop.run_in_executor(_executor(loop), call)
+
+
+def haste_s() -> float:
+    """Return for how many seconds to wait for a disk when there is no time; on a loop."""
+    loop = asyncio.get_running_loop()
+    return LEAST_S if loop.time() < _executor(loop).gave_up_at + _REMEMBERED_S else HASTE_S
+
+
+def hurry() -> None:
+    """Have those that wait for a disk with a limit, now or in a moment, wait only for ``haste_s``; on a loop."""
+    loop = asyncio.get_running_loop()
+    executor = _executor(loop)
+    executor.hurried_at = loop.time()
+    soon = loop.time() + haste_s()
+    for limit in executor.waits:
+        if (until := limit.when()) is None or until > soon:
+            limit.reschedule(soon)
+
+
+async def wait_or_give_up(tasks: Iterable[asyncio.Task[Any]], seconds: float) -> bool:
+    """Wait for tasks that wait for a disk; those that are late are cancelled, and their functions go on alone.
+
+    Args:
+        tasks: The tasks.
+        seconds: To wait at the most; 0 or less only looks.
+
+    Returns:
+        Whether all of them were in time.
+    """
+    loop = asyncio.get_running_loop()
+    executor = _executor(loop)
+    left = [task for task in tasks if not task.done()]
+    if not left:
+        return True
+    if loop.time() < executor.hurried_at + _REMEMBERED_S:
+        seconds = min(seconds, haste_s())
+    limit = asyncio.timeout(max(0.0, seconds))
+    executor.waits.add(limit)
+    try:
+        async with limit:
+            await asyncio.wait(left)
+    except TimeoutError:
+        left = [task for task in left if not task.done()]
+    else:
+        return True
+    finally:
+        executor.waits.discard(limit)
+    executor.gave_up_at = loop.time()
+    executor.at_exit = 0.0
+    for task in left:
+        task.add_done_callback(_observe)
+        task.cancel()
+    await asyncio.wait(left, timeout=LEAST_S)
+    return False
+
+
+async def to_the_end(step: Coroutine[Any, Any, T]) -> T:
+    """Run a step to its end, as ``unbroken`` does, but not if it waits for what does not come.
+
+    A caller that is cancelled, now or before, waits for as long as ``haste_s`` says. Then
+    the step is cancelled, and its functions go on alone.
+
+    Raises:
+        asyncio.CancelledError: If the caller was cancelled meanwhile, or the step given up.
+    """
+    loop, caller = asyncio.get_running_loop(), asyncio.current_task()
+    assert caller is not None
+    task = loop.create_task(step)
+    cancelled: asyncio.CancelledError | None = None
+    until: float | None = None
+    while not task.done():
+        if until is None and (cancelled is not None or caller.cancelling()):
+            until = loop.time() + haste_s()
+        try:
+            if until is None:
+                await asyncio.wait([task])
+            elif not await wait_or_give_up([task], until - loop.time()):
+                cancelled = cancelled or asyncio.CancelledError()
+                break
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is None:
+        return task.result()
+    # Looked at, or the step's own error would be lost beside the cancellation.
+    raise cancelled from (None if not task.done() or task.cancelled() else task.exception())
+
+
+async def acquire_blocking(acquire: Callable[[], T], undo: Callable[[T], object]) -> T:
+    """Get something by a blocking function; whoever is cancelled meanwhile gets nothing, and it is undone.
+
+    Args:
+        acquire: Returns it.
+        undo: Is given it, on a thread, if nobody takes it: however late it comes.
+    """
+    guard = threading.Lock()
+    got: list[T] = []
+    left = False
+
+    def get() -> T:
+        value = acquire()
+        with guard:
+            if not left:
+                got.append(value)
+                return value
+        undo(value)
+        raise asyncio.CancelledError
+
+    try:
+        return await to_the_end(run_blocking(get))
+    except asyncio.CancelledError:
+        with guard:
+            left = True
+        for value in got:
+            await to_the_end(run_blocking(undo, value))
+        raise
+
+
+def _observe(task: asyncio.Future[Any]) -> None:
+    """Take in an error that nobody waits for any more."""
+    if not task.cancelled():
+        task.exception()
+
+
+async def stuck_functions(grace: float = HASTE_S) -> list[str]:
+    """Return the names of this loop's functions that nobody waits for and that do not return.
+
+    Each of them is named once.
+
+    Args:
+        grace: Seconds that they may take at the most, if nobody has waited in vain before.
+    """
+    executor = _executor(asyncio.get_running_loop())
+    await asyncio.sleep(0)  # who was cancelled in this turn has let go of its function in the next one
+    left = [job for job in executor.running() if job.abandoned and not job.named]
+    if left and haste_s() == HASTE_S:  # nobody has waited in vain yet
+        waiting = [asyncio.wrap_future(job) for job in left]
+        await asyncio.wait(waiting, timeout=grace)
+        for one in waiting:
+            if not one.cancel():
+                _observe(one)
+    return names_of(job for job in left if not job.done())
