@@ -547,6 +547,43 @@ def test_a_snapshot_counts_what_runs_and_what_waits(sim_loop: SimLoop) -> None:
     simulate(sim_loop, scenario)
 
 
+def test_explain_names_who_has_held_for_long_what_a_task_lacks(sim_loop: SimLoop) -> None:
+    async def scenario(manager: ConcurrencyManager) -> None:
+        async def holds(seconds: float) -> None:
+            async with manager.orchestrator.permit(Resources(memory=1)):
+                await asyncio.sleep(seconds)
+
+        tasks = [manager.submit(asyncio.sleep, 100, name="first", needs=Resources(cpu=1))]
+        tasks.append(manager.submit(holds, 100, name="other"))
+        await asyncio.sleep(5)
+        tasks.append(manager.submit(asyncio.sleep, 100, name="second", needs=Resources(cpu=1)))
+        await asyncio.sleep(4)
+        third = manager.submit(asyncio.sleep, 1, name="third", needs=Resources(cpu=2))
+        large = manager.submit(asyncio.sleep, 1, name="large", needs=Resources(memory=100))
+        await asyncio.sleep(0)
+        assert "held" not in third.explain().reason, "that is how it goes"
+        await asyncio.sleep(3)
+        assert third.explain().reason.endswith("; held for long by 'first' (12 s)")
+        assert large.explain().reason.endswith("; held for long by 'other' (12 s)")
+        await asyncio.sleep(3)
+        assert third.explain().reason.endswith("; held for long by 'first' (15 s), 'second' (10 s)")
+        many = [
+            manager.submit(asyncio.sleep, 100, name=f"page {n}", needs=Resources(other={"pages": 1})) for n in range(7)
+        ]
+        await asyncio.sleep(20)
+        page = manager.submit(asyncio.sleep, 1, needs=Resources(other={"pages": 1}))
+        await asyncio.sleep(0)
+        assert page.explain().reason.endswith("'page 3' (20 s), 'page 4' (20 s) and 2 more")
+        for handle in (*tasks, *many, third, large, page):
+            handle.cancel()
+
+    async def main(manager: ConcurrencyManager) -> None:
+        manager.orchestrator.register_resource("pages", 7)
+        await scenario(manager)
+
+    simulate(sim_loop, main)
+
+
 def test_explain_says_what_holds_a_task_back(sim_loop: SimLoop) -> None:
     async def scenario(manager: ConcurrencyManager) -> None:
         first = manager.submit(asyncio.sleep, 1, needs=Resources(cpu=2), name="first")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from operator import attrgetter
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, cast
 
@@ -11,7 +12,7 @@ from tenire.core.tasks import DONE
 from tenire.errors import DeadlockError, DependencyError, TaskError, TaskTimeoutError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from tenire.core.admission import Admission
     from tenire.core.doom import Doom
@@ -37,6 +38,8 @@ __all__ = [
 
 _WORTH_TELLING_S = 0.1
 _MOST_NAMED = 5
+_LONG_S = 10.0
+"""From when on who holds something is named to those who wait for it."""
 _MOST_IN_CHAIN = 20
 _WORTH_TELLING_RATIO = 0.1
 
@@ -170,6 +173,17 @@ def explain(handle: Handle[Any], state: str, asked: Task | None, gate: Gate | No
     else:
         reason = in_words(handle.error)
     return Explanation(handle.name, handle.pipeline.name, state, reason, "none" if gate is None else gate.name)
+
+
+def held_by(explanation: Explanation, holders: Iterable[Handle[Any]], now: float) -> Explanation:
+    """Add to an explanation who has held for long what a task lacks."""
+    long = sorted((each for each in holders if now - each.started_at >= _LONG_S), key=attrgetter("started_at", "seq"))
+    if not long:
+        return explanation
+    names = [(each.args[0] if each.is_permit else each).name for each in long[:_MOST_NAMED]]
+    named = [f"{name!r} ({now - each.started_at:.0f} s)" for name, each in zip(names, long, strict=False)]
+    more = f" and {len(long) - _MOST_NAMED} more" if len(long) > _MOST_NAMED else ""
+    return replace(explanation, reason=f"{explanation.reason}; held for long by {', '.join(named)}{more}")
 
 
 def held_by_abandoned(explanation: Explanation, names: Sequence[str]) -> Explanation:

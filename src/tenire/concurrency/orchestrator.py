@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from tenire.concurrency.dispatcher import Dispatcher
-from tenire.concurrency.endings import deadlock, explain, given_up, held_by_abandoned
+from tenire.concurrency.endings import deadlock, explain, given_up, held_by, held_by_abandoned
 from tenire.concurrency.handle import THREAD, Handle
 from tenire.concurrency.holding import Holder, waits_with
 from tenire.concurrency.joined import task_that_waits_for_me
@@ -301,7 +301,12 @@ class Orchestrator(Dispatcher):
         if asked is not None:
             gate = why(self.scheduler, asked, self._clock.now())
         explanation = explain(handle, state, asked, gate, self.scheduler.history)
-        if gate is not None and gate.name == "resource" and handle.on == THREAD and asked is handle:
+        if gate is None or gate.name != "resource" or asked is None:
+            return explanation
+        lacking = self.scheduler.admission.lacking(asked.needs)
+        holding = [each for each in (*self.unfinished(), *self.permits) if each.mask & lacking]
+        explanation = held_by(explanation, holding, self._clock.now())
+        if handle.on == THREAD and asked is handle:
             return held_by_abandoned(explanation, self._pools.statistics().abandoned)
         return explanation
 
