@@ -108,18 +108,13 @@ class Processes:
 
     def start(self, handle: Handle[Any]) -> None:
         """Run a task; on the loop's thread."""
-        link: WorkerLink | None
         if handle.worker is not None:
             link = self._named.get(handle.worker)
             if link is None:
                 link = self._named[handle.worker] = self._new(handle.worker, self._held(handle.needs))
         else:
             held = self._held(handle.needs)
-            link = next((idle for idle in reversed(self._idle) if idle.held == held), None)
-            if link is None:
-                link = self._new_equal(held)
-            else:
-                self._idle.remove(link)
+            link = self._taken_idle(held) or self._new_equal(held)
         handle.run = link
         link.put(handle)
         self.watch.begun()
@@ -147,6 +142,14 @@ class Processes:
 
     def _held(self, needs: Needs | None) -> int:
         return 0 if self._threads is None else self._threads.held(needs)
+
+    def _taken_idle(self, held: int) -> WorkerLink | None:
+        """Take the last of the idle equals that was started for tasks that hold this much."""
+        idle = self._idle
+        for place in range(len(idle) - 1, -1, -1):
+            if idle[place].held == held:
+                return idle.pop(place)
+        return None
 
     def _new_equal(self, held: int) -> WorkerLink:
         self._made += 1

@@ -37,8 +37,12 @@ class ThreadShare:
         Args:
             needs: What it needs; ``None`` for one slot.
         """
-        held = CPU_UNIT if needs is None else next((amount for index, amount in needs if index == CPU), 0)
-        return held if threads_for(held, of=self._capacity[CPU], cores=self._cores()) > 1 else 0
+        held = CPU_UNIT if needs is None else 0
+        for index, amount in needs or ():
+            if index == CPU:
+                held = amount
+        # As in ``threads_for``, which would be another call for each task.
+        return held if held * self._cores() >= 2 * self._capacity[CPU] else 0
 
     def threads(self, held: int) -> int:
         """Return how many threads libraries may use for a task that holds so much CPU; reads files."""
