@@ -120,6 +120,8 @@ def attack(base: Path, names: tuple[str, ...], rows: int, calm: Outcome) -> None
     result = base / f"{label}.json"
     outcome, seconds = run(base, label, rows, (str(KILLER), str(result), ",".join(names)))
     told = json.loads(result.read_text(encoding="utf-8"))
+    if others := set(told["supervised"]) ^ set(COMPONENTS):
+        raise SystemExit(f"the engine's supervisor and COMPONENTS of kill_components.py differ in {sorted(others)}")
     for name in names:
         states = told["found"][name]
         if states[states.index("down") :][:2] != ["down", "up"]:

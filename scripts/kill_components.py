@@ -1,8 +1,8 @@
 """Run a command with an engine whose components are killed once, one after the other, while its pipelines run.
 
 ``python kill_components.py RESULT NAMES WORDS…``: NAMES are components, with commas between them. RESULT gets, as
-JSON, what became of each component. The product knows nothing of this: faults are put into functions from outside,
-and tasks are cancelled.
+JSON, what the engine supervises and what became of each component. The product knows nothing of this: faults are put
+into functions from outside, and tasks are cancelled.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ COMPONENTS = (*BY_CANCELLING, *BY_FAULT)
 """All that an engine's supervisor keeps alive while it runs pipelines."""
 
 chosen: set[str] = set()
+supervised: set[str] = set()
 found: dict[str, list[str]] = {}
 during: dict[str, str] = {}
 
@@ -83,6 +84,7 @@ class Attacked(ConcurrencyManager):
                 await self._until(name, "down")
                 await self._until(name, "up")
                 during[name] = f"killed, {self.snapshot().running} task(s) running"
+        supervised.update(self.supervisor.statistics())
 
 
 def main() -> int:
@@ -94,7 +96,9 @@ def main() -> int:
     from tenire.cli import main as run
 
     code = run()
-    Path(result).write_text(json.dumps({"found": found, "during": during}), encoding="utf-8")
+    Path(result).write_text(
+        json.dumps({"supervised": sorted(supervised), "found": found, "during": during}), encoding="utf-8"
+    )
     return code
 
 
