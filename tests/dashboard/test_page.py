@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 PATHS = ("/usr/lib/chromium/chromium-headless-shell", "/usr/lib/chromium/chromium")
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking"]
-PATIENCE_MS = 30_000
+PATIENCE_MS = 120_000
+"""Worker processes have the lowest priority: beside two busy programs on two cores their start alone takes 25 s."""
 
 
 def chromium() -> str | None:

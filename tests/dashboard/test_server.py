@@ -37,7 +37,8 @@ async def events(client: aiohttp.ClientSession) -> AsyncIterator[dict[str, Any]]
 
 
 async def until(client: aiohttp.ClientSession, true: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
-    async with asyncio.timeout(60), contextlib.aclosing(events(client)) as stream:
+    # Long: worker processes have the lowest priority, and wait for whatever else is busy.
+    async with asyncio.timeout(120), contextlib.aclosing(events(client)) as stream:
         async for told in stream:
             if true(told):
                 return told
