@@ -19,7 +19,6 @@ from tenire.concurrency.blocking import (
     hurry,
     run_blocking,
     stuck_functions,
-    to_the_end,
     wait_or_give_up,
 )
 from tenire.testing import FakeExecutor
@@ -150,66 +149,6 @@ def test_one_that_returns_in_time_is_not_named() -> None:
     assert with_stuck(scenario) == []
 
 
-def test_a_step_goes_to_its_end_however_often_its_caller_is_cancelled(sim_loop: SimLoop) -> None:
-    done: list[str] = []
-
-    async def step() -> None:
-        await run_blocking(done.append, "first")
-        await run_blocking(done.append, "second")
-
-    async def main() -> None:
-        sim_loop.set_default_executor(FakeExecutor(sim_loop, min_s=HASTE_S / 4, max_s=HASTE_S / 4))
-        caller = asyncio.create_task(to_the_end(step()))
-        for _ in range(3):
-            await asyncio.sleep(HASTE_S / 10)
-            caller.cancel()
-        await asyncio.wait([caller])
-        assert caller.cancelled()
-        assert done == ["first", "second"]
-
-    sim_loop.run_until_complete(main())
-
-
-def test_without_a_cancellation_a_slow_step_is_waited_for(sim_loop: SimLoop) -> None:
-    async def main() -> None:
-        hangs(sim_loop)
-        assert await to_the_end(run_blocking(int, "7")) == 7
-
-    sim_loop.run_until_complete(main())
-    assert sim_loop.time() >= 3600
-
-
-@pytest.mark.parametrize("before", [True, False])
-def test_a_cancelled_caller_waits_for_a_disk_that_hangs_only_so_long(sim_loop: SimLoop, *, before: bool) -> None:
-    steps: list[asyncio.Task[Any]] = []
-
-    async def step() -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        steps.append(task)
-        await run_blocking(int)
-
-    async def call() -> None:
-        if before:
-            try:
-                await asyncio.Event().wait()
-            finally:
-                await to_the_end(step())
-        await to_the_end(step())
-
-    async def main() -> None:
-        hangs(sim_loop)
-        caller = asyncio.create_task(call())
-        await asyncio.sleep(100.0)
-        caller.cancel()
-        await asyncio.wait([caller])
-        assert caller.cancelled()
-        assert 100.0 + HASTE_S <= sim_loop.time() <= 100.0 + HASTE_S + 2 * LEAST_S
-        assert [task.cancelled() for task in steps] == [True]
-
-    sim_loop.run_until_complete(main())
-
-
 def test_after_one_has_waited_in_vain_the_next_ones_hardly_wait(sim_loop: SimLoop) -> None:
     async def wait() -> asyncio.Task[int]:
         return asyncio.create_task(run_blocking(int))
@@ -229,19 +168,36 @@ def test_after_one_has_waited_in_vain_the_next_ones_hardly_wait(sim_loop: SimLoo
     sim_loop.run_until_complete(main())
 
 
-def test_what_is_got_too_late_is_given_back_by_its_own_thread() -> None:
-    given_back = threading.Event()
+def test_what_is_got_late_though_nobody_wants_it_is_given_back_before_the_cancellation_comes() -> None:
+    given_back: list[int] = []
 
     async def scenario(stuck: Stuck) -> None:
-        taking = asyncio.create_task(acquire_blocking(stuck, lambda value: given_back.set() if value == 42 else None))
+        taking = asyncio.create_task(acquire_blocking(stuck, given_back.append))
         await begun(stuck)
-        taking.cancel()
+        for _ in range(3):
+            taking.cancel()
+            await asyncio.sleep(0)
+        assert not taking.done()
+        stuck.go.set()
         await asyncio.wait([taking])
         assert taking.cancelled()
-        assert not given_back.is_set()
+        assert given_back == [42]
 
     with_stuck(scenario)
-    assert given_back.wait(30)
+
+
+def test_functions_that_nobody_waits_for_any_more_take_no_place_from_others() -> None:
+    async def scenario(stuck: Stuck) -> int:
+        for _ in range(MOST):
+            left = asyncio.create_task(run_blocking(stuck))
+            await begun(stuck)
+            stuck.begun.clear()
+            left.cancel()
+            await asyncio.wait([left])
+        async with asyncio.timeout(30):
+            return await run_blocking(int, "7")
+
+    assert with_stuck(scenario) == 7
 
 
 def test_what_is_got_in_time_though_nobody_wants_it_is_given_back(sim_loop: SimLoop) -> None:

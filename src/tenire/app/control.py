@@ -22,7 +22,6 @@ from tenire.app.publish import Besides, explained, look
 from tenire.app.published import as_text
 from tenire.clock import SYSTEM_CLOCK
 from tenire.concurrency import Child
-from tenire.concurrency.blocking import to_the_end
 from tenire.concurrency.channel import LoopChannel
 from tenire.concurrency.unbroken import unbroken
 from tenire.core.tasks import Priority
@@ -220,7 +219,7 @@ async def controlled(
         finally:
             if channel is not None:
                 # To the end even if cancelled: the socket must not outlive the run.
-                await to_the_end(channel.aclose())
+                await unbroken(channel.aclose())
 
     def ask(beat: Callable[[], None]) -> None:
         if channel is None or channel.serving:

@@ -44,7 +44,8 @@ from tenire.app.published import (
 )
 from tenire.clock import SYSTEM_CLOCK
 from tenire.concurrency import Child
-from tenire.concurrency.blocking import run_blocking, to_the_end
+from tenire.concurrency.blocking import run_blocking
+from tenire.concurrency.unbroken import unbroken
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Mapping
@@ -123,7 +124,7 @@ async def publishing(
         yield
     finally:
         # To the end even if cancelled: the file must not outlive the run.
-        await to_the_end(end())
+        await unbroken(end())
 
 
 class Publisher:
@@ -146,7 +147,7 @@ class Publisher:
         self._last: Any = None
         self._stale_at = 0.0
         self._writing: asyncio.Task[None] | None = None
-        self._told = self._over = False
+        self._told = False
 
     async def run(self, life: Life) -> None:
         """Be a component: write now and then for as long as it lives."""
@@ -195,17 +196,14 @@ class Publisher:
         self._writing = asyncio.get_running_loop().create_task(self._write(published), name="tenire publish")
 
     async def aclose(self) -> None:
-        """Remove the file; a write that is given up removes what it has written itself."""
-        self._over = True
-        try:
-            if self._writing is not None:
-                await asyncio.wait([self._writing])
-        finally:
-            await run_blocking(_remove, self._path)
+        """Remove the file."""
+        if self._writing is not None:
+            await asyncio.wait([self._writing])
+        await run_blocking(_remove, self._path)
 
     async def _write(self, published: Published) -> None:
         try:
-            await run_blocking(self._replace, published)
+            await run_blocking(_replace, self._path, published)
         except OSError as error:
             self._last = None
             _log.log(
@@ -215,11 +213,6 @@ class Publisher:
                 error.strerror,
             )
             self._told = True
-
-    def _replace(self, published: Published) -> None:
-        _replace(self._path, published)
-        if self._over:
-            _remove(self._path)
 
 
 def look(

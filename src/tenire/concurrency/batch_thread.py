@@ -16,8 +16,8 @@ import queue
 import threading
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from tenire.concurrency.blocking import to_the_end
 from tenire.concurrency.reporting_thread import ReportingThread
+from tenire.concurrency.unbroken import unbroken
 from tenire.concurrency.waiting import until_gone
 from tenire.errors import RejectedError
 
@@ -80,7 +80,7 @@ class BatchThread(Generic[Asked, Answer]):
             self._closed = True
             self._hurry.set()
             self._queue.put(None)
-        await to_the_end(self._join())
+        await unbroken(self._join())
 
     async def _join(self) -> None:
         await self._ended.wait()

@@ -1,13 +1,16 @@
-"""Blocking functions of the engine's own: on daemon threads, and never waited for without end.
+"""Blocking functions of the engine's own, on daemon threads.
 
 A loop has one executor for them, whoever runs it, and it is not the loop's default one:
 ``asyncio.run`` joins that at its end, and a disk that hangs would hold up Ctrl-C.
 
-1. At most ``MOST`` run at once; what comes then waits its turn.
+1. At most ``MOST`` run at once, those that nobody waits for any more left out; what comes
+   then waits its turn.
 2. Whoever is cancelled waits no longer; the function goes on, and ends with the program at
    the latest. A thread that has nothing left to do ends.
-3. Whoever has to come to an end and is cancelled waits for a disk as long as ``HASTE_S``, and
-   for ``LEAST_S`` once somebody has waited in vain: it answers no one else either.
+3. What must be done, such as giving back a lock or writing a result down, is waited for with
+   ``unbroken``, however long it takes. What may be left undone, such as the last lines of
+   the event log, is waited for with a limit: ``HASTE_S`` if there is no time, and
+   ``LEAST_S`` once somebody has waited in vain, as the disk answers no one else either.
 4. What an engine leaves behind at its end is named, once.
 """
 
@@ -17,14 +20,14 @@ import asyncio
 import contextvars
 import functools
 import os
-import threading
 import weakref
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from tenire.concurrency.daemon_executor import DaemonExecutor, names_of
+from tenire.concurrency.unbroken import unbroken
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterable
+    from collections.abc import Callable, Iterable
 
 __all__ = [
     "HASTE_S",
@@ -35,7 +38,6 @@ __all__ = [
     "hurry",
     "run_blocking",
     "stuck_functions",
-    "to_the_end",
     "wait_or_give_up",
 ]
 
@@ -46,7 +48,8 @@ MOST = min(32, (os.cpu_count() or 1) + 4)
 HASTE_S = 0.25
 LEAST_S = 0.05
 _REMEMBERED_S = 10.0
-"""How long a disk counts as one that hangs after somebody waited for it in vain, and how long haste lasts."""
+"""How long a disk counts as one that hangs after somebody waited for it in vain."""
+_HASTE_LASTS_S = 1.0
 
 
 class _Blocking(DaemonExecutor):
@@ -113,7 +116,7 @@ async def wait_or_give_up(tasks: Iterable[asyncio.Task[Any]], seconds: float) ->
     left = [task for task in tasks if not task.done()]
     if not left:
         return True
-    if loop.time() < executor.hurried_at + _REMEMBERED_S:
+    if loop.time() < executor.hurried_at + _HASTE_LASTS_S:
         seconds = min(seconds, haste_s())
     limit = asyncio.timeout(max(0.0, seconds))
     executor.waits.add(limit)
@@ -135,65 +138,21 @@ async def wait_or_give_up(tasks: Iterable[asyncio.Task[Any]], seconds: float) ->
     return False
 
 
-async def to_the_end(step: Coroutine[Any, Any, T]) -> T:
-    """Run a step to its end, as ``unbroken`` does, but not if it waits for what does not come.
-
-    A caller that is cancelled, now or before, waits for as long as ``haste_s`` says. Then
-    the step is cancelled, and its functions go on alone.
-
-    Raises:
-        asyncio.CancelledError: If the caller was cancelled meanwhile, or the step given up.
-    """
-    loop, caller = asyncio.get_running_loop(), asyncio.current_task()
-    assert caller is not None
-    task = loop.create_task(step)
-    cancelled: asyncio.CancelledError | None = None
-    until: float | None = None
-    while not task.done():
-        if until is None and (cancelled is not None or caller.cancelling()):
-            until = loop.time() + haste_s()
-        try:
-            if until is None:
-                await asyncio.wait([task])
-            elif not await wait_or_give_up([task], until - loop.time()):
-                cancelled = cancelled or asyncio.CancelledError()
-                break
-        except asyncio.CancelledError as error:
-            cancelled = error
-    if cancelled is None:
-        return task.result()
-    # Looked at, or the step's own error would be lost beside the cancellation.
-    raise cancelled from (None if not task.done() or task.cancelled() else task.exception())
-
-
 async def acquire_blocking(acquire: Callable[[], T], undo: Callable[[T], object]) -> T:
     """Get something by a blocking function; whoever is cancelled meanwhile gets nothing, and it is undone.
 
     Args:
         acquire: Returns it.
-        undo: Is given it, on a thread, if nobody takes it: however late it comes.
+        undo: Is given it, on a thread, if it came though nobody wants it any more.
     """
-    guard = threading.Lock()
     got: list[T] = []
-    left = False
-
-    def get() -> T:
-        value = acquire()
-        with guard:
-            if not left:
-                got.append(value)
-                return value
-        undo(value)
-        raise asyncio.CancelledError
-
     try:
-        return await to_the_end(run_blocking(get))
+        await unbroken(run_blocking(lambda: got.append(acquire())))
     except asyncio.CancelledError:
-        with guard:
-            left = True
         for value in got:
-            await to_the_end(run_blocking(undo, value))
+            await unbroken(run_blocking(undo, value))
         raise
+    return got[0]
 
 
 def _observe(task: asyncio.Future[Any]) -> None:

@@ -70,7 +70,7 @@ class DaemonExecutor(ThreadPoolExecutor):
 
     Args:
         name: Prefix of the threads' names.
-        most: Threads at the most.
+        most: Threads at the most; as many again for functions that nobody waits for any more.
         keep: Whether threads that have nothing to do stay until ``shutdown``; otherwise
             they end, and nobody has to end them.
 
@@ -105,7 +105,8 @@ class DaemonExecutor(ThreadPoolExecutor):
             if self._ended:
                 message = f"the threads of {self._name!r} have been ended and take no new function ({fn!r})"
                 raise RuntimeError(message)
-            if self._busy + 1 > len(self.threads) < self._most:
+            left = sum(job.abandoned for job in list(self._running))
+            if self._busy + 1 > len(self.threads) < self._most + min(left, self._most):
                 self._grow()
             self._busy += 1
             self._jobs.put(job)

@@ -3,7 +3,8 @@
 1. Lines are collected for ``DELAY_S`` and written together, on a thread.
 2. A home that does not exist is not made for this. What happened before something else
    makes it is written then, as far as it is kept.
-3. Of two engines on one home the first one writes, and the other one does not.
+3. Of two engines on one home the first one writes, and the other one does not, as long as
+   a write of the first goes on that it waits for no more.
 4. No event holds a text of a user: names, numbers, and reasons in the engine's own words.
 5. Its supervisor starts it again if it is broken off, or hangs. Lines that were not written
    by then are written later, never on a second thread beside one that hangs.
@@ -14,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import threading
 from typing import TYPE_CHECKING, Any
 
 from tenire.clock import SYSTEM_CLOCK
@@ -94,6 +96,8 @@ class EventKeeper:
         self._every = every
         self._events: EventLog | None = None
         self._lock_fd: int | None = None
+        self._state = threading.Lock()  # around these two, which the thread that writes looks at
+        self._at_work = self._over = False
         self._refused = self._failed = self._closing = False
         self._writing: asyncio.Task[None] | None = None
         self._told: dict[str, tuple[int, ...]] = {}
@@ -163,11 +167,12 @@ class EventKeeper:
             if not await wait_or_give_up([writing], limit):
                 if self._writing is not None:
                     self._writing.cancel()
-                _log.warning("the last events could not be written within %g s to %s", limit, self._home)
+                _log.warning("the last events could not be written to %s: the disk did not answer in time", self._home)
         finally:
-            fd, self._lock_fd = self._lock_fd, None
-            if fd is not None:
-                os.close(fd)
+            with self._state:
+                self._over = True
+                if not self._at_work:
+                    self._let_go()
 
     async def _write_last(self) -> None:
         if self._writing is not None:
@@ -229,10 +234,25 @@ class EventKeeper:
             self._fell(error)
 
     def _write(self) -> None:
+        """Write what has come; on a thread. A write that was given up keeps the lock until it is over."""
         assert self._events is not None
-        if self._refused or not os.path.isdir(self._home) or not self._hold():
-            return
-        self._events.flush()
+        with self._state:
+            if self._over:
+                return
+            self._at_work = True
+        try:
+            if not self._refused and os.path.isdir(self._home) and self._hold():
+                self._events.flush()
+        finally:
+            with self._state:
+                self._at_work = False
+                if self._over:
+                    self._let_go()
+
+    def _let_go(self) -> None:
+        fd, self._lock_fd = self._lock_fd, None
+        if fd is not None:
+            os.close(fd)
 
     def _hold(self) -> bool:
         """Return whether this engine is the one that writes."""

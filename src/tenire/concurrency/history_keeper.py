@@ -102,7 +102,7 @@ class HistoryKeeper:
         if not await wait_or_give_up([saving], limit):
             if self._work is not None:
                 self._work.cancel()
-            self._tell("saved", f"the disk took longer than {limit:g} s")
+            self._tell("saved", "the disk did not answer in time")
 
     async def _save_last(self) -> None:
         if self._work is not None:

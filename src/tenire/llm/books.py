@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tenire.concurrency.blocking import to_the_end
 from tenire.concurrency.engine_arguments import check_home
+from tenire.concurrency.unbroken import unbroken
 from tenire.errors import ConfigError, RejectedError
 from tenire.llm.money import to_usd
 from tenire.llm.purse import Purse
@@ -144,7 +144,7 @@ class Books:
 
     async def aclose(self) -> None:
         """Write everything down and close; closing twice is fine."""
-        await to_the_end(self._close())
+        await unbroken(self._close())
 
     async def _close(self) -> None:
         if self._purse is not None:

@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar, cast
 
 from tenire.clock import SYSTEM_CLOCK
 from tenire.concurrency.batch_thread import BatchThread
-from tenire.concurrency.blocking import acquire_blocking, run_blocking, to_the_end
+from tenire.concurrency.blocking import acquire_blocking, run_blocking
+from tenire.concurrency.unbroken import unbroken
 from tenire.errors import HomeBusyError, RejectedError, StoreError
 from tenire.llm.replies import pack, unpack
 from tenire.storage.home import Home, HomeLock
@@ -204,7 +205,7 @@ class ReplyLog:
             self._timeout.cancel()
             self._timeout = None
         await self._thread.aclose()
-        await to_the_end(run_blocking(self._server.close))
+        await unbroken(run_blocking(self._server.close))
 
     def _unclaim(self, key: bytes, asked: asyncio.Future[Any]) -> None:
         """Give up a claim that came too late for who wanted it."""

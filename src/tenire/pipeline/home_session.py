@@ -14,7 +14,8 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from tenire.concurrency.blocking import acquire_blocking, run_blocking, to_the_end
+from tenire.concurrency.blocking import acquire_blocking, run_blocking
+from tenire.concurrency.unbroken import unbroken
 from tenire.errors import StoreError
 from tenire.pipeline.journal import Journal
 from tenire.pipeline.near_duplicates import stand_ins
@@ -87,7 +88,7 @@ class HomeSession:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await to_the_end(run_blocking(self.__exit__, kind, error, trace))
+        await unbroken(run_blocking(self.__exit__, kind, error, trace))
 
     @contextmanager
     def _using(self) -> Iterator[None]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
 from tenire.clock import SYSTEM_CLOCK
-from tenire.concurrency.blocking import to_the_end
+from tenire.concurrency.unbroken import unbroken
 from tenire.errors import CallTimeoutError, ConfigError
 from tenire.resilience.attempts import Attempts, Call
 from tenire.resilience.bulkhead import Bulkhead
@@ -319,7 +319,7 @@ class Guard:
         result = await self._attempts.run(call)
         call.doing = "putting the result into the cache"
         # It was paid for: from here on a cancellation comes too late to lose it.
-        await to_the_end(self._cache.put(key, result))
+        await unbroken(self._cache.put(key, result))
         return result
 
     def _guard_plain(self, fn: Callable[P, T], name: str) -> Callable[P, T]:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from tenire.app.orders import NewPriority, NewWeight
 from tenire.app.why import Answer, why
-from tenire.concurrency.blocking import acquire_blocking, run_blocking, to_the_end
+from tenire.concurrency.blocking import acquire_blocking, run_blocking
 from tenire.concurrency.channel import ChannelClient
 from tenire.concurrency.unbroken import unbroken
 from tenire.core.tasks import Priority
@@ -125,7 +125,7 @@ class Actions:
             await unbroken(self._end())
         finally:
             if self._store is not None:
-                await to_the_end(run_blocking(self._store.close))
+                await unbroken(run_blocking(self._store.close))
 
     async def _end(self) -> None:
         await self._client.aclose()

@@ -21,9 +21,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from tenire.clock import SYSTEM_CLOCK, Clock
-from tenire.concurrency.blocking import acquire_blocking, run_blocking, to_the_end
+from tenire.concurrency.blocking import acquire_blocking, run_blocking
 from tenire.concurrency.channel.endpoint import Listener, listen, serve
 from tenire.concurrency.channel.peer import Peer
+from tenire.concurrency.unbroken import unbroken
 from tenire.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -161,7 +162,7 @@ class LoopChannel:
         try:
             self._server = await serve(listener, lambda: Peer(self))
         except BaseException:
-            await to_the_end(run_blocking(listener.close))
+            await unbroken(run_blocking(listener.close))
             raise
         self._listener = listener
 
@@ -179,7 +180,7 @@ class LoopChannel:
             self._server.close()
         for peer in list(self._peers):
             peer.abort()
-        await to_the_end(self._close())
+        await unbroken(self._close())
 
     async def _close(self) -> None:
         if self._peers:

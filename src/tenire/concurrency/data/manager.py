@@ -7,9 +7,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tenire.concurrency.blocking import acquire_blocking, run_blocking, to_the_end
+from tenire.concurrency.blocking import acquire_blocking, run_blocking
 from tenire.concurrency.data.blobs import Blobs
 from tenire.concurrency.data.cache import Cache
+from tenire.concurrency.unbroken import unbroken
 from tenire.core.admission import MEMORY
 from tenire.core.tasks import Priority, Resources
 from tenire.errors import ConfigError
@@ -172,7 +173,7 @@ class DataManager:
         try:
             yield ledger
         finally:
-            await to_the_end(run_blocking(hold.leave))
+            await unbroken(run_blocking(hold.leave))
 
     # -- caches -------------------------------------------------------------
 

@@ -18,7 +18,8 @@ import secrets
 from typing import TYPE_CHECKING
 
 from tenire.clock import SYSTEM_CLOCK
-from tenire.concurrency.blocking import run_blocking, to_the_end
+from tenire.concurrency.blocking import run_blocking
+from tenire.concurrency.unbroken import unbroken
 from tenire.core.slot_loans import SlotBorrower
 from tenire.errors import ComponentError, ConfigError, TenireError
 from tenire.storage.quota_file import Ask, QuotaFile
@@ -271,7 +272,7 @@ class QuotaSharing:
         self._closed = True
         if self._ringing is not None:
             self._ringing.cancel()
-        await to_the_end(self._end())  # else the file would stay open
+        await unbroken(self._end())  # else the file would stay open
 
     async def _end(self) -> None:
         try:

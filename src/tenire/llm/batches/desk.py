@@ -15,7 +15,8 @@ from contextlib import aclosing
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
-from tenire.concurrency.blocking import run_blocking, to_the_end
+from tenire.concurrency.blocking import run_blocking
+from tenire.concurrency.unbroken import unbroken
 from tenire.core.batch_files import FileCut
 from tenire.errors import BadRequestError
 from tenire.llm.batches.bench import BatchOutcome
@@ -119,7 +120,7 @@ class BatchDesk:
         except BaseExceptionGroup as group:
             raise first_error(group) from None
         finally:
-            await to_the_end(self._leave())
+            await unbroken(self._leave())
 
     async def _leave(self) -> None:
         """Forget the file that was being filled, and batches whose journey was cancelled before it began."""
@@ -147,7 +148,7 @@ class BatchDesk:
             )
             self._under_way.update((one.id, one) for one in found)
 
-        await to_the_end(adopt())
+        await unbroken(adopt())
         for one in found:
             batch = await self._bench.patiently(partial(self._find, one)) if one.state == "creating" else one
             if batch.state == "sent":

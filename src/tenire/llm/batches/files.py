@@ -5,7 +5,8 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from tenire.concurrency.blocking import acquire_blocking, run_blocking, to_the_end
+from tenire.concurrency.blocking import acquire_blocking, run_blocking
+from tenire.concurrency.unbroken import unbroken
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -31,4 +32,4 @@ async def opened(opening: Callable[[], T]) -> AsyncIterator[T]:
     try:
         yield found
     finally:
-        await to_the_end(run_blocking(found.close))
+        await unbroken(run_blocking(found.close))

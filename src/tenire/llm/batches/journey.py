@@ -17,7 +17,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from tenire.concurrency.blocking import run_blocking, to_the_end
+from tenire.concurrency.blocking import run_blocking
+from tenire.concurrency.unbroken import unbroken
 from tenire.core.batch_files import halving
 from tenire.core.batch_refusal import Step
 from tenire.core.retrying import Kind
@@ -85,7 +86,7 @@ class Journey:
             held = await bench.account.hold(known.held, handed_over=known.state == "sent")
             return await self._through()
         except BaseException:
-            await to_the_end(self._leave())
+            await unbroken(self._leave())
             raise
         finally:
             bench.at_provider.discard(known.id)
@@ -239,7 +240,7 @@ class Journey:
             )
             await run_blocking(bench.spool.drop, batch.id)
 
-        await to_the_end(move())
+        await unbroken(move())
         return self._left
 
     async def _drop(self, batch: OpenBatch | None = None) -> None:

@@ -24,7 +24,8 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Any
 
-from tenire.concurrency.blocking import run_blocking, to_the_end
+from tenire.concurrency.blocking import run_blocking
+from tenire.concurrency.unbroken import unbroken
 from tenire.core.settling import LONGEST_S, Settled, Settling
 from tenire.errors import TenireError
 from tenire.pipeline.progress import PipelineProgress
@@ -254,7 +255,7 @@ class Following:
         self._identities = await self._thread(identities, self._roots)
         self._polls, self._compare_at = False, self._clock.now() + _COMPARE_S
         try:
-            await to_the_end(run_blocking(open_all))
+            await unbroken(run_blocking(open_all))
         except UnwatchableError as error:
             await self._deaf()
             self._poll(str(error))
@@ -276,7 +277,7 @@ class Following:
     async def _deaf(self) -> None:
         events, self._events = self._events, []
         for each in events:
-            await to_the_end(run_blocking(each.close))
+            await unbroken(run_blocking(each.close))
 
     def _thread(self, fn: Callable[..., Any], *args: Any) -> Handle[Any]:
         name = f"{self._name}: {getattr(fn, '__name__', 'watch')}"
