@@ -547,6 +547,19 @@ def test_a_snapshot_counts_what_runs_and_what_waits(sim_loop: SimLoop) -> None:
     simulate(sim_loop, scenario)
 
 
+def test_who_has_used_a_rate_up_holds_nothing_of_it(sim_loop: SimLoop) -> None:
+    async def scenario(manager: ConcurrencyManager) -> None:
+        manager.orchestrator.register_rate("calls", per_second=0.001, burst=1)
+        manager.submit(asyncio.sleep, 100, name="caller", needs=Resources(other={"calls": 1}))
+        manager.submit(asyncio.sleep, 100, name="computes", needs=Resources(cpu=2))
+        await asyncio.sleep(20)
+        both = manager.submit(asyncio.sleep, 1, needs=Resources(cpu=1, other={"calls": 1}))
+        await asyncio.sleep(0)
+        assert both.explain().reason.endswith("; held for long by 'computes' (20 s)")
+
+    simulate(sim_loop, scenario)
+
+
 def test_explain_names_who_has_held_for_long_what_a_task_lacks(sim_loop: SimLoop) -> None:
     async def scenario(manager: ConcurrencyManager) -> None:
         async def holds(seconds: float) -> None:

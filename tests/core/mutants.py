@@ -161,8 +161,17 @@ MUTANTS: dict[str, tuple[str, str, str, str]] = {
         "../simulation/test_core_simulation.py -k outside",
     ),
     "work that has to step aside goes first": (
-        "selection", "if tier < _ASIDE and task.priority > overload.lowest",
-        "if False and task.priority > overload.lowest", "test_explain.py -k steps_aside",
+        "selection", "if tier < _ASIDE and self.goes_last(task, now)", "if False", "test_explain.py -k steps_aside",
+    ),
+    "waiting for a rate counts as waiting for the machine": (
+        "accounts", "self._overload.took(task.priority, share)",
+        "self._overload.started(task.priority, now - task.ready_at, share)", "test_overload.py -k rate",
+    ),
+    "time in which a pipeline was to start nothing counts as waiting": (
+        "fair_share", "            self.resumed_at = now\n", "            pass\n", "test_overload.py -k nothing",
+    ),
+    "who goes last is told to wait for the resource": (
+        "explain", "if scheduler.selection.goes_last(task, now) and", "if False and", "test_explain.py -k steps_aside",
     ),
     "batch work takes what urgent work needs": (
         "selection", "if room <= 1e-9 or self._admission.share(task.needs) > room + 1e-9:", "if False:",

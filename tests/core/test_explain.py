@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tenire.core.admission import CPU
+from tenire.core.admission import CPU, MEMORY
 from tenire.core.degradation import Causes
 from tenire.core.explain import GATES, Gate, why
 from tenire.core.tasks import CPU_UNIT, Priority, State
@@ -253,16 +253,41 @@ def test_who_needs_more_than_there_is_any_more_is_told_so(machine: Callable[...,
     assert gate(engine, second).reason == f"it is next in its pipeline and {told}"
 
 
-def test_a_class_that_steps_aside_is_told_so(machine: Callable[..., Any]) -> None:
+def test_a_class_that_steps_aside_is_told_so_while_others_want_the_same(machine: Callable[..., Any]) -> None:
     engine = machine(cpu=1)
     engine.scheduler.overload.lowest = Priority.LOW
     engine.scheduler.overload.batch_wait = 3.21
     idle = engine.submit("p", cpu=1, priority=Priority.IDLE)
     normal = engine.submit("q", cpu=1)
     assert engine.decide() == [normal]
-    assert gate(engine, idle).name in ("overload", "resource")
+    assert gate(engine, idle).name == "resource"
+    engine.submit("q", cpu=1)
+    told = "normal and low work waited 3.21 s on average, so idle work goes last"
+    assert gate(engine, idle) == Gate("overload", told)
+    engine.scheduler.overload.batch_wait = 0.5
+    assert gate(engine, idle).reason == "normal and low work waited too long a moment ago, so idle work goes last"
     engine.run()
     assert idle.state == State.DONE, "it goes when nothing else fits"
+
+
+def test_critical_work_of_others_that_goes_first_is_named(machine: Callable[..., Any]) -> None:
+    engine = machine(cpu=1)
+    engine.submit("p", cpu=1)
+    engine.decide()
+    normal = engine.submit("p", cpu=1)
+    engine.submit("q", cpu=1, priority=Priority.CRITICAL)
+    engine.submit("r", memory=1, priority=Priority.CRITICAL)
+    assert gate(engine, normal).reason.endswith("; critical work of pipeline 'q' comes first")
+
+
+def test_who_may_run_only_alone_is_told_so(machine: Callable[..., Any]) -> None:
+    engine = machine(cpu=4)
+    engine.scheduler.selection.limits[MEMORY] = 0
+    engine.scheduler.selection.causes = Causes(limits="97% of the memory is in use")
+    first, second = engine.submit(memory=10), engine.submit(memory=10)
+    assert engine.decide() == [first]
+    told = "the machine is loaded (97% of the memory is in use), so tasks that need memory run one at a time for now"
+    assert gate(engine, second) == Gate("degraded", told)
 
 
 def test_low_work_that_steps_aside_is_told_how_long_more_urgent_work_waited(machine: Callable[..., Any]) -> None:
@@ -275,4 +300,4 @@ def test_low_work_that_steps_aside_is_told_how_long_more_urgent_work_waited(mach
     engine.submit("held", cpu=1).pipeline.suspended = "so that the others have to be chosen"
     normal.pipeline.v = 1.0
     assert engine.decide() == [normal]
-    assert gate(engine, low) == Gate("overload", "more urgent work waited 3 s on average, so low work goes last")
+    assert gate(engine, low) == Gate("overload", "normal and low work waited 3 s on average, so low work goes last")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,6 +11,9 @@ from hypothesis import strategies as st
 from tenire.core.fair_share import PipelineShare
 from tenire.core.overload import BATCH_TARGET_S, INTERACTIVE_TARGET_S, WINDOW_S, OverloadControl
 from tenire.core.tasks import Priority, Task
+
+if TYPE_CHECKING:
+    from .conftest import Machine
 
 WINDOWS = st.lists(
     st.lists(st.tuples(st.sampled_from(Priority), st.sampled_from([0.0, 0.01, 0.05, 1.0, 5.0])), max_size=4),
@@ -83,9 +88,10 @@ def test_a_class_comes_back_after_each_ten_windows_in_a_row_in_time() -> None:
         st.tuples(st.sampled_from(Priority), st.sampled_from([0.0, 0.0625, 0.5, 2.0, 8.0])), min_size=1, max_size=12
     ),
     st.sampled_from([0.0, 0.125]),
+    st.sampled_from([0.0, 14.0]),
 )
 def test_several_that_start_together_count_as_one_after_the_other(
-    starts: list[tuple[Priority, float]], share: float
+    starts: list[tuple[Priority, float]], share: float, since: float
 ) -> None:
     together, singly, now = OverloadControl(), OverloadControl(), 16.0
     tasks = []
@@ -95,9 +101,9 @@ def test_several_that_start_together_count_as_one_after_the_other(
         tasks.append(task)
     for control in (together, singly):
         control.advance(now)
-    together.all_started(tasks, now, share)
+    together.all_started(tasks, now, share, since=since)
     for priority, wait in starts:
-        singly.started(priority, wait, share)
+        singly.started(priority, min(wait, now - since), share)
     assert together.batch_held == singly.batch_held
     for control in (together, singly):
         control.advance(now + WINDOW_S)
@@ -152,3 +158,41 @@ def test_the_check_sees_a_limit_out_of_bounds(field: str, value: float) -> None:
     setattr(control, field, value)
     with pytest.raises(AssertionError):
         control.check()
+
+
+def waited(machine: Machine) -> tuple[float | None, float | None]:
+    overload = machine.scheduler.overload
+    machine.now += WINDOW_S
+    overload.advance(machine.now)
+    return overload.interactive_wait, overload.batch_wait
+
+
+def test_waiting_for_a_rate_says_nothing_about_the_machine(machine: type[Machine]) -> None:
+    engine = machine(cpu=4)
+    engine.admission.register_rate("calls", per_second=1.0, burst=1)
+    engine.scheduler.overload.advance(0.0)
+    for priority in (Priority.HIGH, Priority.NORMAL):
+        engine.submit(cpu=1, other={"calls": 1}, priority=priority, seconds=0.0)
+        engine.submit(cpu=1, other={"calls": 1}, priority=priority, seconds=99.0)
+    for engine.now in (0.0, 1.0, 2.0, 3.0):
+        engine.step(until=engine.now)
+    assert len(engine.started) == 4
+    assert waited(engine) == (None, None)
+    assert engine.scheduler.overload.batch_held == pytest.approx(0.25), "what it holds counts all the same"
+
+
+@pytest.mark.parametrize("number", [1, 3])
+def test_the_time_in_which_its_pipeline_was_to_start_nothing_does_not_count(
+    machine: type[Machine], number: int
+) -> None:
+    engine = machine(cpu=4)
+    pipeline = engine.scheduler.shares.pipeline("p")
+    pipeline.suspend("paused", 0.0)
+    for _ in range(number):
+        engine.submit("p", cpu=1, seconds=9.0)
+    engine.now = 600.0
+    engine.scheduler.overload.advance(engine.now)
+    pipeline.suspend(None, engine.now)
+    engine.now += 0.25
+    assert len(engine.decide()) == number
+    assert waited(engine) == (None, pytest.approx(0.25))

@@ -115,7 +115,7 @@ def deadlock(holder: Task, target: Handle[Any], scheduler: Scheduler) -> Deadloc
         message = f"task {holder.name!r} would wait for ever for {target.name!r}: {_chain(circle)}"
         return DeadlockError(message, task=holder.name, hint="have one of them end without waiting for the next")
     held = " and ".join(admission.named(holder.holds()))
-    also = f": {holder.name!r} holds {held} until it ends, and so do others that wait" if held else ""
+    also = f": {holder.name!r} holds {held} until it ends" if held else ""
     stands = _stands(target, holder, admission)
     message = f"task {holder.name!r} would wait for ever for {target.name!r}, which {stands}{also}"
     hint = "wait for it outside the task, pass it on with after=[…], or give the engine more"

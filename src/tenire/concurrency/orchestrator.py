@@ -137,7 +137,7 @@ class Orchestrator(Dispatcher):
         share.withheld = permits and reason is not None
         if reason is None:
             reason = self.health.reason(pipeline)  # what it needs may not be well
-        share.suspended = reason
+        share.suspend(reason, self._clock.now())
         self.on_loop(self.wake)
 
     def trace(self, tracer_provider: Any = None) -> None:
@@ -303,8 +303,11 @@ class Orchestrator(Dispatcher):
         explanation = explain(handle, state, asked, gate, self.scheduler.history)
         if gate is None or gate.name != "resource" or asked is None:
             return explanation
-        lacking = self.scheduler.admission.lacking(asked.needs)
-        holding = [each for each in (*self.unfinished(), *self.permits) if each.mask & lacking]
+        admission = self.scheduler.admission
+        lacking = admission.lacking(asked.needs) & ~admission.rate_mask  # nobody holds a rate
+        holding = [
+            each for each in (*self.unfinished(), *self.permits) if each.mask & lacking and each.state == RUNNING
+        ]
         explanation = held_by(explanation, holding, self._clock.now())
         if handle.on == THREAD and asked is handle:
             return held_by_abandoned(explanation, self._pools.statistics().abandoned)

@@ -117,7 +117,8 @@ def needs_of(scheduler: Scheduler, needs: Resources | None, *, on: int, worker: 
     if on != PROCESS or worker is not None:
         return ()
     whole = scheduler.admission.capacity[CPU]
-    return _with_usual_memory(scheduler, _ONE_CPU if whole >= CPU_UNIT else ((CPU, whole),), name, said=0)
+    slot = _ONE_CPU if whole >= CPU_UNIT else ((CPU, whole),) if whole else ((PROCESSES, 1),)
+    return _with_usual_memory(scheduler, slot, name, said=0)
 
 
 def resources_of(needs: Any, *, name: str) -> Resources:

@@ -83,7 +83,7 @@ class WorkerHealth:
         for name in pipelines:
             pipeline = self._shares.pipeline(name)
             if pipeline.suspended == reason:  # and not suspended by somebody else
-                pipeline.suspended = self.reason(name)
+                pipeline.suspend(self.reason(name), self._clock.now())
                 self._wake()
 
     @staticmethod

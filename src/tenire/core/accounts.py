@@ -4,6 +4,8 @@
 2. A start charges its pipeline what it is expected to cost, and its end corrects that
    by what it cost: the share that it held times the time, or what it used up of a rate.
    It counts by the weight of that moment, which may be another one at the end.
+3. How long it waited says how loaded the machine is, unless it waited for a rate, or
+   for its pipeline, of which nothing was to start.
 """
 
 from __future__ import annotations
@@ -45,6 +47,7 @@ class Accounts:
         mask = task.mask
         if mask & admission.rate_mask:
             share, toll = admission.take(task.needs, now)
+            self._overload.took(task.priority, share)
         else:
             share = toll = 0.0
             free, capacity = admission.free, admission.capacity
@@ -53,8 +56,9 @@ class Accounts:
                 part = amount / capacity[index]
                 if part > share:
                     share = part
+            since, resumed_at = task.ready_at, pipeline.resumed_at
+            self._overload.started(task.priority, now - (since if since > resumed_at else resumed_at), share)
         task.share = share
-        self._overload.started(task.priority, now - task.ready_at, share)
         expected = pipeline.duration
         if expected > WORTH_PLANNING_S:
             expected = self._history.usual(task.name) or expected
@@ -76,7 +80,7 @@ class Accounts:
         for task in taken:
             task.share = share
             task.charge = charge
-        self._overload.all_started(taken, now, share)
+        self._overload.all_started(taken, now, share, since=pipeline.resumed_at)
 
     def give_back(self, task: Task, now: float) -> None:
         """Give back what a task held, and correct its charge."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
 
-from tenire.core.overload import INTERACTIVE_TARGET_S
+from tenire.core.overload import BATCH_TARGET_S, INTERACTIVE_TARGET_S
 from tenire.core.ready_queue import Lane
 from tenire.core.tasks import READY, WAITING, Priority, State
 
@@ -107,19 +107,25 @@ def _held_up(scheduler: Scheduler, task: Task, gate: object, now: float) -> Gate
             )
         if all(admission.free[index] >= amount for index, amount in lacks):
             limits = scheduler.selection.limits
-            most = " and ".join(admission.shown(index, limits[index]) for index, _ in lacks if index in limits)
-            if not most:  # it came back after the decision
+            limited = [index for index, _ in lacks if index in limits]
+            if not limited:  # it came back after the decision
                 return _turn(scheduler, task)
             loaded = f"the machine is loaded{_because(scheduler.selection.causes.limits)}"
-            return Gate("degraded", f"{loaded}, so tasks hold at most {most} for now")
+            rules = " and ".join(_rule(admission, index, limits[index]) for index in limited)
+            return Gate("degraded", f"{loaded}, so {rules} for now")
+        if scheduler.selection.goes_last(task, now) and _others_want(scheduler, task):
+            return _aside(scheduler, task)
         parts = [f"{admission.names[index]} ({_lacks(admission, index, amount)})" for index, amount in lacks]
         reason = f"it is next in its pipeline and waits for {' and '.join(parts)}"
+        critical = _critical_elsewhere(scheduler, task, gate)
+        if critical:
+            return Gate("resource", f"{reason}; critical work of {critical} first")
         first = _due_first(scheduler, task, gate)
         return Gate("resource", f"{reason}; by their shares {first} first" if first else reason)
     if gate == "overload":
         overload = scheduler.overload
         wait = overload.interactive_wait or 0.0
-        waited = f"{wait * 1000:.0f} ms on average" if wait > INTERACTIVE_TARGET_S else "too long a moment ago"
+        waited = f"{_seconds(wait)} on average" if wait > INTERACTIVE_TARGET_S else "too long a moment ago"
         most = f"{overload.batch_share:.0%} of anything"
         return Gate("overload", f"urgent work waited {waited}, so other work holds at most {most} for now")
     return _left_out(scheduler, task)
@@ -151,9 +157,7 @@ def _turn(scheduler: Scheduler, task: Task) -> Gate:
             reason = f"the engine is degraded{_because(selection.causes.level)} and gives no burst credit"
         return Gate("burst", f"{reason}, so others go first")
     if task.lane.gate == "aside":
-        wait = scheduler.overload.batch_wait or 0.0
-        reason = f"more urgent work waited {wait:.2g} s on average, so {_class(task.priority)} work goes last"
-        return Gate("overload", reason)
+        return _aside(scheduler, task)
     first = _due_first(scheduler, task, task.mask)
     if first:
         return Gate("share", f"pipeline {pipeline.name!r} had more than its share, so {first} first")
@@ -167,7 +171,51 @@ def _due_first(scheduler: Scheduler, task: Task, mask: int) -> str:
         for other in sorted(scheduler.shares.backlogged, key=attrgetter("v"))
         if other.v < task.pipeline.v and any(lane.size and lane.mask & mask for lane in other.queue.contenders)
     ]
-    if not due:
+    return _come(due)
+
+
+def _critical_elsewhere(scheduler: Scheduler, task: Task, mask: int) -> str:
+    """Return which other pipelines have critical work for the same resources, which goes before all else, in words."""
+    if task.priority == Priority.CRITICAL:
         return ""
-    names = ", ".join(due[:3])
-    return f"pipeline {names} comes" if len(due) == 1 else f"pipelines {names} come"
+    return _come(
+        [
+            repr(other.name)
+            for other in scheduler.shares.backlogged
+            if other is not task.pipeline
+            and other.queue.critical
+            and any(lane.size and lane.mask & mask and lane.used & 1 for lane in other.queue.contenders)
+        ]
+    )
+
+
+def _come(pipelines: list[str]) -> str:
+    if not pipelines:
+        return ""
+    names = ", ".join(pipelines[:3])
+    return f"pipeline {names} comes" if len(pipelines) == 1 else f"pipelines {names} come"
+
+
+def _others_want(scheduler: Scheduler, task: Task) -> bool:
+    """Return whether something else waits for what a task needs."""
+    return any(
+        lane.size > (lane is task.lane) and lane.mask & task.mask
+        for pipeline in scheduler.shares.backlogged
+        for lane in pipeline.queue.contenders
+    )
+
+
+def _aside(scheduler: Scheduler, task: Task) -> Gate:
+    wait = scheduler.overload.batch_wait or 0.0
+    waited = f"{_seconds(wait)} on average" if wait > BATCH_TARGET_S else "too long a moment ago"
+    return Gate("overload", f"normal and low work waited {waited}, so {_class(task.priority)} work goes last")
+
+
+def _rule(admission: Admission, index: int, limit: int) -> str:
+    if limit <= 0:
+        return f"tasks that need {admission.names[index]} run one at a time"
+    return f"tasks hold at most {admission.shown(index, limit)}"
+
+
+def _seconds(wait: float) -> str:
+    return f"{wait:.3g} s" if 1.0 <= wait < 100.0 else f"{wait:.0f} s" if wait >= 1.0 else f"{wait * 1000:.0f} ms"

@@ -57,7 +57,8 @@ class PipelineShare:
         retried: How often one of its tasks was to be tried again.
         took: How long tasks ran that went well, seconds; short ones by sampling.
         waited: How long those were ready before they started.
-        suspended: Why nothing of it may start, or ``None``.
+        suspended: Why nothing of it may start, or ``None``; see ``suspend``.
+        resumed_at: When that last ended.
         withheld: Whether permits of those who hold nothing wait then, too.
     """
 
@@ -71,6 +72,7 @@ class PipelineShare:
         "priority",
         "pull",
         "queue",
+        "resumed_at",
         "retried",
         "running",
         "submitted",
@@ -97,7 +99,14 @@ class PipelineShare:
         self.took = QuantileSketch()
         self.waited = QuantileSketch()
         self.suspended: str | None = None
+        self.resumed_at = float("-inf")
         self.withheld = False
+
+    def suspend(self, reason: str | None, now: float) -> None:
+        """Have nothing of it start, for a reason; ``None`` ends that."""
+        if reason is None and self.suspended is not None:
+            self.resumed_at = now
+        self.suspended = reason
 
     def configure(self, *, weight: float | None = None, priority: Priority | None = None) -> None:
         """Set weight or level; for a pipeline that has run, see ``FairShare.configure``.

@@ -89,19 +89,32 @@ class OverloadControl:
             self._batch_count += 1
             self._batch_total += wait
 
-    def all_started(self, tasks: Sequence[Task], now: float, share: float) -> None:
-        """Do for several tasks that start now with the same share what ``started`` does for one."""
+    def took(self, priority: int, share: float) -> None:
+        """Take in that a task has started whose wait says nothing about the machine."""
+        if priority > _INTERACTIVE:
+            self.batch_held += share
+
+    def all_started(self, tasks: Sequence[Task], now: float, share: float, *, since: float) -> None:
+        """Do for several tasks that start now with the same share what ``started`` does for one.
+
+        Args:
+            tasks: They.
+            now: Seconds on a clock that never goes back.
+            share: What each takes of the resource of which it takes most.
+            since: When the earliest of the waits begins that count.
+        """
         # Sums first: this is done once for every task that competes.
         count = batch_count = idle_count = 0
         total = batch_total = 0.0
         for task in tasks:
-            priority = task.priority
+            priority, ready_at = task.priority, task.ready_at
+            wait = now - (ready_at if ready_at > since else since)
             if priority <= _INTERACTIVE:
                 count += 1
-                total += now - task.ready_at
+                total += wait
             elif priority < _IDLE:
                 batch_count += 1
-                batch_total += now - task.ready_at
+                batch_total += wait
             else:
                 idle_count += 1
         self.batch_held += share * (batch_count + idle_count)
@@ -124,7 +137,7 @@ class OverloadControl:
         if not self.last:
             return None
         wait = self.batch_wait or 0.0
-        waited = f"{wait:.2g} s on average" if wait > BATCH_TARGET_S else "too long a moment ago"
+        waited = f"{wait:.3g} s on average" if wait > BATCH_TARGET_S else "too long a moment ago"
         return f"normal and low work waited {waited}, so {' and '.join(self.last)} work goes last"
 
     def advance(self, now: float) -> None:
