@@ -81,8 +81,8 @@ def test_a_loop_that_is_not_run_for_a_while_has_not_stalled(
         runner.run(leave())
 
 
-def test_a_loop_that_was_closed_behind_its_owners_back_is_found(
-    manual_clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+def test_a_loop_that_was_closed_behind_its_owners_back_is_found_and_told_of(
+    manual_clock: ManualClock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     held = Held(manual_clock, monkeypatch)
     owner = LoopOwner("main", manual_clock)
@@ -99,6 +99,7 @@ def test_a_loop_that_was_closed_behind_its_owners_back_is_found(
     assert owner.state is LoopState.CLOSED
     with pytest.raises(RejectedError, match="its loop was closed while the engine was still open"):
         future.result(0)
+    assert caplog.text.count("nothing runs on the loop 'main' any more") == 1
 
 
 def test_a_listener_that_fails_does_not_end_the_watch(

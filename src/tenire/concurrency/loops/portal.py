@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
+import logging
 import threading
 from collections import deque
 from typing import TYPE_CHECKING, Any, TypeVar, overload
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from tenire.clock import Clock
 
 __all__ = ["MOST_WAITING", "Portal"]
+
+_log = logging.getLogger("tenire.loops")
 
 T = TypeVar("T")
 
@@ -280,6 +283,8 @@ class Portal:
     def lost(self, why: str) -> None:
         """Take in that the loop has ended without a word; from any thread."""
         if self.state is not LoopState.CLOSED:
+            left = "what the engine holds, its workers and its home among it, is free when the program ends"
+            _log.error("nothing runs on the loop %r any more: %s; %s", self.name, why, left)
             self.closed(why)
 
     def forked(self) -> None:
