@@ -93,7 +93,7 @@ ENGINE = """
 def test_an_engine_takes_no_notice(tmp_path: Path) -> None:
     home = tmp_path / "home"
     script = Script(tmp_path, ENGINE, str(home), under=(STEPPING,))
-    code, out, err = script.end(MOST_S)
+    code, out, err = script.end(seconds=MOST_S)
     assert (code, out.split()) == (0, ["0", "0", "ended"]), err
     assert no_complaint(err), err
     # The lines are in the order of what happened, whatever the clock said.
