@@ -161,6 +161,19 @@ def test_a_worker_that_dies_while_it_waits_for_work_costs_no_job() -> None:
     engine(scenario, cpu=1)
 
 
+def test_a_worker_whose_end_somebody_else_has_waited_for_is_replaced_too(caplog: pytest.LogCaptureFixture) -> None:
+    async def scenario(manager: ConcurrencyManager) -> None:
+        pid = await manager.submit(process_jobs.own_pid, on="process")
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)  # noqa: ASYNC222 - as a program does that waits for all its children
+        assert await manager.submit(process_jobs.same, 1, on="process") == 1
+        assert manager.thread_pool.statistics().replaced == 1
+        assert manager.supervisor.statistics()["thread_pool"].restarts == 0
+
+    engine(scenario, cpu=1)
+    assert "component" not in caplog.text
+
+
 def test_a_worker_that_dies_in_silence_is_buried_at_once() -> None:
     async def scenario(manager: ConcurrencyManager) -> None:
         pid = await manager.submit(process_jobs.own_pid, on="process")

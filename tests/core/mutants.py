@@ -161,7 +161,8 @@ MUTANTS: dict[str, tuple[str, str, str, str]] = {
         "../simulation/test_core_simulation.py -k outside",
     ),
     "work that has to step aside goes first": (
-        "selection", "if tier < _ASIDE and self.goes_last(task, now)", "if False", "test_explain.py -k steps_aside",
+        "selection", "if tier < _ASIDE and overload.goes_last(task.priority, aged(task, now))", "if False",
+        "test_explain.py -k steps_aside",
     ),
     "waiting for a rate counts as waiting for the machine": (
         "accounts", "self._overload.took(task.priority, share)",
@@ -171,7 +172,8 @@ MUTANTS: dict[str, tuple[str, str, str, str]] = {
         "fair_share", "            self.resumed_at = now\n", "            pass\n", "test_overload.py -k nothing",
     ),
     "who goes last is told to wait for the resource": (
-        "explain", "if scheduler.selection.goes_last(task, now) and", "if False and", "test_explain.py -k steps_aside",
+        "explain", "if scheduler.overload.goes_last(task.priority, aged(task, now)) and", "if False and",
+        "test_explain.py -k steps_aside",
     ),
     "batch work takes what urgent work needs": (
         "selection", "if room <= 1e-9 or self._admission.share(task.needs) > room + 1e-9:", "if False:",

@@ -133,7 +133,19 @@ def run_pytest(folder: Path, sources: dict[str, str]) -> str:
         "[pytest]\nfilterwarnings = error\nmarkers =\n    leaks_allowed(reason): x\n    blocking_allowed(reason): x\n"
     )
     package = str(Path(next(iter(tenire.__path__))).parent)
-    command = [sys.executable, "-m", "pytest", "-q", "-rA", "-p", "no:cacheprovider", "--strict-markers", str(folder)]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-rA",
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "no:asyncio",
+        "--strict-markers",
+        str(folder),
+    ]
     done = subprocess.run(
         command,
         cwd=folder,

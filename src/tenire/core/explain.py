@@ -10,7 +10,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 from tenire.core.overload import BATCH_TARGET_S, INTERACTIVE_TARGET_S
-from tenire.core.ready_queue import Lane
+from tenire.core.ready_queue import Lane, aged
 from tenire.core.tasks import READY, WAITING, Priority, State
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def _held_up(scheduler: Scheduler, task: Task, gate: object, now: float) -> Gate
             loaded = f"the machine is loaded{_because(scheduler.selection.causes.limits)}"
             rules = " and ".join(_rule(admission, index, limits[index]) for index in limited)
             return Gate("degraded", f"{loaded}, so {rules} for now")
-        if scheduler.selection.goes_last(task, now) and _others_want(scheduler, task):
+        if scheduler.overload.goes_last(task.priority, aged(task, now)) and _others_want(scheduler, task):
             return _aside(scheduler, task)
         parts = [f"{admission.names[index]} ({_lacks(admission, index, amount)})" for index, amount in lacks]
         reason = f"it is next in its pipeline and waits for {' and '.join(parts)}"

@@ -123,6 +123,10 @@ class OverloadControl:
         self._batch_count += batch_count
         self._batch_total += batch_total
 
+    def goes_last(self, priority: int, risen: int) -> bool:
+        """Return whether a task of a class, which has risen to another by age, starts only where nothing else fits."""
+        return priority > self.lowest and risen > self.lowest
+
     def room(self) -> float:
         """Return how large a share of the machine batch work may still take; one task always may."""
         return self.batch_share - self.batch_held if self.batch_held > 1e-9 else 1.0

@@ -174,11 +174,6 @@ class Selection:
         kept_up = mask & self._kept_up
         return self._reservations.keeper(kept_up) if kept_up else None
 
-    def goes_last(self, task: Task, now: float) -> bool:
-        """Return whether a task is of a class that starts only what nothing else can, because of overload."""
-        lowest = self._overload.lowest
-        return task.priority > lowest and aged(task, now) > lowest
-
     # -- rules 2 to 4 -------------------------------------------------------
 
     def _due(self, now: float) -> Iterator[Task]:
@@ -360,7 +355,7 @@ class Selection:
     def _steps_aside(self, task: Task, lane: Lane, tier: int, now: float) -> bool:
         """Return whether a head must wait because of overload (rule 4)."""
         overload = self._overload
-        if tier < _ASIDE and self.goes_last(task, now):
+        if tier < _ASIDE and overload.goes_last(task.priority, aged(task, now)):
             lane.gate = "aside"
             return True
         if task.priority > Priority.HIGH and overload.batch_share < 1.0:
