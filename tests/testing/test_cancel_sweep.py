@@ -173,6 +173,25 @@ def test_on_a_real_loop_it_sees_what_needs_threads_or_sockets(sound: bool) -> No
         assert report.runs >= 2
 
 
+def test_on_a_real_loop_the_awaits_may_be_others_in_each_run() -> None:
+    runs, cancelled = 0, 0
+
+    async def scenario() -> None:
+        nonlocal runs, cancelled
+        runs += 1
+        if runs > 1:
+            await asyncio.sleep(0)
+        try:
+            await asyncio.sleep(0.001)
+        except asyncio.CancelledError:
+            cancelled += 1
+            raise
+
+    report = cancel_sweep(scenario, check=lambda: None, loop_factory=asyncio.new_event_loop)
+    assert (report.awaits, report.runs) == (1, 2)
+    assert cancelled == 1, "what waits for nothing is granted nothing: the next await is cancelled"
+
+
 def test_a_real_loop_is_waited_for_only_so_long() -> None:
     async def scenario() -> None:
         await asyncio.get_running_loop().create_future()

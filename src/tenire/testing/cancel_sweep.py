@@ -94,6 +94,9 @@ class _Driver:
             self.granted_possible.append(self.suspensions)
         if self.suspensions != self._index:
             return
+        if self._moment == "granted" and waits_for is None:
+            self._index += 1  # on a real loop the awaits of this run may be others than those of the first
+            return
         self.place = waits_at(coroutine)
         self.cancelled = True
         if self._moment == "granted":
