@@ -35,11 +35,11 @@ def task_that_waits_for_me(tasks: Mapping[int | None, Handle[Any]]) -> Handle[An
     """
     frames = sys._current_frames()  # noqa: SLF001 - the documented way to look at other threads
     try:
-        targets: dict[Any, int] = {}  # what a thread has to end, or to set, for others to go on
         reached = {threading.get_ident()}
         fresh = set(reached)
         while fresh:
-            targets = {target: ident for ident in fresh for target in _ends(frames[ident], ident)}
+            # What these threads have to end, or to set, for others to go on.
+            targets = {target for ident in fresh for target in _ends(frames[ident], ident)}
             fresh = {ident for ident in frames.keys() - reached if _awaited(frames[ident]) in targets}
             for ident in fresh:
                 if ident in tasks:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
 
-from tenire.core.overload import BATCH_TARGET_S, INTERACTIVE_TARGET_S
+from tenire.core.overload import BATCH_TARGET_S, INTERACTIVE_TARGET_S, waited
 from tenire.core.ready_queue import Lane, aged
 from tenire.core.tasks import READY, WAITING, Priority, State
 
@@ -124,10 +124,9 @@ def _held_up(scheduler: Scheduler, task: Task, gate: object, now: float) -> Gate
         return Gate("resource", f"{reason}; by their shares {first} first" if first else reason)
     if gate == "overload":
         overload = scheduler.overload
-        wait = overload.interactive_wait or 0.0
-        waited = f"{_seconds(wait)} on average" if wait > INTERACTIVE_TARGET_S else "too long a moment ago"
+        long = waited(overload.interactive_wait, INTERACTIVE_TARGET_S)
         most = f"{overload.batch_share:.0%} of anything"
-        return Gate("overload", f"urgent work waited {waited}, so other work holds at most {most} for now")
+        return Gate("overload", f"urgent work waited {long}, so other work holds at most {most} for now")
     return _left_out(scheduler, task)
 
 
@@ -206,16 +205,11 @@ def _others_want(scheduler: Scheduler, task: Task) -> bool:
 
 
 def _aside(scheduler: Scheduler, task: Task) -> Gate:
-    wait = scheduler.overload.batch_wait or 0.0
-    waited = f"{_seconds(wait)} on average" if wait > BATCH_TARGET_S else "too long a moment ago"
-    return Gate("overload", f"normal and low work waited {waited}, so {_class(task.priority)} work goes last")
+    long = waited(scheduler.overload.batch_wait, BATCH_TARGET_S)
+    return Gate("overload", f"normal and low work waited {long}, so {_class(task.priority)} work goes last")
 
 
 def _rule(admission: Admission, index: int, limit: int) -> str:
     if limit <= 0:
         return f"tasks that need {admission.names[index]} run one at a time"
     return f"tasks hold at most {admission.shown(index, limit)}"
-
-
-def _seconds(wait: float) -> str:
-    return f"{wait:.3g} s" if 1.0 <= wait < 100.0 else f"{wait:.0f} s" if wait >= 1.0 else f"{wait * 1000:.0f} ms"

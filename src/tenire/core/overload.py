@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from tenire.core.tasks import Task
 
-__all__ = ["BATCH_TARGET_S", "INTERACTIVE_TARGET_S", "WINDOW_S", "OverloadControl"]
+__all__ = ["BATCH_TARGET_S", "INTERACTIVE_TARGET_S", "WINDOW_S", "OverloadControl", "waited"]
 
 WINDOW_S = 1.0
 INTERACTIVE_TARGET_S = 0.020
@@ -39,6 +39,19 @@ PATIENCE = 3
 CALM = 10
 _LEAST_BATCH = 0.5
 _INTERACTIVE, _IDLE = int(Priority.HIGH), int(Priority.IDLE)  # members compare slower
+
+
+def waited(wait: float | None, target: float) -> str:
+    """Return how long work waited on average, in words, if that is what holds others back now.
+
+    Args:
+        wait: Seconds, or ``None`` if nothing started.
+        target: How long it may wait, seconds.
+    """
+    if wait is None or wait <= target:  # what was taken back then comes step by step
+        return "too long a moment ago"
+    shown = f"{wait * 1000:.0f} ms" if wait < 1.0 else f"{wait:.3g} s" if wait < 100.0 else f"{wait:.0f} s"
+    return f"{shown} on average"
 
 
 class OverloadControl:
@@ -140,9 +153,8 @@ class OverloadControl:
         """Return which classes go last and why, or ``None`` while none does."""
         if not self.last:
             return None
-        wait = self.batch_wait or 0.0
-        waited = f"{wait:.3g} s on average" if wait > BATCH_TARGET_S else "too long a moment ago"
-        return f"normal and low work waited {waited}, so {' and '.join(self.last)} work goes last"
+        long = waited(self.batch_wait, BATCH_TARGET_S)
+        return f"normal and low work waited {long}, so {' and '.join(self.last)} work goes last"
 
     def advance(self, now: float) -> None:
         """Judge the window if it is over."""
