@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -20,9 +21,10 @@ from tenire.storage.home import Home, HomeLock
 from .conftest import LEDGERS, VOLCANOES, ZEBRAS, write
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
     from pathlib import Path
 
+    from tenire.concurrency import ConcurrencyManager
     from tenire.pipeline.progress import PipelineProgress, RunReport
 
 Live = dict[str, "PipelineProgress"]
@@ -30,7 +32,11 @@ Live = dict[str, "PipelineProgress"]
 
 @pytest.fixture
 def run(tmp_path: Path) -> Callable[..., RunReport]:
-    """Runs ``one``, ``two`` and, after ``one``, ``three``; a scenario beside it, before any of them has begun."""
+    """Runs ``one``, ``two`` and, after ``one``, ``three``, beside a scenario.
+
+    Pipelines named in ``paused`` are paused before the scenario begins. Until then none of them
+    starts anything: they are so small that they could end before the first word has arrived.
+    """
     for name, text in (("one", ZEBRAS), ("two", LEDGERS), ("three", VOLCANOES)):
         write(tmp_path / name / "a.txt", text)
     head = 'embedder = "static"\nsource'
@@ -42,15 +48,35 @@ def run(tmp_path: Path) -> Callable[..., RunReport]:
 
     config, home = load_config(file), Home(tmp_path / "home")
 
-    def run(scenario: Callable[[Home, Live], Awaitable[object]]) -> RunReport:
+    def run(scenario: Callable[[Home, Live], Awaitable[object]], *, paused: tuple[str, ...]) -> RunReport:
         async def main() -> RunReport:
-            beside: list[asyncio.Task[object]] = []
+            engines: list[ConcurrencyManager] = []
+            beside: list[asyncio.Task[None]] = []
+
+            @asynccontextmanager
+            async def held_back(manager: ConcurrencyManager) -> AsyncIterator[None]:
+                engines.append(manager)
+                hold(list(config.pipelines), "the scenario has not begun")
+                yield
+
+            def hold(names: Iterable[str], reason: str | None) -> None:
+                for name in names:
+                    engines[0].orchestrator.suspend(name, reason)
+
+            async def play(live: Live) -> None:
+                try:
+                    for name in paused:
+                        await tell(home, "pause", name)
+                    hold(set(live) - set(paused), None)
+                    await scenario(home, live)
+                except BaseException:
+                    hold(live, None)  # or the run would never end
+                    raise
 
             def begun(live: Live) -> None:
-                loop = asyncio.get_running_loop()
-                beside.append(loop.create_task(scenario(home, live)))  # type: ignore[arg-type]
+                beside.append(asyncio.get_running_loop().create_task(play(live)))
 
-            report = await arun_config(config, on_start=begun)
+            report = await arun_config(config, on_start=begun, beside=held_back)
             await beside[0]
             return report
 
@@ -74,14 +100,12 @@ def test_a_cancelled_pipeline_keeps_the_others_going_and_stops_those_after_it(
     seen: dict[str, Any] = {}
 
     async def scenario(home: Home, live: Live) -> None:
-        await tell(home, "pause", "two")  # so that the run goes on for as long as this takes
-        await tell(home, "pause", "one")
         assert (await tell(home, "cancel", "one"))["state"] == "cancelled"
         seen.update(await asyncio.to_thread(status, home.path))
         await tell(home, "priority", NewPriority("two", "low"))
         await tell(home, "resume", "two")
 
-    report = run(scenario)
+    report = run(scenario, paused=("one", "two"))
     assert states(report) == {"one": "cancelled", "two": "done", "three": "failed"}
     assert report.pipelines["three"].error == "it runs after one, which was cancelled"
     told = {name: pipeline["state"] for name, pipeline in seen["pipelines"].items()}
@@ -94,20 +118,17 @@ def test_a_cancelled_pipeline_keeps_the_others_going_and_stops_those_after_it(
 
 def test_a_pipeline_that_waits_for_another_can_be_cancelled(run: Callable[..., RunReport]) -> None:
     async def scenario(home: Home, live: Live) -> None:
-        await tell(home, "pause", "one")
         assert live["three"].state == "waiting"
         assert (await tell(home, "cancel", "three"))["state"] == "cancelled"
         await tell(home, "resume", "one")
 
-    report = run(scenario)
+    report = run(scenario, paused=("one",))
     assert states(report) == {"one": "done", "two": "done", "three": "cancelled"}
     assert report.failed == ()
 
 
 def test_a_paused_run_still_ends_at_once_when_it_is_interrupted(run: Callable[..., RunReport]) -> None:
     async def scenario(home: Home, live: Live) -> None:
-        for name in live:
-            await tell(home, "pause", name)
         while live["one"].seconds == 0:  # noqa: ASYNC110 - it has to be in the middle of things
             await asyncio.sleep(0.01)
         main = next(task for task in asyncio.all_tasks() if "main" in repr(task.get_coro()))
@@ -121,12 +142,11 @@ def test_a_paused_run_still_ends_at_once_when_it_is_interrupted(run: Callable[..
             raise
 
     with pytest.raises(asyncio.CancelledError):
-        run(scenario)
+        run(scenario, paused=("one", "two", "three"))
 
 
 def test_tasks_are_explained_by_the_engine_itself(run: Callable[..., RunReport]) -> None:
     async def scenario(home: Home, live: Live) -> None:
-        await tell(home, "pause", "two")
         found: list[Any] = []
         while not found:
             facts = await asyncio.to_thread(status, home.path)
@@ -138,7 +158,7 @@ def test_tasks_are_explained_by_the_engine_itself(run: Callable[..., RunReport])
             await asyncio.to_thread(why, home.path, "t99999")
         await tell(home, "resume", "two")
 
-    run(scenario)
+    run(scenario, paused=("two",))
 
 
 def test_without_an_engine_there_is_nobody_to_tell(tmp_path: Path) -> None:
