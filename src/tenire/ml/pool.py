@@ -19,44 +19,33 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-from contextlib import AsyncExitStack, contextmanager
-from functools import partial
-from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from tenire.concurrency.sendable import check_sendable
 from tenire.concurrency.unbroken import unbroken
-from tenire.core.admission import CPU, MEMORY
-from tenire.core.model_room import ModelRoom
-from tenire.core.replicas import IDLE_S, Replicas
-from tenire.core.tasks import CPU_UNIT, Priority, Resources
+from tenire.core.replicas import Replicas
+from tenire.core.tasks import Priority
 from tenire.errors import ConfigError, PredictionError, RejectedError, WorkerDiedError
+from tenire.ml.copying import Copying
 from tenire.ml.pooled_model import ModelStatistics, PooledModel, blames_an_item
-from tenire.ml.serving import ask, load
+from tenire.ml.residence import Residence
+from tenire.ml.serving import ask
 from tenire.resilience.batcher import Batcher
-from tenire.resilience.tasks import end
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterable
     from types import TracebackType
     from typing import Self
 
-    from tenire.concurrency.handle import Handle
     from tenire.concurrency.manager import ConcurrencyManager
-    from tenire.concurrency.periodic import Periodic
 
 __all__ = ["ModelPool"]
-
-_log = logging.getLogger("tenire.ml")
 
 _USUAL_MEMORY = 256 << 20
 """Bytes that a model of which nothing is known is thought to take."""
 
 _WINDOW = 8
 """Batches' worth of items that ``map`` sorts by weight together."""
-
-_numbers = count(1)
 
 
 class ModelPool:
@@ -69,16 +58,11 @@ class ModelPool:
     """
 
     def __init__(self, manager: ConcurrencyManager, *, memory: int | None = None, pipeline: str = "models") -> None:
-        self._manager = manager
-        self._room = ModelRoom(memory or max(1, manager.data_manager.capacity // 2))
-        self._pipeline = pipeline
+        room = memory or max(1, manager.data_manager.capacity // 2)
+        self._residence = Residence(manager, memory=room, pipeline=pipeline)
+        self._copying = Copying(self._residence, manager.control)
         self._models: dict[str, PooledModel] = {}
-        self._freed = asyncio.Event()
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._looking: Periodic | None = None
-        self._closed = self._over = False
-        capacity = manager.orchestrator.scheduler.admission.capacity[CPU]
-        self._cores = capacity / CPU_UNIT
+        self._closed = False
 
     async def __aenter__(self) -> Self:
         return self
@@ -93,20 +77,14 @@ class ModelPool:
             await unbroken(self._end())
 
     async def _end_batches(self, *, cancel: bool) -> None:
-        for batcher in [each for model in self._models.values() for each in model.batchers.values()]:
+        copies = [copy for model in self._models.values() for copy in model.copies]
+        for batcher in [each for copy in copies for each in copy.batchers.values()]:
             await batcher.aclose(cancel=cancel)
 
     async def _end(self) -> None:
-        if self._looking is not None:
-            self._looking.cancel()
-        await end(tuple(self._tasks))
+        await self._copying.aclose()
         await self._end_batches(cancel=True)
-        self._over = True  # for who loads a model yet without a batch
-        self._freed.set()
-        async with AsyncExitStack() as leaving:
-            for model in self._models.values():
-                self._room.forget(model.name)
-                leaving.push_async_callback(self._let_go(model).aclose)
+        await self._residence.aclose()
 
     def add(
         self,
@@ -153,17 +131,17 @@ class ModelPool:
         options = {
             "most": most, "max_delay": max_delay, "target": target, "weigh": weigh, "most_weight": most_weight,
         }  # fmt: skip
-        core = Replicas(most=max(1, min(replicas, int(self._cores // threads))), batch=most)
+        core = Replicas(most=max(1, min(replicas, int(self._residence.cores // threads))), batch=most)
         first = PooledModel(name, factory, memory or _USUAL_MEMORY, threads, pinned, options, core)
         first.copies.append(first)
         self._models[name] = first
-        self._manager.orchestrator.register_resource(self._slot(name), 1)
+        self._residence.enter(first)
 
     async def warm_up(self, name: str) -> None:
         """Have a model loaded."""
         model = self._model(name)
-        await self._use(model)
-        self._unuse(model)
+        await self._residence.use(model)
+        self._residence.unuse(model)
 
     async def predict(
         self, name: str, item: Any, *, priority: Priority | str = Priority.NORMAL, deadline: float | None = None
@@ -184,7 +162,7 @@ class ModelPool:
         model = self._model(name)
         urgency = Priority.parse(priority) if isinstance(priority, str) else priority
         try:
-            with self._copy(model) as copy:
+            with self._copying.given(model) as copy:
                 return await self._batcher(copy, urgency)(item, deadline=deadline)
         except (WorkerDiedError, MemoryError) as error:
             message = f"the model {name} takes its worker along, or all memory, for one item"
@@ -231,23 +209,19 @@ class ModelPool:
 
     def statistics(self) -> dict[str, ModelStatistics]:
         """Return what each model has done so far."""
-        return {name: model.statistics(self._room) for name, model in self._models.items() if model.copies}
+        return {name: model.statistics(self._residence.room) for name, model in self._models.items()}
 
     # -- batches -------------------------------------------------------------------------
 
     def _model(self, name: str) -> PooledModel:
-        self._require_open(closed=self._closed)
+        if self._closed:
+            message = "the pool of models was closed and takes no more items"
+            raise RejectedError(message)
         model = self._models.get(name)
         if model is None:
             message = f"there is no model {name!r} in this pool"
             raise ConfigError(message, key="name", hint=f"models: {', '.join(self._models) or 'none; add one first'}")
         return model
-
-    @staticmethod
-    def _require_open(*, closed: bool) -> None:
-        if closed:
-            message = "the pool of models was closed and takes no more items"
-            raise RejectedError(message)
 
     def _batcher(self, model: PooledModel, priority: Priority) -> Batcher[Any, Any]:
         batcher = model.batchers.get(priority)
@@ -260,141 +234,13 @@ class ModelPool:
         return batcher
 
     async def _ask(self, model: PooledModel, items: list[Any], priority: Priority) -> list[Any]:
-        await self._use(model)
+        await self._residence.use(model)
         try:
-            handle = self._submit(model, ask, items, priority=priority)
+            handle = self._residence.submit(model, ask, items, priority=priority)
             try:
                 results: list[Any] = await handle
             finally:
                 handle.cancel()  # of a batch that nobody waits for any more
             return results
         finally:
-            self._unuse(model)
-
-    def _submit(self, model: PooledModel, fn: Callable[..., Any], *args: Any, priority: Priority) -> Handle[Any]:
-        call = partial(fn, model.name, model.factory, model.threads)
-        needs = Resources(cpu=min(model.threads, self._cores), other={self._slot(model.name): 1})
-        return self._manager.submit(
-            call, *args, on="process", worker=model.worker, needs=needs, priority=priority, pipeline=self._pipeline,
-            name=f"{model.name}: {fn.__name__}",
-        )  # fmt: skip
-
-    # -- copies ----------------------------------------------------------------------------
-
-    @contextmanager
-    def _copy(self, model: PooledModel) -> Iterator[PooledModel]:
-        """Give an item to a copy of a model for as long as the block takes."""
-        replicas, now = model.replicas, asyncio.get_running_loop().time
-        number = replicas.begin(now())
-        replicas.loaded_in(model.load_s)
-        if replicas.wants_more(now()):
-            self._begin(self._more(model))
-        try:
-            yield model.copies[number]
-        finally:
-            replicas.end(number, now())
-
-    async def _more(self, model: PooledModel) -> None:
-        """Load one more copy, if there is memory for it that nobody wants."""
-        replicas, number = model.replicas, len(model.replicas)
-        free = self._manager.orchestrator.scheduler.admission.free[MEMORY]
-        if self._room.used + model.memory > self._room.capacity or free < model.memory:
-            replicas.no_more()
-            return
-        if number == len(model.copies):
-            name = f"{model.name} ({number + 1})"
-            model.copies.append(model.copy(name))
-            self._models[name] = model.copies[number]
-            self._manager.orchestrator.register_resource(self._slot(name), 1)
-        copy = model.copies[number]
-        try:
-            await self._use(copy)
-        except Exception:  # noqa: BLE001 - the copies that there are go on without it
-            _log.debug("one more %s could not be loaded", model.name, exc_info=True)
-            replicas.no_more()
-            return
-        self._unuse(copy)
-        replicas.more(asyncio.get_running_loop().time())
-        if self._looking is None:
-            self._looking = self._manager.control.every(IDLE_S / 3, self._fewer)
-
-    def _fewer(self) -> None:
-        """Drop the copies that have nothing to do, or bring nothing."""
-        now = asyncio.get_running_loop().time()
-        for model in [each for each in self._models.values() if each.copies]:
-            if (number := model.replicas.going(now)) is not None:
-                self._begin(self._drop(model, number))
-
-    async def _drop(self, model: PooledModel, number: int) -> None:
-        copy = model.copies[number]
-        async with copy.loading:
-            if number < len(model.replicas):  # it was wanted again before it went
-                return
-            self._room.forget(copy.name)
-            self._freed.set()
-            await self._let_go(copy).aclose()
-
-    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    # -- loading ---------------------------------------------------------------------------
-
-    async def _use(self, model: PooledModel) -> None:
-        """Have a model loaded, and kept until ``_unuse``."""
-        async with model.loading:
-            if model.name in self._room:
-                self._room.use(model.name)
-            else:
-                await self._load(model)
-
-    def _unuse(self, model: PooledModel) -> None:
-        self._room.done(model.name)
-        self._freed.set()
-
-    async def _load(self, model: PooledModel) -> None:
-        """Load a model; it is at work from the moment that it has its room, or the next one would take that."""
-        while (going := self._room.admit(model.name, model.memory, pinned=model.pinned)) is None:
-            self._freed.clear()
-            await self._freed.wait()
-            self._require_open(closed=self._over)
-        self._room.use(model.name)
-        began = asyncio.get_running_loop().time()
-        try:
-            async with AsyncExitStack() as leaving:
-                # All of them at once: one that is asked for again meanwhile is another worker's.
-                for name in going:
-                    leaving.push_async_callback(self._let_go(self._models[name]).aclose)
-            async with AsyncExitStack() as held:
-                permit = self._manager.orchestrator.permit(
-                    Resources(memory=model.memory), pipeline=self._pipeline, name=f"{model.name}: memory", detached=True
-                )
-                await held.enter_async_context(permit)
-                model.worker = f"{model.name}-{next(_numbers)}"
-                await self._submit(model, load, priority=Priority.HIGH)
-                self._require_open(closed=self._over)
-                model.held = held.pop_all()
-        except BaseException:
-            self._room.forget(model.name)
-            self._freed.set()
-            await self._let_go(model).aclose()
-            raise
-        model.loads += 1
-        model.load_s = asyncio.get_running_loop().time() - began
-        measured = self._manager.thread_pool.statistics().memory.get(model.worker, 0)
-        if measured:
-            model.memory = measured
-            self._room.measured(model.name, measured)
-
-    def _let_go(self, model: PooledModel) -> AsyncExitStack:
-        """End the worker of a model; closing what is returned gives its memory back."""
-        if model.worker:
-            self._manager.thread_pool.end_worker(model.worker)
-            model.worker = ""
-        held, model.held = model.held, AsyncExitStack()
-        return held
-
-    @staticmethod
-    def _slot(name: str) -> str:
-        return f"model {name}"
+            self._residence.unuse(model)

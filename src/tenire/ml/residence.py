@@ -1,0 +1,158 @@
+"""Which models of a pool are loaded: room and memory before, a worker process each, what they took after.
+
+::
+
+    use ──► loaded? ──yes──────────────────────────────────────► at work ──► unuse
+                └─no─► room in the pool ──► memory of the engine ──► worker ──┘
+
+1. A model that has its room is at work from that moment on, or the next one would take it.
+2. What was admitted for a model is given back once its worker is told to end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+from functools import partial
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+from tenire.core.admission import CPU, MEMORY
+from tenire.core.model_room import ModelRoom
+from tenire.core.tasks import CPU_UNIT, Priority, Resources
+from tenire.errors import RejectedError
+from tenire.ml.serving import load
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tenire.concurrency.handle import Handle
+    from tenire.concurrency.manager import ConcurrencyManager
+    from tenire.ml.pooled_model import PooledModel
+
+__all__ = ["Residence"]
+
+_numbers = count(1)
+
+
+class Residence:
+    """Loads the models of one pool, and lets them go.
+
+    Args:
+        manager: The engine.
+        memory: Bytes that all of them may take together.
+        pipeline: Whose share the work is charged to.
+
+    Attributes:
+        room: Decides which of them are loaded.
+        cores: What a model can have at the most.
+    """
+
+    def __init__(self, manager: ConcurrencyManager, *, memory: int, pipeline: str) -> None:
+        self.room = ModelRoom(memory)
+        self.cores = manager.orchestrator.scheduler.admission.capacity[CPU] / CPU_UNIT
+        self._manager = manager
+        self._pipeline = pipeline
+        self._models: dict[str, PooledModel] = {}
+        self._freed = asyncio.Event()
+        self._over = False
+
+    def enter(self, model: PooledModel) -> None:
+        """Make a model known, which is not loaded yet."""
+        self._models[model.name] = model
+        self._manager.orchestrator.register_resource(_slot(model), 1)
+
+    def fits(self, model: PooledModel) -> bool:
+        """Return whether there is memory for one more like it that nobody else has."""
+        free = self._manager.orchestrator.scheduler.admission.free[MEMORY]
+        return self.room.used + model.memory <= self.room.capacity and free >= model.memory
+
+    async def use(self, model: PooledModel) -> None:
+        """Have a model loaded, and kept until ``unuse``.
+
+        Raises:
+            ModelFileError: If it cannot be loaded.
+            RejectedError: If the pool was closed meanwhile.
+        """
+        async with model.loading:
+            if model.name in self.room:
+                self.room.use(model.name)
+            else:
+                await self._load(model)
+
+    def unuse(self, model: PooledModel) -> None:
+        """End one use of a model."""
+        self.room.done(model.name)
+        self._freed.set()
+
+    def submit(self, model: PooledModel, fn: Callable[..., Any], *args: Any, priority: Priority) -> Handle[Any]:
+        """Have the model's worker call ``fn(name, factory, threads, *args)``."""
+        call = partial(fn, model.name, model.factory, model.threads)
+        needs = Resources(cpu=min(model.threads, self.cores), other={_slot(model): 1})
+        return self._manager.submit(
+            call, *args, on="process", worker=model.worker, needs=needs, priority=priority, pipeline=self._pipeline,
+            name=f"{model.name}: {fn.__name__}",
+        )  # fmt: skip
+
+    async def drop(self, model: PooledModel) -> None:
+        """Let a model go that is loaded; whoever holds ``model.loading`` calls this."""
+        self.room.forget(model.name)
+        self._freed.set()
+        await self._let_go(model).aclose()
+
+    async def aclose(self) -> None:
+        """Let all of them go; who waits for one is refused."""
+        self._over = True  # for who loads a model yet without a batch
+        self._freed.set()
+        async with AsyncExitStack() as leaving:
+            for model in self._models.values():
+                self.room.forget(model.name)
+                leaving.push_async_callback(self._let_go(model).aclose)
+
+    async def _load(self, model: PooledModel) -> None:
+        while (going := self.room.admit(model.name, model.memory, pinned=model.pinned)) is None:
+            self._freed.clear()
+            await self._freed.wait()
+            self._require_open()
+        self.room.use(model.name)
+        began = asyncio.get_running_loop().time()
+        try:
+            async with AsyncExitStack() as leaving:
+                # All of them at once: one that is asked for again meanwhile is another worker's.
+                for name in going:
+                    leaving.push_async_callback(self._let_go(self._models[name]).aclose)
+            async with AsyncExitStack() as held:
+                permit = self._manager.orchestrator.permit(
+                    Resources(memory=model.memory), pipeline=self._pipeline, name=f"{model.name}: memory", detached=True
+                )
+                await held.enter_async_context(permit)
+                model.worker = f"{model.name}-{next(_numbers)}"
+                await self.submit(model, load, priority=Priority.HIGH)
+                self._require_open()
+                model.held = held.pop_all()
+        except BaseException:
+            await self.drop(model)
+            raise
+        model.loads += 1
+        model.load_s = asyncio.get_running_loop().time() - began
+        measured = self._manager.thread_pool.statistics().memory.get(model.worker, 0)
+        if measured:
+            model.memory = measured
+            self.room.measured(model.name, measured)
+
+    def _require_open(self) -> None:
+        if self._over:
+            message = "the pool of models was closed and takes no more items"
+            raise RejectedError(message)
+
+    def _let_go(self, model: PooledModel) -> AsyncExitStack:
+        """End the worker of a model; closing what is returned gives its memory back."""
+        if model.worker:
+            self._manager.thread_pool.end_worker(model.worker)
+            model.worker = ""
+        held, model.held = model.held, AsyncExitStack()
+        return held
+
+
+def _slot(model: PooledModel) -> str:
+    return f"model {model.name}"
