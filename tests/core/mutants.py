@@ -450,6 +450,12 @@ MUTANTS: dict[str, tuple[str, str, str, str]] = {
     "one late window is enough": (
         "overload", "if self._late >= PATIENCE:", "if True:", "test_overload.py -k follow",
     ),
+    "a window in which nothing started is one in time": (
+        "overload", "            if batch is not None:\n", "            if True:\n", "test_overload.py -k longer",
+    ),
+    "late windows are never forgotten": (
+        "overload", "self._late = self._calm = 0", "self._calm = 0", "test_overload.py -k longer",
+    ),
     "one window in time is enough": (
         "overload", "if self._calm >= CALM:", "if True:", "test_overload.py -k never_held",
     ),

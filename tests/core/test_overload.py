@@ -54,15 +54,16 @@ def test_the_limits_follow_the_waits_of_each_window(history: list[list[tuple[Pri
             if late == 3:
                 late, lowest = 0, max(2, lowest - 1)
         else:
-            late, calm = 0, calm + 1
+            late, calm = 0 if batch else late, calm + 1
             if calm == 10:
-                calm, lowest = 0, min(4, lowest + 1)
+                late, calm, lowest = 0, 0, min(4, lowest + 1)
         assert control.batch_share == pytest.approx(share)
         assert control.lowest == lowest
         control.check()
 
 
 LATE, IN_TIME = [(Priority.NORMAL, 100.0)], [(Priority.NORMAL, 0.0)]
+NONE: list[tuple[Priority, float]] = []
 
 
 def test_a_class_goes_last_for_each_three_late_windows_in_a_row() -> None:
@@ -81,6 +82,22 @@ def test_a_class_comes_back_after_each_ten_windows_in_a_row_in_time() -> None:
         now = windows(control, waits, 1, now)
         lowest.append(control.lowest)
     assert lowest == [Priority.NORMAL] * 19 + [Priority.LOW] * 10 + [Priority.IDLE]
+
+
+@pytest.mark.parametrize(
+    ("between", "last"),
+    [([], Priority.NORMAL), ([NONE], Priority.NORMAL), ([NONE] * 9, Priority.NORMAL), ([NONE] * 10, Priority.IDLE),
+     ([IN_TIME], Priority.IDLE), ([NONE] * 4 + [IN_TIME] + [NONE] * 4, Priority.IDLE)],
+)  # fmt: skip
+def test_tasks_that_take_longer_than_a_window_can_be_late_too(
+    between: list[list[tuple[Priority, float]]], last: Priority
+) -> None:
+    control, now = OverloadControl(), 0.0
+    for waits in ([LATE] + between) * 6:
+        now = windows(control, waits, 1, now)
+        if waits is LATE:
+            lowest = control.lowest
+    assert lowest == last
 
 
 @given(

@@ -9,8 +9,10 @@ interactive and should wait for no longer than 20 ms, the rest is batch, 2 s.
    to half of it; in time: ``STEP_UP`` more. With no interactive work the limit goes
    back up as well, so nothing is kept for work that does not come.
 3. Batch work too late for ``PATIENCE`` windows: idle work goes last of all, then low
-   work too; it starts if nothing else fits. A task that has waited long enough to rise
-   a class rises above this too, so nothing waits for ever.
+   work too; it starts if nothing else fits. A window in which none of it started tells
+   nothing (tasks may take longer than one), unless there are ``CALM`` of them. A task
+   that has waited long enough to rise a class rises above this too, so nothing waits
+   for ever.
 4. Both ways back are taken step by step, that of the classes after ``CALM`` windows in time.
 
 Source: H. Zhou et al., "Overload Control for Scaling WeChat Microservices" (DAGOR),
@@ -177,9 +179,11 @@ class OverloadControl:
                 self._late = 0
                 self.lowest = max(Priority.NORMAL, self.lowest - 1)
         else:
-            self._late, self._calm = 0, self._calm + 1
+            self._calm += 1
+            if batch is not None:
+                self._late = 0
             if self._calm >= CALM:
-                self._calm = 0
+                self._late = self._calm = 0
                 self.lowest = min(Priority.IDLE, self.lowest + 1)
 
     def check(self) -> None:
