@@ -454,7 +454,8 @@ MUTANTS: dict[str, tuple[str, str, str, str]] = {
         "overload", "            if batch is not None:\n", "            if True:\n", "test_overload.py -k longer",
     ),
     "late windows are never forgotten": (
-        "overload", "self._late = self._calm = 0", "self._calm = 0", "test_overload.py -k longer",
+        "overload", "                self._late = self._calm = 0\n", "                self._calm = 0\n",
+        "test_overload.py -k longer",
     ),
     "one window in time is enough": (
         "overload", "if self._calm >= CALM:", "if True:", "test_overload.py -k never_held",

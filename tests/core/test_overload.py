@@ -93,7 +93,7 @@ def test_tasks_that_take_longer_than_a_window_can_be_late_too(
     between: list[list[tuple[Priority, float]]], last: Priority
 ) -> None:
     control, now = OverloadControl(), 0.0
-    for waits in ([LATE] + between) * 6:
+    for waits in [LATE, *between] * 6:
         now = windows(control, waits, 1, now)
         if waits is LATE:
             lowest = control.lowest
