@@ -196,9 +196,13 @@ def test_a_terminal_that_shows_few_letters_is_warned_of() -> None:
 
 
 def test_devices_and_extras_are_told_of_without_counting_as_missing(tmp_path: Path) -> None:
-    assert "none found" in gpu(tmp_path).found
+    assert "none found" in gpu(lambda _: "1.0", tmp_path).found
+    (tmp_path / "kfd").touch()
+    assert gpu(lambda _: None, tmp_path).remedy is None
     (tmp_path / "nvidia0").touch()
-    assert gpu(tmp_path).found.startswith("NVIDIA device")
+    assert gpu(lambda _: "1.0", tmp_path).found.startswith("NVIDIA and AMD device")
+    assert gpu(lambda _: "1.0", tmp_path).found.endswith("in ONNX there (onnxruntime-gpu 1.0)")
+    assert "pip install onnxruntime-gpu" in str(gpu(lambda _: None, tmp_path).remedy)
     some = extras(lambda name: "1.0" if name in ("aiohttp", "jsonschema", "starlette") else None)
     assert some.found.startswith("installed: llm; not installed: data, ")
     assert "dashboard" in some.found.partition("not installed")[2], "half of an extra is none"

@@ -81,7 +81,7 @@ def examine(home: Path) -> Diagnosis:
             _pressure(),
             *heat(),
             *_battery(),
-            gpu(),
+            gpu(_version),
             extras(_version),
         )
     )

@@ -137,13 +137,26 @@ def heat() -> Iterator[Check]:
         yield Check("heat", "ok", found)
 
 
-def gpu(devices: Path = Path("/dev")) -> Check:
-    """Look for a graphics processor that other programs could compute on."""
+def gpu(version: Callable[[str], str | None], devices: Path = Path("/dev")) -> Check:
+    """Look for a graphics processor.
+
+    Args:
+        version: Returns the version of a package, or ``None``.
+        devices: Where the system shows them.
+    """
     kinds = {"NVIDIA": "nvidia[0-9]*", "AMD": "kfd", "graphics": "dri/renderD*"}
     found = [kind for kind, pattern in kinds.items() if any(devices.glob(pattern))]
     if not found:
         return Check("gpu", "ok", "none found; nothing here needs one")
-    return Check("gpu", "ok", f"{' and '.join(found)} device; embedders compute on the processor all the same")
+    said = f"{' and '.join(found)} device; embedders compute on the processor all the same"
+    if "NVIDIA" not in found:
+        return Check("gpu", "ok", said)
+    runtime = version("onnxruntime-gpu")
+    if runtime is None:
+        return Check(
+            "gpu", "ok", said, "for models of your own in ONNX to compute there, run: pip install onnxruntime-gpu"
+        )
+    return Check("gpu", "ok", f"{said}, models of your own in ONNX there (onnxruntime-gpu {runtime})")
 
 
 def chromium(version: Callable[[str], str | None]) -> Iterator[Check]:

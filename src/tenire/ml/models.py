@@ -1,16 +1,24 @@
-"""Factories of models for a pool: they travel to a worker process, and load there."""
+"""Factories of models for a pool: they travel to a worker process, and load there.
+
+A factory that can have its model run on a GPU says with ``gpu_wanted()`` how many bytes of it that
+would take, and returns with ``on_gpu(bytes)`` the factory that loads it there.
+"""
 
 from __future__ import annotations
 
 import os
 import pickle
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from tenire.errors import ModelFileError
+from tenire.ml.gpu import CONTEXT_BYTES
 
 __all__ = ["KeptModel", "OnnxModel"]
+
+_OF_ITS_FILE = 3
+"""Times its file that a graph is thought to take on a GPU: itself, and what it computes in between."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,10 +28,21 @@ class OnnxModel:
     Attributes:
         path: The file.
         threads: Threads to compute with.
+        gpu_memory: Bytes of a GPU that it may take; ``None``: none, but a pool sets some aside by the
+            size of the file where there is a GPU; 0: none there either.
     """
 
     path: str | os.PathLike[str]
     threads: int = 1
+    gpu_memory: int | None = None
+
+    def gpu_wanted(self) -> int:
+        """Return the bytes of a GPU that it would take; blocks."""
+        return _wanted(self.gpu_memory, [Path(self.path)])
+
+    def on_gpu(self, memory: int) -> OnnxModel:
+        """Return the same, with so many bytes of a GPU."""
+        return replace(self, gpu_memory=memory)
 
     def __call__(self) -> Any:
         """Load it, in the process that uses it.
@@ -40,7 +59,7 @@ class OnnxModel:
         except OSError as error:
             message = f"the model {path} cannot be read: {error.strerror}"
             raise ModelFileError(message, model=path.stem) from error
-        return OnnxGraph(data, path.stem, self.threads)
+        return OnnxGraph(data, path.stem, self.threads, gpu_memory=self.gpu_memory or 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +71,30 @@ class KeptModel:
         name: The model.
         version: The version; ``None``: the one that is current when it is loaded.
         threads: Threads to compute with.
+        gpu_memory: Of a graph, as for ``OnnxModel``.
     """
 
     home: str | os.PathLike[str]
     name: str
     version: str | None = None
     threads: int = 1
+    gpu_memory: int | None = None
+
+    def gpu_wanted(self) -> int:
+        """Return the bytes of a GPU that it would take; blocks."""
+        from tenire.ml.registry import ModelRegistry
+
+        try:
+            found = ModelRegistry(self.home).open(self.name, self.version)
+        except ModelFileError:  # whoever loads it is told
+            return 0
+        if found.manifest.kind != "onnx":
+            return 0
+        return _wanted(self.gpu_memory, [found.folder / file for file in found.manifest.files])
+
+    def on_gpu(self, memory: int) -> KeptModel:
+        """Return the same, with so many bytes of a GPU."""
+        return replace(self, gpu_memory=memory)
 
     def __call__(self) -> Any:
         """Load it, checked, in the process that uses it.
@@ -72,7 +109,8 @@ class KeptModel:
         if manifest.kind == "onnx":
             from tenire.ml.onnx_graph import OnnxGraph
 
-            return OnnxGraph(found.read(next(iter(manifest.files))), found.label, self.threads)
+            data = found.read(next(iter(manifest.files)))
+            return OnnxGraph(data, found.label, self.threads, gpu_memory=self.gpu_memory or 0)
         if manifest.kind == "classifier":
             from tenire.ml.asking import loaded_words
 
@@ -87,3 +125,12 @@ class KeptModel:
             message = f"the model {found.label} cannot be loaded: {type(error).__name__}: {error}"
             hint = "it needs the packages, in about the versions, that it was made with"
             raise ModelFileError(message, model=self.name, hint=hint) from error
+
+
+def _wanted(said: int | None, files: list[Path]) -> int:
+    if said is not None:
+        return said
+    try:
+        return CONTEXT_BYTES + _OF_ITS_FILE * sum(file.stat().st_size for file in files)
+    except OSError:  # whoever loads it is told
+        return 0

@@ -1,4 +1,4 @@
-"""Runs a graph in the ONNX format: on ONNX Runtime, with CUDA where there is that, or on OpenVINO.
+"""Runs a graph in the ONNX format: on ONNX Runtime, on a GPU too, or on OpenVINO.
 
 ::
 
@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tenire.errors import MissingExtraError, ModelFileError, PredictionError
+from tenire.ml.gpu import CONTEXT_BYTES, CUDA
 from tenire.pipeline.openvino_import import load_openvino
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ class _Opened:
     inputs: list[_Input]
     by_place: bool
     """Whether the second dimension of the output follows the items' own."""
+    on_gpu: bool = False
 
 
 class OnnxGraph:
@@ -63,22 +65,27 @@ class OnnxGraph:
         data: The file.
         name: The model, for errors.
         threads: Threads to compute with.
+        gpu_memory: Bytes of a GPU that it may take, if ONNX Runtime can use one; 0 for none.
+
+    Attributes:
+        on_gpu: Whether it computes there.
 
     Raises:
         ModelFileError: If the file is damaged.
         MissingExtraError: If there is nothing to run it with.
     """
 
-    def __init__(self, data: bytes, name: str, threads: int) -> None:
+    def __init__(self, data: bytes, name: str, threads: int, *, gpu_memory: int = 0) -> None:
         self._name = name
         try:
-            self._graph = _opened(data, threads)
+            self._graph = _opened(data, threads, gpu_memory)
         except MissingExtraError:
             raise
         except Exception as error:
             message = f"the model {name} is no graph in the ONNX format that can be run: {str(error).strip()[:300]}"
             raise ModelFileError(message, model=name, hint="export it again") from error
         self._fills_up = any(entry.name == _MASK for entry in self._graph.inputs)
+        self.on_gpu = self._graph.on_gpu
 
     def predict(self, items: Sequence[Any]) -> list[NDArray[Any]]:
         """Return the first output for each item.
@@ -150,22 +157,25 @@ def _kind(item: Any) -> str:
     return f"a {type(item).__name__}"
 
 
-def _opened(data: bytes, threads: int) -> _Opened:
+def _opened(data: bytes, threads: int, gpu_memory: int) -> _Opened:
     if find_spec("onnxruntime") is not None:
-        return _on_onnxruntime(data, threads)
+        return _on_onnxruntime(data, threads, gpu_memory)
     if find_spec("openvino") is not None:
         return _on_openvino(data, threads)
     raise MissingExtraError("running a model in the ONNX format", extra="data", missing="onnxruntime or openvino")
 
 
-def _on_onnxruntime(data: bytes, threads: int) -> _Opened:
+def _on_onnxruntime(data: bytes, threads: int, gpu_memory: int) -> _Opened:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    wanted = ("CUDAExecutionProvider", "CPUExecutionProvider")
-    providers = [provider for provider in wanted if provider in onnxruntime.get_available_providers()]
+    providers: list[Any] = ["CPUExecutionProvider"]
+    if gpu_memory and CUDA in onnxruntime.get_available_providers():
+        most = max(1, gpu_memory - CONTEXT_BYTES)
+        limits = {"device_id": 0, "gpu_mem_limit": most, "arena_extend_strategy": "kSameAsRequested"}
+        providers.insert(0, (CUDA, limits))
     session = onnxruntime.InferenceSession(data, options, providers=providers)
     inputs = [
         _Input(entry.name, tuple(size if isinstance(size, int) else None for size in entry.shape), _TYPES[entry.type])
@@ -174,7 +184,12 @@ def _on_onnxruntime(data: bytes, threads: int) -> _Opened:
     output = session.get_outputs()[0]
     names = [entry.name for entry in inputs]
     by_place = len(output.shape) > 1 and not isinstance(output.shape[1], int)
-    return _Opened(lambda batch: session.run([output.name], dict(zip(names, batch, strict=True)))[0], inputs, by_place)
+
+    def run(batch: list[NDArray[Any]]) -> Any:
+        return session.run([output.name], dict(zip(names, batch, strict=True)))[0]
+
+    # A driver that is too old, for example, is found out only now, and is no error there.
+    return _Opened(run, inputs, by_place, on_gpu=CUDA in session.get_providers())
 
 
 def _on_openvino(data: bytes, threads: int) -> _Opened:

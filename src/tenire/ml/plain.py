@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from tenire.errors import ModelFileError, PredictionError
@@ -26,7 +26,15 @@ class PlainModel:
 
     kept: KeptModel
 
-    def __call__(self) -> Callable[[list[Any]], list[Any]]:
+    def gpu_wanted(self) -> int:
+        """See ``KeptModel``."""
+        return self.kept.gpu_wanted()
+
+    def on_gpu(self, memory: int) -> PlainModel:
+        """See ``KeptModel``."""
+        return replace(self, kept=self.kept.on_gpu(memory))
+
+    def __call__(self) -> _Plainly:
         """Load it, in the process that uses it.
 
         Raises:
@@ -37,7 +45,19 @@ class PlainModel:
         if not callable(predict):
             message = f"a model is an object with predict, or a function; {name} is a {type(model).__name__}"
             raise ModelFileError(message, model=name)
-        return lambda items: [plain(result, name) for result in predict(items)]
+        return _Plainly(predict, name, bool(getattr(model, "on_gpu", False)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Plainly:
+    """A model that was loaded."""
+
+    ask: Callable[[list[Any]], Sequence[Any]]
+    name: str
+    on_gpu: bool
+
+    def predict(self, items: list[Any]) -> list[Any]:
+        return [plain(result, self.name) for result in self.ask(items)]
 
 
 def plain(value: Any, model: str) -> Any:

@@ -33,6 +33,7 @@ class ModelStatistics:
         batches: Batches that these came in.
         splits: Batches that failed and were cut in two.
         replicas: Copies that are loaded now.
+        gpu_memory: Bytes of the GPU that are set aside for these; 0 if they compute on the processor.
     """
 
     loaded: bool
@@ -42,6 +43,7 @@ class ModelStatistics:
     batches: int
     splits: int
     replicas: int
+    gpu_memory: int
 
 
 @dataclass(slots=True)
@@ -62,10 +64,23 @@ class PooledModel:
     worker: str = ""
     held: AsyncExitStack = field(default_factory=AsyncExitStack)
     loads: int = 0
+    gpu_memory: int = 0
 
     def copy(self, name: str) -> PooledModel:
         """Return one more of it, which nothing was done with."""
         return PooledModel(name, self.factory, self.memory, self.threads, False, self.options, self.replicas)
+
+    def gpu_wanted(self) -> int:
+        """Return the bytes of a GPU that it would take, 0 if it would not run there; blocks."""
+        wanted: Callable[[], int] | None = getattr(self.factory, "gpu_wanted", None)
+        return 0 if wanted is None else wanted()
+
+    def placed(self) -> Callable[[], Any]:
+        """Return what loads it where it was decided that it runs."""
+        if not self.gpu_memory:
+            return self.factory
+        on_gpu: Callable[[int], Callable[[], Any]] = self.factory.on_gpu  # type: ignore[attr-defined]
+        return on_gpu(self.gpu_memory)
 
     def statistics(self, room: ModelRoom) -> ModelStatistics:
         """Return what it and its copies have done."""
@@ -75,6 +90,7 @@ class PooledModel:
             loaded=loaded > 0, loads=sum(copy.loads for copy in self.copies), memory=self.memory,
             items=sum(each.items for each in counts), batches=sum(each.batches for each in counts),
             splits=sum(each.splits for each in counts), replicas=loaded,
+            gpu_memory=sum(copy.gpu_memory for copy in self.copies),
         )  # fmt: skip
 
 

@@ -2,8 +2,8 @@
 
 ::
 
-    use ──► loaded? ──yes──────────────────────────────────────► at work ──► unuse
-                └─no─► room in the pool ──► memory of the engine ──► worker ──┘
+    use ──► loaded? ──yes──────────────────────────────────────────────────────────► at work ──► unuse
+                └─no─► room in the pool ──► memory of the engine, and the GPU's ──► worker ──┘
 
 1. A model that has its room is at work from that moment on, or the next one would take it.
 2. What was admitted for a model is given back once its worker is told to end.
@@ -21,6 +21,7 @@ from tenire.core.admission import CPU, MEMORY
 from tenire.core.model_room import ModelRoom
 from tenire.core.tasks import CPU_UNIT, Priority, Resources
 from tenire.errors import RejectedError
+from tenire.ml.gpu_memory import GpuMemory
 from tenire.ml.serving import load
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ class Residence:
         self.cores = manager.orchestrator.scheduler.admission.capacity[CPU] / CPU_UNIT
         self._manager = manager
         self._pipeline = pipeline
+        self._gpu = GpuMemory(manager, pipeline=pipeline)
         self._models: dict[str, PooledModel] = {}
         self._freed = asyncio.Event()
         self._over = False
@@ -87,7 +89,7 @@ class Residence:
 
     def submit(self, model: PooledModel, fn: Callable[..., Any], *args: Any, priority: Priority) -> Handle[Any]:
         """Have the model's worker call ``fn(name, factory, threads, *args)``."""
-        call = partial(fn, model.name, model.factory, model.threads)
+        call = partial(fn, model.name, model.placed(), model.threads)
         needs = Resources(cpu=min(model.threads, self.cores), other={_slot(model): 1})
         return self._manager.submit(
             call, *args, on="process", worker=model.worker, needs=needs, priority=priority, pipeline=self._pipeline,
@@ -121,13 +123,17 @@ class Residence:
                 # All of them at once: one that is asked for again meanwhile is another worker's.
                 for name in going:
                     leaving.push_async_callback(self._let_go(self._models[name]).aclose)
-            async with AsyncExitStack() as held:
+            async with AsyncExitStack() as held, AsyncExitStack() as on_gpu:
                 permit = self._manager.orchestrator.permit(
                     Resources(memory=model.memory), pipeline=self._pipeline, name=f"{model.name}: memory", detached=True
                 )
                 await held.enter_async_context(permit)
                 model.worker = f"{model.name}-{next(_numbers)}"
-                await self.submit(model, load, priority=Priority.HIGH)
+                model.gpu_memory = await self._gpu.take(model, on_gpu)
+                if await self.submit(model, load, priority=Priority.HIGH):
+                    held.push_async_exit(on_gpu.pop_all())
+                else:
+                    model.gpu_memory = 0
                 self._require_open()
                 model.held = held.pop_all()
         except BaseException:
@@ -150,6 +156,7 @@ class Residence:
         if model.worker:
             self._manager.thread_pool.end_worker(model.worker)
             model.worker = ""
+        model.gpu_memory = 0
         held, model.held = model.held, AsyncExitStack()
         return held
 

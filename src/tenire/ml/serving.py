@@ -14,13 +14,15 @@ if TYPE_CHECKING:
 __all__ = ["ask", "load"]
 
 _loaded: dict[str, Any] = {}
-"""The model of this process, by its name: there is one."""
+"""What to ask of the model of this process, by its name: there is one."""
+
+_on_gpu: dict[str, bool] = {}
 
 _limits: list[Any] = []
 
 
-def load(name: str, factory: Callable[[], Any], threads: int) -> None:
-    """Load a model, if that was not done.
+def load(name: str, factory: Callable[[], Any], threads: int) -> bool:
+    """Load a model, if that was not done; return whether it computes on a GPU.
 
     Args:
         name: Its name, for errors.
@@ -31,7 +33,7 @@ def load(name: str, factory: Callable[[], Any], threads: int) -> None:
         ModelFileError: If it cannot be loaded, or what is loaded cannot be asked.
     """
     if name in _loaded:
-        return
+        return _on_gpu[name]
     limit_threads(threads)  # libraries that are loaded from now on look at it
     try:
         from threadpoolctl import threadpool_limits
@@ -51,6 +53,8 @@ def load(name: str, factory: Callable[[], Any], threads: int) -> None:
         message = f"a model is an object with predict, or a function; {name} is a {type(model).__name__}"
         raise ModelFileError(message, model=name)
     _loaded[name] = predict
+    _on_gpu[name] = bool(getattr(model, "on_gpu", False))
+    return _on_gpu[name]
 
 
 def ask(name: str, factory: Callable[[], Any], threads: int, items: Sequence[Any]) -> list[Any]:
