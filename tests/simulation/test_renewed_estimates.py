@@ -16,11 +16,12 @@ def test_a_queue_of_many_minutes_is_not_sent_by_its_first_estimates(sim_loop: Si
     # Each call takes up to 27 % of the limit, and the first estimates are a fifth too high.
     world = ModelWorld(
         tpm=30_000, words=[900, 1900, 3900, 7900], most=100, calls_at_once=48, seed=2, output_tokens=(100, 100),
-        enforcement=enforcement, headers="none", latency="lognormal:0.5:0.5", jitter=0.02,
+        enforcement=enforcement, latency="lognormal:0.5:0.5", jitter=0.02,
     )  # fmt: skip
     world.run(sim_loop, 600.0)
     began = min(call.at for call in world.provider.log.records)
     assert world.refused() == 0
+    # Some calls are three tokens longer than they were thought: nobody else has used these, or it would be 93 %.
     assert world.used(began + 120.0, began + 600.0) >= 0.95
 
 

@@ -246,9 +246,9 @@ class Passage:
 
     def _succeeded(self, grant: Grant, usage: Usage | None, rates: RateReport | None, characters: int) -> None:
         account = self._account
-        if rates is not None:
-            account.quota.observe(rates, grant)
         if usage is None:
+            if rates is not None:
+                account.quota.observe(rates, grant)
             # Some servers do not count. What they would have counted is no more than this.
             estimated = Usage(self._estimate.input_tokens, min(self._estimate.output_tokens, characters))
             self._charge(estimated, guessed=True)
@@ -260,6 +260,7 @@ class Passage:
             input_tokens=usage.input_tokens,
             output_tokens=usage.output_tokens,
             bounded=self._estimate.bounded,
+            report=rates,
         )
         self._charge(usage, guessed=False)
 

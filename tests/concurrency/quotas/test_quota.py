@@ -260,6 +260,29 @@ def test_what_others_use_is_left_to_them(sim_loop: SimLoop) -> None:
     simulate(sim_loop, scenario)
 
 
+@pytest.mark.parametrize("counts", ["reserved", "real"])
+def test_what_a_call_used_beyond_its_estimate_is_not_taken_for_that_of_others(sim_loop: SimLoop, counts: str) -> None:
+    async def scenario(manager: ConcurrencyManager) -> None:
+        refunded = ("tokens",) if counts == "real" else ()
+        quota = Quota(manager.orchestrator, "main", tokens=10_000, max_concurrency=9, refunded=refunded)
+        await call(quota, input_tokens=5000)
+        await asyncio.sleep(59.0)
+        async with quota.permit(input_tokens=900, output_tokens=100) as grant:
+            quota.sent(grant)
+            await asyncio.sleep(1.0)  # the first call counted when this one came, and counts no longer
+            said = RateReport({"tokens": MetricReport(limit=10_000, remaining=10_000 - 5000 - 1005)})
+            quota.settle(grant, tokens=1005, input_tokens=905, output_tokens=100, report=said)
+            metric = quota.statistics().metrics["tokens"]
+            assert (metric.limit, metric.spent) == (10_000, 1005)
+        async with quota.permit(input_tokens=900, output_tokens=100) as grant:
+            quota.sent(grant)
+            said = RateReport({"tokens": MetricReport(limit=10_000, remaining=7000)})
+            quota.settle(grant, tokens=1000, input_tokens=900, output_tokens=100, report=said)
+            assert quota.statistics().metrics["tokens"].limit == 10_000 - 995 - 50, "that was others"
+
+    simulate(sim_loop, scenario)
+
+
 def test_of_a_call_that_took_long_what_was_sent_before_it_is_not_taken_for_that_of_others(sim_loop: SimLoop) -> None:
     async def scenario(manager: ConcurrencyManager) -> None:
         quota = Quota(manager.orchestrator, "main", tokens=10_000, max_concurrency=9)

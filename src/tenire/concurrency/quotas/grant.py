@@ -21,7 +21,7 @@ class Grant:
         sent_at: When the call was sent, or ``None``.
         held: What of each metric is still held: granted, and not counted from a moment on.
         settled: Whether it is known what it used.
-        spent: What counted of each metric when it was sent, itself included.
+        spent: What counted of each metric when it was sent, itself included as it turned out.
         refused: Whether the server refused it.
         token: Of its slot, if the number of slots is found out.
         output_tokens: Of the granted ``tokens``, those of the reply, or ``None`` if nobody said.
@@ -37,7 +37,7 @@ class Grant:
         self.sent_at: float | None = None
         self.held = dict(amounts)
         self.settled = False
-        self.spent: Mapping[str, int] = {}
+        self.spent: dict[str, int] = {}
         self.refused = False
         self.token = token
         self.output_tokens = output_tokens

@@ -117,6 +117,25 @@ class Metrics:
         hint = "shorten the prompt, ask for fewer output tokens, or raise the limit"
         return RejectedError(message, hint=hint)
 
+    # -- what the server says ---------------------------------------------------
+
+    def observe(self, report: RateReport, spent: Mapping[str, int], now: float) -> bool:
+        """Take in what the server says; return whether that is anything new.
+
+        Args:
+            report: That.
+            spent: What counted of each metric when the call was sent that it answers.
+            now: Seconds on the engine's clock.
+        """
+        news = False
+        for metric, said in report.metrics.items():
+            meter, own = self.meters.get(metric), spent.get(metric, 0)
+            if meter is not None and not meter.knows(said, own):
+                news = True
+                # The server may have said so any time since the call was sent.
+                meter.observe(said, max(own, meter.spent(now)), now)
+        return news
+
     # -- how much is used ------------------------------------------------------
 
     def exhausted(self, grant: Grant, report: RateReport | None, now: float) -> list[str]:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from tenire.concurrency.quotas.grant import Grant
     from tenire.core.quota_meter import QuotaMeter
-    from tenire.core.rate_report import MetricReport
+    from tenire.core.rate_report import RateReport
 
 __all__ = ["Outputs"]
 
@@ -83,7 +83,7 @@ class Outputs:
                 continue
             amount = self._counted(metric, grant, amount, used["input_tokens"])
             if amount > granted:
-                meter.add(now, amount - granted)
+                self._add(metric, grant, amount - granted, now)
             elif grant.sent_at is not None:
                 meter.correct(grant.sent_at, granted, spent=amount)
 
@@ -95,11 +95,16 @@ class Outputs:
             before = min(input_tokens or counted, amount)
             amount -= before
             if before > counted:
-                meter.add(now, before - counted)
+                self._add(metric, grant, before - counted, now)
             else:
                 meter.correct(grant.sent_at, counted, spent=before)
         # It may have turned out meanwhile that what was reserved counts.
         meter.stamp(held, now, spent=amount if self._is_refunded(metric) else max(held, amount))
+
+    def _add(self, metric: str, grant: Grant, more: int, now: float) -> None:
+        """Count what a call used beyond its grant, also as a part of what was its own when it was sent."""
+        self._meters[metric].add(now, more)
+        grant.spent[metric] = grant.spent.get(metric, 0) + more
 
     def _counted(self, metric: str, grant: Grant, amount: int, input_tokens: int) -> int:
         """Return what counts of a call of which nothing is held any longer."""
@@ -136,14 +141,17 @@ class Outputs:
             for metric, count in self._counts.items():
                 count.lost(now, grant.amounts.get(metric, 0))
 
-    def observe(self, metric: str, said: MetricReport, grant: Grant, now: float) -> None:
-        """Take in what the server says in the reply to a call."""
-        count, meter = self._counts.get(metric), self._meters[metric]
-        if count is not None and grant.sent_at is not None and meter.alone:
-            granted = grant.amounts.get(metric, 0)
-            outputs = grant.output_tokens if metric == "tokens" else granted
-            own = 0 if outputs is None else granted - outputs
-            count.observe(said, grant.sent_at, now, meter.margin, own)
+    def observe(self, report: RateReport, grant: Grant, now: float) -> None:
+        """Take in what the server says in the reply to a call, before ``settle``."""
+        if grant.sent_at is None:
+            return
+        for metric, count in self._counts.items():
+            said, meter = report.metrics.get(metric), self._meters[metric]
+            if said is not None and meter.alone:
+                granted = grant.amounts.get(metric, 0)
+                outputs = grant.output_tokens if metric == "tokens" else granted
+                own = 0 if outputs is None else granted - outputs
+                count.observe(said, grant.sent_at, now, meter.margin, own)
 
     def refused(self, metric: str, now: float) -> None:
         """Take in that a call was refused, perhaps for a metric."""

@@ -221,6 +221,7 @@ class Quota:
         input_tokens: int = 0,
         output_tokens: int = 0,
         bounded: bool = True,
+        report: RateReport | None = None,
     ) -> None:
         """Take in what a call really used, as the server counted it; 0 if it did not say.
 
@@ -233,9 +234,16 @@ class Quota:
             input_tokens: Of the prompt.
             output_tokens: Of the reply.
             bounded: Whether the call said how long its reply may be, as it was granted.
+            report: What the server says of its limits in the reply, as for ``observe``; what the
+                call used beyond its grant is not taken for the use of others then.
         """
         used = {"tokens": tokens, "input_tokens": input_tokens, "output_tokens": output_tokens}
-        self._outputs.settle(grant, used, self._now(), bounded=bounded)
+        now = self._now()
+        if report is not None:
+            self._outputs.observe(report, grant, now)
+        self._outputs.settle(grant, used, now, bounded=bounded)
+        if report is not None and self._metrics.observe(report, grant.spent, now):
+            self._limits_changed()
         self._orchestrator.wake()
 
     def observe(self, report: RateReport, grant: Grant | None = None) -> None:
@@ -246,19 +254,9 @@ class Quota:
             grant: Of the call that it answers. Without it the report is taken for as new as can be.
         """
         now = self._now()
-        news = False
-        for metric, said in report.metrics.items():
-            meter = self._meters.get(metric)
-            if meter is None:
-                continue
-            own = 0 if grant is None else grant.spent.get(metric, 0)
-            if not meter.knows(said, own):
-                news = True
-                # The server may have said so any time since the call was sent.
-                meter.observe(said, max(own, meter.spent(now)), now)
-            if grant is not None:
-                self._outputs.observe(metric, said, grant, now)
-        if news:
+        if grant is not None:
+            self._outputs.observe(report, grant, now)
+        if self._metrics.observe(report, {} if grant is None else grant.spent, now):
             self._limits_changed()
 
     def refused(self, grant: Grant, retry_after: float | None = None, report: RateReport | None = None) -> None:
