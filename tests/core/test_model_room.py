@@ -51,6 +51,19 @@ def test_what_was_measured_counts() -> None:
     assert room.used == 0
 
 
+def test_what_others_lack_is_given_by_those_that_do_nothing_and_by_no_more_than_it_takes() -> None:
+    room = ModelRoom(100)
+    for name, pinned in (("busy", False), ("pinned", True), ("a", False), ("fresh", False), ("b", False), ("c", False)):
+        room.admit(name, 10, pinned=pinned)
+    room.use("busy")
+    assert room.give_way(0, spared=()) == []
+    assert room.give_way(11, spared={"fresh"}) == ["a", "b"]
+    assert (room.used, room.evicted) == (40, 2)
+    assert room.give_way(1000, spared=()) == ["fresh", "c"]
+    assert "pinned" in room
+    assert "busy" in room
+
+
 def test_there_must_be_room() -> None:
     with pytest.raises(ValueError, match="positive"):
         ModelRoom(0)

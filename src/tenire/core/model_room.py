@@ -4,13 +4,18 @@
    has more: then it is the only one.
 2. To make room, the one that was used longest ago goes first. One that is pinned, or at
    work, does not go.
-3. A model that would fit only if such a one went has to wait: nothing goes for it meanwhile.
+3. The same goes for what others lack: so many go as have that, and none that is spared.
+4. A model that would fit only if such a one went has to wait: nothing goes for it meanwhile.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Container
 
 __all__ = ["ModelRoom"]
 
@@ -74,6 +79,25 @@ class ModelRoom:
             del others[other]
         self.evicted += len(going)
         others[name] = _Loaded(size, pinned)
+        return going
+
+    def give_way(self, size: int, *, spared: Container[str]) -> list[str]:
+        """Return the models to drop so that others get ``size`` bytes, or as much of it as these have.
+
+        Args:
+            size: Bytes.
+            spared: Names of models that stay.
+        """
+        going: list[str] = []
+        for name, loaded in self._loaded.items():
+            if size <= 0:
+                break
+            if not loaded.pinned and not loaded.using and name not in spared:
+                going.append(name)
+                size -= loaded.size
+        for name in going:
+            del self._loaded[name]
+        self.evicted += len(going)
         return going
 
     def use(self, name: str) -> None:

@@ -64,6 +64,7 @@ class PooledModel:
     worker: str = ""
     held: AsyncExitStack = field(default_factory=AsyncExitStack)
     loads: int = 0
+    used_at: float = 0.0
     gpu_memory: int = 0
 
     def copy(self, name: str) -> PooledModel:

@@ -7,6 +7,8 @@
 
 1. A model that has its room is at work from that moment on, or the next one would take it.
 2. What was admitted for a model is given back once its worker is told to end.
+3. Where tasks wait for memory, models go that did nothing for ``SPARED_S``; while the machine is
+   about to swap, all that do nothing. They are loaded again when they are asked.
 """
 
 from __future__ import annotations
@@ -25,13 +27,19 @@ from tenire.ml.gpu_memory import GpuMemory
 from tenire.ml.serving import load
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Container
 
     from tenire.concurrency.handle import Handle
     from tenire.concurrency.manager import ConcurrencyManager
+    from tenire.concurrency.periodic import Periodic
     from tenire.ml.pooled_model import PooledModel
 
-__all__ = ["Residence"]
+__all__ = ["SPARED_S", "Residence"]
+
+SPARED_S = 2.0
+"""Seconds after its last use for which a model is kept though tasks wait for memory."""
+
+_EVERYTHING = 1 << 62
 
 _numbers = count(1)
 
@@ -58,6 +66,9 @@ class Residence:
         self._models: dict[str, PooledModel] = {}
         self._freed = asyncio.Event()
         self._over = False
+        self._looking: Periodic | None = None
+        self._leaving: set[asyncio.Task[None]] = set()
+        self._take_back = manager.control.on_level(enter=self._at_level)
 
     def enter(self, model: PooledModel) -> None:
         """Make a model known, which is not loaded yet."""
@@ -85,6 +96,7 @@ class Residence:
     def unuse(self, model: PooledModel) -> None:
         """End one use of a model."""
         self.room.done(model.name)
+        model.used_at = asyncio.get_running_loop().time()
         self._freed.set()
 
     def submit(self, model: PooledModel, fn: Callable[..., Any], *args: Any, priority: Priority) -> Handle[Any]:
@@ -106,10 +118,15 @@ class Residence:
         """Let all of them go; who waits for one is refused."""
         self._over = True  # for who loads a model yet without a batch
         self._freed.set()
+        self._take_back()
+        if self._looking is not None:
+            self._looking.cancel()
         async with AsyncExitStack() as leaving:
             for model in self._models.values():
                 self.room.forget(model.name)
                 leaving.push_async_callback(self._let_go(model).aclose)
+        if self._leaving:
+            await asyncio.wait(self._leaving)
 
     async def _load(self, model: PooledModel) -> None:
         while (going := self.room.admit(model.name, model.memory, pinned=model.pinned)) is None:
@@ -139,12 +156,33 @@ class Residence:
         except BaseException:
             await self.drop(model)
             raise
+        if self._looking is None:
+            self._looking = self._manager.control.every(SPARED_S / 2, self._relieve)
         model.loads += 1
         model.load_s = asyncio.get_running_loop().time() - began
         measured = self._manager.thread_pool.statistics().memory.get(model.worker, 0)
         if measured:
             model.memory = measured
             self.room.measured(model.name, measured)
+
+    def _relieve(self) -> None:
+        """Have models go that have nothing to do, where tasks wait for memory."""
+        lacking = self._manager.data_manager.lacking
+        if lacking:
+            since = asyncio.get_running_loop().time() - SPARED_S
+            self._give_way(lacking, {model.name for model in self._models.values() if model.used_at > since})
+
+    def _at_level(self, level: str) -> None:
+        if level == "critical":
+            self._give_way(_EVERYTHING, ())
+
+    def _give_way(self, size: int, spared: Container[str]) -> None:
+        for name in self.room.give_way(size, spared=spared):
+            # Its worker ends now: one that is asked for again meanwhile is another worker's.
+            leaving = asyncio.get_running_loop().create_task(self._let_go(self._models[name]).aclose())
+            self._leaving.add(leaving)
+            leaving.add_done_callback(self._leaving.discard)
+        self._freed.set()
 
     def _require_open(self) -> None:
         if self._over:

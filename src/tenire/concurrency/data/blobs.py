@@ -138,9 +138,10 @@ class Blobs:
 
     def _room(self) -> int:
         """Return the bytes of memory that no task waits for."""
-        return 0 if self._shortage() else max(0, self._orchestrator.scheduler.admission.free[MEMORY])
+        return 0 if self.shortage() else max(0, self._orchestrator.scheduler.admission.free[MEMORY])
 
-    def _shortage(self) -> int:
+    def shortage(self) -> int:
+        """Return the bytes that would have to come free for every task that is next somewhere."""
         scheduler = self._orchestrator.scheduler
         free = scheduler.admission.free[MEMORY]
         return shortage(scheduler.shares.backlogged, MEMORY, free, self._clock.now())
@@ -154,7 +155,7 @@ class Blobs:
 
     def pressed(self) -> None:
         """Take in that tasks wait, perhaps for memory that blobs have."""
-        lacking = self._shortage()
+        lacking = self.shortage()
         if lacking:
             self.make_room(lacking)
 

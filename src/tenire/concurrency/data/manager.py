@@ -104,6 +104,11 @@ class DataManager:
         """Bytes that are not lent now."""
         return self._orchestrator.scheduler.admission.free[MEMORY]
 
+    @property
+    def lacking(self) -> int:
+        """Bytes that would have to come free for every task that is next; 0 if none waits for bytes."""
+        return self.blobs.shortage()
+
     @asynccontextmanager
     async def credit(
         self, size: int, *, pipeline: str = "default", priority: Priority = Priority.NORMAL, name: str = "bytes"
