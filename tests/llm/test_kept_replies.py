@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -188,6 +189,18 @@ def test_books_that_are_not_open_say_so() -> None:
                 Books(manager, reply_bytes=-1)
 
     asyncio.run(main())
+
+
+def test_also_programs_with_few_calls_keep_no_more_than_they_may(tmp_path: Path) -> None:
+    async def main(part: int) -> None:
+        async with client(Model(seconds=0), tmp_path, reply_bytes=20_000) as one:
+            prompts = (f"{part} {number} " + random.Random(number).randbytes(500).hex() for number in range(20))
+            assert not [reply.error async for reply in one.map(prompts) if reply.error is not None]
+
+    for part in range(3):
+        asyncio.run(main(part))
+    with Ledger.read(Home(tmp_path)) as ledger:
+        assert 5_000 < ledger.replies.size() <= 20_000
 
 
 def test_many_replies_are_kept_in_few_commits(tmp_path: Path) -> None:

@@ -140,6 +140,26 @@ def test_replies_used_longest_ago_go_first(ledger: Ledger, clock: ManualClock) -
     assert ledger.replies.begin("me/0/x/y", wanted(b"b")) == [Began.CLAIMED]
 
 
+def test_what_many_short_programs_keep_is_bounded_too(home: Home, clock: ManualClock) -> None:
+    most = 300_000
+    for number in range(60):
+        with Ledger.open(home, clock=clock) as short:  # each of them a program with one reply
+            clock.advance(7200)
+            keep(short, b"%d" % number, bytes(10_000))
+            short.replies.trim(most)
+    with Ledger.open(home, clock=clock) as last:
+        assert most // 2 < last.replies.size() <= most
+        assert isinstance(last.replies.begin("me/0/x/y", wanted(b"59"))[0], Kept)
+
+
+def test_replies_are_not_counted_while_the_whole_ledger_is_small(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep(ledger, b"a", bytes(1000))
+    monkeypatch.setattr(ledger.replies, "size", lambda: pytest.fail("it walks over all replies"))
+    assert ledger.replies.trim(1 << 30) == 0
+
+
 def test_reading_writes_nothing_within_an_hour(ledger: Ledger, home: Home, clock: ManualClock) -> None:
     keep(ledger, b"a", b"reply")
     with sqlite3.connect(home.ledger_path) as reader:

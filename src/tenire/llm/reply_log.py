@@ -45,7 +45,6 @@ T = TypeVar("T")
 
 _PATIENCE_S = 30.0
 _PAUSE_S = 0.05
-_TRIM_EVERY = 256
 _GATHER_S = 1e-3  # while there are many calls: a commit for each reply costs five times as much as one for all
 _MANY = 8  # calls under way
 
@@ -81,7 +80,6 @@ class _Simple(NamedTuple):
 
 class _Step(NamedTuple):
     step: Callable[[Ledger, str], Any]
-    kept: int
 
 
 _Asked: TypeAlias = "Wanted | _Ended | _Look | _Holding | _Simple | _Step"
@@ -168,14 +166,13 @@ class ReplyLog:
         self._set_timer()
         return found
 
-    async def run(self, step: Callable[[Ledger, str], T], *, kept: int = 0) -> T:
+    async def run(self, step: Callable[[Ledger, str], T]) -> T:
         """Do something short with the ledger, on the thread, and return what it returns.
 
         Args:
             step: Is given the ledger, and the name for marks of this program.
-            kept: Replies that it keeps.
         """
-        return cast("T", await self._thread.ask(_Step(step, kept)))
+        return cast("T", await self._thread.ask(_Step(step)))
 
     @property
     def watched(self) -> frozenset[str]:
@@ -238,7 +235,6 @@ class _Server:
         self._ledger = _open(Home(home), clock)
         self._owner = new_owner()
         self._most = most
-        self._until_trim = _TRIM_EVERY
         self._open = True
 
     def serve(self, asked: list[_Asked]) -> list[Any]:
@@ -269,14 +265,14 @@ class _Server:
 
     def _do(self, step: _Step) -> Any:
         value = step.step(self._ledger, self._owner)
-        self._trim(step.kept)
+        self._ledger.replies.trim(self._most)
         return value
 
     def _finish(self, ended: list[_Ended]) -> None:
         if ended:
             packed = [Finished(key, None if reply is None else pack(reply), charges) for key, reply, charges in ended]
             self._ledger.replies.finish(self._owner, packed)
-            self._trim(len(ended))
+            self._ledger.replies.trim(self._most)
 
     def _begin(self, wanted: dict[bytes, Wanted]) -> dict[bytes, Answer | Vector | Began]:
         if not wanted:
@@ -323,12 +319,6 @@ class _Server:
             self._ledger.spending.release(self._owner)
         finally:
             self._ledger.close()
-
-    def _trim(self, finished: int) -> None:
-        self._until_trim -= finished
-        if self._until_trim <= 0:
-            self._until_trim = _TRIM_EVERY
-            self._ledger.replies.trim(self._most)
 
 
 def _open(home: Home, clock: Clock) -> Ledger:

@@ -190,7 +190,13 @@ class ReplyTable:
             self._bytes += size + replies * _ROW_BYTES
 
     def trim(self, most: int) -> int:
-        """Forget the replies used longest ago until all take less than ``most`` bytes; return how many went."""
+        """Forget the replies used longest ago until all take less than ``most`` bytes; return how many went.
+
+        Cheap where there is nothing to do: asked after each commit, it bounds also what many
+        short programs keep, each of them a few replies.
+        """
+        if self._bytes is None and self._pages() <= most:
+            return 0  # to count replies takes a walk over all of them
         if self.size() <= most:
             return 0
         self._bytes = None
@@ -209,6 +215,15 @@ class ReplyTable:
             connection.executemany("DELETE FROM replies WHERE rowid = ?", gone)
         self._bytes = None
         return len(gone)
+
+    def _pages(self) -> int:
+        """Return the bytes that the ledger uses, for replies and all else."""
+        with self._database.reading() as connection:
+            query = (
+                "SELECT (page_count - freelist_count) * page_size"
+                " FROM pragma_page_count, pragma_freelist_count, pragma_page_size"
+            )
+            return int(connection.execute(query).fetchone()[0])
 
     def _find(
         self, connection: sqlite3.Connection, wanted: Iterable[Wanted], now: float

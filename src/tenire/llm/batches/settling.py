@@ -105,7 +105,7 @@ class Settling:
     async def _keep(self, raw: Sequence[bytes]) -> None:
         read = {one.key: one for one in await run_blocking(self._read_all, raw)}
         self.results += len(read)
-        new = await self._bench.log.run(partial(_settle, self._batch.id, tuple(read.values())), kept=len(read))
+        new = await self._bench.log.run(partial(_settle, self._batch.id, tuple(read.values())))
         fresh = [one for key, one in read.items() if key in new]
         self.cost += self._bench.account.settled([one.charge for one in fresh if one.charge is not None])
         for one in fresh:
