@@ -106,6 +106,24 @@ def test_a_round_that_takes_too_long_leaves_the_rest_for_the_next_frame(
     assert seen == ["a", "b", "newer c", "d"]
 
 
+def test_nothing_old_comes_after_something_newer_though_a_call_opens_a_dialog(
+    frames: Frames, manual_clock: ManualClock, until: Until
+) -> None:
+    seen: list[int] = []
+
+    def ask() -> None:
+        frames.put("bar", seen.append, 10)
+        QtCore.QCoreApplication.processEvents()
+        next_frame(frames, manual_clock)
+        until(lambda: seen)
+
+    frames.put("dialog", ask)
+    frames.put("bar", seen.append, 5)
+    until(lambda: frames.rounds >= 2)
+    frames.flush()
+    assert seen == [10]
+
+
 def test_a_method_of_something_that_is_gone_is_not_called(
     frames: Frames, until: Until, hooked: list[BaseException]
 ) -> None:

@@ -52,6 +52,21 @@ def test_only_what_has_changed_is_told() -> None:
     assert told == [("in", 0, 2), ("changed", 1, 2), ("out", 1, 1), "moved", ("in", 2, 2)]
 
 
+def test_who_is_told_of_a_change_may_bring_the_next_one() -> None:
+    model = RecordsModel(COLUMNS)
+    newer = {2: 2, 4: 4, 3: 30}
+
+    def come(*_: object) -> None:
+        if model.rowCount() == 1:  # the first of two steps is done
+            model.update({9: 9})
+            model.update(newer)
+
+    model.update({1: 1, 3: 3})
+    model.rowsRemoved.connect(come)
+    model.update({2: 2, 3: 3, 5: 5})
+    assert shown(model) == [(f"value {value}", f"{value:,}") for value in newer.values()]
+
+
 def test_numbers_stand_to_the_right_and_are_sorted_as_numbers() -> None:
     model = RecordsModel(COLUMNS)
     model.update({"a": 1200})

@@ -67,12 +67,30 @@ class RecordsModel(QtCore.QAbstractTableModel, Generic[Record]):
         self.columns = columns
         self._keys: list[Hashable] = []
         self._records: dict[Hashable, Record] = {}
+        self._next: Mapping[Any, Record] | None = None
+        self._updating = False
         right, left = QtCore.Qt.AlignmentFlag.AlignRight, QtCore.Qt.AlignmentFlag.AlignLeft
         middle = QtCore.Qt.AlignmentFlag.AlignVCenter
         self._right, self._left = right | middle, left | middle
 
     def update(self, records: Mapping[Any, Record]) -> None:
-        """Show these from now on."""
+        """Show these from now on.
+
+        Whoever is told of a change may open a dialog, or call this: the model then stays
+        as it is told until that returns, and shows the newest records after it.
+        """
+        self._next = records
+        if self._updating:
+            return
+        self._updating = True
+        try:
+            while (newest := self._next) is not None:
+                self._next = None
+                self._change(newest)
+        finally:
+            self._updating = False
+
+    def _change(self, records: Mapping[Any, Record]) -> None:
         keys = list(records)
         steps = differences(self._keys, keys)
         for run in steps.removed:

@@ -9,12 +9,15 @@
    were first put.
 3. A round takes at most ``_ROUND_S``: what is left waits for the next frame, and may be
    replaced by something newer meanwhile.
-4. While nothing is put there is no timer.
+4. A call may open a dialog, and not return for long: the others come in rounds within
+   it. So what waits is taken out one by one, and nothing old comes after something newer.
+5. While nothing is put there is no timer.
 """
 
 from __future__ import annotations
 
 import threading
+from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
 from tenire.clock import SYSTEM_CLOCK
@@ -71,7 +74,8 @@ class Frames(QtCore.QObject):
         self._clock = clock
         self._frame = frame
         self._lock = threading.Lock()
-        self._newest: dict[Hashable, tuple[Callable[..., object], tuple[Any, ...]]] = {}
+        # Of its kind for taking out what came first, which a dict looks for.
+        self._newest: OrderedDict[Hashable, tuple[Callable[..., object], tuple[Any, ...]]] = OrderedDict()
         self._waker = Waker(self._arm)
         self._next_at = 0.0
         self.rounds = 0
@@ -126,22 +130,19 @@ class Frames(QtCore.QObject):
 
     def _deliver(self, *, limit: float | None) -> bool:
         """Deliver; return whether something was left for another round."""
-        with self._lock:
-            batch, self._newest = self._newest, {}
         self.rounds += 1
-        left = iter(batch.items())
-        for _, (call, values) in left:
+        for _ in range(len(self._newest)):  # those that are put meanwhile wait for the next round
+            with self._lock:
+                if not self._newest:
+                    break  # a round within this one has brought them
+                _, (call, values) = self._newest.popitem(last=False)
             try:
                 call(*values)
             except Exception as error:  # noqa: BLE001 - foreign code; told, and the others get theirs
                 report(error)
             if limit is not None and self._clock.now() >= limit:
                 break
-        rest = dict(left)
-        if rest:
-            with self._lock:
-                self._newest = rest | self._newest
-        return bool(rest)
+        return bool(self._newest)
 
 
 def owner_of(call: Callable[..., object]) -> QtCore.QObject | None:

@@ -199,7 +199,7 @@ class EngineWatch(QtCore.QObject):
     # -- in the GUI thread ------------------------------------------------------
 
     def _show(self, models: list[RecordsModel[Any]], records: dict[Any, Any]) -> None:
-        for model in models:
+        for model in tuple(models):  # one may go while another tells of its changes
             model.update(records)
 
 
