@@ -1,15 +1,19 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tenire.gui.binding import QtCore, QtWidgets
+from tenire.gui.qt import async_slot
 from tenire.gui.qt.loop import GuiLoop, gui_loop, open_gui_loop
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from .conftest import Until
 
 
@@ -175,3 +179,66 @@ def test_an_error_that_nobody_awaits_is_told(until: Until, hooked: list[BaseExce
     gui_loop().call_soon(lambda: 1 / 0)
     until(lambda: hooked)
     assert isinstance(hooked[0], ZeroDivisionError)
+
+
+def test_closing_cancels_once_also_when_it_comes_again_meanwhile(until: Until, hooked: list[BaseException]) -> None:
+    loop = gui_loop()
+    assert isinstance(loop, GuiLoop)
+    seen: list[str] = []
+
+    async def run() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            loop.close()
+            await asyncio.sleep(0.001)
+            seen.append("cleaned up")
+
+    task = loop.create_task(run())
+    QtCore.QCoreApplication.processEvents()
+    loop.close()
+    assert seen == ["cleaned up"]
+    assert task.cancelling() == 1
+
+
+def test_what_a_slot_raises_while_the_application_quits_is_told(hooked: list[BaseException]) -> None:
+    @async_slot
+    async def run() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            raise ValueError("no")
+
+    loop = gui_loop()
+    assert isinstance(loop, GuiLoop)
+    run()
+    QtCore.QCoreApplication.processEvents()
+    loop.close()
+    assert [str(error) for error in hooked] == ["no"]
+
+
+def test_an_async_generator_that_is_left_or_still_there_cleans_up(until: Until) -> None:
+    seen: list[str] = []
+
+    async def count(name: str) -> AsyncIterator[int]:
+        try:
+            for number in range(3):
+                yield number
+        finally:
+            await asyncio.sleep(0)
+            seen.append(name)
+
+    kept = count("kept")
+
+    async def leave() -> None:
+        assert await anext(kept) == 0
+        async for _ in count("left"):
+            break
+
+    loop = gui_loop()
+    assert isinstance(loop, GuiLoop)
+    loop.create_task(leave())
+    until(lambda: seen)
+    loop.close()
+    assert seen == ["left", "kept"]
+    assert sys.get_asyncgen_hooks() == (None, None)

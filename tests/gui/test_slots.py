@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -138,6 +139,56 @@ def test_what_a_slot_raises_is_told(until: Until, hooked: list[BaseException]) -
     widget.fail()
     until(lambda: hooked)
     assert [str(error) for error in hooked] == ["no"]
+
+
+def test_what_a_slot_raises_is_told_once_or_not_at_all_where_somebody_awaits_it(
+    until: Until, hooked: list[BaseException]
+) -> None:
+    widget = Widget()
+    ended: list[str] = []
+
+    @async_slot
+    async def hand_on() -> None:
+        await widget.fail()
+
+    @async_slot
+    async def mend() -> None:
+        try:
+            await widget.fail()
+        except ValueError:
+            ended.append("mended")
+
+    hand_on()
+    until(lambda: hooked)
+    mend()
+    until(lambda: ended)
+    for _ in range(5):  # turns in which it would be told
+        QtCore.QCoreApplication.processEvents()
+    assert [str(error) for error in hooked] == ["no"]
+
+
+def test_a_slot_takes_keywords_where_it_is_called(until: Until) -> None:
+    widget = Widget()
+    widget.take_one(number=5)
+    until(lambda: widget.seen)
+    assert widget.seen == [5]
+
+
+def test_a_slot_starts_in_no_other_thread_also_where_a_loop_runs_there() -> None:
+    widget = Widget()
+    found: list[str] = []
+
+    async def call() -> None:
+        try:
+            widget.take_none()
+        except RuntimeError as error:
+            found.append(str(error))
+
+    thread = threading.Thread(target=lambda: asyncio.run(call()), name="of an engine")
+    thread.start()
+    thread.join()
+    assert "in the thread 'of an engine', which is not the GUI thread; from there emit a signal" in found[0]
+    assert widget.seen == []
 
 
 def test_a_signal_that_comes_again_starts_another_one_unless_the_slot_says_otherwise(until: Until) -> None:

@@ -19,7 +19,9 @@ import asyncio
 import heapq
 import logging
 import math
+import sys
 import threading
+import weakref
 from collections import deque
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
@@ -30,12 +32,12 @@ from tenire.gui.qt.failures import report
 from tenire.gui.qt.waker import Waker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Generator
+    from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
     from contextvars import Context
 
     from tenire.clock import Clock
 
-__all__ = ["GuiLoop", "gui_loop", "open_gui_loop"]
+__all__ = ["GuiLoop", "gui_loop", "open_gui_loop", "refuse_elsewhere"]
 
 T = TypeVar("T")
 
@@ -66,6 +68,7 @@ class GuiLoop(_Base):  # type: ignore[misc]
         self._clock = clock
         self._ready: deque[asyncio.Handle] = deque()
         self._later: list[asyncio.TimerHandle] = []
+        self._closing = False
         self._closed = False
         self._debug = False
         self._called = threading.Event()
@@ -76,6 +79,7 @@ class GuiLoop(_Base):  # type: ignore[misc]
         self._timer.setSingleShot(True)
         self._timer.setTimerType(QtCore.Qt.TimerType.PreciseTimer)
         self._timer.timeout.connect(self._turn)
+        self._generators: weakref.WeakSet[AsyncGenerator[Any, Any]] = weakref.WeakSet()
         self.tasks: set[asyncio.Task[Any]] = set()
 
     # -- what asyncio asks of a loop -----------------------------------------
@@ -177,11 +181,16 @@ class GuiLoop(_Base):  # type: ignore[misc]
 
     def close(self) -> None:
         """Cancel all tasks, let them clean up, and end; within a turn, do so after it."""
-        if self._closed or not self.outside(self.close):
+        if self._closing or not self.outside(self.close):
             return
+        self._closing = True  # who is cancelled twice is cancelled while cleaning up
         for task in tuple(self.tasks):
             task.cancel()
-        self._drain(self._clock.now() + _CLEAN_UP_S)
+        until = self._clock.now() + _CLEAN_UP_S
+        self._drain(until)
+        for generator in tuple(self._generators):
+            self._end_generator(generator)
+        self._drain(until)
         for task in self.tasks:
             _log.warning("given up, did not end when it was cancelled: %s", task.get_name())
         self._closed = True
@@ -190,10 +199,16 @@ class GuiLoop(_Base):  # type: ignore[misc]
         self._ready.clear()
         self._later.clear()
 
+    def _end_generator(self, generator: AsyncGenerator[Any, Any]) -> None:
+        """Let one that nobody iterates over any more clean up, as asyncio's loops do."""
+        self._generators.discard(generator)
+        if not self._closed:
+            self.call_soon(self.create_task, generator.aclose())
+
     # -- turns ------------------------------------------------------------
 
     def _drain(self, until: float) -> None:
-        while self.tasks:
+        while self.tasks or self._ready:  # the last ones to end are told of, too
             self._called.clear()
             self._turn()
             now = self._clock.now()
@@ -216,6 +231,8 @@ class GuiLoop(_Base):  # type: ignore[misc]
         if inside is not None:  # rule 2
             asyncio.tasks._leave_task(self, inside)  # noqa: SLF001 - documented for makers of loops
         asyncio._set_running_loop(self)  # noqa: SLF001
+        hooks = sys.get_asyncgen_hooks()
+        sys.set_asyncgen_hooks(firstiter=self._generators.add, finalizer=self._end_generator)
         self._depth += 1
         try:
             for _ in range(len(self._ready)):
@@ -230,6 +247,7 @@ class GuiLoop(_Base):  # type: ignore[misc]
                     break
         finally:
             self._depth -= 1
+            sys.set_asyncgen_hooks(*hooks)
             asyncio._set_running_loop(outer)  # noqa: SLF001
             if inside is not None:
                 asyncio.tasks._enter_task(self, inside)  # noqa: SLF001
@@ -277,15 +295,14 @@ def gui_loop() -> asyncio.AbstractEventLoop:
     Raises:
         RuntimeError: If this is not the GUI thread, or there is no application.
     """
+    application = QtCore.QCoreApplication.instance()
+    if application is not None:
+        refuse_elsewhere("a coroutine of the GUI thread started")
     running = asyncio._get_running_loop()  # noqa: SLF001 - the one that does not raise
     if running is not None:
         return running
-    application = QtCore.QCoreApplication.instance()
     if application is None:
         message = "coroutines in the GUI thread need a QApplication; make one first"
-        raise RuntimeError(message)
-    if QtCore.QThread.currentThread() != application.thread():
-        message = "this is not the GUI thread; coroutines run beside it with: engine.submit(function, …)"
         raise RuntimeError(message)
     thread = threading.get_ident()
     loop = _loops.get(thread)
@@ -293,6 +310,21 @@ def gui_loop() -> asyncio.AbstractEventLoop:
         loop = _loops[thread] = GuiLoop()
         application.aboutToQuit.connect(loop.close)
     return loop
+
+
+def refuse_elsewhere(what: str) -> None:
+    """Raise unless this is the GUI thread; there is an application.
+
+    Raises:
+        RuntimeError: If it is another one.
+    """
+    application = QtCore.QCoreApplication.instance()
+    if application is not None and QtCore.QThread.currentThread() != application.thread():
+        message = (
+            f"{what} in the thread {threading.current_thread().name!r}, which is not the GUI thread; "
+            "from there emit a signal, or call what engine.reporter(slot) returns"
+        )
+        raise RuntimeError(message)
 
 
 def open_gui_loop() -> GuiLoop | None:

@@ -36,7 +36,7 @@ class Owned:
         return [task for task, of in self._tasks.items() if of == slot and not task.done()]
 
     def take_in(self, task: asyncio.Task[Any], slot: Hashable) -> None:
-        """Keep a task until it ends; what it raises is reported."""
+        """Keep a task until it ends; what it raises is reported, unless somebody awaits it."""
         self._tasks[task] = slot
         task.add_done_callback(self._ended)
 
@@ -49,7 +49,12 @@ class Owned:
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
         del self._tasks[task]
-        if task.cancelled():
+        if not task.cancelled():
+            # A turn later: by then it has been raised where the task is awaited, if it is.
+            task.get_loop().call_soon(self._tell, task)
+
+    def _tell(self, task: asyncio.Task[Any]) -> None:
+        if not task._log_traceback:  # noqa: SLF001 - whether nobody has taken the error
             return
         error = task.exception()
         # Cleaning up, a slot touches its widget, which does not exist any more; that is

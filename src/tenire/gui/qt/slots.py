@@ -51,8 +51,8 @@ def async_slot(
 
     A slot that is a method of a widget is cancelled when the widget is destroyed, any
     other one when the application quits; what it awaits of the engine is cancelled with
-    it. What it raises goes to ``sys.excepthook``, like what plain slots raise. It is given
-    as many of the signal's arguments as it takes.
+    it. What it raises goes to ``sys.excepthook``, like what plain slots raise, unless
+    whoever called it awaits it. It is given as many of the signal's arguments as it takes.
 
     Args:
         function: The coroutine function.
@@ -82,7 +82,7 @@ def _made(
     is_method = bool(parent) and not parent.endswith("<locals>")
 
     @functools.wraps(function)
-    def slot(*arguments: Any) -> asyncio.Task[Any]:
+    def slot(*arguments: Any, **keywords: Any) -> asyncio.Task[Any]:
         loop = gui_loop()
         first = arguments[0] if is_method and arguments else None
         owned = owned_by(owner if owner is not None else first if isinstance(first, QtCore.QObject) else None, loop)
@@ -93,7 +93,7 @@ def _made(
         if again == "restart":
             for task in running:
                 task.cancel()
-        task = loop.create_task(function(*arguments[:most]), name=function.__qualname__)
+        task = loop.create_task(function(*arguments[:most], **keywords), name=function.__qualname__)
         owned.take_in(task, key)
         return task
 
