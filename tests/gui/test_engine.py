@@ -5,17 +5,20 @@ import logging
 import sys
 import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import pytest
 
 from tenire.errors import ConfigError, RejectedError
 from tenire.gui.binding import QtCore, QtWidgets, Signal
 from tenire.gui.qt import QtEngine, async_slot
+from tenire.gui.qt.failures import report
 from tenire.gui.qt.switch_interval import QUICK_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from tenire.concurrency.signals import Signals
 
     from .conftest import DuringExec, Until
 
@@ -82,6 +85,56 @@ def test_what_a_plain_slot_raises_is_told_logged_and_handed_on(
     assert len(failed) == len(hooked) == 1
     assert "a slot failed: ZeroDivisionError" in caplog.text
     assert sys.excepthook is before
+
+
+def test_who_is_told_of_failures_may_fail(
+    application: QtWidgets.QApplication, hooked: list[BaseException], caplog: pytest.LogCaptureFixture
+) -> None:
+    told: list[str] = []
+
+    def fail_again(error: BaseException) -> None:
+        told.append(str(error))
+        raise LookupError("second")
+
+    with caplog.at_level(logging.CRITICAL, logger="tenire.gui"), QtEngine(cpu=1) as engine:
+        engine.slot_failed.connect(fail_again)
+        for _ in range(2):
+            report(ValueError("first"))
+    assert told == ["first", "first"]
+    assert [str(error) for error in hooked] == ["second", "first", "second", "first"]
+
+
+def test_all_who_wait_for_a_task_are_called(engine: QtEngine, until: Until) -> None:
+    seen: list[str] = []
+    handle = engine.submit(print_nothing, 1, on_result=lambda _: seen.append("result"))
+    engine.when_done(handle, lambda _: seen.append("first"))
+    engine.when_done(handle, lambda _: seen.append("second"))
+    until(lambda: len(seen) == 3)
+    assert seen == ["result", "first", "second"]
+
+
+def test_a_callback_of_something_that_is_gone_is_not_called(
+    engine: QtEngine, until: Until, hooked: list[BaseException]
+) -> None:
+    class Window(QtWidgets.QLabel):
+        def show_error(self, error: BaseException) -> None:
+            self.setText(str(error))
+
+    window, go_on = Window(), threading.Event()
+    ended: list[object] = []
+
+    def fail() -> None:
+        go_on.wait(60)
+        raise ValueError("no")
+
+    handle = engine.submit(fail, on_result=ended.append, on_error=window.show_error)
+    window.deleteLater()
+    QtCore.QCoreApplication.sendPostedEvents(window, QtCore.QEvent.Type.DeferredDelete.value)
+    go_on.set()
+    engine.when_done(handle, ended.append)
+    until(lambda: ended)
+    assert ended == [handle]
+    assert hooked == []
 
 
 def test_an_async_slot_awaits_the_engine_and_its_end_cancels_what_it_awaits(engine: QtEngine, until: Until) -> None:
@@ -237,6 +290,60 @@ def test_work_is_waited_for_where_that_is_asked(application: QtWidgets.QApplicat
         engine.submit(go_on.wait, 60, on_result=seen.append)
         threading.Timer(0.05, go_on.set).start()
     assert seen == [True]
+
+
+@pytest.mark.parametrize("on_quit", ["wait", "cancel"])
+def test_all_events_come_though_the_work_waits_for_that_while_the_engine_ends(
+    application: QtWidgets.QApplication, monkeypatch: pytest.MonkeyPatch, on_quit: Literal["wait", "cancel"]
+) -> None:
+    monkeypatch.setattr("tenire.gui.qt.signals._CAPACITY", 5)
+    seen: list[int] = []
+    began = threading.Event()
+
+    async def emit(signals: Signals) -> None:
+        try:
+            began.set()
+            await asyncio.sleep(3600 if on_quit == "cancel" else 0)
+        finally:
+            for number in range(50):
+                await signals.aemit(Happened(number))
+
+    def note(event: Happened) -> None:
+        seen.append(event.number)
+
+    with QtEngine(cpu=1, on_quit=on_quit) as engine:
+        engine.signals.of(Happened, policy="block").connect(note)
+        engine.submit(emit, engine.manager.signals)
+        assert began.wait(60)
+    assert seen == list(range(50))
+
+
+def test_an_engine_ends_with_its_parent(application: QtWidgets.QApplication, hooked: list[BaseException]) -> None:
+    parent = QtWidgets.QWidget()
+    engine = QtEngine(parent, cpu=1)
+    before = sys.getswitchinterval(), sys.excepthook
+    engine.start()
+    handle = engine.submit(wait_long)
+    parent.deleteLater()
+    QtCore.QCoreApplication.sendPostedEvents(parent, QtCore.QEvent.Type.DeferredDelete.value)
+    assert handle.cancelled()
+    assert (sys.getswitchinterval(), sys.excepthook) == before
+    assert hooked == []
+
+
+def test_an_engine_starts_in_no_other_thread(application: QtWidgets.QApplication) -> None:
+    found: list[str] = []
+
+    def start() -> None:
+        try:
+            QtEngine(cpu=1).start()
+        except RuntimeError as error:
+            found.append(str(error))
+
+    thread = threading.Thread(target=start)
+    thread.start()
+    thread.join()
+    assert "an engine started in the thread" in found[0]
 
 
 def test_threads_are_switched_quickly_only_while_an_engine_has_windows(application: QtWidgets.QApplication) -> None:

@@ -13,11 +13,14 @@ from tenire.concurrency.termination import Termination
 from tenire.concurrency.waiting import wait_set
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
 
     from tenire.concurrency.manager import ConcurrencyManager
 
 __all__ = ["EngineThread"]
+
+_MEANWHILE_S = 0.016
 
 
 class EngineThread:
@@ -29,7 +32,13 @@ class EngineThread:
 
     Args:
         manager: The engine, which has not been entered.
+
+    Attributes:
+        meanwhile: Called again and again by the thread that leaves the block, while it
+            waits: work may wait for what is to be done there.
     """
+
+    meanwhile: Callable[[], object] | None = None
 
     def __init__(self, manager: ConcurrencyManager) -> None:
         self._manager = manager
@@ -65,7 +74,9 @@ class EngineThread:
         thread = self._thread
         try:
             thread.stop()
-            thread.join()
+            while not thread.join(None if self.meanwhile is None else _MEANWHILE_S):
+                if self.meanwhile is not None:
+                    self.meanwhile()
         except BaseException:
             if thread.is_alive():  # Ctrl-C while waiting: stop the work as well, then go
                 self._abort()

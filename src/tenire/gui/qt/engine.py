@@ -10,7 +10,7 @@ from tenire.errors import ConfigError, RejectedError
 from tenire.gui.binding import QtCore, Signal, is_alive
 from tenire.gui.qt.failures import FailureHook, report
 from tenire.gui.qt.frames import Frames, Reporter, owner_of
-from tenire.gui.qt.loop import open_gui_loop
+from tenire.gui.qt.loop import open_gui_loop, refuse_elsewhere
 from tenire.gui.qt.models import EngineWatch, PipelinesModel, TasksModel
 from tenire.gui.qt.signals import QtSignals
 from tenire.gui.qt.switch_interval import calm, hurry
@@ -48,9 +48,10 @@ class QtEngine(QtCore.QObject):
     and told by ``slot_failed`` before it goes to ``sys.excepthook``.
 
     Args:
-        parent: A Qt object that keeps it.
-        on_quit: What becomes of work that has not ended when the application quits, or the
-            block is left: ``cancel`` it, or ``wait`` for it, with the windows closed.
+        parent: A Qt object that keeps it, and with which it ends.
+        on_quit: What becomes of work that has not ended when the application quits, the
+            block is left or the parent destroyed: ``cancel`` it, or ``wait`` for it, with
+            the windows closed.
         **options: As for ``ConcurrencyManager``.
 
     Attributes:
@@ -74,7 +75,6 @@ class QtEngine(QtCore.QObject):
         self._thread: EngineThread = ConcurrencyManager.in_thread(**options)
         self._on_quit = on_quit
         self._manager: ConcurrencyManager | None = None
-        self._hook = FailureHook(self.slot_failed.emit)
         self.state = "new"
 
     # -- life -------------------------------------------------------------
@@ -86,6 +86,7 @@ class QtEngine(QtCore.QObject):
             RejectedError: If it was started before.
             RuntimeError: If there is no application, or this is not the GUI thread.
         """
+        refuse_elsewhere("an engine started")
         if self.state != "new":
             message = f"this engine is {self.state}; make a new one"
             raise RejectedError(message)
@@ -97,8 +98,12 @@ class QtEngine(QtCore.QObject):
         self._frames = Frames()
         self._signals = QtSignals(self._manager.signals, self._frames, self)
         self._watch = EngineWatch(self._manager, self._frames, self)
-        hurry()
-        self._hook.install()
+        hook = FailureHook(self.slot_failed.emit)
+        self._ending = ending = _Ending(self._thread, self._frames, self._signals, hook)
+        cancel = self._on_quit == "cancel"
+        # No method of its own: what is destroyed has none any more.
+        self._when_destroyed = lambda *_: ending.end(cancel=cancel)
+        self.destroyed.connect(self._when_destroyed)
         application.aboutToQuit.connect(self.stop)
         self._turn("running")
 
@@ -107,13 +112,17 @@ class QtEngine(QtCore.QObject):
 
         Coroutines of the GUI thread are cancelled first, and get a moment to clean up.
         Then the engine ends as ``on_quit`` says, and what it has finished by then is
-        delivered. It blocks until the engine has ended: with ``wait``, close the windows
-        before. Called by a coroutine of the GUI thread, it does all this when that one next
-        awaits.
+        delivered. It blocks until the engine has ended, though what that delivers meanwhile
+        comes: with ``wait``, close the windows before. Called by a coroutine of the GUI
+        thread, it does all this when that one next awaits.
 
         Args:
             cancel: Whether to cancel what has not ended, in place of ``on_quit``.
+
+        Raises:
+            RuntimeError: If this is not the GUI thread.
         """
+        refuse_elsewhere("an engine stopped")
         if self.state != "running":
             return
         application = QtCore.QCoreApplication.instance()
@@ -125,17 +134,11 @@ class QtEngine(QtCore.QObject):
             application.aboutToQuit.disconnect(self.stop)
         if loop is not None:
             loop.close()
-        if self._on_quit == "cancel" if cancel is None else cancel:
-            stopped = _Stopped()
-            self._thread.__exit__(_Stopped, stopped, None)
-        else:
-            self._thread.__exit__(None, None, None)
-        self._frames.flush()
-        self._signals.close()
-        self._frames.close()
-        self._hook.remove()
-        calm()
-        self._turn("stopped")
+        try:
+            self._ending.end(cancel=self._on_quit == "cancel" if cancel is None else cancel)
+        finally:
+            self.destroyed.disconnect(self._when_destroyed)
+            self._turn("stopped")
 
     def __enter__(self) -> Self:
         """Start."""
@@ -186,29 +189,31 @@ class QtEngine(QtCore.QObject):
             on_result: Is given its value.
             on_error: Is given what it raised; default: ``sys.excepthook`` is, if there is
                 an ``on_result``. A cancelled task calls neither.
-            owner: A Qt object; once that is gone neither is called. Default: the one whose
-                method ``on_result`` is.
+            owner: A Qt object; once that is gone neither is called. Default: for each the
+                one whose method it is.
             **options: As for ``manager.submit``.
         """
         handle = self.manager.submit(fn, *args, **options)
         if on_result is not None or on_error is not None:
-            owner = owner if owner is not None else owner_of(on_result or on_error or report)
 
             def deliver(ended: Handle[Any]) -> None:
-                if (owner is not None and not is_alive(owner)) or ended.cancelled():
+                if ended.cancelled():
                     return
                 error = ended.exception()
-                if error is not None:
-                    (on_error or report)(error)
-                elif on_result is not None:
-                    on_result(ended.result())
+                call = on_result if error is None else on_error or report
+                if call is None:
+                    return
+                asked = owner if owner is not None else owner_of(call)
+                if asked is None or is_alive(asked):
+                    call(ended.result() if error is None else error)
 
             self.when_done(handle, deliver)
         return handle
 
     def when_done(self, handle: Handle[T], call: Callable[[Handle[T]], object]) -> None:
         """Call ``call(handle)`` in the GUI thread once a task has ended."""
-        handle.add_done_callback(lambda ended: self._frames.put(ended, call, ended))
+        # By a key of its own: another one may wait for the same task.
+        handle.add_done_callback(lambda ended: self._frames.put(object(), call, ended))
 
     def reporter(self, call: Callable[..., object], *, owner: QtCore.QObject | None = None) -> Reporter:
         """Return a function to report progress with, from any thread and as often as you like.
@@ -242,6 +247,38 @@ class QtEngine(QtCore.QObject):
     def _running_frames(self) -> Frames:
         self.manager  # noqa: B018 - it raises if there is none
         return self._frames
+
+
+class _Ending:
+    """Ends what an engine has while it runs; also where the ``QtEngine`` itself is gone."""
+
+    def __init__(self, thread: EngineThread, frames: Frames, signals: QtSignals, hook: FailureHook) -> None:
+        self._thread = thread
+        self._frames = frames
+        self._signals = signals
+        self._hook = hook
+        self._ended = False
+        # What the work waits for here, room in a signal's queue for one, must come while this waits for the work.
+        thread.meanwhile = frames.flush
+        hurry()
+        hook.install()
+
+    def end(self, *, cancel: bool) -> None:
+        """End the engine, deliver what it has finished, and leave nothing behind; once."""
+        if self._ended:
+            return
+        self._ended = True
+        try:
+            if cancel:
+                self._thread.__exit__(_Stopped, _Stopped(), None)
+            else:
+                self._thread.__exit__(None, None, None)
+        finally:
+            self._frames.flush()
+            self._signals.close()
+            self._frames.close()
+            self._hook.remove()
+            calm()
 
 
 class _Stopped(Exception):  # noqa: N818 - it is no error: an engine that is left by an exception cancels its work

@@ -39,6 +39,7 @@ class FailureHook:
         self._tell = tell
         self._before: Hook | None = None
         self._thread = threading.get_ident()
+        self._telling = False
 
     def install(self) -> None:
         """Begin."""
@@ -57,5 +58,17 @@ class FailureHook:
         installed = self._before is not None
         if installed and threading.get_ident() == self._thread and isinstance(error, Exception):
             _log.error("a slot failed: %s: %s", kind.__name__, error, exc_info=(kind, error, traceback))
-            self._tell(error)
+            self._tell_once(error)
         (self._before or sys.__excepthook__)(kind, error, traceback)
+
+    def _tell_once(self, error: BaseException) -> None:
+        # Who is told may fail as well, which comes here again: that is logged and handed on, but not told.
+        if self._telling:
+            return
+        self._telling = True
+        try:
+            self._tell(error)
+        except Exception:  # noqa: BLE001 - PyQt6 raises here what PySide6 hands to the hook
+            _log.exception("a slot that is told of failures failed")
+        finally:
+            self._telling = False

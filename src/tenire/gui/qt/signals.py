@@ -85,11 +85,19 @@ class QtSignals(QtCore.QObject):
         )
 
     def close(self) -> None:
-        """Bring nothing more."""
+        """Bring what waits, then nothing more; once nothing is emitted."""
+        before = None
+        # No fewer: whoever closes this is called with one of them, and gets no other meanwhile.
+        while (waiting := self._waiting()) and waiting != before:
+            before = waiting
+            self._frames.flush()
         for outlet in self._outlets.values():
             if outlet.subscription is not None:
                 outlet.subscription.cancel()
         self._outlets.clear()
+
+    def _waiting(self) -> int:
+        return sum(each.subscription.waiting for each in self._outlets.values() if each.subscription is not None)
 
     def _post(self, turn: Callable[[], object]) -> None:
         self._frames.put(turn, turn)
