@@ -19,9 +19,9 @@ def spend(borrower: Borrower, amount: int, at: float) -> None:
     borrower.spend(amount, at)
 
 
-def lend(borrower: Borrower, now: float, more: int, *, retry_at: float | None = None, others: int = 0) -> None:
+def lend(borrower: Borrower, now: float, more: int, *, retry_at: float | None = None) -> None:
     borrower.ask(now)
-    borrower.lent(more, now + LOAN_S, retry_at, others)
+    borrower.lent(more, now + LOAN_S, retry_at, 0)
 
 
 def test_without_a_loan_nothing_is_free_and_without_a_wish_nothing_is_asked(borrower: Borrower) -> None:
@@ -39,25 +39,18 @@ def test_what_waits_is_asked_for_at_once(borrower: Borrower) -> None:
     assert most == 20, "what is spent at twice the rate before the loan ends"
 
 
-def test_one_large_wish_may_be_asked_for_whole_when_it_is_next(borrower: Borrower) -> None:
-    lend(borrower, -10.0, 0, others=1)
-    borrower.want(300, 5, 200)
-    assert borrower.ask(0.0)[3] == 20
-    borrower.lacked(200)
-    borrower.want(300, 5, 200)
-    assert (borrower.ask(0.0)[3], borrower.least) == (200, 200)
-    borrower.want(5, 5, 5)
-    assert borrower.least == 5, "the large one waits no longer"
-
-
-def test_who_is_alone_may_ask_for_the_largest_that_waits(borrower: Borrower) -> None:
+def test_as_much_as_the_largest_takes_may_be_asked_for(borrower: Borrower) -> None:
     borrower.want(300, 5, 200)
     assert borrower.ask(0.0)[3] == 200
     borrower.lent(60, LOAN_S, None, 0)
     borrower.want(300, 5, 200)
     assert borrower.ask(0.5)[1:] == (60, 240, 140), "no more than the largest together with what it keeps"
-    borrower.lent(0, 1.5, None, 1)
-    assert borrower.ask(2.0)[3] == 20, "others could use the rest"
+    borrower.lacked(200)
+    borrower.want(300, 5, 200)
+    assert borrower.least == 200
+    borrower.want(5, 5, 5)
+    assert borrower.least == 5, "the large one waits no longer"
+    assert borrower.ask(1.0)[3] == 20
 
 
 def test_what_is_too_little_for_the_next_is_given_back(borrower: Borrower) -> None:

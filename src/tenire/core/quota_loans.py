@@ -10,9 +10,9 @@ of the rest, is said when the next one is asked for.
    lines to write.
 3. Asked for is what waits, and what is likely to be wanted before the loan ends: twice as
    much as at the pace since it was asked last, so that it can grow. Never more than is
-   spent at the fastest meanwhile, so that nobody sits on what others could use, or than what
-   the first to go takes. Where there are no others, as much as the largest of those that wait
-   takes: so of the calls that fit the largest can go, and not always the smallest.
+   spent at the fastest meanwhile, so that nobody sits on what others could use, or than the
+   largest of those that wait takes: so of the calls that fit the largest can go first, and
+   not always the smallest.
 4. It is asked at once when what waits does not fit, but at most once in ``PERIOD_S``, and
    not before the time at which it was said that asking may help; a little before a loan
    that is used is used up; and when it ends. If nothing was spent, is held or waits,
@@ -149,8 +149,7 @@ class Borrower:
         self._said, self._spent = self._spent, []
         self._asked_at = now
         self._used = 0
-        largest = self.least if self.others else self.largest
-        most = max(largest, math.ceil(self.rate * LOAN_S * _FASTEST))
+        most = max(self.largest, math.ceil(self.rate * LOAN_S * _FASTEST))
         return self._said, free + self.held, max(0, wanted - free), max(0, most - free)
 
     def ready_at(self, amount: int, now: float) -> float:
