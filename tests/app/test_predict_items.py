@@ -13,7 +13,8 @@ from tenire.app.inspect import failed
 from tenire.errors import ConfigError
 from tenire.ml import ModelRegistry
 
-from ..ml.onnx_bytes import matmul
+from ..ml.onnx_bytes import lookup, matmul
+from ..ml.tokenizers_file import tokenizer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,6 +62,32 @@ def test_a_graph_is_given_a_field_and_a_row_that_it_cannot_take_goes_to_quaranti
     assert "no numbers" in reasons["words"]
     again = run_toml(table).pipelines["scores"]
     assert (again.unchanged, again.done, again.quarantined) == (300, 0, 3)
+
+
+@pytest.mark.skipif(find_spec("openvino") is None or find_spec("tokenizers") is None, reason="nothing runs it")
+def test_a_graph_with_its_tokenizer_is_asked_about_a_text_or_about_two_as_a_pair(
+    tmp_path: Path, run_toml: Callable[..., RunReport]
+) -> None:
+    (tmp_path / "tokenizer.json").write_bytes(tokenizer())
+    (tmp_path / "scorer.onnx").write_bytes(lookup([[0.0], [1.0], [2.0], [3.0], [4.0]]))
+    files = tmp_path / "scorer.onnx", tmp_path / "tokenizer.json"
+    ModelRegistry(tmp_path / "home").add("scorer", files[0], tokenizer=files[1])
+    rows = [{"id": 1, "text": "bread", "other": "net"}, {"id": 2, "text": "boat", "other": " "}, {"id": 3, "text": 4}]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    table = PREDICT + 'source = "rows.jsonl"\n'
+
+    def refused() -> dict[str, str]:
+        return {str(entry.source).partition("#")[2]: entry.error for entry in failed(tmp_path / "home")}
+
+    assert run_toml(table).pipelines["scores"].done == 2
+    assert outputs(tmp_path) == {1: [2.0], 2: [3.0]}
+    assert "takes texts, or pairs of them, got 4" in refused()["3"]
+    assert run_toml(table + 'columns = ["text", "other"]\n').pipelines["scores"].quarantined == 2
+    assert outputs(tmp_path) == {1: [4.0]}
+    assert refused() == {
+        "2": "line 2: expected a text in the field other, got ' '",
+        "3": "line 3: expected a text in the field text, got 4",
+    }
 
 
 def test_columns_of_a_table_are_numbers_and_results_are_measured_where_the_right_one_is_known(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tenire.app.classify_runs import embed_here
 from tenire.app.config_schema import ClassifyPipeline, PredictPipeline
@@ -22,6 +22,7 @@ from tenire.ml.pool import ModelPool
 from tenire.ml.predicting import Asked, Predicting, PredictingTerms
 from tenire.ml.registry import ModelRegistry
 from tenire.ml.tally import ResultTally, Tally
+from tenire.ml.tokenizing import TOKENIZER_FILE
 from tenire.storage.home import Home
 from tenire.vectors import embedder_identity
 
@@ -40,6 +41,9 @@ _OF_ITS_FILES = 3
 """Times its files that a model is thought to take before it is measured."""
 
 _LEAST_MEMORY = 64 << 20
+
+_MOST_AT_ONCE = 64 << 10
+"""Characters that a model of texts is asked about at once: more would take memory, and no less time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +78,8 @@ class PredictRuns(RowRuns[_Plan]):
         if found is None or found.manifest.kind == "classifier":
             terms = PredictingTerms(asked, key, settings.input or "text")
         else:
-            terms = ItemTerms(found.label, key, field=settings.input or "text", columns=settings.columns)
+            texts = TOKENIZER_FILE in found.manifest.files
+            terms = ItemTerms(found.label, key, field=settings.input or "text", columns=settings.columns, texts=texts)
         source, there = rows_of(config, name, settings.source, chosen)
         if there:
             with about(config):
@@ -113,7 +118,8 @@ class PredictRuns(RowRuns[_Plan]):
         # A small home may not have what a model of which nothing is known is thought to take.
         least = min(_LEAST_MEMORY, engine.manager.data_manager.capacity // 2)
         memory, threads = max(plan.memory, least), plan.factory.kept.threads
-        pool.add(terms.model, plan.factory, memory=memory, threads=threads, replicas=self.threads)
+        weights: dict[str, Any] = {"weigh": _length, "most_weight": _MOST_AT_ONCE} if terms.texts else {}
+        pool.add(terms.model, plan.factory, memory=memory, threads=threads, replicas=self.threads, **weights)
         rows = self.rows(
             name, engine, source=plan.source, recipe=terms, output=plan.output,
             answering=lambda _: ItemPredicting(pool, terms=terms, clock=SYSTEM_CLOCK, tally=tally),
@@ -127,6 +133,12 @@ class PredictRuns(RowRuns[_Plan]):
         asked.version = found.manifest.version
         if settings["features"] == "embedding":
             asked.embed = partial(embed_here, settings["embedder"], self.threads)
+
+
+def _length(item: Any) -> int:
+    """Return the characters of a text, or of several."""
+    texts = item if isinstance(item, list) else [item]
+    return sum(len(text) if isinstance(text, str) else 1 for text in texts)
 
 
 def _check_fields(settings: PredictPipeline, found: ModelVersion | None) -> None:

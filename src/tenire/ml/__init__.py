@@ -10,8 +10,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tenire.ml.feature_stages import Scale, Words
-    from tenire.ml.fitting import fit_scale, fit_words
+    from tenire.ml.feature_stages import Scale, Tokens, Words
+    from tenire.ml.fitting import fit_scale, fit_tokens, fit_words
     from tenire.ml.models import KeptModel, OnnxModel
     from tenire.ml.pool import ModelPool
     from tenire.ml.pooled_model import ModelStatistics
@@ -25,8 +25,10 @@ __all__ = [
     "ModelVersion",
     "OnnxModel",
     "Scale",
+    "Tokens",
     "Words",
     "fit_scale",
+    "fit_tokens",
     "fit_words",
 ]
 
@@ -38,8 +40,10 @@ _HOMES = {
     "ModelVersion": "tenire.ml.registry",
     "OnnxModel": "tenire.ml.models",
     "Scale": "tenire.ml.feature_stages",
+    "Tokens": "tenire.ml.feature_stages",
     "Words": "tenire.ml.feature_stages",
     "fit_scale": "tenire.ml.fitting",
+    "fit_tokens": "tenire.ml.fitting",
     "fit_words": "tenire.ml.fitting",
 }
 

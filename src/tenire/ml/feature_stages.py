@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from tenire.errors import ConfigError, ModelFileError
 from tenire.ml.registry import ModelRegistry
+from tenire.ml.tokenizing import INPUTS, TOKENIZER_FILE, open_tokenizer, token_inputs
 from tenire.pipeline.stages.stage import ReadyStage, Stage, texts_in
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from tenire.ml.registry import ModelVersion
     from tenire.ml.words import WordRows
 
-__all__ = ["Scale", "Words"]
+__all__ = ["Scale", "Tokens", "Words"]
 
 _AT_ONCE = 256
 _PLACES = 6
@@ -76,6 +77,60 @@ class Words(ReadyStage):
             weights = {names[at] if names else str(at): round(weight, _PLACES) for at, weight in sorted(pairs)}
             found.append({**item, self.into: weights})
         return found
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens(ReadyStage):
+    """A stage that gives each item the tokens of its text, as graphs of language models take them.
+
+    Attributes:
+        model: What ``fit_tokens`` has learnt, or a graph that was added with its tokenizer; or ``NAME@VERSION``.
+        home: Directory of the home that has it.
+        field: Where the text is.
+        pair: Where a second text is that goes with it; empty for none.
+        into: Where the tokens go: a dict of lists of numbers, or a list where there is one input only.
+        inputs: The graph's inputs: of ``input_ids``, ``attention_mask`` and ``token_type_ids``.
+        most: Most tokens of an item; ``None``: what the tokenizer says, or 512.
+    """
+
+    model: str
+    home: str | os.PathLike[str] = ".tenire"
+    field: str = "text"
+    pair: str = ""
+    into: str = "tokens"
+    inputs: tuple[str, ...] = ("input_ids", "attention_mask")
+    most: int | None = None
+
+    def as_stage(self, threads: int | None) -> Stage:
+        """See ``ReadyStage``.
+
+        Raises:
+            ModelFileError: If there is no such model.
+            ConfigError: If it has no tokenizer, or an input has another name.
+        """
+        if not self.inputs or set(self.inputs) - set(INPUTS):
+            message = f"inputs must be some of {', '.join(INPUTS)}, got {', '.join(self.inputs) or 'none'}"
+            raise ConfigError(message, key="stages")
+        found = _with_tokenizer(self.home, self.model)
+        ready = replace(self, model=found.label, home=os.path.abspath(self.home))
+        said = f"{self.field!r} {self.pair!r} {self.into!r} {self.inputs!r} {self.most!r}"
+        return Stage("tokens", ready, "process", _AT_ONCE, True, None, f"tokens {found.label} {said}", "process")
+
+    def __call__(self, items: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """Return the items with their tokens.
+
+        Raises:
+            ValueError: If an item has no text.
+            ModelFileError: If the tokenizer is damaged.
+        """
+        texts: list[Any] = texts_in(items, self.field)
+        if self.pair:
+            texts = list(zip(texts, texts_in(items, self.pair), strict=True))
+        found = token_inputs(_tokenizer(os.fspath(self.home), self.model, self.most), texts)
+        given = [{name: tokens[name] for name in self.inputs} for tokens in found]
+        if len(self.inputs) == 1:
+            return [{**item, self.into: tokens[self.inputs[0]]} for item, tokens in zip(items, given, strict=True)]
+        return [{**item, self.into: tokens} for item, tokens in zip(items, given, strict=True)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +193,22 @@ def _learnt(home: str | os.PathLike[str], model: str, what: str) -> ModelVersion
         raise ConfigError(message, key="stages", hint=f'fit_{what}("{os.fspath(home)}", NAME, …) makes one that is')
     found.verify()
     return found
+
+
+def _with_tokenizer(home: str | os.PathLike[str], model: str) -> ModelVersion:
+    name, _, version = model.partition("@")
+    found = ModelRegistry(home).open(name, version or None)
+    if TOKENIZER_FILE not in found.manifest.files:
+        message = f"the model {found.label} has no tokenizer"
+        hint = f'fit_tokens("{os.fspath(home)}", NAME, texts) learns one; add(NAME, graph, tokenizer=…) keeps one'
+        raise ConfigError(message, key="stages", hint=hint)
+    found.read(TOKENIZER_FILE)
+    return found
+
+
+@lru_cache(maxsize=4)
+def _tokenizer(home: str, model: str, most: int | None) -> Any:
+    return open_tokenizer(_with_tokenizer(home, model).read(TOKENIZER_FILE), model, most=most)
 
 
 @lru_cache(maxsize=4)

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tenire.errors import PredictionError
+from tenire.errors import ConfigError, PredictionError
 from tenire.ml.registry import ModelRegistry
+from tenire.ml.tokenizing import BYTES, TOKENIZER_FILE, learn_tokenizer
 from tenire.ml.words import add_words, count_words, vocabulary_of
 
 if TYPE_CHECKING:
@@ -22,9 +23,9 @@ if TYPE_CHECKING:
 
     from tenire.ml.registry import ModelVersion
 
-__all__ = ["SCALE", "WORDS", "fit_scale", "fit_words"]
+__all__ = ["SCALE", "TOKENS", "WORDS", "fit_scale", "fit_tokens", "fit_words"]
 
-WORDS, SCALE = "words", "scale"
+WORDS, SCALE, TOKENS = "words", "scale", "tokens"
 """What the setting ``learnt`` of such a model says."""
 
 _BATCH = 1024
@@ -56,6 +57,30 @@ def fit_words(home: str | os.PathLike[str], name: str, texts: Iterable[str]) -> 
     files = vocabulary_of([counts], seen)
     registry = ModelRegistry(home)
     return registry.save(name, files, kind="arrays", metrics={"texts": seen}, settings={"learnt": WORDS})
+
+
+def fit_tokens(home: str | os.PathLike[str], name: str, texts: Iterable[str], *, size: int = 8000) -> ModelVersion:
+    """Learn a tokenizer, for the stage ``Tokens``: what is frequent becomes one token, down to single bytes.
+
+    Args:
+        home: Directory of the home.
+        name: What it is to be called there.
+        texts: Texts like those that the stage is going to see.
+        size: Tokens that it is to know at the most, at least 256.
+
+    Returns:
+        The version, which is the current one now.
+
+    Raises:
+        ConfigError: If it is to know fewer.
+        MissingExtraError: If there is nothing to learn it with.
+        ModelFileError: If it cannot be kept.
+    """
+    if size < BYTES:
+        message = f"a tokenizer knows {BYTES} tokens at least, one for each byte, got size={size!r}"
+        raise ConfigError(message, key="size")
+    files = {TOKENIZER_FILE: learn_tokenizer(texts, size)}
+    return ModelRegistry(home).save(name, files, kind="arrays", settings={"learnt": TOKENS})
 
 
 def fit_scale(home: str | os.PathLike[str], name: str, rows: Iterable[Sequence[float]]) -> ModelVersion:

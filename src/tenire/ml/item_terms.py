@@ -1,4 +1,4 @@
-"""What a model of any kind is given of a row: the value of one field, or the numbers of several."""
+"""What a model of any kind is given of a row: the value of one field, or the numbers or texts of several."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from tenire.pipeline.rows.recipe import RowError
 from tenire.pipeline.stages.records import hash_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tenire.pipeline.rows.records import Row
 
 __all__ = ["ItemTerms"]
@@ -23,21 +25,26 @@ class ItemTerms:
         key: The setting that names the fields, for messages.
         field: The field whose value the model is given.
         columns: Fields whose numbers it is given instead, as a list in this order; empty for none.
+        texts: Whether it is a model of texts.
     """
 
     policy = ""
 
-    def __init__(self, model: str, key: str, *, field: str = "text", columns: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, model: str, key: str, *, field: str = "text", columns: tuple[str, ...] = (), texts: bool = False
+    ) -> None:
         self.model = model
         self.key = key
         self.fields = columns or (field,)
+        self.texts = texts
         self._columns = columns
+        self._read: Callable[[Row, str], Any] = _text if texts else _number
 
     def request(self, row: Row) -> str:
         """Return a hash of model and item.
 
         Raises:
-            RowError: If a field is missing, or a column holds no number.
+            RowError: If a field is missing, or a column holds no number, or no text.
         """
         return hash_of(self.model, ",".join(self._columns), json.dumps(self.item(row), sort_keys=True))
 
@@ -48,13 +55,22 @@ class ItemTerms:
             RowError: As ``request``.
         """
         if self._columns:
-            return [_number(row, field) for field in self._columns]
+            return [self._read(row, field) for field in self._columns]
         (field,) = self.fields
         value = row.fields.get(field)
         if value is None:
             message = f"{row.place}: expected something in the field {field}, got nothing"
             raise RowError(message, stage="read")
         return value
+
+
+def _text(row: Row, field: str) -> str:
+    value = row.fields.get(field)
+    if isinstance(value, str) and value.strip():
+        return value
+    shown = "nothing" if value is None else f"{value!r:.40}"
+    message = f"{row.place}: expected a text in the field {field}, got {shown}"
+    raise RowError(message, stage="read")
 
 
 def _number(row: Row, field: str) -> float:

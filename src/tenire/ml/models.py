@@ -10,10 +10,14 @@ import os
 import pickle
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tenire.errors import ModelFileError
 from tenire.ml.gpu import CONTEXT_BYTES
+from tenire.ml.tokenizing import TOKENIZER_FILE
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 __all__ = ["KeptModel", "OnnxModel"]
 
@@ -23,17 +27,24 @@ _OF_ITS_FILE = 3
 
 @dataclass(frozen=True, slots=True)
 class OnnxModel:
-    """A graph in a file of the ONNX format: takes arrays of one shape, returns the first output for each.
+    """A graph in a file of the ONNX format: returns its first output for each item.
 
     Attributes:
         path: The file.
         threads: Threads to compute with.
+        tokenizer: The file ``tokenizer.json`` beside it: items are texts then, or pairs of texts. Without
+            one they are arrays, or dicts with an array for each input.
+        pooling: Where it gives a row for each token: ``mean`` or ``first``, of unit length; empty: all.
+        most_tokens: Most tokens of a text; ``None``: what the tokenizer says, or 512.
         gpu_memory: Bytes of a GPU that it may take; ``None``: none, but a pool sets some aside by the
             size of the file where there is a GPU; 0: none there either.
     """
 
     path: str | os.PathLike[str]
     threads: int = 1
+    tokenizer: str | os.PathLike[str] | None = None
+    pooling: str = ""
+    most_tokens: int | None = None
     gpu_memory: int | None = None
 
     def gpu_wanted(self) -> int:
@@ -48,18 +59,13 @@ class OnnxModel:
         """Load it, in the process that uses it.
 
         Raises:
-            ModelFileError: If the file is damaged.
+            ModelFileError: If a file is damaged, or does not fit the other.
             MissingExtraError: If there is nothing to run it with.
         """
-        from tenire.ml.onnx_graph import OnnxGraph
-
         path = Path(self.path)
-        try:
-            data = path.read_bytes()
-        except OSError as error:
-            message = f"the model {path} cannot be read: {error.strerror}"
-            raise ModelFileError(message, model=path.stem) from error
-        return OnnxGraph(data, path.stem, self.threads, gpu_memory=self.gpu_memory or 0)
+        tokenizer = None if self.tokenizer is None else _read(Path(self.tokenizer), path.stem)
+        settings = {"pooling": self.pooling, "most_tokens": self.most_tokens}
+        return _graph(_read(path, path.stem), tokenizer, path.stem, self.threads, self.gpu_memory or 0, settings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,10 +113,9 @@ class KeptModel:
         found = ModelRegistry(self.home).open(self.name, self.version)
         manifest = found.manifest
         if manifest.kind == "onnx":
-            from tenire.ml.onnx_graph import OnnxGraph
-
-            data = found.read(next(iter(manifest.files)))
-            return OnnxGraph(data, found.label, self.threads, gpu_memory=self.gpu_memory or 0)
+            tokenizer = found.read(TOKENIZER_FILE) if TOKENIZER_FILE in manifest.files else None
+            graph = found.read(next(file for file in manifest.files if file != TOKENIZER_FILE))
+            return _graph(graph, tokenizer, found.label, self.threads, self.gpu_memory or 0, manifest.settings)
         if manifest.kind == "classifier":
             from tenire.ml.asking import loaded_words
 
@@ -125,6 +130,28 @@ class KeptModel:
             message = f"the model {found.label} cannot be loaded: {type(error).__name__}: {error}"
             hint = "it needs the packages, in about the versions, that it was made with"
             raise ModelFileError(message, model=self.name, hint=hint) from error
+
+
+def _read(path: Path, name: str) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        message = f"the model {path} cannot be read: {error.strerror}"
+        raise ModelFileError(message, model=name) from error
+
+
+def _graph(
+    data: bytes, tokenizer: bytes | None, name: str, threads: int, gpu_memory: int, settings: Mapping[str, Any]
+) -> Any:
+    from tenire.ml.onnx_graph import OnnxGraph
+
+    graph = OnnxGraph(data, name, threads, gpu_memory=gpu_memory)
+    if tokenizer is None:
+        return graph
+    from tenire.ml.text_graph import TextGraph
+
+    most, pooling = settings.get("most_tokens"), settings.get("pooling", "")
+    return TextGraph(graph, tokenizer, name, most_tokens=most, pooling=pooling)
 
 
 def _wanted(said: int | None, files: list[Path]) -> int:

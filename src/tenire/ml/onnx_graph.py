@@ -13,7 +13,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -56,6 +56,8 @@ class _Opened:
     by_place: bool
     """Whether the second dimension of the output follows the items' own."""
     on_gpu: bool = False
+    rows: Mapping[str, int] = field(default_factory=dict)
+    """Of inputs that name rows of a table, such as words of a vocabulary: how many it has, where that is known."""
 
 
 class OnnxGraph:
@@ -69,6 +71,7 @@ class OnnxGraph:
 
     Attributes:
         on_gpu: Whether it computes there.
+        names: Names of its inputs.
 
     Raises:
         ModelFileError: If the file is damaged.
@@ -86,6 +89,7 @@ class OnnxGraph:
             raise ModelFileError(message, model=name, hint="export it again") from error
         self._fills_up = any(entry.name == _MASK for entry in self._graph.inputs)
         self.on_gpu = self._graph.on_gpu
+        self.names = [entry.name for entry in self._graph.inputs]
 
     def predict(self, items: Sequence[Any]) -> list[NDArray[Any]]:
         """Return the first output for each item.
@@ -94,7 +98,8 @@ class OnnxGraph:
             items: Arrays; for a graph with several inputs, dicts with an array for each, by its name.
 
         Raises:
-            PredictionError: If an item has another shape than the graph takes, or none.
+            PredictionError: If an item has another shape than the graph takes, or none, or names a row of a
+                table that the graph does not have.
         """
         arrays = [self._arrays(item) for item in items]
         if self._fills_up and arrays:
@@ -143,6 +148,13 @@ class OnnxGraph:
         fits = array.ndim == len(expected)
         if not fits or any(size not in (None, got) for size, got in zip(expected, array.shape, strict=True)):
             raise self._misfit(entry, where, f"one of the shape {array.shape}")
+        rows = self._graph.rows.get(entry.name)
+        if rows is not None and array.size and not 0 <= array.min() <= array.max() < rows:
+            message = (
+                f"the model {self._name} takes numbers from 0 to {rows - 1:,}{where}, got some from {array.min():,}"
+                f" to {array.max():,}"
+            )
+            raise PredictionError(message, model=self._name, hint="they were made with another vocabulary than its own")
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             raise self._misfit(entry, where, "one that holds NaN or an infinite number")
         return array
@@ -210,4 +222,24 @@ def _on_openvino(data: bytes, threads: int) -> _Opened:
     compiled = _ALIVE[0].compile_model(graph, "CPU", options)
     _ALIVE.append(compiled)
     by_place = len(output) > 1 and not output[1].is_static
-    return _Opened(lambda batch: compiled(batch)[0], inputs, by_place)
+    return _Opened(lambda batch: compiled(batch)[0], inputs, by_place, rows=_tables(graph))
+
+
+def _number(node: Any) -> int | None:
+    return int(node.get_data()) if node.get_type_name() == "Constant" else None
+
+
+def _tables(graph: Any) -> dict[str, int]:
+    """Return how many rows the tables have that inputs name rows of; OpenVINO takes others for rows of zeros."""
+    found: dict[str, int] = {}
+    for op in graph.get_ops():
+        if op.get_type_name() != "Gather" or _number(op.input_value(2).get_node()) != 0:
+            continue
+        named = op.input_value(1).get_node()
+        while named.get_type_name() == "Convert":
+            named = named.input_value(0).get_node()
+        rows = op.input_value(0).get_partial_shape()[0]
+        if named.get_type_name() == "Parameter" and rows.is_static:
+            name = named.output(0).get_any_name()
+            found[name] = min(rows.get_length(), found.get(name, rows.get_length()))
+    return found

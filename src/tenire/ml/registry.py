@@ -31,6 +31,7 @@ from tenire.clock import SYSTEM_CLOCK
 from tenire.errors import ConfigError, ModelFileError
 from tenire.ml.manifest import KINDS, Manifest, sum_of
 from tenire.ml.seal import is_sealed, seal_of
+from tenire.ml.tokenizing import TOKENIZER_FILE
 from tenire.storage.advice import advice
 
 if TYPE_CHECKING:
@@ -228,6 +229,7 @@ class ModelRegistry:
         path: str | os.PathLike[str],
         *,
         allow_pickle: bool = False,
+        tokenizer: str | os.PathLike[str] | None = None,
         metrics: Mapping[str, Any] | None = None,
         settings: Mapping[str, Any] | None = None,
     ) -> ModelVersion:
@@ -237,8 +239,9 @@ class ModelRegistry:
             name: What it is to be called here.
             path: The file.
             allow_pickle: Whether a pickle may come in. Loading one runs whatever it says.
+            tokenizer: The file ``tokenizer.json`` of a graph that is to be asked about texts.
             metrics: How good it is said to be.
-            settings: What it needs to be used.
+            settings: What it needs to be used: ``pooling`` and ``most_tokens`` of a graph with a tokenizer.
 
         Raises:
             ModelFileError: If it cannot be read, is of no known kind, or is a pickle that may not come in.
@@ -251,14 +254,14 @@ class ModelRegistry:
         if kind == "pickle" and not allow_pickle:
             message = f"{source} is a pickle from outside of the home, and was not loaded"
             raise ModelFileError(message, model=name, hint=f"use ONNX or .npz for exchange; {_PICKLES}")
-        try:
-            data = source.read_bytes()
-        except OSError as error:
-            message = f"the model {source} cannot be read: {error.strerror}"
-            raise ModelFileError(message, model=name) from error
+        if tokenizer is not None and kind != "onnx":
+            message = f"a tokenizer belongs to a graph in ONNX, got one with {source}"
+            raise ConfigError(message, key="tokenizer")
+        files = {f"model{source.suffix.lower()}": _read(source, name)}
+        if tokenizer is not None:
+            files[TOKENIZER_FILE] = _read(Path(tokenizer), name)
         lineage = {"file": str(source.resolve())}
-        file = f"model{source.suffix.lower()}"
-        return self.save(name, {file: data}, kind=kind, metrics=metrics, lineage=lineage, settings=settings)
+        return self.save(name, files, kind=kind, metrics=metrics, lineage=lineage, settings=settings)
 
     def use(self, name: str, version: str) -> None:
         """Make a version the current one.
@@ -334,6 +337,14 @@ def _check_name(what: str, name: str) -> str:
         message = f"{what} must be up to 64 letters, digits, spaces, _ . or -, got {name!r}"
         raise ConfigError(message, key="name")
     return name
+
+
+def _read(path: Path, name: str) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        message = f"the model {path} cannot be read: {error.strerror}"
+        raise ModelFileError(message, model=name) from error
 
 
 def _write(path: Path, data: bytes) -> None:
