@@ -16,6 +16,8 @@ from tenire.app.inspect import failed, retry
 from tenire.app.runs import arun_config, run_config
 from tenire.app.why import why
 from tenire.errors import ConfigError
+from tenire.llm.money import to_usd
+from tenire.llm.prices import price_of
 from tenire.pipeline.chunks import BATCH_ITEMS
 from tenire.pipeline.rows.under_way import READY
 from tenire.testing import FakeModelServer
@@ -205,6 +207,29 @@ def test_a_key_that_is_not_there_and_a_price_that_a_budget_needs_are_refused(tmp
     with pytest.raises(ConfigError, match="what 'm' costs is not known"):
         run_config(describe(None, head="budget_usd = 1.0", p=""))
     assert not (tmp_path / "home").exists()
+
+
+def test_models_are_asked_in_order_and_each_costs_what_it_costs(tmp_path: Path, serve: Any, describe: Any) -> None:
+    server = serve(models=("gpt-4o",))
+    write_rows(tmp_path / "rows.jsonl", *some_rows(20))
+    pipeline = 'model = "gpt-4o-mini"\nfallback = ["gpt-4.1-mini", "gpt-4o"]'
+    progress = run_config(describe(server, head="budget_usd = 1.0", p=pipeline)).pipelines["p"]
+    assert (progress.done, progress.quarantined) == (20, 0)
+    assert all(record.status in (404, 200) for record in server.records())
+    price = price_of("gpt-4o")
+    assert price is not None
+    most = price.most(progress.input_tokens, progress.output_tokens)
+    assert progress.cost_usd == pytest.approx(to_usd(most))
+
+
+def test_a_fallback_needs_a_provider_and_a_price_if_there_is_a_budget(tmp_path: Path, describe: Any) -> None:
+    write_rows(tmp_path / "rows.jsonl", *some_rows(1))
+    with pytest.raises(ConfigError, match="what 'm2' costs is not known"):
+        run_config(describe(None, head="budget_usd = 1.0", p='model = "gpt-4o"\nfallback = ["gpt-4o-mini", "m2"]'))
+    with pytest.raises(ConfigError, match="a model on this machine has no fallback"):
+        run_config(describe(None, p='model = "local"\nfallback = ["gpt-4o"]'))
+    with pytest.raises(ConfigError, match=r"pipelines\.p\.fallback must be a list of models"):
+        describe(None, p="fallback = 5")
 
 
 def test_an_output_that_is_somebody_elses_is_left_alone(tmp_path: Path, describe: Any) -> None:

@@ -178,7 +178,7 @@ def plan_chat(config: Config, name: str, chosen: Collection[str]) -> ChatPlan:
     settings = config.pipelines[name]
     assert isinstance(settings, ChatPipeline)
     key = f"pipelines.{name}"
-    _check_mode(config, settings, key)
+    _check(config, settings, key)
     prompt = Template(settings.prompt)
     system = Template(settings.system) if settings.system is not None else None
     output = RowOutput(Path(absolute(config.base, settings.output)), pipeline=name, keys=_OUTPUT)
@@ -199,10 +199,11 @@ def _use(config: Config, settings: ChatPipeline) -> ModelUse:
     if settings.local:
         return local_use(settings.model)
     assert settings.quota is not None  # the configuration's reader has asked for it
-    return ModelUse(settings.model, settings.quota, config.quotas[settings.quota], settings.budget_usd)
+    quota = config.quotas[settings.quota]
+    return ModelUse(settings.model, settings.quota, quota, settings.budget_usd, fallback=settings.fallback)
 
 
-def _check_mode(config: Config, settings: ChatPipeline, key: str) -> None:
+def _check(config: Config, settings: ChatPipeline, key: str) -> None:
     with about(config):
         if settings.mode != "realtime" and settings.local:
             message = f"a model on this machine answers no batches, got mode = {settings.mode!r}"
@@ -210,6 +211,9 @@ def _check_mode(config: Config, settings: ChatPipeline, key: str) -> None:
         if settings.deadline_s is not None and settings.mode != "auto":
             message = f"deadline_s goes with mode = 'auto', got mode = {settings.mode!r}"
             raise ConfigError(message, key=f"{key}.deadline_s")
+        if settings.fallback and settings.local:
+            message = f"a model on this machine has no fallback, got model = {settings.model!r}"
+            raise ConfigError(message, key=f"{key}.fallback", hint="leave it out, or name a quota and a model of it")
 
 
 def _schema(config: Config, settings: ChatPipeline, key: str) -> dict[str, Any] | None:

@@ -249,6 +249,7 @@ class ChatPipeline(Table, frozen=True, kw_only=True):
         system: What goes before it as the system's message, with ``{field}`` too.
         max_output_tokens: Most tokens of a reply.
         temperature: How free the model is; ``None``: as the provider has it.
+        fallback: Models of the same provider that are asked in order when all tries have failed.
         schema: A file with the JSON schema that replies must follow, or ``None``.
         mode: ``realtime``; ``batch``: in the provider's batches, at a lower price, within a
             day; or ``auto``: in batches what may take that long and is cheaper so.
@@ -273,6 +274,7 @@ class ChatPipeline(Table, frozen=True, kw_only=True):
     system: Annotated[str | None, text("a text that is not empty")] = None
     max_output_tokens: Annotated[int | None, whole(POSITIVE, minimum=1)] = None
     temperature: Annotated[float | None, amount("a number from 0 to 2", minimum=0, maximum=2)] = None
+    fallback: Annotated[tuple[str, ...], names('a list of models, as ["gpt-4o"]', r".+")] = ()
     schema: Annotated[str | None, ONE_PATH] = None
     mode: Annotated[str, choice("realtime", "batch", "auto")] = "realtime"
     deadline_s: Annotated[float | None, amount("a number of seconds above 0", above=0)] = None

@@ -51,6 +51,7 @@ class ModelUse:
         settings: What the quota says.
         budget_usd: What the pipeline may ever spend, or ``None``.
         local: Whether the model is on this machine.
+        fallback: Models that are asked in order when all tries have failed.
     """
 
     model: str
@@ -58,6 +59,7 @@ class ModelUse:
     settings: QuotaSettings
     budget_usd: float | None = None
     local: bool = False
+    fallback: tuple[str, ...] = ()
 
 
 class ModelCalls:
@@ -143,7 +145,8 @@ class ModelCalls:
             use.model,
             **({} if use.local else _remote(use)),
             quota=self._quota(use, manager),
-            price=price_of_use(use),
+            price=_own_price(use),
+            fallback=use.fallback,
             books=self._books,
             manager=manager,
             pipeline=name,
@@ -231,14 +234,19 @@ def counted(client: ChatClient, progress: PipelineProgress, ahead: AskedAhead | 
 
 def price_of_use(use: ModelUse) -> Price | None:
     """Return what a model costs, by its quota or by the built-in table, or ``None`` if that is not known."""
+    return _own_price(use) or price_of(use.model)
+
+
+def _own_price(use: ModelUse) -> Price | None:
     own = use.settings.price
-    if own is not None:
-        return Price(own.input_usd_per_mtok, own.output_usd_per_mtok, own.cached_input_usd_per_mtok, own.batch_share)
-    return price_of(use.model)
+    if own is None:
+        return None
+    return Price(own.input_usd_per_mtok, own.output_usd_per_mtok, own.cached_input_usd_per_mtok, own.batch_share)
 
 
 def _require_price(use: ModelUse) -> None:
-    if price_of_use(use) is None:
+    unknown = [model for model in (use.model, *use.fallback) if price_of(model) is None]
+    if unknown and _own_price(use) is None:
         key = f"quotas.{use.quota}.price"
-        message = f"there is a budget_usd, but what {use.model!r} costs is not known"
+        message = f"there is a budget_usd, but what {unknown[0]!r} costs is not known"
         raise ConfigError(message, key=key, hint=f"add a table [{key}]: input_usd_per_mtok, output_usd_per_mtok")
