@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -15,7 +16,8 @@ import pytest
 
 from tenire.app.inspect import failed
 from tenire.errors import ConfigError, ModelFileError
-from tenire.ml import ModelRegistry
+from tenire.ml import ModelRegistry, training
+from tenire.pipeline.progress import StageProgress
 
 from .labelled import made_up, put
 
@@ -89,6 +91,24 @@ def test_it_trains_tests_and_labels_each_row_once(classify: Callable[..., Pipeli
     assert report["classes"] == ["animals", "earth", "money"]
     assert sum(map(sum, report["confusion"])) == totals["test_rows"]
     assert not list((tmp_path / "home" / "cache" / "training" / "topics").iterdir())
+
+
+def test_loss_and_accuracy_are_shown_while_it_trains(
+    classify: Callable[..., PipelineProgress], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+
+    class Seen(StageProgress):
+        def __setattr__(self, name: str, value: Any) -> None:
+            if name == "doing" and value:
+                said.append(value)
+            super().__setattr__(name, value)
+
+    monkeypatch.setattr(training, "StageProgress", Seen)
+    progress = classify("checkpoint_s = 0.001\n")
+    assert len(said) >= 3
+    assert all(re.fullmatch(r"loss \d\.\d{4}, accuracy \d+\.\d%", words) for words in said)
+    assert progress.doing == ""
 
 
 def test_an_unchanged_run_trains_nothing_and_labels_only_what_is_new(
@@ -198,7 +218,7 @@ def test_rows_without_the_fields_are_refused_before_anything_starts(
     classify: Callable[..., PipelineProgress], tmp_path: Path
 ) -> None:
     put(tmp_path / "train.jsonl", made_up(5, seed=1), labels=False)
-    with pytest.raises(ConfigError, match="label"):
+    with pytest.raises(ConfigError, match=r"topics\.train needs the field label, but the rows of train\.jsonl have: id, text"):
         classify()
     assert not (tmp_path / "home").exists()
 

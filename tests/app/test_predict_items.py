@@ -57,9 +57,9 @@ def test_a_graph_is_given_a_field_and_a_row_that_it_cannot_take_goes_to_quaranti
     assert (run.state, run.seen, run.done, run.quarantined) == ("done", 303, 300, 3)
     assert outputs(tmp_path) == {number: [float(number), 2.0] for number in range(300)}
     reasons = {str(entry.source).partition("#")[2]: entry.error for entry in failed(tmp_path / "home")}
-    assert "takes arrays of the shape (2), got one of the shape (3,)" in reasons["long"]
+    assert "takes arrays of the shape (2), got one of the shape (3,) (look at the field" in reasons["long"]
     assert "expected something in the field vector, got nothing" in reasons["none"]
-    assert "no numbers" in reasons["words"]
+    assert "no numbers: ['a', 'b']" in reasons["words"]
     again = run_toml(table).pipelines["scores"]
     assert (again.unchanged, again.done, again.quarantined) == (300, 0, 3)
 
@@ -128,7 +128,7 @@ def test_what_a_model_is_given_has_to_be_plain_before_anything_starts(
     table = PREDICT + 'source = "rows.csv"\n'
     with pytest.raises(ConfigError, match="either input or columns"):
         run_toml(table + 'input = "x"\ncolumns = ["x"]\n')
-    with pytest.raises(ConfigError, match=r"pipelines\.scores\.columns uses \{z\}"):
+    with pytest.raises(ConfigError, match=r"pipelines\.scores\.columns needs the field z, but the rows"):
         run_toml(table + 'columns = ["x", "z"]\n')
     settings = {"features": "hashing", "embedder": "", "identity": "hashing"}
     ModelRegistry(tmp_path / "home").save("scorer", {"head.npz": b""}, kind="classifier", settings=settings)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+from typing import Any
 
+import pytest
 from rich.console import Console
 
 from tenire.cli.tables import run_notes, totals_table
@@ -22,6 +24,22 @@ def test_what_cleaning_found_is_a_line_of_its_pipeline() -> None:
         "docs\\x1b: refused 2 by min_text, 1 by function; left out 1 by repeated_lines; "
         "1 nearly the same as another; masked 1,200 email, 1 ip"
     ]
+
+
+@pytest.mark.parametrize(
+    ("figures", "said"),
+    [
+        ({"accuracy": 0.9376, "macro_f1": 0.9, "train_rows": 4000, "test_rows": 1200},
+         ["topics: accuracy 93.8%, macro F1 90.0% on 1,200 rows"]),
+        ({"mean_absolute_error": 1234.56, "labelled_rows": 2}, ["topics: mean absolute error 1,235 on 2 rows"]),
+        ({"accuracy": None, "macro_f1": None, "test_rows": 0}, []),
+        ({"loss": 0.5, "accuracy": 0.9}, []),
+    ],
+)  # fmt: skip
+def test_how_good_a_model_is_is_told_at_the_end(figures: dict[str, Any], said: list[str]) -> None:
+    topics = PipelineProgress("topics")
+    topics.figures = figures
+    assert run_notes(RunReport({"topics": topics}, 1.0, 1.0)) == said
 
 
 def drawn(width: int) -> list[list[str]]:

@@ -95,9 +95,21 @@ def run_notes(report: RunReport) -> list[str]:
             words.append(f"took out {progress.boilerplate_lines:,} repeated lines")
         if progress.masked:
             words.append("masked " + ", ".join(f"{count:,} {kind}" for kind, count in progress.masked.items()))
+        words += _how_good(progress.figures)
         if words:
             notes.append(f"{clean(name)}: {'; '.join(words)}")
     return notes
+
+
+def _how_good(figures: Mapping[str, Any]) -> list[str]:
+    """Return what is known of how good a model's results are."""
+    rows = figures.get("labelled_rows") or figures.get("test_rows")
+    known = []
+    if figures.get("accuracy") is not None and figures.get("macro_f1") is not None:
+        known.append(f"accuracy {figures['accuracy']:.1%}, macro F1 {figures['macro_f1']:.1%}")
+    if (error := figures.get("mean_absolute_error")) is not None:
+        known.append(f"mean absolute error {error:,.4g}")
+    return [f"{', '.join(known)} on {rows:,} rows"] if known and rows else []
 
 
 def _cell(key: str, count: Any) -> Text:

@@ -85,7 +85,8 @@ class OnnxGraph:
         except MissingExtraError:
             raise
         except Exception as error:
-            message = f"the model {name} is no graph in the ONNX format that can be run: {str(error).strip()[:300]}"
+            said = str(error).strip().splitlines() or [type(error).__name__]
+            message = f"the model {name} is no graph in the ONNX format that can be run: {said[-1][:300]}"
             raise ModelFileError(message, model=name, hint="export it again") from error
         self._fills_up = any(entry.name == _MASK for entry in self._graph.inputs)
         self.on_gpu = self._graph.on_gpu
@@ -143,7 +144,7 @@ class OnnxGraph:
         try:
             array: NDArray[Any] = np.asarray(value, entry.kind)
         except (TypeError, ValueError, OverflowError) as error:
-            raise self._misfit(entry, where, "rows of different lengths, or no numbers") from error
+            raise self._misfit(entry, where, f"rows of different lengths, or no numbers: {value!r:.40}") from error
         expected = entry.shape[1:]
         fits = array.ndim == len(expected)
         if not fits or any(size not in (None, got) for size, got in zip(expected, array.shape, strict=True)):
@@ -162,7 +163,7 @@ class OnnxGraph:
     def _misfit(self, entry: _Input, where: str, got: str) -> PredictionError:
         shape = ", ".join("any" if size is None else str(size) for size in entry.shape[1:])
         message = f"the model {self._name} takes arrays of the shape ({shape}){where}, got {got}"
-        return PredictionError(message, model=self._name)
+        return PredictionError(message, model=self._name, hint="look at the field that it is given, and what made that")
 
 
 def _kind(item: Any) -> str:

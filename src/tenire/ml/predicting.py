@@ -99,7 +99,9 @@ class PredictingTerms:
         """
         text = text_of(row, self.field)
         if text is None:
-            message = f"{row.place}: expected a text in the field {self.field}, got {row.fields.get(self.field)!r:.40}"
+            value = row.fields.get(self.field)
+            shown = "nothing" if value is None else f"{value!r:.40}"
+            message = f"{row.place}: expected a text in the field {self.field}, got {shown}"
             raise RowError(message, stage="read")
         return hash_of(self.asked.name, self.asked.version, text)
 
@@ -172,7 +174,9 @@ class Predicting:
 
 def refused(work: RowWork, terms: RowTerms, error: Exception) -> Outcome:
     """Return that a row goes to quarantine, since its model could not say anything about it."""
-    text = str(error)
+    text, hint = str(error), getattr(error, "hint", None)
     reason = f"{type(error).__name__}: {text}" if text else type(error).__name__
+    if hint:
+        reason = f"{reason} ({hint})"
     request = in_quarantine(work.request, terms)
     return Outcome(RefusedRow(work.row.key, work.row.source, request, "predict", reason, 1), work.was_done)

@@ -297,6 +297,7 @@ class Training:
             stage.done, over = reached.epoch, reached.over
             stage.waiting = 0 if over else max(0, terms.epochs - reached.epoch)
             self._progress.figures |= {"loss": round(reached.loss, 6), "accuracy": round(reached.accuracy, 6)}
+            stage.doing = "" if over else f"loss {reached.loss:.4f}, accuracy {reached.accuracy:.1%}"
 
     async def _finished(self, survey: Survey, version: str, folder: str, tasks: RunTasks) -> dict[str, Any]:
         terms = self._terms

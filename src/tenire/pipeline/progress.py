@@ -54,7 +54,7 @@ class StageProgress:
         since_s: Seconds of the run after which it first had something to do.
         workers: How many can work in it at the same time.
         unit: What goes through it: ``file``, ``row``, ``item``, ``passage`` or ``epoch``.
-        doing: What it does before it can begin, for people, or an empty string.
+        doing: What else is to be said of it while it works or is about to, for people, or an empty string.
     """
 
     name: str

@@ -17,7 +17,7 @@ import msgspec
 
 from tenire.errors import ConfigError, MissingExtraError
 from tenire.pipeline.rows.databases import query_postgres, query_sqlite
-from tenire.pipeline.rows.records import MISSING_FIELD, BrokenRow, Row, row_or_broken
+from tenire.pipeline.rows.records import BrokenRow, Row, missing_field, row_or_broken
 from tenire.pipeline.rows.values import row_of_values
 
 if TYPE_CHECKING:
@@ -76,8 +76,7 @@ class QuerySource:
         columns = self._columns()
         missing = next((field for field in fields if field not in columns), None)
         if missing is not None:
-            message = f"{key} uses {{{missing}}}, but the query returns: {', '.join(columns)}"
-            raise ConfigError(message, key=key, hint=MISSING_FIELD)
+            raise missing_field(missing, key, got=f"the query returns: {', '.join(columns)}")
 
     async def fetch(self) -> None:
         """Do nothing: rows come where they are asked for."""

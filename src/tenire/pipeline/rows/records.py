@@ -8,15 +8,17 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from tenire.errors import ConfigError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-__all__ = ["MISSING_FIELD", "BrokenRow", "Row", "Rows", "content_hash", "row_or_broken"]
+__all__ = ["BrokenRow", "Row", "Rows", "content_hash", "missing_field", "row_or_broken"]
 
 _SHOWN = 40
 
-MISSING_FIELD = "name a field that is there; in a prompt, a brace that is meant as such is written twice: {{ or }}"
-"""What to do where a setting names a field that rows do not have."""
+_TEMPLATES = ("prompt", "system")
+"""Settings that name fields in braces."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +113,21 @@ class Rows(Protocol):
     async def fetch(self) -> None:
         """Have the next rows ready, if that needs the loop; before each look at ``rows``."""
         ...
+
+
+def missing_field(field: str, key: str, *, got: str) -> ConfigError:
+    """Return the error that rows lack a field.
+
+    Args:
+        field: The field.
+        key: The setting that needs it.
+        got: What they have instead, and whose they are: ``the query returns: id, text``.
+    """
+    if key.rpartition(".")[2] in _TEMPLATES:
+        hint = "name a field that is there; a brace that is meant as such is written twice: {{ or }}"
+        return ConfigError(f"{key} uses {{{field}}}, but {got}", key=key, hint=hint)
+    hint = "name a field that is there, or give the rows that one"
+    return ConfigError(f"{key} needs the field {field}, but {got}", key=key, hint=hint)
 
 
 def content_hash(content: bytes | str | Mapping[str, Any]) -> str:

@@ -13,7 +13,7 @@ from tenire.pipeline.files import FileSource
 from tenire.pipeline.listing import Skipped, printable
 from tenire.pipeline.rows.jsonl import read_jsonl
 from tenire.pipeline.rows.parquet import read_parquet
-from tenire.pipeline.rows.records import MISSING_FIELD, BrokenRow, Row
+from tenire.pipeline.rows.records import BrokenRow, Row, missing_field
 from tenire.pipeline.rows.tables import read_table
 from tenire.protocols import Rejection
 
@@ -116,8 +116,7 @@ class RowSource:
                 break
         missing = next((field for field in fields if field not in known), None)
         if missing is not None and known:
-            message = f"{key} uses {{{missing}}}, but the rows of {', '.join(self._paths)} have: {', '.join(known)}"
-            raise ConfigError(message, key=key, hint=MISSING_FIELD)
+            raise missing_field(missing, key, got=f"the rows of {', '.join(self._paths)} have: {', '.join(known)}")
 
     def sizes(self) -> Iterator[int]:
         """Read all rows once more, without the ledger; rows are counted, not their bytes: yield 0 for each."""
