@@ -95,7 +95,7 @@ def make_application(gate: Gate, stream: Stream, actions: Actions) -> ASGIApp:
         elif stream.full:
             await Response("too many pages are open", status_code=503)(scope, receive, send)
         else:
-            await stream.serve(receive, send)
+            await stream.serve(scope, receive, send)
 
     routes = [Route(path, show) for path in _PAGE]
     routes += [

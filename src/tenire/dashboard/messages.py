@@ -36,6 +36,7 @@ class Messages:
         self._before: View | None = None
         self._whole = b""
         self._news = b""
+        self._framed: tuple[bytes, bytes] = (b"", b"")
 
     def of(self, view: View, known: int) -> bytes:
         """Return the message that brings a page from one view to another.
@@ -52,6 +53,14 @@ class Messages:
             return self._news
         self._whole = self._whole or _event(view, _whole(view))
         return self._whole
+
+    def chunk(self, message: bytes) -> bytes:
+        """Return a message as a chunk of HTTP/1.1; made once, too, while it is that of most pages."""
+        framed, chunk = self._framed
+        if framed is not message:
+            chunk = b"%x\r\n%b\r\n" % (len(message), message)
+            self._framed = (message, chunk)
+        return chunk
 
 
 def _event(view: View, facts: dict[str, Any]) -> bytes:

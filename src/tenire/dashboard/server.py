@@ -22,7 +22,7 @@ from tenire.app.feed import Feed
 from tenire.concurrency.blocking import run_blocking
 from tenire.concurrency.unbroken import unbroken
 from tenire.dashboard.access import Gate
-from tenire.dashboard.stream import Stream
+from tenire.dashboard.stream import CONNECTION, Stream
 from tenire.errors import ConfigError, MissingExtraError
 
 if TYPE_CHECKING:
@@ -153,6 +153,7 @@ class Dashboard:
     def _make(self) -> None:
         """Make the server; on a thread, since what it needs takes a while to import."""
         import uvicorn
+        from uvicorn.protocols.http.h11_impl import H11Protocol
 
         from tenire.dashboard.application import make_application
 
@@ -165,11 +166,16 @@ class Dashboard:
                 await self.on_tick(0)
                 await asked_to_end.wait()
 
+        class Connection(H11Protocol):
+            def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+                super().connection_made(transport)
+                self.app_state = {**self.app_state, CONNECTION: transport}
+
         asked_to_end = self._asked_to_end
         self._gate = gate = Gate(self._token, port=self.port, host=self._host, remote=self._remote)
         config = uvicorn.Config(
             make_application(gate, self._stream, self.feed.actions),
-            access_log=False, date_header=False, lifespan="off", log_config=None, log_level="warning",
+            access_log=False, date_header=False, http=Connection, lifespan="off", log_config=None, log_level="warning",
             proxy_headers=False, server_header=False, timeout_graceful_shutdown=_GRACE_S, ws="none",
         )  # fmt: skip
         self._server = Server(config)

@@ -3,6 +3,9 @@
 1. A page gets the latest view when it has taken the one before: nothing queues up.
 2. A page that goes away, and the end of the dashboard, end the stream.
 3. While no page is open the engine is looked at once a second only.
+4. A view is framed as a chunk of HTTP/1.1 once for all pages, and written to each
+   connection: the server would do that for each anew, two hundred times a second with
+   twenty pages. A page that has not taken all goes through the server, which waits for it.
 """
 
 from __future__ import annotations
@@ -20,10 +23,14 @@ if TYPE_CHECKING:
 
     from tenire.app.feed import Feed
 
+    Scope = MutableMapping[str, Any]
     Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
     Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
-__all__ = ["MOST_PAGES", "Stream"]
+__all__ = ["CONNECTION", "MOST_PAGES", "Stream"]
+
+CONNECTION = "tenire.connection"
+"""Where in the state of a request its connection is found, an ``asyncio.Transport``; may be missing."""
 
 MOST_PAGES = 100
 """Pages at a time."""
@@ -55,12 +62,12 @@ class Stream:
         """Whether no more pages are taken."""
         return self._ended or self.pages >= MOST_PAGES
 
-    async def serve(self, receive: Receive, send: Send) -> None:
+    async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Be one page's stream, until either side ends."""
         await send({"type": "http.response.start", "status": 200, "headers": _HEAD})
         self.pages += 1
         self._feed.period = PERIOD_S
-        sending = asyncio.get_running_loop().create_task(self._send(send), name="tenire dashboard: page")
+        sending = asyncio.get_running_loop().create_task(self._send(scope, send), name="tenire dashboard: page")
         self._sending.add(sending)
         leaving = asyncio.get_running_loop().create_task(_left(receive), name="tenire dashboard: page left")
         try:
@@ -85,11 +92,17 @@ class Stream:
         for task in tuple(self._sending):
             task.cancel()
 
-    async def _send(self, send: Send) -> None:
+    async def _send(self, scope: Scope, send: Send) -> None:
         known, messages = 0, self._messages
+        # Older versions have no chunks.
+        connection = scope.get("state", {}).get(CONNECTION) if scope["http_version"] == "1.1" else None
         while True:
             view = await self._feed.newer(known)
-            await send({"type": "http.response.body", "body": messages.of(view, known), "more_body": True})
+            message = messages.of(view, known)
+            if connection is None or connection.is_closing() or connection.get_write_buffer_size():
+                await send({"type": "http.response.body", "body": message, "more_body": True})
+            else:
+                connection.write(messages.chunk(message))
             known = view.number
 
 
