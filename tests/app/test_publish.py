@@ -222,6 +222,10 @@ def test_one_that_hangs_starts_again_and_one_that_is_slow_does_not(
     async def scenario(engine: Engine) -> None:
         fares = lambda: engine.manager.supervisor.statistics()["publisher"]  # noqa: E731
         await asyncio.sleep(1000)
+        for _ in range(1000):  # so busy that each tick writes
+            engine.progress["docs"].done += 1
+            await asyncio.sleep(0.2)
+        assert (fares().health, fares().restarts) == ("healthy", 0), "to write each time is no hanging"
         sim_loop.set_default_executor(FakeExecutor(sim_loop, min_s=25.0, max_s=25.0))
         for _ in range(100):
             engine.progress["docs"].done += 1

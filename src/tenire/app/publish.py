@@ -155,9 +155,9 @@ class Publisher:
         def tick() -> None:
             try:
                 before = self._writing
-                self.tick()
-                if self._writing is None or self._writing.done():
+                if before is None or before.done():  # before the next one begins: a busy run writes with each tick
                     life.beat()
+                self.tick()
                 if self._writing is not None and self._writing is not before:
                     self._writing.add_done_callback(ended)
             except Exception as error:  # noqa: BLE001 - the supervisor decides
