@@ -60,8 +60,9 @@ lint: env-test ## check style, formatting, types and floors
 bench: env-test ## measure the budgets
 	@$(PY) scripts/bench.py $(ARGS)
 
-prove: env-test ## the slow proofs: kills at 20 random moments, of stages, trainings, chat runs and batches too, the breaker, the channel under attack, hours of quotas
+prove: env-test ## the slow proofs: kills at 20 random moments, with a store on a server, of stages, trainings, chat runs and batches too, the breaker, the channel under attack, hours of quotas
 	@$(PY) scripts/kill_proof.py --kills 20 $(ARGS)
+	@$(PY) scripts/kill_proof.py --kills 20 --server
 	@$(PY) scripts/stages_kill_proof.py --kills 20
 	@$(PY) scripts/training_kill_proof.py --kills 20
 	@$(PY) scripts/paid_once.py --kills 20

@@ -1,6 +1,6 @@
 """Kills ingesting engines at random moments and proves that nothing shows in the end.
 
-    python scripts/kill_proof.py [--kills 20] [--files 200] [--embedder static] [--seed 1]
+    python scripts/kill_proof.py [--kills 20] [--files 200] [--embedder static] [--seed 1] [--server]
 
 A folder of real files (this Python's own library), some of them in archives, is
 ingested once undisturbed.
@@ -8,7 +8,8 @@ Then the same folder goes into a second home, but the engine is killed with
 SIGKILL at random moments, again and again, while files are also touched, changed
 and put back. A last run goes to its end. Then ``tenire verify`` must be clean, the
 counts must be those of the undisturbed run, and ten searches must have the same
-five best passages. Two seconds after each kill no process of the engine may be
+five best passages. With ``--server`` both homes keep their passages in databases of a private
+PostgreSQL server. Two seconds after each kill no process of the engine may be
 left.
 """
 
@@ -31,6 +32,7 @@ import zipfile
 from pathlib import Path
 
 import psutil
+from postgres_cluster import Cluster, unavailable
 
 import tenire
 
@@ -99,20 +101,9 @@ def family(pid: int) -> list[psutil.Process]:
         return []
 
 
-def run_and_kill(folder: Path, home: Path, after: float, embedder: str) -> tuple[bool, str]:
+def run_and_kill(ingest: list[str], home: Path, after: float) -> tuple[bool, str]:
     """Start an ingest and kill it; return whether it was killed, and what happened."""
-    command = [
-        sys.executable,
-        "-m",
-        "tenire",
-        "ingest",
-        str(folder),
-        "--home",
-        str(home),
-        "--embedder",
-        embedder,
-        "--quiet",
-    ]
+    command = [sys.executable, "-m", "tenire", *ingest, "--home", str(home), "--quiet"]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as engine:
         try:
             engine.wait(after)
@@ -146,35 +137,36 @@ def best(store: tenire.Store, query: str, mode: str) -> list[tuple[str, ...]]:
     return [(hit.text, hit.source, *hit.also) for hit in store.search(query, k=5, mode=mode).hits]
 
 
-def main() -> None:
-    """Run the proof; exits with 0 if it holds."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--kills", type=int, default=20)
-    parser.add_argument("--files", type=int, default=200)
-    parser.add_argument("--embedder", default="static")
-    parser.add_argument("--seed", type=int, default=1)
-    options = parser.parse_args()
+def prove(options: argparse.Namespace, cluster: Cluster | None) -> None:
+    """Run the proof, with stores in the homes or on a server."""
     rng = random.Random(options.seed)
     with tempfile.TemporaryDirectory(prefix="tenire-kills-") as temporary:
         base = Path(temporary)
         folder, calm, killed = base / "files", base / "calm", base / "killed"
         paths = corpus(folder, options.files)
         print(f"{len(paths)} files, {sum(path.stat().st_size for path in paths) / 1e6:.1f} MB, seed {options.seed}")
+
+        def ingest(home: Path) -> list[str]:
+            """Return the words of an ingest into a home that is new."""
+            store = ["--store", cluster.database(home.name)] if cluster is not None else []
+            return ["ingest", str(folder), "--embedder", options.embedder, *store]
+
         started = time.perf_counter()
-        command("ingest", str(folder), "--embedder", options.embedder, home=calm)
+        command(*ingest(calm), home=calm)
         seconds = time.perf_counter() - started
         reference = command("verify", home=calm)
         print(f"undisturbed: {seconds:.1f} s, {reference}")
-        kills = 0
+        kills, into_killed = 0, ingest(killed)
         while kills < options.kills:
-            killed_it, what = run_and_kill(folder, killed, rng.uniform(0.2, seconds), options.embedder)
+            killed_it, what = run_and_kill(into_killed, killed, rng.uniform(0.2, seconds))
             kills += killed_it
             print(f"kill {kills}: {what}" if killed_it else what, flush=True)
             disturb(paths, rng)
             if not killed_it:
                 # The home is complete now and has no moment left to hit: start over.
                 shutil.rmtree(killed)
-        command("ingest", str(folder), "--embedder", options.embedder, home=killed)
+                into_killed = ingest(killed)
+        command(*into_killed, home=killed)
         final = command("verify", home=killed)
         print(f"after the kills: {final}")
         if final != reference or not final["ok"]:
@@ -186,6 +178,24 @@ def main() -> None:
                     if expected != got:
                         raise SystemExit(f"{mode} search for {query!r} differs:\n{expected}\n{got}")
         print("equal counts, equal top 5 of ten queries in three modes")
+
+
+def main() -> None:
+    """Run the proof; exits with 0 if it holds."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--files", type=int, default=200)
+    parser.add_argument("--embedder", default="static")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--server", action="store_true", help="keep passages on a private PostgreSQL server")
+    options = parser.parse_args()
+    if not options.server:
+        prove(options, None)
+    elif unavailable():
+        print(f"not done: {unavailable()}")
+    else:
+        with Cluster() as cluster:
+            prove(options, cluster)
 
 
 if __name__ == "__main__":

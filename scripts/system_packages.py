@@ -1,4 +1,4 @@
-"""Install what tests need of the system: libraries for windows, a screen that is none, a browser.
+"""Install what tests need of the system: libraries for windows, a screen that is none, a browser, a server.
 
 Only as root, and only where there is ``apt-get`` (Debian, Ubuntu); elsewhere the tests that need it
 are skipped, and say so. It installs nothing that is there, says what it does in one line, and never
@@ -23,6 +23,7 @@ PACKAGES = {
         "libxcb-render-util0", "libxcb-shape0", "libxcb-xkb1", "libxkbcommon-x11-0",
     ),
     "pages in a browser": ("chromium-headless-shell",),
+    "a store on a server": ("postgresql-17", "postgresql-17-pgvector"),
 }  # fmt: skip
 """What is needed, by purpose."""
 
@@ -86,7 +87,7 @@ def main(words: list[str]) -> int:
         return 0
     if not names:
         return 0
-    print(f"tenire: installing for tests of windows and pages: {', '.join(names)}", flush=True)
+    print(f"tenire: installing for tests of windows, pages and a server: {', '.join(names)}", flush=True)
     with tempfile.NamedTemporaryFile(prefix="tenire-apt-", suffix=".log", delete=False) as file:
         log = Path(file.name)
     apt_get("update", log=log)

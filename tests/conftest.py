@@ -27,11 +27,12 @@ from typing import TYPE_CHECKING
 import hypothesis
 import pytest
 from blockbuster import BlockBuster
+from scripts.postgres_cluster import Cluster, unavailable
 
 from tenire.testing import LeakGuard, ManualClock, SimLoop
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 hypothesis.settings.register_profile(
     "repeatable",
@@ -146,6 +147,28 @@ def _loop_never_blocked(
     _block_guard.deactivate()
     yield
     _block_guard.activate()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Cluster | None]:
+    """A private PostgreSQL server for all tests that ask for a database; none where there can be none."""
+    if unavailable():
+        yield None
+        return
+    with Cluster() as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def new_database(postgres: Cluster | None) -> Callable[[], str]:
+    """Returns the address of an empty database; skips the test where there can be none."""
+
+    def make() -> str:
+        if postgres is None:
+            pytest.skip(unavailable())
+        return postgres.database("test")
+
+    return make
 
 
 @pytest.fixture

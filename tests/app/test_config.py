@@ -259,10 +259,16 @@ def test_a_key_that_was_pasted_into_the_file_is_not_repeated(tmp_path: Path) -> 
 
 
 def test_a_password_in_an_address_is_not_repeated(tmp_path: Path) -> None:
-    config = load_config(write(tmp_path, DOCS + 'store = "postgresql://me:hunter2@host/db"'))
-    with pytest.raises(ConfigError, match="this version") as caught:
-        check_runnable(config)
-    assert "hunter2" not in str(caught.value)
+    for address in ("mysql://me:hunter2@host/db", "postgresql://me:hun@ter2@host/db"):
+        error = refused(tmp_path, DOCS + f'store = "{address}"')
+        assert "must look like postgresql://" in str(error)
+        assert "%40" in (error.hint or "")
+        assert "ter2" not in f"{error} {error.hint}"
+    two = "".join(
+        f'[pipelines.{name}]\nsource = "d"\nstore = "postgresql://{name}:hunter2@host/db?password=hunter2"\n'
+        for name in "ab"
+    )
+    assert "hunter2" not in str(refused(tmp_path, two))
 
 
 def test_broken_toml_names_line_and_column(tmp_path: Path) -> None:

@@ -71,7 +71,7 @@ def test_every_command_shows_the_common_options(tenire: Tenire, command: str) ->
         (("ingest", "not-there"), "not-there"),
         (("ingest", ""), "PATH"),
         (("ingest", ".", "--embedder", "minilmm"), 'did you mean "minilm"'),
-        (("ingest", ".", "--store", "postgresql://u:pw@h/d"), "this version"),
+        (("ingest", ".", "--store", "mysql://u:pw@h/d"), "must look like postgresql://"),
         (("run",), "tenire.toml: no such file"),
         (("run", "other.toml"), "other.toml: no such file"),
         (("run", "."), "got a directory"),

@@ -50,6 +50,6 @@ def test_what_cannot_be_installed_is_said_and_fails_nothing(
     assert script.main([]) == 0
     assert asked == [("update",), ("install", "xvfb")]
     said = capsys.readouterr().out
-    assert "installing for tests of windows and pages: xvfb" in said
+    assert "installing for tests of windows, pages and a server: xvfb" in said
     assert "could not install xvfb; their tests are skipped" in said
     Path(said.rsplit("(", 1)[1].split(")")[0]).unlink()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pydoc_data.topics
 import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -10,15 +11,20 @@ import numpy as np
 import pytest
 
 from tenire.protocols import Batch, Document, Passage, SourceFile
+from tenire.vectors.postgres.store import PostgresStore
 from tenire.vectors.store import LanceStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+    from typing import Any
 
     from numpy.typing import NDArray
 
 DIMENSION = 32
+FOX = "the quick brown fox jumps over the lazy dog"
+BOOK = "a well kept ledger settles every argument about money"
+SEA = "herring gulls follow the trawlers into the harbour"
 
 
 @dataclass(frozen=True)
@@ -51,6 +57,14 @@ class Maker:
         return Batch(name, documents, vectors, remove)
 
 
+def python_documents(make: Maker, count: int) -> list[Document]:
+    topics = sorted(pydoc_data.topics.topics.items())[:count]
+    return [
+        make.document(name, *[text[at : at + 800] for at in range(0, len(text), 800) if text[at : at + 800].strip()])
+        for name, text in topics
+    ]
+
+
 @pytest.fixture
 def make() -> Maker:
     return Maker()
@@ -62,6 +76,25 @@ def open_store(tmp_path: Path) -> Iterator[Callable[..., LanceStore]]:
 
     def open_it(*, dimension: int | None = DIMENSION, embedder: str | None = "bag", create: bool = True) -> LanceStore:
         store = LanceStore(tmp_path / "store", dimension=dimension, embedder=embedder, create=create)
+        opened.append(store)
+        return store
+
+    yield open_it
+    for store in opened:
+        store.close()
+
+
+@pytest.fixture(params=["lancedb", "postgresql"])
+def open_any(
+    request: pytest.FixtureRequest, tmp_path: Path, new_database: Callable[[], str]
+) -> Iterator[Callable[..., Any]]:
+    """Opens the test's own store, in a directory and then on a server."""
+    opened: list[Any] = []
+    address = new_database() if request.param == "postgresql" else ""
+
+    def open_it(*, dimension: int | None = DIMENSION, embedder: str | None = "bag", create: bool = True) -> Any:
+        options = {"dimension": dimension, "embedder": embedder, "create": create}
+        store = PostgresStore(address, **options) if address else LanceStore(tmp_path / "store", **options)
         opened.append(store)
         return store
 

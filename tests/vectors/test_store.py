@@ -1,42 +1,28 @@
 from __future__ import annotations
 
 import asyncio
-import pydoc_data.topics
 import subprocess
 import sys
 import threading
-from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pytest
 
 from tenire.concurrency.compactor import Stop
-from tenire.errors import EmbedderMismatchError, StoreError
-from tenire.protocols import Batch
+from tenire.errors import StoreError
 from tenire.vectors import interruptible, lance_errors, lance_table, maintenance
 from tenire.vectors.store import LanceStore
 from tenire.vectors.table_view import TableView
+
+from .conftest import BOOK, FOX, SEA, python_documents
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from conftest import Maker
+    from .conftest import Maker
 
     Open = Callable[..., LanceStore]
-
-FOX = "the quick brown fox jumps over the lazy dog"
-BOOK = "a well kept ledger settles every argument about money"
-SEA = "herring gulls follow the trawlers into the harbour"
-
-
-def _python_documents(make: Maker, count: int) -> list[object]:
-    topics = sorted(pydoc_data.topics.topics.items())[:count]
-    return [
-        make.document(name, *[text[at : at + 800] for at in range(0, len(text), 800) if text[at : at + 800].strip()])
-        for name, text in topics
-    ]
 
 
 def _ids(hits: list[object]) -> list[str]:
@@ -53,21 +39,6 @@ def test_a_store_that_is_not_there_is_refused_and_nothing_is_made(tmp_path: Path
     assert not (tmp_path / "home").exists()
 
 
-def test_another_embedder_is_refused_by_name(open_store: Open) -> None:
-    open_store()
-    with pytest.raises(EmbedderMismatchError, match="built with the embedder bag") as caught:
-        open_store(embedder="minilm")
-    assert (caught.value.stored, caught.value.asked) == ("bag", "minilm")
-    with pytest.raises(EmbedderMismatchError, match="32 dimensions"):
-        open_store(dimension=384)
-
-
-def test_a_store_remembers_what_it_was_built_with(open_store: Open) -> None:
-    open_store()
-    again = open_store(dimension=None, embedder=None, create=False)
-    assert (again.embedder, again.dimension) == ("bag", 32)
-
-
 @pytest.mark.parametrize("content", [b'{"format": 3}', b"{", b'{"format": 1, "embedder": 3, "dimension": 4}'])
 def test_a_newer_or_damaged_format_is_refused_with_a_remedy(open_store: Open, tmp_path: Path, content: bytes) -> None:
     (tmp_path / "store").mkdir()
@@ -77,28 +48,7 @@ def test_a_newer_or_damaged_format_is_refused_with_a_remedy(open_store: Open, tm
     assert caught.value.hint
 
 
-def test_an_empty_store_answers_every_question(open_store: Open) -> None:
-    store = open_store()
-    for mode in ("hybrid", "vector", "text"):
-        assert store.search("fox", np.ones(32, np.float32), k=3, mode=mode, exact=False) == []
-    assert (store.count(), store.documents(), store.has_batch("b1")) == (0, 0, False)
-    assert store.vectors_of(["x"]) == {}
-    check = store.check()
-    assert (dict(check.passages), check.duplicates, check.unindexed) == ({}, 0, 0)
-    assert not store.optimise(idle=True)
-
-
 # ---------------------------------------------------------------- commits
-
-
-def test_a_commit_is_found_again_by_another_store(open_store: Open, make: Maker) -> None:
-    open_store().commit(make.batch("b1", make.document("d1", FOX, BOOK), make.document("d2", SEA)))
-    store = open_store(create=False)
-    assert store.has_batch("b1")
-    assert not store.has_batch("b2")
-    assert (store.count(), store.documents()) == (3, 2)
-    check = store.check()
-    assert (dict(check.passages), check.duplicates, check.unindexed, check.details) == ({"d1": 2, "d2": 1}, 0, 0, ())
 
 
 def test_the_same_batch_twice_changes_nothing(open_store: Open, make: Maker) -> None:
@@ -109,18 +59,6 @@ def test_the_same_batch_twice_changes_nothing(open_store: Open, make: Maker) -> 
     store.commit(make.batch("b1", make.document("d2", SEA)))
     assert store._table.version() == version
     assert dict(store.check().passages) == {"d1": 1}
-
-
-def test_a_document_that_comes_again_is_stored_once(open_store: Open, make: Maker) -> None:
-    store = open_store()
-    one = make.document("d1", FOX)
-    store.commit(make.batch("b1", one, one))
-    store.commit(make.batch("b2", one, make.document("d2", SEA)))
-    check = store.check()
-    assert (dict(check.passages), check.duplicates) == ({"d1": 1, "d2": 1}, 0)
-    assert store.has_batch("b2")
-    found = store.vectors_of(["d2"])[sha256(SEA.encode()).hexdigest()]
-    assert np.allclose(found, make.vector(SEA), atol=1e-3)
 
 
 @pytest.mark.parametrize("removed", [1, 3000])
@@ -136,181 +74,15 @@ def test_adding_and_removing_is_one_version(open_store: Open, make: Maker, remov
     assert store.search("old passage", None, k=5, mode="text", exact=False) == []
 
 
-def test_a_batch_that_only_removes_is_remembered(open_store: Open, make: Maker) -> None:
-    store = open_store()
-    store.commit(make.batch("b1", make.document("d1", FOX), make.document("d2", SEA)))
-    store.commit(make.batch("b2", remove=("d1", "never there")))
-    assert store.has_batch("b2")
-    assert dict(store.check().passages) == {"d2": 1}
-    store.commit(make.batch("b3", make.document("d1", FOX)))
-    assert _ids(store.search("quick fox", None, k=1, mode="text", exact=False)) == ["d1"]
-
-
-def test_a_document_that_is_added_and_removed_at_once_stays(open_store: Open, make: Maker) -> None:
-    store = open_store()
-    store.commit(make.batch("b1", make.document("d1", FOX)))
-    store.commit(make.batch("b2", make.document("d1", FOX), remove=("d1",)))
-    assert dict(store.check().passages) == {"d1": 1}
-
-
-def test_documents_without_passages_are_no_rows(open_store: Open, make: Maker) -> None:
-    store = open_store()
-    store.commit(make.batch("b1", make.document("empty"), make.document("d1", FOX)))
-    store.commit(make.batch("b2", make.document("empty")))
-    assert store.has_batch("b2")
-    assert dict(store.check().passages) == {"d1": 1}
-
-
-@pytest.mark.parametrize(
-    ("vectors", "problem"),
-    [(None, "shape"), (np.ones((2, 32)), "shape"), (np.ones((1, 31)), "shape"), (np.full((1, 32), np.nan), "finite")],
-)
-def test_vectors_that_do_not_fit_are_refused_and_nothing_is_written(
-    open_store: Open, make: Maker, vectors: object, problem: str
-) -> None:
-    store = open_store()
-    with pytest.raises(ValueError, match=problem):
-        store.commit(Batch("b1", (make.document("d1", FOX),), vectors))
-    assert store.count() == 0
-    assert not store.has_batch("b1")
-
-
-def test_hostile_texts_come_back_as_they_were(open_store: Open, make: Maker) -> None:
-    store = open_store()
-    texts = [
-        "",
-        "nul \0 inside",
-        "lone \ud800 surrogate",
-        "' OR 1=1; --",
-        "naïve café Ünïcode 日本語 🦊",
-        "x" * 200_000,
-    ]
-    document = make.document("d1", *texts)
-    store.commit(make.batch("b1", document))
-    hits = store.search("", make.vector("x"), k=10, mode="vector", exact=True)
-    assert {hit.ordinal: hit.text for hit in hits} == dict(enumerate(texts))
-    assert all(texts[hit.ordinal] == hit.text for hit in hits)
-    assert [(hit.start, hit.end) for hit in hits if hit.ordinal == 1] == [(0, 12)]
-    assert store.check().details == ()
-
-
 # ---------------------------------------------------------------- search
-
-
-@pytest.mark.parametrize("mode", ["hybrid", "vector", "text"])
-def test_a_distinctive_sentence_finds_its_document_first(open_store: Open, make: Maker, mode: str) -> None:
-    store = open_store()
-    documents = _python_documents(make, 40)
-    store.commit(make.batch("b1", *documents))
-    for document in documents[::7]:
-        passage = document.passages[len(document.passages) // 2]
-        sentence = " ".join(passage.text.split()[3:25])
-        # The bag-of-words vector of a part is not always nearest to its whole: ask with the passage's own.
-        vector = make.vector(passage.text if mode == "vector" else sentence)
-        hits = store.search(sentence, vector, k=3, mode=mode, exact=False)
-        assert (hits[0].document, hits[0].text) == (document.id, passage.text)
-        assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
-
-
-def test_what_was_asked_for_word_for_word_is_first_even_if_another_is_nearly_as_good(
-    open_store: Open, make: Maker
-) -> None:
-    store = open_store()
-    documents = [
-        make.document("exact", "one two three and then a long tale about entirely other things"),
-        make.document("second", "two three one three two"),
-        make.document("near", "three one two"),
-    ]
-    store.commit(make.batch("b1", *documents))
-    # By vector the exact one comes last, by words the second one scores well in both.
-    hits = store.search("one two three", make.vector("three one two"), k=3, mode="hybrid", exact=False)
-    assert hits[0].document == "exact"
-
-
-def test_copies_of_a_passage_never_hide_other_texts(open_store: Open, make: Maker) -> None:
-    store = open_store()
-    copies = [make.document(f"copy{n:03}", FOX) for n in range(120)]
-    store.commit(make.batch("b1", *copies, make.document("other", "a brown fox of another kind")))
-    for mode in ("hybrid", "vector", "text"):
-        hits = store.search("brown fox", make.vector(FOX), k=2, mode=mode, exact=False)
-        assert len({hit.text for hit in hits}) == 2
-        assert sum(hit.text == FOX for hit in hits) > 2
-        assert len({hit.text for hit in store.search("fox", make.vector(FOX), k=1, mode=mode, exact=False)}) == 1
-
-
-def test_the_order_of_ties_does_not_depend_on_the_order_of_commits(open_store: Open, make: Maker) -> None:
-    store = open_store()
-    for name in ("d3", "d1", "d2"):
-        store.commit(make.batch(f"b-{name}", make.document(name, FOX)))
-    for mode in ("hybrid", "vector", "text"):
-        assert _ids(store.search("fox", make.vector("fox"), k=1, mode=mode, exact=False)) == ["d1", "d2", "d3"]
-
-
-def test_questions_that_make_no_sense_are_refused(open_store: Open) -> None:
-    store = open_store()
-    vector = np.ones(32, np.float32)
-    with pytest.raises(ValueError, match="mode must be one of"):
-        store.search("x", vector, k=1, mode="fuzzy", exact=False)
-    with pytest.raises(ValueError, match="k must be at least 1"):
-        store.search("x", vector, k=0, mode="text", exact=False)
-    with pytest.raises(ValueError, match="needs the query's vector"):
-        store.search("x", None, k=1, mode="hybrid", exact=False)
-    with pytest.raises(EmbedderMismatchError, match="shape"):
-        store.search("x", np.ones(384, np.float32), k=1, mode="vector", exact=False)
-
-
-def test_an_open_store_sees_what_another_one_commits(open_store: Open, make: Maker) -> None:
-    reader, writer = open_store(), open_store()
-    assert reader.search("fox", make.vector(FOX), k=1, mode="hybrid", exact=False) == []
-    for n in range(3):
-        writer.commit(make.batch(f"b{n}", make.document(f"d{n}", f"{FOX} number{n}")))
-        for mode in ("hybrid", "vector", "text"):
-            hits = reader.search(f"number{n}", make.vector(f"{FOX} number{n}"), k=1, mode=mode, exact=False)
-            assert hits[0].document == f"d{n}"
-
-
-def test_searches_run_beside_commits_and_maintenance(open_store: Open, make: Maker) -> None:
-    store = open_store()
-    store.commit(make.batch("first", make.document("fox", FOX)))
-    done, failures = threading.Event(), []
-
-    def look() -> None:
-        while not done.is_set():
-            for mode in ("hybrid", "vector", "text"):
-                if _ids(store.search(FOX, make.vector(FOX), k=1, mode=mode, exact=False)) != ["fox"]:
-                    failures.append(mode)
-                    return
-
-    threads = [threading.Thread(target=look) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    try:
-        for n in range(20):
-            replaced = (f"d{n - 1}",) if n % 3 else ()
-            store.commit(make.batch(f"b{n}", make.document(f"d{n}", f"{BOOK} {n}"), remove=replaced))
-            if n % 6 == 5:
-                store.optimise(idle=True)
-    finally:
-        done.set()
-        for thread in threads:
-            thread.join()
-    assert not failures
 
 
 # ---------------------------------------------------------------- vectors, sizes, maintenance
 
 
-def test_vectors_are_given_back_by_the_hash_of_their_text(open_store: Open, make: Maker) -> None:
-    store = open_store()
-    store.commit(make.batch("b1", make.document("d1", FOX, BOOK), make.document("d2", SEA)))
-    found = store.vectors_of(["d1", "unknown"])
-    assert set(found) == {sha256(text.encode()).hexdigest() for text in (FOX, BOOK)}
-    assert np.allclose(found[sha256(BOOK.encode()).hexdigest()], make.vector(BOOK), atol=1e-3)
-
-
 def test_real_texts_take_less_than_half_of_their_size(open_store: Open, make: Maker, tmp_path: Path) -> None:
     store = open_store()
-    documents = _python_documents(make, 60)
+    documents = python_documents(make, 60)
     store.commit(make.batch("b1", *documents))
     sizes = store.sizes()
     assert sizes["text_bytes"] == sum(len(p.text.encode()) for d in documents for p in d.passages)
@@ -324,7 +96,7 @@ def test_texts_from_before_the_dictionary_stay_readable(open_store: Open, make: 
     store.commit(make.batch("b1", make.document("early", FOX)))
     reader = open_store(create=False)
     assert reader.search("fox", None, k=1, mode="text", exact=False)[0].text == FOX
-    documents = _python_documents(make, 60)
+    documents = python_documents(make, 60)
     store.commit(make.batch("b2", *documents))
     assert store._texts._codec.current
     # The reader was open before the dictionary was trained.
@@ -521,22 +293,6 @@ def test_opening_and_counting_need_no_lancedb(open_store: Open, make: Maker, tmp
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.stdout.strip(), done.stderr) == ("[]", "")
-
-
-def test_a_whole_sentence_is_found_first_by_vector_too_where_it_stands_word_for_word(
-    open_store: Open, make: Maker
-) -> None:
-    sentence = "the quick reader opens every drawer before breakfast"
-    with_others = f"many other words about ships rivers stones and clouds {sentence} and about lamps and windows"
-    store = open_store()
-    store.commit(make.batch("b", make.document("far", with_others), make.document("near", "reader opens every drawer")))
-
-    def found(query: str) -> list[str]:
-        return [hit.document for hit in store.search(query, make.vector(query), k=2, mode="vector")]
-
-    assert found(sentence) == ["far", "near"]
-    # A few words are no sentence: then only the vectors count.
-    assert found("reader opens every drawer") == ["near", "far"]
 
 
 def test_an_error_of_the_store_names_no_place_in_foreign_source(tmp_path: Path) -> None:

@@ -6,14 +6,16 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from tenire.app.place import kept_store, open_recorded_store
+from tenire.app.stores import built_at, bytes_at
 from tenire.clock import SYSTEM_CLOCK
 from tenire.concurrency.compactor import Stop
 from tenire.pipeline.home_session import HomeSession
 from tenire.storage.home import Home
-from tenire.vectors.store_files import read_format
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from tenire.app.stores import StorePlace
 
 __all__ = ["Compacted", "compact"]
 
@@ -55,8 +57,9 @@ def compact(home: Path) -> Compacted:
     with HomeSession(place, lambda: open_recorded_store(place), clock=SYSTEM_CLOCK) as session:
         session.recover()
         path = kept_store(place, session.ledger)
+        path = None if path is None or built_at(path) is None else path
         before = _bytes(place, path)
-        if path is not None and read_format(path) is not None:
+        if path is not None:
             store = session.open_store()
             chunks, indexed = store.compact()
         session.tidy_ledger(Stop())
@@ -64,6 +67,6 @@ def compact(home: Path) -> Compacted:
     return Compacted(before, after, chunks, indexed, round(SYSTEM_CLOCK.now() - started, 3))
 
 
-def _bytes(home: Home, store: Path | None) -> int:
-    files = [*home.path.glob("ledger.db*"), *(store.rglob("*") if store is not None else ())]
-    return sum(file.stat().st_size for file in files if file.is_file())
+def _bytes(home: Home, store: StorePlace | None) -> int:
+    ledger = sum(file.stat().st_size for file in home.path.glob("ledger.db*") if file.is_file())
+    return ledger + (0 if store is None else bytes_at(store))

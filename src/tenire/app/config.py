@@ -41,6 +41,7 @@ from tenire.app.refusals import about
 from tenire.errors import ConfigError
 from tenire.pipeline.named_functions import located
 from tenire.pipeline.rows.template import Template
+from tenire.vectors.postgres.address import ServerAddress
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -130,7 +131,9 @@ def ingest_config(paths: Sequence[str], *, home: Path, store: str | None = None,
     if store == "":
         message = "--store must be a directory or a DSN, got an empty text"
         raise reader.error(message, "--store")
-    if store is not None and store != "lancedb" and not is_dsn(store):
+    if store is not None and is_dsn(store):
+        _address(reader, store, "--store")
+    elif store is not None and store != "lancedb":
         store = str(Path(os.path.abspath(store)))
     pipeline = DocumentsPipeline(source=tuple(paths), embedder=embedder or "auto", store=store or "lancedb")
     settings = TenireSettings(home=Path(os.path.abspath(home)))
@@ -174,7 +177,7 @@ def check_runnable(config: Config, only: Sequence[str] = ()) -> tuple[str, ...]:
         The names of the pipelines to run, in the order of the file.
 
     Raises:
-        ConfigError: For an unknown name, a recipe, engine, store or embedder
+        ConfigError: For an unknown name, a recipe, engine or embedder
             that this version does not run, or a source that cannot be read.
     """
     prefix = f"{config.file}: " if config.file else ""
@@ -189,13 +192,6 @@ def check_runnable(config: Config, only: Sequence[str] = ()) -> tuple[str, ...]:
         message = f"{prefix}{key} = {show(value)} is valid, but this version of Tenire only runs {offered}"
         return ConfigError(message, file=config.file, key=key)
 
-    for name in chosen:
-        pipeline = config.pipelines[name]
-        key = f"pipelines.{name}"
-        if not isinstance(pipeline, DocumentsPipeline):
-            continue
-        if is_dsn(pipeline.store):
-            raise refuse(key, "store", pipeline.store, 'the store "lancedb", in the home or in a directory')
     if config.tenire.engine != "local":
         raise refuse("tenire", "engine", config.tenire.engine, 'the engine "local"')
     _check_sources(config, chosen)
@@ -272,13 +268,23 @@ def _with_functions(settings: DocumentsPipeline, base: Path) -> DocumentsPipelin
 
 
 def _store(reader: Reader, store: str, key: str, base: Path) -> str:
-    if store == "lancedb" or is_dsn(store):
+    if store == "lancedb":
         return store
+    if is_dsn(store):
+        return _address(reader, store, key)
     # A bare word is a misspelt name, not a directory; the command line writes ./word.
     if os.sep not in store and "/" not in store and not store.startswith("~"):
         message = f'{key} must be "lancedb", a DSN or a directory such as "./{store}", got {show(store)}'
         raise reader.error(message + suggestion(store, ["lancedb"]), key)
     return str(_absolute(base, store))
+
+
+def _address(reader: Reader, store: str, key: str) -> str:
+    try:
+        ServerAddress.of(store)
+    except ConfigError as error:
+        raise reader.error(f"{key}: {error}", key, hint=error.hint) from None
+    return store
 
 
 def _check_quotas(reader: Reader, pipelines: Mapping[str, PipelineSettings], quotas: Mapping[str, Any]) -> None:

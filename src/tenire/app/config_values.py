@@ -285,6 +285,7 @@ def show(value: Any, key: str = "", *, private: bool = False) -> str:
         shown = json.dumps(value, ensure_ascii=False, default=str)
     else:
         shown = str(value)
-    # Passwords in an address: postgresql://user:secret@host/name.
+    # Passwords in an address: postgresql://user:secret@host/name?password=secret.
     shown = re.sub(r"://[^/@\s]*@", "://…@", shown)
+    shown = re.sub(r"([?&](?:ssl)?password=)[^&\s\"]*", r"\1…", shown)
     return shown if len(shown) <= _SHOWN else shown[: _SHOWN - 1] + "…"

@@ -7,6 +7,7 @@ import json
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tenire.app.boilerplate import find_lines, kept_lines
@@ -43,13 +44,13 @@ if TYPE_CHECKING:
     from tenire.app.boilerplate import Found
     from tenire.app.config import Config
     from tenire.app.recipe_runs import Engine, PipelineRun
+    from tenire.app.stores import OpenStore
     from tenire.llm.client import ChatClient
     from tenire.observe.machine import Machine
     from tenire.pipeline.files import PathSource
     from tenire.pipeline.listing import Source
     from tenire.pipeline.progress import PipelineProgress
     from tenire.protocols import Look, SourceFile, Unpacked
-    from tenire.vectors.store import LanceStore
 
 __all__ = ["DocumentRuns"]
 
@@ -100,7 +101,7 @@ class DocumentRuns:
         }
         # Here, not when a run begins: it reads the source of functions, and the loop must not wait for that.
         self._identities = {name: recipe_identity(options) for name, options in self._options.items()}
-        exclude = (self.place.home.path, self.place.store)
+        exclude = (self.place.home.path, *([self.place.store] if isinstance(self.place.store, Path) else ()))
         self._pages = {
             name: pipeline.source
             for name, pipeline in self._pipelines.items()
@@ -150,7 +151,7 @@ class DocumentRuns:
         with Ledger.read(self.place.home) as ledger:
             return EmbedderServer.recorded(ledger)
 
-    def open_store(self) -> LanceStore:
+    def open_store(self) -> OpenStore:
         """Open the store, making it if there is none."""
         return self.place.open_store()
 

@@ -20,6 +20,7 @@ from tenire.app.place import kept_store, open_recorded_store
 from tenire.app.published import read_published
 from tenire.app.row_facts import remembered
 from tenire.app.runs import run_config
+from tenire.app.stores import built_at
 from tenire.clock import SYSTEM_CLOCK
 from tenire.errors import ConfigError
 from tenire.pipeline.files import PathSource
@@ -307,10 +308,8 @@ def _verify(place: Home, *, mend: bool) -> Verified:
 
 def _is_empty(home: Home, ledger: Ledger) -> bool:
     """Return whether nothing was stored, so that there is no store either."""
-    from tenire.vectors.store_files import read_format
-
     store = kept_store(home, ledger)
-    return not ledger.totals().chunks and (store is None or read_format(store) is None)
+    return not ledger.totals().chunks and (store is None or built_at(store) is None)
 
 
 def _of_nothing(ledger: Ledger) -> VerifyReport:

@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tenire.app.remote_embedder import is_remote
+from tenire.app.stores import built_at, open_at, place_of, shown
 from tenire.errors import ConfigError, EmbedderMismatchError, MissingExtraError, StoreError
 from tenire.storage.ledger import Ledger
 from tenire.vectors.embedding import embed_texts, embedder_identity, resolve_embedder
-from tenire.vectors.store_files import read_format
+from tenire.vectors.postgres.address import ServerAddress
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from tenire.app.stores import Built, OpenStore, StorePlace
     from tenire.storage.home import Home
-    from tenire.vectors.store import LanceStore
 
 __all__ = [
     "Place", "choose_place", "kept_store", "open_recorded_store", "recorded_place", "require_documents_extra",
@@ -50,7 +51,7 @@ class Place:
 
     Attributes:
         home: The home.
-        store: Directory of the store.
+        store: Directory of the store, or its address.
         embedder: Name of the embedder: ``minilm``, ``static`` or ``openai:MODEL``.
         identity: What the store remembers of it; ends with ``/dimension``. Empty as
             long as nobody has asked a server for the dimension of its vectors.
@@ -59,23 +60,23 @@ class Place:
     """
 
     home: Home
-    store: Path
+    store: StorePlace
     embedder: str
     identity: str
     replaces: str = ""
 
-    def open_store(self) -> LanceStore:
+    def open_store(self) -> OpenStore:
         """Open the store, making it if there is none.
 
         Raises:
             StoreError: If it cannot be used.
         """
-        from tenire.vectors.store import LanceStore
-
         if self.replaces:
-            return LanceStore(self.store, create=False)
+            return open_at(self.store)
         dimension = int(self.identity.rpartition("/")[2])
-        return LanceStore(self.store, dimension=dimension, embedder=self.identity)
+        return open_at(
+            self.store, dimension=dimension, embedder=self.identity, owner=_id_of(self.home) or "", create=True
+        )
 
     def with_dimension(self, dimension: int) -> Place:
         """Return the place once the dimension of a server's vectors is known."""
@@ -92,7 +93,7 @@ class Place:
     def record(self, ledger: Ledger) -> None:
         """Keep the decision in the ledger; as long as nothing is stored, a later one replaces it."""
         # The home's own store moves with it, and a copy of the home must not write to the original.
-        store = OWN_STORE if self.store == self.home.store_path else str(self.store)
+        store = OWN_STORE if self.store == self.home.store_path else shown(self.store)
         for key, value in ((STORE_KEY, store), (EMBEDDER_KEY, self.embedder), (IDENTITY_KEY, self.identity)):
             if value and ledger.setting(key) != value:
                 ledger.remember(key, value)
@@ -100,11 +101,13 @@ class Place:
             self._mark(ledger)
 
     def _mark(self, ledger: Ledger) -> None:
-        """Write into a store outside the home whose it is."""
+        """Have a store outside the home say whose it is; one on a server is told when it is made."""
         identity = ledger.setting(ID_KEY)
         if identity is None:
             identity = uuid.uuid4().hex
             ledger.remember(ID_KEY, identity)
+        if isinstance(self.store, ServerAddress):
+            return
         owner = _owner_file(self.store)
         if os.path.exists(owner):
             return
@@ -132,7 +135,7 @@ def choose_place(home: Home, *, store: str, embedder: str, upgrade: bool = False
 
     Args:
         home: The home; it need not exist.
-        store: A directory, or ``OWN_STORE``.
+        store: A directory, an address, or ``OWN_STORE``.
         embedder: An embedder's name, or ``auto`` for the home's own.
         upgrade: Whether a store that was built with another embedder may go over to this one.
 
@@ -144,17 +147,20 @@ def choose_place(home: Home, *, store: str, embedder: str, upgrade: bool = False
     """
     _require_directory(home.path, key="home", what="the home")
     kept, kept_embedder, documents = _recorded(home)
-    asked = None if store == OWN_STORE else Path(store)
-    if kept is not None and asked is not None and asked != kept and documents:
-        message = f"the home {home.path} keeps its passages in {kept}, not in {asked}"
-        raise ConfigError(message, key="store", hint="leave the store out, or name another home with --home")
-    path = (asked if not documents else None) or kept or asked or home.store_path
-    _require_directory(path, key="store", what="the store")
+    path = (None if store == OWN_STORE else place_of(store)) or kept or home.store_path
+    if isinstance(path, Path):
+        _require_directory(path, key="store", what="the store")
+    moved = kept is not None and path != kept and documents > 0
+    # A server may go by another name; what is there says whose it is.
+    if moved and not isinstance(path, ServerAddress):
+        raise _elsewhere(home, kept, path)
+    stored = built_at(path)
     if path != home.store_path:
-        _require_own(home, path)
-    stored = read_format(path)
+        _require_own(home, path, stored)
+    if moved and stored is None:
+        raise _elsewhere(home, kept, path)
     if stored is None and documents:
-        message = f"the store at {path} is gone, but the ledger lists {documents:,} documents in it"
+        message = f"the store at {shown(path)} is gone, but the ledger lists {documents:,} documents in it"
         raise StoreError(message, hint="put it back, or run: tenire verify --repair, and then ingest again")
     asked_name = embedder if embedder != "auto" or kept_embedder is None else kept_embedder
     if is_remote(asked_name):
@@ -165,33 +171,46 @@ def choose_place(home: Home, *, store: str, embedder: str, upgrade: bool = False
         name = resolve_embedder(asked_name)
         identity = embedder_identity(name)
     if stored is not None and stored.embedder != identity:
-        shown = identity or name
-        message = f"the store at {path} was built with the embedder {stored.embedder}, not with {shown}"
+        wanted = identity or name
+        message = f"the store at {shown(path)} was built with the embedder {stored.embedder}, not with {wanted}"
+        if upgrade and isinstance(path, ServerAddress):
+            message = f"{message}, and a store on a server cannot go over to another one"
+            raise ConfigError(message, key="embedder", hint="ingest into another home and database")
         if upgrade and not is_remote(name):
             return Place(home, path, name, identity, replaces=stored.embedder)
         if upgrade:
             message = f"a store cannot go over to {name}, an embedder on a server"
             raise ConfigError(message, key="embedder", hint="ingest into another home with --home")
         hint = "use the same embedder, embed all again with --upgrade-embedder, or name another home with --home"
-        raise EmbedderMismatchError(message, stored=stored.embedder, asked=shown, hint=hint)
+        raise EmbedderMismatchError(message, stored=stored.embedder, asked=wanted, hint=hint)
     return Place(home, path, name, identity)
 
 
-def _require_own(home: Home, path: Path) -> None:
+def _elsewhere(home: Home, kept: StorePlace | None, asked: StorePlace) -> ConfigError:
+    assert kept is not None
+    message = f"the home {home.path} keeps its passages in {shown(kept)}, not in {shown(asked)}"
+    return ConfigError(message, key="store", hint="leave the store out, or name another home with --home")
+
+
+def _require_own(home: Home, path: StorePlace, stored: Built | None) -> None:
     """Refuse a store outside the home that another home keeps its passages in.
 
     Each of the two would take the other's passages for orphans.
     """
-    owner = _owner_file(path)
-    if not os.path.exists(owner):
-        return
-    known = None
-    if Ledger.exists(home):
-        with Ledger.read(home) as ledger:
-            known = ledger.setting(ID_KEY)
-    if owner.read_text(encoding="ascii", errors="replace").strip() != known:
-        message = f"the store {path} belongs to another home, and {home.path} cannot share it"
-        raise ConfigError(message, key="store", hint="name another directory, or use that home with --home")
+    owner = None if stored is None else stored.owner
+    if isinstance(path, Path) and os.path.exists(_owner_file(path)):
+        owner = _owner_file(path).read_text(encoding="ascii", errors="replace").strip()
+    if owner is not None and owner != _id_of(home):
+        message = f"the store {shown(path)} belongs to another home, and {home.path} cannot share it"
+        hint = "name another directory or database, or use that home with --home"
+        raise ConfigError(message, key="store", hint=hint)
+
+
+def _id_of(home: Home) -> str | None:
+    if not Ledger.exists(home):
+        return None
+    with Ledger.read(home) as ledger:
+        return ledger.setting(ID_KEY)
 
 
 def _owner_file(path: Path) -> Path:
@@ -208,7 +227,7 @@ def _require_directory(path: Path, *, key: str, what: str) -> None:
             raise ConfigError(message, key=key, hint="name another directory")
 
 
-def recorded_place(home: Home) -> tuple[Path, str]:
+def recorded_place(home: Home) -> tuple[StorePlace, str]:
     """Return the store and the embedder's name that a home has recorded.
 
     Raises:
@@ -222,7 +241,7 @@ def recorded_place(home: Home) -> tuple[Path, str]:
     return store, embedder
 
 
-def _recorded(home: Home) -> tuple[Path | None, str | None, int]:
+def _recorded(home: Home) -> tuple[StorePlace | None, str | None, int]:
     if not Ledger.exists(home):
         return None, None, 0
     with Ledger.read(home) as ledger:
@@ -230,22 +249,22 @@ def _recorded(home: Home) -> tuple[Path | None, str | None, int]:
         return store, _embedder_of(ledger, store), ledger.totals().chunks
 
 
-def _embedder_of(ledger: Ledger, store: Path | None) -> str | None:
+def _embedder_of(ledger: Ledger, store: StorePlace | None) -> str | None:
     """Return the name of the store's embedder; also if an engine was killed just after the store got another one."""
     name, upgrade = ledger.setting(EMBEDDER_KEY), ledger.setting(UPGRADE_KEY)
     if upgrade is None or store is None:
         return name
-    begun, stored = json.loads(upgrade), read_format(store)
+    begun, stored = json.loads(upgrade), built_at(store)
     return str(begun["embedder"]) if stored is not None and stored.embedder == begun["identity"] else name
 
 
-def kept_store(home: Home, ledger: Ledger) -> Path | None:
+def kept_store(home: Home, ledger: Ledger) -> StorePlace | None:
     """Return where a home keeps its passages, or ``None`` if nothing was decided yet."""
     store = ledger.setting(STORE_KEY)
-    return home.store_path if store == OWN_STORE else Path(store) if store else None
+    return home.store_path if store == OWN_STORE else place_of(store) if store else None
 
 
-def open_recorded_store(home: Home, *, make: bool = False) -> LanceStore:
+def open_recorded_store(home: Home, *, make: bool = False) -> OpenStore:
     """Open the store that a home has recorded.
 
     Args:
@@ -255,15 +274,13 @@ def open_recorded_store(home: Home, *, make: bool = False) -> LanceStore:
     Raises:
         StoreError: If nothing was stored yet, or the store is gone or cannot be used.
     """
-    from tenire.vectors.store import LanceStore
-
     path, embedder = recorded_place(home)
-    if read_format(path) is not None:
-        return LanceStore(path, create=False)
+    if built_at(path) is not None:
+        return open_at(path, owner=_id_of(home))
     if make:
         with Ledger.read(home) as ledger:
             identity = ledger.setting(IDENTITY_KEY) if is_remote(embedder) else embedder_identity(embedder)
         if identity:
             return Place(home, path, embedder, identity).open_store()
-    message = f"the store at {path} is gone"
+    message = f"the store at {shown(path)} is gone"
     raise StoreError(message, hint="put it back, or run: tenire verify --repair, and then ingest again")

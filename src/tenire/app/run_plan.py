@@ -17,10 +17,10 @@ from tenire.storage.home import Home
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
 
     from tenire.app.config import Config
     from tenire.app.recipe_runs import RecipeRuns
+    from tenire.app.stores import StorePlace
     from tenire.pipeline.files import PathSource
     from tenire.protocols import VectorStore
 
@@ -38,7 +38,7 @@ class RunPlan:
         home: The home.
         names: The pipelines to run, in the order of the configuration.
         recipes: The same by recipe.
-        store: Directory of the store, if one of them writes to it.
+        store: Where the store is, if one of them writes to it.
         open_store: Opens the home's store, for what an earlier run has left open, too.
         cpu: Slots to share out.
         memory: Bytes to share out.
@@ -48,7 +48,7 @@ class RunPlan:
     home: Home
     names: tuple[str, ...]
     recipes: tuple[RecipeRuns, ...]
-    store: Path | None
+    store: StorePlace | None
     open_store: Callable[[], VectorStore]
     cpu: float
     memory: int
@@ -79,7 +79,7 @@ class RunPlan:
         machine = read_machine()
         home = Home(config.tenire.home)
         recipes: list[RecipeRuns] = []
-        store: Path | None = None
+        store: StorePlace | None = None
         open_store: Callable[[], VectorStore] = partial(open_recorded_store, home)
         # Each recipe brings packages of its own, which only those who use it have to wait for.
         documents = [name for name in names if isinstance(config.pipelines[name], DocumentsPipeline)]

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 from tenire.app.context import joined
 from tenire.app.hits import SearchHit, SearchResult, placed
 from tenire.app.known import KnownDocuments
-from tenire.app.place import recorded_place
+from tenire.app.place import open_recorded_store, recorded_place
 from tenire.app.remote_embedder import EmbedderServer, RemoteEmbedder, is_remote
+from tenire.app.stores import shown
 from tenire.app.where_parser import parse_where
 from tenire.clock import SYSTEM_CLOCK
 from tenire.concurrency.blocking import run_blocking
@@ -30,10 +31,10 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from tenire.app.stores import OpenStore
     from tenire.app.where import Condition
     from tenire.protocols import Embedder, Hit
     from tenire.storage.abouts import KnownDocument
-    from tenire.vectors.store import LanceStore
 
 _MOST_CONTEXT = 100
 # Commits take longer than searches, so hardly ever a second one comes in between.
@@ -63,13 +64,11 @@ class Store:
             and embedder != recorded
             and (is_remote(embedder) or resolve_embedder(embedder) != recorded)
         ):
-            message = f"the store at {path} was built with the embedder {recorded}, not with {embedder}"
+            message = f"the store at {shown(path)} was built with the embedder {recorded}, not with {embedder}"
             hint = f"search with {recorded}, or ingest into another home"
             raise EmbedderMismatchError(message, stored=recorded, asked=embedder, hint=hint)
-        from tenire.vectors.store import LanceStore
-
         # Without the identity, a search by words works where the model is not installed.
-        self._store: LanceStore = LanceStore(path, create=False)
+        self._store: OpenStore = open_recorded_store(place)
         try:
             self._ledger = Ledger.read(place)
         except BaseException:

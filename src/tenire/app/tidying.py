@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tenire.app.stores import bytes_at
 from tenire.concurrency.compactor import CompactionStep
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
+    from tenire.app.stores import StorePlace
     from tenire.concurrency.manager import ConcurrencyManager
     from tenire.pipeline.home_session import HomeSession
     from tenire.protocols import StopSign
@@ -19,24 +19,20 @@ QUIET_S = 20.0
 _EVERY_S = 300.0
 
 
-def tidy_in_idle_periods(manager: ConcurrencyManager, session: HomeSession, store: Path | None) -> None:
+def tidy_in_idle_periods(manager: ConcurrencyManager, session: HomeSession, store: StorePlace | None) -> None:
     """Have store and ledger tidied up whenever the engine has nothing to do.
 
     Args:
         manager: The engine.
         session: Its hold on the home, which lasts longer than the engine.
-        store: Directory of the store; ``None`` if the home has none.
+        store: Where the store is; ``None`` if the home has none.
     """
 
     def tidy_store(stop: StopSign) -> int:
         assert store is not None
-        before = _bytes_below(store)
-        return max(0, before - _bytes_below(store)) if session.tidy_store(stop) else 0
+        before = bytes_at(store)
+        return max(0, before - bytes_at(store)) if session.tidy_store(stop) else 0
 
     steps = {"ledger": session.tidy_ledger} | ({"store": tidy_store} if store is not None else {})
     for name, run in steps.items():
         manager.compactor.add(CompactionStep(name, run, every=_EVERY_S, quiet=QUIET_S))
-
-
-def _bytes_below(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

@@ -1,6 +1,6 @@
 """Vectors: embedders that need no network, and the store that keeps their output.
 
-Everything here is loaded on first use, because numpy, OpenVINO and LanceDB are
+Everything here is loaded on first use, because numpy, OpenVINO, LanceDB and psycopg are
 optional and slow to import.
 """
 
@@ -17,12 +17,14 @@ if TYPE_CHECKING:
         load_embedder,
         resolve_embedder,
     )
+    from tenire.vectors.postgres.store import PostgresStore
     from tenire.vectors.store import LanceStore
 
 __all__ = [
     "EMBEDDERS",
     "Embed",
     "LanceStore",
+    "PostgresStore",
     "embed_texts",
     "embedder_identity",
     "load_embedder",
@@ -35,6 +37,10 @@ def __getattr__(name: str) -> Any:
         from tenire.vectors.store import LanceStore
 
         return LanceStore
+    if name == "PostgresStore":
+        from tenire.vectors.postgres.store import PostgresStore
+
+        return PostgresStore
     if name == "Embed":
         from tenire.vectors.embed_stage import Embed
 

@@ -14,7 +14,17 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
-__all__ = ["ADDED", "COLUMNS", "StoredPassage", "as_arrow", "as_rows", "as_vectors", "place_text", "schema"]
+__all__ = [
+    "ADDED",
+    "COLUMNS",
+    "StoredPassage",
+    "as_arrow",
+    "as_rows",
+    "as_vectors",
+    "place_text",
+    "read_place",
+    "schema",
+]
 
 COLUMNS = ("key", "document", "ordinal", "start", "stop", "text_hash", "text_z")
 ADDED = ("place",)
@@ -108,7 +118,7 @@ def as_rows(table: pa.Table) -> list[StoredPassage]:
     columns: list[Collection[Any]] = [table.column(name).to_pylist() for name in COLUMNS]
     names, rows = table.column_names, table.num_rows
     columns.append(
-        [_place(text) for text in table.column("place").to_pylist()] if "place" in names else [_NOWHERE] * rows
+        [read_place(text) for text in table.column("place").to_pylist()] if "place" in names else [_NOWHERE] * rows
     )
     if "_distance" in names:
         columns.append([1.0 - distance for distance in table.column("_distance").to_pylist()])
@@ -123,7 +133,8 @@ def place_text(place: Place) -> str | None:
     return json.dumps(facts, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace").decode("utf-8")
 
 
-def _place(text: str | None) -> Place:
+def read_place(text: str | None) -> Place:
+    """Return the place that ``place_text`` wrote."""
     if text is None:
         return _NOWHERE
     headings, page, lines, section = json.loads(text)

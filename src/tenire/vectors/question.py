@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tenire.errors import EmbedderMismatchError
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["MODES", "Question"]
+__all__ = ["MODES", "Question", "check_vector"]
 
 MODES = ("hybrid", "vector", "text")
 
@@ -44,3 +46,31 @@ class Question:
         if self.k < 1:
             message = f"k must be at least 1, got {self.k}"
             raise ValueError(message)
+
+
+def check_vector(question: Question, dimension: int, embedder: str) -> None:
+    """See that a question's vector fits a store.
+
+    Args:
+        question: What is asked; its mode may need no vector.
+        dimension: Length of the store's vectors.
+        embedder: Identity of the store's embedder.
+
+    Raises:
+        ValueError: If the mode's vector is missing.
+        EmbedderMismatchError: If its length is not the store's.
+    """
+    vector = question.vector
+    if question.mode == "text":
+        return
+    if vector is None:
+        message = f"mode {question.mode} needs the query's vector, got None"
+        raise ValueError(message)
+    if vector.shape != (dimension,):
+        message = f"the query's vector has shape {vector.shape}, the store's have ({dimension},)"
+        raise EmbedderMismatchError(
+            message,
+            stored=embedder,
+            asked=f"vectors of shape {vector.shape}",
+            hint="embed the query with the embedder that the store was built with",
+        )

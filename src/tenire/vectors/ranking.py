@@ -7,27 +7,69 @@ result: reading one costs as much as ranking fifty.
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
 from tenire.vectors.aside import Aside
 from tenire.vectors.fusion import reciprocal_rank_fusion
-from tenire.vectors.passage_rows import StoredPassage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable, Mapping
 
-    from tenire.vectors.key_spans import KeySpans
+    import numpy as np
+    from numpy.typing import NDArray
+
     from tenire.vectors.question import Question
-    from tenire.vectors.table_view import TableView
-    from tenire.vectors.text_index import TextIndex
     from tenire.vectors.text_query import TextMatch
 
-__all__ = ["best_texts"]
+__all__ = ["PassageLook", "WordLook", "best_texts"]
 
 _LEAST_DEPTH = 50
 _MOST_DEPTH = 3200
 
-_Chosen: TypeAlias = list[tuple[StoredPassage, float]]
+
+class _Row(Protocol):
+    """What a ranking has to know of a passage; the rest is the store's."""
+
+    @property
+    def text_hash(self) -> bytes:
+        """Hash of its text."""
+        ...
+
+
+_RowT_co = TypeVar("_RowT_co", bound=_Row, covariant=True)
+_RowT = TypeVar("_RowT", bound=_Row)
+_Within = TypeVar("_Within")
+_Within_contra = TypeVar("_Within_contra", contravariant=True)
+
+
+class PassageLook(Protocol[_RowT_co, _Within_contra]):
+    """The passages of a store, in one state of it."""
+
+    def nearest(
+        self, vector: NDArray[np.float32], *, limit: int, exact: bool, within: _Within_contra | None = None
+    ) -> dict[int, float]:
+        """Return the keys of the nearest passages with their cosines, best first."""
+        ...
+
+    def fetch(self, keys: Collection[int]) -> Mapping[int, _RowT_co]:
+        """Return passages by key; a key that is not there is left out."""
+        ...
+
+
+class WordLook(Protocol[_Within_contra]):
+    """The words of the same passages, in the same state."""
+
+    def search(self, query: str, *, limit: int, within: _Within_contra | None = None) -> list[TextMatch]:
+        """Return up to ``limit`` passages that hold words of ``query``, best first."""
+        ...
+
+    def verbatim(self, query: str, *, limit: int, within: _Within_contra | None = None) -> list[int]:
+        """Return the keys of passages that hold a whole sentence word for word."""
+        ...
+
+    def owners(self, keys: Iterable[int]) -> dict[int, tuple[str, int]]:
+        """Return the document of each key that is there, and the passage's place in it."""
+        ...
 
 
 class _Ranked(NamedTuple):
@@ -47,15 +89,20 @@ class _Ranked(NamedTuple):
 
 
 def best_texts(
-    table: TableView, words: TextIndex, question: Question, *, within: KeySpans | None = None, weight: float = 1.0
-) -> _Chosen:
+    table: PassageLook[_RowT, _Within],
+    words: WordLook[_Within],
+    question: Question,
+    *,
+    within: _Within | None = None,
+    weight: float = 1.0,
+) -> list[tuple[_RowT, float]]:
     """Return the passages of the best ``k`` different texts with their scores, best first.
 
     Args:
         table: The passages, at the version that the text index reflects.
         words: The text index.
         question: What is asked.
-        within: Keys of the only passages to look at, or ``None`` for all.
+        within: The only passages to look at, in the store's own way, or ``None`` for all.
         weight: How much a place by vector counts in ``hybrid``, against one by words.
 
     Raises:
@@ -115,7 +162,9 @@ def _by_both(near: dict[int, float], matches: list[TextMatch], weight: float) ->
     return [_Ranked(key, score, near.get(key), relevance.get(key)) for key, score in fused]
 
 
-def _nearest(table: TableView, question: Question, depth: int, within: KeySpans | None) -> dict[int, float]:
+def _nearest(
+    table: PassageLook[_RowT, _Within], question: Question, depth: int, within: _Within | None
+) -> dict[int, float]:
     vector = question.vector
     # A vector without a direction (an empty query's) is near to nothing.
     if vector is None or not vector.any():
@@ -123,7 +172,7 @@ def _nearest(table: TableView, question: Question, depth: int, within: KeySpans 
     return table.nearest(vector, limit=depth, exact=question.exact, within=within)
 
 
-def _ordered(near: dict[int, float], words: TextIndex) -> dict[int, float]:
+def _ordered(near: dict[int, float], words: WordLook[_Within]) -> dict[int, float]:
     """Return keys and cosines, best first; those of equal cosine by document and place."""
     if len(set(near.values())) == len(near):
         return near
@@ -141,10 +190,12 @@ def _alike(place: _Ranked, other: _Ranked) -> bool:
     )
 
 
-def _first_texts(table: TableView, ranked: list[_Ranked], k: int) -> tuple[_Chosen, int]:
+def _first_texts(
+    table: PassageLook[_RowT, _Within], ranked: list[_Ranked], k: int
+) -> tuple[list[tuple[_RowT, float]], int]:
     """Return the passages of the first ``k`` different texts, and how many texts there are among them."""
     texts: set[bytes] = set()
-    chosen: _Chosen = []
+    chosen: list[tuple[_RowT, float]] = []
     taken: list[_Ranked] = []
     end = 0
     while len(texts) < k and end < len(ranked):

@@ -18,7 +18,6 @@ import threading
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from tenire.errors import EmbedderMismatchError
 from tenire.vectors.audit import audit
 from tenire.vectors.embedder_upgrade import EmbedderUpgrade, forget_finished
 from tenire.vectors.fusion import vector_weight
@@ -26,7 +25,7 @@ from tenire.vectors.lance_table import LanceTable
 from tenire.vectors.maintenance import plan
 from tenire.vectors.new_rows import checked_vectors, new_documents, new_rows
 from tenire.vectors.passage_rows import as_vectors
-from tenire.vectors.question import MODES, Question
+from tenire.vectors.question import MODES, Question, check_vector
 from tenire.vectors.repair import synchronise
 from tenire.vectors.searcher import Searcher
 from tenire.vectors.store_files import StoreFormat, format_stamp, open_format
@@ -282,8 +281,7 @@ class LanceStore:
             StoreError: If the store cannot be read.
         """
         question = Question(query, vector, k, mode, exact, within)
-        if mode != "text":
-            self._check_vector(vector, mode)
+        check_vector(question, self.dimension, self.embedder)
         self._fill_missing_words()
         return self._searcher.search(question)
 
@@ -371,16 +369,3 @@ class LanceStore:
 
     def _synchronise(self) -> None:
         synchronise(self._table, self._words, self._texts)
-
-    def _check_vector(self, vector: NDArray[np.float32] | None, mode: str) -> None:
-        if vector is None:
-            message = f"mode {mode} needs the query's vector, got None"
-            raise ValueError(message)
-        if vector.shape != (self.dimension,):
-            message = f"the query's vector has shape {vector.shape}, the store's have ({self.dimension},)"
-            raise EmbedderMismatchError(
-                message,
-                stored=self.embedder,
-                asked=f"vectors of shape {vector.shape}",
-                hint="embed the query with the embedder that the store was built with",
-            )
