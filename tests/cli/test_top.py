@@ -98,7 +98,7 @@ def piloted(scenario: Any, size: tuple[int, int] = (130, 40)) -> Still:
 def test_a_row_tells_progress_rate_and_what_is_left() -> None:
     told = dict(zip((heading for heading, _ in COLUMNS), (cell.plain for cell in row("docs", VIEW)), strict=True))
     assert told == {
-        "pipeline": "docs", "state": "running", "": "━━━━────  50 %", "done": "30/60", "per s": "2.5",
+        "pipeline": "docs", "state": "running", "": "━━━────  50 %", "done": "30/60", "per s": "2.5",
         "left": "0:12", "queue": "7", "failed": "2", "cost": "$0.50", "priority": "normal", "weight": "1",
     }  # fmt: skip
     assert [cell.plain for cell in row("notes", VIEW)][1:2] == ["paused"]
@@ -117,8 +117,11 @@ def test_the_head_tells_of_the_machine_or_why_there_is_none() -> None:
     gone = replace(VIEW, link="gone", note="no engine is running on /home/me/.tenire", documents=1_200)
     assert headline(gone).plain.startswith("no engine is running on /home/me/.tenire\n")
     assert "1,200 documents" in headline(gone).plain
-    assert "docs: embed" not in detail("docs", VIEW).plain
-    assert "t5       ready    embed: it waits for the embedder" in detail("docs", VIEW).plain
+    assert "docs: embed" not in detail("docs", VIEW, width=80).plain
+    assert "t5       ready    embed: it waits for the embedder" in detail("docs", VIEW, width=80).plain
+    assert detail("docs", VIEW, width=30).plain.splitlines()[-1] == "t5       ready    embed: it w…"
+    killed = replace(VIEW, pipelines={"docs": replace(DOCS, totals={"state": "interrupted"}, finished=0, expected=0)})
+    assert row("docs", killed)[3].plain == "", "whoever is killed tells no totals"
 
 
 def test_names_do_not_drive_the_terminal() -> None:
@@ -165,7 +168,7 @@ def test_a_small_terminal_shows_quotas_and_keys_and_the_whole_of_the_chosen_pipe
         ]  # fmt: skip
         text = " ".join(" ".join(shown).split())
         assert "requests 398/400" in text
-        assert "summaries-…ist-0" in text
+        assert "summaries…ist-0" in text
         assert "summaries-of-the-long-list-0 priority normal, weight 1, 2 in quarantine, $0.50" in text
         assert "embed" in text
         for key in ("p Pause", "c Cancel", "+ - Priority", "w Weight", "y Why", "f Failed", "r Retry", "/ Search"):

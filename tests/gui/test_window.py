@@ -20,6 +20,7 @@ from tenire.errors import ChannelError, RejectedError
 from tenire.gui.binding import QtCore, QtGui, QtWidgets
 from tenire.gui.window.charts import nice_top
 from tenire.gui.window.kept import keep, restore
+from tenire.gui.window.rows import _STATES
 from tenire.gui.window.started import StartedRun
 from tenire.gui.window.texts import count, money, per_second, percent, size, span
 from tenire.gui.window.theme import DARK, LIGHT, Theme, apply
@@ -135,6 +136,23 @@ def test_pipelines_are_shown_as_people_read_them(window: MonitorWindow) -> None:
     assert row(window.events, 0)[1:] == ["letters", "letters began"]
     assert row(window.parts, 0)[:2] == ["channel", "healthy"]
     assert window.tabs.tabText(4) == "&Quarantine (1)"
+
+
+def test_what_a_run_that_was_killed_has_done_is_not_called_nothing(window: MonitorWindow) -> None:
+    def ended(state: str, finished: int) -> PublishedPipeline:
+        return PublishedPipeline({"state": state}, 0, 0, [], finished=finished, expected=finished)
+
+    lines = {"killed": ended("interrupted", 0), "left": ended("interrupted", 1), "empty": ended("done", 0)}
+    window.show_view(view(pipelines=lines))
+    assert [row(window.pipelines, number)[3] for number in range(3)] == ["–", "1 file", "0 files"]
+
+
+def test_every_state_fits_its_column(window: MonitorWindow) -> None:
+    lines = {state: PublishedPipeline({"state": state}, 0, 0, []) for state in _STATES}
+    window.show_view(view(pipelines=lines))
+    table = window.pipelines
+    for number in range(len(lines)):
+        assert table.sizeHintForIndex(table.model().index(number, 1)).width() <= table.columnWidth(1)
 
 
 def test_what_is_selected_stays_while_views_come(window: MonitorWindow) -> None:

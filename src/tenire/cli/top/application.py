@@ -45,7 +45,7 @@ class Top(App[int]):
     ENABLE_COMMAND_PALETTE = False
     CSS = """
     #head { height: auto; max-height: 5; padding: 0 1; }
-    #pipelines { height: auto; max-height: 50%; }
+    #pipelines { height: auto; max-height: 50%; scrollbar-size-horizontal: 0; }
     #detail { height: 1fr; padding: 0 1; border-top: solid $panel; }
     #events { height: 9; padding: 0 1; border-top: solid $panel; }
     .-low #pipelines { max-height: 40%; }
@@ -85,7 +85,7 @@ class Top(App[int]):
             table.add_column(label, width=width, key=heading or "bar")
         yield table
         yield Static(id="detail")
-        yield RichLog(id="events", wrap=True, max_lines=200)
+        yield RichLog(id="events", wrap=True, max_lines=200, min_width=20)
         yield Footer(compact=True)  # so that all keys stand in 80 columns
 
     async def on_mount(self) -> None:
@@ -114,7 +114,8 @@ class Top(App[int]):
         for happened in view.events:
             if (happened.at, happened.number) not in self._told:
                 self._told.add((happened.at, happened.number))
-                log.write(event(happened, datetime.fromtimestamp(happened.at).astimezone().strftime("%H:%M:%S")))
+                clock = datetime.fromtimestamp(happened.at).astimezone().strftime("%H:%M:%S")
+                log.write(event(happened, clock), expand=True)
 
     def _show_table(self) -> None:
         view, table = self._feed.view, self.query_one("#pipelines", DataTable)
@@ -132,8 +133,11 @@ class Top(App[int]):
 
     def _show_detail(self) -> None:
         name = self._chosen()
-        empty = Text("nothing has run here yet; to begin: tenire ingest PATH", "dim")
-        self.query_one("#detail", Static).update(empty if name is None else detail(name, self._feed.view))
+        box = self.query_one("#detail", Static)
+        if name is None:
+            box.update(Text("nothing has run here yet; to begin: tenire ingest PATH", "dim"))
+        else:
+            box.update(detail(name, self._feed.view, width=box.content_size.width))
 
     def on_data_table_row_highlighted(self) -> None:
         """Show what is known of the row that was gone to."""

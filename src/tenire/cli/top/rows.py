@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 __all__ = ["COLUMNS", "NUMBERS", "detail", "event", "headline", "item", "row"]
 
 COLUMNS = (
-    ("pipeline", 16), ("state", 11), ("", 14), ("done", 13), ("per s", 7), ("left", 7), ("queue", 6), ("failed", 6),
+    ("pipeline", 15), ("state", 11), ("", 13), ("done", 12), ("per s", 7), ("left", 7), ("queue", 6), ("failed", 6),
     ("cost", 7), ("priority", 8), ("weight", 6),
 )  # fmt: skip
-"""Headings of the table and their widths."""
+"""Headings of the table and their widths: with a cell on either side of each, 120 together."""
 
 NUMBERS = ("done", "per s", "left", "queue", "failed", "cost", "weight")
 """Those of the columns that stand to the right."""
@@ -28,7 +28,7 @@ _STYLES = {
     "interrupted": "yellow", "failed": "bold red",
 }  # fmt: skip
 _SEVERITIES = {"good": "green", "warning": "yellow", "bad": "bold red"}
-_BAR = 8
+_BAR = 7
 _FULL, _EMPTY = "━", "─"  # told apart without colours too: the chosen row has only one
 
 
@@ -78,6 +78,8 @@ def row(name: str, view: View) -> list[Text]:
     counts = f"{pipeline.finished:,}"
     if pipeline.expected > pipeline.finished:
         counts += f"/{pipeline.expected:,}"
+    if pipeline.state == "interrupted" and not max(pipeline.finished, pipeline.expected):
+        counts = ""  # whoever is killed tells no totals
     state = "no provider" if pipeline.breaker == "open" else pipeline.state
     return [
         Text(shortened(clean(name), COLUMNS[0][1]), no_wrap=True),
@@ -103,10 +105,11 @@ def _bar(pipeline: PublishedPipeline) -> Text:
     return text.append(_EMPTY * (_BAR - full), "bright_black").append(f" {int(100 * part):>3} %", "")
 
 
-def detail(name: str, view: View) -> Text:
+def detail(name: str, view: View, *, width: int) -> Text:
     """Return what is told of one pipeline: its error, its stages, and tasks with what holds them back.
 
-    The first line has what stands at the right of the table too, where narrow terminals cut it off.
+    The first line has what stands at the right of the table too, where narrow terminals cut it off. A task has a line
+    of so many cells, and ``why`` tells all of it.
     """
     pipeline = view.pipelines[name]
     totals = pipeline.totals
@@ -127,7 +130,9 @@ def detail(name: str, view: View) -> Text:
     for task in pipeline.tasks[:8]:
         what = clean(task.name.removeprefix(f"{name}: "))
         why = f": {clean(task.reason)}" if task.state != "running" else ""
-        text.append(f"\n{task.id:<8} {task.state:<8} {what}{why}", "dim")
+        line = Text(f"{task.id:<8} {task.state:<8} {what}{why}", "dim")
+        line.truncate(width, overflow="ellipsis")
+        text.append("\n").append(line)
     return text
 
 

@@ -16,6 +16,7 @@ const state = { now: null, events: [], quarantine: [], samples: [] };
 // -- texts ---------------------------------------------------------------
 
 const count = (number) => new Intl.NumberFormat("en").format(number);
+const short = new Intl.NumberFormat("en", { notation: "compact", maximumSignificantDigits: 3 }).format;
 const some = (number, one, more) => `${count(number)} ${number === 1 ? one : more ?? one + "s"}`;
 
 function bytes(number) {
@@ -224,18 +225,19 @@ function fillPipeline(card, name) {
   card.bar.setAttribute("aria-valuetext", known ? `${Math.floor(100 * part)} per cent` : pipeline.state);
   card.bar.hidden = !known && pipeline.state !== "running";
   const unit = pipeline.unit === "row" ? "Rows" : "Files";
-  const pairs = [[unit, pipeline.expected > pipeline.finished ? `${count(pipeline.finished)} of ${count(pipeline.expected)}` : count(pipeline.finished)]];
+  const told = pipeline.finished || pipeline.expected || pipeline.state !== "interrupted";  // who is killed tells no totals
+  const pairs = !told ? [] : [[unit, pipeline.expected > pipeline.finished ? `${count(pipeline.finished)} of ${count(pipeline.expected)}` : count(pipeline.finished)]];
   const moves = live && pipeline.state !== "waiting";
   if (moves) pairs.push(["Per second", `${perSecond(rate.items ?? 0)}${pipeline.unit === "file" && rate.speed ? `, ${bytes(rate.speed)}` : ""}`]);
   if (live && rate.left !== null && rate.left !== undefined && rate.left > 0) pairs.push(["Time left", duration(rate.left)]);
   if (!live && totals.seconds) pairs.push(["Took", duration(totals.seconds)]);
-  if (moves) pairs.push(["Tasks", `${count(pipeline.running)} run, ${count(pipeline.queued)} wait`]);
+  if (moves) pairs.push(["Tasks run, wait", `${count(pipeline.running)}, ${count(pipeline.queued)}`]);
   if (totals.unchanged) pairs.push(["Unchanged", count(totals.unchanged)]);
   if (totals.quarantined) pairs.push(["In quarantine", count(totals.quarantined)]);
   if (totals.chunks) pairs.push(["Passages", count(totals.chunks)]);
   if (totals.calls || totals.cached_calls) {
     pairs.push(["Calls", `${count(totals.calls)}${totals.cached_calls ? `, ${count(totals.cached_calls)} kept` : ""}`]);
-    pairs.push(["Tokens", `${count(totals.input_tokens)} in, ${count(totals.output_tokens)} out`]);
+    pairs.push(["Tokens in, out", `${short(totals.input_tokens)}, ${short(totals.output_tokens)}`]);
     pairs.push(["Cost", dollars(totals.cost_usd)]);
   }
   if (totals.slowest_stage && live) pairs.push(["Limited by", totals.slowest_stage]);
@@ -277,8 +279,9 @@ function showMachine() {
   const { engine, link } = state.now, live = link === "attached" && engine, samples = state.samples;
   const cpu = engine?.resources?.cpu, memory = engine?.resources?.memory, workers = engine?.workers ?? {};
   const load = live && engine.load !== null ? `${Math.round(100 * engine.load)} %` : "–";
-  put($("load"), load);
-  put($("load-note"), live ? (engine.level === "normal" ? "normal" : `${engine.level}: ${engine.reason ?? ""}`) : "", live ? engine.reason ?? "" : "");
+  const pressed = live && engine.level !== "normal";
+  put($("load"), pressed && load !== "–" ? `${load}, ${engine.level}` : load);
+  put($("load-note"), pressed ? engine.reason || engine.level : live ? "normal" : "", live ? engine.reason ?? "" : "");
   put($("cpu"), live && cpu ? `${+cpu.held.toFixed(1)} of ${+cpu.capacity.toFixed(1)}` : "–");
   put($("cpu-note"), live ? `${some(workers.processes ?? 0, "worker process", "worker processes")}` : "");
   put($("memory"), live && engine.resident ? bytes(engine.resident) : "–");

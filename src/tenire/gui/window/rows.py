@@ -131,8 +131,11 @@ def pipeline_columns(theme: Theme) -> tuple[Column[PipelineLine], ...]:
 
     def done(line: PipelineLine) -> str:
         each = line.pipeline
+        most = max(each.finished, each.expected)
+        if each.state == "interrupted" and not most:
+            return ABSENT  # whoever is killed tells no totals
         of = f" of {count(each.expected)}" if each.expected > each.finished else ""
-        return f"{count(each.finished)}{of} {each.unit}s"
+        return f"{count(each.finished)}{of} {each.unit}{'' if most == 1 else 's'}"
 
     def counter(name: str) -> dict[str, Any]:
         return {

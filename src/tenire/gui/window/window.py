@@ -95,14 +95,14 @@ class MonitorWindow(QtWidgets.QMainWindow):
         whole.addWidget(self.split, 1)
         self.setCentralWidget(middle)
         self.statusBar().setSizeGripEnabled(False)
-        self.resize(1320, 820)
+        self.resize(1360, 820)
         self._enable()
 
     def _make_tables(self, theme: Theme) -> None:
         nothing = "Nothing here."
         self.pipelines = Table(
             "Pipelines", pipeline_columns(theme), theme, empty="No pipeline yet.",
-            widths={1: 9, 2: 13, 3: 16, 4: 6, 5: 7, 6: 4, 7: 4, 8: 4, 9: 5, 10: 7, 11: 8, 12: 6, 13: 4},
+            widths={1: 11, 2: 12, 3: 16, 4: 6, 5: 7, 6: 4, 7: 4, 8: 4, 9: 5, 10: 7, 11: 8, 12: 6, 13: 4},
         )  # fmt: skip
         self.tasks = Table(
             "Tasks", task_columns(theme), theme, empty="No task waits or runs.", widths={0: 7, 1: 16, 2: 9, 3: 28}
