@@ -69,6 +69,25 @@ def test_it_is_as_good_as_a_plain_script(tmp_path: Path) -> None:
     assert found.macro_f1 == pytest.approx(found.accuracy, abs=0.02)
 
 
+def test_rows_that_say_when_to_stop_are_learnt_from_too(tmp_path: Path) -> None:
+    from sklearn.linear_model import LogisticRegression
+
+    rows, labels, _ = digits()
+    behind = []
+    for seed in range(6):  # few rows, so that each of them counts, and many to test with
+        order = np.random.default_rng(seed).permutation(len(rows))
+        uses = np.full(len(rows), TEST, np.int8)
+        uses[order[:160]], uses[order[160:200]] = TRAINING, VALIDATION
+        folder = kept(tmp_path / str(seed), rows, labels, uses)
+        trained(folder, PLAN, seconds=1e9)
+        own = uses != TEST
+        plain = LogisticRegression(C=10, max_iter=1000, class_weight="balanced").fit(rows[own], labels[own])
+        accuracy = evaluate(folder, TEST).accuracy
+        assert accuracy is not None
+        behind.append(plain.score(rows[~own], labels[~own]) - accuracy)
+    assert np.mean(behind) < 0.004
+
+
 @pytest.mark.parametrize("seconds", [0.0, 3.0])
 def test_where_slices_end_changes_no_bit_of_the_result(tmp_path: Path, seconds: float) -> None:
     data = digits()

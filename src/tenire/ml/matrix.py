@@ -132,16 +132,16 @@ class TrainingRows:
         """Numbers of a row."""
         return int(self.matrix.shape[1])
 
-    def places(self, use: int) -> NDArray[np.intp]:
+    def places(self, uses: tuple[int, ...]) -> NDArray[np.intp]:
         """Return which rows are for something."""
-        return np.flatnonzero(self.uses == use)
+        return np.flatnonzero(np.isin(self.uses, uses))
 
     def take(self, places: NDArray[np.intp]) -> Any:
         """Return some rows, in memory."""
         return self.matrix[places]
 
-    def pieces(self, use: int, most: int) -> Iterator[NDArray[np.intp]]:
+    def pieces(self, uses: tuple[int, ...], most: int) -> Iterator[NDArray[np.intp]]:
         """Yield which rows are for something, so many at a time."""
-        places = self.places(use)
+        places = self.places(uses)
         for start in range(0, len(places), most):
             yield places[start : start + most]

@@ -17,7 +17,7 @@ class TrainingPlan:
 
     Attributes:
         classes: Number of classes.
-        epochs: Most passes over the rows.
+        epochs: Most passes over the rows until it is known when to stop.
         balanced: Whether classes count the same, however many rows they have.
     """
 

@@ -72,7 +72,7 @@ _FIRST_PLACE = -(1 << 48)
 """Rows to learn from stand before those to be predicted in what a run lists."""
 
 _ONE_SLOT = Resources(other={"embedder": 1})
-_FORMAT = 1
+_FORMAT = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ class TrainingTerms:
         embedder: Name of the embedder, or an empty string where words are counted.
         identity: What it is: model, variant and version.
         seed: Decides which rows say when to stop.
-        epochs: Most passes over the rows.
+        epochs: Most passes over the rows until it is known when to stop.
         balanced: Whether classes count the same.
     """
 
