@@ -18,8 +18,8 @@ endif
 COMPILE = $(PY) -m uv pip compile --quiet --upgrade --universal --python-version 3.11 \
 	--generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links
 
-# Extras that tests use; Ray is too large to install for each change.
-TESTED = browser dashboard data gui llm local-llm ml postgres top
+# Extras that tests use.
+TESTED = browser dashboard data gui llm local-llm ml postgres ray top
 
 # Without compiled bytecode every start costs twice; and what is installed is what is tested.
 unexport PYTHONDONTWRITEBYTECODE

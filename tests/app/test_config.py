@@ -14,6 +14,7 @@ from tenire.app.config import (
     load_config,
     parse_size,
 )
+from tenire.app.config_tables import EngineSettings
 from tenire.errors import ConfigError
 
 CONTRACT = """
@@ -377,11 +378,25 @@ def test_a_source_that_is_not_there_is_refused_before_anything_starts(tmp_path: 
     assert os.listdir(tmp_path) == ["tenire.toml"]
 
 
-def test_the_ray_engine_is_refused_by_this_version(tmp_path: Path) -> None:
-    (tmp_path / "docs").mkdir()
-    config = load_config(write(tmp_path, '[tenire]\nengine = "ray"\n' + DOCS))
-    with pytest.raises(ConfigError, match=r"tenire\.engine"):
-        check_runnable(config)
+def test_an_engine_is_a_word_or_a_table(tmp_path: Path) -> None:
+    def engine(written: str) -> EngineSettings:
+        return load_config(write(tmp_path, f"[tenire]\n{written}\n" + DOCS)).tenire.engine
+
+    assert engine("") == EngineSettings("local", None)
+    assert engine('engine = "ray"') == engine('engine = { kind = "ray" }') == EngineSettings("ray", None)
+    assert engine('engine = { kind = "ray", address = "auto" }') == EngineSettings("ray", "auto")
+    assert engine('engine = { kind = "ray", address = "10.0.0.1:6379" }') == EngineSettings("ray", "10.0.0.1:6379")
+
+
+@pytest.mark.parametrize(
+    "written",
+    ['{ kind = "ray", address = "ray://10.0.0.1:10001" }', '{ kind = "ray", address = "10.0.0.1" }',
+     '{ address = "auto" }', '{ kind = "rey" }', '{ kind = "ray", port = 1 }', "7"],
+)  # fmt: skip
+def test_an_engine_that_makes_no_sense_is_refused_by_its_key(tmp_path: Path, written: str) -> None:
+    error = refused(tmp_path, f"[tenire]\nengine = {written}\n" + DOCS)
+    assert error.key == "tenire.engine"
+    assert 'one of "local", "ray", or { kind = "ray", address' in str(error)
 
 
 def test_only_a_model_on_this_machine_needs_no_quota(tmp_path: Path) -> None:

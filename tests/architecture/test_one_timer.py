@@ -53,6 +53,7 @@ ALLOWED = {
         "a thread must not depend on the loop that it watches: one that stands still rings no timer"
     ),
     "concurrency/pools/child.py: Child.end": END,
+    "concurrency/pools/elsewhere.py: Elsewhere.aclose": END,
     "concurrency/pools/processes.py: Processes.aclose": END,
     "concurrency/pools/threads.py: Threads.aclose": END,
     "concurrency/signals/stream.py: Stream._next": DEADLINE,
@@ -62,6 +63,7 @@ ALLOWED = {
     "concurrency/timer/wakeup.py: LoopWakeUp.set": "the timer",
     "concurrency/waiting.py: in_slices": "a thread that blocks, woken by what it waits for; in slices for Ctrl-C alone",
     "concurrency/waiting.py: until_gone": "at the end only, for threads that have said their last word",
+    "engines/ray_watch.py: end": END,
     "gui/process.py: _close": END,
     "gui/qt/frames.py: Frames.__init__": "Qt's, on the GUI thread: one shot for a frame in which something is new",
     "gui/qt/loop.py: GuiLoop.__init__": "a loop, not who runs on it: what its own call_later is made of",

@@ -109,7 +109,7 @@ async def find_lines(
 
     async def look(batch: list[SourceFile]) -> None:
         try:
-            found = await submit(survey, options, batch, on="process", timeout=limit_s, retry=IF_KILLED)
+            found = await submit(survey, options, batch, on="anywhere", timeout=limit_s, retry=IF_KILLED)
         except (WorkerDiedError, TaskTimeoutError):
             # A parser crashed or hung. The run meets the same file, and tells of it.
             if len(batch) > 1:

@@ -177,8 +177,7 @@ def check_runnable(config: Config, only: Sequence[str] = ()) -> tuple[str, ...]:
         The names of the pipelines to run, in the order of the file.
 
     Raises:
-        ConfigError: For an unknown name, a recipe, engine or embedder
-            that this version does not run, or a source that cannot be read.
+        ConfigError: For an unknown name, or a source that cannot be read.
     """
     prefix = f"{config.file}: " if config.file else ""
     for name in only:
@@ -186,14 +185,6 @@ def check_runnable(config: Config, only: Sequence[str] = ()) -> tuple[str, ...]:
             message = f'{prefix}no pipeline is named "{name}"{suggestion(name, config.pipelines)}'
             raise ConfigError(message, key="--only", hint=f"pipelines: {', '.join(config.pipelines)}")
     chosen = tuple(name for name in config.pipelines if not only or name in only)
-
-    def refuse(table: str, key: str, value: str, offered: str) -> ConfigError:
-        key = f"{table}.{key}"
-        message = f"{prefix}{key} = {show(value)} is valid, but this version of Tenire only runs {offered}"
-        return ConfigError(message, file=config.file, key=key)
-
-    if config.tenire.engine != "local":
-        raise refuse("tenire", "engine", config.tenire.engine, 'the engine "local"')
     _check_sources(config, chosen)
     return chosen
 

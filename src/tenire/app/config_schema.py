@@ -19,6 +19,7 @@ from tenire.app.config_tables import (
     After,
     DocumentSources,
     EmbedderName,
+    EngineSettings,
     ListSettings,
     PriorityName,
     QuerySettings,
@@ -30,6 +31,7 @@ from tenire.app.config_tables import (
 from tenire.app.config_values import (
     amount,
     choice,
+    choice_or_table,
     limit,
     line_share,
     names,
@@ -79,14 +81,16 @@ class TenireSettings(Table, frozen=True, kw_only=True):
             what the machine offers.
         cpu: Worker slots; ``None``: what the machine really offers, less one.
         budget_usd: Hard stop on all spending recorded in the home, or ``None``.
-        engine: ``local`` or ``ray``.
+        engine: What runs the stages.
     """
 
     home: Annotated[Path, ONE_PATH] = Path(".tenire")
     memory: Annotated[int | None, size('a size of at least 1MiB, as "1GiB", "500MB" or bytes', minimum=2**20)] = None
     cpu: Annotated[int | None, whole(f"{POSITIVE}, at most 4096", minimum=1, maximum=4096)] = None
     budget_usd: Annotated[float | None, amount("a number of dollars, 0 or more", minimum=0)] = None
-    engine: Annotated[str, choice("local", "ray")] = "local"
+    engine: Annotated[
+        EngineSettings, choice_or_table(EngineSettings, "kind", "local", "ray", shown='{ kind = "ray", address = "…" }')
+    ] = EngineSettings()
 
 
 class PriceSettings(Table, frozen=True, kw_only=True):

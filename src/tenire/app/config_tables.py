@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -16,6 +16,7 @@ __all__ = [
     "After",
     "DocumentSources",
     "EmbedderName",
+    "EngineSettings",
     "ListSettings",
     "PageSettings",
     "PriorityName",
@@ -96,6 +97,23 @@ class PageSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     robots: bool = True
     private: tuple[_Some, ...] | bool = ()
     session: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")] | None = None
+
+
+class EngineSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``engine = "ray"``, or ``engine = { kind = "ray", address = "10.0.0.1:6379" }``: what runs stages.
+
+    Attributes:
+        kind: ``local`` or ``ray``.
+        address: Of a cluster that is there; ``None``: one is started on this machine.
+    """
+
+    kind: Literal["local", "ray"] = "local"
+    address: Annotated[str, msgspec.Meta(pattern=r"^(auto|[^\s:/]+:[0-9]{1,5})$")] | None = None
+
+    def __post_init__(self) -> None:
+        if self.address is not None and self.kind == "local":
+            message = 'an address goes with kind = "ray"'
+            raise ValueError(message)
 
 
 POSITIVE = "a positive whole number"

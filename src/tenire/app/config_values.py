@@ -23,6 +23,7 @@ __all__ = [
     "Rule",
     "amount",
     "choice",
+    "choice_or_table",
     "is_dsn",
     "limit",
     "line_share",
@@ -124,6 +125,22 @@ def choice(*values: str) -> Rule:
         return value
 
     return Rule("one of " + ", ".join(f'"{value}"' for value in values), parse, choices=values)
+
+
+def choice_or_table(table: type[Any], key: str, *values: str, shown: str) -> Rule:
+    """Return a rule for one of a few words, or for a table that says more.
+
+    Args:
+        table: What both are read into.
+        key: The table's key that the word stands for.
+        *values: The words.
+        shown: What such a table looks like.
+    """
+
+    def parse(value: Any) -> Any:
+        return msgspec.convert(value if isinstance(value, dict) else {key: value}, table, strict=True)
+
+    return Rule(f"{choice(*values).expected}, or {shown}", parse, choices=values)
 
 
 def paths(expected: str = "a path, or a list of paths and patterns, none of them empty") -> Rule:

@@ -32,7 +32,7 @@ from tenire.pipeline.document_recipe import DocumentRecipe
 from tenire.pipeline.document_run import DocumentRun
 from tenire.pipeline.files import FileSource
 from tenire.pipeline.item_source import ItemSource
-from tenire.pipeline.model_worker import EMBEDDER_SLOTS
+from tenire.pipeline.model_worker import share_embedder
 from tenire.pipeline.progress import StageProgress
 from tenire.pipeline.watching.following import Following
 from tenire.storage.home import Home
@@ -174,7 +174,7 @@ class DocumentRuns:
     async def started(self, engine: Engine) -> AsyncIterator[None]:
         """Share the model; forget what waited for its commit once nothing does."""
         manager = engine.manager
-        manager.orchestrator.register_resource("embedder", EMBEDDER_SLOTS)
+        share_embedder(manager)
         self._clients = {name: await engine.calls.client(name) for name in self.models}
         if self.place.replaces:
             await upgrade_embedder(engine, self.place, self._threads)

@@ -50,7 +50,7 @@ async def upgrade_embedder(engine: Engine, place: Place, threads: int) -> int:
     _log.info("%s passages get vectors of %s", left, place.embedder)
     while texts := await on_thread("read", upgrade.texts):
         vectors = await manager.submit(
-            place.embed(threads), texts, on="process", worker="embedder", retry=IF_KILLED,
+            place.embed(threads), texts, on="anywhere", worker="embedder", retry=IF_KILLED,
             needs=Resources(other={"embedder": 1}), name="upgrade embedder: embed",
         )  # fmt: skip
         await on_thread("write", upgrade.add, vectors)

@@ -11,7 +11,7 @@ from tenire.app.produced import absolute
 from tenire.app.refusals import about
 from tenire.app.row_facts import own_outputs, remember_rows
 from tenire.clock import SYSTEM_CLOCK
-from tenire.pipeline.model_worker import EMBEDDER_SLOTS
+from tenire.pipeline.model_worker import share_embedder
 from tenire.pipeline.rows.outputs import output_at
 from tenire.pipeline.rows.run import RowRun
 from tenire.storage.home import Home
@@ -88,7 +88,7 @@ class RowRuns(ABC, Generic[PlanT]):
     @asynccontextmanager
     async def started(self, engine: Engine) -> AsyncIterator[None]:
         """Share the embedder: each of these pipelines is by itself else."""
-        engine.manager.orchestrator.register_resource("embedder", EMBEDDER_SLOTS)
+        share_embedder(engine.manager)
         yield
 
     def rows(self, name: str, engine: Engine, **what: Any) -> RowRun:

@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tenire.app.control import controlled
+from tenire.app.engines import connected, shown_to
 from tenire.app.publish import Besides, publishing
 from tenire.app.recipe_runs import Engine
 from tenire.app.run_plan import RunPlan
@@ -99,8 +100,10 @@ async def arun_config(
     started = SYSTEM_CLOCK.now()
     progress = {name: PipelineProgress(name) for name in plan.names}
     session = HomeSession(plan.home, plan.open_store, clock=SYSTEM_CLOCK)
-    async with session:
-        manager = ConcurrencyManager(home=session.home.path, cpu=plan.cpu, memory=plan.memory)
+    # The cluster first: where there is none, nothing is written.
+    async with connected(config, cpu=plan.cpu) as cluster, session, shown_to(cluster, plan.home.path):
+        cpu = plan.cpu if cluster is None else cluster.capacity().cpu
+        manager = ConcurrencyManager(home=session.home.path, cpu=cpu, memory=plan.memory)
         telling = (session.home, manager, progress)
         besides = Besides(quotas=plan.calls.quotas, breakers=plan.calls.breakers)
         async with (
@@ -108,6 +111,8 @@ async def arun_config(
             publishing(*telling, clock=SYSTEM_CLOCK, besides=besides),
             controlled(*telling, clock=SYSTEM_CLOCK, besides=besides) as control,
         ):
+            if cluster is not None:
+                manager.thread_pool.use(cluster)
             manager.data_manager.share(session.hold)
             control.on_cancel = partial(_give_up, manager, session)
             control.on_retry = partial(_try_again, manager, session)

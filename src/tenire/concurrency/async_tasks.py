@@ -78,7 +78,7 @@ class AsyncTaskManager:
             place = LOOP
         else:
             place = place_of(fn, on)
-        if worker is not None and (place != PROCESS or not isinstance(worker, str)):
+        if worker is not None and (place < PROCESS or not isinstance(worker, str)):
             message = f'worker={worker!r} names a worker process, so it is text and needs on="process", got on={on!r}'
             raise ConfigError(message, key="worker")
         if name is None:

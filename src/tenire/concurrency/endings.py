@@ -7,7 +7,7 @@ from operator import attrgetter
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, cast
 
-from tenire.concurrency.handle import LOOP, PLACES, PROCESS, Explanation, Handle
+from tenire.concurrency.handle import ANYWHERE, LOOP, PLACES, PROCESS, Explanation, Handle
 from tenire.core.tasks import DONE
 from tenire.errors import DeadlockError, DependencyError, TaskError, TaskTimeoutError
 
@@ -155,7 +155,7 @@ def explain(handle: Handle[Any], state: str, asked: Task | None, gate: Gate | No
     """
     if state == "running":
         reason = f"it runs {'on the' if handle.on == LOOP else 'in a'} {PLACES[handle.on]}, try {handle.attempts}"
-        if handle.on == PROCESS and handle.worker is not None:
+        if handle.on in (PROCESS, ANYWHERE) and handle.worker is not None:
             reason += f", worker {handle.worker!r}"
         if asked is not None and gate is not None:
             what = "the permit" if asked.is_permit else "the task"

@@ -26,14 +26,14 @@ if TYPE_CHECKING:
     from tenire.core.tasks import Needs, Retry
     from tenire.errors import TaskTimeoutError
 
-__all__ = ["LOOP", "PERMIT", "PLACES", "PROCESS", "THREAD", "Explanation", "Handle", "gone"]
+__all__ = ["ANYWHERE", "LOOP", "PERMIT", "PLACES", "PROCESS", "THREAD", "Explanation", "Handle", "gone"]
 
 T = TypeVar("T")
 
-LOOP, THREAD, PROCESS, PERMIT = range(4)
+LOOP, THREAD, PROCESS, ANYWHERE, PERMIT = range(5)
 """Where a task runs; a permit runs nowhere, it only holds."""
 
-PLACES = ("loop", "thread", "process", "permit")
+PLACES = ("loop", "thread", "process", "worker process", "permit")
 
 
 @dataclass(frozen=True, slots=True)

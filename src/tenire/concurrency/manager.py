@@ -364,8 +364,8 @@ class ConcurrencyManager:
             deadline: Seconds from now by which it must have finished.
             timeout: Seconds that one try may take, from when it starts.
             retry: When to try again after a failure.
-            on: ``loop``, ``thread``, ``process``, or ``auto``: a coroutine function
-                runs on the loop, a plain function on a thread.
+            on: ``loop``, ``thread``, ``process``, ``anywhere`` (a process, also one of
+                another machine), or ``auto``: a coroutine function on the loop, others on a thread.
             worker: Name of a worker process of its own, which is started on first use
                 and runs its tasks one after the other (for what should stay warm).
                 It takes no CPU slot unless ``needs`` says so.

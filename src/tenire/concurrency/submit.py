@@ -7,7 +7,7 @@ from functools import partial
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
-from tenire.concurrency.handle import LOOP, PROCESS, THREAD
+from tenire.concurrency.handle import ANYWHERE, LOOP, PROCESS, THREAD
 from tenire.concurrency.sendable import check_sendable
 from tenire.core.admission import CPU, PROCESSES, RESIDENT, THREADS
 from tenire.core.tasks import CPU_UNIT, Needs, Priority, Resources, is_number
@@ -34,7 +34,7 @@ __all__ = [
     "timeout_of",
 ]
 
-_PLACES = {"loop": LOOP, "thread": THREAD, "process": PROCESS}
+_PLACES = {"loop": LOOP, "thread": THREAD, "process": PROCESS, "anywhere": ANYWHERE}
 MEMORY_NAME = "memory"
 _ONE_THREAD: Needs = ((THREADS, 1),)
 _ONE_CPU: Needs = ((CPU, CPU_UNIT),)
@@ -62,7 +62,7 @@ def place_of(fn: Callable[..., Any], on: str) -> int:
     """Return where a function runs.
 
     Raises:
-        ConfigError: If ``on`` is not one of auto, loop, thread and process, if a
+        ConfigError: If ``on`` is not one of auto, loop, thread, process and anywhere, if a
             coroutine function is to run anywhere but on the loop, or if the function
             cannot be sent to the process that it is to run in.
     """
@@ -77,12 +77,12 @@ def place_of(fn: Callable[..., Any], on: str) -> int:
         return LOOP if coroutine else THREAD
     place = _PLACES.get(on) if isinstance(on, str) else None
     if place is None:
-        message = f"on must be one of auto, loop, thread, process, got {on!r}"
+        message = f"on must be one of auto, loop, thread, process, anywhere, got {on!r}"
         raise ConfigError(message, key="on")
     if coroutine and place != LOOP:
         message = f"a coroutine function runs on the loop, it cannot run on={on!r} ({name_of(fn)})"
         raise ConfigError(message, key="on", hint='pass on="auto", or a plain function')
-    if place == PROCESS:
+    if place >= PROCESS:
         check_sendable(fn)
     return place
 
@@ -106,7 +106,7 @@ def needs_of(scheduler: Scheduler, needs: Resources | None, *, on: int, worker: 
         wanted = scheduler.admission.needs(needs, task=name)
         if on == THREAD and not needs.cpu and all(index != THREADS for index, _ in wanted):
             return (*wanted, *_ONE_THREAD)  # or a thousand small needs would be a thousand threads
-        if on != PROCESS or worker is not None:
+        if on < PROCESS or worker is not None:
             return wanted
         wanted = _with_usual_memory(scheduler, wanted, name, said=needs.memory)
         if needs.cpu or any(index == PROCESSES for index, _ in wanted):
@@ -114,7 +114,7 @@ def needs_of(scheduler: Scheduler, needs: Resources | None, *, on: int, worker: 
         return (*wanted, (PROCESSES, 1))
     if on == THREAD:
         return _ONE_THREAD
-    if on != PROCESS or worker is not None:
+    if on < PROCESS or worker is not None:
         return ()
     whole = scheduler.admission.capacity[CPU]
     slot = _ONE_CPU if whole >= CPU_UNIT else ((CPU, whole),) if whole else ((PROCESSES, 1),)

@@ -17,15 +17,16 @@ if TYPE_CHECKING:
 
     from tenire.clock import Clock
     from tenire.concurrency.handle import Handle
+    from tenire.concurrency.manager import ConcurrencyManager
     from tenire.pipeline.progress import PipelineProgress, StageProgress
     from tenire.pipeline.run_tasks import RunTasks
     from tenire.pipeline.tuning import Tuning
     from tenire.protocols import Document
 
-__all__ = ["EMBEDDER_SLOTS", "IF_KILLED", "ModelWorker"]
+__all__ = ["IF_KILLED", "ModelWorker", "share_embedder"]
 
-EMBEDDER_SLOTS = 2
-"""Slices at the model's worker: one that it computes, one that waits for it there."""
+_SLOTS = 2
+"""Slices at each of the model's workers: one that it computes, one that waits for it there."""
 
 IF_KILLED = Retry(attempts=2, backoff=0.5, on=())
 """A worker that was killed from outside says nothing about its task: once more."""
@@ -34,6 +35,11 @@ _LOADING = "loading the model, which takes longer the first time on a machine"
 
 _WORKER = "embedder"
 _ONE_SLOT = Resources(other={"embedder": 1})
+
+
+def share_embedder(manager: ConcurrencyManager) -> None:
+    """Have pipelines take turns at the model: a few slices at a time for each worker that holds it."""
+    manager.orchestrator.register_resource(_WORKER, _SLOTS * manager.thread_pool.workers_of_a_name)
 
 
 class ModelWorker:
@@ -142,5 +148,5 @@ class ModelWorker:
         if self._on_loop:
             return self._tasks.submit(self._embed, texts, step=step, on="loop")
         return self._tasks.submit(
-            self._embed, texts, step=step, on="process", worker=_WORKER, needs=_ONE_SLOT, retry=retry
+            self._embed, texts, step=step, on="anywhere", worker=_WORKER, needs=_ONE_SLOT, retry=retry
         )

@@ -121,7 +121,7 @@ class FileReading:
     ) -> Any:
         async with self._readers:
             handle = self._tasks.submit(
-                fn, *args, step=step, on="process", retry=IF_KILLED, timeout=self._recipe.limit_s
+                fn, *args, step=step, on="anywhere", retry=IF_KILLED, timeout=self._recipe.limit_s
             )
             result = await handle
         seconds = self._clock.now() - handle.started_at

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from tenire.concurrency.handle import THREAD
+from tenire.concurrency.handle import ANYWHERE, THREAD
+from tenire.concurrency.pools.elsewhere import Elsewhere, Errand
 from tenire.concurrency.pools.link import WorkerLink
 from tenire.concurrency.pools.mailbox import Mailbox
 from tenire.concurrency.pools.processes import Processes
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from tenire.concurrency.handle import Handle
+    from tenire.concurrency.pools.engine import Engine
     from tenire.concurrency.pools.thread_share import ThreadShare
     from tenire.concurrency.supervisor import Life
     from tenire.concurrency.timer import UniversalTimer
@@ -84,10 +86,12 @@ class ThreadPoolManager:
         all_workers_memory: int | None = None,
     ) -> None:
         self._mailbox = mailbox = Mailbox(loop)
+        self._fell: Callable[[BaseException], object] | None = None
         self.memory_found: Callable[[int], object] = lambda most: None
         self.report: Callable[[Handle[Any], Any, BaseException | None, int], None] = _unconnected
         self._threads = Threads(mailbox, self._ended)
         self._processes = Processes(mailbox, self._ended, threads=threads)
+        self._elsewhere: Elsewhere | None = None
         self._watch = self._processes.watch = PoolWatch(
             timer=timer,
             loop=loop,
@@ -100,10 +104,27 @@ class ThreadPoolManager:
     async def run(self, life: Life) -> None:
         """Be a component: have what died told, and the workers looked at, for as long as it lives."""
         self._threads.fell = self._processes.fell = self._watch.fell = life.fail
+        if self._elsewhere is not None:
+            self._elsewhere.fell = life.fail
+        self._fell = life.fail
         if self._processes.links:
             self._watch.begun()
         life.ready()
         await life.wait_told_to_end()
+
+    def use(self, engine: Engine) -> None:
+        """Run what may run anywhere in an engine's workers, instead of worker processes of this machine.
+
+        Before the first such task; on the loop's thread.
+        """
+        self._elsewhere = Elsewhere(engine, self._mailbox, self._ended)
+        if self._fell is not None:
+            self._elsewhere.fell = self._fell
+
+    @property
+    def workers_of_a_name(self) -> int:
+        """How many workers may share one name, for tasks that may run anywhere; 1 without an engine."""
+        return 1 if self._elsewhere is None else self._elsewhere.engine.capacity().workers
 
     def ask(self, beat: Callable[[], None]) -> None:
         """Have ``beat`` called on the way that the ends of tasks take."""
@@ -113,6 +134,8 @@ class ThreadPoolManager:
         """Run a task in its place; on the loop's thread."""
         if handle.on == THREAD:
             self._threads.start(handle)
+        elif handle.on == ANYWHERE and self._elsewhere is not None:
+            self._elsewhere.start(handle)
         else:
             self._processes.start(handle)
 
@@ -120,9 +143,14 @@ class ThreadPoolManager:
         """Stop a task that counts as ended: kills its process; a thread goes on."""
         if isinstance(handle.run, WorkerLink):
             handle.run.stop(handle)
+        elif isinstance(handle.run, Errand):
+            assert self._elsewhere is not None
+            self._elsewhere.stop(handle.run)
 
     def running_since(self, handle: Handle[Any]) -> float | None:
         """Return when a worker process got a task, or ``None`` if it is not there (yet)."""
+        if isinstance(handle.run, Errand):
+            return handle.run.since
         return handle.run.running_since(handle) if isinstance(handle.run, WorkerLink) else None
 
     def idle_workers(self) -> list[int]:
@@ -194,7 +222,10 @@ class ThreadPoolManager:
             abandoned=tuple(self._threads.abandoned()),
             memory={link.name: link.resident for link in links if link.pid is not None},
             recycled=self._processes.recycled,
-            processes={link.name: pid for link in links if (pid := link.pid) is not None},
+            processes={
+                **{link.name: pid for link in links if (pid := link.pid) is not None},
+                **({} if self._elsewhere is None else self._elsewhere.engine.processes()),
+            },
             replaced=self._processes.replaced,
         )
 
@@ -206,6 +237,8 @@ class ThreadPoolManager:
             kill: Kill busy worker processes instead of waiting for their task.
         """
         await self._watch.aclose()
+        if self._elsewhere is not None:
+            await self._elsewhere.aclose(kill=kill)
         await self._processes.aclose(kill=kill)
         return await self._threads.aclose(grace)
 

@@ -21,7 +21,17 @@ if TYPE_CHECKING:
     from tenire.concurrency.handle import Handle
     from tenire.concurrency.pools.frames import Message
 
-__all__ = ["GUARD_HINT", "RemoteTraceback", "died", "read", "unreadable", "unsendable", "unstartable"]
+__all__ = [
+    "GUARD_HINT",
+    "RemoteTraceback",
+    "died",
+    "lost",
+    "no_worker",
+    "read",
+    "unreadable",
+    "unsendable",
+    "unstartable",
+]
 
 
 GUARD_HINT = 'a main script needs an if __name__ == "__main__": guard around what it does'
@@ -136,3 +146,15 @@ def died(
     wrapped = WorkerDiedError(message, task=handle.name, exit_code=code, hint=hint)
     wrapped.__cause__ = error
     return wrapped
+
+
+def lost(handle: Handle[Any], why: str) -> WorkerDiedError:
+    """Return how a worker of another engine, or its whole machine, went away while it ran a job."""
+    message = f"the worker of task {handle.name!r} was lost while it ran ({why})"
+    hint = "pass retry=Retry(…) if the task may be run again"
+    return WorkerDiedError(message, task=handle.name, exit_code=None, hint=hint)
+
+
+def no_worker(handle: Handle[Any], why: str) -> TaskError:
+    """Return why another engine has no worker for a task."""
+    return TaskError(f"there is no worker for task {handle.name!r}: {why}", task=handle.name)

@@ -95,12 +95,12 @@ class Piece:
         if stage.on == "loop":
             handle = tasks.submit(acall, stage.function, records, step=stage.name, on="loop", timeout=stage.timeout)
         else:
-            retry = IF_KILLED if stage.on == "process" else None
+            on, retry = ("anywhere", IF_KILLED) if stage.on == "process" else (stage.on, None)
             place: dict[str, Any] = {}
             if stage.worker:  # where its model is, at which pipelines take turns
                 place = {"worker": stage.worker, "needs": Resources(other={stage.worker: 1})}
             handle = tasks.submit(
-                call, stage.function, records, step=stage.name, on=stage.on, timeout=stage.timeout, retry=retry,
+                call, stage.function, records, step=stage.name, on=on, timeout=stage.timeout, retry=retry,
                 **place,
             )  # fmt: skip
         made: list[list[bytes]] = await handle

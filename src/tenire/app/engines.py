@@ -1,0 +1,66 @@
+"""Where the stages of a run are carried out: here, or on a cluster."""
+
+from __future__ import annotations
+
+import secrets
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from tenire.app.refusals import about
+from tenire.concurrency.blocking import run_blocking
+from tenire.concurrency.unbroken import unbroken
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from tenire.app.config import Config
+    from tenire.engines.ray_engine import RayEngine
+
+__all__ = ["connected", "shown_to"]
+
+_WITNESS = "engine.witness"
+"""In the home while a cluster works for it: by that a node shows that it sees the same home."""
+
+
+@asynccontextmanager
+async def connected(config: Config, *, cpu: float) -> AsyncIterator[RayEngine | None]:
+    """Connect what is to run the stages, while the block runs; ``None`` if this machine does.
+
+    Args:
+        config: The configuration.
+        cpu: CPU slots to share out on this machine.
+
+    Raises:
+        MissingExtraError: If what the configuration asks for is not installed.
+        ConfigError: If there is no cluster where the configuration says, or none can be started.
+    """
+    asked = config.tenire.engine
+    if asked.kind == "local":
+        yield None
+        return
+    from tenire.engines.ray_engine import RayEngine
+
+    # Making one looks at the working directory.
+    engine = await run_blocking(RayEngine, asked.address, cpu=cpu if asked.address is None else config.tenire.cpu)
+    try:
+        with about(config):
+            await run_blocking(engine.connect)
+        yield engine
+    finally:
+        await unbroken(run_blocking(engine.disconnect))
+
+
+@asynccontextmanager
+async def shown_to(engine: RayEngine | None, home: Path) -> AsyncIterator[None]:
+    """Have every worker of a cluster look whether it sees the home, while the block runs."""
+    if engine is None:
+        yield
+        return
+    witness, word = home / _WITNESS, secrets.token_hex(16)
+    await run_blocking(witness.write_text, word, encoding="ascii")
+    engine.show((str(witness), word))
+    try:
+        yield
+    finally:
+        await unbroken(run_blocking(witness.unlink, missing_ok=True))

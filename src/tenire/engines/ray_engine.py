@@ -1,0 +1,306 @@
+"""Stages on a cluster of Ray: one that the engine starts on this machine, or one that is there.
+
+Workers are actors. Tasks without a worker's name share pools of equals, one for each size
+of task, and hold in Ray what they hold here; workers with a name hold nothing, as on one
+machine, and there is one for each node. Ray only runs what the scheduler has started.
+"""
+
+from __future__ import annotations
+
+import glob
+import importlib
+import logging
+import os
+import secrets
+import sys
+import tempfile
+import threading
+from dataclasses import replace
+from functools import partial
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+import psutil
+
+from tenire.concurrency.pools.engine import Capacity
+from tenire.engines import ray_watch
+from tenire.engines.ray_pool import Errand, RayPool
+from tenire.engines.ray_worker import RayWorker, machine, setup_here
+from tenire.errors import ConfigError, MissingExtraError
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Callable, Mapping
+
+    from tenire.concurrency.pools.engine import Job, Outcome
+    from tenire.engines.ray_pool import Worker
+
+__all__ = ["RayEngine", "require_ray"]
+
+_OBJECTS = 512 << 20
+"""Bytes of memory for what is on its way to and from workers of a cluster of our own; Ray writes the rest to disk."""
+
+_QUIET: Mapping[str, str] = {
+    "RAY_USAGE_STATS_ENABLED": "0",  # nothing here tells anybody anything
+    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",  # or a driver started by `uv run` would be packed and sent
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+}
+
+_PRIVATE: Mapping[str, str] = {
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # whatever the system: no other machine, so its ports are local ones
+}
+
+_FOLDER = "tenire-ray-"
+_SHOWN = 300
+_END_S = 10.0
+"""Seconds that a cluster of our own gets to end."""
+
+_log = logging.getLogger("tenire.engines")
+
+
+def require_ray() -> None:
+    """Check that Ray is installed.
+
+    Raises:
+        MissingExtraError: If it is not.
+    """
+    if find_spec("ray") is None:
+        raise MissingExtraError('engine = "ray"', extra="ray", missing="ray")
+
+
+class RayEngine:
+    """Runs jobs on Ray; see ``engine.Engine``.
+
+    Args:
+        address: Of a cluster that is there: ``HOST:PORT``, or ``auto`` for the one that
+            runs on this machine. ``None``: the engine starts one here, and ends it.
+        cpu: CPU slots; for a cluster of our own required, otherwise the most that is used of it.
+
+    Raises:
+        MissingExtraError: If Ray is not installed.
+    """
+
+    def __init__(self, address: str | None, *, cpu: float | None) -> None:
+        require_ray()
+        self._address = address
+        self._cpu = cpu
+        self._setup = setup_here(background=address is None)
+        self._machine = machine()
+        self._ray: Any = None
+        self._ours = False
+        self._watch_process: subprocess.Popen[bytes] | None = None
+        self._thread = threading.Thread(target=self._live, name="tenire-ray", daemon=True)
+        self._there, self._leaving = threading.Event(), threading.Event()
+        self._refusal: ConfigError | None = None
+        self._capacity = Capacity(0)
+        self._largest = {"CPU": 0.0, "memory": 0.0}
+        self._pools: dict[tuple[str | None, float, int], RayPool] = {}
+        self._here: dict[str, int] = {}
+        self._made = 0
+        self._post: Callable[..., None] = lambda fn, *args: fn(*args)
+
+    def show(self, witness: tuple[str, str]) -> None:
+        """Have every worker from now on look whether it sees a file, and in it these words."""
+        self._setup = replace(self._setup, witness=witness)
+
+    # -- life; all of it blocks ---------------------------------------------
+
+    def connect(self) -> None:
+        """Start a cluster, or find the one that is there.
+
+        Raises:
+            ConfigError: If there is none at the address, or none can be started.
+        """
+        self._thread.start()
+        self._there.wait()
+        if self._refusal is not None:
+            raise self._refusal
+
+    def disconnect(self) -> None:
+        """Let go of the cluster, also while it is being connected; one of our own ends."""
+        self._leaving.set()
+        if self._thread.is_alive():
+            # Whoever leaves while Ray still starts does not wait for that: the thread ends what it has begun.
+            self._thread.join(_END_S if self._there.is_set() else 0)
+
+    def _live(self) -> None:
+        """Be connected; on a thread that lives as long, since Ray's processes end with the thread that started them."""
+        ray = None
+        try:
+            ray = self._connected()
+        except Exception as error:  # noqa: BLE001 - Ray raises many kinds
+            self._refusal = self._unreachable(error)
+        self._there.set()
+        if ray is not None:
+            self._leaving.wait()
+            if self._ours:
+                ray.shutdown()
+        if self._watch_process is not None:
+            ray_watch.end(self._watch_process)
+
+    def _connected(self) -> Any:
+        _set_environment(ours=self._address is None)
+        first = "ray" not in sys.modules
+        ray = importlib.import_module("ray")
+        if first:
+            logging.getLogger("ray").setLevel(logging.ERROR)  # it warns of what is meant
+        if not ray.is_initialized():
+            options: dict[str, Any] = {"configure_logging": False, "log_to_driver": False, "logging_level": "ERROR"}
+            if self._address is None:
+                folder = _own_folder()
+                self._watch_process = ray_watch.begin(folder)
+                options |= _own_cluster(self._cpu or 1, folder)
+                os.environ[ray_watch.VARIABLE] = folder
+            else:
+                options["address"] = self._address
+            self._ours = True
+            try:
+                ray.init(**options)
+            except BaseException:
+                ray.shutdown()
+                raise
+            finally:
+                os.environ.pop(ray_watch.VARIABLE, None)  # what else this process starts is not of the cluster
+        _divert(ray)
+        self._ray = ray
+        self._look()
+        return ray
+
+    def _unreachable(self, error: Exception) -> ConfigError:
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        if self._address is None:
+            return ConfigError(f"Ray cannot be started on this machine: {reason}", key="tenire.engine")
+        message = f"there is no Ray cluster at {self._address}: {reason}"
+        hint = "start one with `ray start --head`, or leave the address out: then one is started here for the run"
+        return ConfigError(message, key="tenire.engine", hint=hint)
+
+    def _look(self) -> None:
+        nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
+        there = [node for node in nodes if node.get("CPU")]
+        for name in self._largest:
+            self._largest[name] = max((node.get(name, 0.0) for node in nodes), default=0.0)
+        cpu = sum(node["CPU"] for node in there)
+        self._capacity = Capacity(min(cpu, self._cpu or cpu), max(1, len(there)))
+        _log.info("Ray has %d node(s) with %g CPU slots", len(there), cpu)
+
+    # -- the protocol -------------------------------------------------------
+
+    def capacity(self) -> Capacity:
+        """See ``engine.Engine``; as it was found when it was connected."""
+        return self._capacity
+
+    def begin(self, post: Callable[..., None]) -> None:
+        """See ``engine.Engine``."""
+        self._post = post
+
+    def run(self, job: Job, ended: Callable[[Outcome], object]) -> Errand:
+        """See ``engine.Engine``."""
+        # What no node has would be waited for in vain: the largest must do.
+        cpu = min(job.cpu, self._largest["CPU"])
+        memory = int(min(job.memory, self._largest["memory"]))
+        key = (job.worker, cpu, memory)
+        pool = self._pools.get(key)
+        if pool is None:
+            pool = self._pools[key] = self._new_pool(job.worker, cpu, memory)
+        errand = Errand(job, ended, pool)
+        pool.put(errand)
+        return errand
+
+    def processes(self) -> Mapping[str, int]:
+        """See ``engine.Engine``."""
+        return dict(self._here)
+
+    def close(self) -> None:
+        """See ``engine.Engine``."""
+        for pool in self._pools.values():
+            pool.close()
+
+    # -- actors -------------------------------------------------------------
+
+    def _new_pool(self, name: str | None, cpu: float, memory: int) -> RayPool:
+        options: dict[str, Any] = {
+            "num_cpus": cpu, "max_restarts": 0, "max_task_retries": 0, "scheduling_strategy": "SPREAD",
+        }  # fmt: skip
+        if memory:
+            options["memory"] = memory
+        actors = self._ray.remote(RayWorker).options(**options)
+        return RayPool(
+            start=partial(self._start, actors, max(1, int(cpu))),
+            kill=self._ray.kill,
+            watch=self._watch,
+            most=None if name is None else self._capacity.workers,
+            changed=partial(self._changed, name or "worker"),
+            make_room=self._make_room,
+            lost=self._leave,
+        )
+
+    def _start(self, actors: Any, threads: int) -> tuple[Any, Any]:
+        actor = actors.remote()
+        return actor, actor.begin.remote(replace(self._setup, threads=threads))
+
+    def _make_room(self, pool: RayPool) -> None:
+        """End what has nothing to do and holds what another size of task may need."""
+        for (name, _, _), other in self._pools.items():
+            if other is not pool and name is None:
+                other.retire()
+
+    def _leave(self, node: str) -> None:
+        for pool in self._pools.values():
+            pool.leave(node)
+
+    def _watch(self, reference: Any, call: Callable[[Any, BaseException | None], object]) -> None:
+        def done(future: Any) -> None:
+            error = future.exception()
+            self._post(call, None if error is not None else future.result(), error)
+
+        reference.future().add_done_callback(done)
+
+    def _changed(self, kind: str, worker: Worker, there: bool) -> None:
+        found = worker.found
+        if found is None or found.machine != self._machine:
+            return
+        if there:
+            self._made += 1
+            self._here = {**self._here, f"ray-{kind}-{self._made}": found.pid}
+        else:
+            self._here = {name: pid for name, pid in self._here.items() if pid != found.pid}
+
+
+def _own_folder() -> str:
+    """Make a folder for Ray's files, which only we can read; what killed engines have left is removed."""
+    # Ray's sockets are in there, whose paths must be short: not where temporary files usually are.
+    base = "/tmp" if os.path.isdir("/tmp") else tempfile.gettempdir()
+    for old in glob.glob(os.path.join(base, f"{_FOLDER}*")):
+        pid = old.rpartition(_FOLDER)[2].partition("-")[0]
+        if pid.isdigit() and not psutil.pid_exists(int(pid)):
+            ray_watch.end_all(old)
+    return tempfile.mkdtemp(prefix=f"{_FOLDER}{os.getpid()}-", dir=base)
+
+
+def _divert(ray: Any) -> None:
+    """Have what Ray tells of its workers go to the log; it would print it among the results."""
+    worker = ray._private.worker  # noqa: SLF001 - there is no other way; where it is missing, Ray prints
+    if hasattr(worker, "print_to_stdstream"):
+        worker.print_to_stdstream = lambda data, *_, **__: _log.info("%s", " ".join(data.get("lines", ()))[:_SHOWN])
+
+
+def _set_environment(*, ours: bool) -> None:
+    """Tell Ray what it reads once, when it is imported; what the user has set stays."""
+    wanted = dict(_QUIET)
+    # Who may speak to a cluster may run anything on it. A program that has imported Ray itself has decided already.
+    if ours and "ray" not in sys.modules:
+        wanted |= _PRIVATE
+        if not any(name.startswith("RAY_AUTH_") for name in os.environ):
+            wanted |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    os.environ.update({name: value for name, value in wanted.items() if name not in os.environ})
+
+
+def _own_cluster(cpu: float, folder: str) -> dict[str, Any]:
+    """Return how to start a cluster of our own, whose files are in a folder."""
+    return {
+        "address": "local",
+        "num_cpus": max(1, int(cpu)),
+        "include_dashboard": False,
+        "object_store_memory": _OBJECTS,
+        "_temp_dir": folder,
+    }
