@@ -34,6 +34,7 @@ what was expected, what came, where, and what to do.
     ├── StoreError               the home or its store cannot be used
     │   ├── HomeBusyError        another engine owns this home (holds its pid)
     │   ├── EmbedderMismatchError
+    │   ├── UnreadableStoreError the passages cannot be read: they, or their disk, are damaged
     │   └── ModelFileError       a kept model is missing, damaged or not to be trusted (holds its name)
     ├── PredictionError          a model was given what it cannot take, or gave what nobody can use
     └── ChannelError             an engine in another process cannot be talked to
@@ -49,39 +50,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 __all__ = [
-    "AuthenticationError",
-    "BadRequestError",
-    "BrokenReplyError",
-    "BudgetError",
-    "CallError",
-    "CallTimeoutError",
-    "ChannelError",
-    "CircuitOpenError",
-    "ComponentError",
-    "ConfigError",
-    "ContextLengthError",
-    "DeadlockError",
-    "DependencyError",
-    "DocumentError",
-    "EmbedderMismatchError",
-    "HomeBusyError",
-    "InternalError",
-    "MissingExtraError",
-    "ModelError",
-    "ModelFileError",
-    "OutOfCreditError",
-    "PipelineError",
-    "PredictionError",
-    "RateLimitedError",
-    "RejectedError",
-    "ServerError",
-    "StoreError",
-    "TaskError",
-    "TaskTimeoutError",
-    "TenireError",
-    "UnknownModelError",
-    "WorkerDiedError",
-]
+    "AuthenticationError", "BadRequestError", "BrokenReplyError", "BudgetError", "CallError", "CallTimeoutError",
+    "ChannelError", "CircuitOpenError", "ComponentError", "ConfigError", "ContextLengthError", "DeadlockError",
+    "DependencyError", "DocumentError", "EmbedderMismatchError", "HomeBusyError", "InternalError",
+    "MissingExtraError", "ModelError", "ModelFileError", "OutOfCreditError", "PipelineError", "PredictionError",
+    "RateLimitedError", "RejectedError", "ServerError", "StoreError", "TaskError", "TaskTimeoutError", "TenireError",
+    "UnknownModelError", "UnreadableStoreError", "WorkerDiedError",
+]  # fmt: skip
 
 
 def _rebuild(cls: type[TenireError], message: str, facts: dict[str, Any]) -> TenireError:
@@ -369,6 +344,10 @@ class EmbedderMismatchError(StoreError):
         super().__init__(message, hint=hint)
         self.stored = stored
         self.asked = asked
+
+
+class UnreadableStoreError(StoreError):
+    """The passages of a store cannot be read: they are damaged, or their disk is."""
 
 
 class ModelFileError(StoreError):

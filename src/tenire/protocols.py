@@ -371,7 +371,7 @@ class VectorStore(Protocol):
         """Tidy up where it pays, until ``stop`` says that it has to end; return whether anything was done.
 
         ``idle``: nobody waits for the machine. ``ended``: no commit is about to follow. ``before_long`` is
-        called before work that takes long, and much memory.
+        called before work that takes long, or much memory.
         """
         ...
 

@@ -1,16 +1,17 @@
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tenire.app.config import ingest_config
-from tenire.app.inspect import failed, repair, retry, status, verify
+from tenire.app.inspect import Verified, failed, repair, retry, status, verify
 from tenire.app.runs import run_config
-from tenire.errors import ConfigError, HomeBusyError, StoreError
+from tenire.errors import ConfigError, HomeBusyError, StoreError, UnreadableStoreError
 from tenire.pipeline.home_session import HomeSession
 from tenire.pipeline.progress import PipelineProgress
 from tenire.storage.home import Home, HomeLock
@@ -192,6 +193,54 @@ def test_a_store_that_was_lost_is_mended_by_a_repair_and_the_next_run(tmp_path: 
     report = verify(home)
     assert (report.ok, report.documents, report.chunks) == (True, 3, 3)
     assert repair(home).forgotten == 0
+
+
+@pytest.mark.parametrize("damage", ["cut off", "gone", "overwritten"])
+def test_a_store_that_cannot_be_read_is_mended_by_a_repair_and_the_next_run(tmp_path: Path, damage: str) -> None:
+    folder, home = tmp_path / "docs", tmp_path / "home"
+    folder.mkdir()
+    for number in range(3):
+        (folder / f"{number}.md").write_text(f"# Page {number}\n\nThe harbour has {number + 4} cranes.\n")
+    config = ingest_config([str(folder)], home=home, embedder="static")
+    run_config(config)
+    (data,) = (home / "store" / "passages.lance" / "data").iterdir()
+    if damage == "cut off":
+        os.truncate(data, 100)
+    elif damage == "gone":
+        data.unlink()
+    else:
+        data.write_bytes(bytes(data.stat().st_size))
+    with pytest.raises(UnreadableStoreError) as caught:
+        verify(home)
+    assert "verify --repair" in str(caught.value.hint)
+
+    verified = repair(home)
+    assert (verified.report.ok, verified.forgotten) == (True, 3)
+    assert verified.aside == home / "store.damaged1"
+    assert (verified.aside / "format.json").exists()
+    assert run_config(config).pipelines["ingest"].done == 3
+    assert (verify(home).ok, repair(home)) == (True, Verified(verify(home)))
+
+
+def test_a_store_whose_disk_cannot_be_read_is_left_where_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, home = tmp_path / "docs", tmp_path / "home"
+    folder.mkdir()
+    (folder / "a.md").write_text("# A\n\nOne page.\n")
+    run_config(ingest_config([str(folder)], home=home, embedder="static"))
+    (data,) = (home / "store" / "passages.lance" / "data").iterdir()
+    os.truncate(data, 100)
+    opened = Path.open
+
+    def open_(path: Path, *args: Any, **options: Any) -> Any:
+        if path == data:
+            raise OSError(errno.EIO, "Input/output error", str(path))
+        return opened(path, *args, **options)
+
+    monkeypatch.setattr(Path, "open", open_)
+    with pytest.raises(UnreadableStoreError, match="cannot read"):
+        repair(home)
+    assert (home / "store" / "format.json").exists()
+    assert not list(home.glob("store.damaged*"))
 
 
 def test_a_home_whose_ledger_was_only_begun_is_as_good_as_none(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,6 @@ from tenire.storage.filtered import FilteredSource
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
 
     from tests.cli.conftest import App, Run
 
@@ -145,6 +145,9 @@ def test_a_repair_says_what_the_next_run_stores_again(tenire: Tenire, app: App) 
     assert mended.code == 0
     assert "2 sources are stored again by the next run" in mended.out
     assert tenire("verify", "--repair", "--json").last["forgotten"] == 2
+    app.put("inspect", repair=lambda home: Verified(report, 2, Path("/home/store.damaged1")))
+    assert "it is now /home/store.damaged1" in tenire("verify", "--repair").out
+    assert tenire("verify", "--repair", "--json").last["set_aside"] == "/home/store.damaged1"
 
 
 def test_doctor_tells_checks_remedies_and_a_verdict(tenire: Tenire, monkeypatch: pytest.MonkeyPatch) -> None:

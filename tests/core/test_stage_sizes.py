@@ -89,6 +89,18 @@ def test_the_slowest_stage_never_waits_for_long(
         assert stored <= alone / 0.95 + in_step + store.fixed
 
 
+@given(st.floats(1e-6, 5e-3), st.integers(1, 8), per_passage)
+def test_room_is_for_some_groups_whatever_comes_of_a_file(density: float, workers: int, embed_each: float) -> None:
+    sizes = settle(
+        read=cost(0.002, 5e-8), embed=cost(0.01, embed_each), store=cost(0.05, 2e-5), workers=workers, density=density
+    )
+    passages = sizes.batch * density
+    needed = 3 * (sizes.group + passages) + 2 * sizes.readers * passages
+    assert sizes.room == LEAST.room or sizes.room * passages <= needed / (1 - SLACK) + 2 * passages
+    assert sizes.room == MOST.room or sizes.room * passages >= needed / (1 + SLACK) - 2 * passages
+    assert sizes.batch * sizes.room <= 32 << 20
+
+
 def test_nothing_known_leaves_all_as_it_was() -> None:
     nothing = StageCost()
     assert sizes_for(FIRST, read=nothing, embed=nothing, store=nothing, usual=(0.0, 0.0), workers=64) == FIRST

@@ -14,7 +14,9 @@ def test_a_small_tidy_store_is_left_alone() -> None:
 
 
 def test_many_fragments_are_joined() -> None:
-    assert plan(rows=40_000, fragments=64, idle=False).compact
+    assert not plan(rows=40_000, fragments=399, idle=False).compact, "that takes memory that workers hold"
+    assert plan(rows=40_000, fragments=400, idle=False).compact
+    assert plan(rows=40_000, fragments=64, idle=False, ended=True).compact
     assert plan(rows=40_000, fragments=2, idle=True).compact
 
 
@@ -34,8 +36,9 @@ def test_the_index_waits_longer_while_work_is_going_on() -> None:
 def test_what_takes_long_is_told() -> None:
     assert plan(rows=90_000, idle=False, ended=True).long
     assert plan(rows=140_000, indexed=100_000, idle=False, ended=True).long
-    assert not plan(rows=40_000, fragments=64, idle=False, ended=True).long, "to join fragments takes a second"
-    assert not plan(rows=100_200, versions=200, indexed=100_000, idle=False, ended=True).long
+    assert plan(rows=40_000, fragments=64, idle=False, ended=True).long, "to join fragments takes memory"
+    assert not plan(rows=40_000, fragments=400, idle=False).long
+    assert not plan(rows=100_200, versions=400, indexed=100_000, idle=False, ended=True).long
 
 
 def test_an_index_is_not_refreshed_for_a_few_passages() -> None:
@@ -47,11 +50,11 @@ def test_an_index_is_not_refreshed_for_a_few_passages() -> None:
 
 
 def test_many_versions_are_forgotten_where_that_is_quick() -> None:
-    assert plan(rows=1000, versions=200, idle=False).compact
+    assert plan(rows=1000, versions=400, idle=False).compact
     assert plan(rows=1000, versions=20, idle=True).compact
     assert not plan(rows=1000, versions=20, idle=False).compact
-    assert plan(rows=100_200, versions=200, indexed=100_000, idle=False).compact
-    assert not plan(rows=121_000, versions=200, indexed=100_000, idle=False).compact
+    assert plan(rows=100_200, versions=400, indexed=100_000, idle=False).compact
+    assert not plan(rows=121_000, versions=400, indexed=100_000, idle=False).compact
 
 
 def test_an_index_of_many_parts_is_built_anew_where_nobody_waits() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,13 +16,13 @@ from tenire.app.config import check_runnable, load_config
 from tenire.app.config_schema import Config, TenireSettings
 from tenire.app.config_tables import PageSettings
 from tenire.app.document_settings import pipeline_of
-from tenire.app.place import kept_store, open_recorded_store
+from tenire.app.place import kept_store, open_recorded_store, set_store_aside
 from tenire.app.published import read_published
 from tenire.app.row_facts import remembered
 from tenire.app.runs import run_config
 from tenire.app.stores import built_at
 from tenire.clock import SYSTEM_CLOCK
-from tenire.errors import ConfigError
+from tenire.errors import ConfigError, UnreadableStoreError
 from tenire.pipeline.files import PathSource
 from tenire.pipeline.home_session import HomeSession
 from tenire.pipeline.progress import PipelineProgress, RunReport
@@ -99,10 +99,12 @@ class Verified:
     Attributes:
         report: The comparison, after mending.
         forgotten: Sources that the next run stores again.
+        aside: Where a store that could not be read is now.
     """
 
     report: VerifyReport
     forgotten: int = 0
+    aside: Path | None = None
 
 
 def status(home: Path) -> dict[str, Any]:
@@ -283,7 +285,8 @@ def verify(home: Path) -> VerifyReport:
 def repair(home: Path) -> Verified:
     """Forget what does not agree, so that the next run stores it again, and compare.
 
-    A store that is gone is made anew, empty. Outputs are written anew where they differ.
+    A store that is gone is made anew, empty. So is one that cannot be read although its files can;
+    it is kept beside the new one. Outputs are written anew where they differ.
 
     Raises:
         StoreError: If there is nothing to repair, or it cannot be written.
@@ -291,7 +294,13 @@ def repair(home: Path) -> Verified:
     """
     place = Home(home)
     place.require()
-    return _verify(place, mend=True)
+    try:
+        return _verify(place, mend=True)
+    except UnreadableStoreError:
+        aside = set_store_aside(place)
+        if aside is None:
+            raise
+    return replace(_verify(place, mend=True), aside=aside)
 
 
 def _verify(place: Home, *, mend: bool) -> Verified:

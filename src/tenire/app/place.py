@@ -12,12 +12,14 @@ import uuid
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.util import find_spec
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tenire.app.remote_embedder import is_remote
 from tenire.app.stores import built_at, open_at, place_of, shown
 from tenire.errors import ConfigError, EmbedderMismatchError, MissingExtraError, StoreError
+from tenire.storage.home import HomeLock
 from tenire.storage.ledger import Ledger
 from tenire.vectors.embedding import embed_texts, embedder_identity, resolve_embedder
 from tenire.vectors.postgres.address import ServerAddress
@@ -43,6 +45,7 @@ ID_KEY = "id"
 OWN_STORE = "lancedb"
 
 _NEEDED = ("lancedb", "pyarrow", "numpy", "zstandard", "resiliparse", "semantic_text_splitter", "kreuzberg")
+_PIECE = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,3 +287,36 @@ def open_recorded_store(home: Home, *, make: bool = False) -> OpenStore:
             return Place(home, path, embedder, identity).open_store()
     message = f"the store at {shown(path)} is gone"
     raise StoreError(message, hint="put it back, or run: tenire verify --repair, and then ingest again")
+
+
+def set_store_aside(home: Home) -> Path | None:
+    """Give a store that cannot be read another name, and return its path; ``None`` if its disk is to blame.
+
+    That is so if one of its files cannot be read, or none of them is there.
+
+    Raises:
+        StoreError: If it cannot be renamed.
+        HomeBusyError: If an engine runs on this home.
+    """
+    with HomeLock(home), Ledger.read(home) as ledger:
+        path = kept_store(home, ledger)
+        if not isinstance(path, Path) or not _whole_on_disk(path):
+            return None
+        number = next(number for number in count(1) if not os.path.lexists(f"{path}.damaged{number}"))
+        try:
+            return path.rename(f"{path}.damaged{number}")
+        except OSError as error:
+            message = f"cannot set the damaged store {path} aside: {error}"
+            raise StoreError(message, hint=f"move {path} away, then run: tenire verify --repair") from error
+
+
+def _whole_on_disk(folder: Path) -> bool:
+    try:
+        for path in folder.rglob("*"):
+            if path.is_file():
+                with path.open("rb") as file:
+                    while file.read(_PIECE):
+                        pass
+    except OSError:
+        return False
+    return folder.is_dir()

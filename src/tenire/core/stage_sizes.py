@@ -14,7 +14,8 @@
 3. There are *readers* enough to bring passages ``HEADROOM`` times as fast as the slowest of the
    later stages takes them, and no more: the cores are the model's.
 4. There is *room* for what the slowest stage needs at hand: the groups on their way, one that is
-   being filled, and what is being read.
+   being filled, and what is being read. That bounds what a run holds in memory, in passages,
+   however many bytes of files they come from; so a batch is small against a group.
 5. A stage of which too little is known leaves its sizes as they are, and a size moves only when
    it is off by more than ``SLACK``: what is measured wavers, and sizes should come to rest.
 
@@ -65,7 +66,7 @@ FIRST = StageSizes(batch=256 << 10, slice=128, group=512, readers=64, room=24)
 """For as long as nothing is known."""
 
 LEAST = StageSizes(batch=64 << 10, slice=32, group=128, readers=1, room=6)
-MOST = StageSizes(batch=1 << 20, slice=1024, group=2048, readers=64, room=32)
+MOST = StageSizes(batch=256 << 10, slice=1024, group=2048, readers=64, room=128)
 
 _NOTHING = 1e-12
 """Seconds that an item costs at the least; a stage may seem to cost nothing but its calls."""

@@ -6,7 +6,7 @@ import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from tenire.errors import StoreError
+from tenire.errors import StoreError, UnreadableStoreError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,6 +16,8 @@ __all__ = ["explained"]
 
 _SOURCE = re.compile(r",?\s+\S+\.rs:\d+:\d+$")
 """Where in its source Lance found an error: of use to nobody who has a full disk."""
+
+_LOOKING = ("open", "read")
 
 
 @contextmanager
@@ -27,7 +29,8 @@ def explained(path: Path, action: str) -> Iterator[None]:
         action: What was tried, as a verb.
 
     Raises:
-        StoreError: If the block raised what LanceDB and pyarrow raise.
+        UnreadableStoreError: If the block raised what LanceDB and pyarrow raise, and was to open or to read it.
+        StoreError: If it raised that while it did anything else.
     """
     try:
         yield
@@ -35,4 +38,7 @@ def explained(path: Path, action: str) -> Iterator[None]:
         # LanceDB reports everything from a full disk to a damaged file as one of these; pyarrow's are ValueErrors.
         reason = _SOURCE.sub("", next(iter(str(error).splitlines()), type(error).__name__))
         message = f"cannot {action} the store {path}: {reason}"
+        if action in _LOOKING:
+            hint = "check its disk and permissions; if they are sound: tenire verify --repair, and then ingest again"
+            raise UnreadableStoreError(message, hint=hint) from error
         raise StoreError(message, hint="check free space and permissions, then run: tenire verify") from error

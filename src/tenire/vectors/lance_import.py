@@ -51,6 +51,8 @@ def import_lancedb() -> Any:
     # Facts on an index are asked for often; its centroids are none of them, and are large. Lance reads this once,
     # and warns on stderr where it is not said.
     os.environ.setdefault("LANCE_INCLUDE_VECTOR_CENTROIDS", "false")
+    # So much is read ahead of what is used; by default 2 GiB. Where pieces are joined, that is a copy of them all.
+    os.environ.setdefault("LANCE_DEFAULT_IO_BUFFER_SIZE", str(8 << 20))
     if "lancedb" not in sys.modules:
         keep_heap_small()  # before its threads begin
     import lancedb

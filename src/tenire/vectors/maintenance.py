@@ -2,8 +2,9 @@
 
 Joining fragments costs as much as writing them again, and takes what is new into the vector
 index, as one more part of it; building that index costs a second of processor time for each
-100,000 passages, and more memory. In the middle of a run, where commits wait for it, only
-what is quick is done. A run that has ended builds the index if searches feel the lack of it,
+100,000 passages. Both take more memory than all else. In the middle of a run, where commits wait
+for it and workers hold memory too, only what is quick is done, and seldom: 200 fragments make a
+search a fifth slower than 64 do. A run that has ended builds the index if searches feel the lack of it,
 and when the machine is idle, or somebody asks, all is done that brings something.
 
 Every commit leaves a version, whose list of fragments is kept: many of them are a reason too.
@@ -19,9 +20,10 @@ __all__ = ["Plan", "plan"]
 # it is noticeable, and the index is built where time costs nothing.
 _INDEX_ROWS = 80_000
 _INDEX_ROWS_IDLE = 50_000
-_FRAGMENTS = 64
+_FRAGMENTS = 400
+_FRAGMENTS_ENDED = 64
 _FRAGMENTS_IDLE = 2
-_VERSIONS = 200
+_VERSIONS = 400
 _VERSIONS_IDLE = 20
 _UNINDEXED_SHARE = 0.3
 _UNINDEXED_SHARE_IDLE = 0.1
@@ -37,7 +39,8 @@ class Plan(NamedTuple):
     Attributes:
         compact: Join fragments, drop deleted rows, refresh the index.
         build: Build the vector index.
-        long: It takes long and much memory: the index is built, or many passages are taken into it.
+        long: It takes long or much memory: fragments are joined, the index is built, or many passages are
+            taken into it.
     """
 
     compact: bool
@@ -76,6 +79,7 @@ def plan(
         much = changed > share * indexed and (idle or ended)
         build = parts > _PARTS and (idle or ended)
         return Plan(compact=(many and quick) or much, build=build, long=much or build)
-    compact = many or fragments >= (_FRAGMENTS_IDLE if idle else _FRAGMENTS) or stale > share * rows
+    most = _FRAGMENTS_IDLE if idle else _FRAGMENTS_ENDED if ended else _FRAGMENTS
+    compact = many or fragments >= most or stale > share * rows
     build = (idle and rows >= _INDEX_ROWS_IDLE) or (ended and rows >= _INDEX_ROWS)
-    return Plan(compact=compact, build=build, long=build)
+    return Plan(compact=compact, build=build, long=build or (compact and (idle or ended)))

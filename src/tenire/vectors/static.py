@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tenire.errors import MissingExtraError
+from tenire.observe.heap import keep_heap_small
 from tenire.vectors.text_input import readable
 from tenire.vectors.weights import find_static, is_installed
 
@@ -61,6 +62,7 @@ class StaticVectors:
         if files is None or absent:
             missing = absent[0] if absent else "wordllama"
             raise MissingExtraError("the embedder 'static'", extra="data", missing=missing)
+        keep_heap_small()  # before the tokenizer's threads begin
         from safetensors.numpy import load_file
         from tokenizers import Tokenizer
 

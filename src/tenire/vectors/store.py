@@ -196,8 +196,8 @@ class LanceStore:
             idle: Nobody waits for the machine: do all that brings anything.
             ended: No commit is about to follow, so it may take a while.
             stop: Tells when to break it off, if that may be; what was not done is done the next time.
-            before_long: Called before the vector index is built or much is taken into it, which takes
-                long, and more memory than all else.
+            before_long: Called before the vector index is built, or much is taken into it or joined, which
+                takes long, or more memory than all else.
 
         Returns:
             Whether anything was done to the vectors.

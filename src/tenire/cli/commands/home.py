@@ -200,12 +200,12 @@ def verify(
 ) -> int:
     """Check the ledger against the store."""
     home = settings.home_path()
-    forgotten = 0
+    forgotten, aside = 0, None
     if repair:
         from tenire.app.inspect import repair as mend
 
         verified = mend(home)
-        found, forgotten = verified.report, verified.forgotten
+        found, forgotten, aside = verified.report, verified.forgotten, verified.aside
     else:
         from tenire.app.inspect import verify as check
 
@@ -218,6 +218,8 @@ def verify(
     if found.unindexed or found.damaged:
         lines.append(f"not in the text index {found.unindexed:,}, damaged documents {found.damaged:,}")
     lines += [f"  {detail}" for detail in found.details[:_MOST_DETAILS]]
+    if aside is not None:
+        lines.append(f"the store could not be read; it is now {aside}, which you may delete once all is stored again")
     if forgotten:
         count = "1 source is" if forgotten == 1 else f"{forgotten:,} sources are"
         lines.append(f"{count} stored again by the next run of the same pipelines")
@@ -226,6 +228,8 @@ def verify(
     facts: dict[str, Any] = dict(found.as_json())
     if repair:
         facts["forgotten"] = forgotten
+    if aside is not None:
+        facts["set_aside"] = str(aside)
     settings.output.result(facts, lines)
     return 0 if found.ok else 1
 
