@@ -4,13 +4,15 @@ Three pipelines of equal weight in one engine: one embeds passages of this Pytho
 others compute in worker processes and always have more to do. Each is measured alone first, in the
 same process. A third of that is its fair share beside two others; ``of_fair_share`` tells how much of
 it each had, and 0.9 is the least for the embedder. Rates are of the time in which all of them were
-at work, without what loading the model takes.
+at work, without what loading the model takes, and for each second of processor time that the engine
+and its workers got: other programs, before which they step back, take part in no share.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import json
 import os
 import tempfile
@@ -19,6 +21,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import psutil
 from _common import cores, report, spread
 from _passages import documents_of, text_files
 
@@ -34,6 +37,8 @@ UNITS = 6000
 
 MUST = 0.9
 
+_LOOK_S = 0.25
+
 
 @tenire.stage(on="process", batch=1, keep=False)
 def compute(items: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -45,6 +50,17 @@ def compute(items: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     while time.thread_time() < until:
         sum(range(1000))
     return [{"id": item["id"], "at": time.monotonic()}]
+
+
+def processor_time() -> float:
+    """Return the seconds that this process and its workers have computed."""
+    own = psutil.Process()
+    total = 0.0
+    for process in [own, *own.children(recursive=True)]:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            times = process.cpu_times()
+            total += times.user + times.system
+    return total
 
 
 class Loads:
@@ -63,11 +79,18 @@ class Loads:
         self._runs = 0
 
     async def rates(self, *names: str) -> dict[str, float]:
-        """Run some of ``embed``, ``one`` and ``two``; return items a second of each while all were at work."""
+        """Run some of ``embed``, ``one`` and ``two``; return items of each for a second of processor time."""
         self._runs += 1
         over, folder = self._folder / f"over-{self._runs}", self._folder
         sinks = {name: folder / f"{name}-{self._runs}.jsonl" for name in names}
         pipelines = [self._pipeline(name, over, sinks[name]) for name in names]
+
+        used: list[tuple[float, float]] = []
+
+        async def look() -> None:
+            while True:
+                used.append((time.monotonic(), await asyncio.to_thread(processor_time)))
+                await asyncio.sleep(_LOOK_S)
 
         async def end() -> None:
             if "embed" not in names:
@@ -76,11 +99,15 @@ class Loads:
 
         async with asyncio.TaskGroup() as group:
             group.create_task(end())
+            looking = group.create_task(look())
             await tenire.arun(*pipelines, home=folder / "home", cpu=self._cpu)
+            looking.cancel()
         stamps = {name: sorted(json.loads(line)["at"] for line in sink.open()) for name, sink in sinks.items()}
         begin, stop = max(times[0] for times in stamps.values()), min(times[-1] for times in stamps.values())
         begin += (stop - begin) / 10
-        return {name: sum(begin < at <= stop for at in times) / (stop - begin) for name, times in stamps.items()}
+        first, *_, last = [seconds for at, seconds in used if begin <= at <= stop]
+        cpu = (last - first) * (stop - begin) / (stop - begin - _LOOK_S)  # which none of the looks has seen
+        return {name: sum(begin < at <= stop for at in times) / cpu for name, times in stamps.items()}
 
     def _pipeline(self, name: str, over: Path, sink: Path) -> tenire.Pipeline:
         run = self._runs
@@ -129,8 +156,8 @@ async def main() -> None:
         embedder=options.embedder,
         cores=cores(),
         cpu=options.cpu,
-        embedded_alone_per_s=spread(alone_s, 0),
-        embedded_beside_per_s=spread(beside_s, 0),
+        embedded_alone_per_cpu_s=spread(alone_s, 0),
+        embedded_beside_per_cpu_s=spread(beside_s, 0),
         of_fair_share={name: spread(found, 2) for name, found in shares.items()},
         within=min(shares["embed"]) >= MUST,
     )
