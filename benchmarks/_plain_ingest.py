@@ -1,4 +1,4 @@
-"""What a good engineer writes in an evening: files into LanceDB with MiniLM on all cores, one step after another.
+"""What a good engineer writes in an evening: files into a store with MiniLM on all cores, one step after another.
 
 It has no quarantine, no ledger and no second run: a crash means to start over. Its files, model,
 passage size and store are Tenire's. Prints what it embedded as one line of JSON.
@@ -7,7 +7,8 @@ passage size and store are Tenire's. Prints what it embedded as one line of JSON
 
 ``own``: the compiled model with the script's own batches, 32 passages as they come, one
 inference a core at the same time. ``embedder``: batches of 512 to ``tenire.vectors``' embedder,
-which sorts them by length: as good as a script's embedding can be.
+which sorts them by length: as good as a script's embedding can be. STORE is a directory for LanceDB, or
+the address of an empty database ``postgresql://…``, into which passages are copied, with a full-text index.
 """
 
 from __future__ import annotations
@@ -18,9 +19,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import lancedb
 import numpy as np
-import pyarrow as pa
 from selectolax.lexbor import LexborHTMLParser
 from semantic_text_splitter import TextSplitter
 
@@ -88,7 +87,47 @@ def own_batches(cores: int) -> Callable[[list[str]], Any]:
     return embed
 
 
-def main(folder: Path, store: Path, way: str) -> None:
+def into_lancedb(store: str) -> Callable[[list[str], list[str], Any], None]:
+    """Return a function that adds passages to a new table."""
+    import lancedb
+    import pyarrow as pa
+
+    vector = pa.list_(pa.float32(), DIMENSION)
+    schema = pa.schema([("source", pa.string()), ("text", pa.string()), ("vector", vector)])
+    table = lancedb.connect(store).create_table("passages", schema=schema)
+
+    def add(sources: list[str], texts: list[str], vectors: Any) -> None:
+        flat = pa.array(vectors.reshape(-1), pa.float32())
+        table.add(pa.table([sources, texts, pa.FixedSizeListArray.from_arrays(flat, DIMENSION)], schema=schema))
+
+    return add
+
+
+def into_postgres(dsn: str) -> Callable[[list[str], list[str], Any], None]:
+    """Return a function that copies passages into a new table, a transaction a call."""
+    import psycopg
+
+    connection = psycopg.connect(dsn, autocommit=True)
+    for statement in (
+        "CREATE EXTENSION vector",
+        "CREATE TABLE passages (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, source text, text text,"
+        " words tsvector GENERATED ALWAYS AS (to_tsvector('english', text)) STORED, vector halfvec(384))",
+        "CREATE INDEX ON passages USING gin (words)",
+    ):
+        connection.execute(statement)
+    head = np.array([DIMENSION, 0], ">u2").tobytes()
+
+    def add(sources: list[str], texts: list[str], vectors: Any) -> None:
+        question = "COPY passages (source, text, vector) FROM STDIN (FORMAT BINARY)"
+        with connection.transaction(), connection.cursor().copy(question) as copy:
+            copy.set_types(["text", "text", "bytea"])
+            for source, text, vector in zip(sources, texts, vectors.astype(">f2"), strict=True):
+                copy.write_row((source, text, head + vector.tobytes()))
+
+    return add
+
+
+def main(folder: Path, store: str, way: str) -> None:
     """Ingest a folder into a new store."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if way == "own":
@@ -97,18 +136,14 @@ def main(folder: Path, store: Path, way: str) -> None:
         from tenire.vectors import load_embedder
 
         embed = load_embedder("minilm", threads=cores).embed
-    vector = pa.list_(pa.float32(), DIMENSION)
-    schema = pa.schema([("source", pa.string()), ("text", pa.string()), ("vector", vector)])
-    table = lancedb.connect(store).create_table("passages", schema=schema)
+    add = into_postgres(store) if store.startswith("postgresql://") else into_lancedb(store)
     waiting: list[tuple[str, str]] = []
     embedded = text_bytes = 0
 
     def flush() -> None:
         nonlocal embedded, text_bytes
         texts = [text for _, text in waiting]
-        flat = pa.array(embed(texts).reshape(-1), pa.float32())
-        columns = [[source for source, _ in waiting], texts, pa.FixedSizeListArray.from_arrays(flat, DIMENSION)]
-        table.add(pa.table(columns, schema=schema))
+        add([source for source, _ in waiting], texts, embed(texts))
         embedded += len(texts)
         text_bytes += sum(len(text.encode()) for text in texts)
         waiting.clear()
@@ -123,4 +158,4 @@ def main(folder: Path, store: Path, way: str) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3])
+    main(Path(sys.argv[1]), sys.argv[2], sys.argv[3])

@@ -5,12 +5,13 @@ at the lowest priority, which is where Tenire's workers run anyway: on a machine
 a side at a higher one would be measured against them. What counts is text a second, since the sides
 do not cut pages into quite the same passages.
 
-    python benchmarks/ingest.py [--bytes N] [--rounds N] [--peer [PYTHON]]
+    python benchmarks/ingest.py [--bytes N] [--rounds N] [--peer [PYTHON]] [--server]
 
 Sides: ``script``, a good engineer's evening (``_plain_ingest.py``) with its own batches for the model;
 ``script_sorted``, the same with Tenire's embedder, which sorts passages by length; ``llama_index``
 with ``--peer``: LlamaIndex's ``IngestionPipeline`` with that embedder too. Without a Python of its own
-its environment is made once, from ``requirements/peers.txt``.
+its environment is made once, from ``requirements/peers.txt``. With ``--server`` Tenire and the scripts
+keep passages on a private PostgreSQL server that waits for its disk; the scripts copy them there.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from contextlib import nullcontext
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -32,6 +34,8 @@ from _common import Usage, cores, report, spread
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
 PEERS = ROOT / ".venv-peers"
+
+from postgres_cluster import Cluster, unavailable  # noqa: E402 - from scripts/
 
 
 def files(folder: Path, size: int) -> int:
@@ -66,9 +70,10 @@ def last(words: list[str]) -> dict[str, Any]:
     return result
 
 
-def tenire(folder: Path, work: Path) -> dict[str, Any]:
+def tenire(folder: Path, work: Path, store: str | None) -> dict[str, Any]:
     """Ingest with Tenire."""
     words = [sys.executable, "-m", "tenire", "ingest", str(folder), "--embedder", "minilm"]
+    words += [] if store is None else ["--store", store]
     return last([*words, "--home", str(work / "home"), "--json", "--quiet"])
 
 
@@ -86,7 +91,9 @@ def peer_python() -> str:
     return str(PEERS / ("Scripts/python.exe" if os.name == "nt" else "bin/python"))
 
 
-def one_round(folder: Path, sides: dict[str, list[str]], first: int) -> dict[str, dict[str, float]]:
+def one_round(
+    folder: Path, sides: dict[str, list[str]], first: int, cluster: Cluster | None
+) -> dict[str, dict[str, float]]:
     """Let every side ingest once, each time another one first; return text bytes a second, of wall and of CPU."""
     names = ["tenire", *sides]
     names = names[first % len(names) :] + names[: first % len(names)]
@@ -94,12 +101,13 @@ def one_round(folder: Path, sides: dict[str, list[str]], first: int) -> dict[str
     for name in names:
         with tempfile.TemporaryDirectory(prefix="tenire-ingest-") as temporary:
             work = Path(temporary)
+            store = None if cluster is None else cluster.database("passages")
             with Usage() as usage:
                 if name == "tenire":
-                    tenire(folder, work)
+                    tenire(folder, work, store)
                     told: dict[str, Any] = {}
                 else:
-                    told = last([*sides[name], str(folder), str(work / "store"), *sides_way(name)])
+                    told = last([*sides[name], str(folder), store or str(work / "store"), *sides_way(name)])
             told = told or stored(work)
         speeds[name] = {
             "wall": told["text_bytes"] / usage.wall,
@@ -122,18 +130,24 @@ def main() -> None:
     parser.add_argument("--bytes", type=int, default=2_000_000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--peer", nargs="?", const="", help="measure LlamaIndex too; a Python that has it")
+    parser.add_argument("--server", action="store_true", help="keep passages on a private PostgreSQL server")
     options = parser.parse_args()
+    if options.server and (options.peer is not None or unavailable()):
+        raise SystemExit(unavailable() or "--peer has no way to a server here")
     script = [sys.executable, str(ROOT / "benchmarks" / "_plain_ingest.py")]
     sides = {"script": script, "script_sorted": script}
     if options.peer is not None:
         python = options.peer or peer_python()
         sides["llama_index"] = [python, str(ROOT / "benchmarks" / "_llama_index_ingest.py")]
-    with tempfile.TemporaryDirectory(prefix="tenire-ingest-") as temporary:
+    with (
+        tempfile.TemporaryDirectory(prefix="tenire-ingest-") as temporary,
+        Cluster(durable=True) if options.server else nullcontext() as cluster,
+    ):
         folder = Path(temporary) / "files"
         number = files(folder, options.bytes)
-        rounds = [one_round(folder, sides, place) for place in range(options.rounds)]
+        rounds = [one_round(folder, sides, place, cluster) for place in range(options.rounds)]
     report(
-        "ingest",
+        "ingest_server" if options.server else "ingest",
         cores=cores(),
         files=number,
         passages={name: rounds[0][name]["passages"] for name in rounds[0]},

@@ -18,6 +18,7 @@ import argparse
 import os
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,35 +50,61 @@ _SETUP = (
 _COPY = "COPY passages (document, ordinal, source, text, vector) FROM STDIN (FORMAT BINARY)"
 
 
-def script(dsn: str, batches: list[Batch], dimension: int) -> float:
-    """Copy all passages; return the seconds."""
+class Spent:
+    """What a block takes here and at the server, a context manager.
+
+    Attributes:
+        wall: Seconds.
+        cpu: Seconds of processor time of this process and of the server's for the connection.
+    """
+
+    def __init__(self, connection: Any) -> None:
+        self._file = Path(f"/proc/{connection.info.backend_pid}/schedstat")
+
+    def __enter__(self) -> Spent:
+        self.wall, self.cpu = -time.perf_counter(), -self._now()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.wall += time.perf_counter()
+        self.cpu += self._now()
+
+    def _now(self) -> float:
+        at_server = int(self._file.read_text().split()[0]) / 1e9 if self._file.exists() else 0.0
+        return time.process_time() + at_server
+
+
+def script(dsn: str, batches: list[Batch], dimension: int) -> Spent:
+    """Copy all passages; return what it took."""
     with psycopg.connect(dsn, autocommit=True) as connection:
         for statement in _SETUP:
             connection.execute((statement % dimension if "%d" in statement else statement).encode())
-        started = time.perf_counter()
-        for batch in batches:
-            with connection.transaction(), connection.cursor().copy(_COPY) as copy:
-                copy.set_types(["text", "int4", "text", "text", "bytea"])
-                rows = iter(batch.vectors if batch.vectors is not None else ())
-                for document in batch.documents:
-                    for passage in document.passages:
-                        vector = next(rows).astype(">f2").tobytes()
-                        head = np.array([dimension, 0], ">u2").tobytes()
-                        text = passage.text.replace("\0", " ").encode("utf-8", "replace").decode()
-                        copy.write_row((document.id, passage.ordinal, document.file.path, text, head + vector))
-        return time.perf_counter() - started
+        with Spent(connection) as spent:
+            for batch in batches:
+                copy_batch(connection, batch, dimension)
+    return spent
 
 
-def ours(dsn: str, batches: list[Batch], dimension: int) -> float:
-    """Commit all passages; return the seconds."""
+def copy_batch(connection: Any, batch: Batch, dimension: int) -> None:
+    """Copy the passages of one batch."""
+    with connection.transaction(), connection.cursor().copy(_COPY) as copy:
+        copy.set_types(["text", "int4", "text", "text", "bytea"])
+        rows = iter(batch.vectors if batch.vectors is not None else ())
+        for document in batch.documents:
+            for passage in document.passages:
+                vector = next(rows).astype(">f2").tobytes()
+                head = np.array([dimension, 0], ">u2").tobytes()
+                text = passage.text.replace("\0", " ").encode("utf-8", "replace").decode()
+                copy.write_row((document.id, passage.ordinal, document.file.path, text, head + vector))
+
+
+def ours(dsn: str, batches: list[Batch], dimension: int) -> Spent:
+    """Commit all passages; return what it took."""
     store = PostgresStore(dsn, dimension=dimension, embedder="benchmark")
-    store.preload()
-    started = time.perf_counter()
-    for batch in batches:
-        store.commit(batch)
-    seconds = time.perf_counter() - started
-    store.close()
-    return seconds
+    with closing(store), Spent(store._writer.alone("open", lambda server: server)) as spent:  # noqa: SLF001
+        for batch in batches:
+            store.commit(batch)
+    return spent
 
 
 def made(folders: list[str], passages: int) -> tuple[list[Batch], int]:
@@ -139,12 +166,12 @@ def main() -> None:
         raise SystemExit(unavailable())
     batches, dimension = made(options.folders, options.passages)
     passages = sum(len(document.passages) for batch in batches for document in batch.documents)
-    times: dict[str, list[float]] = {"ours": [], "script": []}
+    took: dict[str, list[Spent]] = {"ours": [], "script": []}
     with Cluster(durable=True) as cluster:
         for number in range(options.rounds):
             sides = [("ours", ours), ("script", script)]
             for name, side in sides if number % 2 else reversed(sides):
-                times[name].append(side(cluster.database(name), batches, dimension))
+                took[name].append(side(cluster.database(name), batches, dimension))
                 cluster.execute("CHECKPOINT")
         looked = searches(cluster.dsn("ours"), batches)
     report(
@@ -153,8 +180,9 @@ def main() -> None:
         load=round(os.getloadavg()[0], 1),
         passages=passages,
         batches=len(batches),
-        seconds={name: spread(values, 2) for name, values in times.items()},
-        ratio=spread([theirs / mine for mine, theirs in zip(times["ours"], times["script"], strict=True)], 2),
+        seconds={name: spread([each.wall for each in values], 2) for name, values in took.items()},
+        ratio=spread([theirs.wall / mine.wall for mine, theirs in zip(took["ours"], took["script"], strict=True)], 2),
+        ratio_cpu=spread([theirs.cpu / mine.cpu for mine, theirs in zip(took["ours"], took["script"], strict=True)], 2),
         **looked,
     )
 

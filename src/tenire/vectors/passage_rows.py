@@ -31,6 +31,7 @@ ADDED = ("place",)
 """Columns that came later; a table of an older version gets them with its next commit."""
 
 _NOWHERE = Place()
+_JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 class StoredPassage(NamedTuple):
@@ -130,7 +131,7 @@ def place_text(place: Place) -> str | None:
     if place == _NOWHERE:
         return None
     facts = [place.headings, place.page, place.lines, place.section]
-    return json.dumps(facts, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace").decode("utf-8")
+    return _JSON(facts).encode("utf-8", "replace").decode("utf-8")
 
 
 def read_place(text: str | None) -> Place:

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 from tenire.storage.compression import utf8
 from tenire.vectors.new_rows import new_documents
 from tenire.vectors.passage_rows import place_text
-from tenire.vectors.postgres.schema import prepare
 from tenire.vectors.postgres.words import postgres_text, spelled
 
 if TYPE_CHECKING:
@@ -24,34 +23,22 @@ if TYPE_CHECKING:
 
     from tenire.protocols import Batch, Document
 
-__all__ = ["apply", "has_batch", "prepare_writer"]
+__all__ = ["apply", "has_batch"]
 
 _LOCK = "SELECT 1 FROM tenire.store FOR UPDATE"
-_COLUMNS = "document, ordinal, start, stop, source, place, text, original, text_hash"
-_INCOMING = (
-    "CREATE TEMPORARY TABLE incoming (document text, ordinal integer, start bigint, stop bigint, source text,"
-    " place text, text text, original bytea, text_hash bytea, spelled text, vector halfvec) ON COMMIT DELETE ROWS"
+_COPY = (
+    "COPY tenire.passages (document, ordinal, start, stop, source, place, text, original, text_hash, spelled, vector)"
+    " FROM STDIN (FORMAT BINARY)"
 )
-_COPY = f"COPY pg_temp.incoming ({_COLUMNS}, spelled, vector) FROM STDIN (FORMAT BINARY)"
 # In the binary format nothing says what a field is, so a vector may be written as its bytes.
 _TYPES = ("text", "int4", "int8", "int8", "text", "text", "text", "bytea", "bytea", "text", "bytea")
-_TAKE_IN = (
-    f"INSERT INTO tenire.passages ({_COLUMNS}, words, vector)"
-    f" SELECT {_COLUMNS}, to_tsvector('tenire.words', spelled), vector FROM pg_temp.incoming"
-)
-
-
-def prepare_writer(connection: Any) -> None:
-    """Make a new connection ready for ``apply``."""
-    prepare(connection)
-    connection.execute(_INCOMING)
 
 
 def apply(connection: Any, batch: Batch, vectors: NDArray[np.float32]) -> int:
     """Write a batch in the transaction that is open, unless it is there.
 
     Args:
-        connection: Of one who writes.
+        connection: In a transaction.
         batch: Documents to add, and ids of those to remove.
         vectors: Shape ``(passages, dimension)``.
 
@@ -79,7 +66,7 @@ def apply(connection: Any, batch: Batch, vectors: NDArray[np.float32]) -> int:
             copy.set_types(_TYPES)
             for row in _rows(added, vectors[rows]):
                 copy.write_row(row)
-        changed += connection.execute(_TAKE_IN).rowcount
+        changed += len(rows)
     return changed
 
 

@@ -43,7 +43,7 @@ class Connection:
     ) -> None:
         self._address = address
         self._prepare = prepare
-        self._begin = f"SET TRANSACTION ISOLATION LEVEL {'REPEATABLE READ READ ONLY' if snapshot else 'READ COMMITTED'}"
+        self._snapshot = snapshot
         self._lock = threading.RLock()
         self._connection: Any = None
         self._inside = False
@@ -82,7 +82,6 @@ class Connection:
                 yield
                 return
             with self._explained(action), self._opened().transaction():
-                self._connection.execute(self._begin)
                 self._inside = True
                 try:
                     yield
@@ -105,7 +104,6 @@ class Connection:
     def _transaction(self, fn: Callable[[Any], T]) -> T:
         connection = self._opened()
         with connection.transaction():
-            connection.execute(self._begin)
             self._inside = True
             try:
                 return fn(connection)
@@ -118,6 +116,9 @@ class Connection:
             connection = _connect(self._address)
             try:
                 self._prepare(connection)
+                levels = _psycopg().IsolationLevel
+                connection.isolation_level = levels.REPEATABLE_READ if self._snapshot else levels.READ_COMMITTED
+                connection.read_only = self._snapshot
             except BaseException:
                 connection.close()
                 raise

@@ -5,7 +5,8 @@ Everything is in the schema ``tenire`` of one database:
 - ``store``: one row. What it was built with, whose it is; the one who writes holds a lock on it.
 - ``batches``: what was committed, by id.
 - ``passages``: one row each, with its words and its vector. ``text`` is for people and for
-  other programs; where PostgreSQL cannot hold a text as it is, ``original`` does.
+  other programs; where PostgreSQL cannot hold a text as it is, ``original`` does. ``spelled`` is
+  how words come in: the server makes ``words`` of it, and leaves it empty.
 - ``words``: how texts become words: as they are, without endings, none is left out.
 """
 
@@ -112,8 +113,13 @@ def make(connection: Any, wanted: ServerFormat) -> ServerFormat:
         "CREATE TABLE tenire.passages (document text NOT NULL, ordinal integer NOT NULL,"
         " key bigint GENERATED ALWAYS AS IDENTITY UNIQUE, start bigint NOT NULL, stop bigint NOT NULL,"
         " source text NOT NULL, place text, text text NOT NULL, original bytea, text_hash bytea NOT NULL,"
-        f" words tsvector NOT NULL, vector halfvec({wanted.dimension:d}){storage} NOT NULL,"
-        " PRIMARY KEY (document, ordinal))",
+        f" words tsvector NOT NULL, vector halfvec({wanted.dimension:d}){storage} NOT NULL, spelled text,"
+        # To compress the words of rows of usual length costs more time than room.
+        " PRIMARY KEY (document, ordinal)) WITH (toast_tuple_target = 4080)",
+        "CREATE FUNCTION tenire.take_words() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+        " NEW.words := pg_catalog.to_tsvector('tenire.words', NEW.spelled); NEW.spelled := NULL; RETURN NEW; END $$",
+        "CREATE TRIGGER take_words BEFORE INSERT ON tenire.passages FOR EACH ROW WHEN (NEW.spelled IS NOT NULL)"
+        " EXECUTE FUNCTION tenire.take_words()",
         "CREATE INDEX passages_words ON tenire.passages USING gin (words)",
     ):
         connection.execute(statement)

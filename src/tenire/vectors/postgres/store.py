@@ -12,7 +12,7 @@ from tenire.protocols import Hit, Passage
 from tenire.vectors.fusion import vector_weight
 from tenire.vectors.new_rows import checked_vectors
 from tenire.vectors.postgres.address import ServerAddress
-from tenire.vectors.postgres.commit import apply, has_batch, prepare_writer
+from tenire.vectors.postgres.commit import apply, has_batch
 from tenire.vectors.postgres.connection import Connection
 from tenire.vectors.postgres.looking import Passages, Words, read_passages
 from tenire.vectors.postgres.schema import open_format, prepare, prepare_maker, read_server_format
@@ -84,7 +84,7 @@ class PostgresStore:
         create: bool = True,
     ) -> None:
         self.address = address if isinstance(address, ServerAddress) else ServerAddress.of(address)
-        self._writer = Connection(self.address, prepare_writer)
+        self._writer = Connection(self.address, prepare)
         self._reader = Connection(self.address, prepare, snapshot=True)
 
         def opened(connection: Any) -> ServerFormat:

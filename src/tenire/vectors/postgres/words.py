@@ -12,8 +12,9 @@ import unicodedata
 __all__ = ["postgres_text", "spelled"]
 
 _ACCENTS = re.compile("[\u0300-\u036f]+")
-_NO_WORD = re.compile(r"[\W_]+")
-_ASCII = {number: " " for number in range(128) if not chr(number).isalnum()}
+_FOREIGN = re.compile(r"[^\w\x00-\x7f]+")
+"""Anything but a word, beyond ASCII."""
+_ASCII = bytes(byte if byte > 127 or chr(byte).isalnum() else 32 for byte in range(256))
 _MOST = 400_000
 """Characters: the positions of words in so many fit into what PostgreSQL can hold."""
 
@@ -21,10 +22,10 @@ _MOST = 400_000
 def spelled(text: str) -> str:
     """Return the words of a text, small, without accents, between blanks."""
     text = text[:_MOST].lower()
-    if text.isascii():
-        return text.translate(_ASCII)
-    plain = _ACCENTS.sub("", unicodedata.normalize("NFD", text))
-    return _NO_WORD.sub(" ", plain)
+    if not text.isascii():
+        text = _FOREIGN.sub(" ", _ACCENTS.sub("", unicodedata.normalize("NFD", text)))
+    # As bytes: that is five times as fast, and what it costs is what the client adds to a copy.
+    return text.encode("utf-8", "replace").translate(_ASCII).decode("utf-8")
 
 
 def postgres_text(text: str) -> tuple[str, bytes | None]:
