@@ -48,7 +48,7 @@ def main() -> None:
     report("on_ray.round_trip", cores=cores(), slots=SLOTS, **asyncio.run(round_trips()))
     with tempfile.TemporaryDirectory(prefix="tenire-ray-bench-") as temporary:
         work = Path(temporary)
-        folder = options.folder or work / "files"
+        folder = options.folder.absolute() if options.folder else work / "files"
         if options.folder is None:
             real_files(folder, size=options.bytes)
         runs: dict[str, list[dict[str, Any]]] = {"local": [], "ray": []}

@@ -12,6 +12,7 @@ import importlib
 import logging
 import os
 import secrets
+import socket
 import sys
 import tempfile
 import threading
@@ -52,6 +53,7 @@ _PRIVATE: Mapping[str, str] = {
 
 _FOLDER = "tenire-ray-"
 _SHOWN = 300
+_REACH_S = 5.0
 _END_S = 10.0
 """Seconds that a cluster of our own gets to end."""
 
@@ -139,6 +141,8 @@ class RayEngine:
             ray_watch.end(self._watch_process)
 
     def _connected(self) -> Any:
+        if self._address not in (None, "auto"):
+            _reach(str(self._address))
         _set_environment(ours=self._address is None)
         first = "ray" not in sys.modules
         ray = importlib.import_module("ray")
@@ -264,6 +268,16 @@ class RayEngine:
             self._here = {**self._here, f"ray-{kind}-{self._made}": found.pid}
         else:
             self._here = {name: pid for name, pid in self._here.items() if pid != found.pid}
+
+
+def _reach(address: str) -> None:
+    """See that somebody listens at an address: Ray would try for minutes.
+
+    Raises:
+        OSError: If nobody does.
+    """
+    host, _, port = address.rpartition(":")
+    socket.create_connection((host, int(port)), _REACH_S).close()
 
 
 def _own_folder() -> str:
