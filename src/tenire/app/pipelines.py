@@ -59,7 +59,7 @@ class Pipeline:
             arguments that returns one. An item is known by its ``id``, one without by its
             content; what is not there any more leaves the file or the store, too.
         embedder: ``auto``, ``minilm`` or ``static``.
-        store: ``lancedb`` for the home's own store, or a directory.
+        store: ``lancedb`` for the home's own store, a directory, or the address of a PostgreSQL server.
         weight: Share against the other pipelines.
         priority: Level against the other pipelines.
         after: Names of pipelines of the same run that must have ended before.
