@@ -10,6 +10,7 @@ import pytest
 from tenire import ConcurrencyManager, Resources
 from tenire.concurrency import manager as manager_module
 from tenire.concurrency import submit
+from tenire.concurrency.pools import PoolStatistics
 from tenire.ml import ModelPool, serving
 from tenire.ml import pool as pool_module
 from tenire.ml.residence import SPARED_S
@@ -30,6 +31,23 @@ def simulated(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, "check_sendable", lambda fn: None)
     monkeypatch.setattr(serving, "limit_threads", lambda threads: None)
     monkeypatch.setattr(serving, "_loaded", {})
+
+
+class Measured(Workers):
+    """Each worker takes so many bytes."""
+
+    size = 0
+
+    def __init__(self, loop: Any, **options: Any) -> None:
+        super().__init__(loop, **options)
+        self.started: set[str] = set()
+
+    def start(self, handle: Any) -> None:
+        self.started.add(handle.worker)
+        super().start(handle)
+
+    def statistics(self) -> PoolStatistics:
+        return PoolStatistics(0, 0, {}, 0, memory=dict.fromkeys(self.started, self.size))
 
 
 def with_models(
@@ -110,3 +128,39 @@ def test_all_that_do_nothing_go_while_the_machine_is_about_to_swap(sim_loop: Sim
         assert (await pool.predict("b", 2))[0] == 4
 
     with_models(sim_loop, use)
+
+
+@pytest.mark.parametrize(("size", "free"), [(450, 550), (250, 700), (5000, 700)])
+def test_what_a_model_takes_more_than_was_thought_is_admitted_once_it_was_measured_and_is_free(
+    sim_loop: SimLoop, monkeypatch: pytest.MonkeyPatch, size: int, free: int
+) -> None:
+    monkeypatch.setattr(manager_module, "ThreadPoolManager", Measured)
+    monkeypatch.setattr(Measured, "size", size)
+
+    async def main() -> None:
+        async with ConcurrencyManager(cpu=2, memory=1000, seed=0, clock=sim_loop.clock) as engine:
+            async with ModelPool(engine, memory=1000) as pool:
+                pool.add("a", Doubler, memory=300)
+                await pool.predict("a", 1)
+                assert engine.data_manager.free == free
+            assert engine.data_manager.free == 1000
+
+    sim_loop.run_until_complete(main())
+
+
+def test_a_model_that_takes_more_than_there_is_comes_back_when_it_is_asked(
+    sim_loop: SimLoop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(manager_module, "ThreadPoolManager", Measured)
+    monkeypatch.setattr(Measured, "size", 5000)
+
+    async def main() -> None:
+        engine = ConcurrencyManager(cpu=2, memory=1000, seed=0, clock=sim_loop.clock)
+        async with engine, ModelPool(engine, memory=1000) as pool:
+            for name in ("a", "b"):
+                pool.add(name, Doubler, memory=300)
+            for name in ("a", "b", "a", "b"):
+                assert (await asyncio.wait_for(pool.predict(name, 1), 60))[0] == 2
+            assert [each.loads for each in pool.statistics().values()] == [2, 2]
+
+    sim_loop.run_until_complete(main())

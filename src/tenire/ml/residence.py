@@ -6,14 +6,17 @@
                 └─no─► room in the pool ──► memory of the engine, and the GPU's ──► worker ──┘
 
 1. A model that has its room is at work from that moment on, or the next one would take it.
-2. What was admitted for a model is given back once its worker is told to end.
-3. Where tasks wait for memory, models go that did nothing for ``SPARED_S``; while the machine is
+2. One that takes more memory than the engine shares out is loaded when nobody else has any: alone, rather
+   than never. What it takes more than was thought is admitted afterwards, if it is free.
+3. What was admitted for a model is given back once its worker is told to end.
+4. Where tasks wait for memory, models go that did nothing for ``SPARED_S``; while the machine is
    about to swap, all that do nothing. They are loaded again when they are asked.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from contextlib import AsyncExitStack
 from functools import partial
 from itertools import count
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
     from tenire.concurrency.handle import Handle
     from tenire.concurrency.manager import ConcurrencyManager
     from tenire.concurrency.periodic import Periodic
+    from tenire.concurrency.permits import Permit
     from tenire.ml.pooled_model import PooledModel
 
 __all__ = ["SPARED_S", "Residence"]
@@ -40,6 +44,9 @@ SPARED_S = 2.0
 """Seconds after its last use for which a model is kept though tasks wait for memory."""
 
 _EVERYTHING = 1 << 62
+
+_PATIENCE_S = 1.0
+"""For a permit for bytes that were free a moment ago."""
 
 _numbers = count(1)
 
@@ -141,16 +148,15 @@ class Residence:
                 for name in going:
                     leaving.push_async_callback(self._let_go(self._models[name]).aclose)
             async with AsyncExitStack() as held, AsyncExitStack() as on_gpu:
-                permit = self._manager.orchestrator.permit(
-                    Resources(memory=model.memory), pipeline=self._pipeline, name=f"{model.name}: memory", detached=True
-                )
-                await held.enter_async_context(permit)
+                admitted = min(model.memory, self._manager.data_manager.capacity)
+                await held.enter_async_context(self._permit(model, admitted))
                 model.worker = f"{model.name}-{next(_numbers)}"
                 model.gpu_memory = await self._gpu.take(model, on_gpu)
                 if await self.submit(model, load, priority=Priority.HIGH):
                     held.push_async_exit(on_gpu.pop_all())
                 else:
                     model.gpu_memory = 0
+                await self._measure(model, admitted, held)
                 self._require_open()
                 model.held = held.pop_all()
         except BaseException:
@@ -160,10 +166,25 @@ class Residence:
             self._looking = self._manager.control.every(SPARED_S / 2, self._relieve)
         model.loads += 1
         model.load_s = asyncio.get_running_loop().time() - began
+
+    async def _measure(self, model: PooledModel, admitted: int, held: AsyncExitStack) -> None:
+        """Take in what a model that was loaded really takes, and admit what is more than was thought."""
         measured = self._manager.thread_pool.statistics().memory.get(model.worker, 0)
-        if measured:
-            model.memory = measured
-            self.room.measured(model.name, measured)
+        if not measured:
+            return
+        model.memory = measured
+        self.room.measured(model.name, measured)
+        more = measured - admitted
+        if 0 < more <= self._manager.data_manager.free:
+            # Not waited for where others have it: it is taken already, and the next time all of it is asked for.
+            with contextlib.suppress(TimeoutError):
+                await held.enter_async_context(self._permit(model, more, deadline=_PATIENCE_S))
+
+    def _permit(self, model: PooledModel, size: int, *, deadline: float | None = None) -> Permit:
+        return self._manager.orchestrator.permit(
+            Resources(memory=size), pipeline=self._pipeline, name=f"{model.name}: memory", deadline=deadline,
+            detached=True,
+        )  # fmt: skip
 
     def _relieve(self) -> None:
         """Have models go that have nothing to do, where tasks wait for memory."""
