@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from _common import report, tenire
-from _models import KEY, MODEL, described, quota_server
+from _models import ENFORCEMENTS, KEY, MODEL, described, quota_server
 
 from tenire.testing import ServerFaults
 
@@ -82,8 +82,11 @@ def wrong_answers(folder: Path, good: set[str]) -> dict[str, int]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=4600)
-    rows = parser.parse_args().rows
+    parser.add_argument("--enforcement", choices=ENFORCEMENTS, default=ENFORCEMENTS[0], help="how the server counts")
+    options = parser.parse_args()
+    rows = options.rows
     settings: dict[str, Any] = {"faults": FAULTS, "outages": [OUTAGE], "poison": POISON, "rpm": RPM, "seed": 5}
+    settings["enforcement"] = options.enforcement
     with tempfile.TemporaryDirectory() as place, quota_server(**settings) as server:
         folder = Path(place)
         os.environ |= {"BENCHMARK_KEY": KEY, "TENIRE_STATE": str(folder / "state")}
