@@ -346,6 +346,19 @@ def test_an_engine_starts_in_no_other_thread(application: QtWidgets.QApplication
     assert "an engine started in the thread" in found[0]
 
 
+def test_an_error_that_is_told_at_the_end_is_not_said_to_be_told_to_nobody(
+    application: QtWidgets.QApplication, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail() -> None:
+        raise ValueError("no")
+
+    seen: list[BaseException] = []
+    with QtEngine(cpu=1, on_quit="wait") as engine:
+        engine.submit(fail, on_error=seen.append)
+    assert [str(error) for error in seen] == ["no"]
+    assert "nobody awaited" not in caplog.text
+
+
 def test_threads_are_switched_quickly_only_while_an_engine_has_windows(application: QtWidgets.QApplication) -> None:
     before = sys.getswitchinterval()
     with QtEngine(cpu=1):

@@ -207,6 +207,7 @@ class QtEngine(QtCore.QObject):
                 if asked is None or is_alive(asked):
                     call(ended.result() if error is None else error)
 
+            handle.add_done_callback(_taken)
             self.when_done(handle, deliver)
         return handle
 
@@ -279,6 +280,12 @@ class _Ending:
             self._frames.close()
             self._hook.remove()
             calm()
+
+
+def _taken(ended: Handle[Any]) -> None:
+    """Let the engine know that somebody is told of an error, before it counts it as told to nobody."""
+    if not ended.cancelled():
+        ended.exception()
 
 
 class _Stopped(Exception):  # noqa: N818 - it is no error: an engine that is left by an exception cancels its work
