@@ -400,6 +400,27 @@ def test_an_engine_that_ends_and_another_that_starts_are_noticed_within_a_second
     engine(scenario)
 
 
+def test_where_no_engine_is_it_is_looked_for_often_and_the_home_once_a_second(
+    engine: Any, sim_loop: SimLoop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[float] = []
+    owner = Home.owner
+
+    def count(home: Home) -> int | None:
+        asked.append(sim_loop.time())
+        return owner(home)
+
+    async def scenario(engine: Engine) -> None:
+        await engine.stop()
+        monkeypatch.setattr(Home, "owner", count)
+        async with engine.feed() as feed:
+            await asyncio.sleep(20.0)
+            assert feed.looks > 40
+            assert 15 <= len(asked) <= 21
+
+    engine(scenario)
+
+
 def test_an_engine_that_does_not_answer_is_told_apart_from_none(engine: Any) -> None:
     async def scenario(engine: Engine) -> None:
         async with engine.feed() as feed:

@@ -9,8 +9,9 @@
    What it knows is ``view``: one frozen record, replaced as a whole, so it may be read
    from any thread, and whoever reads seldom reads the latest.
 2. While nobody answers it tries again every ``RETRY_S``, so that a new engine is there
-   within a second. What is shown meanwhile is what the home's ledger holds, and what the
-   last engine told of runs whose end is not there: it was killed.
+   within a second; whose the home is it asks less often. What is shown meanwhile is
+   what the home's ledger holds, and what the last engine told of runs whose end is not
+   there: it was killed.
 3. No failure ends it: what is wrong is the view's note. A bug does, and ``ended`` tells.
 4. Its waits hang on a timer: the engine's, on the loop of an engine.
 """
@@ -46,7 +47,9 @@ if TYPE_CHECKING:
 __all__ = ["PERIOD_S", "RETRY_S", "Feed"]
 
 PERIOD_S = 0.1
-RETRY_S = 0.25
+RETRY_S = 0.4
+OWNER_S = 1.0
+"""Between two looks whose a home is where no engine was, at the least: each is a turn of another thread."""
 HOLDINGS_S = 2.0
 """Between two looks into the ledger, at the least."""
 
@@ -95,6 +98,7 @@ class Feed:
         self._stale = False  # whether the ledger has changed since the last reading began
         self._counted: object = None  # the counters when the ledger was read last
         self._read_at = float("-inf")
+        self._owner_at = float("-inf")
         self._reading: asyncio.Task[None] | None = None
         self._following: asyncio.Task[None] | None = None
         self.looks = 0
@@ -187,6 +191,10 @@ class Feed:
         self._show("attached", "", engine=engine, pipelines=pipelines, rates=rates, events=tuple(told.events))
 
     async def _lost(self, error: Exception) -> None:
+        now = self._clock.now()
+        if self.view.link == "gone" and now < self._owner_at + OWNER_S:
+            return
+        self._owner_at = now
         owner = await run_blocking(self._home.owner)
         link = "gone" if owner is None else "silent"
         note = f"no engine is running on {self._home.path}"
