@@ -20,6 +20,7 @@ from tenire.errors import (
     ServerError,
     UnknownModelError,
 )
+from tenire.llm.endpoint import kind_of_failure
 from tenire.llm.excerpts import fit_to_show, texts_in
 from tenire.llm.failures import Call, broken, kind_of, refusal, unanswered
 from tenire.llm.keys import ApiKey
@@ -247,3 +248,12 @@ def test_no_json_is_too_strange(status: int, body: Any) -> None:
 def test_broken_replies_may_be_charged() -> None:
     assert type(broken(CALL, "x")) is BrokenReplyError
     assert broken(CALL, "x").charged
+
+
+@pytest.mark.parametrize(
+    ("said", "kind"), [(None, Kind.UNCOUNTED), ("true", Kind.UNCOUNTED), ("false", Kind.PERMANENT)]
+)
+def test_a_server_that_says_so_is_not_asked_again_after_a_429(said: str | None, kind: Kind) -> None:
+    error = of(429, {"message": "slow down"}, {} if said is None else {"x-should-retry": said})
+    assert isinstance(error, RateLimitedError)
+    assert kind_of_failure(error) is kind

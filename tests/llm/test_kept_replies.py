@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tenire import ConcurrencyManager
+from tenire.clock import SYSTEM_CLOCK
 from tenire.errors import BudgetError, ServerError, StoreError
 from tenire.llm.books import Books
 from tenire.llm.client import ChatClient
@@ -69,6 +70,30 @@ def test_two_programs_that_ask_the_same_make_one_call(tmp_path: Path) -> None:
 
     asyncio.run(main())
     assert len(model.requests) == 1
+
+
+def test_what_another_program_has_renewed_is_not_asked_for_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers, later = iter(["first", "second", "third"]), 0.0
+    model = Model(seconds=0, answer=lambda _: next(answers))
+    usual = SYSTEM_CLOCK.wall
+    monkeypatch.setattr(type(SYSTEM_CLOCK), "wall", lambda _: usual() + later)
+
+    async def main() -> None:
+        nonlocal later
+        options = {"ttl": 60.0, "stale": 600.0}
+        async with client(model, tmp_path, **options) as one, client(model, tmp_path, **options) as other:
+            for each in (one, other):
+                assert (await each.complete("Hello")).text == "first"
+            later = 70.0
+            for each in (one, other):  # the first reply is given, and a new one fetched
+                while (reply := await each.complete("Hello")).text == "first":  # noqa: ASYNC110 - of another thread
+                    await asyncio.sleep(0)
+                assert reply.text == "second"
+
+    asyncio.run(main())
+    assert len(model.requests) == 2
 
 
 def test_if_the_one_that_makes_the_call_fails_the_other_one_makes_it(tmp_path: Path) -> None:

@@ -180,8 +180,8 @@ def test_what_is_no_rate_is_lost_by_silence(file: QuotaFile) -> None:
 
 
 def test_a_frozen_metric_gives_nothing_until_its_time(file: QuotaFile) -> None:
-    file.freeze("q", "tokens", 5.0)
-    file.freeze("q", "tokens", 3.0)
+    file.freeze("q", "tokens", 5.0, now=0.0)
+    file.freeze("q", "tokens", 3.0, now=0.5)
     loan = ask(file, "a", 1.0, lacking=10)
     assert (loan.more, loan.retry_at, loan.frozen_until) == (0, 5.0, 5.0)
     assert ask(file, "a", 5.0, lacking=10).more == 10
@@ -191,10 +191,18 @@ def test_times_from_before_a_restart_become_now(file: QuotaFile) -> None:
     ask(file, "a", 90_000.0, lacking=400)
     ask(file, "a", 90_000.5, spent=[(90_000.1, 400)])
     ask(file, "b", 90_001.0, lacking=300)
-    file.freeze("q", "tokens", 200_000.0)
+    file.freeze("q", "tokens", 90_060.0, now=90_001.0)
     assert ask(file, "c", 10.0, lacking=1000).more == 300
     assert ask(file, "c", 10.5, keep=300).more == 0
     assert ask(file, "d", 10.0 + WINDOW + 0.1, lacking=600).more == 600, "a window later it is over"
+
+
+def test_who_asks_late_changes_no_time_of_others(file: QuotaFile) -> None:
+    ask(file, "a", 100.0, lacking=1000)
+    ask(file, "a", 102.0, spent=[(101.9, 1000)])
+    assert ask(file, "b", 100.0, lacking=1000).more == 0, "it waited two seconds for the file"
+    assert ask(file, "b", 101.8 + WINDOW, lacking=1000).more == 0, "what was spent counts from when it was spent"
+    assert ask(file, "b", 102.0 + WINDOW, lacking=1000).more == 1000
 
 
 def test_processes_see_each_other(tmp_path: Path) -> None:
@@ -207,10 +215,10 @@ def test_processes_see_each_other(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_none_is_put_aside(tmp_path: Path) -> None:
-    (tmp_path / "quotas-1.db").write_bytes(b"not a database, and longer than its header should be" * 40)
+    (tmp_path / "quotas-2.db").write_bytes(b"not a database, and longer than its header should be" * 40)
     file = QuotaFile(tmp_path)
     assert ask(file, "a", 0.0, lacking=10).more == 10
-    assert (tmp_path / "quotas-1.db.damaged").exists()
+    assert (tmp_path / "quotas-2.db.damaged").exists()
     file.close()
 
 
@@ -218,7 +226,7 @@ def test_a_file_that_is_deleted_is_made_anew_by_all(tmp_path: Path) -> None:
     one, other = QuotaFile(tmp_path), QuotaFile(tmp_path)
     ask(one, "a", 0.0, lacking=10)
     ask(other, "b", 0.0, lacking=10)
-    for part in tmp_path.glob("quotas-1.db*"):
+    for part in tmp_path.glob("quotas-2.db*"):
         part.unlink()
     assert ask(one, "a", 0.5, lacking=1000).more == 1000
     assert ask(other, "b", 0.6, lacking=10).more == 0, "both have the same new file"
@@ -227,9 +235,9 @@ def test_a_file_that_is_deleted_is_made_anew_by_all(tmp_path: Path) -> None:
 
 
 def test_a_file_that_cannot_be_used_says_so(tmp_path: Path) -> None:
-    (tmp_path / "quotas-1.db").mkdir()
+    (tmp_path / "quotas-2.db").mkdir()
     file = QuotaFile(tmp_path)
-    with pytest.raises(StoreError, match=r"quotas-1\.db"):
+    with pytest.raises(StoreError, match=r"quotas-2\.db"):
         ask(file, "a", 0.0, lacking=10)
     file.close()
 
@@ -239,7 +247,7 @@ def test_a_failed_transaction_changes_nothing(tmp_path: Path) -> None:
     ask(file, "a", 0.0, lacking=10)
     with pytest.raises(AttributeError):
         file.renew("q", "a", {"tokens": Ask(LIMIT, WINDOW, [(0.5, 10)]), "broken": None}, now=1.0)  # type: ignore[dict-item]
-    with sqlite3.connect(tmp_path / "quotas-1.db") as connection:
+    with sqlite3.connect(tmp_path / "quotas-2.db") as connection:
         assert connection.execute("SELECT count(*) FROM spent").fetchone()[0] == 0
     connection.close()
     file.close()

@@ -102,7 +102,7 @@ class Calls:
         if not asked.calls:
             session.totals.cached_calls += 1
             if settings.ttl is not None and answer.made_at < session.wall() - settings.ttl:
-                session.in_background(partial(self._renew, endpoint, request, manner, asked.key, schema))
+                session.in_background(partial(self._renew, endpoint, request, manner, asked.key, schema, settings.ttl))
         data = None if schema is None else schema.read(answer.text)
         return answer.reply(cached=not asked.calls, data=data)
 
@@ -113,9 +113,10 @@ class Calls:
         manner: Manner,
         key: bytes,
         schema: ReplySchema | None,
+        ttl: float,
     ) -> Answer:
-        """Get a new reply for those who come later."""
-        asked = Asked(key, self._session.wall())
+        """Get a new reply for those who come later, unless another process has got one."""
+        asked = Asked(key, self._session.wall() - ttl)
         return await endpoint.ask(asked, request, replace(manner, priority=Priority.LOW, deadline=None), schema)
 
     async def _schema(self, schema: Mapping[str, Any]) -> ReplySchema:

@@ -208,7 +208,7 @@ def new_breaker() -> CircuitBreaker:
 
 def kind_of_failure(error: BaseException) -> Kind | None:
     """Return whether another try may help; ``None`` for what is no ``ModelError``."""
-    if isinstance(error, RateLimitedError):
+    if isinstance(error, RateLimitedError) and kind_of(error) is not Kind.PERMANENT:
         return Kind.UNCOUNTED
     if isinstance(error, BrokenReplyError) and error.code in _OFF_SCHEMA:
         return Kind.UNCOUNTED

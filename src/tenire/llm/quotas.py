@@ -2,7 +2,8 @@
 
 1. One provider, one key and the same limits are one quota. Other limits are another one:
    providers count models apart, and what a user declares is all that tells which belong
-   together.
+   together. Rates do, that is: programs with the same ones share them, whatever
+   ``max_concurrency`` each has, and those where that is the same share the calls at a time.
 2. Where nothing is declared there is nothing to share, and in virtual time nobody to
    share it with.
 """
@@ -141,6 +142,8 @@ def make_quota(
 
 def _identity(who: str, limits: Mapping[str, int | None]) -> str:
     declared = {name: limit for name, limit in sorted(limits.items()) if limit is not None}
+    if len(declared) > 1:
+        declared.pop("max_concurrency", None)  # who calls more at a time spends the same requests and tokens
     return hashlib.blake2b(f"tenire quota\0{who}\0{declared}".encode(), digest_size=16).hexdigest()
 
 

@@ -7,7 +7,7 @@ killed its loan wears off like everything spent, and nobody has to find out.
 
 1. Spent and lent together never pass the limit within one window.
 2. Times are those of the clock that never goes back, which is the same for all processes
-   of a machine. A time that lies ahead of it is from before the machine was started
+   of a machine. A time that lies well ahead of it is from before the machine was started
    anew, and becomes now: nobody knows better, and a window later it is over.
 3. What is not a rate (``window`` is ``None``) is lent until it is given back. It is lost
    with the process that had it: when that is gone, or was not heard of for a while.
@@ -41,10 +41,11 @@ _SHORT_S = 2.0
 """For how long beyond the time at which it was to ask again one who got too little counts as short."""
 
 _APPLICATION_ID = 0x544E5155  # "TNQU"
-_NAME = "quotas-1.db"
+_NAME = "quotas-2.db"
 _FROZEN_MOST_S = 86_400.0
 _AGAIN_S = 0.2
-_AHEAD_S = 1.0  # two processors' clocks may differ by less
+_AHEAD_S = 60.0
+"""Who asks names the time before it waits for a thread and the file: others may have written later times since."""
 
 _TABLES = (
     """CREATE TABLE spent (
@@ -72,6 +73,7 @@ _TABLES = (
     """CREATE TABLE frozen (
         quota TEXT NOT NULL,
         metric TEXT NOT NULL,
+        set_at REAL NOT NULL,
         until REAL NOT NULL,
         PRIMARY KEY (quota, metric)
     ) WITHOUT ROWID""",
@@ -173,17 +175,24 @@ class QuotaFile:
                 for metric, ask in asks.items()
             }
 
-    def freeze(self, quota: str, metric: str, until: float) -> None:
+    def freeze(self, quota: str, metric: str, until: float, *, now: float) -> None:
         """Have everybody leave a metric alone until some time.
+
+        Args:
+            quota: Which quota.
+            metric: Which metric.
+            until: Seconds on the clock that never goes back.
+            now: Likewise.
 
         Raises:
             StoreError: If the file cannot be used.
         """
         with self._file.writing() as connection:
+            self._mend_times(connection, now)
             connection.execute(
-                "INSERT INTO frozen (quota, metric, until) VALUES (?1, ?2, ?3)"
-                " ON CONFLICT (quota, metric) DO UPDATE SET until = max(until, ?3)",
-                (quota, metric, until),
+                "INSERT INTO frozen (quota, metric, set_at, until) VALUES (?1, ?2, ?3, ?4)"
+                " ON CONFLICT (quota, metric) DO UPDATE SET set_at = ?3, until = max(until, ?4)",
+                (quota, metric, now, until),
             )
 
     def used(self, quota: str, metric: str, *, now: float, window: float) -> int:
@@ -208,7 +217,8 @@ class QuotaFile:
         ahead = now + _AHEAD_S
         connection.execute("UPDATE spent SET at = ?1 WHERE at > ?2", (now, ahead))
         connection.execute("UPDATE loans SET seen_at = ?1, until = ?1, lacking = 0 WHERE seen_at > ?2", (now, ahead))
-        connection.execute("DELETE FROM frozen WHERE until > ?", (now + _FROZEN_MOST_S,))
+        # How long a server meant when it was another day is nobody's to tell: it says so again.
+        connection.execute("DELETE FROM frozen WHERE set_at > ? OR until > ?", (ahead, now + _FROZEN_MOST_S))
 
     def _renew(
         self, connection: sqlite3.Connection, name: tuple[str, str, str], ask: Ask, now: float, weight: float

@@ -91,6 +91,25 @@ def most_in_a_window(sent: list[tuple[float, int]]) -> int:
     return most
 
 
+def test_who_makes_few_calls_at_once_does_not_wait_for_those_who_make_many(sim_loop: SimLoop, tmp_path: Path) -> None:
+    async def scenario(*managers: ConcurrencyManager) -> list[int]:
+        quotas = [
+            Quota(m.orchestrator, "main", tokens=6_000_000, max_concurrency=most, sharing=share(m, sim_loop, tmp_path))
+            for m, most in zip(managers, (30, 2), strict=True)
+        ]
+        callers = [Caller(quota, tokens=1) for quota in quotas]
+        async with asyncio.TaskGroup() as group:
+            for caller in callers:
+                group.create_task(caller.keep_busy(60.0))
+        for quota in quotas:
+            await quota.aclose()
+        return [sum(at > 10.0 for at, _ in caller.sent) for caller in callers]
+
+    many, few = simulate(sim_loop, scenario)
+    assert many > 45 * 30
+    assert few > 45 * 2
+
+
 def test_two_engines_use_one_quota_in_equal_parts_and_never_pass_it(sim_loop: SimLoop, tmp_path: Path) -> None:
     async def scenario(*managers: ConcurrencyManager) -> list[Caller]:
         quotas = [

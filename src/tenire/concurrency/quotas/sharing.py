@@ -84,6 +84,7 @@ class QuotaSharing:
         self._open_file = open_file
         self._meters: Mapping[str, SharedWindow] = {}
         self._max_concurrency: int | None = None
+        self._slots_of = SLOTS
         self._slots: SlotBorrower | None = None
         self._changed: Callable[[], None] = _nothing
         self._frozen: dict[str, float] = {}  # to be told
@@ -115,6 +116,8 @@ class QuotaSharing:
         self._changed = changed
         if max_concurrency is not None:
             self._max_concurrency = max_concurrency
+            # Who wants fewer at once than others does not wait until these have given up all of theirs.
+            self._slots_of = f"{SLOTS}/{max_concurrency}"
             self._slots = SlotBorrower()
 
     @property
@@ -222,26 +225,27 @@ class QuotaSharing:
                 asks[metric] = Ask(meter.limit, window, spent, keep, lacking, least, most, first)
         if self._slots is not None and self._max_concurrency is not None:
             keep, lacking = self._slots.ask(now)
-            asks[SLOTS] = Ask(self._max_concurrency, None, keep=keep, lacking=lacking)
+            asks[self._slots_of] = Ask(self._max_concurrency, None, keep=keep, lacking=lacking)
         return asks
 
     def _renew(self, asks: Mapping[str, Ask], frozen: Mapping[str, float], now: float) -> dict[str, Loan]:
         if self._file is None:
             self._file = self._open_file()
         for metric, until in frozen.items():
-            self._file.freeze(self._key, metric, until)
+            self._file.freeze(self._key, metric, until, now=now)
         return self._file.renew(self._key, self._participant, asks, now=now, weight=self._weight)
 
     def _lent(self, loans: Mapping[str, Loan]) -> None:
         for metric, loan in loans.items():
-            if metric == SLOTS:
+            if metric == self._slots_of:
                 continue
             meter = self._meters[metric]
             meter.borrower.lent(loan.more, loan.until, loan.retry_at, loan.others, first_at=loan.first_at)
             meter.spread(loan.part)
             meter.frozen_until = max(meter.frozen_until, loan.frozen_until)
         if self._slots is not None:
-            self._slots.lent(loans[SLOTS].more, loans[SLOTS].retry_at, loans[SLOTS].back)
+            loan = loans[self._slots_of]
+            self._slots.lent(loan.more, loan.retry_at, loan.back)
         self._said = False
 
     def _alone(self, error: TenireError) -> None:
