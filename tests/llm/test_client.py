@@ -575,7 +575,12 @@ def test_servers_that_come_and_go_on_this_machine_are_one_service_and_each_key_i
         ("https://localhost/v1", "this machine, port 443"),
         ("http://127.0.0.1:32767", "this machine, port 32767"),
         ("http://127.0.0.1:32768", "this machine"),
-        ("https://API.example.com:8443/v1", "api.example.com"),
+        ("https://API.example.com:8443/v1", "api.example.com, port 8443"),
+        ("https://API.example.com:443/v1", "api.example.com"),
+        ("http://gpu-box:8000/v1", "gpu-box, port 8000"),
+        ("http://gpu-box:8001/v1", "gpu-box, port 8001"),
+        ("https://llm.corp/llama/v1", "llm.corp, llama"),
+        ("https://llm.corp/mistral/v1", "llm.corp, mistral"),
     ],
 )
 def test_servers_at_ports_of_their_own_are_services_of_their_own(url: str, service: str) -> None:

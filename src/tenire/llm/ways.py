@@ -89,21 +89,22 @@ def _as_transport(given: AnyTransport) -> Transport:
 
 
 def service_of(base: str) -> str:
-    """Return what keys of replies know a server as: its host, and on this machine its port and path too.
+    """Return what keys of replies know a server as: its host, with the port and the path that are not the usual ones.
 
-    Models of the same name at two servers of this machine may be two models. But a port that
-    the system has given tells nothing: servers for tests, and local models, come and go on
-    others. So all of those are one.
+    Models of the same name at two servers of one machine, or behind two paths of one, may be
+    two models. But a port of this machine that the system has given tells nothing: servers
+    for tests, and local models, come and go on others. So all of those are one.
     """
     parts = urlsplit(base)
     host = parts.hostname or base
-    if not is_loopback(host):
-        return host
-    port = parts.port or _PORTS.get(parts.scheme, 0)
-    if port >= _GIVEN:
+    here = is_loopback(host)
+    usual = _PORTS.get(parts.scheme, 0)
+    port = parts.port or usual
+    if here and port >= _GIVEN:
         return _HERE
     path = parts.path.removesuffix("/v1").strip("/")
-    return f"{_HERE}, port {port}" + (f", {path}" if path else "")
+    told = f"{_HERE if here else host}, port {port}" if here or port != usual else host
+    return told + (f", {path}" if path else "")
 
 
 def _opener(new: Callable[[], Transport]) -> Callable[[ConcurrencyManager], Awaitable[Transport]]:
