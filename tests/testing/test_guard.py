@@ -133,6 +133,7 @@ def run_pytest(folder: Path, sources: dict[str, str]) -> str:
         "[pytest]\nfilterwarnings = error\nmarkers =\n    leaks_allowed(reason): x\n    blocking_allowed(reason): x\n"
     )
     package = str(Path(next(iter(tenire.__path__))).parent)
+    path = os.pathsep.join((package, str(CONFTEST.parents[1])))  # the conftest imports a script of ours
     command = [
         sys.executable,
         "-m",
@@ -149,7 +150,7 @@ def run_pytest(folder: Path, sources: dict[str, str]) -> str:
     done = subprocess.run(
         command,
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": package, "PYTEST_ADDOPTS": "", "COLUMNS": "400"},
+        env={**os.environ, "PYTHONPATH": path, "PYTEST_ADDOPTS": "", "COLUMNS": "400"},
         capture_output=True,
         text=True,
         timeout=120,
