@@ -6,6 +6,8 @@ import json
 from typing import TYPE_CHECKING
 
 from tenire.llm.prices import AS_OF
+from tenire.storage.home import Home
+from tenire.storage.ledger import Ledger
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,7 +44,7 @@ def write(folder: Path, **pipelines: tuple[str, str]) -> None:
 def test_its_json_has_each_pipeline_and_the_sum(tenire: Tenire, tmp_path: Path) -> None:
     write(tmp_path, a=("listed", "gpt-4o-mini"), b=("own", "gpt-4o"))
     told = tenire("run", "--estimate", "--json").last
-    assert set(told) == {"estimate", "cost_usd", "budget_usd", "spent_usd", "built_in_prices"}
+    assert set(told) == {"estimate", "not_estimated", "cost_usd", "budget_usd", "spent_usd", "built_in_prices"}
     assert told["estimate"]["a"]["calls"] == 5
     assert told["cost_usd"] == told["estimate"]["a"]["cost_usd"] + told["estimate"]["b"]["cost_usd"] > 0
     assert told["built_in_prices"] == {"as_of": AS_OF.isoformat(), "models": ["gpt-4o-mini"]}
@@ -58,3 +60,30 @@ def test_it_says_of_which_day_built_in_prices_are(tenire: Tenire, tmp_path: Path
 def test_of_prices_of_your_own_it_says_no_day(tenire: Tenire, tmp_path: Path) -> None:
     write(tmp_path, c=("own", "gpt-4.1"))
     assert "as listed" not in tenire("run", "--estimate").out
+
+
+def test_an_embedder_on_a_server_is_named_and_is_not_free(tenire: Tenire, tmp_path: Path) -> None:
+    write(tmp_path, a=("listed", "gpt-4o-mini"))
+    settings = 'embedder = "openai:text-embedding-3-large"\nquota = "listed"\n'
+    (tmp_path / "labelled.jsonl").write_text('{"text": "good", "label": "yes"}\n')
+    with (tmp_path / "tenire.toml").open("a") as file:
+        file.write(f'[pipelines.docs]\nsource = "."\n{settings}')
+        file.write('[pipelines.more]\nsource = "."\n')  # a home has one embedder
+        file.write(f'[pipelines.sort]\nrecipe = "classify"\ntrain = "labelled.jsonl"\n{settings}')
+        file.write('[pipelines.count]\nrecipe = "classify"\ntrain = "labelled.jsonl"\nfeatures = "tfidf"\n')
+    told = tenire("run", "--estimate", "--json").last
+    assert told["cost_usd"] is None
+    assert told["estimate"]["a"]["cost_usd"] > 0
+    assert told["not_estimated"] == dict.fromkeys(("docs", "more", "sort"), "openai:text-embedding-3-large")
+    said = tenire("run", "--estimate", "--only", "docs").out
+    assert "not estimated: docs, which embeds with openai:text-embedding-3-large" in said
+    assert "what it costs in all is not known" in said
+    assert "costs nothing" not in said
+    assert "no pipeline calls a model: it costs nothing" in tenire("run", "--estimate", "--only", "count").out
+
+
+def test_documents_that_go_by_the_embedder_of_their_home_are_named_too(tenire: Tenire, tmp_path: Path) -> None:
+    with Ledger.open(Home(tmp_path / ".tenire")) as ledger:
+        ledger.remember("embedder", "openai:mine")
+    (tmp_path / "tenire.toml").write_text('[pipelines.docs]\nsource = "."\n')
+    assert tenire("run", "--estimate", "--json").last["not_estimated"] == {"docs": "openai:mine"}

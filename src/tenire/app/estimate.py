@@ -2,19 +2,22 @@
 
 It errs high: tokens are guessed, and replies are taken to be as long as they may be. What
 the home has a reply to already costs nothing, and a batch what batches cost; where a run is
-free to ask at once, its price is taken.
+free to ask at once, its price is taken. How many tokens the passages of documents have, nobody
+knows before they are read: pipelines that embed on a server are named, and not estimated.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from tenire.app.chat_runs import plan_chat
 from tenire.app.config import check_runnable
-from tenire.app.config_schema import ChatPipeline
+from tenire.app.config_schema import ChatPipeline, ClassifyPipeline, DocumentsPipeline
 from tenire.app.model_calls import price_of_use
+from tenire.app.place import recorded_embedder
+from tenire.app.remote_embedder import is_remote
 from tenire.llm.addresses import read_address
 from tenire.llm.money import to_usd
 from tenire.llm.prices import AS_OF, price_of
@@ -70,20 +73,24 @@ class EstimateReport:
     """What a run would do.
 
     Attributes:
-        pipelines: Those that call models, by name.
+        pipelines: Those that ask models about rows, by name.
         budget_usd: What may be spent in the home in all, or ``None``.
         spent_usd: What was spent in it so far.
         listed: Models whose price is the built-in one, sorted.
+        not_estimated: The embedders on a server that other pipelines call, by the pipeline's name.
     """
 
     pipelines: dict[str, Estimate]
     budget_usd: float | None
     spent_usd: float
     listed: tuple[str, ...] = ()
+    not_estimated: dict[str, str] = field(default_factory=dict)
 
     @property
     def cost_usd(self) -> float | None:
-        """What all of them could cost, US dollars; ``None`` if a price is not known."""
+        """What all of them could cost, US dollars; ``None`` if a price is not known, or one is not estimated."""
+        if self.not_estimated:
+            return None
         costs = [each.cost_usd for each in self.pipelines.values()]
         return None if None in costs else sum(cost for cost in costs if cost is not None)
 
@@ -91,6 +98,7 @@ class EstimateReport:
         """Return the object that ``tenire run --estimate --json`` prints."""
         return {
             "estimate": {name: asdict(each) for name, each in self.pipelines.items()},
+            "not_estimated": self.not_estimated,
             "cost_usd": self.cost_usd,
             "budget_usd": self.budget_usd,
             "spent_usd": self.spent_usd,
@@ -99,7 +107,7 @@ class EstimateReport:
 
 
 def estimate(config: Config, only: Sequence[str] = ()) -> EstimateReport:
-    """Return what the chat pipelines of a configuration would do; reads their sources.
+    """Return what the chat pipelines of a configuration would do; reads their sources. Names who else calls models.
 
     Args:
         config: A checked configuration.
@@ -112,14 +120,29 @@ def estimate(config: Config, only: Sequence[str] = ()) -> EstimateReport:
     names = check_runnable(config, only)
     plans = {name: plan_chat(config, name, names) for name in names if isinstance(config.pipelines[name], ChatPipeline)}
     listed = tuple(sorted({plan.use.model for plan in plans.values() if _is_listed(plan)}))
-    home = Home(config.tenire.home)
+    home, budget = Home(config.tenire.home), config.tenire.budget_usd
+    others = _embedders(config, names, home)
     if not Ledger.exists(home):
-        return EstimateReport(
-            {name: _estimate(name, plan, None) for name, plan in plans.items()}, config.tenire.budget_usd, 0.0, listed
-        )
+        found = {name: _estimate(name, plan, None) for name, plan in plans.items()}
+        return EstimateReport(found, budget, 0.0, listed, others)
     with Ledger.read(home) as ledger:
         found = {name: _estimate(name, plan, ledger) for name, plan in plans.items()}
-        return EstimateReport(found, config.tenire.budget_usd, to_usd(ledger.spending.total().cost), listed)
+        return EstimateReport(found, budget, to_usd(ledger.spending.total().cost), listed, others)
+
+
+def _embedders(config: Config, names: Sequence[str], home: Home) -> dict[str, str]:
+    """Return the embedders on servers that pipelines call, by the pipeline's name."""
+    pipelines = {name: config.pipelines[name] for name in names}
+    documents = {name: each.embedder for name, each in pipelines.items() if isinstance(each, DocumentsPipeline)}
+    if documents:  # a home has one for all of them
+        one = next((each for each in documents.values() if each != "auto"), None) or recorded_embedder(home) or "auto"
+        documents = dict.fromkeys(documents, one)
+    labelling = {
+        name: each.embedder
+        for name, each in pipelines.items()
+        if isinstance(each, ClassifyPipeline) and each.features == "embedding"
+    }
+    return {name: each for name, each in {**documents, **labelling}.items() if is_remote(each)}
 
 
 def _is_listed(plan: ChatPlan) -> bool:

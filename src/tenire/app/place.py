@@ -34,7 +34,8 @@ if TYPE_CHECKING:
     from tenire.storage.home import Home
 
 __all__ = [
-    "Place", "choose_place", "kept_store", "open_recorded_store", "recorded_place", "require_documents_extra",
+    "Place", "choose_place", "kept_store", "open_recorded_store", "recorded_embedder", "recorded_place",
+    "require_documents_extra",
 ]  # fmt: skip
 
 STORE_KEY = "store"
@@ -242,6 +243,11 @@ def recorded_place(home: Home) -> tuple[StorePlace, str]:
         message = f"the home at {home.path} holds no documents yet"
         raise StoreError(message, hint="run: tenire ingest PATH")
     return store, embedder
+
+
+def recorded_embedder(home: Home) -> str | None:
+    """Return the name of the embedder that a home has recorded, or ``None``; the home need not exist."""
+    return _recorded(home)[1]
 
 
 def _recorded(home: Home) -> tuple[StorePlace | None, str | None, int]:

@@ -126,8 +126,28 @@ def _seconds(counters: Mapping[str, Any]) -> Text:
 
 def estimate_lines(report: EstimateReport) -> list[RenderableType]:
     """Return what a run would ask of models: a row a pipeline, and what it could cost."""
-    if not report.pipelines:
+    if not report.pipelines and not report.not_estimated:
         return ["no pipeline calls a model: it costs nothing"]
+    total = (
+        "what it costs in all is not known" if report.cost_usd is None else f"{human_usd(report.cost_usd)} at the most"
+    )
+    total += f"; {human_usd(report.spent_usd)} was spent in this home so far"
+    if report.budget_usd is not None:
+        total += f", of a budget of {human_usd(report.budget_usd)}"
+    if report.listed:
+        models = ", ".join(map(clean, report.listed))
+        total += f"\nprices of {models} as listed on {AS_OF}; where they have changed, give [quotas.NAME.price]"
+    kept = sum(each.kept for each in report.pipelines.values())
+    free = [f"replies to {kept:,} of the rows are kept in this home: they cost nothing"] if kept else []
+    others = [
+        f"not estimated: {clean(name)}, which embeds with {clean(embedder)}"
+        for name, embedder in report.not_estimated.items()
+    ]
+    rows = [_estimate_table(report)] if report.pipelines else []
+    return [*rows, *free, *others, total, "nothing was sent"]
+
+
+def _estimate_table(report: EstimateReport) -> Table:
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="dim")
     table.add_column("pipeline", style="bold", no_wrap=True, overflow="ellipsis", max_width=24)
     for name in (
@@ -143,15 +163,7 @@ def estimate_lines(report: EstimateReport) -> list[RenderableType]:
     for name, each in report.pipelines.items():
         counts = (each.seen, each.calls, each.unchanged, each.quarantined, each.input_tokens, each.output_tokens)
         table.add_row(clean(name), *(f"{count:,}" for count in counts), _cost(each.cost_usd))
-    total = f"{_cost(report.cost_usd)} at the most; {human_usd(report.spent_usd)} was spent in this home so far"
-    if report.budget_usd is not None:
-        total += f", of a budget of {human_usd(report.budget_usd)}"
-    if report.listed:
-        models = ", ".join(map(clean, report.listed))
-        total += f"\nprices of {models} as listed on {AS_OF}; where they have changed, give [quotas.NAME.price]"
-    kept = sum(each.kept for each in report.pipelines.values())
-    free = [f"replies to {kept:,} of the rows are kept in this home: they cost nothing"] if kept else []
-    return [table, *free, total, "nothing was sent"]
+    return table
 
 
 def _cost(usd: float | None) -> str:
