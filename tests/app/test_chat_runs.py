@@ -16,7 +16,7 @@ from tenire.app.inspect import failed, retry
 from tenire.app.runs import arun_config, run_config
 from tenire.app.why import why
 from tenire.errors import ConfigError
-from tenire.llm.money import to_usd
+from tenire.llm.money import Price, to_usd
 from tenire.llm.prices import price_of
 from tenire.pipeline.chunks import BATCH_ITEMS
 from tenire.pipeline.rows.under_way import READY
@@ -220,6 +220,21 @@ def test_models_are_asked_in_order_and_each_costs_what_it_costs(tmp_path: Path, 
     assert price is not None
     most = price.most(progress.input_tokens, progress.output_tokens)
     assert progress.cost_usd == pytest.approx(to_usd(most))
+
+
+def test_the_price_of_a_quota_is_not_that_of_fallbacks_whose_price_is_known(
+    tmp_path: Path, serve: Any, describe: Any
+) -> None:
+    cheap = "[quotas.main.price]\ninput_usd_per_mtok = 0.01\noutput_usd_per_mtok = 0.01"
+    write_rows(tmp_path / "rows.jsonl", *some_rows(20))
+    for model, price in (("gpt-4o", price_of("gpt-4o")), ("unheard-of", Price(0.01, 0.01)), ("m", Price(0.01, 0.01))):
+        pipeline = 'fallback = ["gpt-4o", "unheard-of"]'
+        config = describe(serve(models=(model,)), quota=cheap, head="budget_usd = 1.0", **{f"by-{model}": pipeline})
+        progress = run_config(config).pipelines[f"by-{model}"]
+        assert progress.done == 20
+        assert price is not None
+        most = to_usd(price.most(progress.input_tokens, progress.output_tokens))
+        assert progress.cost_usd == pytest.approx(most)
 
 
 def test_a_fallback_needs_a_provider_and_a_price_if_there_is_a_budget(tmp_path: Path, describe: Any) -> None:

@@ -145,7 +145,7 @@ class ModelCalls:
             use.model,
             **({} if use.local else _remote(use)),
             quota=self._quota(use, manager),
-            price=_own_price(use),
+            price=_own_prices(use),
             fallback=use.fallback,
             books=self._books,
             manager=manager,
@@ -242,6 +242,14 @@ def _own_price(use: ModelUse) -> Price | None:
     if own is None:
         return None
     return Price(own.input_usd_per_mtok, own.output_usd_per_mtok, own.cached_input_usd_per_mtok, own.batch_share)
+
+
+def _own_prices(use: ModelUse) -> dict[str, Price] | None:
+    """Return the quota's price by model: it is the model's own; a fallback of another price costs that."""
+    own = _own_price(use)
+    if own is None:
+        return None
+    return {model: own for model in (use.model, *use.fallback) if model == use.model or price_of(model) is None}
 
 
 def _require_price(use: ModelUse) -> None:
