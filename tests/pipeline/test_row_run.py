@@ -145,8 +145,22 @@ def test_a_row_that_cannot_be_answered_is_not_tried_again_unless_asked(run: Any,
     write(tmp_path, *rows(2), {"id": 7, "text": "new"})
     assert counts(run(again, retries_only=True)) == {"seen": 1, "done": 1}
     assert again.calls == [1]
-    assert sorted(told(tmp_path)) == [(0, "TEXT 0"), (1, "TEXT 1"), (2, "TEXT 2")]
+    assert told(tmp_path) == [(0, "TEXT 0"), (1, "TEXT 1"), (2, "TEXT 2")]  # 2 has left the source, which is for a run
     assert not entries(tmp_path)
+    assert counts(run(again)) == {"seen": 3, "done": 1, "unchanged": 2, "removed": 1}
+    assert told(tmp_path) == [(0, "TEXT 0"), (1, "TEXT 1"), (7, "NEW")]
+
+
+def test_after_a_retry_the_output_has_the_order_of_the_source(run: Any, tmp_path: Path) -> None:
+    write(tmp_path, *rows(1_300))
+    run(Echo(broken={1, 600}))
+    with Ledger.open(Home(tmp_path / "home")) as ledger:
+        ledger.quarantine.retry()
+    write(tmp_path, {"id": "first", "text": "not asked yet"}, *reversed(rows(1_250)))
+    assert counts(run(Echo(), retries_only=True)) == {"seen": 2, "done": 2}
+    found = [number for number, _ in told(tmp_path)]
+    assert found[:1_250] == list(reversed(range(1_250)))
+    assert sorted(found[1_250:]) == list(range(1_250, 1_300))
 
 
 def test_another_policy_tries_what_is_in_quarantine(run: Any, tmp_path: Path) -> None:

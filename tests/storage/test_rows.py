@@ -78,6 +78,8 @@ def test_rows_come_in_the_order_in_which_a_run_listed_them(ledger: Ledger) -> No
     assert ledger.rows.list(run, ["c"], place=5) == [3]
     assert ledger.rows.list(other, ["a"], place=0) == [1]
     assert list(ledger.rows.lines_in_order(run, at_once=2)) == [b"c\n", b"a\n", b"d\n"]
+    assert list(ledger.rows.lines_not_listed(run, at_once=1)) == [b"b\n"]
+    assert not list(ledger.rows.lines_not_listed(other))
 
 
 def test_rows_that_were_not_listed_leave_with_their_entries(ledger: Ledger) -> None:

@@ -242,6 +242,22 @@ class RowTable:
             for _, line in found:
                 yield line
 
+    def lines_not_listed(self, run: Run, *, at_once: int = _AT_ONCE) -> Iterator[bytes]:
+        """Yield the lines of all rows that are done and that a run has not listed, in the same order each time."""
+        last = ""
+        while True:
+            with self._database.reading() as connection:
+                found = connection.execute(
+                    "SELECT key, line FROM rows WHERE pipeline = ? AND key > ? AND state = 'done' AND NOT EXISTS"
+                    " (SELECT 1 FROM temp.listed WHERE run = ? AND listed.key = rows.key) ORDER BY key LIMIT ?",
+                    (run.pipeline, last, run.id, at_once),
+                ).fetchall()
+            if not found:
+                return
+            last = found[-1][0]
+            for _, line in found:
+                yield line
+
     def forget_listed(self, run: Run) -> None:
         """Forget what a run has listed."""
         with self._database.reading() as connection:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import threading
 from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from tenire.storage.rows import AnsweredRow
@@ -92,7 +93,7 @@ class KeptOutput:
             ]
             self._stale = not self._output.append(lines) or self._stale
 
-    def arrange(self, run: Run, order: str, *, changed: bool, removed: bool) -> None:
+    def arrange(self, run: Run, order: str, *, changed: bool, removed: bool, others: bool) -> None:
         """Bring the lines into the order of the source.
 
         Args:
@@ -100,6 +101,7 @@ class KeptOutput:
             order: A hash of that order.
             changed: Whether rows have come or gone.
             removed: Whether rows have gone.
+            others: Whether rows may be done that the source has no more; they come last.
 
         Raises:
             PipelineError: If it cannot be written.
@@ -108,7 +110,9 @@ class KeptOutput:
             self._opened = True
             unordered = self._output.ordered and (changed or order != self._order)
             if unordered or removed or self._stale:
-                self._output.replace(_Lines(partial(self._session.ledger.rows.lines_in_order, run)))
+                rows = self._session.ledger.rows
+                last = partial(rows.lines_not_listed, run) if others else partial(iter, ())
+                self._output.replace(_Lines(lambda: chain(rows.lines_in_order(run), last())))
             self._order = order
             self._stale = False
 

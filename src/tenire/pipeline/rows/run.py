@@ -139,7 +139,7 @@ class RowRun:
                 raise
             if not self._retries_only:
                 await self._remove_vanished(run)
-                await self._arrange(run, lister.order)
+            await self._arrange(run, lister.order)
 
     def _end(self, run: Run, state: str) -> None:
         try:
@@ -226,7 +226,7 @@ class RowRun:
     async def _arrange(self, run: Run, order: str) -> None:
         removed = self._progress.removed > 0
         changed = removed or self._progress.done > 0
-        arrange = partial(self._kept.arrange, run, order, changed=changed, removed=removed)
+        arrange = partial(self._kept.arrange, run, order, changed=changed, removed=removed, others=self._retries_only)
         await self._tasks.submit(arrange, step="arrange", on="thread")
-        if changed:
+        if changed and not self._retries_only:
             await self._tasks.thread(self._session.within, self._answering.forget, run)
