@@ -10,9 +10,10 @@ from tenire.storage.home import Home
 from tenire.storage.ledger import Ledger
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
+    import pytest
     from tests.cli.conftest import Run
 
     Tenire = Callable[..., Run]
@@ -87,3 +88,14 @@ def test_documents_that_go_by_the_embedder_of_their_home_are_named_too(tenire: T
         ledger.remember("embedder", "openai:mine")
     (tmp_path / "tenire.toml").write_text('[pipelines.docs]\nsource = "."\n')
     assert tenire("run", "--estimate", "--json").last["not_estimated"] == {"docs": "openai:mine"}
+
+
+def test_it_counts_exactly_where_the_tokeniser_is_at_hand(
+    tenire: Tenire, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load(models: Iterable[str]) -> dict[str, Callable[[str], float]]:
+        return dict.fromkeys(models, lambda text: 100.0 * len(text.split()))
+
+    write(tmp_path, a=("listed", "gpt-4o-mini"))
+    monkeypatch.setattr("tenire.app.estimate.load_tokenisers", load)
+    assert tenire("run", "--estimate", "--json").last["estimate"]["a"]["input_tokens"] == 5 * (400 + 7)

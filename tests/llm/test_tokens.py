@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import sys
+import threading
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -10,11 +12,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tenire.llm import tokenisers
+from tenire.llm.client import ChatClient
 from tenire.llm.records import ChatRequest, Usage
 from tenire.llm.requests import make_request
 from tenire.llm.token_estimate import PER_PICTURE, count_request, count_texts, text_tokens
-from tenire.llm.tokenisers import load_tokeniser
+from tenire.llm.tokenisers import load_tokeniser, load_tokenisers
 from tenire.llm.tokens import LONG_OUTPUT, UNKNOWN_OUTPUT, TokenCounter, TokenEstimate
+
+from .models import Model
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -256,28 +262,69 @@ def test_an_exact_count_is_used_where_there_is_one() -> None:
     assert counter.estimate_texts("m", ["one two three"]).input_tokens == 4
 
 
+VOCABULARY = b"a vocabulary"
+
+
 class FakeTiktoken(SimpleNamespace):
+    __version__ = "0.14.0"
+
     def encoding_name_for_model(self, model: str) -> str:
         return {"gpt-4o": "o200k_base", "old": "r50k_base"}[model]
 
     def get_encoding(self, name: str) -> Any:
         assert name == "o200k_base"
+        assert threading.current_thread() is not threading.main_thread() or not self.aside
         return SimpleNamespace(encode_ordinary=str.split)
 
 
-def test_tiktoken_is_used_only_where_it_need_not_fetch(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setitem(sys.modules, "tiktoken", None)
-    assert load_tokeniser("gpt-4o") is None
-    monkeypatch.setitem(sys.modules, "tiktoken", FakeTiktoken())
+@pytest.fixture
+def vocabulary(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """The file of a vocabulary that tiktoken is made to have."""
+    monkeypatch.setitem(sys.modules, "tiktoken", FakeTiktoken(aside=False))
     monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(tmp_path))
-    assert load_tokeniser("gpt-4o") is None
+    monkeypatch.setitem(tokenisers._SHA256, "o200k_base", hashlib.sha256(VOCABULARY).hexdigest())
     address = "https://openaipublic.blob.core.windows.net/encodings/o200k_base.tiktoken"
-    (tmp_path / hashlib.sha1(address.encode(), usedforsecurity=False).hexdigest()).touch()
+    file = tmp_path / hashlib.sha1(address.encode(), usedforsecurity=False).hexdigest()
+    file.write_bytes(VOCABULARY)
+    return file
+
+
+def test_tiktoken_counts_where_it_has_a_vocabulary(vocabulary: Path) -> None:
+    assert vocabulary.exists()
     count = load_tokeniser("openai/gpt-4o")
     assert count is not None
     assert count("one two three") == 3
     assert count("word " * 10_000) == text_tokens("word " * 10_000)
-    assert load_tokeniser("old") is None
-    assert load_tokeniser("unknown") is None
+    assert list(load_tokenisers(("gpt-4o", "old", "unknown"))) == ["gpt-4o"]
+
+
+def test_tiktoken_is_used_only_where_it_need_not_fetch(monkeypatch: pytest.MonkeyPatch, vocabulary: Path) -> None:
+    for version in ("0.6.0", "0.15.0", "1.0", "strange"):
+        monkeypatch.setattr(FakeTiktoken, "__version__", version)
+        assert load_tokeniser("gpt-4o") is None
+    monkeypatch.setattr(FakeTiktoken, "__version__", "0.14.0")
+    vocabulary.write_bytes(VOCABULARY[:-1])  # tiktoken would throw it away and fetch it anew
+    assert load_tokeniser("gpt-4o") is None
+    assert vocabulary.exists()
+    vocabulary.unlink()
+    assert load_tokeniser("gpt-4o") is None
+    vocabulary.write_bytes(VOCABULARY)
+    assert load_tokeniser("gpt-4o") is not None
     monkeypatch.setenv("TIKTOKEN_CACHE_DIR", "")
     assert load_tokeniser("gpt-4o") is None
+    monkeypatch.setitem(sys.modules, "tiktoken", None)
+    assert load_tokeniser("gpt-4o") is None
+
+
+def test_a_client_counts_exactly_and_loads_the_vocabulary_beside_its_loop(
+    monkeypatch: pytest.MonkeyPatch, vocabulary: Path
+) -> None:
+    monkeypatch.setitem(sys.modules, "tiktoken", FakeTiktoken(aside=True))
+
+    async def input_tokens() -> int:
+        async with ChatClient("gpt-4o", transport=Model()) as client:
+            return (await client.estimate(["one two three"], max_output_tokens=1)).input_tokens
+
+    assert asyncio.run(input_tokens()) == 10
+    vocabulary.unlink()
+    assert asyncio.run(input_tokens()) > 10

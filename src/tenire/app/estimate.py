@@ -1,9 +1,10 @@
 """What a run would ask of models and cost at the most, before it is started; writes and sends nothing.
 
-It errs high: tokens are guessed, and replies are taken to be as long as they may be. What
-the home has a reply to already costs nothing, and a batch what batches cost; where a run is
-free to ask at once, its price is taken. How many tokens the passages of documents have, nobody
-knows before they are read: pipelines that embed on a server are named, and not estimated.
+It errs high: tokens are guessed where the model's tokeniser is not at hand, and replies are
+taken to be as long as they may be. What the home has a reply to already costs nothing, and a
+batch what batches cost; where a run is free to ask at once, its price is taken. How many tokens
+the passages of documents have, nobody knows before they are read: pipelines that embed on a
+server are named, and not estimated.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from tenire.llm.addresses import read_address
 from tenire.llm.money import to_usd
 from tenire.llm.prices import AS_OF, price_of
 from tenire.llm.requests import make_request, request_key
+from tenire.llm.tokenisers import load_tokenisers
 from tenire.llm.tokens import TokenCounter
 from tenire.llm.ways import service_of
 from tenire.pipeline.rows.lister import CHUNK, Standing, standing_of
@@ -151,7 +153,7 @@ def _is_listed(plan: ChatPlan) -> bool:
 
 def _estimate(name: str, plan: ChatPlan, ledger: Ledger | None) -> Estimate:
     recipe = plan.recipe(None)
-    counter = TokenCounter()
+    counter = TokenCounter(load_tokenisers((plan.settings.model,)))
     told = Estimate()
     rows = plan.source.rows()
     while chunk := list(islice(rows, CHUNK)):

@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 
 from tenire.concurrency import ConcurrencyManager
+from tenire.concurrency.blocking import run_blocking
 from tenire.concurrency.quotas import Quota
 from tenire.errors import ConfigError, RejectedError
 from tenire.llm.books import Books
@@ -20,6 +21,7 @@ from tenire.llm.prices import price_of
 from tenire.llm.quotas import counting, lease_quota
 from tenire.llm.reply_store import ReplyStore
 from tenire.llm.statistics import ChatStatistics
+from tenire.llm.tokenisers import has_tiktoken, load_tokenisers
 from tenire.llm.tokens import TokenCounter
 from tenire.llm.totals import Totals
 from tenire.resilience.options import retry_of
@@ -131,7 +133,8 @@ class Session:
             memory = manager.data_manager.cache(f"replies {next(_NUMBERS)}", capacity=self.settings.memory_bytes)
             stack.callback(memory.close)
             self.store = ReplyStore(memory, self.books.log, self.books.purse)
-            self.endpoints = self._make_endpoints()
+            exact = await run_blocking(load_tokenisers, self._models) if has_tiktoken() else {}
+            self.endpoints = self._make_endpoints(TokenCounter(exact))
             self.embeddings = Embeddings(self, self.transport)
             stack.push_async_callback(self.embeddings.aclose)
             self._stack = stack.pop_all()
@@ -158,8 +161,8 @@ class Session:
     async def _end_background(self) -> None:
         await end(tuple(self._background))
 
-    def _make_endpoints(self) -> tuple[Endpoint, ...]:
-        settings, breaker, counter = self.settings, new_breaker(), TokenCounter()
+    def _make_endpoints(self, counter: TokenCounter) -> tuple[Endpoint, ...]:
+        settings, breaker = self.settings, new_breaker()
         endpoints = []
         for model in self._models:
             price = price_of(model, settings.price)
