@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import msgspec
 from _common import report, spread
-from _models import KEY, MODEL, prompt_of, quota_server
+from _models import KEY, MODEL, described, prompt_of, quota_server
 
 from tenire.llm import ChatClient
 
@@ -98,7 +98,7 @@ def main() -> int:
     added = {name: spread([one - base for one in times[name]], 1) for name in ("guarded", "kept")}
     within = added["guarded"]["median"] <= MUST_US
     report(
-        "call_cost", server="sliding", latency=0, at_once=AT_ONCE, bare_us=spread(times["bare"], 1), added_us=added,
+        "call_cost", **described(server), at_once=AT_ONCE, bare_us=spread(times["bare"], 1), added_us=added,
         calls=calls, must_us=MUST_US, aim_us=AIM_US, within=within,
     )  # fmt: skip
     return 0 if within else 1

@@ -21,7 +21,7 @@ import time
 from pathlib import Path
 
 from _common import report, spread
-from _models import KEY, MODEL, prompt_of, quota_server
+from _models import KEY, MODEL, described, prompt_of, quota_server
 
 from tenire.llm import ChatClient
 
@@ -95,7 +95,7 @@ def main() -> int:
     ratios = {name: round(middle[name] / middle["official"], 2) for name in ("plain", "kept")}
     within = ratios["plain"] >= MUST
     report(
-        "llm_throughput", official=OFFICIAL, latency=LATENCY, at_once=AT_ONCE, rows=told.rows,
+        "llm_throughput", **described(server), official=OFFICIAL, at_once=AT_ONCE, rows=told.rows,
         rows_per_s={name: spread(found, 1) for name, found in speeds.items()}, ratios=ratios,
         most_at_this_latency=AT_ONCE / LATENCY, must=MUST, aim=AIM, within=within,
     )  # fmt: skip

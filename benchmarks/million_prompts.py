@@ -84,8 +84,9 @@ def main() -> int:
     grown = [round(value - seen[0], 1) for value in seen]
     within = max(grown) <= MUST_MIB
     report(
-        "million_prompts", prompts=prompts, rss_mib=round(seen[0], 1), grown_mib=grown[-1], most_grown_mib=max(grown),
-        per_s=round(speed), must_mib=MUST_MIB, aim_mib=AIM_MIB, within=within,
+        "million_prompts", server="in the same process", latency=0, prompts=prompts, rss_mib=round(seen[0], 1),
+        grown_mib=grown[-1], most_grown_mib=max(grown), per_s=round(speed), must_mib=MUST_MIB,
+        aim_mib=AIM_MIB, within=within,
     )  # fmt: skip
     return 0 if within else 1
 

@@ -145,7 +145,9 @@ def main() -> None:
             raise SystemExit(f"a run with nothing to do made {idle['calls']} calls: {idle}")
         again, wrongly = repeated(server, kills)
         print(f"{again} calls were made again after {len(kills)} kills, {wrongly} of them had been finished")
-        print(f"(the server paid for {server.statistics().paid_twice} replies twice, latency {options.latency})")
+        print(f"(the server paid for {server.statistics().paid_twice} replies twice)")
+        of = server.settings
+        print(f"server: {of.enforcement}, window {of.window:g} s, latency {of.latency}, limits {of.limits()}")
         if wrongly or again > len(kills) * CONCURRENCY:
             raise SystemExit("finished replies were paid for twice")
 
