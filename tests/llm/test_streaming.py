@@ -117,6 +117,27 @@ def test_an_error_in_the_middle_is_that_error() -> None:
     assert not refused.value.charged
 
 
+SAID = {"code": 429, "message": "upstream is busy"}
+FAILED = {"delta": {}, "finish_reason": "error"}
+
+
+@pytest.mark.parametrize(
+    ("chunk", "expected", "said"),
+    [
+        ({"error": SAID, "choices": [FAILED]}, RateLimitedError, "upstream is busy"),
+        ({"error": SAID, "choices": [{"delta": {"content": "more"}}]}, RateLimitedError, "upstream is busy"),
+        ({"choices": [{"delta": {}, "finish_reason": None, "error": SAID}]}, RateLimitedError, "upstream is busy"),
+        ({"choices": [FAILED]}, ServerError, "502"),
+        ({"choices": [{"delta": {}, "finish_reason": "abort"}]}, ServerError, "502"),
+    ],
+)
+def test_a_choice_that_failed_in_the_middle_is_that_error(chunk: Any, expected: type[ModelError], said: str) -> None:
+    with pytest.raises(expected, match=said) as caught:
+        streamed(chunked([delta("half"), event(chunk), DONE]))
+    assert caught.value.charged
+    assert texts(caught.value.parts) == ["half"]  # type: ignore[attr-defined]
+
+
 def test_a_server_that_does_not_know_how_to_count_is_not_asked_to() -> None:
     async def main() -> tuple[list[StreamPart], Server]:
         refused = answer({"error": {"message": "Unknown field: stream_options"}}, "400 Bad Request")

@@ -159,6 +159,23 @@ def test_an_error_in_an_answer_of_status_200_is_that_error() -> None:
     assert isinstance(error, ServerError)
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"error": {"code": 429}, "choices": [{"finish_reason": "error", "message": {"content": "Half an ans"}}]},
+        {"choices": [{"finish_reason": "length", "error": {"code": 429}, "message": {"content": ""}}]},
+    ],
+)
+def test_an_error_beside_or_in_a_choice_is_that_error(body: Any) -> None:
+    assert isinstance(failure(answer(body)), RateLimitedError)
+
+
+@pytest.mark.parametrize("finish", ["error", "abort"])
+def test_a_choice_that_ended_in_an_error_is_no_reply(finish: str) -> None:
+    body = {"choices": [{"finish_reason": finish, "message": {"content": "Half an ans"}}]}
+    assert isinstance(failure(answer(body)), ServerError)
+
+
 def test_a_connection_closed_without_an_answer_is_a_failure_of_the_server() -> None:
     error = failure(b"HTTP/1.1 200 OK")
     assert isinstance(error, (ServerError, BrokenReplyError))

@@ -69,7 +69,7 @@ def complaint(body: bytes) -> Complaint:
 def read_complaint(data: Any) -> Complaint:
     """Read what is wrong out of decoded JSON.
 
-    Known are the forms of OpenAI, Azure, OpenRouter and vLLM, of Anthropic, of Gemini's
+    Known are the forms of OpenAI, Azure, OpenRouter (also in a choice) and vLLM, of Anthropic, of Gemini's
     list, of Ollama and llama.cpp (a plain text), of FastAPI (``detail``) and of gateways
     (``message``).
     """
@@ -79,7 +79,7 @@ def read_complaint(data: Any) -> Complaint:
         return Complaint(data)
     if not isinstance(data, dict):
         return Complaint("")
-    inner = data.get("error")
+    inner = data.get("error") or _of_choice(data)
     if isinstance(inner, str):
         return Complaint(inner, _codes(data))
     if isinstance(inner, dict):
@@ -89,6 +89,12 @@ def read_complaint(data: Any) -> Complaint:
         # Each entry also holds the input that it complains of, which is the prompt.
         return Complaint("; ".join(_of_field(entry) for entry in detail[:3] if isinstance(entry, dict)))
     return Complaint(_text(detail) or _text(data.get("message")), _codes(data))
+
+
+def _of_choice(data: dict[str, Any]) -> Any:
+    choices = data.get("choices")
+    first = choices[0] if isinstance(choices, list) and choices else None
+    return first.get("error") if isinstance(first, dict) else None
 
 
 def _codes(error: dict[str, Any]) -> tuple[str, ...]:

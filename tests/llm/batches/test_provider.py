@@ -201,6 +201,11 @@ def test_a_line_that_failed_says_why_without_the_prompt() -> None:
     broken = read({"response": {"status_code": 200, "body": {"choices": []}}})
     assert broken is not None
     assert isinstance(broken.error, BrokenReplyError)
+    half = {"finish_reason": "error", "error": {"message": "overheated"}, "message": {"content": "Half"}}
+    inside = read({"response": {"status_code": 200, "body": {"choices": [half]}}})
+    assert inside is not None
+    assert isinstance(inside.error, ServerError)
+    assert "overheated" in str(inside.error)
     failed = read({"response": {"status_code": 500, "body": {}}})
     assert failed is not None
     assert isinstance(failed.error, ServerError)

@@ -2,7 +2,7 @@
 
 Also spoken by Azure, OpenRouter, Ollama, vLLM, LM Studio, llama.cpp and many others, each
 with small liberties: fields that are missing or null, a content made of parts, an
-``error`` in an answer of status 200 or in the middle of a stream.
+``error`` in an answer of status 200 or in the middle of a stream, beside a choice or in it.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ __all__ = ["OpenAIDialect", "OpenAIReader"]
 _TAKEN = frozenset({"model", "messages", "stream", "stream_options", "n"})
 _NEW_LIMIT = re.compile(r"(?:^|/)(?:o\d|gpt-(?:[5-9]|\d\d))")  # models that refuse max_tokens
 _MAY_BE_EMPTY = ("length", "content_filter", "tool_calls", "function_call")
+_FAILED = ("error", "abort")
 _DONE = b"[DONE]"
 
 
@@ -237,9 +238,10 @@ def is_strict(schema: Any) -> bool:
 
 def _without_error(body: bytes) -> dict[str, Any]:
     data = decode(body)
-    if data.get("error") and not data.get("choices"):
-        raise NoReplyError("an error instead of a reply", body)
-    if data.get("object") == "error":
+    # A provider that fails in the middle says so in the choice that it had begun.
+    choice = mapping(next(iter(listed(data.get("choices"))), None))
+    failed = data.get("error") or choice.get("error") or text(choice.get("finish_reason")) in _FAILED
+    if failed or data.get("object") == "error":
         raise NoReplyError("an error instead of a reply", body)
     return data
 
