@@ -240,6 +240,20 @@ def test_an_answer_without_end_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "more than" in str(error)
 
 
+def test_a_refusal_that_echoes_a_large_request_is_a_refusal() -> None:
+    said = {"detail": [{"loc": ["body"], "msg": "Field required", "input": PROMPT * 40_000}]}
+    error = failure(answer(said, "422 Unprocessable Entity"))
+    assert (type(error), error.status, error.charged) == (BadRequestError, 422, False)
+
+
+def test_a_refusal_that_is_cut_off_or_cannot_be_unpacked_is_a_refusal() -> None:
+    error = failure(answer(b'{"detail"', "422 Unprocessable Entity", length=9999))
+    assert (type(error), error.status, error.charged) == (BadRequestError, 422, False)
+    packed = {"Content-Encoding": "gzip", "retry-after": "7"}
+    error = failure(answer(b"no gzip", "429 Too Many Requests", packed))
+    assert (type(error), error.retry_after) == (RateLimitedError, 7)
+
+
 def test_a_prompt_that_cannot_be_written_is_refused_unsent() -> None:
     half = ChatRequest("small", ({"role": "user", "content": "half \ud800"},))
     with pytest.raises(BadRequestError, match="half a character") as caught:

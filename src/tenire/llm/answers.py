@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import aiohttp
 
+from tenire.llm.connection_errors import FAILURES
 from tenire.llm.dialects import NoReplyError
 from tenire.llm.rate_headers import rate_report
 from tenire.llm.records import StreamPart
@@ -19,12 +20,12 @@ if TYPE_CHECKING:
     from tenire.core.rate_report import RateReport
     from tenire.llm.dialects import Dialect, ReplyReader
 
-__all__ = ["LARGEST", "LARGEST_REFUSAL", "stream_answer", "stream_parts", "whole"]
+__all__ = ["LARGEST", "LARGEST_REFUSAL", "beginning", "stream_answer", "stream_parts", "whole"]
 
 LARGEST = 256 << 20
 """Bytes of a reply: 2,048 vectors of 3,072 numbers, written in full."""
 LARGEST_REFUSAL = 1 << 20
-"""Bytes of an answer that says what is wrong."""
+"""Bytes that are read of an answer that says what is wrong."""
 
 _LINGER_S = 0.1
 
@@ -42,6 +43,16 @@ async def whole(answer: aiohttp.ClientResponse, most: int) -> bytes:
         if size > most:
             raise NoReplyError(f"more than {most >> 20} MiB")
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+async def beginning(answer: aiohttp.ClientResponse, most: int) -> bytes:
+    """Read at most so many bytes of a body that says what is wrong; its status counts without it too."""
+    pieces, size = [], 0
+    with suppress(*FAILURES):
+        while size < most and (piece := await answer.content.readany()):
+            pieces.append(piece)
+            size += len(piece)
+    return b"".join(pieces)[:most]
 
 
 async def stream_answer(answer: aiohttp.ClientResponse, dialect: Dialect) -> AsyncGenerator[StreamPart]:

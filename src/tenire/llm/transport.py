@@ -20,7 +20,7 @@ import msgspec
 
 from tenire.errors import BadRequestError, ConfigError, MissingExtraError, RejectedError
 from tenire.llm.addresses import OPENAI, find_proxy, read_address
-from tenire.llm.answers import LARGEST, LARGEST_REFUSAL, stream_answer, whole
+from tenire.llm.answers import LARGEST, LARGEST_REFUSAL, beginning, stream_answer, whole
 from tenire.llm.connection_errors import FAILURES, of_connection
 from tenire.llm.dialects import Dialect, NoReplyError, choose_dialect
 from tenire.llm.excerpts import texts_in
@@ -353,7 +353,7 @@ async def _answers(
                         begun = charged_once_begun
                         yield part
                 return
-            failure = refusal(call, answer.status, answer.headers, await whole(answer, LARGEST_REFUSAL))
+            failure = refusal(call, answer.status, answer.headers, await beginning(answer, LARGEST_REFUSAL))
     except FAILURES as error:
         failure = of_connection(call, error)
     except NoReplyError as error:
