@@ -54,15 +54,16 @@ class Address:
         """Return the whole address of a call.
 
         Args:
-            path: Such as ``/chat/completions``.
+            path: Such as ``/chat/completions``; it may have a query.
             model: Of the call; Azure has a deployment for each. Empty for what is of no model.
         """
         if self.version is None:
             return self.base + path
+        path = f"{path}{'&' if '?' in path else '?'}{urlencode({'api-version': self.version})}"
         if not model:
-            return f"{self.base.partition('/openai')[0]}/openai{path}?{urlencode({'api-version': self.version})}"
+            return f"{self.base.partition('/openai')[0]}/openai{path}"
         deployment = "" if "/openai/deployments/" in self.base else f"/openai/deployments/{quote(model, safe='')}"
-        return f"{self.base}{deployment}{path}?{urlencode({'api-version': self.version})}"
+        return f"{self.base}{deployment}{path}"
 
 
 def read_address(base_url: str, api_version: str | None = None) -> Address:

@@ -232,3 +232,17 @@ def test_azure_has_its_own_addresses() -> None:
     assert transport.address.of("/files", "") == "https://mine.openai.azure.com/openai/files?api-version=2024-10-21"
     line = json.loads(transport.batches().line(key(1), ask()))
     assert (line["custom_id"], line["url"], line["method"]) == (key(1).hex(), "/chat/completions", "POST")
+
+
+def test_azures_list_of_batches_has_its_version_beside_the_page(tmp_path: Path) -> None:
+    async def main() -> str:
+        async with serving(answer({"data": []})) as server:
+            transport = HttpTransport(server.url.removesuffix("/v1"), api_key=KEY, api_version="2024-10-21")
+            try:
+                assert await transport.batches().find(LostBatch("mark", "", tmp_path, 0.0)) is None
+            finally:
+                await transport.close()
+            return server.asked[0].line
+
+    line = asyncio.run(main())
+    assert line == "GET /openai/batches?limit=100&api-version=2024-10-21 HTTP/1.1"
