@@ -37,6 +37,20 @@ def test_any_host_can_be_azures() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "base", ["https://openai.mycorp.com", "http://openai/deployments/x", AZURE, "https://gate.example/openai.com"]
+)
+def test_files_go_to_the_host_that_the_calls_go_to(base: str) -> None:
+    address = read_address(base, "2025-01-01")
+    assert address.of("/files", "") == f"{base}/openai/files?api-version=2025-01-01"
+    assert address.of("/embeddings", "m") == f"{base}/openai/deployments/m/embeddings?api-version=2025-01-01"
+
+
+def test_files_of_a_deployments_address_are_no_deployments() -> None:
+    address = read_address(f"{AZURE}/openai/deployments/other", "2025-01-01")
+    assert address.of("/files", "") == f"{AZURE}/openai/files?api-version=2025-01-01"
+
+
 def test_only_azure_has_a_key_of_its_own_form() -> None:
     assert not read_address("http://localhost:11434/v1").azure
     assert read_address(f"{AZURE}/openai/v1").azure

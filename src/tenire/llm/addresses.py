@@ -31,6 +31,7 @@ ANTHROPIC = "https://api.anthropic.com/v1"
 AZURE_VERSION = "2024-10-21"
 
 _AZURE = (".openai.azure.com", ".cognitiveservices.azure.com", ".services.ai.azure.com")
+_PATH = len("https://")  # where to look from for the path of a base, so that no host is taken for one
 _ENDINGS = ("/chat/completions", "/embeddings", "/messages", "/completions")
 
 
@@ -60,9 +61,10 @@ class Address:
         if self.version is None:
             return self.base + path
         path = f"{path}{'&' if '?' in path else '?'}{urlencode({'api-version': self.version})}"
+        deployed = self.base.find("/openai/deployments/", _PATH)
         if not model:
-            return f"{self.base.partition('/openai')[0]}/openai{path}"
-        deployment = "" if "/openai/deployments/" in self.base else f"/openai/deployments/{quote(model, safe='')}"
+            return f"{self.base[:deployed] if deployed >= 0 else self.base}/openai{path}"
+        deployment = "" if deployed >= 0 else f"/openai/deployments/{quote(model, safe='')}"
         return f"{self.base}{deployment}{path}"
 
 
