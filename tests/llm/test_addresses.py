@@ -38,6 +38,47 @@ def test_any_host_can_be_azures() -> None:
 
 
 @pytest.mark.parametrize(
+    ("base_url", "version", "chat", "files"),
+    [
+        (
+            "/openai/v1?api-version=preview",
+            None,
+            "/openai/v1{}?api-version=preview",
+            "/openai/v1{}?api-version=preview",
+        ),
+        ("/openai/v1", "preview", "/openai/v1{}?api-version=preview", "/openai/v1{}?api-version=preview"),
+        ("/openai", "1", "/openai/deployments/m{}?api-version=1", "/openai{}?api-version=1"),
+        ("/openai/", None, "/openai/deployments/m{}?api-version=2024-10-21", "/openai{}?api-version=2024-10-21"),
+        ("/models", "1", "/models{}?api-version=1", "/models{}?api-version=1"),
+        ("/models/chat/completions", None, "/models{}?api-version=2024-05-01-preview", None),
+    ],
+)
+def test_azures_other_addresses_are_kept(base_url: str, version: str | None, chat: str, files: str | None) -> None:
+    address = read_address(AZURE + base_url, version)
+    assert address.of("/chat/completions", "m") == AZURE + chat.format("/chat/completions")
+    assert files is None or address.of("/files", "") == AZURE + files.format("/files")
+
+
+def test_a_host_with_the_name_of_a_path_is_a_host() -> None:
+    address = read_address("http://models", "1")
+    assert address.of("/embeddings", "m") == "http://models/openai/deployments/m/embeddings?api-version=1"
+
+
+@pytest.mark.parametrize("path", ["/anthropic", "/anthropic/", "/anthropic/v1", "/anthropic/v1/messages"])
+def test_azures_anthropic_has_no_deployments(path: str) -> None:
+    azure = "https://mine.services.ai.azure.com"
+    for call in ("/messages", "/messages/batches"):
+        assert read_address(azure + path).of(call, "m") == f"{azure}/anthropic/v1{call}"
+    address = read_address("https://gate.example/claude", "1")
+    assert address.of("/messages", "m") == "https://gate.example/claude/messages?api-version=1"
+
+
+def test_only_azures_paths_are_changed() -> None:
+    assert read_address("https://gate.example/me/openai").of("/files", "") == "https://gate.example/me/openai/files"
+    assert read_address("https://gate.example/anthropic").base == "https://gate.example/anthropic"
+
+
+@pytest.mark.parametrize(
     "base", ["https://openai.mycorp.com", "http://openai/deployments/x", AZURE, "https://gate.example/openai.com"]
 )
 def test_files_go_to_the_host_that_the_calls_go_to(base: str) -> None:

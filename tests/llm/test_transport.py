@@ -344,10 +344,10 @@ def test_a_proxy_never_sees_the_key_of_a_call_by_tls(monkeypatch: pytest.MonkeyP
     assert KEY not in repr(asked)
 
 
-def test_azure_has_its_own_header_and_path() -> None:
+def test_azure_has_its_own_header_and_version() -> None:
     _, server = complete(answer(CHAT), api_version="2025-01-01")
     (asked,) = server.asked
-    assert asked.line == "POST /v1/openai/deployments/small/chat/completions?api-version=2025-01-01 HTTP/1.1"
+    assert asked.line == "POST /v1/chat/completions?api-version=2025-01-01 HTTP/1.1"
     assert asked.headers["api-key"] == KEY
     assert "authorization" not in asked.headers
 

@@ -6,6 +6,8 @@ base_url                     calls go to
 ``http://localhost:11434/v1``  ``…/v1/chat/completions``, ``…/v1/embeddings``
 ``https://NAME.openai.azure.com`` ``…/openai/deployments/MODEL/chat/completions?api-version=…``
 ``https://NAME.openai.azure.com/openai/v1`` ``…/openai/v1/chat/completions``
+``https://NAME.services.ai.azure.com/models`` ``…/models/chat/completions?api-version=…``
+``https://NAME.services.ai.azure.com/anthropic`` ``…/anthropic/v1/messages``
 ``https://api.anthropic.com``  ``…/v1/messages``
 ============================ ==========================================================
 """
@@ -29,8 +31,10 @@ __all__ = ["ANTHROPIC", "OPENAI", "Address", "Proxy", "find_proxy", "read_addres
 OPENAI = "https://api.openai.com/v1"
 ANTHROPIC = "https://api.anthropic.com/v1"
 AZURE_VERSION = "2024-10-21"
+AZURE_MODELS_VERSION = "2024-05-01-preview"
 
 _AZURE = (".openai.azure.com", ".cognitiveservices.azure.com", ".services.ai.azure.com")
+_WITHOUT_DEPLOYMENTS = ("/v1", "/models")
 _PATH = len("https://")  # where to look from for the path of a base, so that no host is taken for one
 _ENDINGS = ("/chat/completions", "/embeddings", "/messages", "/completions")
 
@@ -61,6 +65,8 @@ class Address:
         if self.version is None:
             return self.base + path
         path = f"{path}{'&' if '?' in path else '?'}{urlencode({'api-version': self.version})}"
+        if path.startswith("/messages") or self.base.endswith(_WITHOUT_DEPLOYMENTS, _PATH):
+            return self.base + path
         deployed = self.base.find("/openai/deployments/", _PATH)
         if not model:
             return f"{self.base[:deployed] if deployed >= 0 else self.base}/openai{path}"
@@ -104,10 +110,12 @@ def read_address(base_url: str, api_version: str | None = None) -> Address:
         path = path.removesuffix(ending)
     azure = host.endswith(_AZURE) or api_version is not None
     version = api_version or query.get("api-version")
+    if (host == "api.anthropic.com" and not path) or (host.endswith(_AZURE) and path.endswith("/anthropic")):
+        path += "/v1"
     if azure and version is None and not path.endswith("/v1"):
-        version = AZURE_VERSION
-    if host == "api.anthropic.com" and not path:
-        path = "/v1"
+        version = AZURE_MODELS_VERSION if path.endswith("/models") else AZURE_VERSION
+    if azure:
+        path = path.removesuffix("/openai")  # it comes again with the deployment
     return Address(f"{parts.scheme}://{parts.netloc}{path}", host.lower(), azure, version if azure else None)
 
 
