@@ -105,6 +105,31 @@ def test_what_is_no_address_is_refused_by_name(base_url: str) -> None:
         read_address(base_url)
 
 
+@pytest.mark.parametrize(
+    ("base_url", "shown"),
+    [
+        ("me:hush-hush@host/v1", "'…@host/v1'"),
+        ("ftp://me:hush-hush@host", "'…@host'"),
+        ("ftp://me:hush@hush@host", "'…@host'"),
+        ("ftp://me:hush/hush@host", "'…@host'"),
+        ("ftp://me:hush?hush@host", "a text with an @"),
+        ("host/v1?api_key=hush-hush", "'host/v1…'"),
+        ("host/v1?api_key=hush@hush", "a text with an @"),
+        ("host/v1#hush-hush", "'host/v1…'"),
+        ("http://u:hush-hush@host:99999999", "'…@host:99999999'"),
+        ("http://u:hush-hush@ho\u2100st", "'…@ho\u2100st'"),
+        (b"http://u:hush-hush@host", "a bytes"),
+    ],
+)
+def test_an_impossible_address_is_shown_without_its_secrets(base_url: Any, shown: str) -> None:
+    with pytest.raises(ConfigError, match="base_url must be") as caught:
+        read_address(base_url)
+    assert "hush" not in str(caught.value)
+    assert f"got {shown}" in str(caught.value)
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__ or caught.value.__context__ is None
+
+
 def test_a_password_in_the_address_is_refused_and_not_shown() -> None:
     with pytest.raises(ConfigError) as caught:
         read_address("https://me:hush-hush@api.example/v1")
@@ -112,7 +137,9 @@ def test_a_password_in_the_address_is_refused_and_not_shown() -> None:
     assert caught.value.hint == "use api_key"
 
 
-@pytest.mark.parametrize("end", ["?api_key=hush-hush", "?api-version=1&key=hush-hush", "?key", "#hush-hush"])
+@pytest.mark.parametrize(
+    "end", ["?api_key=hush-hush", "?api-version=1&key=hush-hush", "?hush-hush", "?hush-hush=", "#hush-hush"]
+)
 def test_what_would_not_be_sent_of_an_address_is_refused_and_not_shown(end: str) -> None:
     with pytest.raises(ConfigError, match="base_url must not hold") as caught:
         read_address(f"https://api.example/v1{end}")

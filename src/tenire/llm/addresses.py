@@ -14,6 +14,7 @@ base_url                     calls go to
 
 from __future__ import annotations
 
+import re
 from base64 import b64encode
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -85,15 +86,15 @@ def read_address(base_url: str, api_version: str | None = None) -> Address:
         ConfigError: If it is no address of a web server, or holds a password.
     """
     if not isinstance(base_url, str):
-        raise _impossible(base_url, "it must be a text")
+        raise _impossible(f"a {type(base_url).__name__}", "it must be a text")
     try:
         parts = urlsplit(base_url.strip())
         host, _ = parts.hostname, parts.port
         query = dict(parse_qsl(parts.query, keep_blank_values=True))
-    except ValueError as error:
-        raise _impossible(base_url, str(error)) from None
+    except ValueError:  # which may quote what stands before the @
+        raise _impossible(_shown(base_url), "its host or its port cannot be read") from None
     if parts.scheme not in ("http", "https") or not host:
-        raise _impossible(base_url, "it needs http:// or https://, and a host")
+        raise _impossible(_shown(base_url), "it needs http:// or https://, and a host")
     if parts.username is not None or parts.password is not None:
         # Not shown: what stands before the @ may be the key.
         raise ConfigError(
@@ -101,8 +102,9 @@ def read_address(base_url: str, api_version: str | None = None) -> Address:
         )
     unknown = [name for name in query if name != "api-version"]
     if unknown or parts.fragment:
-        # Not shown: some providers take their key there.
-        extra = f"the parameter {unknown[0][:40]!r}" if unknown else "what follows a #"
+        # Not shown: some providers take their key there, and what has no value may be one itself.
+        named = f"the parameter {unknown[0][:40]!r}" if unknown and query[unknown[0]] else "a parameter"
+        extra = named if unknown else "what follows a #"
         message = f"base_url must not hold {extra} (host {host}): it is the address of the API alone"
         raise ConfigError(message, key="base_url", hint="a key goes into api_key_env, anything else into headers")
     path = parts.path.rstrip("/")
@@ -119,10 +121,17 @@ def read_address(base_url: str, api_version: str | None = None) -> Address:
     return Address(f"{parts.scheme}://{parts.netloc}{path}", host.lower(), azure, version if azure else None)
 
 
-def _impossible(base_url: str, why: str) -> ConfigError:
-    return ConfigError(
-        f"base_url must be the address of an API such as {OPENAI}, got {base_url!r}: {why}", key="base_url"
-    )
+def _impossible(got: str, why: str) -> ConfigError:
+    return ConfigError(f"base_url must be the address of an API such as {OPENAI}, got {got}: {why}", key="base_url")
+
+
+def _shown(base_url: str) -> str:
+    """Return an address without what may be a key or a password in it: all before an @, and from a ? or # on."""
+    place = re.split("[?#]", base_url, maxsplit=1)[0]
+    if "@" in base_url[len(place) :]:  # of a password with a ? in it, or of a parameter: nobody can tell
+        return "a text with an @ behind a ? or #"
+    host = place.rpartition("@")[2]
+    return repr(f"{'' if host == place else '…@'}{host}{'' if place == base_url else '…'}")
 
 
 @dataclass(frozen=True, slots=True)
