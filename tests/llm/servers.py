@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
 CHAT = {
     "id": "chat-1",
@@ -60,7 +60,9 @@ class Server:
 
 
 @asynccontextmanager
-async def serving(*answers: bytes, pieces: int | None = None) -> AsyncIterator[Server]:
+async def serving(
+    *answers: bytes, pieces: int | None = None, judge: Callable[[Asked], bytes] | None = None
+) -> AsyncIterator[Server]:
     """Give the answers one after the other, the last one for ever; an empty one never comes.
 
     An answer that is shorter than it says is cut off: the connection is closed after it.
@@ -68,6 +70,7 @@ async def serving(*answers: bytes, pieces: int | None = None) -> AsyncIterator[S
     Args:
         answers: Whole answers of HTTP.
         pieces: Bytes that are sent at a time, each in a turn of the loop of its own.
+        judge: Returns the answer to a request, in place of ``answers``.
     """
     server = Server()
     left = list(answers)
@@ -80,7 +83,7 @@ async def serving(*answers: bytes, pieces: int | None = None) -> AsyncIterator[S
             while (asked := await _request(reader)) is not None:
                 server.asked.append(asked)
                 server.called.set()
-                raw = left.pop(0) if len(left) > 1 else left[0]
+                raw = judge(asked) if judge is not None else left.pop(0) if len(left) > 1 else left[0]
                 if raw == HANG:
                     await reader.read()
                     return

@@ -385,6 +385,29 @@ def test_a_request_that_is_refused_for_its_form_is_written_in_another_once() -> 
         _, server = talk(old, job=lambda transport: transport.complete(REQUEST))
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_all_that_were_on_their_way_are_written_in_the_other_form(stream: bool) -> None:
+    said = {"error": {"message": "Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens'."}}
+    refused = answer(said, "400 Bad Request")
+    good = answer(CHAT, headers={"Content-Type": "application/json"})
+
+    async def ask(transport: HttpTransport) -> str:
+        if not stream:
+            return (await transport.complete(REQUEST)).text
+        return "".join([part.text async for part in transport.stream(REQUEST)])
+
+    async def main() -> tuple[list[str], int]:
+        async with serving(judge=lambda asked: refused if "max_tokens" in asked.json else good) as server:
+            transport = HttpTransport(server.url)
+            try:
+                tasks = [asyncio.create_task(ask(transport)) for _ in range(10)]
+                return [await task for task in tasks], len(server.asked)
+            finally:
+                await transport.close()
+
+    assert asyncio.run(main()) == (["hello"] * 10, 20)
+
+
 def test_what_is_refused_for_good_is_sent_once() -> None:
     async def main() -> int:
         async with serving(

@@ -161,18 +161,19 @@ class HttpTransport:
         """
         path = self._dialect.chat_path
         call = self._call("a chat completion", path, request.model, request.messages)
-        try:
-            async with aclosing(self._parts(call, path, self._dialect.chat(request, stream=True))) as parts:
-                async for part in parts:
-                    yield part
-        except BadRequestError as error:
-            if not self._adapts(call, error):
-                raise
-        else:
-            return
-        async with aclosing(self._parts(call, path, self._dialect.chat(request, stream=True))) as parts:
-            async for part in parts:
-                yield part
+        body: Mapping[str, Any] = self._dialect.chat(request, stream=True)
+        for last in (False, True):
+            try:
+                async with aclosing(self._parts(call, path, body)) as parts:
+                    async for part in parts:
+                        yield part
+            except BadRequestError as error:
+                other = self._rewritten(call, error, body, lambda: self._dialect.chat(request, stream=True))
+                if last or other is None:
+                    raise
+                body = other
+            else:
+                return
 
     async def embed(self, model: str, texts: Sequence[str], *, dimensions: int | None = None) -> EmbeddingReply:
         """Return one vector for each text.
@@ -279,17 +280,26 @@ class HttpTransport:
     async def _post(
         self, call: Call, path: str, write: Callable[[], Mapping[str, Any]]
     ) -> tuple[bytes, aiohttp.ClientResponse]:
-        """Send what ``write`` returns, once more if a refusal taught the dialect something; return the answer."""
+        """Send what ``write`` returns, once more if a refused one is written differently now; return the answer."""
+        body = write()
         try:
-            return await self._exchange(call, path, write())
+            return await self._exchange(call, path, body)
         except BadRequestError as error:
-            if not self._adapts(call, error):
+            other = self._rewritten(call, error, body, write)
+            if other is None:
                 raise
-        return await self._exchange(call, path, write())
+        return await self._exchange(call, path, other)
 
-    def _adapts(self, call: Call, error: BadRequestError) -> bool:
-        unread = type(error) is BadRequestError and not error.charged
-        return unread and self._dialect.adapt(call.model, str(error))
+    def _rewritten(
+        self, call: Call, error: BadRequestError, sent: Mapping[str, Any], write: Callable[[], Mapping[str, Any]]
+    ) -> Mapping[str, Any] | None:
+        """Return a refused body as the dialect writes it now, or ``None`` if that is as it was sent."""
+        # What was sent counts, and not what is learned here: another refusal may have taught it before.
+        if type(error) is not BadRequestError or error.charged:
+            return None
+        self._dialect.adapt(call.model, str(error))
+        body = write()
+        return None if body == sent else body
 
     async def _exchange(self, call: Call, path: str, body: Mapping[str, Any]) -> tuple[bytes, aiohttp.ClientResponse]:
         """Send a body and return that of an answer of status 200."""

@@ -70,9 +70,8 @@ class AnthropicDialect:
             body["stream"] = True
         return body
 
-    def adapt(self, model: str, said: str) -> bool:
-        """Return that there is nothing to learn."""
-        return False
+    def adapt(self, model: str, said: str) -> None:
+        """Do nothing: there is nothing to learn."""
 
     def reply(self, body: bytes, rates: RateReport | None) -> ModelReply:
         """Read the body of an answer."""

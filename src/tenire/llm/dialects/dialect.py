@@ -85,8 +85,8 @@ class Dialect(Protocol):
         """
         ...
 
-    def adapt(self, model: str, said: str) -> bool:
-        """Learn from what a server refused; return whether the same request would be written differently now."""
+    def adapt(self, model: str, said: str) -> None:
+        """Learn from what a server refused; a request that is written differently after that is sent once more."""
         ...
 
     def reply(self, body: bytes, rates: RateReport | None) -> ModelReply:

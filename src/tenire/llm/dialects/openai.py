@@ -78,7 +78,7 @@ class OpenAIDialect:
     def _name_of_limit(self, model: str) -> str:
         return self._limit_name or self._limit_names.get(model) or _limit_name(model)
 
-    def adapt(self, model: str, said: str) -> bool:
+    def adapt(self, model: str, said: str) -> None:
         """Learn from a refusal how this server wants to be spoken to.
 
         Each thing is learned once, so that two servers behind one address cannot make
@@ -87,21 +87,14 @@ class OpenAIDialect:
         Args:
             model: Of the request that was refused.
             said: Why.
-
-        Returns:
-            Whether the same request would be written differently now.
         """
-        if "stream_options" in said and self._asks_usage:
+        if "stream_options" in said:
             self._asks_usage = False
-            return True
-        if "encoding_format" in said and self._asks_packed:
+        elif "encoding_format" in said:
             self._asks_packed = False
-            return True
-        if "max_completion_tokens" in said and self._limit_name is None and model not in self._limit_names:
+        elif "max_completion_tokens" in said and model not in self._limit_names:
             wrong = _limit_name(model)
             self._limit_names[model] = next(name for name in LIMITS_OF_OUTPUT if name != wrong)
-            return True
-        return False
 
     def reply(self, body: bytes, rates: RateReport | None) -> ModelReply:
         """Read the body of an answer."""
