@@ -11,7 +11,7 @@ from tenire.llm.client import ChatClient
 from tenire.llm.records import EmbeddingReply, ModelReply, StreamPart, Usage
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 
     from tenire.llm.records import ChatRequest
     from tenire.testing import SimLoop
@@ -50,7 +50,7 @@ class Model:
         text = self.answer(str(request.messages[-1]["content"]))
         return ModelReply(text, "stop", self.usage, request.model, f"id {len(self.requests)}")
 
-    async def stream(self, request: ChatRequest) -> AsyncIterator[StreamPart]:
+    async def stream(self, request: ChatRequest) -> AsyncGenerator[StreamPart]:
         reply = await self.complete(request)
         for word in reply.text.split(" "):
             yield StreamPart(f"{word} ")

@@ -9,6 +9,7 @@ import pytest
 
 from tenire.errors import BadRequestError, BrokenReplyError, ModelError, RateLimitedError, ServerError
 from tenire.llm.records import ChatRequest, StreamPart, Usage
+from tenire.llm.streams import Feed
 from tenire.llm.transport import HttpTransport
 
 from .servers import CHAT, Server, answer, serving
@@ -78,6 +79,22 @@ def test_a_reply_comes_in_parts_and_whole_at_the_end(pieces: int | None) -> None
 def test_the_connection_is_used_again() -> None:
     _, server = streamed(chunked(GOOD), times=3)
     assert (len(server.asked), server.connections) == (3, 1)
+
+
+def test_a_client_uses_the_connection_of_a_stream_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tenire.llm.answers._LINGER_S", 60.0)  # the end comes, and be the machine ever so busy
+
+    async def main() -> tuple[list[str], Server]:
+        async with serving(chunked(GOOD), pieces=4) as server:
+            transport = HttpTransport(server.url)
+            try:
+                return [(await Feed().take(transport, REQUEST)).text for _ in range(3)], server
+            finally:
+                await transport.close()
+
+    replies, server = asyncio.run(main())
+    assert replies == ["hello"] * 3
+    assert server.connections == 1
 
 
 def test_nothing_after_the_end_counts() -> None:

@@ -6,8 +6,6 @@ import asyncio
 from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING
 
-import aiohttp
-
 from tenire.llm.connection_errors import FAILURES
 from tenire.llm.dialects import NoReplyError
 from tenire.llm.rate_headers import rate_report
@@ -16,6 +14,8 @@ from tenire.llm.server_events import LONGEST, EventTooLongError, ServerEvents
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator
+
+    import aiohttp
 
     from tenire.core.rate_report import RateReport
     from tenire.llm.dialects import Dialect, ReplyReader
@@ -71,7 +71,7 @@ async def stream_answer(answer: aiohttp.ClientResponse, dialect: Dialect) -> Asy
             yield part
     # A connection that is read to its end can be used again. The end is on its way;
     # where it is not, a new connection costs less than to wait for it.
-    with suppress(TimeoutError, aiohttp.ClientError):
+    with suppress(*FAILURES):
         async with asyncio.timeout(_LINGER_S):
             await answer.content.read()
 

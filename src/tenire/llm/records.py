@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Mapping, Sequence
 
     from tenire.core.rate_report import RateReport
 
@@ -131,8 +131,8 @@ class Transport(Protocol):
         """Send one request and return the whole reply."""
         ...
 
-    def stream(self, request: ChatRequest) -> AsyncIterator[StreamPart]:
-        """Send one request and yield the reply as it comes."""
+    def stream(self, request: ChatRequest) -> AsyncGenerator[StreamPart]:
+        """Send one request and yield the reply as it comes; the last part holds the whole reply."""
         ...
 
     async def embed(self, model: str, texts: Sequence[str], *, dimensions: int | None = None) -> EmbeddingReply:

@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 from tenire.errors import BrokenReplyError, ModelError
@@ -56,18 +57,21 @@ class Feed:
             BrokenReplyError: If it breaks off after something was given on.
             ModelError: If it fails before.
         """
+        reply = None
         try:
-            async for part in transport.stream(request):
-                if part.text:
-                    self.characters += len(part.text)
-                    self._parts.put_nowait(part.text)
-                if part.reply is not None:
-                    return part.reply
+            async with aclosing(transport.stream(request)) as parts:
+                async for part in parts:  # to its end, after which a connection can be used again
+                    if part.text:
+                        self.characters += len(part.text)
+                        self._parts.put_nowait(part.text)
+                    reply = part.reply or reply
         except ModelError as error:
             if self.characters:
                 raise self._broke_off(request.model) from error
             raise
-        raise BrokenReplyError(f"the stream of {request.model} ended without a whole reply", charged=True)
+        if reply is None:
+            raise BrokenReplyError(f"the stream of {request.model} ended without a whole reply", charged=True)
+        return reply
 
     def _broke_off(self, model: str) -> BrokenReplyError:
         message = f"the reply of {model} broke off after {self.characters} characters were given on"

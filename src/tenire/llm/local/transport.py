@@ -20,7 +20,7 @@ from tenire.llm.local.serve import Serving, serve
 from tenire.llm.transport import HttpTransport, Timeouts
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncGenerator, Sequence
     from pathlib import Path
 
     from tenire.concurrency.manager import ConcurrencyManager
@@ -74,7 +74,7 @@ class LocalTransport:
             await self._lost(http, error)
             raise
 
-    async def stream(self, request: ChatRequest) -> AsyncIterator[StreamPart]:
+    async def stream(self, request: ChatRequest) -> AsyncGenerator[StreamPart]:
         """Send one request and yield the reply as it comes; see ``HttpTransport``."""
         http = await self._server()
         try:
