@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 import threading
-from contextlib import closing
+import traceback
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import psycopg
 import pytest
 
 from tenire.concurrency.compactor import Stop
@@ -45,6 +48,23 @@ def open_store(dsn: str) -> Iterator[Callable[..., PostgresStore]]:
     yield open_it
     for store in opened:
         store.close()
+
+
+@contextmanager
+def indexing(store: PostgresStore, build: Callable[[Any], object]) -> Iterator[None]:
+    """Have something else done in the block where the vector index would be built."""
+
+    class Server:
+        def __init__(self, real: Any) -> None:
+            self._real = real
+
+        def execute(self, query: str) -> Any:
+            return build(self._real) if query.startswith("CREATE INDEX") else self._real.execute(query)
+
+    run = store._writer.run
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(store._writer, "run", lambda action, fn: run(action, lambda real: fn(Server(real))))
+        yield
 
 
 # ---------------------------------------------------------------- addresses
@@ -407,7 +427,6 @@ def test_an_index_that_is_not_wanted_any_more_is_broken_off(
     monkeypatch.setattr(upkeep, "INDEX_ROWS", 1)
     store, stop = open_store(), Stop()
     store.commit(make.batch("b1", make.document("d1", FOX)))
-    run = store._writer.run
 
     def stop_it() -> None:
         sleeping = "SELECT 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
@@ -417,21 +436,79 @@ def test_an_index_that_is_not_wanted_any_more_is_broken_off(
 
     stopping = threading.Thread(target=stop_it)
 
-    def stopped(action: str, fn: Any) -> Any:
-        if action != "index":
-            return run(action, fn)
+    def build(server: Any) -> None:
+        stopping.start()
+        server.execute("SELECT pg_sleep(60)")
 
-        def build(server: Any) -> Any:
-            stopping.start()
-            return server.execute("SELECT pg_sleep(60)")
-
-        return run(action, build)
-
-    monkeypatch.setattr(store._writer, "run", stopped)
-    assert not store.optimise(idle=True, stop=stop)
+    with indexing(store, build):
+        assert not store.optimise(idle=True, stop=stop)
     stopping.join()
-    monkeypatch.undo()
-    assert store.count() == 1
+    assert (store.count(), store.compact()) == (1, (1, 1))
+
+
+def test_who_wants_an_index_broken_off_waits_for_no_server(
+    open_store: Callable[..., PostgresStore], make: Maker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upkeep, "INDEX_ROWS", 1)
+    store, stop = open_store(), Stop()
+    store.commit(make.batch("b1", make.document("d1", FOX)))
+    gone_on, waited = threading.Event(), []
+
+    def cancel_safe(_: Any, *, timeout: float = 30) -> None:
+        waited.append((gone_on.wait(30), timeout))
+        raise psycopg.errors.CancellationTimeout("cancellation timeout expired")
+
+    async def work_arrives() -> None:
+        stop.request()
+        stop.request()
+
+    def build(server: Any) -> None:
+        loop.run_until_complete(work_arrives())
+        gone_on.set()
+        server.execute("SELECT 1")
+
+    monkeypatch.setattr(psycopg.Connection, "cancel_safe", cancel_safe)
+    with closing(asyncio.new_event_loop()) as loop, indexing(store, build):
+        assert store.optimise(idle=True, stop=stop), "nobody broke it off"
+    assert waited == [(True, 5)]
+
+
+def test_breaking_off_an_index_that_is_done_does_not_break_off_a_commit(
+    open_store: Callable[..., PostgresStore], make: Maker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upkeep, "INDEX_ROWS", 1)
+    store, stop, built = open_store(), Stop(), []
+    store.commit(make.batch("b1", make.document("d1", FOX)))
+    cancel_safe, cancelling, go_on = psycopg.Connection.cancel_safe, threading.Event(), threading.Event()
+
+    def late(server: Any, **options: Any) -> None:
+        cancelling.set()
+        assert go_on.wait(30)
+        cancel_safe(server, **options)
+
+    def build(server: Any) -> None:
+        server.execute("SELECT 1")
+        stop.request()
+
+    def waits_for_a_thread(thread: threading.Thread) -> bool:
+        frame = sys._current_frames().get(thread.ident or 0)
+        return frame is not None and any(
+            inner.f_code is threading.Thread.join.__code__ for inner, _ in traceback.walk_stack(frame)
+        )
+
+    monkeypatch.setattr(psycopg.Connection, "cancel_safe", late)
+    builder = threading.Thread(target=lambda: built.append(store.optimise(idle=True, stop=stop)))
+    with indexing(store, build):
+        builder.start()
+        cancelling.wait()
+        while builder.is_alive() and not waits_for_a_thread(builder):
+            pass
+        free = store._writer._lock.acquire(blocking=False)
+        go_on.set()
+        builder.join()
+    assert not free, "a commit could have begun"
+    assert built == [True]
+    store.commit(make.batch("b2", make.document("d2", SEA)))
 
 
 def test_a_text_that_was_changed_behind_its_back_is_damage(

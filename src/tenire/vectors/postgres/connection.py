@@ -16,6 +16,7 @@ from tenire.errors import MissingExtraError, StoreError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from tenire.protocols import StopSign
     from tenire.vectors.postgres.address import ServerAddress
 
 __all__ = ["Connection"]
@@ -27,6 +28,7 @@ _CONNECT_S = 10
 # then the server gives it up after the first of these, and whoever waits for it gets on before the second.
 _IDLE_S = 60
 _LOCK_S = 90
+_CANCEL_S = 5
 
 
 class Connection:
@@ -88,11 +90,32 @@ class Connection:
                 finally:
                     self._inside = False
 
-    def cancel(self) -> None:
-        """Have the server break off what it does on this connection; called from another thread."""
-        connection = self._connection
-        if connection is not None:
-            connection.cancel_safe()
+    @contextmanager
+    def cancelled_by(self, stop: StopSign) -> Iterator[None]:
+        """Have the server break off what it does in the block, as soon as that has to stop.
+
+        The block belongs into a transaction, so that no other thread gets the connection before it is left.
+        """
+        connection, errors = self._connection, _psycopg()
+
+        def cancel() -> None:
+            with suppress(errors.Error):
+                connection.cancel_safe(timeout=_CANCEL_S)
+
+        # It connects to the server once more, and whoever says stop shall not wait for that.
+        canceller = threading.Thread(target=cancel, name="tenire-cancel", daemon=True)
+
+        def ask() -> None:
+            if canceller.ident is None:
+                canceller.start()
+
+        try:
+            with stop.calling(ask):
+                yield
+        finally:
+            # Or it could break off what is done next on the connection.
+            if canceller.ident is not None:
+                canceller.join()
 
     def close(self) -> None:
         """Let go of the connection; a later call makes it again."""

@@ -118,18 +118,18 @@ def tidy(
 
     def build(server: Any) -> None:
         server.execute(f"SET LOCAL maintenance_work_mem = {memory}")
-        if stop is not None and stop.requested:
-            raise StoreError("stopped")
-        server.execute(f"CREATE INDEX {_INDEX} ON tenire.passages USING hnsw (vector halfvec_cosine_ops)")
-        server.execute("ANALYZE tenire.passages")
+        with nullcontext() if stop is None else connection.cancelled_by(stop):
+            if stop is not None and stop.requested:
+                raise StoreError("stopped")
+            server.execute(f"CREATE INDEX {_INDEX} ON tenire.passages USING hnsw (vector halfvec_cosine_ops)")
+            server.execute("ANALYZE tenire.passages")
 
-    with nullcontext() if stop is None else stop.calling(connection.cancel):
-        try:
-            connection.run("index", build)
-        except StoreError:
-            if stop is None or not stop.requested:
-                raise
-            return False
+    try:
+        connection.run("index", build)
+    except StoreError:
+        if stop is None or not stop.requested:
+            raise
+        return False
     return True
 
 
