@@ -125,6 +125,19 @@ def test_a_server_that_is_not_there_is_told_without_the_password() -> None:
     assert "server runs" in (caught.value.hint or "")
 
 
+def test_a_server_that_is_not_there_is_tried_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[ServerAddress] = []
+
+    def connect(address: ServerAddress) -> None:
+        tried.append(address)
+        raise psycopg.OperationalError("connection timeout expired")
+
+    monkeypatch.setattr(connection, "_connect", connect)
+    with pytest.raises(StoreError, match="timeout expired"):
+        PostgresStore("postgresql://host/db")
+    assert len(tried) == 1
+
+
 def test_a_wrong_password_is_told_with_the_places_for_it(dsn: str, postgres: Cluster) -> None:
     rules = postgres.folder / "data" / "pg_hba.conf"
     before = rules.read_text()

@@ -66,7 +66,7 @@ class Connection:
             try:
                 return self._transaction(fn)
             except _psycopg().OperationalError:
-                if self._connection is not None and not self._connection.closed:
+                if self._connection is None or not self._connection.closed:
                     raise
             # The server was started again, or had enough of an idle connection.
             return self._transaction(fn)
