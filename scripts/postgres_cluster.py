@@ -3,9 +3,9 @@
     with Cluster() as cluster:
         dsn = cluster.database("notes")
 
-Its data lie in a temporary directory, it listens on a socket in there only, and it runs under an
-unprivileged user. It needs PostgreSQL with the pgvector extension (Debian: ``postgresql-17`` and
-``postgresql-17-pgvector``) and the extra ``postgres``; ``unavailable`` says what is missing.
+Its data lie in a temporary directory, it listens on a socket in there only unless it is given
+a port, and it runs under an unprivileged user. It needs PostgreSQL with the pgvector extension (Debian:
+``postgresql-17`` and ``postgresql-17-pgvector``) and the extra ``postgres``; ``unavailable`` says what is missing.
 """
 
 from __future__ import annotations
@@ -87,13 +87,15 @@ class Cluster:
 
     Args:
         durable: Whether it waits for the disk, as servers do that matter; without, it is quicker.
+        port: Listen on this port of 127.0.0.1 too, and have addresses name it.
 
     Attributes:
         folder: Where its data and its socket are.
     """
 
-    def __init__(self, *, durable: bool = False) -> None:
+    def __init__(self, *, durable: bool = False, port: int | None = None) -> None:
         self._durable = durable
+        self._port = port
         self._process: subprocess.Popen[bytes] | None = None
         self._as: dict[str, Any] = {}
 
@@ -132,6 +134,8 @@ class Cluster:
         settings = {**_SETTINGS, "unix_socket_directories": str(self.folder)}
         if not self._durable:
             settings |= {"fsync": "off", "full_page_writes": "off"}
+        if self._port is not None:
+            settings |= {"listen_addresses": "127.0.0.1", "port": str(self._port)}
         words = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
         command = [str(self._programs / "postgres"), "-D", str(self.folder / "data"), *words]
         with (self.folder / "log").open("ab") as log:
@@ -140,6 +144,7 @@ class Cluster:
                 preexec_fn=_end_with_parent, **self._as,
             )  # fmt: skip
         ready = [str(self._programs / "pg_isready"), "-q", "-h", str(self.folder), "-d", "postgres", "-U", OWNER]
+        ready += [] if self._port is None else ["-p", str(self._port)]
         for _ in range(20 * _START_S):
             if subprocess.run(ready, check=False).returncode == 0:
                 return
@@ -158,6 +163,8 @@ class Cluster:
     def dsn(self, database: str = "postgres", *, user: str = OWNER, password: str = "") -> str:
         """Return the address of a database."""
         secret = f":{password}" if password else ""
+        if self._port is not None:
+            return f"postgresql://{user}{secret}@127.0.0.1:{self._port}/{database}"
         return f"postgresql://{user}{secret}@/{database}?host={self.folder}"
 
     def database(self, name: str) -> str:

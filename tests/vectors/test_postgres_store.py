@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 import subprocess
 import sys
 import threading
@@ -13,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import psycopg
 import pytest
+from scripts.postgres_cluster import Cluster, unavailable
 
 from tenire.concurrency.compactor import Stop
 from tenire.errors import ConfigError, EmbedderMismatchError, MissingExtraError, StoreError
@@ -25,8 +28,6 @@ from .conftest import BOOK, DIMENSION, FOX, SEA
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-
-    from scripts.postgres_cluster import Cluster
 
     from .conftest import Maker
 
@@ -368,6 +369,34 @@ def test_the_server_waits_for_its_disk_even_where_it_usually_does_not(
     postgres.execute("ALTER DATABASE test SET synchronous_commit = off")
     shown = open_store()._writer.run("read", lambda server: server.execute("SHOW synchronous_commit").fetchone())
     assert shown == ("on",)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems name or know fewer of the socket's options")
+def test_both_sides_notice_within_a_minute_that_the_other_one_is_gone(make: Maker) -> None:
+    if unavailable():
+        pytest.skip(unavailable())
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+
+    def asked(server: Any) -> tuple[list[int], list[str]]:
+        with socket.socket(fileno=os.dup(server.fileno())) as ours:
+            names = (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT, socket.TCP_USER_TIMEOUT)
+            client = [ours.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)]
+            client += [ours.getsockopt(socket.IPPROTO_TCP, name) for name in names]
+        settings = ("tcp_keepalives_idle", "tcp_keepalives_interval", "tcp_keepalives_count", "tcp_user_timeout")
+        return client, [server.execute(f"SHOW {name}").fetchone()[0] for name in settings]
+
+    with Cluster(port=port) as cluster:
+        dsn = cluster.database("test")
+        with closing(PostgresStore(dsn, dimension=DIMENSION, embedder="bag")) as store:
+            client, server = store._writer.run("read", asked)
+            store.commit(make.batch("b1", make.document("d1", FOX)))
+        with closing(PostgresStore(f"{dsn}?keepalives_idle=7&tcp_user_timeout=9000", create=False)) as store:
+            own, _ = store._writer.run("read", asked)
+    assert client == [1, 30, 10, 3, 60_000]
+    assert server == ["30", "10", "3", "60000"]
+    assert own == [1, 7, 10, 3, 9000]
 
 
 # ---------------------------------------------------------------- looking

@@ -28,6 +28,9 @@ _CONNECT_S = 10
 # then the server gives it up after the first of these, and whoever waits for it gets on before the second.
 _IDLE_S = 60
 _LOCK_S = 90
+# The same where one side waits for the other in the middle of a statement: who has acknowledged nothing for a minute
+# is gone. Named as libpq does; in seconds, probes, and the last in milliseconds.
+_KEEPALIVE = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3, "tcp_user_timeout": 60_000}
 _CANCEL_S = 5
 
 
@@ -167,13 +170,18 @@ def _connect(address: ServerAddress) -> Any:
         # What libpq says of it repeats a part of it, which may be the password.
         message = f"PostgreSQL does not understand the address {address.shown}"
         raise StoreError(message, hint="postgresql://USER@HOST:PORT/DATABASE?OPTION=VALUE") from None
-    usual = {"connect_timeout": _CONNECT_S, "application_name": "tenire"}
+    usual = {"connect_timeout": _CONNECT_S, "application_name": "tenire", **_KEEPALIVE}
     connection = psycopg.connect(**{**usual, **options}, autocommit=True, prepare_threshold=None)
+    # A server ignores these, as libpq does, where the connection is a Unix-domain socket.
+    keepalive = "".join(
+        f" set_config('{name.replace('keepalives', 'tcp_keepalives')}', '{value}', false),"
+        for name, value in _KEEPALIVE.items()
+    )
     try:
         # As long as a connection lasts. A server that does not wait for its disk may forget what the ledger knows.
         connection.execute(
             f"SELECT set_config('idle_in_transaction_session_timeout', '{_IDLE_S}s', false),"
-            f" set_config('lock_timeout', '{_LOCK_S}s', false), set_config('statement_timeout', '0', false),"
+            f" set_config('lock_timeout', '{_LOCK_S}s', false), set_config('statement_timeout', '0', false),{keepalive}"
             " set_config('client_min_messages', 'warning', false), set_config('synchronous_commit', CASE"
             " current_setting('synchronous_commit') WHEN 'off' THEN 'on' ELSE current_setting('synchronous_commit')"
             " END, false)"
