@@ -24,7 +24,8 @@ AT_ONCE_S = 1.0
 ATTEMPTS = 3
 """How often a busy machine may be asked: what takes twice as long does so each time."""
 
-BARE = [sys.executable, "-X", "dev", "-c", "import sys, asyncio, tenire.concurrency.loops; print(flush=True); sys.stdin.read()"]
+_BARE = "import sys, asyncio, tenire.concurrency.loops; print(flush=True); sys.stdin.read()"
+BARE = [sys.executable, "-X", "dev", "-c", _BARE]
 
 Begun = TypeVar("Begun")
 Outcome = TypeVar("Outcome")
