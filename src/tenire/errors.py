@@ -26,6 +26,7 @@ what was expected, what came, where, and what to do.
     ├── TaskError                the engine ended a task (holds the task's name)
     │   ├── TaskTimeoutError     also a TimeoutError
     │   ├── WorkerDiedError      its worker process went away
+    │   ├── NoWorkerError        there is no worker process for it, and none can be started
     │   ├── DependencyError      a task it waited for failed or was cancelled
     │   └── DeadlockError        it would wait for ever for what it holds itself
     ├── ComponentError           a part of the engine cannot be kept running
@@ -53,9 +54,9 @@ __all__ = [
     "AuthenticationError", "BadRequestError", "BrokenReplyError", "BudgetError", "CallError", "CallTimeoutError",
     "ChannelError", "CircuitOpenError", "ComponentError", "ConfigError", "ContextLengthError", "DeadlockError",
     "DependencyError", "DocumentError", "EmbedderMismatchError", "HomeBusyError", "InternalError",
-    "MissingExtraError", "ModelError", "ModelFileError", "OutOfCreditError", "PipelineError", "PredictionError",
-    "RateLimitedError", "RejectedError", "ServerError", "StoreError", "TaskError", "TaskTimeoutError", "TenireError",
-    "UnknownModelError", "UnreadableStoreError", "WorkerDiedError",
+    "MissingExtraError", "ModelError", "ModelFileError", "NoWorkerError", "OutOfCreditError", "PipelineError",
+    "PredictionError", "RateLimitedError", "RejectedError", "ServerError", "StoreError", "TaskError",
+    "TaskTimeoutError", "TenireError", "UnknownModelError", "UnreadableStoreError", "WorkerDiedError",
 ]  # fmt: skip
 
 
@@ -253,6 +254,10 @@ class WorkerDiedError(TaskError):
     def __init__(self, message: str, *, task: str, exit_code: int | None = None, hint: str | None = None) -> None:
         super().__init__(message, task=task, hint=hint)
         self.exit_code = exit_code
+
+
+class NoWorkerError(TaskError):
+    """A task never ran because there is no worker process for it; no other task like it would get one now."""
 
 
 class DependencyError(TaskError):

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
+import pickle
+import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -11,14 +14,16 @@ import pytest
 
 from tenire import Retry, TaskError
 from tenire.clock import SYSTEM_CLOCK
+from tenire.concurrency.pools import conversation
 from tenire.concurrency.pools.engine import Capacity, Job, Lost
 from tenire.concurrency.pools.frames import Message
-from tenire.concurrency.pools.jobs import JOB, run_job
+from tenire.concurrency.pools.jobs import JOB, VALUE, run_job
+from tenire.concurrency.reporting_thread import ReportingThread
 from tenire.core.tasks import Resources
-from tenire.errors import TaskTimeoutError, WorkerDiedError
+from tenire.errors import NoWorkerError, TaskTimeoutError, WorkerDiedError
 
 from . import process_jobs
-from .engines import engine
+from .engines import engine, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,6 +50,7 @@ class Cluster:
         self.jobs: list[Job] = []
         self.held: list[Errand] = []
         self.threads: set[int] = set()
+        self.begun = 0
         self.closed = 0
 
     def capacity(self) -> Capacity:
@@ -52,6 +58,7 @@ class Cluster:
 
     def begin(self, post: Callable[..., None]) -> None:
         self.post = post
+        self.begun += 1
 
     def run(self, job: Job, ended: Callable[[Outcome], object]) -> Errand:
         self.threads.add(threading.get_ident())
@@ -80,7 +87,8 @@ class Cluster:
 def on_cluster(cluster: Cluster, scenario: Callable[[ConcurrencyManager], Any], **options: Any) -> Any:
     async def main(manager: ConcurrencyManager) -> Any:
         manager.thread_pool.use(cluster)
-        return await scenario(manager)
+        async with asyncio.timeout(60):  # a task that nobody reports would be waited for, for ever
+            return await scenario(manager)
 
     return engine(main, **options)
 
@@ -145,11 +153,104 @@ def test_a_lost_worker_is_tried_again_only_if_the_task_says_so() -> None:
 
 def test_an_engine_that_has_no_worker_says_why() -> None:
     async def scenario(manager: ConcurrencyManager) -> None:
-        with pytest.raises(TaskError, match="there is no worker for task 'getpid': the cluster is gone") as caught:
+        with pytest.raises(NoWorkerError, match="there is no worker for task 'getpid': the cluster is gone"):
             await manager.submit(os.getpid, on="anywhere")
-        assert not isinstance(caught.value, WorkerDiedError)
 
     on_cluster(Cluster(refuse="the cluster is gone"), scenario)
+
+
+def test_a_worker_process_that_cannot_be_started_is_told_likewise(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    async def scenario(manager: ConcurrencyManager) -> None:
+        with pytest.raises(NoWorkerError, match="no worker process can be started for task 'getpid'"):
+            await manager.submit(os.getpid, on="anywhere")
+
+    monkeypatch.setattr(conversation, "Child", refuse)
+    engine(scenario)
+
+
+class Exits:
+    """Ends whoever unpickles it."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return sys.exit, (3,)
+
+
+def test_a_result_that_ends_the_thread_which_reads_it_fails_its_task_alone() -> None:
+    async def scenario(manager: ConcurrencyManager) -> int:
+        with pytest.raises(TaskError, match=r"died while it had it \(SystemExit: 3\)"):
+            await manager.submit(Exits, on="anywhere")
+        return int(await manager.submit(os.getpid, on="anywhere"))
+
+    assert on_cluster(Cluster(), scenario) == os.getpid()
+
+
+def test_what_is_no_outcome_of_a_job_fails_its_task_alone() -> None:
+    async def scenario(manager: ConcurrencyManager) -> int:
+        held = manager.submit(os.getpid, on="anywhere", name="held")
+        await eventually(lambda: bool(cluster.held))
+        cluster.post(cluster.held[0].ended, Message(VALUE + 100, 0, [bytearray(pickle.dumps(5))]))
+        with pytest.raises(TaskError, match="the result of task 'held' cannot be read back"):
+            await held
+        return int(await manager.submit(os.getpid, on="anywhere"))
+
+    cluster = Cluster(hold=("held",))
+    assert on_cluster(cluster, scenario) == os.getpid()
+    assert len(cluster.threads) == 1
+
+
+class NoThreads:
+    """Has the system give no thread to talk to an engine, so many times."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, times: int) -> None:
+        self.times = times
+        self.start = ReportingThread.start
+        monkeypatch.setattr(ReportingThread, "start", lambda thread: self.starts(thread))
+
+    def starts(self, thread: ReportingThread) -> None:
+        if self.times and thread.name == "tenire-elsewhere":
+            self.times -= 1
+            raise RuntimeError("can't start new thread")
+        self.start(thread)
+
+
+def test_a_thread_that_the_system_does_not_give_fails_a_task_and_not_those_after_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def scenario(manager: ConcurrencyManager) -> int:
+        with pytest.raises(RuntimeError, match="can't start new thread"):
+            await manager.submit(os.getpid, on="anywhere")
+        assert await manager.submit(os.getpid, on="anywhere") == os.getpid()
+        threads.times = 2
+        with pytest.raises(TaskError, match="SystemExit"):
+            await manager.submit(Exits, on="anywhere")  # takes its thread along, and there is no other one
+        await eventually(lambda: threads.times == 1)
+        with pytest.raises(RuntimeError, match="can't start new thread"):
+            await manager.submit(os.getpid, on="anywhere")
+        return int(await manager.submit(os.getpid, on="anywhere"))
+
+    cluster, threads = Cluster(), NoThreads(monkeypatch, 1)
+    assert on_cluster(cluster, scenario) == os.getpid()
+    assert (cluster.begun, cluster.closed) == (2, 1)
+
+
+def test_what_runs_there_comes_back_though_there_was_no_other_thread_when_one_died(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def scenario(manager: ConcurrencyManager) -> None:
+        held = manager.submit(os.getpid, on="anywhere", name="held")
+        await eventually(lambda: bool(cluster.held))
+        threads.times = 1
+        cluster.post(sys.exit, 3)
+        await eventually(lambda: not threads.times)
+        cluster.post(cluster.held[0].ended, Lost("its node was lost"))
+        with pytest.raises(WorkerDiedError, match="its node was lost"):
+            await held
+
+    cluster, threads = Cluster(hold=("held",)), NoThreads(monkeypatch, 0)
+    on_cluster(cluster, scenario)
 
 
 def test_a_cancelled_task_is_stopped_there_and_its_slot_comes_back() -> None:

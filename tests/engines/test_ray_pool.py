@@ -23,9 +23,13 @@ class Actor:
 
     def __init__(self) -> None:
         self.killed = False
+        self.cut_off = False
         self.run = self  # an actor's method has a ``remote`` of its own
 
     def remote(self, *parts: bytes) -> tuple[Actor, tuple[bytes, ...]]:
+        if self.cut_off:
+            message = "no connection"
+            raise ConnectionError(message)
         return self, parts
 
 
@@ -39,6 +43,7 @@ class Bench:
         self.there = 0
         self.fails = False
         self.left: list[str] = []
+        self.spare = 0
         self.pool = RayPool(
             start=self._start,
             kill=self._kill,
@@ -47,6 +52,7 @@ class Bench:
             changed=self._changed,
             make_room=lambda pool: None,
             lost=self.left.append,
+            spare=self._spare,
         )
 
     def _start(self) -> tuple[Actor, Actor]:
@@ -61,6 +67,10 @@ class Bench:
 
     def _changed(self, worker: Worker, there: bool) -> None:
         self.there += 1 if there else -1
+
+    def _spare(self, pool: RayPool) -> None:
+        assert pool is self.pool
+        self.spare += 1
 
     def put(self, name: str) -> Errand:
         errand = Errand(Job(name, None, 1.0, 0, [name.encode()]), lambda outcome: self._ended(name, outcome), self.pool)
@@ -197,6 +207,63 @@ def test_a_stopped_job_never_begins_or_is_killed_with_its_worker() -> None:
     bench.over("a", OSError("killed"))
     assert isinstance(bench.outcomes["a"], Lost)
     running.stop()  # too late, and harmless
+
+
+def test_a_killed_worker_gets_no_job_though_the_outcome_of_its_last_one_was_on_its_way() -> None:
+    bench = Bench()
+    stopped = bench.put("a")
+    bench.ready(0)
+    stopped.stop()
+    bench.over("a")
+    assert isinstance(bench.outcomes["a"], Message)
+    bench.put("b")
+    assert bench.running() == {}
+    bench.ready(1)
+    assert bench.running() == {"b": 1}
+
+
+def test_a_stopped_job_costs_no_other_worker_of_its_node() -> None:
+    bench = Bench()
+    stopped = bench.put("a")
+    bench.put("b")
+    bench.ready(0)
+    bench.ready(1)
+    bench.over("b")
+    stopped.stop()
+    bench.over("a", OSError("killed"))
+    assert isinstance(bench.outcomes["a"], Lost)
+    assert (bench.left, bench.actors[1].killed) == ([], False)
+
+
+def test_a_worker_that_cannot_be_given_a_job_makes_room_for_another() -> None:
+    bench = Bench(most=1)
+    bench.put("a")
+    bench.ready(0)
+    bench.over("a")
+    bench.actors[0].cut_off = True
+    bench.put("b")
+    assert bench.outcomes["b"] == Lost("ConnectionError: no connection", started=False)
+    bench.put("c")
+    assert bench.actors[0].killed
+    bench.ready(1)
+    assert bench.running() == {"c": 1}
+
+
+def test_it_is_known_whether_workers_are_lacking_and_told_when_some_are_spare() -> None:
+    bench = Bench()
+    assert not bench.pool.lacks_workers
+    bench.put("a")
+    waiting = bench.put("b")
+    assert bench.pool.lacks_workers
+    bench.ready(0)
+    assert bench.pool.lacks_workers
+    waiting.stop()
+    assert not bench.pool.lacks_workers
+    assert bench.spare == 0
+    bench.over("a")
+    assert bench.spare == 1
+    bench.ready(1)  # it comes too late
+    assert bench.spare == 2
 
 
 def test_idle_workers_are_let_go_and_those_at_work_stay() -> None:

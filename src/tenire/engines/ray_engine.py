@@ -130,7 +130,7 @@ class RayEngine:
         ray = None
         try:
             ray = self._connected()
-        except Exception as error:  # noqa: BLE001 - Ray raises many kinds
+        except BaseException as error:  # noqa: BLE001 - Ray raises many kinds, and connect() waits for it
             self._refusal = self._unreachable(error)
         self._there.set()
         if ray is not None:
@@ -170,7 +170,7 @@ class RayEngine:
         self._look()
         return ray
 
-    def _unreachable(self, error: Exception) -> ConfigError:
+    def _unreachable(self, error: BaseException) -> ConfigError:
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
         if self._address is None:
             return ConfigError(f"Ray cannot be started on this machine: {reason}", key="tenire.engine")
@@ -236,6 +236,7 @@ class RayEngine:
             changed=partial(self._changed, name or "worker"),
             make_room=self._make_room,
             lost=self._leave,
+            spare=self._yield_room if name is None else _keep,
         )
 
     def _start(self, actors: Any, threads: int) -> tuple[Any, Any]:
@@ -247,6 +248,13 @@ class RayEngine:
         for (name, _, _), other in self._pools.items():
             if other is not pool and name is None:
                 other.retire()
+
+    def _yield_room(self, pool: RayPool) -> None:
+        """End what has nothing to do and holds what another pool waits for; Ray would have that wait for ever."""
+        for (_, cpu, memory), other in self._pools.items():
+            if other is not pool and (cpu or memory) and other.lacks_workers:
+                pool.retire()
+                return
 
     def _leave(self, node: str) -> None:
         for pool in self._pools.values():
@@ -268,6 +276,10 @@ class RayEngine:
             self._here = {**self._here, f"ray-{kind}-{self._made}": found.pid}
         else:
             self._here = {name: pid for name, pid in self._here.items() if pid != found.pid}
+
+
+def _keep(pool: RayPool) -> None:
+    """Leave workers with a name as they are: they hold nothing, and keep something warm."""
 
 
 def _reach(address: str) -> None:

@@ -88,6 +88,7 @@ class RayPool:
         changed: Called with ``(worker, there)`` when one is ready, and when that one is gone.
         make_room: Called before a worker is asked for.
         lost: Called with a node's name when a worker there was lost; to call ``leave`` of all pools.
+        spare: Called when workers have nothing to do; to call ``retire`` if another pool lacks one.
     """
 
     def __init__(
@@ -100,6 +101,7 @@ class RayPool:
         changed: Callable[[Worker, bool], object],
         make_room: Callable[[RayPool], object],
         lost: Callable[[str], object],
+        spare: Callable[[RayPool], object],
     ) -> None:
         self._start = start
         self._kill = kill
@@ -108,10 +110,16 @@ class RayPool:
         self._changed = changed
         self._make_room = make_room
         self._lost_at = lost
+        self._spare = spare
         self._waiting: deque[Errand] = deque()
         self._idle: list[Worker] = []
         self._workers: set[Worker] = set()
         self._lost = 0
+
+    @property
+    def lacks_workers(self) -> bool:
+        """Whether a job waits for a worker that was asked for and is not there yet."""
+        return bool(self._waiting) and any(worker.found is None for worker in self._workers)
 
     def put(self, errand: Errand) -> None:
         """Have a job run as soon as there is a worker for it."""
@@ -121,8 +129,8 @@ class RayPool:
     def stop(self, errand: Errand) -> None:
         """Stop a job; see ``engine.Run``."""
         if errand.worker is not None:
-            with contextlib.suppress(Exception):  # it is gone already, in whatever words of Ray's
-                self._kill(errand.worker.actor)  # then Ray says that it is lost
+            # Then Ray says that it is lost; or the job's outcome was on its way, and the worker is gone all the same.
+            self._bury(errand.worker)
         elif errand in self._waiting:
             self._waiting.remove(errand)
             errand.ended(Lost("it was stopped before it began"))
@@ -157,6 +165,8 @@ class RayPool:
             self._give_out()
         except Exception as error:  # noqa: BLE001 - whatever Ray raises: the connection is gone, for example
             self._refuse(_in_words(error))
+        if self._idle and not self._waiting:
+            self._spare(self)
 
     def _give_out(self) -> None:
         while self._waiting and self._idle:
@@ -167,12 +177,16 @@ class RayPool:
             self._make_room(self)
             actor, ready = self._start()
             worker = Worker(actor, self._lost)
+            self._watch(ready, partial(self._ready, worker))
             self._workers.add(worker)
             coming += 1
-            self._watch(ready, partial(self._ready, worker))
 
     def _give(self, worker: Worker, errand: Errand) -> None:
-        reference = worker.actor.run.remote(*errand.job.parts)
+        try:
+            reference = worker.actor.run.remote(*errand.job.parts)
+        except Exception:
+            self._bury(worker)  # it would count as one at work for ever
+            raise
         worker.errand, errand.worker = errand, worker
         errand.since = SYSTEM_CLOCK.now()
         self._watch(reference, partial(self._over, worker, errand))
@@ -197,9 +211,10 @@ class RayPool:
     def _over(self, worker: Worker, errand: Errand, made: Any, error: BaseException | None) -> None:
         worker.errand = errand.worker = None
         if error is not None:
-            self._bury(worker)
-            if worker.found is not None:
-                self._lost_at(worker.found.node)
+            if worker in self._workers:  # not because we have ended it
+                self._bury(worker)
+                if worker.found is not None:
+                    self._lost_at(worker.found.node)
             outcome: Outcome = Lost(_in_words(error))
         else:
             tag, parts = made

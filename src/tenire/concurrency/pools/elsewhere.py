@@ -7,6 +7,7 @@ that may take time, or run foreign code, which the loop must not wait for.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import queue
 from functools import partial
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from tenire.concurrency.pools.engine import Job, Lost
 from tenire.concurrency.pools.frames import dump
-from tenire.concurrency.pools.verdicts import lost, no_worker, read, thread_died, unsendable
+from tenire.concurrency.pools.verdicts import lost, no_worker, read, thread_died, unreadable, unsendable
 from tenire.concurrency.reporting_thread import ReportingThread
 from tenire.concurrency.sendable import reference_to
 from tenire.concurrency.waiting import until_gone
@@ -88,12 +89,15 @@ class Elsewhere:
 
     def start(self, handle: Handle[Any]) -> None:
         """Run a task."""
-        if self._thread is None:
-            self._start_thread()
-            self._post(self.engine.begin, self._post)
+        self._have_thread()
         errand = handle.run = Errand(handle)
         self._under_way.add(errand)
         self._post(self._send, errand)
+
+    def resume(self) -> None:
+        """Have a thread for the tasks under way, if the last one died when the system gave no other."""
+        if self._under_way:
+            self._have_thread()
 
     def stop(self, errand: Errand) -> None:
         """Stop a task that counts as ended, or is to; it is reported when its worker is gone."""
@@ -113,18 +117,26 @@ class Elsewhere:
         if self._under_way:
             self._empty = asyncio.get_running_loop().create_future()
             await asyncio.wait([self._empty], timeout=_END_S)
-        thread = self._thread
+        threads = [self._thread] if self._thread is not None else []  # it may have died meanwhile
         self._post(self.engine.close)
         self._work.put(None)
-        await until_gone([thread])
+        await until_gone(threads)
+
+    def _have_thread(self) -> None:
+        if self._thread is None:
+            self._start_thread()
+            self._post(self.engine.begin, self._post)
 
     def _start_thread(self) -> None:
-        self._thread = ReportingThread(self._serve, name="tenire-elsewhere", fell=self._dying)
-        self._thread.start()
+        thread = ReportingThread(self._serve, name="tenire-elsewhere", fell=self._dying)
+        thread.start()
+        self._thread = thread  # only now: the system may give none, and then it is tried again
 
     def _died(self, error: BaseException) -> None:
         errand, self._packing = self._packing, None
-        self._start_thread()
+        self._thread = None
+        with contextlib.suppress(RuntimeError):
+            self._start_thread()
         if errand is not None and errand.run is None:
             self._over(errand, None, thread_died(errand.handle, error))
         self.fell(error)
@@ -177,7 +189,15 @@ class Elsewhere:
     def _ended(self, errand: Errand, outcome: Outcome) -> None:
         handle = errand.handle
         if not isinstance(outcome, Lost):
-            self._end(errand, *read(handle, outcome))
+            try:
+                value, error = read(handle, outcome)
+            except Exception as strange:  # noqa: BLE001 - whatever it is that an engine took for an outcome
+                self._end(errand, None, unreadable(handle, strange))
+            except BaseException as fatal:  # unpickling runs foreign code
+                self._end(errand, None, thread_died(handle, fatal))
+                raise
+            else:
+                self._end(errand, value, error)
         elif errand.stopped and (handle.done() or handle.stop_error is not None):
             self._end(errand, None, None)  # by us, and why is known
         else:

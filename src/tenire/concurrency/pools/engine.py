@@ -5,8 +5,8 @@ job is the same message that a worker process of this machine gets (see ``jobs``
 its outcome: a function cannot tell where it runs, nor whoever waits for it where it ran.
 
 Rules:
-    1. All methods but ``processes`` are called on one thread, which is not the loop's. What
-       comes from elsewhere goes there by ``post``.
+    1. All methods but ``capacity``, which the loop calls too, and ``processes`` are called on
+       one thread, which is not the loop's. What comes from elsewhere goes there by ``post``.
     2. ``ended`` is called there, once for each job, whatever becomes of it.
     3. Nobody here tries a job again: whether it is, the task's ``Retry`` says.
 """
@@ -91,11 +91,14 @@ class Engine(Protocol):
     """Runs jobs somewhere."""
 
     def capacity(self) -> Capacity:
-        """Return what there is."""
+        """Return what there is, without waiting for anything; from any thread."""
         ...
 
     def begin(self, post: Callable[..., None]) -> None:
-        """Take in how to have something called on the thread of rule 1: ``post(fn, *args)``."""
+        """Take in how to have something called on the thread of rule 1: ``post(fn, *args)``.
+
+        The first call, and again, with the same ``post``, when that thread had to be started anew.
+        """
         ...
 
     def run(self, job: Job, ended: Callable[[Outcome], object]) -> Run:

@@ -106,6 +106,7 @@ class ThreadPoolManager:
         self._threads.fell = self._processes.fell = self._watch.fell = life.fail
         if self._elsewhere is not None:
             self._elsewhere.fell = life.fail
+            self._elsewhere.resume()
         self._fell = life.fail
         if self._processes.links:
             self._watch.begun()
@@ -191,7 +192,7 @@ class ThreadPoolManager:
 
         Raises:
             ImportError: A module cannot be imported there.
-            TaskError: No process can be started.
+            NoWorkerError: No process can be started.
             ConfigError: If the number is impossible.
         """
         if not isinstance(workers, int) or workers < 0:

@@ -15,7 +15,7 @@ from tenire.concurrency.pools.jobs import (
     UNSENDABLE,
     VALUE,
 )
-from tenire.errors import TaskError, WorkerDiedError
+from tenire.errors import NoWorkerError, TaskError, WorkerDiedError
 
 if TYPE_CHECKING:
     from tenire.concurrency.handle import Handle
@@ -100,11 +100,11 @@ def unsendable(handle: Handle[Any], error: Exception) -> TaskError:
     return wrapped
 
 
-def unstartable(task: str, error: Exception) -> TaskError:
+def unstartable(task: str, error: Exception) -> NoWorkerError:
     """Return why there is no worker for a task."""
     message = f"no worker process can be started for task {task!r}: {str(error) or type(error).__name__}"
     hint = "the system is short of processes, memory or open files" if isinstance(error, OSError) else None
-    wrapped = TaskError(message, task=task, hint=hint)
+    wrapped = NoWorkerError(message, task=task, hint=hint)
     wrapped.__cause__ = error
     return wrapped
 
@@ -155,6 +155,6 @@ def lost(handle: Handle[Any], why: str) -> WorkerDiedError:
     return WorkerDiedError(message, task=handle.name, exit_code=None, hint=hint)
 
 
-def no_worker(handle: Handle[Any], why: str) -> TaskError:
+def no_worker(handle: Handle[Any], why: str) -> NoWorkerError:
     """Return why another engine has no worker for a task."""
-    return TaskError(f"there is no worker for task {handle.name!r}: {why}", task=handle.name)
+    return NoWorkerError(f"there is no worker for task {handle.name!r}: {why}", task=handle.name)

@@ -14,6 +14,7 @@ from tenire.errors import (
     AuthenticationError,
     ConfigError,
     InternalError,
+    NoWorkerError,
     PipelineError,
     RejectedError,
     StoreError,
@@ -36,7 +37,8 @@ if TYPE_CHECKING:
 __all__ = ["Piece"]
 
 _OF_ALL = (
-    AuthenticationError, ConfigError, InternalError, PipelineError, RejectedError, StoreError, UnknownModelError,
+    AuthenticationError, ConfigError, InternalError, NoWorkerError, PipelineError, RejectedError, StoreError,
+    UnknownModelError,
 )  # fmt: skip
 
 
