@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from contextlib import ExitStack
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,6 +15,7 @@ from tenire.app.control import EngineControl, _channel
 from tenire.app.feed import Feed, View
 from tenire.app.feed.feed import RETRY_S
 from tenire.app.feed.happened import KEPT, TOGETHER_S, Happenings
+from tenire.app.feed.holdings import Holdings
 from tenire.app.feed.pictures import HOLD_S, LEAST_PERIOD_S, Told, Watch
 from tenire.app.orders import NewWeight
 from tenire.app.publish import Besides
@@ -24,6 +25,8 @@ from tenire.concurrency.control_events import OverloadChanged
 from tenire.concurrency.signals import Signals
 from tenire.pipeline.progress import PipelineProgress, StageProgress
 from tenire.storage.home import Home, HomeLock
+
+from .conftest import write
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -151,7 +154,7 @@ def test_the_engine_is_looked_at_for_all_together_and_ten_times_a_second_at_most
         assert 98 <= looks <= 101
         for times in got:
             assert len(times) <= 101
-            assert all(later - earlier > 0.09 for earlier, later in pairwise(times))
+            assert all(later - earlier > 0.09 for earlier, later in itertools.pairwise(times))
         await asyncio.sleep(10.0)
         assert engine.control._pictures.looks == looks, "nobody waits, so nobody looks"
         assert len(engine.manager.timer) <= 1
@@ -417,6 +420,24 @@ def test_where_no_engine_is_it_is_looked_for_often_and_the_home_once_a_second(
             await asyncio.sleep(20.0)
             assert feed.looks > 40
             assert 15 <= len(asked) <= 21
+
+    engine(scenario)
+
+
+def test_a_run_that_came_and_went_between_two_looks_is_seen_in_its_ledger(
+    engine: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    numbers = itertools.count(1)
+    monkeypatch.setattr("tenire.app.feed.feed.read_holdings", lambda *_, **__: Holdings(documents=next(numbers)))
+
+    async def scenario(engine: Engine) -> None:
+        await engine.stop()
+        async with engine.feed() as feed:
+            await asyncio.sleep(20.0)
+            assert (feed.view.link, feed.view.documents) == ("gone", 1), "nothing changed: it is read once"
+            write(engine.home.ledger_path, "changed")
+            await asyncio.sleep(20.0)
+            assert (feed.view.link, feed.view.documents) == ("gone", 2)
 
     engine(scenario)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,10 +19,11 @@ from tenire.storage.home import Home
 from .conftest import LEDGERS, ZEBRAS, write
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
     from pathlib import Path
 
     from tenire.app.feed import View
+    from tenire.concurrency import ConcurrencyManager
     from tenire.pipeline.progress import RunReport
 
 BROKEN = "%PDF-1.4 this is no document"
@@ -37,7 +39,7 @@ async def until(feed: Feed, true: Callable[[View], object]) -> View:
 
 @pytest.fixture
 def run(tmp_path: Path) -> Callable[..., RunReport]:
-    """Runs ``one`` and ``two`` with a scenario beside it, which begins before them."""
+    """Runs ``one`` and ``two`` with a scenario beside it, which begins before them, once its feed sees the engine."""
     write(tmp_path / "one" / "a.txt", ZEBRAS)
     write(tmp_path / "one" / "b.pdf", BROKEN)
     write(tmp_path / "two" / "a.txt", LEDGERS)
@@ -47,16 +49,28 @@ def run(tmp_path: Path) -> Callable[..., RunReport]:
 
     def run(scenario: Callable[[Feed], Awaitable[object]]) -> RunReport:
         async def main() -> RunReport:
-            begun = asyncio.Event()
+            begun, engines = asyncio.Event(), []
+
+            @asynccontextmanager
+            async def held_back(manager: ConcurrencyManager) -> AsyncIterator[None]:
+                engines.append(manager)
+                hold("nobody looks on yet")  # so small a run could end before
+                yield
+
+            def hold(reason: str | None) -> None:
+                for name in config.pipelines:
+                    engines[0].orchestrator.suspend(name, reason)
 
             async def beside() -> None:
                 await begun.wait()
+                await until(feed, lambda view: view.attached)
+                hold(None)
                 await scenario(feed)
 
             # A scenario that fails ends the run, which it may have paused; and it cannot outlast the run for long.
             async with Feed(home) as feed, asyncio.TaskGroup() as tasks:
                 scene = tasks.create_task(beside())
-                report = await tasks.create_task(arun_config(config, on_start=lambda _: begun.set()))
+                report = await tasks.create_task(arun_config(config, on_start=lambda _: begun.set(), beside=held_back))
                 async with asyncio.timeout(60):
                     await scene
             return report
@@ -107,7 +121,7 @@ def test_without_an_engine_the_last_run_is_shown_and_the_home_can_be_used(
     run: Callable[..., RunReport], tmp_path: Path
 ) -> None:
     async def scenario(feed: Feed) -> None:
-        await until(feed, lambda view: view.attached)
+        assert feed.view.attached
 
     run(scenario)
 

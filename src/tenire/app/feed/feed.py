@@ -99,6 +99,7 @@ class Feed:
         self._counted: object = None  # the counters when the ledger was read last
         self._read_at = float("-inf")
         self._owner_at = float("-inf")
+        self._ledger: object = None  # what tells whether it was written since nobody is there
         self._reading: asyncio.Task[None] | None = None
         self._following: asyncio.Task[None] | None = None
         self.looks = 0
@@ -195,7 +196,7 @@ class Feed:
         if self.view.link == "gone" and now < self._owner_at + OWNER_S:
             return
         self._owner_at = now
-        owner = await run_blocking(self._home.owner)
+        owner, ledger = await run_blocking(_look_at, self._home)
         link = "gone" if owner is None else "silent"
         note = f"no engine is running on {self._home.path}"
         if link == "silent":
@@ -204,10 +205,15 @@ class Feed:
         if link != self.view.link or note != self.view.note:
             if link == "gone":
                 self._watch = Watch(period=self.period)
+                self._ledger = ledger
                 await self._read(running=False)
                 self._show(link, note, pipelines=self._holdings.after(self.view.engine), rates={})
             else:
                 self._show(link, note, rates={})
+        elif link == "gone" and ledger != self._ledger:  # somebody came and went between two looks
+            self._ledger = ledger
+            await self._read(running=False)
+            self._show(link, note, pipelines=self._holdings.after(self.view.engine))
 
     # -- the ledger -----------------------------------------------------------
 
@@ -269,3 +275,13 @@ class Feed:
         for each in waiting:
             if not each.done():
                 each.set_result(None)
+
+
+def _look_at(home: Home) -> tuple[int | None, object]:
+    """Return whose a home is, and what its ledger looks like from outside."""
+    owner = home.owner()
+    try:
+        found = home.ledger_path.stat()
+    except OSError:
+        return owner, None
+    return owner, (found.st_ino, found.st_mtime_ns, found.st_size)
