@@ -190,7 +190,7 @@ THROUGH = {
     "SdkTransport.close": "",
     "SdkTransport.complete": "llm/endpoint.py: passage.send(partial(self._transport.complete",
     "SdkTransport.embed": "llm/embeddings.py: passage.send(partial(self._transport.embed",
-    "SdkTransport.stream": "llm/streams.py: async for part in transport.stream(",
+    "SdkTransport.stream": "llm/streams.py: aclosing(transport.stream(",
     "Stream.__aenter__": "",
     "Supervisor.start": "Supervisor.run",
     "ThreadPoolManager.aclose": "concurrency/parts.py: await self.thread_pool.aclose(",
