@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from tenire.errors import ModelFileError
 from tenire.ml.gpu import CONTEXT_BYTES
+from tenire.ml.model_file import read_model_file
 from tenire.ml.tokenizing import TOKENIZER_FILE
 
 if TYPE_CHECKING:
@@ -63,9 +64,11 @@ class OnnxModel:
             MissingExtraError: If there is nothing to run it with.
         """
         path = Path(self.path)
-        tokenizer = None if self.tokenizer is None else _read(Path(self.tokenizer), path.stem)
+        tokenizer = None if self.tokenizer is None else read_model_file(Path(self.tokenizer), path.stem)
         settings = {"pooling": self.pooling, "most_tokens": self.most_tokens}
-        return _graph(_read(path, path.stem), tokenizer, path.stem, self.threads, self.gpu_memory or 0, settings)
+        return _graph(
+            read_model_file(path, path.stem), tokenizer, path.stem, self.threads, self.gpu_memory or 0, settings
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,14 +133,6 @@ class KeptModel:
             message = f"the model {found.label} cannot be loaded: {type(error).__name__}: {error}"
             hint = "it needs the packages, in about the versions, that it was made with"
             raise ModelFileError(message, model=self.name, hint=hint) from error
-
-
-def _read(path: Path, name: str) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        message = f"the model {path} cannot be read: {error.strerror}"
-        raise ModelFileError(message, model=name) from error
 
 
 def _graph(

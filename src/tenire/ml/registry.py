@@ -30,6 +30,7 @@ import msgspec
 from tenire.clock import SYSTEM_CLOCK
 from tenire.errors import ConfigError, ModelFileError
 from tenire.ml.manifest import KINDS, Manifest, sum_of
+from tenire.ml.model_file import read_model_file
 from tenire.ml.seal import is_sealed, seal_of
 from tenire.ml.tokenizing import TOKENIZER_FILE
 from tenire.storage.advice import advice
@@ -257,9 +258,9 @@ class ModelRegistry:
         if tokenizer is not None and kind != "onnx":
             message = f"a tokenizer belongs to a graph in ONNX, got one with {source}"
             raise ConfigError(message, key="tokenizer")
-        files = {f"model{source.suffix.lower()}": _read(source, name)}
+        files = {f"model{source.suffix.lower()}": read_model_file(source, name)}
         if tokenizer is not None:
-            files[TOKENIZER_FILE] = _read(Path(tokenizer), name)
+            files[TOKENIZER_FILE] = read_model_file(Path(tokenizer), name)
         lineage = {"file": str(source.resolve())}
         return self.save(name, files, kind=kind, metrics=metrics, lineage=lineage, settings=settings)
 
@@ -337,14 +338,6 @@ def _check_name(what: str, name: str) -> str:
         message = f"{what} must be up to 64 letters, digits, spaces, _ . or -, got {name!r}"
         raise ConfigError(message, key="name")
     return name
-
-
-def _read(path: Path, name: str) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        message = f"the model {path} cannot be read: {error.strerror}"
-        raise ModelFileError(message, model=name) from error
 
 
 def _write(path: Path, data: bytes) -> None:
