@@ -159,6 +159,23 @@ def test_a_copy_needs_an_admission_of_its_own_and_goes_without_if_it_is_refused(
     assert entered == ENOUGH + 3
 
 
+def test_a_copy_that_waits_for_what_the_first_call_holds_ends_with_it() -> None:
+    lock = asyncio.Lock()
+    guard = hedged(admission=lambda: lock)
+    server = Server(*[1.0] * ENOUGH, 9.0, errors={ENOUGH + 1: ConnectionError("gone")})
+
+    async def main() -> None:
+        await warm(guard, server)
+        began = asyncio.get_running_loop().time()
+        with pytest.raises(ConnectionError, match="gone"):
+            await asyncio.wait_for(guard.call(server), 60.0)
+        assert asyncio.get_running_loop().time() - began == 9.0
+        assert not lock.locked()
+
+    run(main)
+    assert server.calls == ENOUGH + 1
+
+
 def test_a_server_that_is_being_tried_out_gets_no_copies() -> None:
     breaker = CircuitBreaker(minimum_calls=1, failure_ratio=0.01, half_open_permits=1, open_for=5.0)
     guard = hedged(breaker=breaker)

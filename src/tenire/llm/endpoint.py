@@ -6,7 +6,8 @@ where the cache and the single flight reach over processes (``reply_store``).
 1. A refusal for a quota (429) is put off and burns no try. While the provider is down,
    calls wait behind the breaker, and burn none either.
 2. A reply that does not follow the schema is charged, and asked for once more together with
-   what is wrong with it. A second one is the call's error.
+   what is wrong with it. If that one does not either, it is the call's error. A second copy
+   of a slow call asks what its call asks: neither uses up the other's repair.
 """
 
 from __future__ import annotations
@@ -158,8 +159,10 @@ class Endpoint:
 
     def _passage(self, asked: Asked, request: ChatRequest, manner: Manner) -> Passage:
         """Return what lets one try in, with the room that this one needs: a second question is longer."""
-        estimate = self.account.counter.estimate(_as_sent(request, asked))
-        return Passage(self.account, asked, estimate, manner.priority, manner.pipeline)
+        sent = _as_sent(request, asked)
+        return Passage(
+            self.account, asked, self.account.counter.estimate(sent), manner.priority, manner.pipeline, sent=sent
+        )
 
     @property
     def plain(self) -> Guard:
@@ -183,14 +186,14 @@ class _Try:
     async def __call__(
         self, passage: Passage, asked: Asked, request: ChatRequest, schema: ReplySchema | None, feed: Feed | None
     ) -> Answer:
-        request = _as_sent(request, asked)
+        sent = passage.sent or request
         if feed is None:
-            reply = await passage.send(partial(self._transport.complete, request))
+            reply = await passage.send(partial(self._transport.complete, sent))
         else:
-            feed.check(request.model)
-            reply = await passage.send(partial(feed.take, self._transport, request))
+            feed.check(sent.model)
+            reply = await passage.send(partial(feed.take, self._transport, sent))
         if schema is not None:
-            _check(schema, reply.text, asked)
+            _check(schema, reply.text, asked, repaired=sent is not request)
         return Answer.of(reply, asked.cost if self._priced else None, self._wall())
 
 
@@ -217,11 +220,11 @@ def kind_of_failure(error: BaseException) -> Kind | None:
     return kind_of(error)
 
 
-def _check(schema: ReplySchema, text: str, asked: Asked) -> None:
+def _check(schema: ReplySchema, text: str, asked: Asked, *, repaired: bool) -> None:
     try:
         schema.read(text)
     except BrokenReplyError as error:
-        if asked.repair is None:
+        if not repaired:
             asked.repair = text, str(error)
         else:
             error.code = _STILL_OFF_SCHEMA

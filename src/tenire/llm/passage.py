@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from tenire.llm.first_call import FirstCallGate
     from tenire.llm.money import Price
     from tenire.llm.purse import Purse
+    from tenire.llm.records import ChatRequest
     from tenire.llm.reply_store import Asked
     from tenire.llm.tokens import TokenCounter, TokenEstimate
     from tenire.llm.totals import Totals
@@ -132,6 +133,7 @@ class Passage:
         estimate: What it will need.
         priority: Its class.
         pipeline: Whose share and whose money it takes.
+        sent: What is sent once it is let in, for whoever makes the call.
 
     Raises:
         RejectedError: If it is more than the whole quota.
@@ -148,11 +150,20 @@ class Passage:
         "_pipeline",
         "_priority",
         "_spent",
+        "sent",
     )
 
     def __init__(
-        self, account: Account, asked: Asked, estimate: TokenEstimate, priority: Priority | str, pipeline: str
+        self,
+        account: Account,
+        asked: Asked,
+        estimate: TokenEstimate,
+        priority: Priority | str,
+        pipeline: str,
+        *,
+        sent: ChatRequest | None = None,
     ) -> None:
+        self.sent = sent
         self._account = account
         self._asked = asked
         self._estimate = estimate

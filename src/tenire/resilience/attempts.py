@@ -172,15 +172,19 @@ class Attempts:
         if self._hedge is None:
             return await self._timed(call, admitted)
         return await self._hedge.run(
-            lambda: self._timed(call, admitted), lambda: self._copy(call), now=now, allowed=self._may_copy
+            lambda: self._timed(call, admitted),
+            lambda let_in: self._copy(call, let_in),
+            now=now,
+            allowed=self._may_copy,
         )
 
     def _may_copy(self) -> bool:
         # A server that is being tried out gets as many calls as it has places for.
         return self._gate is None or self._gate.breaker.state == CLOSED
 
-    async def _copy(self, call: Call) -> Any:
+    async def _copy(self, call: Call, let_in: Callable[[], None]) -> Any:
         async with contextlib.nullcontext() if call.admission is None else call.admission() as admitted:
+            let_in()
             self.copies += 1
             return await self._timed(call, admitted)
 
