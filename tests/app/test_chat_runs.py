@@ -15,6 +15,7 @@ from tenire.app.estimate import estimate
 from tenire.app.inspect import failed, retry
 from tenire.app.runs import arun_config, run_config
 from tenire.app.why import why
+from tenire.concurrency.quotas import QuotaSharing
 from tenire.errors import ConfigError
 from tenire.llm.money import Price, to_usd
 from tenire.llm.prices import price_of
@@ -455,3 +456,31 @@ def test_replies_follow_a_schema_and_stand_in_the_output_as_data(tmp_path: Path,
     (tmp_path / "mood.json").unlink()
     with pytest.raises(ConfigError, match=r"pipelines\.p\.schema: .*cannot be read"):
         run_config(config)
+
+
+def test_quotas_with_equal_limits_are_one_unless_their_groups_tell_them_apart(
+    serve: Any, describe: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared: list[str] = []
+
+    class Seen(QuotaSharing):
+        def __init__(self, key: str, **options: Any) -> None:
+            shared.append(key)
+            super().__init__(key, **options)
+
+    monkeypatch.setattr("tenire.llm.quotas.QuotaSharing", Seen)
+    write_rows(tmp_path / "rows.jsonl", {"id": "a", "text": "one"})
+    server = serve()
+    other = f'[quotas.other]\nbase_url = "{server.base_url}"\n'
+    limits = "rpm = 500\ntpm = 100000\n{}\n" + other + "rpm = {}\ntpm = 100000\n{}"
+    for mine, rpm, others, together in (
+        ("", 500, "", 1),
+        ('group = "small"', 500, 'group = "large"', 2),
+        ('group = "all"', 400, 'group = "all"', 1),
+        ("", 400, "", 2),
+    ):
+        shared.clear()
+        quota = limits.format(mine, rpm, others)
+        run_config(describe(server, quota=quota, one="", two='quota = "other"\nmodel = "n"'))
+        assert len(shared) == 2
+        assert len(set(shared)) == together

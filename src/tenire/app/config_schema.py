@@ -114,6 +114,7 @@ class QuotaSettings(Table, frozen=True, kw_only=True):
         output_tpm: Output tokens per minute, the same.
         counts_output: What counts of a call's output: ``reserved`` or ``real``; ``None``: found out.
         max_concurrency: Calls in flight; ``None``: found by itself.
+        group: What the provider counts together: the same name, the same quota; ``None``: what has the same limits.
         dialect: How the server is spoken to: ``openai``, ``anthropic``, or ``auto`` by its address.
         api_version: Of Azure's API, for servers of Azure at other addresses.
         price: Prices, or ``None`` for the built-in ones.
@@ -134,6 +135,7 @@ class QuotaSettings(Table, frozen=True, kw_only=True):
     output_tpm: Annotated[int | None, whole(POSITIVE, minimum=1)] = None
     counts_output: Annotated[str | None, choice("reserved", "real")] = None
     max_concurrency: Annotated[int | None, whole(POSITIVE, minimum=1)] = None
+    group: Annotated[str | None, text("the name of what the provider counts together")] = None
     dialect: Annotated[str, choice("auto", "openai", "anthropic")] = "auto"
     api_version: Annotated[str | None, text("a version of Azure's API, as 2024-10-21")] = None
     price: PriceSettings | None = None

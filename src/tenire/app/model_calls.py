@@ -170,7 +170,8 @@ class ModelCalls:
                 "max_concurrency": settings.max_concurrency,
             }
             who, dialect = (use.quota, None) if use.local else (_who(settings), _dialect(settings))
-            quota = make_quota(manager, use.quota, who, limits, counting(settings.counts_output, dialect))
+            output = counting(settings.counts_output, dialect)
+            quota = make_quota(manager, use.quota, who, limits, output, settings.group)
             self._quotas[use.quota] = quota
             self._open.push_async_callback(quota.aclose)
         return self._quotas[use.quota]

@@ -70,6 +70,7 @@ class ChatClient(AsksInBatches):
         output_tpm: Output tokens a minute, where they are counted apart.
         counts_output: Whether these count ``reserved`` or ``real`` output; ``None``: found out.
         max_concurrency: Calls in flight at once; ``None``: found out.
+        group: Name of what the provider counts together; ``None``: what has the same limits.
         quota: A quota of the engine, in place of these.
         home: Directory in which replies and spending are kept; ``None``: in memory only.
         cache: Whether replies are kept, and given again for the same request.
@@ -112,6 +113,7 @@ class ChatClient(AsksInBatches):
         output_tpm: int | None = None,
         counts_output: str | None = None,
         max_concurrency: int | None = None,
+        group: str | None = None,
         quota: Quota | None = None,
         home: str | os.PathLike[str] | None = None,
         cache: bool = True,
@@ -147,7 +149,7 @@ class ChatClient(AsksInBatches):
         limits = limits_of(
             rpm=rpm, tpm=tpm, input_tpm=input_tpm, output_tpm=output_tpm, max_concurrency=max_concurrency
         )
-        if quota is not None and any(value is not None for value in (*limits.values(), counts_output)):
+        if quota is not None and any(value is not None for value in (*limits.values(), counts_output, group)):
             raise ConfigError("quota stands in place of rpm, tpm and max_concurrency: give one of them", key="quota")
         own_books = {"home": home, "budget_usd": budget_usd, "reply_bytes": reply_bytes}
         if books is not None and any(value is not None for value in own_books.values()):
@@ -163,6 +165,7 @@ class ChatClient(AsksInBatches):
             models=tuple(models),
             limits=quota or limits,
             counts_output=counts_output,
+            group=group,
             manager=manager,
             books=books,
             own_books={name: value for name, value in own_books.items() if value is not None},

@@ -1,10 +1,13 @@
 """The quotas of clients: who has one together, in this process and in all others.
 
-1. One provider, one key and the same limits are one quota. Other limits are another one:
-   providers count models apart, and what a user declares is all that tells which belong
-   together. Rates do, that is: programs with the same ones share them, whatever
-   ``max_concurrency`` each has, and those where that is the same share the calls at a time.
-2. Where nothing is declared there is nothing to share, and in virtual time nobody to
+1. One provider, one key and one *group* are one quota. A group is what the provider counts
+   together: some models or all. Who declares it by name has it with all who name it the
+   same, whatever limits each of them declares: each keeps all of them within its own.
+2. Without a name the same limits are one group, and other limits another one. Rates are,
+   that is: programs with the same ones share them, whatever ``max_concurrency`` each has,
+   and those where that is the same share the calls at a time. Models that are counted apart
+   and have equal limits so share one of them: too little is used, and nothing refused.
+3. Where nothing is declared there is nothing to share, and in virtual time nobody to
    share it with.
 """
 
@@ -26,7 +29,16 @@ if TYPE_CHECKING:
     from tenire.concurrency.manager import ConcurrencyManager
     from tenire.concurrency.orchestrator import Orchestrator
 
-__all__ = ["COUNTS_OUTPUT", "Counting", "QuotaLease", "counting", "lease_quota", "limits_of", "make_quota"]
+__all__ = [
+    "COUNTS_OUTPUT",
+    "Counting",
+    "QuotaLease",
+    "check_group",
+    "counting",
+    "lease_quota",
+    "limits_of",
+    "make_quota",
+]
 
 COUNTS_OUTPUT = ("reserved", "real")
 """How a provider may count the output of calls; see ``counting``."""
@@ -60,6 +72,17 @@ def counting(declared: str | None, dialect: Any) -> Counting:
         message = f'counts_output must be "reserved" or "real", got {declared!r}'
         raise ConfigError(message, key="counts_output", hint="leave it out, and it is found out")
     return Counting(_WITH_OUTPUT if declared == "real" else (), ())
+
+
+def check_group(group: str | None) -> None:
+    """Refuse what is no name of a group.
+
+    Raises:
+        ConfigError: If it is no text, or an empty one.
+    """
+    if group is not None and (not isinstance(group, str) or not group):
+        message = f"group must be the name of what the provider counts together, got {group!r}"
+        raise ConfigError(message, key="group", hint="leave it out, and the same limits are one group")
 
 
 def limits_of(**given: int | None) -> dict[str, int | None]:
@@ -108,9 +131,14 @@ class QuotaLease:
 
 
 def lease_quota(
-    manager: ConcurrencyManager, service: str, who: str, limits: Mapping[str, int | None], output: Counting
+    manager: ConcurrencyManager,
+    service: str,
+    who: str,
+    limits: Mapping[str, int | None],
+    output: Counting,
+    group: str | None = None,
 ) -> QuotaLease:
-    """Return a part in the quota of this engine for a provider, a key and limits.
+    """Return a part in the quota of this engine for a provider, a key, a group and limits.
 
     Args:
         manager: The engine.
@@ -119,32 +147,40 @@ def lease_quota(
         limits: As for ``Quota``.
         output: How the provider counts output. What was reserved and not used is given back only
             where it counts what a reply had.
+        group: The name of what the provider counts together, or ``None``; see above.
     """
     orchestrator = manager.orchestrator
     known = _known.setdefault(orchestrator, {})
-    key = who, output, tuple(sorted(limits.items()))
+    key = who, group, output, tuple(sorted(limits.items()))
     if key not in known:
         name = _free_name(orchestrator, service)
-        known[key] = _Shared(make_quota(manager, name, who, limits, output))
+        known[key] = _Shared(make_quota(manager, name, who, limits, output, group))
     return QuotaLease(known[key])
 
 
 def make_quota(
-    manager: ConcurrencyManager, name: str, who: str, limits: Mapping[str, int | None], output: Counting
+    manager: ConcurrencyManager,
+    name: str,
+    who: str,
+    limits: Mapping[str, int | None],
+    output: Counting,
+    group: str | None = None,
 ) -> Quota:
     """Return a new quota, which is one with those of other processes; see ``lease_quota``."""
     sharing = None
-    if manager.orchestrator.in_real_time and any(limit is not None for limit in limits.values()):
-        sharing = QuotaSharing(_identity(who, limits), timer=manager.timer)
+    declared = group is not None or any(limit is not None for limit in limits.values())
+    if declared and manager.orchestrator.in_real_time:
+        sharing = QuotaSharing(_identity(who, limits, group), timer=manager.timer)
     arguments: dict[str, Any] = dict(limits)
     return Quota(manager.orchestrator, name, **arguments, **output._asdict(), sharing=sharing)
 
 
-def _identity(who: str, limits: Mapping[str, int | None]) -> str:
+def _identity(who: str, limits: Mapping[str, int | None], group: str | None) -> str:
     declared = {name: limit for name, limit in sorted(limits.items()) if limit is not None}
     if len(declared) > 1:
         declared.pop("max_concurrency", None)  # who calls more at a time spends the same requests and tokens
-    return hashlib.blake2b(f"tenire quota\0{who}\0{declared}".encode(), digest_size=16).hexdigest()
+    counted = str(declared) if group is None else f"group\0{group}"
+    return hashlib.blake2b(f"tenire quota\0{who}\0{counted}".encode(), digest_size=16).hexdigest()
 
 
 def _free_name(orchestrator: Orchestrator, service: str) -> str:

@@ -18,7 +18,7 @@ from tenire.llm.first_call import FirstCallGate
 from tenire.llm.money import to_usd
 from tenire.llm.passage import Account
 from tenire.llm.prices import price_of
-from tenire.llm.quotas import counting, lease_quota
+from tenire.llm.quotas import check_group, counting, lease_quota
 from tenire.llm.reply_store import ReplyStore
 from tenire.llm.statistics import ChatStatistics
 from tenire.llm.tokenisers import has_tiktoken, load_tokenisers
@@ -48,6 +48,7 @@ class Session:
         models: The model, and those that are asked if it fails, in order.
         limits: Arguments of the ``Quota``, or one that there is.
         counts_output: As for ``llm.quotas.counting``.
+        group: As for ``llm.quotas.lease_quota``.
         manager: The engine, or ``None`` for one of its own.
         books: Shared with other clients, or ``None`` for its own.
         own_books: Arguments of its own ``Books``.
@@ -61,6 +62,7 @@ class Session:
         models: tuple[str, ...],
         limits: Quota | Mapping[str, Any],
         counts_output: str | None,
+        group: str | None,
         manager: ConcurrencyManager | None,
         books: Books | None,
         own_books: Mapping[str, Any],
@@ -74,7 +76,9 @@ class Session:
         self._models = models
         self._limits = limits
         counting(counts_output, None)  # a wrong one is refused before anything is open
+        check_group(group)
         self._counts_output = counts_output
+        self._group = group
         self._way = way
         self._given_manager = manager
         self._given_books = books
@@ -127,7 +131,7 @@ class Session:
                 if limits["max_concurrency"] is None:
                     limits["max_concurrency"] = self._way.slots
                 output = counting(self._counts_output, getattr(self.transport, "dialect", None))
-                lease = lease_quota(manager, self.service, self._way.who, limits, output)
+                lease = lease_quota(manager, self.service, self._way.who, limits, output, self._group)
                 stack.push_async_callback(lease.aclose)
                 self.quota = lease.quota
             memory = manager.data_manager.cache(f"replies {next(_NUMBERS)}", capacity=self.settings.memory_bytes)
