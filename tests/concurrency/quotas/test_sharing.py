@@ -293,6 +293,64 @@ def test_an_idle_engine_asks_no_more(sim_loop: SimLoop, tmp_path: Path) -> None:
     assert busy <= 15.0 * 20
 
 
+@pytest.mark.parametrize("slots", [None, 64])
+def test_a_storm_of_refusals_asks_no_more_often_than_anything_else(
+    sim_loop: SimLoop, tmp_path: Path, slots: int | None
+) -> None:
+    async def scenario(manager: ConcurrencyManager) -> list[float]:
+        asked: list[float] = []
+
+        class Timing(QuotaFile):
+            def renew(self, *args: Any, **options: Any) -> Any:
+                asked.append(options["now"])
+                return super().renew(*args, **options)
+
+        sharing = QuotaSharing("key", timer=manager.timer, now=sim_loop.clock.now, open_file=lambda: Timing(tmp_path))
+        quota = Quota(
+            manager.orchestrator, "main", requests=60_000, tokens=600_000, max_concurrency=slots, sharing=sharing
+        )
+
+        async def refused(number: int) -> None:
+            for _ in range(5):
+                async with quota.permit(tokens=100) as grant:
+                    quota.sent(grant)
+                    await asyncio.sleep(0.1 + number / 997)  # they come one after the other, milliseconds apart
+                    quota.refused(grant, retry_after=0.05)
+                    quota.ended(grant, ok=False)
+
+        async with asyncio.TaskGroup() as group:
+            for number in range(40):
+                group.create_task(refused(number))
+        await quota.aclose()
+        return asked[:-1]  # the last one gives back what is left
+
+    asked = simulate(sim_loop, scenario, engines=1)
+    assert len(asked) > 20
+    assert min(after - before for before, after in itertools.pairwise(asked)) >= 0.05 - 1e-9
+
+
+def test_a_refusal_is_told_also_by_who_ends_right_after_it(sim_loop: SimLoop, tmp_path: Path) -> None:
+    async def scenario(manager: ConcurrencyManager) -> float:
+        one = Quota(manager.orchestrator, "main", tokens=60_000, sharing=share(manager, sim_loop, tmp_path))
+        async with one.permit(tokens=10) as grant:
+            one.sent(grant)
+            one.refused(grant, retry_after=1.0)
+            await asyncio.sleep(0)  # that is being told
+            one.refused(grant, retry_after=20.0)
+            one.ended(grant, ok=False)
+        await one.aclose()
+        return await asyncio.to_thread(frozen_for, sim_loop.clock.now())
+
+    def frozen_for(now: float) -> float:
+        file = QuotaFile(tmp_path)
+        try:
+            return file.renew("key", "other", {"tokens": Ask(60_000, SPAN)}, now=now)["tokens"].frozen_until - now
+        finally:
+            file.close()
+
+    assert simulate(sim_loop, scenario, engines=1) > 19.0
+
+
 def test_calls_at_once_are_shared_too(sim_loop: SimLoop, tmp_path: Path) -> None:
     running = most = 0
 

@@ -4,7 +4,8 @@ What is lent is spent by the meters without asking; this asks for more in time, 
 what became of it. See ``core.quota_loans`` for when, ``storage.quota_file`` for who gets
 what.
 
-1. One question at a time, on a thread. While it is asked, what was kept may be spent.
+1. One question at a time, on a thread, and at most one in ``PERIOD_S``, whatever the reason:
+   a storm of refusals too. While it is asked, what was kept may be spent.
 2. Without the file the quota is not shared: that is said once, and tried again.
 3. At the end everything is given back. A call that comes after it begins anew.
 """
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING
 from tenire.clock import SYSTEM_CLOCK
 from tenire.concurrency.blocking import run_blocking
 from tenire.concurrency.unbroken import unbroken
+from tenire.core.quota_loans import PERIOD_S
 from tenire.core.slot_loans import SlotBorrower
 from tenire.errors import ComponentError, ConfigError, TenireError
 from tenire.storage.quota_file import Ask, QuotaFile
@@ -93,6 +95,7 @@ class QuotaSharing:
         self._participant = f"{os.getpid()}-{secrets.token_hex(4)}"
         self._file: QuotaFile | None = None
         self._asking: asyncio.Task[None] | None = None
+        self._asked_at = float("-inf")
         self._ringing: Timeout | None = None
         self._rings_at = float("inf")
         self._began = 0  # calls, since the last look
@@ -172,7 +175,10 @@ class QuotaSharing:
         if self._slots is not None:
             dues.append(self._slots.due_at())
         due = now if self._frozen else min((at for at in dues if at is not None), default=None)
+        if due is not None:
+            due = max(due, self._asked_at + PERIOD_S)  # rule 1
         if due is not None and due <= now:
+            self._asked_at = now
             self._asking = asyncio.get_running_loop().create_task(self._ask(now), name=_SHARING)
             self._asking.add_done_callback(self._asked)
         elif self._began:
@@ -292,6 +298,8 @@ class QuotaSharing:
     def _give_back(self, now: float) -> None:
         if self._file is None:
             return
+        for metric, until in self._frozen.items():
+            self._file.freeze(self._key, metric, until, now=now)
         asks = self._asks(now)
         nothing = {metric: Ask(ask.limit, ask.window, ask.spent) for metric, ask in asks.items()}
         try:
