@@ -344,6 +344,44 @@ def test_a_proxy_never_sees_the_key_of_a_call_by_tls(monkeypatch: pytest.MonkeyP
     assert KEY not in repr(asked)
 
 
+@pytest.mark.parametrize("said", [b"", b"HTTP/1.1 200 Connection established\r\n\r\n"], ids=["CONNECT", "TLS"])
+@pytest.mark.parametrize("way", ["call", "batches"])
+def test_a_proxy_that_falls_silent_is_given_up_as_no_connection(
+    monkeypatch: pytest.MonkeyPatch, way: str, said: bytes
+) -> None:
+    """Batches have no limit but that of the connection, and of silence once there is one."""
+    asked: list[bytes] = []
+
+    async def main() -> ServerError:
+        hung_up = asyncio.Event()
+
+        async def fall_silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            asked.append(await reader.readline())
+            writer.write(said)
+            await reader.read()
+            writer.close()
+            hung_up.set()
+
+        proxy = await asyncio.start_server(fall_silent, "127.0.0.1", 0)
+        monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{proxy.sockets[0].getsockname()[1]}")
+        timeouts = Timeouts(connect=0.2, read=None, total=None)
+        transport = HttpTransport("https://far.invalid/v1", api_key=KEY, timeouts=timeouts)
+        try:
+            with pytest.raises(ServerError, match="no connection in time") as caught:
+                async with asyncio.timeout(20):
+                    await (transport.complete(REQUEST) if way == "call" else transport.batches().look("batch_1"))
+        finally:
+            await transport.close()
+            proxy.close()
+        await hung_up.wait()
+        return caught.value
+
+    error = asyncio.run(main())
+    assert asked == [b"CONNECT far.invalid:443 HTTP/1.1\r\n"]
+    assert (error.code, error.charged) == ("timeout", False)
+    assert "HTTPS_PROXY" in (error.hint or "")
+
+
 def test_azure_has_its_own_header_and_version() -> None:
     _, server = complete(answer(CHAT), api_version="2025-01-01")
     (asked,) = server.asked

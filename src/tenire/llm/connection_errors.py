@@ -19,6 +19,7 @@ FAILURES = (aiohttp.ClientError, aiohttp.http_exceptions.HttpProcessingError, OS
 """What aiohttp raises when a call fails; timeouts are among the last."""
 
 _RUNS = "is the server running, and is base_url right?"
+_OPENS = "is the server running, is base_url right, and does a proxy on the way (HTTPS_PROXY) let calls through?"
 
 
 def of_connection(call: Call, error: Exception) -> ModelError:
@@ -51,7 +52,7 @@ def of_connection(call: Call, error: Exception) -> ModelError:
 
 def _too_slow(call: Call, error: Exception) -> ModelError:
     if isinstance(error, aiohttp.ConnectionTimeoutError):
-        return unanswered(call, "no connection in time", code="timeout", hint=_RUNS)
+        return unanswered(call, "no connection in time", code="timeout", hint=_OPENS)
     # What was sent and not answered may well be worked on, and charged for.
     return unanswered(
         call, "no answer in time", code="timeout", charged=True, hint="raise the timeout if the model is slow"

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import io
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 import msgspec
@@ -56,7 +56,7 @@ class Timeouts:
     """How long one try may take, in seconds.
 
     Attributes:
-        connect: To reach the server, TLS included.
+        connect: To reach the server: the way through a proxy, and TLS, included.
         read: Between two pieces of an answer, and until the first; ``None`` for no limit, where
             whoever calls has one (files of a batch still have the default).
         total: For all of it, or ``None`` for no limit.
@@ -252,20 +252,14 @@ class HttpTransport:
             headers=headers,
             allow_redirects=False,
             proxy_headers=self._proxy_headers,
-            timeout=aiohttp.ClientTimeout(None, None, self._timeouts.read or _SILENCE_S, self._timeouts.connect),
+            timeout=_limits(replace(self._timeouts, read=self._timeouts.read or _SILENCE_S, total=None)),
         )
         return asynccontextmanager(_answers)(call, sending, _itself)
 
     def call_of(self, expected: str, path: str, model: str = "", prompt: Any = None) -> Call:
         """Return how errors name something that is asked for."""
-        return Call(
-            expected,
-            self.address.of(path, "").partition("?")[0],
-            model,
-            lambda: texts_in(prompt),
-            self._key,
-            self._sent,
-        )
+        address = self.address.of(path, "").partition("?")[0]
+        return Call(expected, address, model, lambda: texts_in(prompt), self._key, self._sent)
 
     def _call(self, expected: str, path: str, model: str, prompt: Any) -> Call:
         address = self._address(path, model).partition("?")[0]
@@ -329,14 +323,18 @@ class HttpTransport:
     def _open(self) -> aiohttp.ClientSession:
         if self._closed:
             raise RejectedError("the connections to the model are closed", hint="make a new client")
-        timeouts = self._timeouts
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=30.0, ttl_dns_cache=60),
-            timeout=aiohttp.ClientTimeout(timeouts.total, None, timeouts.read, timeouts.connect),
+            timeout=_limits(self._timeouts),
             cookie_jar=aiohttp.DummyCookieJar(),
             proxy=None if self._proxy is None else self._proxy.url,
         )
         return self._session
+
+
+def _limits(timeouts: Timeouts) -> aiohttp.ClientTimeout:
+    # Not aiohttp's sock_connect, which leaves out what a proxy takes to open the way.
+    return aiohttp.ClientTimeout(total=timeouts.total, connect=timeouts.connect, sock_read=timeouts.read)
 
 
 async def _answers(
