@@ -1,9 +1,12 @@
 """The way to a model on this machine.
 
 1. Its server is started with the first call, in a worker process of the engine.
-2. A server that cannot be reached is gone: the call fails as transient, and the next one
-   starts another.
-3. One that cannot be started will not start for the next call either: that is no outage to
+2. When nobody answers a call, it fails as transient, and the next one asks the worker for
+   its server: a worker that has died has another. One that is there answers others
+   meanwhile, and their connections stay.
+3. How long a call may take is the business of whoever makes it: a long reply is no failure.
+   The server stops working on a call whose connection is closed.
+4. A server that cannot be started will not start for the next call either: that is no outage to
    wait for, but a model that is not there.
 """
 
@@ -34,6 +37,7 @@ SLOTS = 2
 CONTEXT = 4096
 """Tokens of a prompt and its reply together."""
 
+_TIMEOUTS = Timeouts(connect=5.0, read=None, total=None)
 _IF_KILLED = Retry(attempts=3, backoff=0.5, on=())
 _IF_IT_DIES = "is there enough memory (tenire doctor tells), and can llama.cpp run on this processor?"
 _IF_REFUSED = "is the file whole, of a model that llama.cpp knows, and is there enough memory for it?"
@@ -63,6 +67,7 @@ class LocalTransport:
         self._worker = f"model {weights.name}"
         self._serving = Serving(str(weights), threads, slots, context, secrets.token_urlsafe(24))
         self._http: HttpTransport | None = None
+        self._in_doubt = False  # whether there still is a server
         self._starting = asyncio.Lock()
 
     async def complete(self, request: ChatRequest) -> ModelReply:
@@ -71,7 +76,7 @@ class LocalTransport:
         try:
             return await http.complete(request)
         except ServerError as error:
-            await self._lost(http, error)
+            self._doubt(http, error)
             raise
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[StreamPart]:
@@ -82,7 +87,7 @@ class LocalTransport:
                 async for part in parts:
                     yield part
         except ServerError as error:
-            await self._lost(http, error)
+            self._doubt(http, error)
             raise
 
     async def embed(self, model: str, texts: Sequence[str], *, dimensions: int | None = None) -> EmbeddingReply:
@@ -97,15 +102,27 @@ class LocalTransport:
             await http.close()
 
     async def _server(self) -> HttpTransport:
-        if self._http is None:
+        if self._http is None or self._in_doubt:
             async with self._starting:
-                if self._http is None:
-                    self._http = await self._start()
+                if self._http is None or self._in_doubt:
+                    await self._connect()
+        assert self._http is not None
         return self._http
 
-    async def _start(self) -> HttpTransport:
+    async def _connect(self) -> None:
+        base = f"{await self._start()}/v1"
+        self._in_doubt = False
+        http = self._http
+        if http is not None and http.address.base == base:
+            return
+        self._http = HttpTransport(base, api_key=self._serving.key, timeouts=_TIMEOUTS)
+        if http is not None:
+            await http.close()
+
+    async def _start(self) -> str:
+        """Return the address of the server, which is started if it is not there."""
         try:
-            address = await self._manager.submit(
+            return await self._manager.submit(
                 serve,
                 self._serving,
                 on="process",
@@ -122,10 +139,8 @@ class LocalTransport:
         except Exception as error:
             message = f"{self._serving.weights} could not be loaded as a model: {error}"
             raise UnknownModelError(message, hint=_IF_REFUSED) from error
-        return HttpTransport(f"{address}/v1", api_key=self._serving.key, timeouts=Timeouts(connect=5.0))
 
-    async def _lost(self, http: HttpTransport, error: ServerError) -> None:
+    def _doubt(self, http: HttpTransport, error: ServerError) -> None:
         # Without a status nobody answered.
         if error.status is None and self._http is http:
-            self._http = None
-            await http.close()
+            self._in_doubt = True
