@@ -141,3 +141,20 @@ def run_a_child() -> str:
     return subprocess.run(
         [sys.executable, "-c", "print('child')"], check=True, capture_output=True, text=True
     ).stdout.strip()
+
+
+def fork_and_die(how: str) -> None:
+    """Leave a process behind that has what this one had, and be killed."""
+    if how == "fork":
+        if os.fork() == 0:
+            while True:
+                signal.pause()
+    else:
+        os.system("tail -f /dev/null &")  # unlike subprocess it closes nothing
+    kill_self()
+
+
+def fork_and_return() -> int:
+    """Return twice, in this process and in a new one."""
+    os.fork()
+    return os.getpid()

@@ -136,6 +136,27 @@ def test_a_task_whose_worker_died_fails_and_the_worker_is_replaced() -> None:
     engine(scenario)
 
 
+@pytest.mark.parametrize("how", ["fork", "system"])
+def test_what_a_worker_has_left_behind_does_not_hide_that_it_died(how: str) -> None:
+    async def scenario(manager: ConcurrencyManager) -> None:
+        with pytest.raises(WorkerDiedError, match="killed by signal 9"):
+            await asyncio.wait_for(manager.submit(jobs.fork_and_die, how, on="process"), 30)
+        assert await manager.submit(jobs.square, 3, on="process") == 9
+
+    engine(scenario)
+
+
+def test_a_fork_that_comes_back_from_its_function_answers_for_no_other_task() -> None:
+    async def scenario(manager: ConcurrencyManager) -> None:
+        worker = await manager.submit(jobs.pid, on="process")
+        for number in range(20):
+            assert await manager.submit(jobs.fork_and_return, on="process") == worker
+            assert await manager.submit(jobs.square, number, on="process") == number * number
+        assert manager.thread_pool.statistics().replaced == 0
+
+    engine(scenario, cpu=1)
+
+
 def test_a_retry_covers_a_dead_worker(tmp_path: Path) -> None:
     async def scenario(manager: ConcurrencyManager) -> None:
         marker = str(tmp_path / "marker")

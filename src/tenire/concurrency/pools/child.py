@@ -146,7 +146,8 @@ class Child:
         if self.pid is not None:
             kill_group(self.pid)
         process.kill()
-        multiprocessing.connection.wait([process.sentinel])
+        # For a while only: what a task has forked, and is in another group, holds the sentinel as well.
+        multiprocessing.connection.wait([process.sentinel], _JOIN_S)
         with _reaping:
             process.join()
             code = process.exitcode

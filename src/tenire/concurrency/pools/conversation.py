@@ -234,6 +234,8 @@ class Conversation:
         first = not self.served
         with self._lock:
             why, unread = self._why, self._unread
+            if self.child is not None:
+                self.child.kill()  # what it has forked could hide for a while that it is gone
         code = self._end()
         if why is not None and unread and not self._killed:
             return self.run(handle)  # it had been stopped before the job came: see the rule above

@@ -59,6 +59,16 @@ def serve(jobs: Connection[Any, Any], lifeline: Connection[Any, Any], limits: tu
             meter.between_jobs(ended)
 
 
+def _keep_to_itself(jobs: Connection[Any, Any]) -> None:
+    """Leave the way to the engine to this process alone.
+
+    A process that a task has started, and that holds it too, would hide from the engine that the worker is gone,
+    and a fork that comes back from the task's function would answer in its place.
+    """
+    os.set_inheritable(jobs.fileno(), False)  # ``spawn`` had it inherited
+    os.register_at_fork(after_in_child=jobs.close)
+
+
 def _flush() -> None:
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError):  # closed: there is nobody to tell
@@ -69,6 +79,8 @@ def main(jobs: Connection[Any, Any], lifeline: Connection[Any, Any], limits: tup
     """Entry point of the process."""
     code = 0
     try:
+        if sys.platform != "win32":
+            _keep_to_itself(jobs)
         serve(jobs, lifeline, limits)
     except BaseException:  # noqa: BLE001 - for example arguments that do not fit into memory
         traceback.print_exc()
