@@ -21,6 +21,8 @@ from tenire.llm.money import Price, to_usd
 from tenire.llm.prices import price_of
 from tenire.pipeline.chunks import BATCH_ITEMS
 from tenire.pipeline.rows.under_way import READY
+from tenire.storage.home import Home
+from tenire.storage.ledger import Ledger
 from tenire.testing import FakeModelServer
 
 if TYPE_CHECKING:
@@ -411,6 +413,55 @@ def test_an_estimate_takes_what_is_kept_for_free(tmp_path: Path, serve: Any, des
     assert (told["other"].calls, told["other"].kept) == (700, 0)
     report = run_config(config, only=["same"])
     assert counts(report.pipelines["same"]) == {"seen": 700, "done": 700, "cached_calls": 700}
+
+
+@pytest.mark.parametrize(
+    ("own", "calls", "asked_anew"),
+    [
+        ("ttl_s = 3600", 0, 0),
+        ("cache = false", 20, 20),
+        ("ttl_s = 0", 20, 20),
+        ("ttl_s = 0\nstale_s = 3600", 20, 0),
+    ],
+)
+def test_what_is_kept_answers_rows_as_long_as_their_pipeline_says(
+    tmp_path: Path, serve: Any, describe: Any, own: str, calls: int, asked_anew: int
+) -> None:
+    server = serve(latency=0.05)
+    write_rows(tmp_path / "rows.jsonl", *some_rows(20))
+    config = describe(server, quota=PRICE, p="", same=own)
+    before = run_config(config, only=["p"]).pipelines["p"].cost_usd
+    told = estimate(config, only=["same"]).pipelines["same"]
+    assert (told.calls, told.kept) == (calls, 20 - calls)
+    progress = run_config(config, only=["same"]).pipelines["same"]
+    assert (progress.done, progress.cached_calls) == (20, 20 - asked_anew)
+    # What had grown stale answers its row at once. What was sent in its place is kept before the run ends.
+    assert asked_anew <= progress.calls <= calls
+    assert (progress.calls > 0) == (calls > 0)
+    server_told = server.statistics()
+    assert (server_told.calls, server_told.answered) == (20 + progress.calls, 20 + progress.calls)
+    with Ledger.read(Home(tmp_path / "home")) as ledger:
+        assert to_usd(ledger.spending.total().cost) == pytest.approx(before + progress.cost_usd)
+
+
+@pytest.mark.parametrize(
+    ("own", "key", "message"),
+    [
+        ("cache = false\nttl_s = 60", "ttl_s", "ttl_s goes with cache = true, got ttl_s = 60 with cache = false"),
+        ("cache = false\nstale_s = 5", "stale_s", "stale_s goes with cache = true"),
+        ("stale_s = 5", "stale_s", "stale_s goes with ttl_s"),
+        ('cache = false\nmode = "batch"', "cache", "cache = false goes with mode = 'realtime', got mode = 'batch'"),
+        ('ttl_s = 60\nmode = "auto"', "ttl_s", "ttl_s = 60 goes with mode = 'realtime', got mode = 'auto'"),
+    ],
+)
+def test_settings_of_what_is_kept_that_contradict_each_other_are_refused(
+    tmp_path: Path, describe: Any, own: str, key: str, message: str
+) -> None:
+    write_rows(tmp_path / "rows.jsonl", *some_rows(1))
+    with pytest.raises(ConfigError, match=message) as caught:
+        run_config(describe(None, p=own))
+    assert caught.value.key == f"pipelines.p.{key}"
+    assert not (tmp_path / "home").exists()
 
 
 def test_a_pipeline_reads_what_the_one_before_it_writes(tmp_path: Path, serve: Any, describe: Any) -> None:

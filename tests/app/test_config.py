@@ -185,6 +185,10 @@ CHAT = 'recipe = "chat"\nsource = "r.jsonl"\nquota = "main"\nmodel = "m"\nprompt
         ("[pipeline.docs]\n", "pipeline", ["unknown key", 'did you mean "pipelines"']),
         ('[pipelines."../x"]\nsource = "d"', "pipelines.../x", ['"../x"']),
         (f'[pipelines.a]\n{CHAT}output = "o"\ntimeout_s = 0\n' + QUOTA, "pipelines.a.timeout_s", ["got 0"]),
+        (f'[pipelines.a]\n{CHAT}output = "o"\ncache = "no"\n' + QUOTA, "pipelines.a.cache", ['got "no"']),
+        (f'[pipelines.a]\n{CHAT}output = "o"\nttl_s = -1\n' + QUOTA, "pipelines.a.ttl_s", ["0 or more", "got -1"]),
+        (f'[pipelines.a]\n{CHAT}output = "o"\nstale_s = inf\n' + QUOTA, "pipelines.a.stale_s", ["got inf"]),
+        (f'[pipelines.a]\n{CHAT}output = "o"\nttl = 60\n' + QUOTA, "pipelines.a.ttl", ['did you mean "ttl_s"']),
         (f"[pipelines.a]\n{CHAT}" + QUOTA, "pipelines.a.output", ["is missing"]),
         (f'[pipelines.a]\n{CHAT}output = "o"', "pipelines.a.quota", ["must name a quota", 'got "main"']),
         (

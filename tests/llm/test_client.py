@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -404,6 +405,44 @@ def test_a_new_reply_that_cannot_be_had_is_nobody_s_error(sim_loop: SimLoop) -> 
         assert (await client.complete("Hello")).cached
 
     simulate(sim_loop, scenario, model, ttl=60.0, stale=600.0)
+
+
+def test_an_estimate_counts_what_is_not_fresh_any_more(sim_loop: SimLoop) -> None:
+    async def scenario(client: ChatClient) -> None:
+        await client.complete("Hello")
+        await asyncio.sleep(50)
+        assert (await client.estimate(["Hello"])).calls == 0
+        await asyncio.sleep(20)
+        assert (await client.estimate(["Hello"])).calls == 1
+
+    simulate(sim_loop, scenario, Model(), ttl=60.0, stale=600.0)
+
+
+@pytest.mark.parametrize("in_peace", [True, False])
+def test_a_new_reply_on_its_way_is_waited_for_unless_the_client_is_left_by_an_error(
+    sim_loop: SimLoop, in_peace: bool
+) -> None:
+    model = Model()
+
+    async def scenario(outer: ChatClient) -> None:
+        client = ChatClient(MODEL, transport=model, manager=outer.manager, ttl=60.0, stale=600.0, max_concurrency=1)
+        with contextlib.nullcontext() if in_peace else pytest.raises(LookupError):
+            async with client:
+                await client.complete("one")
+                await client.complete("two")
+                await asyncio.sleep(70)
+                model.seconds = 30.0
+                assert (await client.complete("one")).cached
+                await asyncio.sleep(5)
+                assert (await client.complete("two")).cached
+                await asyncio.sleep(5)
+                if not in_peace:
+                    raise LookupError
+        # What was not sent yet is not sent any more.
+        assert (client.statistics().calls, client.statistics().guessed_usd > 0) == (3, not in_peace)
+        assert sim_loop.time() == pytest.approx(102.0 if in_peace else 82.0, abs=0.5)
+
+    simulate(sim_loop, scenario, Model())
 
 
 def test_clients_of_one_engine_and_one_key_share_the_quota() -> None:

@@ -262,6 +262,9 @@ def test_what_prompts_will_take_is_told_before_and_what_is_kept_is_left_out(tmp_
             assert len(model.requests) == 1
         async with client(model, tmp_path, cache=False) as one:
             assert (await one.estimate(["a", "a"], max_output_tokens=100)).calls == 2
+        for ttl, calls in ((3600.0, 0), (0.0, 1)):
+            async with client(model, tmp_path, ttl=ttl) as one:
+                assert (await one.estimate(["a"], max_output_tokens=100)).calls == calls
 
     asyncio.run(main())
 

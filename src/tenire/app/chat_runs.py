@@ -145,6 +145,9 @@ class ChatRuns:
                 timeout=settings.timeout_s,
                 max_output_tokens=settings.max_output_tokens,
                 parameters=plan.parameters,
+                cache=settings.cache,
+                ttl=settings.ttl_s,
+                stale=settings.stale_s,
             )
         yield
 
@@ -155,11 +158,13 @@ class ChatRuns:
         engine.manager.orchestrator.configure_pipeline(name, weight=settings.weight, priority=settings.priority)
         ahead = plan.ahead(client)
         recipe = plan.recipe(partial(client.complete, schema=plan.schema), ahead)
+        count = partial(counted, client, progress, ahead)
+        engine.calls.count_at_end(count)
         return RowRun(
             name, manager=engine.manager, session=engine.session, source=plan.source, recipe=recipe,
             answering=partial(OneByOne, recipe=recipe, clock=SYSTEM_CLOCK, slots=partial(engine.calls.slots, name)),
             output=plan.output, progress=progress, clock=SYSTEM_CLOCK, retries_only=name in self._retries,
-            count=partial(counted, client, progress, ahead),
+            count=count,
             ahead=None if ahead is None else partial(ahead.ask, recipe),
         )  # fmt: skip
 
@@ -214,6 +219,25 @@ def _check(config: Config, settings: ChatPipeline, key: str) -> None:
         if settings.fallback and settings.local:
             message = f"a model on this machine has no fallback, got model = {settings.model!r}"
             raise ConfigError(message, key=f"{key}.fallback", hint="leave it out, or name a quota and a model of it")
+
+
+        _check_cache(settings, key)
+
+
+def _check_cache(settings: ChatPipeline, key: str) -> None:
+    ttl, stale = settings.ttl_s, settings.stale_s
+    if not settings.cache and (ttl is not None or stale):
+        name = "stale_s" if ttl is None else "ttl_s"
+        message = f"{name} goes with cache = true, got {name} = {stale if ttl is None else ttl:g} with cache = false"
+        raise ConfigError(message, key=f"{key}.{name}", hint="leave one of them out")
+    if stale and ttl is None:
+        message = f"stale_s goes with ttl_s, without which no kept reply grows stale, got stale_s = {stale:g} alone"
+        raise ConfigError(message, key=f"{key}.stale_s", hint="say in ttl_s for how many seconds a reply is fresh")
+    if settings.mode != "realtime" and (ttl is not None or not settings.cache):
+        name, value = ("cache", "false") if ttl is None else ("ttl_s", f"{ttl:g}")
+        message = f"{name} = {value} goes with mode = 'realtime', got mode = {settings.mode!r}"
+        hint = "rows find the replies of batches, which may take a day, among those that are kept: leave it out"
+        raise ConfigError(message, key=f"{key}.{name}", hint=hint)
 
 
 def _schema(config: Config, settings: ChatPipeline, key: str) -> dict[str, Any] | None:

@@ -69,6 +69,7 @@ __all__ = [
 
 
 _MODEL = text("the name of a model")
+_SECONDS_FROM_0 = "a number of seconds, 0 or more"
 STAGES = names('a list of functions, as ["module:function"]', NAMED_FUNCTION)
 
 
@@ -263,6 +264,9 @@ class ChatPipeline(Table, frozen=True, kw_only=True):
         batch_rows: Most rows of one batch.
         batch_bytes: Most bytes of its file.
         timeout_s: Seconds that one try may take.
+        cache: Whether replies are kept in the home, and given again for equal requests.
+        ttl_s: Seconds for which a kept reply is fresh; ``None`` for ever.
+        stale_s: Seconds for which it is still given after that, while a new one is fetched.
         on_too_long: What to do with a row whose prompt is longer than the model can
             take: ``quarantine``, or ``shorten`` its longest text.
         budget_usd: Most dollars that the pipeline may ever spend, or ``None``.
@@ -287,6 +291,9 @@ class ChatPipeline(Table, frozen=True, kw_only=True):
     batch_rows: Annotated[int, whole(POSITIVE, minimum=1)] = 50_000
     batch_bytes: Annotated[int, whole(POSITIVE, minimum=1)] = 100_000_000
     timeout_s: Annotated[float, amount("a number of seconds above 0", above=0)] = 60.0
+    cache: Annotated[bool, truth()] = True
+    ttl_s: Annotated[float | None, amount(_SECONDS_FROM_0, minimum=0)] = None
+    stale_s: Annotated[float, amount(_SECONDS_FROM_0, minimum=0)] = 0.0
     on_too_long: Annotated[str, choice("quarantine", "shorten")] = "quarantine"
     budget_usd: Annotated[float | None, amount("a number of dollars, 0 or more", minimum=0)] = None
     weight: Weight = 1.0

@@ -19,6 +19,7 @@ from tenire.app.config_schema import ChatPipeline, ClassifyPipeline, DocumentsPi
 from tenire.app.model_calls import price_of_use
 from tenire.app.place import recorded_embedder
 from tenire.app.remote_embedder import is_remote
+from tenire.clock import SYSTEM_CLOCK
 from tenire.llm.addresses import read_address
 from tenire.llm.money import to_usd
 from tenire.llm.prices import AS_OF, price_of
@@ -191,14 +192,16 @@ def _request(plan: ChatPlan, messages: Any) -> ChatRequest:
 
 
 def _kept(plan: ChatPlan, requests: Sequence[ChatRequest], ledger: Ledger | None) -> list[bool]:
-    """Say of each request whether the home has a reply to it."""
-    if ledger is None:
+    """Say of each request whether the home has a fresh reply to it: in place of another one a new one is paid for."""
+    settings = plan.settings
+    if ledger is None or not settings.cache:
         return [False] * len(requests)
     server = plan.use.settings
     service = service_of(read_address(server.base_url, server.api_version).base)
     keys = [request_key(service, request) for request in requests]
     found = ledger.replies.find(keys)
-    return [key in found for key in keys]
+    oldest = 0.0 if settings.ttl_s is None else SYSTEM_CLOCK.wall() - settings.ttl_s
+    return [key in found and found[key].made_at >= oldest for key in keys]
 
 
 def _to_ask(row: Row | BrokenRow, before: KnownRow | None, recipe: ChatRecipe, told: Estimate) -> Any:

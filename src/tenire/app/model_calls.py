@@ -18,7 +18,7 @@ from tenire.llm.money import Price
 from tenire.llm.prices import price_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Mapping
 
     from tenire.app.config import Config
     from tenire.concurrency.manager import ConcurrencyManager
@@ -84,6 +84,7 @@ class ModelCalls:
         self._uses = dict(uses)
         self._quotas: dict[str, Quota] = {}
         self._clients: dict[str, ChatClient] = {}
+        self._counts: list[Callable[[], object]] = []
         self._books: Books | None = None
         self._manager: ConcurrencyManager | None = None
         self._open = AsyncExitStack()
@@ -113,6 +114,7 @@ class ModelCalls:
 
         budgets = {name: use.budget_usd for name, use in self._uses.items() if use.budget_usd is not None}
         async with AsyncExitStack() as self._open:
+            self._open.callback(self._count)  # the last thing, once all clients are closed
             self._manager = manager
             books = Books(manager, home.path, budget_usd=self._budget, budgets_usd=budgets)
             self._books = await self._open.enter_async_context(books)
@@ -156,6 +158,14 @@ class ModelCalls:
         opened = await self._open.enter_async_context(client)
         self._clients[name] = opened
         return opened
+
+    def count_at_end(self, count: Callable[[], object]) -> None:
+        """Have it counted once more, when the clients are closed, what one has done: it may have asked until then."""
+        self._counts.append(count)
+
+    def _count(self) -> None:
+        for count in self._counts:
+            count()
 
     def _quota(self, use: ModelUse, manager: ConcurrencyManager) -> Quota:
         from tenire.llm.quotas import counting, make_quota

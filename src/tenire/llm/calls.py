@@ -92,7 +92,7 @@ class Calls:
         return await self.reply(replace(request, model=self._session.settings.model), manner, feed)
 
     async def _ask(self, endpoint: Endpoint, request: ChatRequest, manner: Manner, feed: Feed | None) -> Reply:
-        session, settings = self._session, self._session.settings
+        session = self._session
         model = endpoint.account.model
         if model != request.model:
             request = replace(request, model=model)
@@ -101,22 +101,21 @@ class Calls:
         answer = await endpoint.ask(asked, request, manner, schema, feed)
         if not asked.calls:
             session.totals.cached_calls += 1
-            if settings.ttl is not None and answer.made_at < session.wall() - settings.ttl:
-                session.in_background(partial(self._renew, endpoint, request, manner, asked.key, schema, settings.ttl))
+            if answer.made_at < session.fresh_since:
+                fresh = Asked(asked.key, session.fresh_since)
+                session.in_background(partial(self._renew, endpoint, fresh, request, manner, schema), fresh)
         data = None if schema is None else schema.read(answer.text)
         return answer.reply(cached=not asked.calls, data=data)
 
     async def _renew(
         self,
         endpoint: Endpoint,
+        asked: Asked,
         request: ChatRequest,
         manner: Manner,
-        key: bytes,
         schema: ReplySchema | None,
-        ttl: float,
     ) -> Answer:
         """Get a new reply for those who come later, unless another process has got one."""
-        asked = Asked(key, self._session.wall() - ttl)
         return await endpoint.ask(asked, request, replace(manner, priority=Priority.LOW, deadline=None), schema)
 
     async def _schema(self, schema: Mapping[str, Any]) -> ReplySchema:
@@ -129,5 +128,5 @@ class Calls:
 
     def _oldest(self) -> float:
         """Return when a kept reply must have been made to count, seconds since the epoch."""
-        settings = self._session.settings
-        return 0.0 if settings.ttl is None else self._session.wall() - settings.ttl - settings.stale
+        session = self._session
+        return session.fresh_since - session.settings.stale

@@ -178,7 +178,7 @@ class ChatClient(AsksInBatches):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        await self._session.close()
+        await self._session.close(in_peace=kind is None)
 
     @property
     def books(self) -> Books:

@@ -34,7 +34,7 @@ async def estimate(session: Session, requests: AsyncIterable[ChatRequest], *, ke
 
     async def take_in() -> None:
         nonlocal calls, input_tokens, output_tokens
-        known = await session.store.known(list(batch)) if keep else set()
+        known = await session.store.known(list(batch), session.fresh_since) if keep else set()
         for key, request in batch.items():
             if key not in known:
                 needed = account.counter.estimate(request)

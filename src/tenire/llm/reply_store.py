@@ -154,11 +154,13 @@ class ReplyStore:
             found.update((key, kept) for key, kept in known.items() if isinstance(kept, Vector))
         return found
 
-    async def known(self, keys: list[bytes]) -> set[bytes]:
-        """Return the keys of requests that are answered by what is kept."""
-        if self._log is None:
-            return {key for key in keys if self._memory.get(key) is not None}
-        return set(await self._log.find(keys))
+    async def known(self, keys: list[bytes], made_after: float) -> set[bytes]:
+        """Return the keys of requests that are answered by what is kept and not older, seconds since the epoch."""
+        if self._log is not None:
+            kept = await self._log.find(keys)
+        else:
+            kept = {key: found for key in keys if (found := self._memory.get(key)) is not None}
+        return {key for key, found in kept.items() if found.made_at >= made_after}
 
     async def keep(self, vectors: Mapping[bytes, Vector], asked: Asked) -> None:
         """Keep vectors, with what they have cost together."""

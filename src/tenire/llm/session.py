@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
 
     from tenire.llm.records import Transport
+    from tenire.llm.reply_store import Asked
     from tenire.llm.settings import ClientSettings
     from tenire.llm.ways import Way
 
@@ -84,7 +85,7 @@ class Session:
         self._given_books = books
         self._own_books = own_books
         self._stack = AsyncExitStack()
-        self._background: set[asyncio.Task[Any]] = set()
+        self._background: dict[asyncio.Task[Any], Asked] = {}
         self.endpoints: tuple[Endpoint, ...] = ()
         self.manager: ConcurrencyManager
         self.transport: Transport
@@ -143,22 +144,36 @@ class Session:
             stack.push_async_callback(self.embeddings.aclose)
             self._stack = stack.pop_all()
 
-    async def close(self) -> None:
-        """Close everything that was made."""
+    @property
+    def fresh_since(self) -> float:
+        """When a kept reply must have been made to be fresh, seconds since the epoch."""
+        ttl = self.settings.ttl
+        return 0.0 if ttl is None else self.wall() - ttl
+
+    async def close(self, *, in_peace: bool) -> None:
+        """Close everything that was made.
+
+        Args:
+            in_peace: Whether there is time for what was sent for those who come later: it is paid for.
+        """
         self.closed = True
         try:
+            if in_peace:
+                await end([task for task, asked in self._background.items() if not asked.calls])
+                if self._background:
+                    await asyncio.wait(self._background, timeout=self.settings.timeout)
             await self._stack.aclose()
         finally:
             self._opened = False
 
-    def in_background(self, work: Callable[[], Coroutine[Any, Any, Any]]) -> None:
-        """Do something that nobody waits for; its errors are nobody's."""
+    def in_background(self, work: Callable[[], Coroutine[Any, Any, Any]], asked: Asked) -> None:
+        """Make a request that nobody waits for; its errors are nobody's."""
         task = asyncio.get_running_loop().create_task(work(), name="a new reply")
-        self._background.add(task)
+        self._background[task] = asked
         task.add_done_callback(self._background_ended)
 
     def _background_ended(self, task: asyncio.Task[Any]) -> None:
-        self._background.discard(task)
+        self._background.pop(task, None)
         if not task.cancelled():
             task.exception()  # what there is goes on being given; the next who asks tries again
 
