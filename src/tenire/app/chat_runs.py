@@ -220,7 +220,6 @@ def _check(config: Config, settings: ChatPipeline, key: str) -> None:
             message = f"a model on this machine has no fallback, got model = {settings.model!r}"
             raise ConfigError(message, key=f"{key}.fallback", hint="leave it out, or name a quota and a model of it")
 
-
         _check_cache(settings, key)
 
 
