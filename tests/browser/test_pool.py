@@ -126,6 +126,50 @@ def test_what_cannot_be_had_says_why(chromium: str) -> None:
     used(work, pages, chromium, max_bytes=20_000)
 
 
+def test_a_page_that_leads_to_a_forbidden_one_is_not_read(chromium: str, tmp_path: Path) -> None:
+    async def work(pool: BrowserPool, site: Site) -> None:
+        for path in ("/moved", "/leads"):
+            with pytest.raises(RobotsError, match=r"leads on: .*/private is not read: .* does not allow it") as caught:
+                await pool.fetch(site.url(path))
+            assert (caught.value.url, caught.value.temporary) == (site.url(path), False)
+        with pytest.raises(RobotsError, match="leads on"):
+            await pool.look(site.url("/moved"))
+        with pytest.raises(RobotsError, match="leads on"):
+            await pool.screenshot(site.url("/moved"), tmp_path / "picture.png")
+        assert not (tmp_path / "picture.png").exists()
+        assert (await pool.fetch(site.url("/allowed"))).title == "hello"
+        assert pool.statistics().failed == 3
+        # Whoever clicks through a login is led where it leads.
+        async with pool.page(site.url("/moved")) as lent:
+            assert await lent.title() == "private"
+
+    pages = {
+        "/robots.txt": Response("User-agent: *\nDisallow: /private\n", content_type="text/plain"),
+        "/": page("hello"),
+        "/private": page("private"),
+        "/moved": Response(status=302, headers={"Location": "/private"}),
+        "/allowed": Response(status=302, headers={"Location": "/"}),
+        "/leads": "<script>location.href = '/private'</script>",
+    }
+    used(work, pages, chromium)
+
+
+def test_a_page_that_cannot_be_lent_says_why_and_a_dead_browser_is_replaced_first(chromium: str) -> None:
+    async def work(pool: BrowserPool, site: Site) -> None:
+        with pytest.raises(AddressRefusedError, match="not on the public network"):
+            async with pool.page(f"http://127.0.0.2:{site.port}/"):
+                pytest.fail("it was lent")
+        for url in (site.url("/"), None):
+            for pid in pool.pids:
+                os.kill(pid, signal.SIGKILL)
+            async with pool.page(url) as lent:
+                await lent.goto(site.url("/"))
+                assert await lent.title() == "hello"
+        assert pool.statistics().leased == 0
+
+    used(work, {"/": page("hello")}, chromium)
+
+
 def test_files_and_pictures_are_brought_whole_or_not_at_all(chromium: str, tmp_path: Path) -> None:
     async def work(pool: BrowserPool, site: Site) -> None:
         shown, downloaded = tmp_path / "shown.txt", tmp_path / "file.pdf"

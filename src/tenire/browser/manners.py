@@ -7,7 +7,8 @@ import math
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
-from tenire.browser.urls import host_of
+from tenire.browser.errors import RobotsError
+from tenire.browser.urls import host_of, is_page, normal
 from tenire.core.politeness import Politeness
 from tenire.resilience.timing import sleep_until
 
@@ -62,6 +63,25 @@ class Manners:
             self._core.leave(host)
             if (event := self._left.pop(host, None)) is not None:
                 event.set()
+
+    async def require(self, url: str, led_to: str) -> None:
+        """Check that a page may be read where it led to: what one host lets pass, another one may forbid.
+
+        Args:
+            url: The address that was asked for.
+            led_to: Where that led; an empty text if it is not known.
+
+        Raises:
+            RobotsError: If its host does not allow it.
+        """
+        if self._robots is None or not is_page(led_to) or normal(led_to) == url:
+            return
+        try:
+            await self._robots.require(normal(led_to))
+        except RobotsError as error:
+            raise RobotsError(
+                f"{url} leads on: {error}", url=url, temporary=error.temporary, hint=error.hint
+            ) from error
 
     def note(self, url: str, status: int, retry_after: str) -> None:
         """Leave a host alone for a while that answered that it has too much to do."""

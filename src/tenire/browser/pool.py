@@ -270,6 +270,7 @@ class BrowserPool:
         self._require_open()
         async with self._manners.turn(address):
             answer = await self._looking.get(address, max_bytes=self._visiting.max_bytes, headers=headers)
+            await self._manners.require(address, answer.url)
         self._manners.note(address, answer.status, answer.headers.get("retry-after", ""))
         return answer
 
@@ -287,16 +288,9 @@ class BrowserPool:
         Raises:
             PageError: If it cannot be had.
         """
-        self._require_open()
-        address = None if url is None else normal(url)
-        turn = nullcontext() if address is None else self._manners.turn(address)
-        name = "" if session is None else session_name(session)
-        async with turn, self._permit(), self._contexts.lease(name) as leased:
-            # What was done to it is not known: the next page gets another context.
-            leased.in_order = False
-            if address is not None:
-                await leased.page.goto(address, timeout=self._visiting.timeout * 1000)
-            yield leased.page
+        settings = self._settings(None)
+        async with self._trying.lend(None if url is None else normal(url), session, settings) as page:
+            yield page
 
     async def forget(self, session: str) -> None:
         """Forget the cookies of a session; pages of it that are under way keep theirs."""

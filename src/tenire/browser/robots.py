@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from urllib.robotparser import RobotFileParser
+from urllib.parse import urlsplit
 
 from tenire.browser.errors import AddressRefusedError, PageError, RobotsError
+from tenire.browser.robots_rules import RobotsRules
 from tenire.browser.urls import host_of, origin_of
 
 if TYPE_CHECKING:
@@ -25,9 +25,9 @@ _AGENT = "tenire"
 
 
 @dataclass(slots=True)
-class _Rules:
+class _Known:
     until: float
-    parser: RobotFileParser | None = None
+    rules: RobotsRules | None = None
     trouble: str = ""
     unreachable: bool = False
 
@@ -43,7 +43,7 @@ class Robots:
     def __init__(self, looking: Looking, clock: Clock) -> None:
         self._looking = looking
         self._clock = clock
-        self._rules: dict[str, _Rules] = {}
+        self._rules: dict[str, _Known] = {}
         self._asking: dict[str, asyncio.Lock] = {}
 
     async def require(self, url: str) -> float:
@@ -54,24 +54,24 @@ class Robots:
             PageError: If its host cannot be reached at all.
             AddressRefusedError: If the host is not to be reached.
         """
-        rules = await self._rules_of(origin_of(url))
-        if rules.unreachable:
-            raise PageError(f"{url} cannot be had: its host does not answer ({rules.trouble})", url=url)
-        if rules.trouble:
+        known = await self._rules_of(origin_of(url))
+        if known.unreachable:
+            raise PageError(f"{url} cannot be had: its host does not answer ({known.trouble})", url=url)
+        if known.trouble:
             # "Unreachable" means that all is forbidden (RFC 9309, 2.3.1.4).
-            message = f"{url} is not read: what its host allows cannot be found out ({rules.trouble})"
+            message = f"{url} is not read: what its host allows cannot be found out ({known.trouble})"
             raise RobotsError(
                 message, url=url, temporary=True, hint="try again later, or read it all the same with robots=False"
             )
-        if rules.parser is None:
+        if known.rules is None:
             return 0.0
-        if not rules.parser.can_fetch(_AGENT, url):
+        parts = urlsplit(url)
+        if not known.rules.allows(f"{parts.path}?{parts.query}" if parts.query else parts.path):
             message = f"{url} is not read: {origin_of(url)}/robots.txt does not allow it"
             raise RobotsError(message, url=url, hint="if the host is yours: robots=False")
-        delay = rules.parser.crawl_delay(_AGENT)
-        return float(delay) if delay is not None and math.isfinite(float(delay)) else 0.0
+        return known.rules.delay
 
-    async def _rules_of(self, origin: str) -> _Rules:
+    async def _rules_of(self, origin: str) -> _Known:
         async with self._asking.setdefault(origin, asyncio.Lock()):
             found = self._rules.get(origin)
             if found is None or found.until <= self._clock.now():
@@ -82,19 +82,17 @@ class Robots:
         self._asking.pop(origin, None)
         return found
 
-    async def _ask(self, origin: str) -> _Rules:
+    async def _ask(self, origin: str) -> _Known:
         now = self._clock.now()
         try:
             answer = await self._looking.get(f"{origin}/robots.txt", max_bytes=_MOST_BYTES, cut=True)
         except AddressRefusedError:
             raise
         except PageError as error:
-            return _Rules(now + _FAILED_S, trouble=str(error), unreachable=True)
+            return _Known(now + _FAILED_S, trouble=str(error), unreachable=True)
         if answer.status >= 500 or answer.status == 429:
             reason = f"{host_of(origin)} answers {answer.status} to robots.txt"
-            return _Rules(now + _FAILED_S, trouble=reason)
+            return _Known(now + _FAILED_S, trouble=reason)
         if not 200 <= answer.status < 300:
-            return _Rules(now + _FRESH_S)  # there is none: all is allowed
-        parser = RobotFileParser()
-        parser.parse(answer.body.decode("utf-8", "replace").splitlines())
-        return _Rules(now + _FRESH_S, parser=parser)
+            return _Known(now + _FRESH_S)  # there is none: all is allowed
+        return _Known(now + _FRESH_S, rules=RobotsRules(answer.body.decode("utf-8", "replace"), _AGENT))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tenire.browser.contexts import GenerationLostError
@@ -13,7 +13,7 @@ from tenire.browser.visit import Traffic, failure
 from tenire.core.page_tries import PageTries
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
     from contextlib import AbstractAsyncContextManager
 
     from playwright.async_api import Page
@@ -88,7 +88,7 @@ class Trying:
             async with self._manners.turn(url), self._permit():
                 while True:
                     try:
-                        result = await self._once(url, name, work, settings)
+                        result, led_to = await self._once(url, name, work, settings)
                     except GenerationLostError as error:
                         if not tries.again_after_loss():
                             message = f"{url} cannot be had: the browser ended {tries.lost} times while it was fetched"
@@ -100,11 +100,61 @@ class Trying:
                             message = f"{url} cannot be had: it crashed {tries.crashed} times"
                             raise PageError(message, url=url) from error
                     else:
+                        await self._manners.require(url, led_to)
                         self.pages += 1
                         return result
         except PageError:
             self.failed += 1
             raise
+
+    @asynccontextmanager
+    async def lend(self, url: str | None, session: str | None, settings: VisitSettings) -> AsyncIterator[Page]:
+        """Lend a page for whatever is to be done with it.
+
+        Until it is lent, a browser that goes away is replaced; what becomes of it afterwards is the borrower's.
+
+        Args:
+            url: Where it is to be at first, or ``None``.
+            session: Whose cookies it is to have, or ``None``.
+            settings: How long it may take to get there.
+
+        Raises:
+            PageError: If it cannot be had.
+        """
+        name = "" if session is None else session_name(session)
+        turn = nullcontext() if url is None else self._manners.turn(url)
+        async with turn, self._permit(), AsyncExitStack() as lending:
+            tries = PageTries()
+            while True:
+                try:
+                    page = await self._opened(lending, url, name, settings)
+                except GenerationLostError as error:
+                    if not tries.again_after_loss():
+                        message = f"no page can be had: the browser ended {tries.lost} times while it was opened"
+                        raise BrowserLostError(message, url=url or "") from error
+                else:
+                    break
+            yield page
+
+    async def _opened(self, lending: AsyncExitStack, url: str | None, session: str, settings: VisitSettings) -> Page:
+        from playwright.async_api import Error
+
+        async with AsyncExitStack() as opening:
+            leased = await opening.enter_async_context(self._contexts.lease(session))
+            # What will be done to it is not known: the next page gets another context.
+            leased.in_order = False
+            if url is not None:
+                traffic = Traffic()
+                traffic.listen(leased.page)
+                try:
+                    await leased.page.goto(url, timeout=settings.timeout * 1000)
+                except Error as error:
+                    await self._require_alive(leased.generation, error, closed=leased.page.is_closed())
+                    raise failure(url, error, traffic, self._gate, settings) from error
+                finally:
+                    traffic.end(leased.page)
+            lending.push_async_exit(opening.pop_all())
+            return leased.page
 
     async def _once(
         self,
@@ -112,7 +162,7 @@ class Trying:
         session: str,
         work: Callable[[Leased, Traffic], Awaitable[T]],
         settings: VisitSettings,
-    ) -> T:
+    ) -> tuple[T, str]:
         from playwright.async_api import Error
 
         traffic = Traffic()
@@ -121,7 +171,7 @@ class Trying:
             traffic.listen(page)
             try:
                 async with asyncio.timeout(settings.timeout + _GRACE_S):
-                    return await work(leased, traffic)
+                    return await work(leased, traffic), traffic.asked
             except Error as error:
                 if "ERR_ABORTED" in str(error):
                     await _answers(page)
