@@ -36,6 +36,7 @@ what was expected, what came, where, and what to do.
     │   ├── HomeBusyError        another engine owns this home (holds its pid)
     │   ├── EmbedderMismatchError
     │   ├── UnreadableStoreError the passages cannot be read: they, or their disk, are damaged
+    │   ├── DamagedFileError     a database of the home or its store is damaged (holds its path)
     │   └── ModelFileError       a kept model is missing, damaged or not to be trusted (holds its name)
     ├── PredictionError          a model was given what it cannot take, or gave what nobody can use
     └── ChannelError             an engine in another process cannot be talked to
@@ -52,8 +53,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AuthenticationError", "BadRequestError", "BrokenReplyError", "BudgetError", "CallError", "CallTimeoutError",
-    "ChannelError", "CircuitOpenError", "ComponentError", "ConfigError", "ContextLengthError", "DeadlockError",
-    "DependencyError", "DocumentError", "EmbedderMismatchError", "HomeBusyError", "InternalError",
+    "ChannelError", "CircuitOpenError", "ComponentError", "ConfigError", "ContextLengthError", "DamagedFileError",
+    "DeadlockError", "DependencyError", "DocumentError", "EmbedderMismatchError", "HomeBusyError", "InternalError",
     "MissingExtraError", "ModelError", "ModelFileError", "NoWorkerError", "OutOfCreditError", "PipelineError",
     "PredictionError", "RateLimitedError", "RejectedError", "ServerError", "StoreError", "TaskError",
     "TaskTimeoutError", "TenireError", "UnknownModelError", "UnreadableStoreError", "WorkerDiedError",
@@ -353,6 +354,18 @@ class EmbedderMismatchError(StoreError):
 
 class UnreadableStoreError(StoreError):
     """The passages of a store cannot be read: they are damaged, or their disk is."""
+
+
+class DamagedFileError(StoreError):
+    """A database of the home, or of its store, is damaged.
+
+    Attributes:
+        path: The file.
+    """
+
+    def __init__(self, message: str, *, path: str, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.path = path
 
 
 class ModelFileError(StoreError):

@@ -317,8 +317,8 @@ class StoreCheck:
         passages: Number of passages per document id.
         duplicates: Passages that are stored more than once.
         unindexed: Passages that the text index lacks, or has in excess.
-        damaged: Ids of documents with a passage whose text cannot be read, or is not
-            the one that was stored.
+        damaged: Ids of documents with a passage whose text is not the one that was
+            stored, or whose vector is missing.
         details: What is wrong, for people.
     """
 
@@ -364,14 +364,17 @@ class VectorStore(Protocol):
         """Read everything and report what is there."""
         ...
 
+    def reindex(self) -> None:
+        """Make the text index anew from the passages."""
+
     def optimise(
         self, *, idle: bool = False, ended: bool = False, stop: StopSign | None = None,
         before_long: Callable[[], object] | None = None,
     ) -> bool:  # fmt: skip
         """Tidy up where it pays, until ``stop`` says that it has to end; return whether anything was done.
 
-        ``idle``: nobody waits for the machine. ``ended``: no commit is about to follow. ``before_long`` is
-        called before work that takes long, or much memory.
+        ``idle``: nobody waits for the machine. ``ended``: no commit follows. ``before_long`` is called
+        before work that takes long, or much memory.
         """
         ...
 

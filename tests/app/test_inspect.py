@@ -1,17 +1,22 @@
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import shutil
+import sqlite3
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import lancedb
+import pyarrow as pa
 import pytest
 
 from tenire.app.config import ingest_config
 from tenire.app.inspect import Verified, failed, repair, retry, status, verify
 from tenire.app.runs import run_config
-from tenire.errors import ConfigError, HomeBusyError, StoreError, UnreadableStoreError
+from tenire.app.search import search
+from tenire.errors import ConfigError, DamagedFileError, HomeBusyError, StoreError, UnreadableStoreError
 from tenire.pipeline.home_session import HomeSession
 from tenire.pipeline.progress import PipelineProgress
 from tenire.storage.home import Home, HomeLock
@@ -220,6 +225,93 @@ def test_a_store_that_cannot_be_read_is_mended_by_a_repair_and_the_next_run(tmp_
     assert (verified.aside / "format.json").exists()
     assert run_config(config).pipelines["ingest"].done == 3
     assert (verify(home).ok, repair(home)) == (True, Verified(verify(home)))
+
+
+def _cranes(tmp_path: Path) -> Any:
+    folder = tmp_path / "docs"
+    folder.mkdir()
+    for number in range(40):
+        (folder / f"{number}.md").write_text(f"# Page {number}\n\nThe harbour has {number + 4} cranes.\n")
+    config = ingest_config([str(folder)], home=tmp_path / "home", embedder="static")
+    run_config(config)
+    return config
+
+
+@pytest.mark.parametrize("damage", ["its head", "its words", "cut off"])
+def test_a_text_index_that_is_damaged_is_made_anew_by_a_repair(tmp_path: Path, damage: str) -> None:
+    config = _cranes(tmp_path)
+    home, index = tmp_path / "home", tmp_path / "home/store/text.db"
+    with contextlib.closing(sqlite3.connect(index)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        (page,) = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'words_data'").fetchone()
+    data = bytearray(index.read_bytes())
+    if damage == "cut off":
+        del data[len(data) // 2 :]
+    elif damage == "its head":
+        data[:100] = bytes(100)
+    else:
+        # The words themselves, which nothing but a search looks at.
+        at = data.index(b"crane", 4096 * (page - 1))
+        data[at : at + 40] = bytes(40)
+    index.write_bytes(data)
+    with pytest.raises(DamagedFileError, match=r"text\.db is damaged") as caught:
+        verify(home)
+    assert "verify --repair" in str(caught.value.hint)
+
+    verified = repair(home)
+    assert (verified.report.ok, verified.indexed, verified.forgotten, verified.aside) == (True, True, 0, None)
+    assert (verify(home).ok, repair(home).indexed) == (True, False)
+    assert len(search(home, "cranes", k=50, mode="text").hits) == 40
+    assert run_config(config).pipelines["ingest"].unchanged == 40
+
+
+def test_a_text_index_that_lacks_words_is_made_anew_by_a_repair(tmp_path: Path) -> None:
+    _cranes(tmp_path)
+    home = tmp_path / "home"
+    with contextlib.closing(sqlite3.connect(home / "store/text.db")) as connection, connection:
+        connection.execute("DELETE FROM words WHERE rowid IN (3, 4)")
+        connection.execute("DELETE FROM documents WHERE first_key = 5")
+    assert (verify(home).ok, verify(home).unindexed) == (False, 3)
+    verified = repair(home)
+    assert (verified.report.ok, verified.indexed, verified.forgotten) == (True, False, 0)
+    assert len(search(home, "cranes", k=50, mode="text").hits) == 40
+
+
+def test_another_damaged_database_is_not_deleted_for_a_text_index(tmp_path: Path) -> None:
+    _cranes(tmp_path)
+    ledger = tmp_path / "home/ledger.db"
+    ledger.write_bytes(b"this is no database " * 1000)
+    with pytest.raises(DamagedFileError, match=r"ledger\.db is damaged"):
+        repair(tmp_path / "home")
+    assert ledger.exists()
+    assert (tmp_path / "home/store/text.db").exists()
+
+
+def test_a_vector_that_is_no_vector_is_stored_again(tmp_path: Path) -> None:
+    config = _cranes(tmp_path)
+    home = tmp_path / "home"
+    table = lancedb.connect(home / "store").open_table("passages")
+    rows = table.search().where("key IN (3, 4)").to_arrow()
+    table.delete("key IN (3, 4)")
+    at = rows.schema.get_field_index("vector")
+    nothing = pa.array([[0.0] * 256] * 2, pa.list_(pa.float32(), 256)).cast(rows.schema.field(at).type)
+    table.add(rows.set_column(at, rows.schema.field(at), nothing))
+    report = verify(home)
+    assert (report.ok, report.damaged, report.missing, report.orphans) == (False, 2, 0, 0)
+    assert repair(home).forgotten == 2
+    assert run_config(config).pipelines["ingest"].done == 2
+    assert (verify(home).ok, verify(home).chunks) == (True, 40)
+
+
+def test_a_store_that_does_not_say_what_it_is_is_set_aside(tmp_path: Path) -> None:
+    config = _cranes(tmp_path)
+    home = tmp_path / "home"
+    (home / "store/format.json").write_bytes(b"\0\0\0\0")
+    with pytest.raises(UnreadableStoreError, match=r"format\.json is damaged") as caught:
+        verify(home)
+    assert "verify --repair" in str(caught.value.hint)
+    assert repair(home).aside == home / "store.damaged1"
+    assert run_config(config).pipelines["ingest"].done == 40
 
 
 def test_a_store_whose_disk_cannot_be_read_is_left_where_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

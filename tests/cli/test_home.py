@@ -148,6 +148,9 @@ def test_a_repair_says_what_the_next_run_stores_again(tenire: Tenire, app: App) 
     app.put("inspect", repair=lambda home: Verified(report, 2, Path("/home/store.damaged1")))
     assert "it is now /home/store.damaged1" in tenire("verify", "--repair").out
     assert tenire("verify", "--repair", "--json").last["set_aside"] == "/home/store.damaged1"
+    assert "text index" not in mended.out
+    app.put("inspect", repair=lambda home: Verified(report, indexed=True))
+    assert "the text index was damaged, and was made anew" in tenire("verify", "--repair").out
 
 
 def test_doctor_tells_checks_remedies_and_a_verdict(tenire: Tenire, monkeypatch: pytest.MonkeyPatch) -> None:

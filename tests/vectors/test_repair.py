@@ -6,11 +6,16 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+import numpy as np
+import pyarrow as pa
 import pytest
 
+from tenire.errors import UnreadableStoreError
 from tenire.vectors import text_rows
 from tenire.vectors.lance_table import LanceTable
 from tenire.vectors.new_rows import checked_vectors, new_rows
+from tenire.vectors.passage_rows import usable
+from tenire.vectors.store_files import StoreFormat, write_format
 from tenire.vectors.text_index import TextIndex
 
 if TYPE_CHECKING:
@@ -188,6 +193,49 @@ def test_check_sees_duplicates_and_damaged_texts(open_store: Open, make: Maker) 
     check = store.check()
     assert check.duplicates >= 1
     assert any("damaged" in line for line in check.details)
+
+
+@pytest.mark.parametrize("number", [np.inf, 0.0], ids=["endless", "a page of zeros"])
+def test_check_sees_a_vector_that_nothing_can_be_compared_with(open_store: Open, make: Maker, number: float) -> None:
+    store = open_store()
+    store.commit(make.batch("b1", make.document("d1", "one", "two")))
+    columns, indexed = new_rows("b2", [make.document("d2", "one", "two")], store._words.next_key, store._texts)
+    vectors = np.stack([make.vector("one"), make.vector("two")])
+    vectors[1] = number
+    version = store._table.write(columns | {"vector": vectors}, [])
+    store._words.apply(indexed, [], batches=["b2"], version=version)
+    check = store.check()
+    assert (check.damaged, check.passages, check.unindexed) == ({"d2"}, {"d1": 2, "d2": 2}, 0)
+    assert check.details == ("passage 1 of document d2: its vector is missing, or holds what is no number",)
+
+
+@pytest.mark.parametrize("kind", [pa.float16(), pa.float32()])
+def test_a_vector_that_is_missing_cannot_be_used(kind: pa.DataType) -> None:
+    rows = [[1, 2], None, [3, None], [4, np.nan], [0, 1]]
+    column = pa.array(rows, pa.list_(pa.float32(), 2)).cast(pa.list_(kind, 2))
+    assert usable(column).tolist() == [True, False, False, False, True]
+    assert usable(column[2:]).tolist() == [False, False, True]
+
+
+def test_a_store_of_vectors_of_another_length_is_not_called_whole(open_store: Open, make: Maker) -> None:
+    store = open_store()
+    store.commit(make.batch("b1", make.document("d1", "one")))
+    store.close()
+    write_format(store.path, StoreFormat("bag", make.dimension * 2))
+    with pytest.raises(UnreadableStoreError, match="have 32 numbers, its embedder's have 64"):
+        open_store(dimension=make.dimension * 2).check()
+
+
+def test_words_are_made_again_beside_a_text_that_cannot_be_read(open_store: Open, make: Maker) -> None:
+    store = open_store()
+    store.commit(make.batch("b1", make.document("d1", "one whole text")))
+    columns, _ = new_rows("b2", [make.document("d2", "one")], store._words.next_key, store._texts)
+    columns["text_z"] = [b"no frame"]
+    store._table.write(columns | {"vector": make.vector("one")[None]}, [])
+    store.close()
+    store._words._path.unlink()
+    assert [hit.document for hit in store.search("whole", None, k=5, mode="text")] == ["d1"]
+    assert (store.check().damaged, store.check().unindexed) == ({"d2"}, 0)
 
 
 _WRITER = """

@@ -16,13 +16,13 @@ from tenire.app.config import check_runnable, load_config
 from tenire.app.config_schema import Config, TenireSettings
 from tenire.app.config_tables import PageSettings
 from tenire.app.document_settings import pipeline_of
-from tenire.app.place import kept_store, open_recorded_store, set_store_aside
+from tenire.app.place import drop_text_index, kept_store, open_recorded_store, set_store_aside
 from tenire.app.published import read_published
 from tenire.app.row_facts import remembered
 from tenire.app.runs import run_config
 from tenire.app.stores import built_at
 from tenire.clock import SYSTEM_CLOCK
-from tenire.errors import ConfigError, UnreadableStoreError
+from tenire.errors import ConfigError, DamagedFileError, UnreadableStoreError
 from tenire.pipeline.files import PathSource
 from tenire.pipeline.home_session import HomeSession
 from tenire.pipeline.progress import PipelineProgress, RunReport
@@ -100,11 +100,13 @@ class Verified:
         report: The comparison, after mending.
         forgotten: Sources that the next run stores again.
         aside: Where a store that could not be read is now.
+        indexed: Whether a text index that was damaged was made anew.
     """
 
     report: VerifyReport
     forgotten: int = 0
     aside: Path | None = None
+    indexed: bool = False
 
 
 def status(home: Path) -> dict[str, Any]:
@@ -286,7 +288,8 @@ def repair(home: Path) -> Verified:
     """Forget what does not agree, so that the next run stores it again, and compare.
 
     A store that is gone is made anew, empty. So is one that cannot be read although its files can;
-    it is kept beside the new one. Outputs are written anew where they differ.
+    it is kept beside the new one. A text index that is damaged is made anew from the passages. Outputs
+    are written anew where they differ.
 
     Raises:
         StoreError: If there is nothing to repair, or it cannot be written.
@@ -294,13 +297,20 @@ def repair(home: Path) -> Verified:
     """
     place = Home(home)
     place.require()
-    try:
-        return _verify(place, mend=True)
-    except UnreadableStoreError:
-        aside = set_store_aside(place)
-        if aside is None:
-            raise
-    return replace(_verify(place, mend=True), aside=aside)
+    aside, indexed = None, False
+    while True:
+        try:
+            return replace(_verify(place, mend=True), aside=aside, indexed=indexed)
+        except DamagedFileError as error:
+            if indexed or not drop_text_index(place, error.path):
+                raise
+            indexed = True
+        except UnreadableStoreError:
+            if aside is not None:
+                raise
+            aside = set_store_aside(place)
+            if aside is None:
+                raise
 
 
 def _verify(place: Home, *, mend: bool) -> Verified:

@@ -23,6 +23,7 @@ from tenire.storage.home import HomeLock
 from tenire.storage.ledger import Ledger
 from tenire.vectors.embedding import embed_texts, embedder_identity, resolve_embedder
 from tenire.vectors.postgres.address import ServerAddress
+from tenire.vectors.store_files import TEXT_INDEX
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,8 +35,8 @@ if TYPE_CHECKING:
     from tenire.storage.home import Home
 
 __all__ = [
-    "Place", "choose_place", "kept_store", "open_recorded_store", "recorded_embedder", "recorded_place",
-    "require_documents_extra",
+    "Place", "choose_place", "drop_text_index", "kept_store", "open_recorded_store", "recorded_embedder",
+    "recorded_place", "require_documents_extra",
 ]  # fmt: skip
 
 STORE_KEY = "store"
@@ -314,6 +315,31 @@ def set_store_aside(home: Home) -> Path | None:
         except OSError as error:
             message = f"cannot set the damaged store {path} aside: {error}"
             raise StoreError(message, hint=f"move {path} away, then run: tenire verify --repair") from error
+
+
+def drop_text_index(home: Home, damaged: str) -> bool:
+    """Delete the text index of a home's store, which is made again from the passages; return whether it was that file.
+
+    Args:
+        home: The home.
+        damaged: The file that is to go, unless it is another one.
+
+    Raises:
+        StoreError: If it cannot be deleted.
+        HomeBusyError: If an engine runs on this home.
+    """
+    with HomeLock(home), Ledger.read(home) as ledger:
+        store = kept_store(home, ledger)
+        if not isinstance(store, Path) or Path(damaged) != store / TEXT_INDEX:
+            return False
+        try:
+            for suffix in ("-wal", "-shm", ""):
+                Path(f"{damaged}{suffix}").unlink(missing_ok=True)
+        except OSError as error:
+            raise StoreError(
+                f"cannot delete {damaged}: {error}", hint="delete it, and run: tenire verify --repair"
+            ) from error
+        return True
 
 
 def _whole_on_disk(folder: Path) -> bool:

@@ -137,9 +137,10 @@ async def embed_with(client: ChatClient, texts: list[str]) -> NDArray[np.float32
     vectors = np.asarray(await _vectors(client, texts), dtype=np.float32)
     if not texts:
         return vectors
+    # A text of which a model says nothing gets some direction: nothing is compared with a vector without one.
+    vectors[~vectors.any(axis=1)] = 1.0
     # Most providers send unit vectors; the store counts on it.
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    unit: NDArray[np.float32] = vectors / np.maximum(lengths, np.finfo(np.float32).tiny)
+    unit: NDArray[np.float32] = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     return unit
 
 

@@ -38,7 +38,8 @@ def repair(ledger: Ledger, store: VectorStore) -> Repaired:
     """Forget every document whose passages in the store are not what the ledger says, or are damaged.
 
     Their sources count as new, so the next run of their pipelines stores them
-    again. May be killed at any point and simply be called again.
+    again. A text index that does not agree with the passages is made anew. May
+    be killed at any point and simply be called again.
 
     Args:
         ledger: The open ledger of a home whose lock is held.
@@ -55,6 +56,9 @@ def repair(ledger: Ledger, store: VectorStore) -> Repaired:
     wrong |= check.damaged & expected.keys()
     orphans = stored.keys() - expected.keys()
 
+    if check.unindexed:
+        # A store finds by its index what it is to drop.
+        store.reindex()
     forgotten = 0
     # The sources first: a kill after this leaves orphans, which the next repair finds.
     for pipeline, paths in ledger.sources.holders(wrong).items():

@@ -26,7 +26,7 @@ class VerifyReport:
         orphans: Passages in the store that no source accounts for.
         duplicates: Passages that are stored more than once.
         unindexed: Passages that the text index lacks, or has in excess.
-        damaged: Documents with a passage whose text is not what was stored.
+        damaged: Documents with a passage whose text is not what was stored, or without a vector.
         pending: Batches that a crash left open (or that an engine is writing now).
             What they would add or drop is neither missing nor orphaned: the next
             start settles it.

@@ -13,7 +13,7 @@ import threading
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
-from tenire.errors import InternalError, StoreError
+from tenire.errors import DamagedFileError, InternalError, StoreError
 from tenire.storage.private_file import make_private, withdraw
 
 if TYPE_CHECKING:
@@ -43,19 +43,22 @@ class Database:
         write_ahead_log: Whether a writer turns the file to WAL mode at once. Without,
             it may look at a file that could be a foreign one, and change nothing;
             then it calls ``use_write_ahead_log`` before it writes.
+        remedy: What to do if the file is damaged.
 
     Raises:
         StoreError: If it cannot be opened.
+        DamagedFileError: If it is damaged; methods raise it too.
     """
 
-    def __init__(self, path: Path, *, writable: bool, write_ahead_log: bool = True) -> None:
+    def __init__(self, path: Path, *, writable: bool, write_ahead_log: bool = True, remedy: str = _RESTORE) -> None:
         self.path = path
         self.writable = writable
+        self._remedy = remedy
         self._lock = threading.RLock()
         try:
             self._connection = _connect_writer(path) if writable else _connect_reader(path)
         except sqlite3.Error as error:
-            raise explain(error, path) from error
+            raise explain(error, path, remedy) from error
         if writable and write_ahead_log:
             try:
                 self.use_write_ahead_log()
@@ -76,6 +79,20 @@ class Database:
                 return
             with self._transaction("BEGIN"):
                 yield self._connection
+
+    def check(self) -> None:
+        """Read the whole file, and see that it holds together.
+
+        Raises:
+            DamagedFileError: If it does not.
+            StoreError: If it cannot be read.
+        """
+        with self.reading() as connection:
+            found = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
+        if found != "ok":
+            # Its first line only names the table.
+            message = f"{self.path} is damaged ({found.splitlines()[-1]})"
+            raise DamagedFileError(message, path=str(self.path), hint=self._remedy)
 
     @contextmanager
     def writing(self, *, durable: bool = False, stop: StopSign | None = None) -> Iterator[sqlite3.Connection]:
@@ -136,7 +153,7 @@ class Database:
                     self._connection.execute("PRAGMA busy_timeout = 0")
                     self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
             except sqlite3.Error as error:
-                raise explain(error, self.path) from error
+                raise explain(error, self.path, self._remedy) from error
             finally:
                 self._connection.execute(f"PRAGMA busy_timeout = {_BUSY_TIMEOUT_S * 1000:.0f}")
 
@@ -155,13 +172,13 @@ class Database:
             # Keeps the log's file from staying as large as the largest transaction ever was.
             self._connection.execute("PRAGMA journal_size_limit = 16777216")
         except sqlite3.Error as error:
-            raise explain(error, self.path) from error
+            raise explain(error, self.path, self._remedy) from error
 
     def _set_durable(self, *, durable: bool) -> None:
         try:
             self._connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
         except sqlite3.Error as error:
-            raise explain(error, self.path) from error
+            raise explain(error, self.path, self._remedy) from error
 
     @contextmanager
     def _transaction(self, begin: str) -> Iterator[None]:
@@ -171,7 +188,7 @@ class Database:
             self._connection.execute("COMMIT")
         except sqlite3.Error as error:
             self._rollback()
-            raise explain(error, self.path) from error
+            raise explain(error, self.path, self._remedy) from error
         except BaseException:
             self._rollback()
             raise
@@ -242,8 +259,8 @@ def _try_reader(uri: str) -> sqlite3.Connection:
     return connection
 
 
-def explain(error: sqlite3.Error, path: Path) -> StoreError | InternalError | StoppedError:
-    """Return the error that says what happened to ``path`` and what to do about it."""
+def explain(error: sqlite3.Error, path: Path, remedy: str = _RESTORE) -> StoreError | InternalError | StoppedError:
+    """Return the error that says what happened to ``path`` and what to do about it; ``remedy``: if it is damaged."""
     if isinstance(error, sqlite3.IntegrityError | sqlite3.ProgrammingError | sqlite3.InterfaceError):
         return InternalError(f"the ledger {path} was used wrongly: {error}")
     # Extended codes keep the primary code in their low byte.
@@ -255,7 +272,7 @@ def explain(error: sqlite3.Error, path: Path) -> StoreError | InternalError | St
     if code == sqlite3.SQLITE_READONLY:
         return StoreError(f"{path} cannot be written", hint="check its permissions, or name another home with --home")
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-        return StoreError(f"{path} is damaged ({error})", hint=_RESTORE)
+        return DamagedFileError(f"{path} is damaged ({error})", path=str(path), hint=remedy)
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return StoreError(f"another program keeps {path} locked", hint="close that program and try again")
     if code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_IOERR):

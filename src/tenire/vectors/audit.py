@@ -5,9 +5,10 @@ from __future__ import annotations
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from tenire.errors import StoreError
+from tenire.errors import StoreError, UnreadableStoreError
 from tenire.protocols import StoreCheck
 from tenire.storage.compression import utf8
+from tenire.vectors.passage_rows import usable
 
 if TYPE_CHECKING:
     from tenire.vectors.lance_table import LanceTable
@@ -17,9 +18,11 @@ if TYPE_CHECKING:
 __all__ = ["audit"]
 
 _MOST_DETAILS = 20
+_COLUMNS = ["key", "document", "ordinal", "text_hash", "text_z"]
+_NO_VECTOR = "its vector is missing, or holds what is no number"
 
 
-def audit(table: LanceTable, words: TextIndex, texts: StoredTexts) -> StoreCheck:
+def audit(table: LanceTable, words: TextIndex, texts: StoredTexts, dimension: int) -> StoreCheck:
     """Read everything and report what is there; changes nothing.
 
     Memory grows by some hundred bytes a passage; the texts themselves are read in
@@ -29,14 +32,17 @@ def audit(table: LanceTable, words: TextIndex, texts: StoredTexts) -> StoreCheck
         table: The passages.
         words: The text index.
         texts: Restores texts.
+        dimension: Length of a vector.
 
     Returns:
         Passages per document; passages stored more than once (the same document
         and place, or the same key); differences between passages and text index
-        in both directions. Details name up to 20 of them, and of damaged texts.
+        in both directions; documents with a text or a vector that is not what was
+        stored. Details name up to 20 of all these.
 
     Raises:
-        StoreError: If the store cannot be read at all.
+        UnreadableStoreError: If the passages cannot be read at all, or have vectors of another length.
+        DamagedFileError: If the text index is damaged.
     """
     passages: dict[str, int] = {}
     places: set[tuple[str, int]] = set()
@@ -44,8 +50,12 @@ def audit(table: LanceTable, words: TextIndex, texts: StoredTexts) -> StoreCheck
     damaged: set[str] = set()
     duplicates = 0
     details: list[str] = []
-    for part in table.stream(["key", "document", "ordinal", "text_hash", "text_z"]):
-        for row in part.to_pylist():
+    for part in table.stream([*_COLUMNS, "vector"]):
+        vectors = part.column("vector")
+        if vectors.type.list_size != dimension:
+            message = f"the store's vectors have {vectors.type.list_size} numbers, its embedder's have {dimension}"
+            raise UnreadableStoreError(message, hint="run: tenire verify --repair, and then ingest again")
+        for row, whole in zip(part.select(_COLUMNS).to_pylist(), usable(vectors), strict=True):
             key, document, ordinal = row["key"], row["document"], row["ordinal"]
             passages[document] = passages.get(document, 0) + 1
             if (document, ordinal) in places or key in keys:
@@ -53,7 +63,7 @@ def audit(table: LanceTable, words: TextIndex, texts: StoredTexts) -> StoreCheck
                 details.append(f"passage {ordinal} of document {document} is stored more than once")
             places.add((document, ordinal))
             keys.add(key)
-            damage = _damage(texts, row["text_z"], row["text_hash"])
+            damage = _damage(texts, row["text_z"], row["text_hash"]) or ("" if whole else _NO_VECTOR)
             if damage:
                 damaged.add(document)
                 details.append(f"passage {ordinal} of document {document}: {damage}")

@@ -24,6 +24,7 @@ __all__ = [
     "place_text",
     "read_place",
     "schema",
+    "usable",
 ]
 
 COLUMNS = ("key", "document", "ordinal", "start", "stop", "text_hash", "text_z")
@@ -112,6 +113,18 @@ def as_vectors(column: pa.ChunkedArray, dimension: int) -> NDArray[np.float32]:
     flat = column.combine_chunks().flatten().to_numpy()
     vectors: NDArray[np.float32] = flat.reshape(-1, dimension).astype(np.float32, copy=False)
     return vectors
+
+
+def usable(column: pa.FixedSizeListArray) -> NDArray[np.bool_]:
+    """Return for each vector of a column whether it can be compared: it is there, finite, and has a direction."""
+    import numpy as np
+    import pyarrow.compute as pc
+
+    # A missing vector, or a missing number in one, becomes one that cannot be.
+    flat = pc.fill_null(pc.list_flatten(pc.fill_null(column, [np.nan] * column.type.list_size)), np.nan).to_numpy()
+    rows = flat.reshape(len(column), -1)
+    found: NDArray[np.bool_] = np.isfinite(rows).all(axis=1) & rows.any(axis=1)
+    return found
 
 
 def as_rows(table: pa.Table) -> list[StoredPassage]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from itertools import groupby
 from typing import TYPE_CHECKING
 
+from tenire.errors import StoreError
 from tenire.vectors.text_index import Span
 from tenire.vectors.text_rows import IndexedDocument
 
@@ -74,7 +75,15 @@ def _documents(table: LanceTable, texts: StoredTexts, spans: list[Span]) -> Iter
         yield IndexedDocument(
             id=document,
             first_key=members[0]["key"],
-            texts=tuple(texts.decompress(row["text_z"]) for row in members),
+            texts=tuple(_text(texts, row["text_z"]) for row in members),
             stored_bytes=sum(len(row["text_z"]) for row in members),
             batch=members[0]["batch"],
         )
+
+
+def _text(texts: StoredTexts, frame: bytes) -> str:
+    try:
+        return texts.decompress(frame)
+    except (StoreError, UnicodeDecodeError):
+        # A passage that cannot be read has no words; ``audit`` tells of it, and a repair drops its document.
+        return ""

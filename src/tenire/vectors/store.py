@@ -28,7 +28,7 @@ from tenire.vectors.passage_rows import as_vectors
 from tenire.vectors.question import MODES, Question, check_vector
 from tenire.vectors.repair import synchronise
 from tenire.vectors.searcher import Searcher
-from tenire.vectors.store_files import StoreFormat, format_stamp, open_format
+from tenire.vectors.store_files import TEXT_INDEX, StoreFormat, format_stamp, open_format
 from tenire.vectors.stored_texts import StoredTexts
 from tenire.vectors.text_index import TextIndex
 
@@ -75,7 +75,7 @@ class LanceStore:
     ) -> None:
         self.path = path
         self._stamp = format_stamp(path)
-        self._words = TextIndex(path / "text.db")
+        self._words = TextIndex(path / TEXT_INDEX)
         self._texts = StoredTexts(path)
         self._write_lock = threading.RLock()
         self._words_checked = False
@@ -249,6 +249,16 @@ class LanceStore:
             state = self._table.state()
             return state.rows, state.indexed
 
+    def reindex(self) -> None:
+        """Make the text index anew from the passages.
+
+        Raises:
+            StoreError: If they cannot be read, or it cannot be written.
+        """
+        with self._write_lock:
+            self._words.clear()
+            self._synchronise()
+
     # ------------------------------------------------------------------ reading
 
     def search(
@@ -317,9 +327,10 @@ class LanceStore:
         """Read everything and report what is there.
 
         Raises:
-            StoreError: If the store cannot be read at all.
+            UnreadableStoreError: If the passages cannot be read at all.
+            DamagedFileError: If the text index is damaged.
         """
-        return audit(self._table, self._words, self._texts)
+        return audit(self._table, self._words, self._texts, self.dimension)
 
     def count(self) -> int:
         """Return the number of passages."""

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from tenire.errors import EmbedderMismatchError, StoreError
+from tenire.errors import EmbedderMismatchError, StoreError, UnreadableStoreError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 __all__ = [
     "FORMAT",
+    "TEXT_INDEX",
     "StoreFormat",
     "format_stamp",
     "open_format",
@@ -29,6 +30,7 @@ __all__ = [
 ]
 
 FORMAT = 2
+TEXT_INDEX = "text.db"
 _READABLE = (1, FORMAT)
 _HALF = 2
 _FORMAT_FILE = "format.json"
@@ -142,7 +144,8 @@ def open_format(path: Path, dimension: int | None, embedder: str | None, *, crea
 
 
 def _damaged(file: Path, error: Exception) -> StoreError:
-    return StoreError(f"{file} is damaged ({error})", hint="restore it from a backup, or ingest again into a new home")
+    hint = "restore it from a backup, or run: tenire verify --repair, and then ingest again"
+    return UnreadableStoreError(f"{file} is damaged ({error})", hint=hint)
 
 
 def read_whole(file: Path) -> bytes:

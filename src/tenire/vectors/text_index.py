@@ -18,13 +18,13 @@ Rules:
 from __future__ import annotations
 
 import threading
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from tenire.storage.database import Database, StoppedError
 from tenire.vectors.text_query import owner, ranked, verbatim
-from tenire.vectors.text_rows import add, deletes_words, prepare, remove, set_meta
+from tenire.vectors.text_rows import add, clear, deletes_words, prepare, remove, set_meta
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Container, Iterable, Iterator, Sequence
@@ -39,6 +39,7 @@ __all__ = ["Span", "TextIndex", "TextTotals"]
 
 _CHUNK = 500
 _REBUILD_SHARE = 0.3
+_REMEDY = "it can be made again from the passages: run tenire verify --repair"
 
 
 class Span(NamedTuple):
@@ -175,13 +176,19 @@ class TextIndex:
             return TextTotals(*(value or 0 for value in connection.execute(sums).fetchone()))
 
     def differences(self, expected: Collection[int]) -> tuple[set[int], set[int]]:
-        """Compare the index with the keys that the store holds.
+        """Read the whole index, and compare it with the keys that the store holds.
 
         Returns:
             Keys that are not indexed, and keys that are indexed in excess.
+
+        Raises:
+            DamagedFileError: If it is damaged.
         """
         if not self.exists:
             return set(expected), set()
+        # A connection remembers sums of such an index, and takes it for damaged once another one has written.
+        with closing(Database(self._path, writable=False, remedy=_REMEDY)) as database:
+            database.check()
         with self._reading().reading() as connection:
             indexed = {row[0] for row in connection.execute("SELECT id FROM words_docsize")}
             spanned = {
@@ -254,9 +261,7 @@ class TextIndex:
                 passages = connection.execute("SELECT coalesce(sum(passages), 0) FROM documents").fetchone()[0]
                 rebuild = not deletes_words(connection) and stale > _REBUILD_SHARE * (stale + passages)
                 if rebuild:
-                    connection.execute("INSERT INTO words (words) VALUES ('delete-all')")
-                    connection.execute("DELETE FROM documents")
-                    set_meta(connection, "version", 0)
+                    clear(connection)
                 elif idle:
                     connection.execute("INSERT INTO words (words) VALUES ('optimize')")
                 if rebuild or deletes_words(connection):
@@ -264,6 +269,15 @@ class TextIndex:
         except StoppedError:
             return False
         return rebuild
+
+    def clear(self) -> None:
+        """Forget all words and documents: the caller fills the index again.
+
+        Raises:
+            StoreError: If the file cannot be written.
+        """
+        with self._writing().writing() as connection:
+            clear(connection)
 
     def tidy(self) -> None:
         """Give free space back to the system.
@@ -287,13 +301,13 @@ class TextIndex:
         # A connection of its own: a search must not wait for a commit's transaction.
         with self._lock:
             if self._reader is None:
-                self._reader = Database(self._path, writable=False)
+                self._reader = Database(self._path, writable=False, remedy=_REMEDY)
             return self._reader
 
     def _writing(self) -> Database:
         with self._lock:
             if self._writer is None:
-                database = Database(self._path, writable=True)
+                database = Database(self._path, writable=True, remedy=_REMEDY)
                 try:
                     with database.writing() as connection:
                         prepare(connection, self._path)

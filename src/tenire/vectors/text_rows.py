@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection
     from pathlib import Path
 
-__all__ = ["IndexedDocument", "add", "deletes_words", "prepare", "remove", "set_meta"]
+__all__ = ["IndexedDocument", "add", "clear", "deletes_words", "prepare", "remove", "set_meta"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,3 +127,10 @@ def remove(connection: sqlite3.Connection, ids: Collection[str], *, forget: bool
         connection.execute("UPDATE meta SET value = value + ? WHERE name = 'stale'", (passages,))
         if forget:
             connection.execute("DELETE FROM batches WHERE id = ?", (batch,))
+
+
+def clear(connection: sqlite3.Connection) -> None:
+    """Drop all words and documents, so that no version of the store is reflected any more."""
+    connection.execute("INSERT INTO words (words) VALUES ('delete-all')")
+    connection.execute("DELETE FROM documents")
+    set_meta(connection, "version", 0)

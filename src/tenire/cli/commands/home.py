@@ -200,12 +200,13 @@ def verify(
 ) -> int:
     """Check the ledger against the store."""
     home = settings.home_path()
-    forgotten, aside = 0, None
+    forgotten, aside, indexed = 0, None, False
     if repair:
         from tenire.app.inspect import repair as mend
 
         verified = mend(home)
-        found, forgotten, aside = verified.report, verified.forgotten, verified.aside
+        found, forgotten = verified.report, verified.forgotten
+        aside, indexed = verified.aside, verified.indexed
     else:
         from tenire.app.inspect import verify as check
 
@@ -218,6 +219,8 @@ def verify(
     if found.unindexed or found.damaged:
         lines.append(f"not in the text index {found.unindexed:,}, damaged documents {found.damaged:,}")
     lines += [f"  {detail}" for detail in found.details[:_MOST_DETAILS]]
+    if indexed:
+        lines.append("the text index was damaged, and was made anew")
     if aside is not None:
         lines.append(f"the store could not be read; it is now {aside}, which you may delete once all is stored again")
     if forgotten:
