@@ -132,6 +132,7 @@ SWEPT = {
     "LocalTransport.close": LOCAL,
     "LocalTransport.complete": LOCAL,
     "LocalTransport.embed": LOCAL,
+    "LocalTransport.ready": LOCAL,
     "LocalTransport.stream": LOCAL,
     "LoopChannel.__aenter__": CHANNEL,
     "LoopOwner.loop_ends": (COMPONENTS, "test_an_engine_that_is_closed_because_its_loop_ends"),

@@ -12,8 +12,10 @@ import pytest
 
 from tenire.concurrency import ConcurrencyManager
 from tenire.errors import AuthenticationError, ServerError, UnknownModelError
+from tenire.llm.client import ChatClient
 from tenire.llm.local import LocalTransport, find_weights
 from tenire.llm.local import transport as transport_module
+from tenire.llm.local.needs import needed_memory
 from tenire.llm.records import ChatRequest
 from tenire.llm.transport import HttpTransport
 
@@ -28,14 +30,16 @@ def asking(text: str, **parameters: Any) -> ChatRequest:
 
 def with_model(check: Callable[[LocalTransport, ConcurrencyManager], Coroutine[Any, Any, None]]) -> None:
     weights = find_weights("local")
+    needed = needed_memory(weights, 1024)
 
     async def run() -> None:
         async with ConcurrencyManager(cpu=1, memory=1 << 30) as manager:
-            transport = LocalTransport(weights, manager, context=512)
+            transport = LocalTransport(weights, manager, memory=needed, context=512)
             try:
                 await check(transport, manager)
             finally:
                 await transport.close()
+            assert manager.data_manager.free == 1 << 30
 
     asyncio.run(run())
 
@@ -47,6 +51,10 @@ def test_it_answers_streams_and_comes_back_when_it_is_killed() -> None:
         assert reply.text
         assert reply.usage is not None
         assert 0 < reply.usage.output_tokens <= 12
+        (measured,) = manager.thread_pool.statistics().memory.values()
+        lent = manager.data_manager.capacity - manager.data_manager.free
+        assert lent >= measured * 0.9, "what it takes was asked for"
+        assert lent < measured * 1.5, "and not much more"
 
         parts = [part async for part in transport.stream(asking("What is the capital of France?"))]
         assert parts[-1].reply is not None
@@ -69,13 +77,26 @@ def test_it_answers_streams_and_comes_back_when_it_is_killed() -> None:
     with_model(check)
 
 
+@pytest.mark.slow
+def test_a_client_without_an_engine_has_room_for_it() -> None:
+    async def run() -> None:
+        async with ChatClient("local", max_output_tokens=4) as client:
+            assert (await client.complete("What is the capital of France?")).text
+            data, workers = client.manager.data_manager, client.manager.thread_pool
+            lent = data.capacity - data.free
+            (measured,) = workers.statistics().memory.values()
+            assert measured * 0.9 < lent < measured * 1.5
+
+    asyncio.run(run())
+
+
 def test_weights_that_cannot_be_loaded_are_no_outage_to_wait_for(tmp_path: Path) -> None:
     weights = tmp_path / "half.gguf"
     weights.write_bytes(b"GGUF and nothing else")
 
     async def run() -> None:
         async with ConcurrencyManager(cpu=1, memory=1 << 30) as manager:
-            transport = LocalTransport(weights, manager)
+            transport = LocalTransport(weights, manager, memory=1 << 20)
             with pytest.raises(UnknownModelError, match=r"half\.gguf could not be loaded") as caught:
                 await transport.complete(asking("Hello"))
             assert "whole" in str(caught.value.hint)
@@ -90,7 +111,7 @@ def test_a_worker_that_dies_at_once_each_time_is_no_outage_to_wait_for(monkeypat
     async def run() -> None:
         async with ConcurrencyManager(cpu=1, memory=1 << 30) as manager:
             monkeypatch.setattr(transport_module, "serve", _die)
-            transport = LocalTransport(weights, manager)
+            transport = LocalTransport(weights, manager, memory=1 << 20)
             with pytest.raises(UnknownModelError, match="could not be started") as caught:
                 await transport.complete(asking("Hello"))
             assert "processor" in str(caught.value.hint)

@@ -51,3 +51,14 @@ def test_weights_that_are_not_there_are_refused_before_anything_starts(tmp_path:
     with pytest.raises(ConfigError, match=r"no\.gguf"):
         run_config(load_config(tmp_path / "tenire.toml"))
     assert not (tmp_path / "home").exists()
+
+
+def test_a_model_that_takes_more_than_there_is_is_refused_before_anything_starts(tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").write_text('{"id": 1, "text": "Rain fell."}\n')
+    text = CONFIGURATION.replace("MODEL", "local").replace("[tenire]", '[tenire]\nmemory = "100MiB"')
+    (tmp_path / "tenire.toml").write_text(text)
+    with pytest.raises(ConfigError, match=r"takes about \d+ MiB of memory, .* shares out is 100 MiB") as caught:
+        run_config(load_config(tmp_path / "tenire.toml"))
+    assert caught.value.key == "memory"
+    assert "memory = " in str(caught.value.hint)
+    assert not (tmp_path / "home").exists()

@@ -664,3 +664,26 @@ def test_a_schema_that_refers_to_nothing_is_refused_before_anything_is_sent(sim_
 
     simulate(sim_loop, scenario, model)
     assert not model.requests
+
+
+class Asleep(Model):
+    """A model that can be called only after a while."""
+
+    async def ready(self) -> None:
+        await asyncio.sleep(300)
+
+
+def test_a_model_that_is_not_ready_yet_is_waited_for_without_a_slot_and_outside_of_the_timeout(
+    sim_loop: SimLoop,
+) -> None:
+    model = Asleep()
+
+    async def scenario(client: ChatClient) -> None:
+        call = asyncio.get_running_loop().create_task(client.complete("Hello"))
+        await asyncio.sleep(200)
+        assert client.statistics().quota.in_flight == 0
+        assert (await call).text == "re: Hello"
+
+    simulate(sim_loop, scenario, model, timeout=5.0, max_concurrency=1)
+    assert len(model.requests) == 1
+    assert model.times[0] >= 300

@@ -164,3 +164,27 @@ def test_a_model_that_takes_more_than_there_is_comes_back_when_it_is_asked(
             assert [each.loads for each in pool.statistics().values()] == [2, 2]
 
     sim_loop.run_until_complete(main())
+
+
+def test_a_task_that_waits_for_the_memory_of_a_model_says_so(sim_loop: SimLoop) -> None:
+    over = asyncio.Event()
+
+    async def hold() -> None:
+        await over.wait()
+
+    async def main() -> None:
+        engine = ConcurrencyManager(cpu=2, memory=1000, seed=0, clock=sim_loop.clock)
+        async with engine, ModelPool(engine, memory=1000) as pool:
+            pool.add("a", Doubler, memory=600)
+            engine.submit(hold, needs=Resources(memory=700))
+            rows = [engine.submit(pool.predict, "a", number) for number in range(3)]
+            await asyncio.sleep(1)
+            for row in rows:
+                told = row.explain()
+                assert (told.state, told.gate) == ("running", "resource")
+                assert "waits for the permit 'a: memory'" in told.reason
+                assert "needs 600 bytes of memory, free 300 bytes of memory" in told.reason
+            over.set()
+            assert [(await row)[0] for row in rows] == [0, 2, 4]
+
+    sim_loop.run_until_complete(main())

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from tenire.llm.books import Books
     from tenire.llm.client import ChatClient
     from tenire.llm.dialects import Dialect
+    from tenire.observe.machine import Machine
     from tenire.pipeline.progress import PipelineProgress
     from tenire.storage.home import Home
 
@@ -68,14 +69,20 @@ class ModelCalls:
     Args:
         config: The configuration.
         uses: The model that each pipeline calls, by the pipeline's name.
+        machine: What it runs on.
+
+    Attributes:
+        memory: Bytes that the engine is to share out: as configured, or what is usual and what models
+            on this machine take besides.
 
     Raises:
-        ConfigError: If an address is impossible, the variable of a key is not set, or
-            there is a budget for a model whose price is not known.
+        ConfigError: If an address is impossible, the variable of a key is not set, a model on this
+            machine takes more memory than there is, or there is a budget for a model whose price
+            is not known.
         MissingExtraError: If what calls need is not installed.
     """
 
-    def __init__(self, config: Config, uses: Mapping[str, ModelUse]) -> None:
+    def __init__(self, config: Config, uses: Mapping[str, ModelUse], machine: Machine) -> None:
         if uses and find_spec("aiohttp") is None:
             raise MissingExtraError("calling a model", extra="llm", missing="aiohttp")
         if uses:
@@ -88,10 +95,9 @@ class ModelCalls:
         self._books: Books | None = None
         self._manager: ConcurrencyManager | None = None
         self._open = AsyncExitStack()
+        self.memory = self._share_out(config, machine)
         for use in self._uses.values():
             if use.local:
-                with about(config):
-                    _find_weights(use.model)
                 continue
             settings = use.settings
             with about(config, f"quotas.{use.quota}"):
@@ -167,6 +173,21 @@ class ModelCalls:
         for count in self._counts:
             count()
 
+    def _share_out(self, config: Config, machine: Machine) -> int:
+        """Return the bytes to share out, which every model on this machine fits in."""
+        local = [use.model for use in self._uses.values() if use.local]
+        if not local:
+            return config.tenire.memory or machine.default_memory
+        from tenire.llm.local import require_room, size_up
+
+        with about(config):
+            found = [size_up(model) for model in local]
+            usual = min(machine.default_memory + sum(size for _, size in found), machine.usable_memory)
+            memory = config.tenire.memory or usual
+            for weights, size in found:
+                require_room(f"model {weights.name}", size, memory)
+        return memory
+
     def _quota(self, use: ModelUse, manager: ConcurrencyManager) -> Quota:
         from tenire.llm.quotas import counting, make_quota
 
@@ -202,12 +223,6 @@ def _import_clients() -> None:
     """Import what calls need: here, on a thread, since it takes longer than a loop may stand still."""
     for module in ("books", "client", "local.transport", "quotas", "transport"):
         import_module(f"tenire.llm.{module}")
-
-
-def _find_weights(model: str) -> None:
-    from tenire.llm.local import find_weights
-
-    find_weights(model)
 
 
 def _remote(use: ModelUse) -> dict[str, Any]:

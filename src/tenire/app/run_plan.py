@@ -115,6 +115,7 @@ class RunPlan:
             recipes.append(PredictRuns(config, predicting, machine=machine, chosen=names, retries=retries))
         cpu = config.tenire.cpu
         models = {name: use for recipe in recipes for name, use in recipe.models.items()}
+        calls = ModelCalls(config, models, machine)
         return cls(
             home=home,
             names=names,
@@ -122,8 +123,8 @@ class RunPlan:
             store=store,
             open_store=open_store,
             cpu=machine.default_cpu if cpu is None else cpu,
-            memory=config.tenire.memory or machine.default_memory,
-            calls=ModelCalls(config, models),
+            memory=calls.memory,
+            calls=calls,
         )
 
 

@@ -13,11 +13,11 @@ from tenire.concurrency.endings import deadlock, explain, given_up, held_by, hel
 from tenire.concurrency.handle import THREAD, Handle
 from tenire.concurrency.holding import Holder, waits_with
 from tenire.concurrency.joined import task_that_waits_for_me
-from tenire.concurrency.outside import outside_gate
+from tenire.concurrency.outside import outside_wait
 from tenire.concurrency.permits import Permit
 from tenire.concurrency.submit import amount_of, due_at, number_of, priority_of
 from tenire.concurrency.tracing import TaskSpans
-from tenire.core.explain import why
+from tenire.core.explain import Gate, why
 from tenire.core.tasks import DONE, FINAL, READY, RUNNING, Claim, Priority, Resources
 from tenire.core.unwinding import leaves
 from tenire.errors import ConfigError, RejectedError
@@ -297,7 +297,10 @@ class Orchestrator(Dispatcher):
         if state == "running":  # then what it waits for, first of all a permit
             targets = [task for task in self.scheduler.waits.targets(handle) if task.state < FINAL]
             asked = min(targets, key=lambda task: not task.is_permit, default=None)
-        gate = outside_gate(handle) if state == "running" else None
+        told = outside_wait(handle) if state == "running" else None
+        gate = told if isinstance(told, Gate) else None
+        if asked is None and isinstance(told, Handle) and told.state == READY:
+            asked = told  # others wait for it too
         if asked is not None:
             gate = why(self.scheduler, asked, self._clock.now())
         explanation = explain(handle, state, asked, gate, self.scheduler.history)

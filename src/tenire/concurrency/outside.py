@@ -1,4 +1,7 @@
-"""What a running task waits for that the engine does not lend, so that ``explain`` can tell it."""
+"""What a running task waits for that was not asked for on its behalf, so that ``explain`` can tell it.
+
+That is what the engine does not lend, or what somebody else has asked for: a permit for what many use.
+"""
 
 from __future__ import annotations
 
@@ -14,18 +17,19 @@ if TYPE_CHECKING:
     from tenire.core.explain import Gate
     from tenire.core.tasks import Task
 
-__all__ = ["outside_gate", "waits_outside"]
+__all__ = ["outside_wait", "waits_outside"]
 
-_waits: dict[Task, list[Callable[[], Gate]]] = {}
+_waits: dict[Task, list[Callable[[], Gate | Task | None]]] = {}
 _lock = threading.Lock()
 
 
 @contextmanager
-def waits_outside(tell: Callable[[], Gate]) -> Iterator[None]:
+def waits_outside(tell: Callable[[], Gate | Task | None]) -> Iterator[None]:
     """Note, while the block runs, what the task that runs here waits for; nothing outside of one.
 
     Args:
-        tell: Returns what it is; called from the engine's loop, so it must not block.
+        tell: Returns what it is, or the permit that somebody else waits for; called from the engine's loop, so
+            it must not block.
     """
     holder = HOLDER.get()
     if holder is None:
@@ -44,7 +48,7 @@ def waits_outside(tell: Callable[[], Gate]) -> Iterator[None]:
                 del _waits[task]
 
 
-def outside_gate(task: Task) -> Gate | None:
+def outside_wait(task: Task) -> Gate | Task | None:
     """Return what a task waits for longest of all that it waits for, or ``None``."""
     with _lock:
         told = _waits.get(task)

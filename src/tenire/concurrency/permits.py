@@ -112,10 +112,19 @@ class Permit:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self.give_back()
+
+    def give_back(self) -> None:
+        """Hold nothing any more; does nothing if it was not granted. What leaving its block does."""
         handle, self._handle = self._handle, None
         self._leave()
         if handle is not None:
             self._orchestrator.end_permit(handle)
+
+    @property
+    def asked(self) -> Handle[None] | None:
+        """The record that waits, or holds; ``None`` before it was asked for and after it was given back."""
+        return self._handle
 
     def renew(self, needs: Needs) -> bool:
         """Need other amounts of the same resources while it waits; return whether it does."""

@@ -61,6 +61,7 @@ class Account:
         counter: Estimates tokens.
         totals: Of the client.
         first_call: Shows whether calls of the model can work at all.
+        ready: Waits until the model can be called, or ``None`` if it always can.
     """
 
     __slots__ = (
@@ -73,6 +74,7 @@ class Account:
         "price",
         "purse",
         "quota",
+        "ready",
         "timeout",
         "totals",
     )
@@ -88,6 +90,7 @@ class Account:
         totals: Totals,
         timeout: float,
         first_call: FirstCallGate,
+        ready: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self.model = model
         self.quota = quota
@@ -97,6 +100,7 @@ class Account:
         self.totals = totals
         self.timeout = timeout
         self.first_call = first_call
+        self.ready = ready
         self._waiting: dict[Passage, None] = {}
         self._outdated: deque[Passage] = deque()
         self._revision = counter.revision
@@ -197,6 +201,8 @@ class Passage:
 
     async def __aenter__(self) -> Passage:
         purse, permit = self._account.purse, self._permit
+        if self._account.ready is not None:
+            await self._account.ready()
         with self._account.waiting(self):
             self._grant = await permit.__aenter__()
         taken = False

@@ -24,6 +24,7 @@ from tenire.llm.statistics import ChatStatistics
 from tenire.llm.tokenisers import has_tiktoken, load_tokenisers
 from tenire.llm.tokens import TokenCounter
 from tenire.llm.totals import Totals
+from tenire.observe.machine import read_machine
 from tenire.resilience.options import retry_of
 from tenire.resilience.tasks import end
 
@@ -115,14 +116,15 @@ class Session:
         async with self._stack as stack:
             manager = self._given_manager
             if manager is None:
-                manager = await stack.enter_async_context(ConcurrencyManager(cpu=1, memory=64 << 20, adaptive=False))
+                shared = self._way.memory or (await run_blocking(read_machine)).usable_memory
+                manager = await stack.enter_async_context(ConcurrencyManager(cpu=1, memory=shared, adaptive=False))
             self.manager = manager
             self.wall = manager.orchestrator.wall
             books = self._given_books
             if books is None:
                 books = await stack.enter_async_context(Books(manager, **self._own_books))
             self.books = books
-            self.transport = await self._way.make(manager)
+            self.transport = await self._way.make(manager, self.settings.pipeline)
             stack.push_async_callback(self.transport.close)
             stack.push_async_callback(self._end_background)
             if isinstance(self._limits, Quota):
@@ -197,6 +199,7 @@ class Session:
                 totals=self.totals,
                 timeout=settings.timeout,
                 first_call=FirstCallGate(self.manager.timer, self.manager.orchestrator.now),
+                ready=getattr(self.transport, "ready", None),
             )
             endpoints.append(
                 Endpoint(

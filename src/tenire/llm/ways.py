@@ -25,6 +25,7 @@ AnyTransport: TypeAlias = "Transport | SdkClient"
 
 _HERE = "this machine"
 _PORTS = {"http": 80, "https": 443}
+_FOR_CALLS = 64 << 20
 _GIVEN = 32768
 """From this port on systems give ports away: Linux from here, others from 49152."""
 
@@ -35,14 +36,16 @@ class Way(NamedTuple):
     Attributes:
         service: Who is asked, as keys of replies know it; see ``service_of``.
         who: Whose quota it takes: the same for the same provider and key.
-        make: Makes the transport for an engine.
+        make: Makes the transport for an engine, and the pipeline whose share it takes.
         slots: Calls at once that are of use, if that is known.
+        memory: Bytes that an engine for it alone shares out; ``None``: all that there are.
     """
 
     service: str
     who: str
-    make: Callable[[ConcurrencyManager], Awaitable[Transport]]
-    slots: int | None
+    make: Callable[[ConcurrencyManager, str], Awaitable[Transport]]
+    slots: int | None = None
+    memory: int | None = _FOR_CALLS
 
 
 def find_way(model: str, transport: AnyTransport | None, base_url: str | None, **options: Any) -> Way:
@@ -64,16 +67,16 @@ def find_way(model: str, transport: AnyTransport | None, base_url: str | None, *
         from tenire.llm.transport import HttpTransport, Timeouts  # needs aiohttp
 
         if base_url is None and is_local(model):
-            return Way(_HERE, f"{_HERE}: {model}", _maker(model), SLOTS)
+            return Way(_HERE, f"{_HERE}: {model}", _maker(model), SLOTS, None)
         url = OPENAI if base_url is None else base_url
         # Each try is limited by the guard around it; more timers would only cost time.
         new = partial(HttpTransport, url, timeouts=Timeouts(read=None, total=None), **options)
         place, whom = new().identity
-        return Way(service_of(place), whom, _opener(new), None)
+        return Way(service_of(place), whom, _opener(new))
     own = type(transport).__name__
     transport = _as_transport(transport)
     base, who = getattr(transport, "identity", (None, f"{own} {os.getpid()} {id(transport)}"))
-    return Way(own if base is None else service_of(base), who, _keeper(transport), None)
+    return Way(own if base is None else service_of(base), who, _keeper(transport))
 
 
 def _as_transport(given: AnyTransport) -> Transport:
@@ -107,24 +110,25 @@ def service_of(base: str) -> str:
     return told + (f", {path}" if path else "")
 
 
-def _opener(new: Callable[[], Transport]) -> Callable[[ConcurrencyManager], Awaitable[Transport]]:
-    async def make(_: ConcurrencyManager) -> Transport:
+def _opener(new: Callable[[], Transport]) -> Callable[[ConcurrencyManager, str], Awaitable[Transport]]:
+    async def make(_: ConcurrencyManager, pipeline: str) -> Transport:
         return new()
 
     return make
 
 
-def _keeper(transport: Transport) -> Callable[[ConcurrencyManager], Awaitable[Transport]]:
-    async def make(_: ConcurrencyManager) -> Transport:
+def _keeper(transport: Transport) -> Callable[[ConcurrencyManager, str], Awaitable[Transport]]:
+    async def make(_: ConcurrencyManager, pipeline: str) -> Transport:
         return transport
 
     return make
 
 
-def _maker(model: str) -> Callable[[ConcurrencyManager], Awaitable[Transport]]:
-    async def make(manager: ConcurrencyManager) -> Transport:
-        from tenire.llm.local import LocalTransport, find_weights  # as above
+def _maker(model: str) -> Callable[[ConcurrencyManager, str], Awaitable[Transport]]:
+    async def make(manager: ConcurrencyManager, pipeline: str) -> Transport:
+        from tenire.llm.local import LocalTransport, size_up  # as above
 
-        return LocalTransport(await run_blocking(find_weights, model), manager)
+        weights, memory = await run_blocking(size_up, model)
+        return LocalTransport(weights, manager, memory=memory, pipeline=pipeline)
 
     return make

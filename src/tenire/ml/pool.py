@@ -19,8 +19,10 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
+from tenire.concurrency.outside import waits_outside
 from tenire.concurrency.sendable import check_sendable
 from tenire.concurrency.unbroken import unbroken
 from tenire.core.replicas import Replicas
@@ -162,7 +164,7 @@ class ModelPool:
         model = self._model(name)
         urgency = Priority.parse(priority) if isinstance(priority, str) else priority
         try:
-            with self._copying.given(model) as copy:
+            with self._copying.given(model) as copy, nullcontext() if copy.worker else waits_outside(copy.told):
                 return await self._batcher(copy, urgency)(item, deadline=deadline)
         except (WorkerDiedError, MemoryError) as error:
             message = f"the model {name} takes its worker along, or all memory, for one item"

@@ -13,6 +13,8 @@ from tenire.resilience.failures import may_be_an_item
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from tenire.concurrency.handle import Handle
+    from tenire.concurrency.permits import Permit
     from tenire.core.model_room import ModelRoom
     from tenire.core.replicas import Replicas
     from tenire.core.tasks import Priority
@@ -63,6 +65,7 @@ class PooledModel:
     loading: asyncio.Lock = field(default_factory=asyncio.Lock)
     worker: str = ""
     held: AsyncExitStack = field(default_factory=AsyncExitStack)
+    asked: Permit | None = None
     loads: int = 0
     used_at: float = 0.0
     gpu_memory: int = 0
@@ -70,6 +73,10 @@ class PooledModel:
     def copy(self, name: str) -> PooledModel:
         """Return one more of it, which nothing was done with."""
         return PooledModel(name, self.factory, self.memory, self.threads, False, self.options, self.replicas)
+
+    def told(self) -> Handle[None] | None:
+        """Return the permit that is waited for before it is loaded, or ``None``."""
+        return None if self.asked is None else self.asked.asked
 
     def gpu_wanted(self) -> int:
         """Return the bytes of a GPU that it would take, 0 if it would not run there; blocks."""

@@ -149,7 +149,11 @@ class Residence:
                     leaving.push_async_callback(self._let_go(self._models[name]).aclose)
             async with AsyncExitStack() as held, AsyncExitStack() as on_gpu:
                 admitted = min(model.memory, self._manager.data_manager.capacity)
-                await held.enter_async_context(self._permit(model, admitted))
+                model.asked = self._permit(model, admitted)
+                try:
+                    await held.enter_async_context(model.asked)
+                finally:
+                    model.asked = None
                 model.worker = f"{model.name}-{next(_numbers)}"
                 model.gpu_memory = await self._gpu.take(model, on_gpu)
                 if await self.submit(model, load, priority=Priority.HIGH):

@@ -31,17 +31,23 @@ class Nearby:
     def submit(self, fn: Callable[..., Any], *args: Any, **options: Any) -> Handle[Any]:
         return self._manager.submit(fn, *args, **{**options, "on": "thread", "worker": None})
 
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._manager, name)
+
 
 def test_a_call_of_a_model_in_a_worker(monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[LocalTransport] = []
+    engines: list[ConcurrencyManager] = []
 
     async def scenario() -> None:
         async with ConcurrencyManager(cpu=1, memory=1 << 30, adaptive=False) as manager:
+            engines[:] = [manager]
             nearby: Any = Nearby(manager)
-            transport = LocalTransport(Path("model.gguf"), nearby)
+            transport = LocalTransport(Path("model.gguf"), nearby, memory=100)
             made[:] = [transport]
             try:
                 await transport.complete(REQUEST)
+                await transport.ready()
                 async for _ in transport.stream(REQUEST):
                     pass
                 await transport.embed("local", ["a", "b"])
@@ -52,6 +58,9 @@ def test_a_call_of_a_model_in_a_worker(monkeypatch: pytest.MonkeyPatch) -> None:
         for transport in made:
             assert transport._http is None
             assert not transport._starting.locked()
+            assert not transport._closing
+        for engine in engines:
+            assert engine.data_manager.free == engine.data_manager.capacity
 
     with FakeModelServer() as server:
         monkeypatch.setattr(transport_module, "serve", lambda _: server.base_url.removesuffix("/v1"))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tenire.concurrency import ConcurrencyManager
 from tenire.errors import ServerError
 from tenire.llm.local import LocalTransport
 from tenire.llm.local import transport as transport_module
@@ -27,9 +28,13 @@ def asking(text: str) -> ChatRequest:
 class Worker:
     """An engine whose worker has servers, one after the other: each is there until it has died."""
 
-    def __init__(self, *servers: Server) -> None:
+    def __init__(self, engine: ConcurrencyManager, *servers: Server) -> None:
+        self._engine = engine
         self.servers = list(servers)
         self.asked = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._engine, name)
 
     async def submit(self, *args: Any, **options: Any) -> str:
         self.asked += 1
@@ -38,12 +43,13 @@ class Worker:
 
 @asynccontextmanager
 async def model(*servers: Server) -> AsyncIterator[tuple[LocalTransport, Worker]]:
-    worker: Any = Worker(*servers)
-    transport = LocalTransport(Path("model.gguf"), worker)
-    try:
-        yield transport, worker
-    finally:
-        await transport.close()
+    async with ConcurrencyManager(cpu=1, memory=1000, adaptive=False) as engine:
+        worker: Any = Worker(engine, *servers)
+        transport = LocalTransport(Path("model.gguf"), worker, memory=600)
+        try:
+            yield transport, worker
+        finally:
+            await transport.close()
 
 
 class Slots:

@@ -8,17 +8,19 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from tenire.llm.local.weights import LOCAL, find_weights, is_local
+from tenire.llm.local.weights import LOCAL, SLOTS, find_weights, is_local, size_up
 
 if TYPE_CHECKING:
-    from tenire.llm.local.transport import SLOTS, LocalTransport
+    from tenire.llm.local.lodging import require_room
+    from tenire.llm.local.transport import LocalTransport
 
-__all__ = ["LOCAL", "SLOTS", "LocalTransport", "find_weights", "is_local"]
+__all__ = ["LOCAL", "SLOTS", "LocalTransport", "find_weights", "is_local", "require_room", "size_up"]
 
 
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module("tenire.llm.local.transport"), name)
+    room = "lodging" if name == "require_room" else "transport"
+    value = getattr(importlib.import_module(f"tenire.llm.local.{room}"), name)
     globals()[name] = value
     return value

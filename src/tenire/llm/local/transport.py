@@ -1,25 +1,31 @@
 """The way to a model on this machine.
 
-1. Its server is started with the first call, in a worker process of the engine.
+1. Its server is started with the first call, in a worker process of the engine, once the
+   engine has lent the memory that it takes (``ready``); what it takes more is admitted after.
 2. When nobody answers a call, it fails as transient, and the next one asks the worker for
    its server: a worker that has died has another. One that is there answers others
    meanwhile, and their connections stay.
 3. How long a call may take is the business of whoever makes it: a long reply is no failure.
    The server stops working on a call whose connection is closed.
-4. A server that cannot be started will not start for the next call either: that is no outage to
+4. A model that does nothing goes where others wait for memory, and comes back with the next
+   call; see ``Lodging``.
+5. A server that cannot be started will not start for the next call either: that is no outage to
    wait for, but a model that is not there.
 """
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import secrets
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 from tenire.core.tasks import Resources, Retry
 from tenire.errors import ServerError, TaskError, TenireError, UnknownModelError
+from tenire.llm.local.lodging import Lodging
 from tenire.llm.local.serve import Serving, serve
+from tenire.llm.local.weights import CONTEXT, SLOTS
 from tenire.llm.transport import HttpTransport, Timeouts
 
 if TYPE_CHECKING:
@@ -29,13 +35,9 @@ if TYPE_CHECKING:
     from tenire.concurrency.manager import ConcurrencyManager
     from tenire.llm.records import ChatRequest, EmbeddingReply, ModelReply, StreamPart
 
-__all__ = ["SLOTS", "LocalTransport"]
+__all__ = ["LocalTransport"]
 
-SLOTS = 2
-"""Replies at once: beyond it a processor gains nothing."""
-
-CONTEXT = 4096
-"""Tokens of a prompt and its reply together."""
+_numbers = itertools.count(1)
 
 _TIMEOUTS = Timeouts(connect=5.0, read=None, total=None)
 _IF_KILLED = Retry(attempts=3, backoff=0.5, on=())
@@ -49,6 +51,8 @@ class LocalTransport:
     Args:
         weights: The model's file; see ``find_weights``, which looks at the disk.
         manager: The engine.
+        memory: Bytes that the model is thought to take; see ``needed_memory``.
+        pipeline: Whose share that is charged to.
         threads: Threads to compute with; more than there are idle processors make it slower.
         slots: Replies at once.
         context: Tokens of a prompt and its reply together.
@@ -59,47 +63,63 @@ class LocalTransport:
         weights: Path,
         manager: ConcurrencyManager,
         *,
+        memory: int,
+        pipeline: str = "default",
         threads: int = 1,
         slots: int = SLOTS,
         context: int = CONTEXT,
     ) -> None:
         self._manager = manager
-        self._worker = f"model {weights.name}"
+        self._name = f"model {weights.name}"
         self._serving = Serving(str(weights), threads, slots, context, secrets.token_urlsafe(24))
         self._http: HttpTransport | None = None
         self._in_doubt = False  # whether there still is a server
+        self._worker = ""
         self._starting = asyncio.Lock()
+        self._closing: set[asyncio.Task[None]] = set()
+        self._lodging = Lodging(manager, self._name, memory, pipeline=pipeline, leave=self._leave)
+
+    async def ready(self) -> None:
+        """Wait until there is memory for the model; before a call, that is neither in its time nor in its slot.
+
+        Raises:
+            ConfigError: If it needs more than the engine shares out.
+        """
+        await self._lodging.enter()
 
     async def complete(self, request: ChatRequest) -> ModelReply:
         """Send one request and return the whole reply; see ``HttpTransport``."""
-        http = await self._server()
-        try:
-            return await http.complete(request)
-        except ServerError as error:
-            self._doubt(http, error)
-            raise
+        with self._lodging.at_work():
+            http = await self._server()
+            try:
+                return await http.complete(request)
+            except ServerError as error:
+                self._doubt(http, error)
+                raise
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[StreamPart]:
         """Send one request and yield the reply as it comes; see ``HttpTransport``."""
-        http = await self._server()
-        try:
-            async with aclosing(http.stream(request)) as parts:
-                async for part in parts:
-                    yield part
-        except ServerError as error:
-            self._doubt(http, error)
-            raise
+        with self._lodging.at_work():
+            http = await self._server()
+            try:
+                async with aclosing(http.stream(request)) as parts:
+                    async for part in parts:
+                        yield part
+            except ServerError as error:
+                self._doubt(http, error)
+                raise
 
     async def embed(self, model: str, texts: Sequence[str], *, dimensions: int | None = None) -> EmbeddingReply:
         """Not offered: the embedders of ``tenire.vectors`` are better at it."""
-        http = await self._server()
-        return await http.embed(model, texts, dimensions=dimensions)
+        with self._lodging.at_work():
+            http = await self._server()
+            return await http.embed(model, texts, dimensions=dimensions)
 
     async def close(self) -> None:
-        """Close all connections; the worker ends with its engine."""
-        http, self._http = self._http, None
-        if http is not None:
-            await http.close()
+        """Close all connections, and end the worker."""
+        self._lodging.close()
+        if self._closing:
+            await asyncio.wait(self._closing)
 
     async def _server(self) -> HttpTransport:
         if self._http is None or self._in_doubt:
@@ -110,29 +130,38 @@ class LocalTransport:
         return self._http
 
     async def _connect(self) -> None:
-        base = f"{await self._start()}/v1"
+        await self._lodging.enter()
+        try:
+            base = f"{await self._start()}/v1"
+        except BaseException as error:
+            # Who is cancelled while he asks whether the server is still there says nothing about it.
+            if self._http is None or not isinstance(error, asyncio.CancelledError):
+                self._lodging.go()
+            raise
         self._in_doubt = False
         http = self._http
         if http is not None and http.address.base == base:
             return
         self._http = HttpTransport(base, api_key=self._serving.key, timeouts=_TIMEOUTS)
         if http is not None:
-            await http.close()
+            self._close(http)
+        await self._lodging.measured(self._manager.thread_pool.statistics().memory.get(self._worker, 0))
 
     async def _start(self) -> str:
         """Return the address of the server, which is started if it is not there."""
+        self._worker = self._worker or f"{self._name}-{next(_numbers)}"
         try:
             return await self._manager.submit(
                 serve,
                 self._serving,
                 on="process",
                 worker=self._worker,
-                name=f"serve {self._worker}",
+                name=f"serve {self._name}",
                 needs=Resources(),
                 retry=_IF_KILLED,
             )
         except TaskError as error:
-            message = f"the {self._worker} could not be started: {error}"
+            message = f"the {self._name} could not be started: {error}"
             raise UnknownModelError(message, hint=_IF_IT_DIES) from error
         except TenireError:
             raise  # the engine's own: it ends, or never could
@@ -144,3 +173,17 @@ class LocalTransport:
         # Without a status nobody answered.
         if error.status is None and self._http is http:
             self._in_doubt = True
+
+    def _leave(self) -> None:
+        """End the worker, and close the connections to it."""
+        if self._worker:
+            self._manager.thread_pool.end_worker(self._worker)
+            self._worker = ""
+        http, self._http = self._http, None
+        if http is not None:
+            self._close(http)
+
+    def _close(self, http: HttpTransport) -> None:
+        closing = asyncio.get_running_loop().create_task(http.close())
+        self._closing.add(closing)
+        closing.add_done_callback(self._closing.discard)

