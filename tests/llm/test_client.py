@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tenire import ConcurrencyManager
+from tenire import ConcurrencyManager, llm
 from tenire.errors import (
     BadRequestError,
     BrokenReplyError,
     BudgetError,
     CallTimeoutError,
     ConfigError,
+    MissingExtraError,
     RejectedError,
     ServerError,
 )
@@ -487,6 +489,9 @@ def test_a_client_that_is_not_open_says_so() -> None:
         ({"quota": object(), "rpm": 5}, "quota stands in place of rpm"),
         ({"books": object(), "home": "x"}, "books stand in place of home"),
         ({"parameters": {"temperature": float("nan")}}, "'temperature' must be a finite number, got nan"),
+        ({"base_url": "http://h/v1"}, r"transport=Model\(…\) and base_url"),
+        ({"api_key": "k", "headers": {"a": "b"}}, r"got transport=Model\(…\) and api_key, headers"),
+        ({"dialect": "anthropic"}, r"transport=Model\(…\) and dialect"),
         ({"transport": object()}, r"transport must be an openai\.AsyncOpenAI, or .*, got object"),
     ],
 )
@@ -531,6 +536,28 @@ def test_impossible_parameters_of_a_call_are_refused(sim_loop: SimLoop, paramete
 def test_an_impossible_provider_is_refused_by_name(options: dict[str, Any], text: str) -> None:
     with pytest.raises(ConfigError, match=text):
         ChatClient(MODEL, **options)
+
+
+@pytest.mark.parametrize("name", ["ChatClient", "HttpTransport"])
+def test_without_aiohttp_the_extra_to_install_is_named(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setitem(sys.modules, "aiohttp", None)
+    for module in ("transport", "connection_errors", "http_library"):
+        monkeypatch.delitem(sys.modules, f"tenire.llm.{module}", raising=False)
+    monkeypatch.delitem(vars(llm), name, raising=False)
+    with pytest.raises(MissingExtraError, match="calling a model over HTTP needs aiohttp") as caught:
+        getattr(llm, name)(MODEL)
+    assert (caught.value.extra, caught.value.hint) == ("llm", 'run: pip install "tenire[llm]"')
+
+
+def test_who_says_twice_where_calls_go_is_told_what_to_leave_out() -> None:
+    with pytest.raises(ConfigError) as caught:
+        ChatClient(MODEL, transport=Model(), base_url="http://h/v1", api_key="secret")
+    assert caught.value.key == "base_url"
+    assert caught.value.hint == (
+        "leave out base_url and api_key and give them to what you pass as transport, or leave out transport"
+    )
+    assert "secret" not in str(caught.value)
+    assert ChatClient(MODEL, transport=Model(), dialect="auto")
 
 
 def test_no_calls_at_once_is_impossible(sim_loop: SimLoop) -> None:

@@ -49,6 +49,8 @@ def test_a_call_without_an_answer_says_why(error: Exception, code: str, got: str
 
 def test_only_what_was_sent_may_be_charged() -> None:
     assert of_connection(CALL, aiohttp.SocketTimeoutError()).charged
+    assert of_connection(CALL, aiohttp.ServerDisconnectedError()).charged
+    assert of_connection(CALL, aiohttp.ClientOSError(104, "reset")).charged
     assert not of_connection(CALL, aiohttp.ConnectionTimeoutError()).charged
     assert not of_connection(CALL, aiohttp.ClientConnectorError(KEY, REFUSED)).charged
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tenire.errors import BrokenReplyError, ConfigError, ModelError, RateLimitedError, ServerError
+from tenire.errors import BadRequestError, BrokenReplyError, ConfigError, ModelError, RateLimitedError, ServerError
 from tenire.llm.client import ChatClient
 from tenire.llm.records import ChatRequest, StreamPart
 from tenire.llm.sdk import SdkTransport
@@ -50,6 +50,10 @@ class ReadError(Exception):
     pass
 
 
+class PoolTimeout(Exception):  # noqa: N818 - httpx's name
+    pass
+
+
 class Client:
     """Answers with bytes, or fails."""
 
@@ -60,6 +64,8 @@ class Client:
         self.asked: dict[str, Any] = {}
         self.options: dict[str, Any] = {}
         self.closed = False
+        self.refuses: dict[str, str] = {}
+        self.all_asked: list[dict[str, Any]] = []
         raw = SimpleNamespace(create=self._create)
         streaming = SimpleNamespace(create=self._stream)
         self.embeddings = SimpleNamespace(with_raw_response=raw)
@@ -74,8 +80,16 @@ class Client:
     async def close(self) -> None:
         self.closed = True
 
+    def _refuse(self, asked: dict[str, Any]) -> None:
+        self.all_asked.append(asked)
+        refused = next((name for name in self.refuses if name in {**asked, **asked.get("extra_body", {})}), None)
+        if refused is not None:
+            said = self.refuses[refused]
+            raise APIStatusError(400, {"error": {"message": f"Unsupported {refused}. {said}"}})
+
     async def _create(self, **asked: Any) -> Any:
         self.asked = asked
+        self._refuse(asked)
         if self._error is not None:
             raise self._error
         return SimpleNamespace(headers=HEADERS, content=json.dumps(self._body).encode())
@@ -83,6 +97,7 @@ class Client:
     @asynccontextmanager
     async def _stream(self, **asked: Any) -> AsyncIterator[Any]:
         self.asked = asked
+        self._refuse(asked)
 
         async def pieces() -> AsyncIterator[bytes]:
             for piece in self._pieces:
@@ -134,6 +149,52 @@ def test_a_stream_comes_through_it_too() -> None:
     assert [part.text for part in parts] == ["hel", "lo", ""]
 
 
+def limits(client: Client) -> list[str]:
+    return [name for asked in client.all_asked for name in asked["extra_body"] if name.startswith("max")]
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_a_request_that_is_refused_for_its_form_is_written_in_another_once(streamed: bool) -> None:
+    client = Client(CHAT, pieces=GOOD)
+    client.refuses = {"max_tokens": "Use 'max_completion_tokens'."}
+    transport = SdkTransport(client)
+
+    async def twice() -> None:
+        for _ in range(2):
+            if streamed:
+                assert [part.text for part in await parts_of(transport)] == ["hel", "lo", ""]
+            else:
+                assert (await transport.complete(REQUEST)).text == "hello"
+
+    asyncio.run(twice())
+    assert limits(client) == ["max_tokens", "max_completion_tokens", "max_completion_tokens"]
+    client.refuses = {"max_completion_tokens": "No, 'max_completion_tokens' is not known."}
+    job = parts_of(transport) if streamed else transport.complete(REQUEST)
+    assert type(failure(job)) is BadRequestError
+    assert len(client.all_asked) == 4  # it was learned once: two servers behind one address end here
+
+
+def test_a_stream_is_not_asked_to_count_where_the_server_does_not_know_how() -> None:
+    client = Client(pieces=GOOD)
+    client.refuses = {"stream_options": "What is that?"}
+    assert len(asyncio.run(parts_of(SdkTransport(client)))) == 3
+    assert ["stream_options" in asked["extra_body"] for asked in client.all_asked] == [True, False]
+
+
+def test_vectors_are_asked_for_as_numbers_where_they_do_not_come_packed() -> None:
+    client = Client({"data": [{"embedding": [1, 2]}]})
+    transport = SdkTransport(client)
+    asked = client._create
+
+    async def create(**given: Any) -> Any:
+        client.refuses = {} if given["encoding_format"] == "float" else {"encoding_format": "Only numbers."}
+        return await asked(**given)
+
+    client.embeddings.with_raw_response.create = create
+    assert len(asyncio.run(transport.embed("e", ("a",))).vectors) == 1
+    assert [asked["encoding_format"] for asked in client.all_asked] == ["base64", "float"]
+
+
 def test_its_key_is_taken_out_of_what_a_server_says() -> None:
     client = Client(error=APIStatusError(400, {"error": {"message": "bad hunter-two"}}))
     client.api_key = "hunter-two"
@@ -153,7 +214,12 @@ def test_its_failures_are_ours() -> None:
     assert (type(error), error.code) == (ServerError, "connect")
     cut = APIConnectionError("off")
     cut.__cause__ = ReadError()
-    assert failure(SdkTransport(Client(error=cut)).complete(REQUEST)).code == "disconnected"
+    error = failure(SdkTransport(Client(error=cut)).complete(REQUEST))
+    assert (error.code, error.charged) == ("disconnected", True)
+    unsent = APITimeoutError("no place in the pool")
+    unsent.__cause__ = PoolTimeout()
+    error = failure(SdkTransport(Client(error=unsent)).complete(REQUEST))
+    assert (error.code, error.charged) == ("timeout", False)
     assert type(failure(SdkTransport(Client(error=OpenAIError("?"))).complete(REQUEST))) is BrokenReplyError
     assert type(failure(SdkTransport(Client({"id": "1"})).complete(REQUEST))) is BrokenReplyError
 

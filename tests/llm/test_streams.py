@@ -9,11 +9,15 @@ import pytest
 
 from tenire.errors import BrokenReplyError, CallTimeoutError, ServerError
 from tenire.llm.money import Price
+from tenire.llm.records import StreamPart
 
 from .models import Model, down, simulate
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
     from tenire.llm.client import ChatClient
+    from tenire.llm.records import ChatRequest
     from tenire.llm.replies import ReplyPart
     from tenire.testing import SimLoop
 
@@ -106,6 +110,88 @@ def test_who_stops_reading_ends_the_call(sim_loop: SimLoop) -> None:
         assert model.inside == 0
 
     simulate(sim_loop, scenario, model)
+
+
+@pytest.mark.parametrize("hedge", [False, True])
+@pytest.mark.parametrize("kept", [True, False])
+@pytest.mark.parametrize("first", ["stream", "complete"])
+def test_a_stream_and_a_whole_reply_of_the_same_are_one_call_and_paid_once(
+    sim_loop: SimLoop, hedge: bool, kept: bool, first: str
+) -> None:
+    model = Model()
+
+    async def scenario(client: ChatClient) -> None:
+        async def whole() -> str:
+            return (await client.complete("Hello", cache=kept)).text
+
+        async def streamed() -> str:
+            return "".join([part.text for part in await collect(client, cache=kept)])
+
+        jobs = [streamed, whole] if first == "stream" else [whole, streamed]
+        tasks = []
+        for job in jobs:
+            tasks.append(asyncio.create_task(job()))
+            await asyncio.sleep(0.5)
+        await asyncio.wait(tasks)
+        assert {task.result().strip() for task in tasks} == {"re: Hello"}
+        statistics = client.statistics()
+        assert (statistics.calls, statistics.cached_calls) == ((1, 1) if kept else (2, 0))
+        assert statistics.cost_usd == pytest.approx(2e-5 * statistics.calls)
+
+    simulate(sim_loop, scenario, model, price=PRICE, hedge=hedge)
+
+
+@pytest.mark.parametrize("deadline", [None, 60.0])
+@pytest.mark.parametrize("streams", [False, True])
+def test_who_joined_a_stream_that_breaks_off_is_answered_all_the_same(
+    sim_loop: SimLoop, streams: bool, deadline: float | None
+) -> None:
+    async def scenario(client: ChatClient) -> None:
+        async def broken() -> None:
+            with pytest.raises(BrokenReplyError, match="broke off after 4 characters"):
+                await collect(client)
+
+        task = asyncio.create_task(broken())
+        await asyncio.sleep(0.5)
+        if streams:
+            text = "".join([part.text for part in await collect(client, deadline=deadline)])
+        else:
+            text = (await client.complete("Hello", deadline=deadline)).text
+        assert text.strip() == "re: Hello"
+        await task
+        assert client.statistics().calls == 2
+
+    class Once(Breaks):
+        async def _take(self) -> None:
+            await (Model._take(self) if len(self.requests) > 1 else super()._take())
+
+    model = Once()
+    simulate(sim_loop, scenario, model)
+
+
+class Gone(Model):
+    """Breaks every stream off after its first word."""
+
+    async def stream(self, request: ChatRequest) -> AsyncGenerator[StreamPart]:
+        yield StreamPart("re: ")
+        await asyncio.sleep(3.0)
+        raise ServerError("gone", charged=True)
+
+
+def test_who_joined_a_stream_that_breaks_off_has_no_more_time_for_it(sim_loop: SimLoop) -> None:
+    async def scenario(client: ChatClient) -> None:
+        async def broken() -> None:
+            with pytest.raises(BrokenReplyError):
+                await collect(client)
+
+        task = asyncio.create_task(broken())
+        await asyncio.sleep(1.0)
+        with pytest.raises(CallTimeoutError):
+            await client.complete("Hello", deadline=10.0)
+        assert sim_loop.time() == pytest.approx(11.0, abs=0.1)
+        await task
+
+    simulate(sim_loop, scenario, Gone(seconds=100.0))
 
 
 def test_no_second_copy_of_a_stream_is_sent(sim_loop: SimLoop) -> None:

@@ -227,6 +227,38 @@ def test_a_server_that_hangs_is_given_up(timeouts: Timeouts) -> None:
     assert (error.code, error.charged) == ("timeout", True)
 
 
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("size", [10, 3 << 20])
+@pytest.mark.parametrize("whole", [True, False])
+def test_what_was_sent_whole_and_never_answered_may_be_charged(stream: bool, size: int, whole: bool) -> None:
+    async def close(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
+        if whole:
+            await reader.readexactly(length)
+        writer.transport.abort()
+
+    async def collected(transport: HttpTransport, request: ChatRequest) -> Any:
+        return [part async for part in transport.stream(request)]
+
+    async def main() -> ModelError:
+        server = await asyncio.start_server(close, "127.0.0.1", 0, limit=4096)
+        transport = HttpTransport(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1")
+        request = ChatRequest("m", ({"role": "user", "content": "x" * size},))
+        try:
+            job = collected(transport, request) if stream else transport.complete(request)
+            with pytest.raises(ServerError, match="closed without an answer") as caught:
+                await job
+            return caught.value
+        finally:
+            await transport.close()
+            server.close()
+
+    error = asyncio.run(main())
+    # A small request goes in one piece: nobody can tell whether the server has read it.
+    assert (error.code, error.charged) == ("disconnected", whole or size < 1000)
+
+
 def test_an_address_that_moved_is_not_followed() -> None:
     error = failure(answer(b"", "307 Temporary Redirect", {"Location": "http://elsewhere.invalid/"}))
     assert type(error) is ModelError

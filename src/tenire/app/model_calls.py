@@ -256,6 +256,7 @@ def counted(client: ChatClient, progress: PipelineProgress, ahead: AskedAhead | 
     progress.output_tokens = spent.output_tokens
     progress.reasoning_tokens = spent.reasoning_tokens
     progress.cost_usd = spent.cost_usd
+    progress.guessed_usd = spent.guessed_usd
 
 
 def price_of_use(use: ModelUse) -> Price | None:

@@ -95,6 +95,8 @@ def run_notes(report: RunReport) -> list[str]:
             words.append(f"took out {progress.boilerplate_lines:,} repeated lines")
         if progress.masked:
             words.append("masked " + ", ".join(f"{count:,} {kind}" for kind, count in progress.masked.items()))
+        if progress.guessed_usd:
+            words.append(f"{human_usd(progress.guessed_usd)} of what it cost is a guess, for calls that broke off")
         words += _how_good(progress.figures)
         if words:
             notes.append(f"{clean(name)}: {'; '.join(words)}")

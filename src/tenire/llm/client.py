@@ -63,7 +63,7 @@ class ChatClient(AsksInBatches):
         api_version: Of Azure's API.
         headers: Sent with every call.
         dialect: ``openai``, ``anthropic``, or ``auto``: by the address.
-        transport: Another way there: an ``openai.AsyncOpenAI`` of yours, or a ``Transport``.
+        transport: Another way there, in place of those six: an ``openai.AsyncOpenAI`` of yours, or a ``Transport``.
         rpm: Requests a minute, or ``None`` if that is not known: then it is learnt.
         tpm: Input and output tokens a minute.
         input_tpm: Input tokens a minute, where they are counted apart.

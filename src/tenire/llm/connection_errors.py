@@ -5,9 +5,8 @@ from __future__ import annotations
 import ssl
 from typing import TYPE_CHECKING
 
-import aiohttp
-
 from tenire.llm.failures import broken, unanswered
+from tenire.llm.http_library import aiohttp
 
 if TYPE_CHECKING:
     from tenire.errors import ModelError
@@ -46,7 +45,8 @@ def of_connection(call: Call, error: Exception) -> ModelError:
     if isinstance(error, (aiohttp.ClientResponseError, aiohttp.http_exceptions.HttpProcessingError)):
         return broken(call, "bytes that are no HTTP")
     if isinstance(error, (aiohttp.ServerDisconnectedError, OSError)):
-        return unanswered(call, "a connection that was closed without an answer", code="disconnected")
+        # Who closed it may have worked on it: nobody can tell here whether the model has been asked.
+        return unanswered(call, "a connection that was closed without an answer", code="disconnected", charged=True)
     return unanswered(call, f"a failure of the connection ({type(error).__name__})", code="connection")
 
 

@@ -8,10 +8,13 @@ where the cache and the single flight reach over processes (``reply_store``).
 2. A reply that does not follow the schema is charged, and asked for once more together with
    what is wrong with it. If that one does not either, it is the call's error. A second copy
    of a slow call asks what its call asks: neither uses up the other's repair.
+3. A stream and a whole reply to the same request are one call. If a stream breaks off, who
+   had joined it is no worse off: the call is made anew.
 """
 
 from __future__ import annotations
 
+import asyncio
 import random
 from dataclasses import dataclass
 from functools import partial
@@ -83,6 +86,7 @@ class Endpoint:
     Attributes:
         account: Whom calls are charged to.
         breaker: Of the provider.
+        plain: Makes calls that nobody keeps.
     """
 
     def __init__(
@@ -103,6 +107,7 @@ class Endpoint:
         ratio, reserve, cap = _BUDGET
         guard = partial(
             Guard,
+            hedge=hedge,
             retry=retry,
             budget=RetryBudget(ratio=ratio, reserve=reserve, cap=cap),
             breaker=self.breaker,
@@ -110,10 +115,8 @@ class Endpoint:
             idempotent=True,
             classify=kind_of_failure,
         )
-        self._guards = {(True, True): guard(cache=store, hedge=hedge), (True, False): guard(hedge=hedge)}
-        # A stream has one source: two copies would be given on both.
-        fed = {(False, True): guard(cache=store), (False, False): guard()}
-        self._guards |= fed if hedge else {(False, keep): self._guards[True, keep] for keep in (True, False)}
+        self._keeping = guard(cache=store)
+        self.plain = guard()
         self._try = _Try(transport, wall, f"the call of {account.model}", priced=account.price is not None)
 
     async def ask(
@@ -136,18 +139,39 @@ class Endpoint:
         Raises:
             TenireError: If there is none.
         """
-        guard = self._guards[feed is None, manner.keep]
+        now, deadline = asyncio.get_running_loop().time, manner.deadline
+        started = now()
+        while True:
+            try:
+                return await self._ask(asked, request, manner, schema, feed, deadline)
+            except BrokenReplyError as error:
+                # Without a word given on, it was somebody else's stream, which this one had joined.
+                if error.code != BROKE_OFF or (feed is not None and feed.characters):
+                    raise
+            if manner.deadline is not None:
+                deadline = max(1e-3, manner.deadline - (now() - started))
+
+    async def _ask(
+        self,
+        asked: Asked,
+        request: ChatRequest,
+        manner: Manner,
+        schema: ReplySchema | None,
+        feed: Feed | None,
+        deadline: float | None,
+    ) -> Answer:
         try:
-            answer: Answer = await guard.call(
+            answer: Answer = await (self._keeping if manner.keep else self.plain).call(
                 self._try,
                 asked,
                 request,
                 schema,
                 feed,
                 key=asked if manner.keep else None,
-                deadline=manner.deadline,
+                deadline=deadline,
                 admission=partial(self._passage, asked, request, manner),
                 hand_on=True,
+                hedged=feed is None,  # a stream has one source: two copies would be given on both
             )
         except ModelError as error:
             error.tries = asked.answers
@@ -164,14 +188,9 @@ class Endpoint:
             self.account, asked, self.account.counter.estimate(sent), manner.priority, manner.pipeline, sent=sent
         )
 
-    @property
-    def plain(self) -> Guard:
-        """Makes calls that nobody keeps."""
-        return self._guards[True, False]
-
     def statistics(self) -> list[GuardStatistics]:
         """Return what each of its guards has done."""
-        return [guard.statistics() for guard in {id(guard): guard for guard in self._guards.values()}.values()]
+        return [self._keeping.statistics(), self.plain.statistics()]
 
 
 class _Try:

@@ -2,7 +2,8 @@
 
 For those who have one already: with their own HTTP client, proxies, certificates or ways
 to sign in. It costs several times the processor time of ``HttpTransport``. Its own retries
-are turned off, since a guard retries, within a budget and when the quota allows it.
+are turned off, since a guard retries, within a budget and when the quota allows it. A request
+that the server refuses for the way it is written is written in another way, once.
 """
 
 from __future__ import annotations
@@ -11,13 +12,14 @@ from contextlib import aclosing
 from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from tenire.errors import ConfigError
+from tenire.errors import BadRequestError, ConfigError
 from tenire.llm.answers import stream_parts
 from tenire.llm.dialects import NoReplyError, OpenAIDialect
 from tenire.llm.excerpts import texts_in
 from tenire.llm.failures import Call, broken, no_reply, refusal, unanswered
 from tenire.llm.keys import ApiKey
 from tenire.llm.rate_headers import rate_report
+from tenire.llm.rewriting import rewritten
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
@@ -30,6 +32,7 @@ __all__ = ["SdkClient", "SdkTransport"]
 
 Reply = TypeVar("Reply")
 
+_NEVER_SENT = ("ConnectTimeout", "PoolTimeout")  # of httpx, below the client's own
 _NAMED = ("model", "messages", "input", "encoding_format", "dimensions", "stream")
 
 
@@ -86,16 +89,30 @@ class SdkTransport:
         """Send one request and return the whole reply; raises as ``HttpTransport.complete``."""
         call = self._call("a chat completion", self._dialect.chat_path, request.model, request.messages)
         create = self._client.chat.completions.with_raw_response.create
-        return await _made(call, create, self._dialect.chat(request), self._dialect.reply)
+        return await self._made(call, create, lambda: self._dialect.chat(request), self._dialect.reply)
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[StreamPart]:
         """Send one request and yield the reply as it comes; raises as ``HttpTransport.stream``."""
         call = self._call("a chat completion", self._dialect.chat_path, request.model, request.messages)
-        body = _arguments(self._dialect.chat(request, stream=True))
+        body: Mapping[str, Any] = self._dialect.chat(request, stream=True)
+        for last in (False, True):
+            try:
+                async with aclosing(self._parts(call, body)) as parts:
+                    async for part in parts:
+                        yield part
+            except BadRequestError as error:
+                other = rewritten(self._dialect, call, error, body, lambda: self._dialect.chat(request, stream=True))
+                if last or other is None:
+                    raise
+                body = other
+            else:
+                return
+
+    async def _parts(self, call: Call, body: Mapping[str, Any]) -> AsyncGenerator[StreamPart]:
         begun = False
         headers: Mapping[str, str] = {}
         try:
-            async with self._client.chat.completions.with_streaming_response.create(**body) as answer:
+            async with self._client.chat.completions.with_streaming_response.create(**_arguments(body)) as answer:
                 headers = answer.headers
                 rates = rate_report(headers)
                 async with aclosing(stream_parts(answer.iter_bytes(), self._dialect, rates)) as parts:
@@ -114,11 +131,39 @@ class SdkTransport:
         """Return one vector for each text; raises as ``HttpTransport.embed``."""
         call = self._call("embeddings", self._dialect.embeddings_path, model, texts)
         create = self._client.embeddings.with_raw_response.create
-        body = self._dialect.embedding(model, list(texts), dimensions)
-        return await _made(call, create, body, lambda content, rates: self._dialect.vectors(content, len(texts), rates))
+
+        def write() -> dict[str, Any]:
+            # Where nothing is said, the client asks for packed numbers itself.
+            return {"encoding_format": "float", **self._dialect.embedding(model, list(texts), dimensions)}
+
+        return await self._made(
+            call, create, write, lambda content, rates: self._dialect.vectors(content, len(texts), rates)
+        )
 
     async def close(self) -> None:
         """Do nothing: the client is the user's."""
+
+    @property
+    def dialect(self) -> OpenAIDialect:
+        """How the provider is spoken to."""
+        return self._dialect
+
+    async def _made(
+        self,
+        call: Call,
+        create: Callable[..., Awaitable[Any]],
+        write: Callable[[], Mapping[str, Any]],
+        read: Callable[[bytes, RateReport | None], Reply],
+    ) -> Reply:
+        """Send what ``write`` returns, once more if a refused one is written differently now; return the reply."""
+        body = write()
+        try:
+            return await _made(call, create, body, read)
+        except BadRequestError as error:
+            other = rewritten(self._dialect, call, error, body, write)
+            if other is None:
+                raise
+        return await _made(call, create, other, read)
 
     def _call(self, expected: str, path: str, model: str, prompt: Any) -> Call:
         return Call(expected, self._base + path, model, lambda: texts_in(prompt), self._key)
@@ -158,12 +203,17 @@ def _failure(call: Call, error: Exception, headers: Mapping[str, str]) -> ModelE
     status = getattr(error, "status_code", None)
     if isinstance(status, int) and response is not None:
         return refusal(call, status, response.headers, _content(response))
+    cause = type(error.__cause__).__name__
+    if cause in _NEVER_SENT:
+        return unanswered(call, "no connection in time", code="timeout", hint="is the server running, and reachable?")
     if kinds & {"APITimeoutError", "TimeoutException", "TimeoutError"}:
         return unanswered(
             call, "no answer in time", code="timeout", charged=True, hint="raise the timeout of the client"
         )
-    if "APIConnectionError" in kinds and type(error.__cause__).__name__ in ("RemoteProtocolError", "ReadError"):
-        return unanswered(call, "a connection that was closed without a whole answer", code="disconnected")
+    if "APIConnectionError" in kinds and cause in ("RemoteProtocolError", "ReadError"):
+        return unanswered(
+            call, "a connection that was closed without a whole answer", code="disconnected", charged=True
+        )
     if "APIConnectionError" in kinds:
         return unanswered(call, "no connection", code="connect", hint="is the server running, and is base_url right?")
     if kinds & {"OpenAIError", "HTTPError", "StreamError"}:

@@ -18,7 +18,7 @@ from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
-from tenire.errors import BadRequestError, ConfigError, MissingExtraError, RejectedError
+from tenire.errors import BadRequestError, ConfigError, RejectedError
 from tenire.llm.addresses import OPENAI, find_proxy, read_address
 from tenire.llm.answers import LARGEST, LARGEST_REFUSAL, beginning, stream_answer, whole
 from tenire.llm.connection_errors import FAILURES, of_connection
@@ -26,13 +26,10 @@ from tenire.llm.dialects import Dialect, NoReplyError, choose_dialect
 from tenire.llm.excerpts import texts_in
 from tenire.llm.failures import Call, no_reply, refusal
 from tenire.llm.headers import SentHeaders, check_headers
+from tenire.llm.http_library import aiohttp
 from tenire.llm.keys import ApiKey, SecretHeaders, find_key
 from tenire.llm.rate_headers import rate_report
-
-try:
-    import aiohttp
-except ModuleNotFoundError as error:
-    raise MissingExtraError("calling a model over HTTP", extra="llm", missing=error.name or "aiohttp") from error
+from tenire.llm.rewriting import rewritten
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
@@ -168,7 +165,7 @@ class HttpTransport:
                     async for part in parts:
                         yield part
             except BadRequestError as error:
-                other = self._rewritten(call, error, body, lambda: self._dialect.chat(request, stream=True))
+                other = rewritten(self._dialect, call, error, body, lambda: self._dialect.chat(request, stream=True))
                 if last or other is None:
                     raise
                 body = other
@@ -279,42 +276,35 @@ class HttpTransport:
         try:
             return await self._exchange(call, path, body)
         except BadRequestError as error:
-            other = self._rewritten(call, error, body, write)
+            other = rewritten(self._dialect, call, error, body, write)
             if other is None:
                 raise
         return await self._exchange(call, path, other)
 
-    def _rewritten(
-        self, call: Call, error: BadRequestError, sent: Mapping[str, Any], write: Callable[[], Mapping[str, Any]]
-    ) -> Mapping[str, Any] | None:
-        """Return a refused body as the dialect writes it now, or ``None`` if that is as it was sent."""
-        # What was sent counts, and not what is learned here: another refusal may have taught it before.
-        if type(error) is not BadRequestError or error.charged:
-            return None
-        self._dialect.adapt(call.model, str(error))
-        body = write()
-        return None if body == sent else body
-
     async def _exchange(self, call: Call, path: str, body: Mapping[str, Any]) -> tuple[bytes, aiohttp.ClientResponse]:
         """Send a body and return that of an answer of status 200."""
-        [answer] = [answer async for answer in _answers(call, self._send(call, path, body), _whole)]
+        encoded = _encoded(call, body)
+        [answer] = [answer async for answer in _answers(call, self._send(call, path, encoded), _whole, body=encoded)]
         return answer
 
     def _parts(self, call: Call, path: str, body: Mapping[str, Any]) -> AsyncGenerator[StreamPart]:
         """Send a body and yield the parts of the reply."""
-        dialect = self._dialect
+        dialect, encoded = self._dialect, _encoded(call, body)
         return _answers(
-            call, self._send(call, path, body), lambda answer: stream_answer(answer, dialect), charged_once_begun=True
+            call,
+            self._send(call, path, encoded),
+            lambda answer: stream_answer(answer, dialect),
+            body=encoded,
+            charged_once_begun=True,
         )
 
     def _send(
-        self, call: Call, path: str, body: Mapping[str, Any]
+        self, call: Call, path: str, body: bytes | io.BytesIO
     ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
-        sent = _encoded(call, body)
         session = self._session or self._open()
         return session.post(
             self._address(path, call.model),
-            data=sent,
+            data=body,
             headers=self._headers,  # with each call: those of a session also go to the proxy, and the key with them
             allow_redirects=False,
             proxy_headers=self._proxy_headers,
@@ -342,6 +332,7 @@ async def _answers(
     sending: AbstractAsyncContextManager[aiohttp.ClientResponse],
     read: Callable[[aiohttp.ClientResponse], AsyncGenerator[Part]],
     *,
+    body: bytes | io.BytesIO = b"",
     charged_once_begun: bool = False,
 ) -> AsyncGenerator[Part]:
     """Yield what is read of a good answer; whatever goes wrong becomes a ``ModelError``.
@@ -350,6 +341,7 @@ async def _answers(
         call: What was asked for.
         sending: The request on its way.
         read: Reads a good answer.
+        body: Of the request: what has not been sent to its end is not charged for.
         charged_once_begun: Whether an answer of which a part has come is charged for.
     """
     begun = False
@@ -364,10 +356,16 @@ async def _answers(
             failure = refusal(call, answer.status, answer.headers, await beginning(answer, LARGEST_REFUSAL))
     except FAILURES as error:
         failure = of_connection(call, error)
+        failure.charged = failure.charged and not _is_part_unsent(body)
     except NoReplyError as error:
         failure = no_reply(call, error, answer.headers)
     failure.charged = failure.charged or begun
     raise failure  # out here, since aiohttp's errors hold the key and would come along as its context
+
+
+def _is_part_unsent(body: bytes | io.BytesIO) -> bool:
+    """Return whether some of a body was never handed to the connection; a small one goes in one piece."""
+    return isinstance(body, io.BytesIO) and not body.closed and body.tell() < body.getbuffer().nbytes
 
 
 async def _itself(answer: aiohttp.ClientResponse) -> AsyncGenerator[aiohttp.ClientResponse]:

@@ -58,7 +58,7 @@ def find_way(model: str, transport: AnyTransport | None, base_url: str | None, *
         **options: As for ``HttpTransport``.
 
     Raises:
-        ConfigError: If an option is impossible.
+        ConfigError: If an option is impossible, or says again what the user's own transport says.
         MissingExtraError: If aiohttp is not installed.
     """
     if transport is None:
@@ -74,6 +74,13 @@ def find_way(model: str, transport: AnyTransport | None, base_url: str | None, *
         place, whom = new().identity
         return Way(service_of(place), whom, _opener(new))
     own = type(transport).__name__
+    given = {"base_url": base_url, **options}
+    twice = [name for name, value in given.items() if value is not None and (name, value) != ("dialect", "auto")]
+    if twice:
+        said = f"transport={own}(…) and {', '.join(twice)}"
+        message = f"a transport of yours says itself where calls go, and with which key and headers: got {said}"
+        hint = f"leave out {' and '.join(twice)} and give them to what you pass as transport, or leave out transport"
+        raise ConfigError(message, key=twice[0], hint=hint)
     transport = _as_transport(transport)
     base, who = getattr(transport, "identity", (None, f"{own} {os.getpid()} {id(transport)}"))
     return Way(own if base is None else service_of(base), who, _keeper(transport))

@@ -122,6 +122,7 @@ class PipelineProgress:
         output_tokens: Of the replies to them.
         reasoning_tokens: Of those, what a model thought to itself.
         cost_usd: What they cost, US dollars, as far as prices are known.
+        guessed_usd: Of that, what nobody has confirmed, since the calls broke off.
         bytes_seen: Bytes of the files in ``seen``.
         bytes_done: Bytes of the files in ``done``, ``unchanged`` and ``quarantined``.
         bytes_ahead: Bytes of files that are embedded but not committed yet, about.
@@ -159,6 +160,7 @@ class PipelineProgress:
     output_tokens: int = 0
     reasoning_tokens: int = 0
     cost_usd: float = 0.0
+    guessed_usd: float = 0.0
     bytes_seen: int = 0
     bytes_done: int = 0
     bytes_ahead: int = 0

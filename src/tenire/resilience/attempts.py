@@ -49,21 +49,29 @@ class Call:
         name: Of the function, for people.
         admission: What lets a try in, or ``None``.
         deadline: By when it must have ended, seconds; infinite for no limit.
+        hedged: Whether a second copy may be sent.
         tries: Tries that were begun.
         doing: What it is at, for people.
         error: How the last try failed.
         tally: How often it has failed.
     """
 
-    __slots__ = ("admission", "deadline", "doing", "error", "name", "run", "tally", "tries")
+    __slots__ = ("admission", "deadline", "doing", "error", "hedged", "name", "run", "tally", "tries")
 
     def __init__(
-        self, run: Callable[[Any], Coroutine[Any, Any, Any]], name: str, admission: Admission | None, deadline: float
+        self,
+        run: Callable[[Any], Coroutine[Any, Any, Any]],
+        name: str,
+        admission: Admission | None,
+        deadline: float,
+        *,
+        hedged: bool = True,
     ) -> None:
         self.run = run
         self.name = name
         self.admission = admission
         self.deadline = deadline
+        self.hedged = hedged
         self.tries = 0
         self.doing = "about to start"
         self.error: Exception | None = None
@@ -169,7 +177,7 @@ class Attempts:
         call.tries += 1
         self.tries += 1
         call.doing = "waiting for the answer"
-        if self._hedge is None:
+        if self._hedge is None or not call.hedged:
             return await self._timed(call, admitted)
         return await self._hedge.run(
             lambda: self._timed(call, admitted),

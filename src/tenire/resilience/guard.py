@@ -219,6 +219,7 @@ class Guard:
         deadline: float | None = None,
         admission: Admission | None = None,
         hand_on: bool = False,
+        hedged: bool = True,
     ) -> T:
         """Call a coroutine function through this guard.
 
@@ -230,6 +231,7 @@ class Guard:
             admission: What lets this call's tries in, in place of the guard's.
             hand_on: Whether the function is given what the admission gave for this very try,
                 before its other arguments.
+            hedged: Whether a second copy may be sent, if the guard sends any.
 
         Raises:
             CallTimeoutError: If it took longer than its deadline, or its last try longer than the timeout.
@@ -243,7 +245,7 @@ class Guard:
         run: Callable[[Any], Coroutine[Any, Any, T]] = (
             (lambda admitted: fn(admitted, *args)) if hand_on else (lambda _: fn(*args))
         )
-        call = Call(run, name, admission or self._admission, _NEVER)
+        call = Call(run, name, admission or self._admission, _NEVER, hedged=hedged)
         return cast("T", await self._run(call, key, seconds))
 
     def statistics(self) -> GuardStatistics:
