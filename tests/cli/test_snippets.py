@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tenire.app.highlights import query_pattern
+from tenire.app.highlights import highlights, query_pattern
 from tenire.cli.snippets import excerpt
 
 
@@ -46,3 +46,9 @@ def test_words_of_the_query_are_marked_with_their_inflections(query: str, text: 
 
 def test_a_query_without_words_marks_nothing() -> None:
     assert query_pattern("?!") is None
+
+
+def test_what_is_written_without_blanks_is_marked_too() -> None:
+    text = "斑马身上的条纹各不相同 and zebras"
+    marked = [text[start:stop] for start, stop in highlights(text, "斑马的条纹 zebra")]
+    assert marked == ["斑马", "的条", "zebras"] or marked == ["斑马", "的条", "纹", "zebras"]

@@ -88,6 +88,33 @@ def test_one_bad_byte_does_not_make_utf8_something_else() -> None:
     assert read((FRENCH * 5).encode() + b"\xff" + FRENCH.encode()) == FRENCH * 5 + "\ufffd" + FRENCH
 
 
+@pytest.mark.parametrize(("one", "other"), [(1, 1), (1, 8), (40, 1)])
+@pytest.mark.parametrize(
+    ("foreign", "codec"), [(FRENCH, "latin-1"), (GERMAN, "cp1252"), (RUSSIAN * 3, "cp1251"), ("Caf\xe9\n", "latin-1")]
+)
+def test_a_file_put_together_of_two_encodings_is_read_line_by_line(
+    foreign: str, codec: str, one: int, other: int
+) -> None:
+    parts = [GERMAN.encode() * one, b"plain words\n", foreign.encode(codec) * other]
+    expected = GERMAN * one + "plain words\n" + foreign * other
+    assert read(b"".join(parts)) == expected
+    assert read(b"".join(reversed(parts))) == foreign * other + "plain words\n" + GERMAN * one
+
+
+def test_a_charset_is_declared_for_the_lines_that_are_not_utf8() -> None:
+    head = b'<html><meta charset="windows-1251"><p>\n'
+    page = head + GERMAN.encode() + "Да\n".encode("cp1251")
+    assert read(page, declares=True) == head.decode() + GERMAN + "Да\n"
+
+
+@pytest.mark.parametrize(("text", "codec"), [("中\n国\n字\n是\n", "gb18030"), ("のの\nは\nカナ\n", "euc_jp")])
+def test_short_lines_that_pass_for_utf8_by_chance_do_not_make_a_file_mixed(text: str, codec: str) -> None:
+    # 联通 in GBK is the well-known pair that is UTF-8, too.
+    lines = (text * 30) + ("联\n" if codec == "gb18030" else "")
+    long = (CHINESE if codec == "gb18030" else JAPANESE) * 20
+    assert read((long + lines).encode(codec)) == long + lines
+
+
 def test_a_declared_charset_is_believed_where_utf8_fails() -> None:
     page = '<html><head><meta charset="windows-1251"></head><p>Да'
     assert read(page.encode("cp1251"), declares=True) == page

@@ -52,6 +52,15 @@ def test_an_empty_store_answers_every_question(open_any: Open) -> None:
     assert not store.optimise(idle=True)
 
 
+def test_words_are_found_where_no_blanks_tell_them_apart(open_any: Open, make: Maker) -> None:
+    store = open_any()
+    store.commit(
+        make.batch("b1", make.document("zh", "斑马身上的条纹各不相同"), make.document("ja", "日本語の文章です"))
+    )
+    for query, found in (("条纹", ["zh"]), ("日本語", ["ja"]), ("文章", ["ja"]), ("貓狗", [])):
+        assert _ids(store.search(query, None, k=5, mode="text"))[:1] == found
+
+
 def test_a_commit_is_found_again_by_another_store(open_any: Open, make: Maker) -> None:
     open_any().commit(make.batch("b1", make.document("d1", FOX, BOOK), make.document("d2", SEA)))
     store = open_any(create=False)

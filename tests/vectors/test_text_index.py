@@ -69,6 +69,29 @@ def test_words_are_found_in_other_forms_and_without_their_accents(index: TextInd
 
 
 @pytest.mark.parametrize(
+    ("text", "queries"),
+    [
+        ("これは日本語の文章です。文字コードはシフトJISです。", ["日本語", "シフト", "シフトjis", "JIS", "語"]),
+        ("斑马身上的条纹各不相同，因此很容易辨认。", ["斑马", "条纹", "很容易辨认", "斑马的条纹", "斑马 条纹"]),
+        ("서울에서 얼룩말을 보았다", ["서울", "얼룩말", "얼룩말을"]),
+        ("ม้าลายทุกตัวมีลายไม่เหมือนกัน", ["ม้าลาย", "ลายไม่เหมือน"]),
+        ("𠮷野家 in Ōsaka", ["野家", "osaka"]),
+    ],
+)
+def test_words_are_found_where_no_blanks_tell_them_apart(index: TextIndex, text: str, queries: list[str]) -> None:
+    _fill(index, a=text, b="something else, 斑点 and 日光 and 문서")
+    for query in queries:
+        assert _found(index, query)[:1] == ["a0"], query
+    assert _found(index, "馬鹿") == []
+
+
+def test_a_run_in_a_row_comes_before_its_pairs(index: TextIndex) -> None:
+    _fill(index, pairs="条纹斑马与马上", row="斑马上的条纹")
+    assert _found(index, "斑马上") == ["row0", "pairs0"]
+    assert words("斑马上的abc纹x") == ["斑 马", "马 上", "上 的", "abc", "纹", "x"]
+
+
+@pytest.mark.parametrize(
     "query", ['"', "AND", "NEAR(", "a AND", "text:x", "*", "^", "-", "\0", "🦊", "...", "", "( ) '", "\ud800"]
 )
 def test_no_query_is_a_syntax_error(index: TextIndex, query: str) -> None:
@@ -82,7 +105,8 @@ def test_no_query_is_a_syntax_error(index: TextIndex, query: str) -> None:
 def test_any_text_is_made_of_plain_words(query: str) -> None:
     for word in words(query):
         assert word
-        assert not set(word) & set("\"'*^:(){}-+\0 _")
+        assert not set(word) & set("\"'*^:(){}-+\0_")
+        assert " " not in word or len(word) == 3
 
 
 @given(query=st.text(max_size=40))

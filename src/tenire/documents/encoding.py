@@ -1,9 +1,10 @@
 """Bytes to text: byte-order marks, UTF-8, declared charsets, and a guess at the rest.
 
 Order of trust: a byte-order mark; strict UTF-8 (text in another encoding almost
-never passes for it); UTF-8 with a little damage (a cut file, one bad byte); what
-an HTML page declares; detection on a bounded sample. What remains is refused,
-not turned into noise.
+never passes for it); UTF-8 in some lines and another encoding in others (files that
+were put together); UTF-8 with a little damage (a cut file, one bad byte); what an
+HTML page declares; detection on a bounded sample. What remains is refused, not
+turned into noise.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import codecs
 import re
 import unicodedata
+from io import BytesIO
 
 from tenire.errors import DocumentError, MissingExtraError
 
@@ -30,6 +32,9 @@ _PRINTABLE = bytes(range(0x20, 0x7F)) + b"\t\n\r"
 _MAX_STRANGE = 0.25
 _MAX_CONTROLS = 0.04  # random bytes hold 10 %
 _MAX_DAMAGE = 0.1
+# A line of Chinese with a single character passes for UTF-8 once in ten times, one with three hardly ever.
+_TELLING = 3
+_ASCII = float("inf")
 
 _META_CHARSET = re.compile(rb"<meta[^>]{0,200}?charset\s*=\s*[\"']?\s*([A-Za-z0-9_.:-]{2,40})", re.I)
 _XML_ENCODING = re.compile(rb"\A\s*<\?xml[^>]{0,100}?encoding\s*=\s*[\"']([A-Za-z0-9_.:-]{2,40})", re.I)
@@ -114,13 +119,15 @@ def _decode_other(data: bytes, error: UnicodeDecodeError, *, source: str, declar
     damage = repaired.count("\ufffd")
     intact = len(repaired) - len(repaired.encode("ascii", "ignore")) - damage
     cut = error.reason == "unexpected end of data" and len(data) - error.start >= 2
+    declared = _declared(data[:4096]) if declares else None
+    mixed = None if cut else _decode_mixed(data, declared)
+    if mixed is not None:
+        return mixed
     if (intact and damage <= max(1, _MAX_DAMAGE * intact)) or cut:
         return repaired
-    if declares:
-        declared = _declared(data[:4096])
-        text = _try(data, declared) if declared else None
-        if text is not None:
-            return text
+    text = _try(data, declared) if declared else None
+    if text is not None:
+        return text
     guess = _guess(_sample(data, error.start))
     if guess is None:
         raise DocumentError(
@@ -133,6 +140,32 @@ def _decode_other(data: bytes, error: UnicodeDecodeError, *, source: str, declar
     if text.count("\ufffd") > _MAX_DAMAGE * max(10, len(text) - len(text.encode("ascii", "ignore"))):
         raise _refusal(source, f"bytes that are neither UTF-8 nor {guess}, its best guess")
     return text
+
+
+def _decode_mixed(data: bytes, declared: str | None) -> str | None:
+    """Decode each line as what it is, if some are UTF-8 and others are not; else return ``None``."""
+    # Lines are cut off one by one, twice: a list of them would take more room than the file.
+    letters = [_utf8_letters(line) for line in BytesIO(data)]
+    strange = [found for found in letters if found is not _ASCII]
+    enough = 1 if 2 * sum(map(bool, strange)) >= len(strange) else _TELLING
+    others = b"".join(line for line, found in zip(BytesIO(data), letters, strict=True) if found < enough)
+    if not others or max(strange) < enough:
+        return None
+    codec = declared or _guess(_sample(others, 0)) or "cp1252"
+    return "".join(
+        line.decode("utf-8" if found >= enough else codec, "replace")
+        for line, found in zip(BytesIO(data), letters, strict=True)
+    )
+
+
+def _utf8_letters(line: bytes) -> float:
+    """Return how many letters of UTF-8 a line has beyond ASCII, or 0 if more than those are damaged."""
+    if line.isascii():
+        return _ASCII
+    text = line.decode("utf-8", "replace")
+    damage = text.count("\ufffd")
+    intact = sum(character > "\x7f" for character in text) - damage
+    return intact if intact >= damage else 0
 
 
 def _declared(head: bytes) -> str | None:

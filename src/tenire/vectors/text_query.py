@@ -2,7 +2,8 @@
 
 Words are what the index's tokeniser takes for words: runs of letters and digits.
 Everything else, operators, quotes, emoji, control characters, separates words and
-never reaches SQLite, so no query can be a syntax error.
+never reaches SQLite, so no query can be a syntax error. What is written without blanks is
+asked for by any two characters in a row (``unspaced``).
 """
 
 from __future__ import annotations
@@ -12,11 +13,24 @@ import unicodedata
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
+from tenire.vectors.unspaced import pairs, spaced
+
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Collection, Container
 
-__all__ = ["SENTENCE_WORDS", "TextMatch", "all_of", "any_of", "owner", "phrase", "ranked", "verbatim", "words"]
+__all__ = [
+    "SENTENCE_WORDS",
+    "TextMatch",
+    "all_of",
+    "any_of",
+    "in_a_row",
+    "owner",
+    "phrase",
+    "ranked",
+    "verbatim",
+    "words",
+]
 
 # A pasted page is a query too; the first words of it tell it apart well enough,
 # and SQLite refuses expressions that are 256 deep.
@@ -33,9 +47,19 @@ _WORD = re.compile(r"[^\W_]+")
 
 
 def words(query: str) -> list[str]:
-    """Return the words of a query in order, at most 64."""
+    """Return the words of a query in order, at most 64; of a script without blanks, pairs ``"a b"`` of characters."""
+    terms = (pair for word in _WORD.findall(_plain(query)) for pair in pairs(word))
+    return list(islice(terms, _MOST_WORDS))
+
+
+def in_a_row(query: str) -> str:
+    """Return the question for the first 64 words of a query in a row."""
+    return phrase(_WORD.findall(spaced(_plain(query)))[:_MOST_WORDS])
+
+
+def _plain(query: str) -> str:
     # A letter and its accent may come as two characters; the second of them is no letter.
-    return _WORD.findall(unicodedata.normalize("NFC", query).lower())[:_MOST_WORDS]
+    return unicodedata.normalize("NFC", query).lower()
 
 
 def phrase(terms: list[str]) -> str:
@@ -85,7 +109,7 @@ def ranked(
     terms = words(query)
     if not terms:
         return []
-    found = _tier(connection, phrase(terms), 2.0, limit, (), within)
+    found = _tier(connection, in_a_row(query), 2.0, limit, (), within)
     if len(terms) == 1 or len(found) >= limit:
         return list(found.values())[:limit]
     rare = _rarest_first(connection, terms)
@@ -104,7 +128,7 @@ def verbatim(connection: sqlite3.Connection, query: str, limit: int, within: Con
     terms = words(query)
     if len(terms) < SENTENCE_WORDS:
         return []
-    return list(_tier(connection, phrase(terms), 2.0, limit, (), within))
+    return list(_tier(connection, in_a_row(query), 2.0, limit, (), within))
 
 
 def _tier(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from tenire.errors import StoreError
 from tenire.storage.compression import utf8
+from tenire.vectors.unspaced import spaced
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -105,7 +106,7 @@ def add(connection: sqlite3.Connection, document: IndexedDocument) -> None:
     connection.executemany(
         "INSERT INTO words (rowid, text) VALUES (?, ?)",
         # SQLite takes no lone surrogates; they are no words either.
-        ((key, data.decode("utf-8", "replace")) for key, data in enumerate(sizes, start=document.first_key)),
+        ((key, spaced(data.decode("utf-8", "replace"))) for key, data in enumerate(sizes, start=document.first_key)),
     )
     connection.execute(
         "UPDATE meta SET value = max(value, ?) WHERE name = 'next_key'", (document.first_key + len(sizes),)
