@@ -3,7 +3,8 @@
 The bare call sends the same body over the same kind of session, reads the reply and
 decodes it. ``guarded`` is ``ChatClient.complete`` with a quota, a breaker, retries and a
 time limit; ``kept`` adds a home, in which reply and cost are durable before they are
-seen. All take turns within one process, round by round; the server is another process.
+seen; ``budgeted`` adds a budget, so that what a call may cost is known there before it is
+sent. All take turns within one process, round by round; the server is another process.
 Processor time of all threads counts.
 """
 
@@ -76,10 +77,13 @@ async def measure(base_url: str, folder: str) -> dict[str, list[float]]:
         session = await stack.enter_async_context(aiohttp.ClientSession())
         options: dict[str, Any] = {"base_url": base_url, "api_key": KEY, "max_concurrency": AT_ONCE, **LIMITS}
         guarded = await stack.enter_async_context(ChatClient(MODEL, cache=False, **options))
-        # By another name of the server it has a quota of its own: two that share one wait for each other's slots.
-        options["base_url"] = base_url.replace("127.0.0.1", "localhost")
-        kept = await stack.enter_async_context(ChatClient(MODEL, home=folder, **options))
-        asks = {"bare": bare(session, base_url), "guarded": client(guarded), "kept": client(kept)}
+        # Each has a quota of its own: those that share one wait for each other's slots.
+        kept = await stack.enter_async_context(ChatClient(MODEL, home=f"{folder}/kept", group="kept", **options))
+        budgeted = await stack.enter_async_context(
+            ChatClient(MODEL, home=f"{folder}/budgeted", group="budgeted", budget_usd=1e6, **options)
+        )
+        clients = {"guarded": guarded, "kept": kept, "budgeted": budgeted}
+        asks = {"bare": bare(session, base_url), **{name: client(one) for name, one in clients.items()}}
         times: dict[str, list[float]] = {name: [] for name in asks}
         for number in range(-1, ROUNDS):
             for place, (name, ask) in enumerate(asks.items()):
@@ -92,10 +96,10 @@ async def measure(base_url: str, folder: str) -> dict[str, list[float]]:
 def main() -> int:
     with tempfile.TemporaryDirectory() as folder, quota_server(latency=0.0, **LIMITS) as server:
         os.environ["TENIRE_STATE"] = f"{folder}/state"
-        times = asyncio.run(measure(server.base_url, f"{folder}/home"))
+        times = asyncio.run(measure(server.base_url, folder))
         calls = server.statistics().answered
     base = statistics.median(times["bare"])
-    added = {name: spread([one - base for one in times[name]], 1) for name in ("guarded", "kept")}
+    added = {name: spread([one - base for one in times[name]], 1) for name in ("guarded", "kept", "budgeted")}
     within = added["guarded"]["median"] <= MUST_US
     report(
         "call_cost", **described(server), at_once=AT_ONCE, bare_us=spread(times["bare"], 1), added_us=added,

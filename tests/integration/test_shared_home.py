@@ -21,8 +21,9 @@ PROGRAM = """
 import asyncio, sys
 from tenire.llm import ChatClient
 
-async def main(url, home, first, last):
-    async with ChatClient("gpt-4o-mini", base_url=url, home=home, max_concurrency=8) as client:
+async def main(url, home, first, last, budget=None):
+    budget = None if budget is None else float(budget)
+    async with ChatClient("gpt-4o-mini", base_url=url, home=home, max_concurrency=8, budget_usd=budget) as client:
         print("open", flush=True)
         prompts = [f"prompt {number}" for number in range(int(first), int(last))]
         replies = [reply async for reply in client.map(prompts, max_output_tokens=5)]
@@ -33,8 +34,8 @@ asyncio.run(main(*sys.argv[1:]))
 """
 
 
-def start(server: FakeModelServer, home: Path, first: int, last: int) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", PROGRAM, server.base_url, str(home), str(first), str(last)]
+def start(server: FakeModelServer, home: Path, first: int, last: int, *budget: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", PROGRAM, server.base_url, str(home), str(first), str(last), *budget]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 
@@ -75,6 +76,24 @@ def test_what_a_killed_program_was_asking_another_one_asks_at_once(tmp_path: Pat
     with Ledger.read(Home(tmp_path)) as ledger:
         assert ledger.replies.count() == 100
         assert ledger.spending.total().calls >= 100 - in_flight
+
+
+@pytest.mark.skipif(os.name == "nt", reason="has no SIGKILL")
+def test_what_a_killed_program_had_in_flight_counts_against_the_budget_of_the_next(tmp_path: Path) -> None:
+    with FakeModelServer(latency=3600.0) as server:
+        killed = start(server, tmp_path, 0, 100, "1.0")
+        assert killed.stdout is not None
+        while server.statistics().in_flight < 1:  # the first call goes alone: a wrong key is to cost one
+            assert killed.poll() is None
+        killed.send_signal(signal.SIGKILL)
+        killed.wait(timeout=30)
+        killed.stdout.close()
+    with FakeModelServer(latency=0.0) as server:
+        assert outcome(start(server, tmp_path, 0, 10, "1.0")) == (10, 0)
+    with Ledger.read(Home(tmp_path)) as ledger:
+        spent = ledger.spending.total()
+    assert spent.calls == 11
+    assert 0 < spent.guessed < spent.cost
 
 
 def test_an_engine_and_a_client_use_one_home_side_by_side(tmp_path: Path) -> None:

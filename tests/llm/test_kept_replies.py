@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import platform
 import random
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +17,9 @@ from tenire.llm.client import ChatClient
 from tenire.llm.money import Price
 from tenire.storage.home import Home
 from tenire.storage.ledger import Ledger
+from tenire.storage.spending import Charge
 
-from .models import MODEL, Model, down
+from .models import MODEL, Model, busy, down
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -312,3 +314,95 @@ def test_a_caller_that_leaves_as_the_reply_comes_does_not_lose_it(tmp_path: Path
         assert len(model.requests) == 1
 
     asyncio.run(main())
+
+
+class Looking(Model):
+    """Notes what the home expects calls to cost while each of them is made: how many, and picodollars."""
+
+    def __init__(self, home: Path, *failures: Exception) -> None:
+        super().__init__(*failures, seconds=0)
+        self.home = home
+        self.seen: list[tuple[int, int]] = []
+
+    async def _take(self) -> None:
+        self.seen.append(await asyncio.to_thread(expected, self.home))
+        await super()._take()
+
+
+def expected(home: Path) -> tuple[int, int]:
+    with Ledger.read(Home(home)) as ledger, ledger.spending._database.reading() as connection:
+        calls, cost = connection.execute("SELECT count(*), coalesce(sum(cost), 0) FROM expected_charges").fetchone()
+        return calls, cost
+
+
+@pytest.mark.parametrize("budget", [{"budget_usd": 1.0}, {}])
+@pytest.mark.parametrize("cache", [True, False])
+def test_where_there_is_a_budget_the_home_knows_of_a_call_before_it_is_sent(
+    tmp_path: Path, budget: dict[str, Any], cache: bool
+) -> None:
+    model = Looking(tmp_path, *down(), *busy(retry_after=0.01))
+
+    async def main() -> None:
+        async with client(model, tmp_path, cache=cache, **budget) as one:
+            await one.complete("Hello", max_output_tokens=100)
+            assert await asyncio.to_thread(expected, tmp_path) == (0, 0)
+            async for _ in one.stream("Hello you", max_output_tokens=100):
+                pass
+            await one.embed(["Hello"])
+            await one.books.spending()  # what was withdrawn is written by then
+            assert await asyncio.to_thread(expected, tmp_path) == (0, 0)
+            spent = (await one.books.spending())["default"]
+            assert (spent.calls, spent.guessed_usd) == (3, 0)
+
+    asyncio.run(main())
+    assert len(model.seen) >= 5
+    assert {calls for calls, _ in model.seen} == ({1} if budget else {0})
+    if budget:
+        assert min(cost for _, cost in model.seen[:3]) > 100 * 2_000_000  # the reply at its longest, and the prompt
+
+
+def test_what_a_call_that_was_cancelled_may_have_cost_is_charged_once(tmp_path: Path) -> None:
+    class Slow(Model):
+        async def _take(self) -> None:
+            begun.set()
+            await super()._take()
+
+    begun = asyncio.Event()
+
+    async def main() -> float:
+        async with client(Slow(seconds=3600), tmp_path, budget_usd=1.0) as one:
+            asking = asyncio.create_task(one.complete("Hello", max_output_tokens=100))
+            await begun.wait()
+            asking.cancel()
+            await asyncio.wait([asking])
+            spent = (await one.books.spending())["default"]
+            assert spent.calls == 1
+            return spent.guessed_usd
+
+    cost = asyncio.run(main())
+    assert cost > 100 * 2e-6
+    assert expected(tmp_path) == (0, 0)
+    with Ledger.read(Home(tmp_path)) as ledger:
+        assert ledger.spending.total().cost == pytest.approx(cost * 1e12)
+
+
+def test_who_comes_after_a_killed_program_is_told_what_counts_as_spent(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    lost = Charge("default", MODEL, 10, 0, 100, 0, 999_900_000_000, 999_900_000_000)
+    with Ledger.open(Home(tmp_path)) as ledger:
+        ledger.spending.expect(f"{2**30}/0.00/killed/{platform.node()}", {1: lost})
+
+    async def main() -> None:
+        async with client(Model(seconds=0), tmp_path, budget_usd=1.0) as one:
+            with pytest.raises(
+                BudgetError, match=r"of budget_usd of \$1\.00, \$0\.9999 is spent, \$0\.9999 of it a guess"
+            ):
+                await one.complete("Hello", max_output_tokens=100)
+            assert (await one.books.spending())["default"].guessed_usd == 0.9999
+
+    asyncio.run(main())
+    assert (
+        "calls in flight when their program was killed: 1. They may be paid for: $0.9999 for them, a guess, is spent"
+        in caplog.text
+    )

@@ -15,7 +15,7 @@ from tenire.llm.reply_log import ReplyLog
 from tenire.storage.home import Home, HomeLock
 from tenire.storage.ledger import Ledger
 from tenire.storage.replies import Began
-from tenire.storage.spending import Charge
+from tenire.storage.spending import Charge, Spent
 from tenire.testing import cancel_sweep
 
 from .engines import timer, timing
@@ -251,3 +251,61 @@ def test_a_claim_that_comes_while_it_closes_is_given_up_with_the_others(tmp_path
 
     asyncio.run(main())
     assert problems == []
+
+
+async def expected(log: ReplyLog) -> int:
+    """Return how many calls the home expects to be charged for."""
+
+    def count(ledger: Ledger, _: str) -> int:
+        with ledger.spending._database.reading() as connection:
+            return int(connection.execute("SELECT count(*) FROM expected_charges").fetchone()[0])
+
+    return await log.run(count)
+
+
+def test_what_a_call_costs_stands_for_what_it_was_expected_to(tmp_path: Path) -> None:
+    async def main() -> None:
+        log = await open_log(tmp_path)
+        first, second, third = [await log.expect(charge(cost)) for cost in (5, 7, 9)]
+        assert await expected(log) == 3
+        await log.finish(None, None, [charge(4)], [first])
+        await log.keep({b"a": Vector(b"reply")}, [charge(6)], [second])
+        log.withdraw(third)
+        assert (await log.total()).cost == 10
+        assert await expected(log) == 0
+        await log.aclose()
+
+    asyncio.run(main())
+
+
+def test_of_a_call_that_is_cancelled_before_it_is_sent_nothing_is_expected(tmp_path: Path) -> None:
+    async def main() -> None:
+        log = await open_log(tmp_path)
+        expecting = asyncio.create_task(log.expect(charge(5)))
+        await asyncio.sleep(0)
+        expecting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await expecting
+        assert (await log.total()).cost == 0
+        assert await expected(log) == 0
+        await log.aclose()
+
+    asyncio.run(main())
+
+
+def test_what_is_expected_is_moved_on_while_its_program_runs(tmp_path: Path) -> None:
+    async def main() -> float:
+        log = await open_log(tmp_path)
+        await log.expect(charge(5))
+        assert log._needs_marks()
+        await log.aclose()
+        return (await total(tmp_path)).cost
+
+    async def total(home: Path) -> Spent:
+        log = await open_log(home)
+        try:
+            return await log.total()
+        finally:
+            await log.aclose()
+
+    assert asyncio.run(main()) == 5  # nobody has said what became of it

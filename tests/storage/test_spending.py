@@ -13,6 +13,7 @@ from tenire.storage.database import Database
 from tenire.storage.home import Home
 from tenire.storage.ledger import Ledger
 from tenire.storage.owners import LEASE_S, new_owner
+from tenire.storage.replies import Finished
 from tenire.storage.schema import prepare
 from tenire.storage.spending import Charge, Hold, SpendingTable, Spent
 from tenire.testing import ManualClock
@@ -110,3 +111,54 @@ class Holders(RuleBasedStateMachine):
 
 
 TestHolders = Holders.TestCase
+
+
+def gone_owner() -> str:
+    """Return the name of an owner whose process is there no more."""
+    _, started, rest = new_owner().split("/", 2)
+    return f"{2**30}/{started}/{rest}"
+
+
+def test_what_a_killed_program_had_sent_counts_as_spent_and_as_a_guess_once(spending: SpendingTable) -> None:
+    spending.expect(gone_owner(), {1: charge("news", 5), 2: charge("news", 7), 3: charge("mail", 1)})
+    spending.expect(new_owner(), {1: charge("mail", 100)})
+    assert spending.settle_lost() == Spent(3, 30, 0, 6, 0, 13, 13)
+    assert spending.by_pipeline() == {"mail": Spent(1, 10, 0, 2, 0, 1, 1), "news": Spent(2, 20, 0, 4, 0, 12, 12)}
+    assert spending.settle_lost() == Spent()
+    assert spending.total().cost == 13
+
+
+def test_a_program_that_still_runs_heeds_what_a_killed_one_had_sent(spending: SpendingTable) -> None:
+    spending.hold(gone_owner(), 80, least=80, keep=0, limit=100)
+    spending.expect(gone_owner(), {1: charge("news", 30)})
+    assert spending.hold(new_owner(), 100, least=1, keep=0, limit=100) == Hold(70, spent=30, elsewhere=0, guessed=30)
+
+
+def test_what_came_of_a_call_stands_for_what_was_expected(tmp_path: Path, clock: ManualClock) -> None:
+    owner = gone_owner()
+    with Ledger.open(Home(tmp_path), clock=clock) as ledger:
+        ledger.spending.expect(owner, {1: charge("news", 5), 2: charge("news", 7), 3: charge("news", 9)})
+        ledger.replies.finish(owner, [Finished(None, None, [charge("news", 4)], [1])])
+        ledger.spending.withdraw(owner, [2])
+        assert ledger.spending.settle_lost().cost == 9
+        assert ledger.spending.total().cost == 13
+
+
+def test_what_an_owner_has_not_accounted_for_is_charged_as_it_leaves(spending: SpendingTable) -> None:
+    owner, other = new_owner(), new_owner()
+    spending.expect(owner, {1: charge("news", 5)})
+    spending.expect(other, {1: charge("news", 70)})
+    spending.release(owner)
+    assert spending.total() == Spent(1, 10, 0, 2, 0, 5, 5)
+
+
+def test_what_is_expected_elsewhere_counts_once_its_owner_is_silent(tmp_path: Path, clock: ManualClock) -> None:
+    owner = new_owner() + "-of-another-machine"
+    with Ledger.open(Home(tmp_path), clock=clock) as ledger:
+        ledger.spending.expect(owner, {1: charge("news", 5)})
+        for _ in range(3):
+            clock.advance(LEASE_S - 1)
+            ledger.replies.renew(owner)
+            assert ledger.spending.settle_lost() == Spent()
+        clock.advance(LEASE_S)
+        assert ledger.spending.settle_lost().cost == 5

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tenire.concurrency.engine_arguments import check_home
 from tenire.concurrency.unbroken import unbroken
 from tenire.errors import ConfigError, RejectedError
-from tenire.llm.money import to_usd
+from tenire.llm.money import to_usd, usd_text
 from tenire.llm.purse import Purse
 from tenire.llm.reply_log import ReplyLog
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from tenire.storage.spending import Spent
 
 __all__ = ["REPLY_BYTES", "Books", "Spending"]
+
+_log = logging.getLogger("tenire.llm")
 
 REPLY_BYTES = 1 << 30
 """Bytes that replies may take in a home, by default."""
@@ -38,7 +41,7 @@ class Spending:
         output_tokens: Of their replies, reasoning included.
         reasoning_tokens: Of these, those that nobody sees.
         cost_usd: US dollars.
-        guessed_usd: Of these, what nobody has confirmed, since the calls broke off.
+        guessed_usd: Of these, what nobody has confirmed, since the calls broke off or their program was killed.
     """
 
     calls: int
@@ -122,6 +125,8 @@ class Books:
             self.log = await ReplyLog.open(self._home, most=self._most, timer=timer)
         try:
             self._purse = Purse(self._budget, timer=timer, every=self._manager.control.every, log=self.log)
+            if self.log is not None:
+                _tell_lost(await self.log.settle_lost())
             before = {} if self.log is None or not self._budgets else await self.log.by_pipeline()
             for pipeline, budget in self._budgets.items():
                 spent = before[pipeline].cost if pipeline in before else 0
@@ -151,3 +156,12 @@ class Books:
             await self._purse.aclose()
         if self.log is not None:
             await self.log.aclose()
+
+
+def _tell_lost(lost: Spent) -> None:
+    if lost.calls:
+        _log.warning(
+            "calls in flight when their program was killed: %d. They may be paid for: %s for them, a guess, is spent",
+            lost.calls,
+            usd_text(lost.cost),
+        )

@@ -7,7 +7,9 @@
    totals and the request, which takes it into the ledger.
 3. Until one call of the model has had an answer, calls go one after the other, for a short
    while: a wrong key costs one of them (``core.first_call``).
-4. A try that broke off after it was sent is charged with the most that it can have cost,
+4. Where there is a budget, the home knows what a try is expected to cost before it is sent:
+   when the program is killed meanwhile, that counts as spent (``storage.spending``).
+5. A try that broke off after it was sent is charged with the most that it can have cost,
    as a guess, if the provider is likely to charge for it; not if the provider has just
    refused another one for its key or its model.
 """
@@ -147,6 +149,7 @@ class Passage:
         "_account",
         "_asked",
         "_estimate",
+        "_expected",
         "_first",
         "_grant",
         "_most",
@@ -176,6 +179,7 @@ class Passage:
         self._most = _most_cost(account.price, estimate)
         self._spent = 0
         self._first = False
+        self._expected: int | None = None
         self._grant: Grant | None = None
         self._permit = account.quota.permit(
             input_tokens=estimate.input_tokens,
@@ -220,6 +224,8 @@ class Passage:
                 raise
         try:
             self._first = await self._account.first_call.enter()
+            if self._most and purse.limited:
+                self._expected = await purse.expect(self._charge_of(self._worst(), guessed=True))
         except BaseException as error:
             await self.__aexit__(type(error), error, None)
             raise
@@ -230,6 +236,11 @@ class Passage:
     ) -> None:
         if self._first:
             self._account.first_call.leave()
+        if self._expected is not None:
+            if self._spent:
+                self._asked.expected.append(self._expected)
+            else:
+                self._account.purse.withdraw(self._expected)
         self._account.purse.settle(self._pipeline, self._most, cost=self._spent)
         await self._permit.__aexit__(kind, error, traceback)
 
@@ -295,13 +306,22 @@ class Passage:
 
     def _guess(self) -> None:
         """Take in that the provider may charge for what nobody has seen."""
-        self._charge(Usage(self._estimate.input_tokens, self._estimate.output_tokens), guessed=True)
+        self._charge(self._worst(), guessed=True)
+
+    def _worst(self) -> Usage:
+        return Usage(self._estimate.input_tokens, self._estimate.output_tokens)
 
     def _charge(self, usage: Usage, *, guessed: bool) -> None:
+        charge = self._charge_of(usage, guessed=guessed)
+        self._spent += charge.cost
+        self._asked.charges.append(charge)
+        self._asked.cost += charge.cost
+        self._account.totals.add(charge)
+
+    def _charge_of(self, usage: Usage, *, guessed: bool) -> Charge:
         account = self._account
         cost = 0 if account.price is None else account.price.cost(usage)
-        self._spent += cost
-        charge = Charge(
+        return Charge(
             self._pipeline,
             account.model,
             usage.input_tokens,
@@ -311,9 +331,6 @@ class Passage:
             cost,
             cost if guessed else 0,
         )
-        self._asked.charges.append(charge)
-        self._asked.cost += cost
-        account.totals.add(charge)
 
 
 def _most_cost(price: Price | None, estimate: TokenEstimate) -> int:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from tenire.concurrency.periodic import Periodic
     from tenire.concurrency.timer import Timeout, UniversalTimer
     from tenire.llm.reply_log import ReplyLog
-    from tenire.storage.spending import Hold
+    from tenire.storage.spending import Charge, Hold
 
 __all__ = ["Purse"]
 
@@ -116,6 +116,7 @@ class Purse:
         log: ReplyLog | None = None,
     ) -> None:
         self._limit = None if budget_usd is None else picodollars("budget_usd", budget_usd)
+        self._home = log
         self._log = log if self._limit is not None else None
         # With a home, the limit of this one is what was borrowed, and what was spent of that.
         self._all = _Part(0 if self._log is not None else self._limit)
@@ -207,6 +208,22 @@ class Purse:
             self._changed.set()
             raise
 
+    async def expect(self, charge: Charge) -> int | None:
+        """Have the home, if there is one, know what a call is going to cost; return a number for that.
+
+        Args:
+            charge: Should the program be killed before it is known better, that counts as spent.
+
+        Raises:
+            StoreError: If it cannot be written down.
+        """
+        return await self._home.expect(charge) if self._home is not None else None
+
+    def withdraw(self, expected: int) -> None:
+        """Take in that a call which was expected to cost something does not."""
+        if self._home is not None:
+            self._home.withdraw(expected)
+
     def settle(self, pipeline: str, held: int, *, cost: int) -> None:
         """Give back what was taken for a call, less what it has cost; picodollars."""
         self._all.budget.settle(held, cost=cost)
@@ -278,7 +295,7 @@ class Purse:
             return False
         everybody = Budget(limit)
         everybody.spent, everybody.held = found.spent + on_its_way, budget.held + found.elsewhere
-        raise _refusal("budget_usd", everybody, cost)
+        raise _refusal("budget_usd", everybody, cost, found.guessed)
 
     def _give_back(self) -> None:
         """Let others have what was borrowed, if nothing is under way."""
@@ -294,12 +311,13 @@ class Purse:
         self._giving_back = asyncio.get_running_loop().create_task(giving)
 
 
-def _refusal(name: str, budget: Budget, cost: int) -> BudgetError:
+def _refusal(name: str, budget: Budget, cost: int, guessed: int = 0) -> BudgetError:
     limit = budget.limit or 0
+    guess = f", {usd_text(guessed)} of it a guess for calls that broke off or were killed" if guessed else ""
     held = f" and {usd_text(budget.held)} for calls that are under way" if budget.held else ""
     message = (
         f"not called: the next call could cost {usd_text(cost)}, and of {name} of {usd_text(limit)}, "
-        f"{usd_text(budget.spent)} is spent{held}"
+        f"{usd_text(budget.spent)} is spent{guess}{held}"
     )
     hint = "raise the budget and run the same again: what is finished is kept, and is not paid for twice"
     return BudgetError(message, budget_usd=to_usd(limit), spent_usd=to_usd(budget.spent + budget.held), hint=hint)

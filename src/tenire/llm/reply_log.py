@@ -6,7 +6,8 @@ five milliseconds for a commit keeps thousands of replies a second.
 1. What ``finish`` is told is durable when it returns; whoever waits for the reply sees it
    after that.
 2. Claims, and money that is held, are moved on for as long as there are any; those of a
-   program that was killed run out.
+   program that was killed run out. What calls of one that was killed were expected to cost
+   counts as spent.
 3. Other programs may use the same home meanwhile, an engine too.
 """
 
@@ -14,21 +15,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
-import threading
+import itertools
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from tenire.clock import SYSTEM_CLOCK
 from tenire.concurrency.batch_thread import BatchThread
 from tenire.concurrency.blocking import acquire_blocking, run_blocking
 from tenire.concurrency.unbroken import unbroken
-from tenire.errors import HomeBusyError, RejectedError, StoreError
-from tenire.llm.replies import pack, unpack
-from tenire.storage.home import Home, HomeLock
-from tenire.storage.ledger import Ledger
-from tenire.storage.owners import RENEW_S, new_owner
-from tenire.storage.replies import Began, Finished, Kept, Wanted
+from tenire.errors import RejectedError
+from tenire.llm.reply_server import Ended, Expected, Holding, Look, Question, ReplyServer, Simple, Step, is_claim
+from tenire.storage.owners import RENEW_S
+from tenire.storage.replies import Began, Wanted
 
 if TYPE_CHECKING:
     import os
@@ -37,52 +35,15 @@ if TYPE_CHECKING:
     from tenire.clock import Clock
     from tenire.concurrency.timer import Timeout, UniversalTimer
     from tenire.llm.replies import Answer, Vector
+    from tenire.storage.ledger import Ledger
     from tenire.storage.spending import Charge, Hold, Spent
 
 __all__ = ["ReplyLog"]
 
 T = TypeVar("T")
 
-_PATIENCE_S = 30.0
-_PAUSE_S = 0.05
 _GATHER_S = 1e-3  # while there are many calls: a commit for each reply costs five times as much as one for all
 _MANY = 8  # calls under way
-
-_log = logging.getLogger("tenire.llm")
-
-
-class _Ended(NamedTuple):
-    key: bytes | None
-    reply: Answer | Vector | None
-    charges: Sequence[Charge]
-
-
-class _Look(NamedTuple):
-    keys: Sequence[bytes]
-
-
-class _Holding(NamedTuple):
-    wanted: int
-    least: int
-    keep: int
-    limit: int
-
-
-class _Simple(NamedTuple):
-    """Something that is asked for rarely.
-
-    Attributes:
-        name: The method of ``_Server`` that does it.
-    """
-
-    name: str
-
-
-class _Step(NamedTuple):
-    step: Callable[[Ledger, str], Any]
-
-
-_Asked: TypeAlias = "Wanted | _Ended | _Look | _Holding | _Simple | _Step"
 
 
 class ReplyLog:
@@ -96,11 +57,13 @@ class ReplyLog:
         timer: The engine's.
     """
 
-    def __init__(self, server: _Server, timer: UniversalTimer) -> None:
+    def __init__(self, server: ReplyServer, timer: UniversalTimer) -> None:
         self._server = server
         self.timer = timer
         self._marks = 0  # claims under way
-        self._thread: BatchThread[_Asked, Any] = BatchThread(
+        self._expected: set[int] = set()
+        self._numbers = itertools.count(1)
+        self._thread: BatchThread[Question, Any] = BatchThread(
             server.serve, name="tenire replies", gather=lambda: _GATHER_S if self._marks >= _MANY else 0.0
         )
         self._held = 0
@@ -122,7 +85,7 @@ class ReplyLog:
         Raises:
             StoreError: If it cannot be used.
         """
-        return cls(await acquire_blocking(partial(_Server, home, most, clock), _Server.close), timer)
+        return cls(await acquire_blocking(partial(ReplyServer, home, most, clock), ReplyServer.close), timer)
 
     async def begin(self, key: bytes, made_after: float = 0.0) -> Answer | Vector | Began:
         """Return a reply that is kept, or claim the request; see ``storage.replies``."""
@@ -132,36 +95,71 @@ class ReplyLog:
         except asyncio.CancelledError:
             asked.add_done_callback(partial(self._unclaim, key))
             raise
-        if _is_claim(found):
+        if is_claim(found):
             self._marks += 1
             self._set_timer()
         return cast("Answer | Vector | Began", found)
 
+    async def expect(self, charge: Charge) -> int:
+        """Have the home know what a call is going to cost, before it is sent; return a number for that.
+
+        It is for ``finish``, with what the call did cost, or for ``withdraw``. When the program
+        is killed, the charge counts as spent.
+        """
+        number = next(self._numbers)
+        asked = self._thread.ask(Expected(number, charge))
+        self._expected.add(number)
+        self._set_timer()
+        try:
+            await asyncio.shield(asked)
+        except BaseException:
+            self.withdraw(number)
+            raise
+        return number
+
+    def withdraw(self, number: int) -> None:
+        """Take in that a call which was expected to cost something does not."""
+        self._expected.discard(number)
+        with contextlib.suppress(RejectedError):  # it closes
+            self._forget(self._thread.ask(Expected(number, None)))
+
+    async def settle_lost(self) -> Spent:
+        """Charge what calls of programs that were killed were expected to cost; return that."""
+        return cast("Spent", await self._thread.ask(Simple("settle_lost")))
+
     def finish(
-        self, key: bytes | None, reply: Answer | Vector | None, charges: Sequence[Charge] = ()
+        self,
+        key: bytes | None,
+        reply: Answer | Vector | None,
+        charges: Sequence[Charge] = (),
+        expected: Sequence[int] = (),
     ) -> asyncio.Future[None]:
         """Keep a reply, if there is one, and charges; give up the claim on ``key``, which must be held.
 
         It will be done, whatever becomes of the caller. The future, which must not be
-        cancelled, tells when it is durable.
+        cancelled, tells when it is durable. ``expected`` are numbers from ``expect`` for which
+        the charges stand.
         """
         if key is not None:
             self._marks -= 1
-        return self._thread.ask(_Ended(key, reply, charges))
+        self._expected.difference_update(expected)
+        return self._thread.ask(Ended(key, reply, charges, expected))
 
-    def keep(self, vectors: Mapping[bytes, Vector], charges: Sequence[Charge]) -> asyncio.Future[None]:
+    def keep(
+        self, vectors: Mapping[bytes, Vector], charges: Sequence[Charge], expected: Sequence[int] = ()
+    ) -> asyncio.Future[None]:
         """Keep vectors that nobody claimed, with what they cost together; as ``finish``."""
         for key, vector in vectors.items():
-            self._forget(self._thread.ask(_Ended(key, vector, ())))
-        return self._thread.ask(_Ended(None, None, charges))  # after the others, so it is durable after them
+            self._forget(self._thread.ask(Ended(key, vector, (), ())))
+        return self.finish(None, None, charges, expected)  # after the others, so it is durable after them
 
     async def find(self, keys: Sequence[bytes]) -> dict[bytes, Answer | Vector]:
         """Return the replies that are kept, by key, without claiming the others."""
-        return cast("dict[bytes, Answer | Vector]", await self._thread.ask(_Look(keys)))
+        return cast("dict[bytes, Answer | Vector]", await self._thread.ask(Look(keys)))
 
     async def hold(self, wanted: int, *, least: int, keep: int, limit: int) -> Hold:
         """Keep money for this program; see ``SpendingTable.hold``."""
-        found = cast("Hold", await self._thread.ask(_Holding(wanted, least, keep, limit)))
+        found = cast("Hold", await self._thread.ask(Holding(wanted, least, keep, limit)))
         self._held = found.held
         self._set_timer()
         return found
@@ -172,7 +170,7 @@ class ReplyLog:
         Args:
             step: Is given the ledger, and the name for marks of this program.
         """
-        return cast("T", await self._thread.ask(_Step(step)))
+        return cast("T", await self._thread.ask(Step(step)))
 
     @property
     def watched(self) -> frozenset[str]:
@@ -190,11 +188,11 @@ class ReplyLog:
 
     async def total(self) -> Spent:
         """Return what was spent in this home."""
-        return cast("Spent", await self._thread.ask(_Simple("total")))
+        return cast("Spent", await self._thread.ask(Simple("total")))
 
     async def by_pipeline(self) -> dict[str, Spent]:
         """Return what each pipeline has spent in this home."""
-        return cast("dict[str, Spent]", await self._thread.ask(_Simple("by_pipeline")))
+        return cast("dict[str, Spent]", await self._thread.ask(Simple("by_pipeline")))
 
     async def aclose(self) -> None:
         """Give up what this program holds, write everything down, and close the ledger."""
@@ -206,9 +204,9 @@ class ReplyLog:
 
     def _unclaim(self, key: bytes, asked: asyncio.Future[Any]) -> None:
         """Give up a claim that came too late for who wanted it."""
-        if not asked.cancelled() and asked.exception() is None and _is_claim(asked.result()):
+        if not asked.cancelled() and asked.exception() is None and is_claim(asked.result()):
             with contextlib.suppress(RejectedError):  # it closes, and gives up all claims as it does
-                self._forget(self._thread.ask(_Ended(key, None, ())))
+                self._forget(self._thread.ask(Ended(key, None, (), ())))
 
     def _forget(self, asked: asyncio.Future[Any]) -> None:
         # If it could not be written, the calls that follow will say so.
@@ -219,142 +217,10 @@ class ReplyLog:
             self._timeout = self.timer.after(RENEW_S, self._renew)
 
     def _needs_marks(self) -> bool:
-        return self._marks > 0 or self._held > 0 or bool(self._watched)
+        return self._marks > 0 or self._held > 0 or bool(self._expected or self._watched)
 
     def _renew(self) -> None:
         self._timeout = None
         if self._needs_marks():
-            self._forget(self._thread.ask(_Simple("renew")))
+            self._forget(self._thread.ask(Simple("renew")))
             self._set_timer()
-
-
-class _Server:
-    """What happens on the thread."""
-
-    def __init__(self, home: str | os.PathLike[str], most: int, clock: Clock) -> None:
-        self._ledger = _open(Home(home), clock)
-        self._owner = new_owner()
-        self._most = most
-        self._open = True
-
-    def serve(self, asked: list[_Asked]) -> list[Any]:
-        """Return the answers, in order; errors where there are none."""
-        # First what others may be waiting for.
-        kept = _try(self._finish, [one for one in asked if isinstance(one, _Ended)])
-        found = _try(self._begin, {one.key: one for one in asked if isinstance(one, Wanted)})
-        return [self._answer(one, kept, found) for one in asked]
-
-    def _answer(self, one: _Asked, kept: Any, found: Any) -> Any:
-        if isinstance(one, _Ended):
-            return kept
-        if isinstance(one, Wanted):
-            if isinstance(found, Exception):
-                return found
-            answer = found[one.key]
-            if _is_claim(answer):
-                found[one.key] = Began.UNDER_WAY  # two of this program want the same: one of them makes the call
-            return answer
-        if isinstance(one, _Holding):
-            hold = partial(self._ledger.spending.hold, self._owner, least=one.least, keep=one.keep, limit=one.limit)
-            return _try(hold, one.wanted)
-        if isinstance(one, _Look):
-            return _try(self._look, one.keys)
-        if isinstance(one, _Step):
-            return _try(self._do, one)
-        return _try(getattr(self, one.name))
-
-    def _do(self, step: _Step) -> Any:
-        value = step.step(self._ledger, self._owner)
-        self._ledger.replies.trim(self._most)
-        return value
-
-    def _finish(self, ended: list[_Ended]) -> None:
-        if ended:
-            packed = [Finished(key, None if reply is None else pack(reply), charges) for key, reply, charges in ended]
-            self._ledger.replies.finish(self._owner, packed)
-            self._ledger.replies.trim(self._most)
-
-    def _begin(self, wanted: dict[bytes, Wanted]) -> dict[bytes, Answer | Vector | Began]:
-        if not wanted:
-            return {}
-        begun = zip(wanted, self._ledger.replies.begin(self._owner, list(wanted.values())), strict=True)
-        kept: dict[bytes, Kept] = {}
-        answers: dict[bytes, Answer | Vector | Began] = {}
-        for key, one in begun:
-            if isinstance(one, Kept):
-                kept[key] = one
-            else:
-                answers[key] = one
-        found, damaged = _unpacked(kept)
-        answers.update(found)
-        if damaged:
-            self._ledger.replies.drop(damaged)
-            answers.update(self._begin({key: wanted[key] for key in damaged}))
-        return answers
-
-    def _look(self, keys: Sequence[bytes]) -> dict[bytes, Answer | Vector]:
-        found, damaged = _unpacked(self._ledger.replies.find(keys))
-        self._ledger.replies.drop(damaged)
-        return found
-
-    def total(self) -> Spent:
-        """Return what was spent in this home."""
-        return self._ledger.spending.total()
-
-    def by_pipeline(self) -> dict[str, Spent]:
-        """Return what each pipeline has spent in this home."""
-        return self._ledger.spending.by_pipeline()
-
-    def renew(self) -> None:
-        """Move on what this program holds."""
-        self._ledger.replies.renew(self._owner)
-
-    def close(self) -> None:
-        """Give up what this program holds, and close the ledger; closing twice is fine."""
-        if not self._open:
-            return
-        self._open = False
-        try:
-            self._ledger.replies.release(self._owner)
-            self._ledger.spending.release(self._owner)
-        finally:
-            self._ledger.close()
-
-
-def _open(home: Home, clock: Clock) -> Ledger:
-    tries = int(_PATIENCE_S / _PAUSE_S)
-    pause = threading.Event().wait  # of an event that never comes
-    while not Ledger.exists(home):
-        try:
-            with HomeLock(home):
-                Ledger.open(home, clock=clock).close()
-        except HomeBusyError:  # somebody else is making it right now
-            tries -= 1
-            if not tries:
-                raise
-            pause(_PAUSE_S)
-    return Ledger.join(home, clock=clock, patience_s=_PATIENCE_S)
-
-
-def _is_claim(found: Any) -> bool:
-    return isinstance(found, Began) and found.is_claim
-
-
-def _try(fn: Callable[..., Any], *args: Any) -> Any:
-    """Return what a step returns, or how it failed: the others of a batch go on."""
-    try:
-        return fn(*args)
-    except Exception as error:  # noqa: BLE001 - it is the answer
-        return error
-
-
-def _unpacked(kept: Mapping[bytes, Kept]) -> tuple[dict[bytes, Answer | Vector], list[bytes]]:
-    """Return what is kept, and the keys of what is damaged."""
-    found, damaged = {}, []
-    for key, one in kept.items():
-        try:
-            found[key] = unpack(one.reply, one.made_at)
-        except StoreError as error:
-            _log.warning("%s; it is asked for again", error)
-            damaged.append(key)
-    return found, damaged

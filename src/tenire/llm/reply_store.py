@@ -50,21 +50,29 @@ class Asked:
         key: Of the request.
         made_after: Seconds since the epoch; an older reply does not count.
         charges: What its tries have cost, and the home does not know yet.
+        expected: Numbers under which the home knows what these were expected to cost.
         calls: Tries that were sent to the provider.
         answers: Those of them that the provider answered, however it did.
         cost: What they have cost, picodollars.
         repair: What the model answered that did not fit, and what was wrong with it.
     """
 
-    __slots__ = ("answers", "calls", "charges", "cost", "key", "made_after", "repair")
+    __slots__ = ("answers", "calls", "charges", "cost", "expected", "key", "made_after", "repair")
 
     def __init__(self, key: bytes, made_after: float = 0.0) -> None:
         self.key = key
         self.made_after = made_after
         self.charges: list[Charge] = []
+        self.expected: list[int] = []
         self.calls = self.answers = 0
         self.cost = 0
         self.repair: tuple[str, str] | None = None
+
+    def bill(self) -> tuple[list[Charge], list[int]]:
+        """Return what the home does not know yet, and what that stands for; it is the home's from here on."""
+        charges, expected = self.charges, self.expected
+        self.charges, self.expected = [], []
+        return charges, expected
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Asked) and self.key == other.key
@@ -164,31 +172,31 @@ class ReplyStore:
 
     async def keep(self, vectors: Mapping[bytes, Vector], asked: Asked) -> None:
         """Keep vectors, with what they have cost together."""
-        charges, asked.charges = asked.charges, []
+        charges, expected = asked.bill()
         if self._log is not None:
-            await asyncio.shield(self._noted(self._log.keep(vectors, charges), charges))
+            await asyncio.shield(self._noted(self._log.keep(vectors, charges, expected), charges))
         for key, vector in vectors.items():
             self._memory.put(key, vector, size=size_of(vector))
 
     async def record(self, asked: Asked) -> None:
         """Let the home know what a request has cost whose reply is not kept."""
-        charges, asked.charges = asked.charges, []
+        charges, expected = asked.bill()
         if charges and self._log is not None:
-            await asyncio.shield(self._noted(self._log.finish(None, None, charges), charges))
+            await asyncio.shield(self._noted(self._log.finish(None, None, charges, expected), charges))
 
     async def _make(self, asked: Asked, make: Callable[[], Awaitable[Any]]) -> Any:
         log = self._log
         if log is None:
             found = await make()
-            asked.charges = []
+            asked.bill()
             return found
         found = None
         try:
             found = await make()
         finally:
             # It was paid for: from here on nothing loses it, neither an error nor a cancellation.
-            charges, asked.charges = asked.charges, []
-            writing = self._noted(log.finish(asked.key, found, charges), charges)
+            charges, expected = asked.bill()
+            writing = self._noted(log.finish(asked.key, found, charges, expected), charges)
         await asyncio.shield(writing)
         return found
 

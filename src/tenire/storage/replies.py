@@ -21,7 +21,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from tenire.storage.owners import LEASE_S, is_void
-from tenire.storage.spending import Charge, add_charges
+from tenire.storage.spending import Charge, add_charges, drop_expected
 
 if TYPE_CHECKING:
     import sqlite3
@@ -82,11 +82,13 @@ class Finished(NamedTuple):
         key: Of the request, or ``None`` if only the charges count.
         reply: Its bytes, or ``None`` if there is none to keep.
         charges: What it cost.
+        expected: Numbers of what it was expected to cost (``SpendingTable.expect``): these charges stand for that.
     """
 
     key: bytes | None
     reply: bytes | None
     charges: Sequence[Charge] = ()
+    expected: Sequence[int] = ()
 
 
 class ReplyTable:
@@ -138,7 +140,7 @@ class ReplyTable:
     def finish(self, owner: str, finished: Sequence[Finished]) -> None:
         """Keep replies and charges, and give up the claims; durable once this returns."""
         now = self._clock.wall()
-        rows = [(key, reply, now, now) for key, reply, _ in finished if key is not None and reply is not None]
+        rows = [(key, reply, now, now) for key, reply, *_ in finished if key is not None and reply is not None]
         charges = [charge for one in finished for charge in one.charges]
         durable = bool(rows or charges)
         with self._database.writing(durable=durable) as connection:
@@ -148,14 +150,15 @@ class ReplyTable:
                 [(one.key, owner) for one in finished if one.key is not None],
             )
             add_charges(connection, charges, now)
+            drop_expected(connection, owner, (number for one in finished for number in one.expected))
         if self._bytes is not None:
             self._bytes += sum(len(key) + len(reply) + _ROW_BYTES for key, reply, _, _ in rows)
 
     def renew(self, owner: str) -> None:
-        """Move on the claims, the batches and what may be spent, of an owner that lives."""
+        """Move on the claims, the batches, what may be spent and what is expected to be, of an owner that lives."""
         until = self._clock.wall() + LEASE_S
         with self._database.writing() as connection:
-            for table in ("flights", "spending_holds", "provider_batches"):
+            for table in ("flights", "spending_holds", "expected_charges", "provider_batches"):
                 connection.execute(f"UPDATE {table} SET good_until = ? WHERE owner = ?", (until, owner))
 
     def release(self, owner: str) -> None:

@@ -5,7 +5,8 @@ holds, ``batches`` which commits are under way. A source points to a document;
 the foreign key refuses to forget a document that a source still needs. A member of a
 container is a source too, and names its container. ``history``
 is the scheduler's: how long tasks take. ``replies`` holds what models answered,
-``flights`` who asks them for what right now, ``spending`` what that cost, and
+``flights`` who asks them for what right now, ``spending`` what that cost,
+``expected_charges`` what calls that were sent are going to cost, and
 ``spending_holds`` what running programs may still spend. ``provider_batches`` are those
 that a provider works on, with the requests in ``batch_lines``. ``rows`` are those that
 pipelines have answered, each with its lines of the output; ``stage_results`` what stages
@@ -143,6 +144,17 @@ _LATER = {
         owner TEXT PRIMARY KEY,
         cost INTEGER NOT NULL,
         good_until REAL NOT NULL
+    ) WITHOUT ROWID""",
+    "expected_charges": """CREATE TABLE IF NOT EXISTS expected_charges (
+        owner TEXT NOT NULL,
+        number INTEGER NOT NULL,
+        pipeline TEXT NOT NULL,
+        model TEXT NOT NULL,
+        input_tokens INTEGER NOT NULL,
+        output_tokens INTEGER NOT NULL,
+        cost INTEGER NOT NULL,
+        good_until REAL NOT NULL,
+        PRIMARY KEY (owner, number)
     ) WITHOUT ROWID""",
     "provider_batches": """CREATE TABLE IF NOT EXISTS provider_batches (
         id TEXT PRIMARY KEY,

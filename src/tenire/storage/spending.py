@@ -2,6 +2,10 @@
 
 Money is in whole picodollars (10⁻¹² US dollars): every price of a token is a whole number
 of them, so that sums are exact, and nine million dollars fit into a column.
+
+A call is expected to cost something before it is sent, and what it did cost is recorded
+with its reply. What a program expected that was killed was perhaps paid: nobody can tell,
+so it counts as spent, as a guess, once its owner is gone (``owners``).
 """
 
 from __future__ import annotations
@@ -14,12 +18,12 @@ from tenire.storage.owners import LEASE_S, is_void
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from tenire.clock import Clock
     from tenire.storage.database import Database
 
-__all__ = ["Charge", "Hold", "SpendingTable", "Spent", "add_charges"]
+__all__ = ["Charge", "Hold", "SpendingTable", "Spent", "add_charges", "drop_expected"]
 
 
 class Charge(NamedTuple):
@@ -33,7 +37,7 @@ class Charge(NamedTuple):
         output_tokens: Of the reply.
         reasoning_tokens: Of these, those that nobody sees.
         cost: Picodollars; 0 if the price is not known.
-        guessed: Of these, picodollars that nobody has confirmed: the call broke off.
+        guessed: Of these, picodollars that nobody has confirmed: the call broke off, or its program was killed.
     """
 
     pipeline: str
@@ -76,18 +80,20 @@ class Hold(NamedTuple):
         held: Picodollars that the owner may spend now.
         spent: Picodollars that were spent in this home, by anybody.
         elsewhere: Picodollars that other owners hold, or batches that nobody looks after.
+        guessed: Picodollars of what was spent that nobody has confirmed.
     """
 
     held: int
     spent: int
     elsewhere: int
+    guessed: int = 0
 
 
 _SUMS = [field.name for field in fields(Spent)]
 
 
 class SpendingTable:
-    """The tables ``spending`` and ``spending_holds``."""
+    """The tables ``spending``, ``expected_charges`` and ``spending_holds``."""
 
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
@@ -97,6 +103,37 @@ class SpendingTable:
         """Record what calls cost, to survive a power cut."""
         with self._database.writing(durable=True) as connection:
             add_charges(connection, charges, self._clock.wall())
+
+    def expect(self, owner: str, charges: Mapping[int, Charge]) -> None:
+        """Take in what calls are going to cost that are about to be sent; kept when the program is killed.
+
+        Args:
+            owner: Who makes them.
+            charges: By numbers of the owner's.
+        """
+        until = self._clock.wall() + LEASE_S
+        with self._database.writing() as connection:
+            connection.executemany(
+                "INSERT INTO expected_charges VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                [
+                    (owner, number, one.pipeline, one.model, one.input_tokens, one.output_tokens, one.cost, until)
+                    for number, one in charges.items()
+                ],
+            )
+
+    def withdraw(self, owner: str, numbers: Iterable[int]) -> None:
+        """Take in that calls are not going to cost anything."""
+        with self._database.writing() as connection:
+            drop_expected(connection, owner, numbers)
+
+    def settle_lost(self) -> Spent:
+        """Charge what programs that are gone had expected, as a guess; return it."""
+        now = self._clock.wall()
+        with self._database.reading() as connection:
+            if not _lost(connection, now):
+                return Spent()
+        with self._database.writing(durable=True) as connection:
+            return _charge_all(connection, _lost(connection, now), now)
 
     def by_pipeline(self) -> dict[str, Spent]:
         """Return what each pipeline has spent in this home."""
@@ -136,16 +173,24 @@ class SpendingTable:
                     elsewhere += cost
             connection.executemany("DELETE FROM spending_holds WHERE owner = ?", void)
             elsewhere += _batches_alone(connection, now)
-            spent = _total(connection).cost
-            free = limit - spent - elsewhere
+            _charge_all(connection, _lost(connection, now), now)
+            total = _total(connection)
+            free = limit - total.cost - elsewhere
             held = min(wanted, free) if free >= least else keep
             connection.execute("INSERT OR REPLACE INTO spending_holds VALUES (?, ?, ?)", (owner, held, now + LEASE_S))
-        return Hold(held, spent, elsewhere)
+        return Hold(held, total.cost, elsewhere, total.guessed)
 
     def release(self, owner: str) -> None:
-        """Give back what an owner holds."""
+        """Give back what an owner holds, and charge what it expected and has not accounted for."""
         with self._database.writing() as connection:
+            _charge_all(connection, [owner], self._clock.wall())
             connection.execute("DELETE FROM spending_holds WHERE owner = ?", (owner,))
+
+
+def drop_expected(connection: sqlite3.Connection, owner: str, numbers: Iterable[int]) -> None:
+    """Expect no more what calls were going to cost, as a part of a transaction: that is known now."""
+    rows = [(owner, number) for number in numbers]
+    connection.executemany("DELETE FROM expected_charges WHERE owner = ? AND number = ?", rows)
 
 
 def add_charges(connection: sqlite3.Connection, charges: Iterable[Charge], now: float) -> None:
@@ -174,6 +219,28 @@ def add_charges(connection: sqlite3.Connection, charges: Iterable[Charge], now: 
 def _total(connection: sqlite3.Connection) -> Spent:
     sums = ", ".join(f"coalesce(sum({name}), 0)" for name in _SUMS)
     return Spent(*connection.execute(f"SELECT {sums} FROM spending").fetchone())
+
+
+def _lost(connection: sqlite3.Connection, now: float) -> list[str]:
+    """Return who is gone and expected something."""
+    found = connection.execute("SELECT owner, max(good_until) FROM expected_charges GROUP BY owner")
+    return [owner for owner, good_until in found.fetchall() if is_void(owner, good_until, now)]
+
+
+def _charge_all(connection: sqlite3.Connection, owners: Iterable[str], now: float) -> Spent:
+    """Charge all that some owners expected, as a part of a transaction."""
+    calls = tokens_in = tokens_out = cost = 0
+    columns = "pipeline, model, input_tokens, output_tokens, cost"
+    for owner in owners:
+        rows = connection.execute(f"SELECT {columns} FROM expected_charges WHERE owner = ?", (owner,)).fetchall()
+        charges = [Charge(pipeline, model, sent, 0, back, 0, most, most) for pipeline, model, sent, back, most in rows]
+        add_charges(connection, charges, now)
+        connection.execute("DELETE FROM expected_charges WHERE owner = ?", (owner,))
+        calls += len(charges)
+        tokens_in += sum(one.input_tokens for one in charges)
+        tokens_out += sum(one.output_tokens for one in charges)
+        cost += sum(one.cost for one in charges)
+    return Spent(calls, tokens_in, 0, tokens_out, 0, cost, cost)
 
 
 def _batches_alone(connection: sqlite3.Connection, now: float) -> int:
