@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def told(at: float, state: str) -> Published:
     task = PublishedTask("t1", "running", "embed", "it runs")
-    docs = PublishedPipeline({"state": state, "done": 7}, 2, 30, [task], finished=7)
+    docs = PublishedPipeline({"state": state, "done": 7}, 2, 30, [task], priority="low", weight=2.5, finished=7)
     return Published(7, at, "normal", None, 2, 30, {"docs": docs})
 
 
@@ -42,6 +42,8 @@ def test_a_run_that_the_ledger_does_not_know_was_interrupted(
         ledger.runs.finish(run, "done", {"done": 5})
         manual_clock.advance(60.0)
         assert shown(home, told(manual_clock.wall(), state)) == {"docs": ("interrupted", 7)}, "it was another run"
+    docs = read_holdings(home, running=False).after(told(manual_clock.wall(), state))["docs"]
+    assert (docs.priority, docs.weight) == ("low", 2.5), "what was asked of it is known"
 
 
 def test_what_became_of_a_run_after_it_was_told_of_last_is_in_the_ledger(

@@ -106,7 +106,7 @@ def test_a_row_tells_progress_rate_and_what_is_left() -> None:
 
 def test_the_head_tells_of_the_machine_or_why_there_is_none() -> None:
     text = headline(VIEW).plain
-    assert "load 50% (high)" in text
+    assert "  load high  " in text
     assert "cpu 1 of 2" in text
     assert "memory 42.0 MB" in text
     assert "spent $0.50" in text
@@ -122,6 +122,9 @@ def test_the_head_tells_of_the_machine_or_why_there_is_none() -> None:
     assert detail("docs", VIEW, width=30).plain.splitlines()[-1] == "t5       ready    embed: it w…"
     killed = replace(VIEW, pipelines={"docs": replace(DOCS, totals={"state": "interrupted"}, finished=0, expected=0)})
     assert row("docs", killed)[3].plain == "", "whoever is killed tells no totals"
+    unknown = replace(VIEW, link="gone", pipelines={"docs": PublishedPipeline({"state": "done"}, 0, 0, [])})
+    assert row("docs", unknown)[-1].plain == ""
+    assert detail("docs", unknown, width=80).plain == "docs  ", "the ledger does not know its share"
 
 
 def test_names_do_not_drive_the_terminal() -> None:

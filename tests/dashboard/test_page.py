@@ -96,6 +96,14 @@ def test_a_run_is_watched_and_steered_with_keys_alone(browsed: Any) -> None:
         await page.get_by_text("1 in quarantine").first.wait_for()
         await page.locator('[role=progressbar][aria-label="Progress of one"][aria-valuenow="100"]').wait_for()
         await page.get_by_text("b.pdf", exact=True).wait_for()
+        await page.get_by_text("1 try, the last at ").wait_for()
+        assert await page.inner_text("#load") == dashboard.feed.view.engine.level
+        tops = [await page.locator(each).bounding_box() for each in ("#events", "#quarantine")]
+        assert tops[0]["y"] == tops[1]["y"], "lists that stand side by side begin side by side"
+        await page.get_by_role("button", name="Why is").focus()
+        await page.keyboard.press("Enter")
+        await page.locator("#dialog-text", has_text="b.pdf").wait_for()
+        await page.keyboard.press("Escape")
 
         await page.evaluate("document.activeElement.blur()")
         await page.keyboard.press("/")
@@ -141,11 +149,13 @@ def test_a_task_says_why_it_waits_and_focus_stays_where_it_is(browsed: Any) -> N
 def test_names_and_texts_never_become_markup(browsed: Any, tmp_path: Path) -> None:
     attack = "<img src=x onerror=alert(1)>"
     write(tmp_path / "one" / f"{attack.replace('/', '')}.pdf", f"%PDF-1.4 {attack}")
+    write(tmp_path / "one" / "invoice\u202ecod.pdf", "%PDF-1.4 turned round")
     write(tmp_path / "one" / "page.txt", f"Zebras said {attack} to <b>everybody</b> on the plains of Africa.")
 
     async def scenario(page: Page, dashboard: Dashboard) -> None:
         await hold(dashboard, "two")
         await page.get_by_text(f"{attack}.pdf").first.wait_for()
+        await page.get_by_text("invoice\\u202ecod.pdf", exact=True).wait_for()
         await page.fill("#query", "everybody")
         await page.keyboard.press("Enter")
         await page.get_by_text(f"Zebras said {attack}").first.wait_for()

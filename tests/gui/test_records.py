@@ -3,8 +3,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tenire.gui.binding import QtCore
-from tenire.gui.records import SORT_ROLE, Column, RecordsModel
+from tenire.gui.binding import QtCore, QtGui
+from tenire.gui.records import SORT_ROLE, Column, RecordsModel, plain_tip
 
 COLUMNS = (
     Column[int]("Name", lambda value: f"value {value}"),
@@ -76,7 +76,7 @@ def test_numbers_stand_to_the_right_and_are_sorted_as_numbers() -> None:
     right = QtCore.Qt.AlignmentFlag.AlignRight
     assert model.data(index, QtCore.Qt.ItemDataRole.TextAlignmentRole.value) & right
     assert model.headerData(1, QtCore.Qt.Orientation.Horizontal, QtCore.Qt.ItemDataRole.TextAlignmentRole.value) & right
-    assert model.data(index, QtCore.Qt.ItemDataRole.ToolTipRole.value) == "tip 1200"
+    assert model.data(index, QtCore.Qt.ItemDataRole.ToolTipRole.value) == plain_tip("tip 1200")
     assert model.data(index, QtCore.Qt.ItemDataRole.AccessibleTextRole.value) == "Number: 1,200"
     assert model.headerData(0, QtCore.Qt.Orientation.Horizontal) == "Name"
 
@@ -90,3 +90,11 @@ def test_a_row_is_found_by_its_key_and_the_other_way_round() -> None:
     assert model.key(0) == 7
     assert model.record(0) == -7
     assert model.data(model.index(99, 0)) is None
+
+
+def test_a_tooltip_shows_markup_as_it_is_written() -> None:
+    written = 'a <b>bold</b> & "quoted" name  <img src="x.png">\nof two lines'
+    shown = QtGui.QTextDocument()
+    shown.setHtml(plain_tip(written))
+    assert shown.toPlainText() == written
+    assert plain_tip("") == "", "there is nothing to show"

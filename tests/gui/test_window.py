@@ -20,9 +20,9 @@ from tenire.errors import ChannelError, RejectedError
 from tenire.gui.binding import QtCore, QtGui, QtWidgets
 from tenire.gui.window.charts import nice_top
 from tenire.gui.window.kept import keep, restore
-from tenire.gui.window.rows import _STATES
+from tenire.gui.window.rows import _STATES, headline
 from tenire.gui.window.started import StartedRun
-from tenire.gui.window.texts import count, money, per_second, percent, size, span
+from tenire.gui.window.texts import clock_time, count, load_level, money, per_second, percent, size, span
 from tenire.gui.window.theme import DARK, LIGHT, Theme, apply
 from tenire.gui.window.window import MonitorWindow
 
@@ -128,7 +128,7 @@ def test_pipelines_are_shown_as_people_read_them(window: MonitorWindow) -> None:
         "letters", "running", "41 %", "41 of 100 rows", "12.5/s", "65 s", "3", "40", "3", "1,200", "$0.5000", "answers",
         "normal", "2",
     ]  # fmt: skip
-    assert row(window.tasks, 0) == ["t1", "letters", "running", "letters: answer", "it runs on the loop"]
+    assert row(window.tasks, 0) == ["t1", "letters", "running", "answer", "it runs on the loop"]
     assert row(window.limits, 2)[:2] == ["main", "calls under way"]
     assert row(window.limits, 3) == ["main", "tokens a minute", "99 %", "199,000 of 200,000", ""]
     assert "takes calls again in 5 s" in row(window.limits, 2)[4]
@@ -153,6 +153,25 @@ def test_every_state_fits_its_column(window: MonitorWindow) -> None:
     table = window.pipelines
     for number in range(len(lines)):
         assert table.sizeHintForIndex(table.model().index(number, 1)).width() <= table.columnWidth(1)
+
+
+def test_what_is_longest_fits_its_column(window: MonitorWindow) -> None:
+    rates = {"letters": Rate(1.0, 1.0, 47.9 * 3600)}
+    window.show_view(view(rates=rates))  # of 1970, so that times have their dates
+    for table, column in ((window.pipelines, 5), (window.quarantine, 4), (window.events, 0)):
+        index = table.model().index(0, column)
+        assert table.sizeHintForIndex(index).width() <= table.columnWidth(column), table.accessibleName()
+
+
+def test_no_name_looks_like_another_one(window: MonitorWindow) -> None:
+    evil = "/a/b/invoice\u202excod.exe"
+    entry = Quarantined("q1", "letters", evil, "read", "it is \u2066none", 1, 1_000.0, False)
+    event = Happened(1, 1_000.0, "pipeline", "letters", f"{evil} is\nbad", "bad")
+    window.show_view(view(quarantine=(entry,), events=(event,), home="/home/\u202eme"))
+    assert row(window.quarantine, 0)[0] == "b/invoice\\u202excod.exe"
+    assert row(window.quarantine, 0)[5] == "it is \\u2066none"
+    assert row(window.events, 0)[2] == "/a/b/invoice\\u202excod.exe is\\nbad"
+    assert any(label.text() == "/home/\\u202eme" for label in window.findChildren(QtWidgets.QLabel))
 
 
 def test_what_is_selected_stays_while_views_come(window: MonitorWindow) -> None:
@@ -261,6 +280,9 @@ def test_entries_of_the_quarantine_are_tried_again_and_explained(
     window: MonitorWindow, feed: Recorder, until: Until
 ) -> None:
     window.show_view(view())
+    assert not window._why_task.isEnabled(), "no task is chosen"
+    window.tasks.selectRow(0)
+    assert window._why_task.isEnabled()
     window.tabs.setCurrentIndex(4)
     window.quarantine.selectRow(0)
     page = window.tabs.widget(4)
@@ -292,6 +314,11 @@ def test_an_engine_that_is_gone_is_said_and_nothing_of_it_can_be_steered(window:
     assert not buttons(window)["Pause"].isEnabled()
     assert window.tasks.model().rowCount() == 0
     assert window.pipelines.model().rowCount() == 2
+    assert banner.accessibleName().startswith("Since ")
+    unknown = PublishedPipeline({"state": "interrupted"}, 0, 0, [])
+    window.show_view(view(number=3, link="gone", note="no engine is there", engine=None, pipelines={"old": unknown}))
+    assert banner.accessibleName().startswith("No engine is there"), "since when is not known"
+    assert row(window.pipelines, 0)[-2:] == ["–", "–"], "nor what its share was"
 
 
 def test_everything_that_can_be_used_has_a_name_and_can_be_reached_by_keys(window: MonitorWindow) -> None:
@@ -344,16 +371,31 @@ def test_numbers_are_short_and_true() -> None:
     assert [size(number) for number in (0, 999, 1536, 150_000_000, 3e12)] == [
         "0 B", "999 B", "1.5 kB", "150 MB", "3.0 TB",
     ]  # fmt: skip
-    assert [span(seconds) for seconds in (None, 42, 200, 7_500, 300_000)] == ["–", "42 s", "3 min", "2 h 05 min", "3 d"]
+    assert [span(seconds) for seconds in (None, 42, 200, 7_500, 300_000)] == ["–", "42 s", "3 min", "2.1 h", "3 d"]
     assert [money(usd) for usd in (0, 0.0017, 12.5)] == ["–", "$0.0017", "$12.50"]
     assert [per_second(number) for number in (0, 0.25, 1200)] == ["–", "0.2/s", "1,200/s"]
     assert count(12345) == "12,345"
 
 
+def test_a_load_is_told_as_its_level_since_it_is_no_share_of_anything() -> None:
+    levels = ["normal", "normal", "elevated", "high", "critical", "critical"]
+    assert [load_level(index) for index in (0.0, 0.24, 0.25, 0.5, 0.75, 1.0)] == levels
+    assert headline(view())["load of the machine"] == "high"
+
+
+def test_a_time_of_another_day_has_its_date() -> None:
+    now = 1_800_000_000.0
+    assert clock_time(now, now=now).count(":") == 2
+    day, clock = clock_time(now - 3 * 86_400, now=now).split()
+    assert day.startswith("2027-01-1")
+    assert clock.count(":") == 1
+
+
 @pytest.mark.parametrize("highest", [0.3, 1, 7, 43, 99, 100, 101, 12_345])
 def test_the_top_of_a_curve_is_a_round_number_that_holds_it(highest: float) -> None:
-    assert highest <= nice_top(highest) <= max(1.0, highest * 2.5)
-    assert highest <= nice_top(highest, binary=True) <= max(1.0, highest * 2)
+    top = nice_top(highest)
+    assert highest <= top <= max(1.0, highest * 2.5)
+    assert f"{top:e}"[0] in "125"
 
 
 def test_the_window_waits_for_nothing(window: MonitorWindow, feed: Recorder, until: Until) -> None:

@@ -217,7 +217,7 @@ class Published(msgspec.Struct, frozen=True):
         pid: Its process.
         at: When this was, seconds since the epoch.
         level: How far it is degraded; ``normal`` if it is not.
-        load: How busy the machine is, 0 to 1, or ``None``.
+        load: How loaded the machine is, 0 to 1, or ``None``: a quarter for each level, no share of anything.
         reason: Why it does less than it could, or ``None`` if it does not.
         overload: Which classes of work go last because others wait too long, or ``None`` if none does.
         running: Tasks that run, all pipelines together.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from html import escape
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from tenire.gui.binding import QtCore
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
     Index = QtCore.QModelIndex | QtCore.QPersistentModelIndex
 
-__all__ = ["RECORD_ROLE", "SORT_ROLE", "Column", "RecordsModel"]
+__all__ = ["RECORD_ROLE", "SORT_ROLE", "Column", "RecordsModel", "plain_tip"]
 
 Record = TypeVar("Record")
 
@@ -28,6 +29,11 @@ _DISPLAY, _TIP, _ALIGN, _SPOKEN = (
     for role in (_Role.DisplayRole, _Role.ToolTipRole, _Role.TextAlignmentRole, _Role.AccessibleTextRole)
 )
 _NOWHERE = QtCore.QModelIndex()
+
+
+def plain_tip(text: str) -> str:
+    """Return a text for a tooltip: Qt takes what looks like markup for markup, and names of files may look so."""
+    return f"<p style='white-space: pre-wrap'>{escape(text)}</p>" if text else ""
 
 
 @dataclass(frozen=True)
@@ -159,7 +165,7 @@ class RecordsModel(QtCore.QAbstractTableModel, Generic[Record]):
         if role == RECORD_ROLE:
             return record
         if role == _TIP:
-            return column.tip(record) if column.tip is not None else None
+            return plain_tip(column.tip(record)) if column.tip is not None else None
         if role == _SPOKEN:
             return f"{column.title}: {column.text(record)}"
         return column.data[role](record) if column.data is not None and role in column.data else None

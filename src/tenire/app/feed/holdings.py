@@ -90,8 +90,8 @@ def read_holdings(home: Home, *, running: bool) -> Holdings:
 def _left(told: PublishedPipeline) -> PublishedPipeline:
     totals = {**told.totals, "state": told.state if told.state in _ENDED else "interrupted"}
     return PublishedPipeline(
-        totals, 0, 0, [], unit=told.unit, finished=told.finished, expected=told.expected,
-        reached=told.reached, total=told.total, listed=told.listed,
+        totals, 0, 0, [], priority=told.priority, weight=told.weight, unit=told.unit, finished=told.finished,
+        expected=told.expected, reached=told.reached, total=told.total, listed=told.listed,
     )  # fmt: skip
 
 

@@ -58,7 +58,7 @@ class Sample(msgspec.Struct, frozen=True):
 
     Attributes:
         at: Seconds since the epoch.
-        load: How busy the machine is, 0 to 1, or ``None``.
+        load: How loaded the machine is, 0 to 1, or ``None``: a quarter for each level, no share of anything.
         running: Tasks that run.
         queued: Tasks that wait.
         cpu: The share of the CPU slots that is held, 0 to 1.

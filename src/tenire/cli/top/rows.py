@@ -43,7 +43,7 @@ def headline(view: View) -> Text:
     cpu = engine.resources.get("cpu")
     cost = sum(pipeline.totals.get("cost_usd", 0.0) for pipeline in view.pipelines.values())
     parts = [
-        f"load {engine.level}" if engine.load is None else f"load {engine.load:.0%} ({engine.level})",
+        f"load {engine.level}",
         f"cpu {cpu.held:g} of {cpu.capacity:g}" if cpu is not None else "",
         f"memory {human_bytes(engine.resident)}" if engine.resident else "",
         f"tasks {engine.running:,} running, {engine.queued:,} waiting",
@@ -92,7 +92,7 @@ def row(name: str, view: View) -> list[Text]:
         Text(f"{totals['quarantined']:,}" if totals.get("quarantined") else "", "yellow", justify="right"),
         Text(human_usd(totals["cost_usd"]) if totals.get("cost_usd") else "", justify="right"),
         Text(pipeline.priority),
-        Text(f"{pipeline.weight:g}", justify="right"),
+        Text(f"{pipeline.weight:g}" if pipeline.priority else "", justify="right"),
     ]
 
 
@@ -115,7 +115,7 @@ def detail(name: str, view: View, *, width: int) -> Text:
     totals = pipeline.totals
     words = [
         f"priority {pipeline.priority}" if pipeline.priority else "",
-        f"weight {pipeline.weight:g}",
+        f"weight {pipeline.weight:g}" if pipeline.priority else "",
         f"{totals['quarantined']:,} in quarantine" if totals.get("quarantined") else "",
         f"{totals['calls']:,} calls" if totals.get("calls") else "",
         human_usd(totals["cost_usd"]) if totals.get("cost_usd") else "",

@@ -37,8 +37,14 @@ function duration(seconds) {
 
 const perSecond = (number) => (number >= 100 ? count(Math.round(number)) : number >= 9.95 ? number.toFixed(0) : number.toFixed(1));
 const dollars = (number) => `$${number >= 100 ? count(Math.round(number)) : number.toFixed(number < 0.1 && number > 0 ? 4 : 2)}`;
-const clock = (at) => new Date(at * 1000).toLocaleTimeString("en-GB");
+function clock(at) {
+  const then = new Date(at * 1000), time = then.toLocaleTimeString("en-GB");
+  return then.toDateString() === new Date().toDateString() ? time : `${then.toLocaleDateString("sv")} ${time.slice(0, 5)}`;
+}
 const cut = (text, most) => (text.length > most ? `${text.slice(0, most - 1)}…` : text);
+
+/** Write out what steers or turns letters round: a name must not look like another one. */
+const plain = (text) => text.replace(/[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g, (found) => `\\u${found.charCodeAt().toString(16).padStart(4, "0")}`);
 
 // -- elements -------------------------------------------------------------
 
@@ -243,7 +249,7 @@ function fillPipeline(card, name) {
   if (totals.slowest_stage && live) pairs.push(["Limited by", totals.slowest_stage]);
   facts(card.facts, pairs);
   card.error.hidden = !totals.error;
-  put(card.error, totals.error ?? "");
+  put(card.error, plain(totals.error ?? ""));
   card.paused = pipeline.state === "paused";
   card.tools.hidden = !live;
   put(card.pause, card.paused ? "Resume" : "Pause");
@@ -269,7 +275,7 @@ function fillDetails(card, pipeline, name) {
     const task = pipeline.tasks.find((each) => each.id === id);
     put(row.cells[1], task.state);
     const what = cut(task.name.startsWith(`${name}: `) ? task.name.slice(name.length + 2) : task.name, 160);
-    put(row.cells[2], task.reason && task.state !== "running" ? `${what}: ${task.reason}` : what);
+    put(row.cells[2], plain(task.reason && task.state !== "running" ? `${what}: ${task.reason}` : what));
   });
 }
 
@@ -278,10 +284,9 @@ function fillDetails(card, pipeline, name) {
 function showMachine() {
   const { engine, link } = state.now, live = link === "attached" && engine, samples = state.samples;
   const cpu = engine?.resources?.cpu, memory = engine?.resources?.memory, workers = engine?.workers ?? {};
-  const load = live && engine.load !== null ? `${Math.round(100 * engine.load)} %` : "–";
-  const pressed = live && engine.level !== "normal";
-  put($("load"), pressed && load !== "–" ? `${load}, ${engine.level}` : load);
-  put($("load-note"), pressed ? engine.reason || engine.level : live ? "normal" : "", live ? engine.reason ?? "" : "");
+  const reason = live ? engine.reason ?? "" : "";
+  put($("load"), live ? engine.level : "–");
+  put($("load-note"), live && engine.level !== "normal" ? reason : "", reason);
   put($("cpu"), live && cpu ? `${+cpu.held.toFixed(1)} of ${+cpu.capacity.toFixed(1)}` : "–");
   put($("cpu-note"), live ? `${some(workers.processes ?? 0, "worker process", "worker processes")}` : "");
   put($("memory"), live && engine.resident ? bytes(engine.resident) : "–");
@@ -308,10 +313,10 @@ function showLink() {
   put($("link"), { attached: `running, pid ${engine?.pid}`, silent: "no answer", gone: "no engine" }[link]);
   mood($("link"), "pill", { attached: "good", silent: "bad", gone: "" }[link]);
   $("banner").hidden = link === "attached";
-  put($("banner"), link === "gone" ? `${note}${engine ? `, since ${clock(since)}` : ""}. The page goes on by itself when one starts. What is shown is what the home holds.` : `${note}. What is shown is what it told last.`);
+  put($("banner"), link === "gone" ? `${plain(note)}${engine ? `, since ${clock(since)}` : ""}. The page goes on by itself when one starts. What is shown is what the home holds.` : `${note}. What is shown is what it told last.`);
   if (!$("home").firstChild) $("home").append(make("bdi"));
-  put($("home").firstChild, home);
-  $("home").title = home;
+  put($("home").firstChild, plain(home));
+  $("home").title = plain(home);
   const going = Object.values(state.now.pipelines).filter((pipeline) => pipeline.state === "running");
   const part = going.length === 1 ? going[0].fraction : null;
   document.title = link !== "attached" ? "Tenire" : part !== null && part !== undefined ? `${Math.floor(100 * part)} % · Tenire` : `${going.length} running · Tenire`;
@@ -377,7 +382,7 @@ function showEvents() {
     time.dateTime = new Date(event.at * 1000).toISOString();
     sign.setAttribute("aria-label", event.severity);
     sign.setAttribute("role", "img");
-    return make("li", "", time, sign, make("span", "what", event.text));
+    return make("li", "", time, sign, make("span", "what", plain(event.text)));
   }, () => {});
 }
 
@@ -391,16 +396,20 @@ function showQuarantine() {
     const item = make("li"), retry = button("Try again", () => act({ action: "retry", ids: [id] }, retry));
     item.source = make("div", "source");
     item.note = make("div", "note");
+    item.tries = make("div", "note");
     item.retry = retry;
-    item.append(make("div", "what", item.source, item.note), retry);
+    item.why = button("Why?", () => why(id));
+    item.append(make("div", "what", item.source, item.note, item.tries), make("div", "tools", item.why, retry));
     return item;
   }, (item, id) => {
     const entry = byId.get(id);
-    put(item.source, entry.source.split("/").at(-1), entry.source);
-    put(item.note, `${entry.pipeline}, ${entry.stage}: ${entry.error}`);
+    put(item.source, plain(entry.source.split("/").at(-1)), plain(entry.source));
+    put(item.note, plain(`${entry.pipeline}, ${entry.stage}: ${entry.error}`));
+    put(item.tries, `${some(entry.attempts, "try", "tries")}, the last at ${clock(entry.at)}`);
+    item.why.setAttribute("aria-label", `Why is ${plain(entry.source)} here?`);
     put(item.retry, entry.retrying ? "next run" : "Try again");
     if (entry.retrying) item.retry.disabled = true;
-    item.retry.setAttribute("aria-label", entry.retrying ? `${entry.source} is tried again by the next run` : `Try ${entry.source} again`);
+    item.retry.setAttribute("aria-label", entry.retrying ? `${plain(entry.source)} is tried again by the next run` : `Try ${plain(entry.source)} again`);
   });
 }
 
@@ -437,11 +446,11 @@ async function search(event) {
     put($("search-note"), found.hits.length ? `${some(found.hits.length, "passage")} in ${(1000 * found.seconds).toFixed(0)} ms` : "Nothing was found.");
     $("hits").replaceChildren(...found.hits.map((hit) => {
       const where = [hit.headings.join(" › "), hit.page ? `page ${hit.page}` : "", hit.lines ? (hit.lines[0] === hit.lines[1] ? `line ${hit.lines[0]}` : `lines ${hit.lines.join("–")}`) : ""].filter(Boolean).join(", ");
-      const source = make("p", "source", hit.title || hit.source.split("/").at(-1));
-      source.title = hit.source;
+      const source = make("p", "source", plain(hit.title || hit.source.split("/").at(-1)));
+      source.title = plain(hit.source);
       const text = make("p", "text", ...marked(hit.text, hit.highlights));
       text.tabIndex = 0;
-      return make("li", "", source, make("p", "note", where ? `${hit.source} · ${where}` : hit.source), text);
+      return make("li", "", source, make("p", "note", plain(where ? `${hit.source} · ${where}` : hit.source)), text);
     }));
   } catch (error) {
     put($("search-note"), error.message);

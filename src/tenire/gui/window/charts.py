@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tenire.gui.binding import QtCore, QtGui, QtWidgets
-from tenire.gui.window.texts import ABSENT, count, per_second, percent, size
+from tenire.gui.window.texts import ABSENT, count, load_level, per_second, percent, size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -21,20 +21,19 @@ _GAP_S = 5.0
 _TOP, _BOTTOM, _SIDE = 40, 24, 14
 
 
-def nice_top(highest: float, *, binary: bool = False) -> float:
+def nice_top(highest: float) -> float:
     """Return a round number that is not below the highest value: 1, 2 or 5 times a power."""
     if highest <= 0:
         return 1.0
     power = 1.0
-    base = 1024.0 if binary else 10.0
-    while power * base <= highest:
-        power *= base
+    while power * 10 <= highest:
+        power *= 10
     while power > highest:
-        power /= base
-    for step in (1, 2, 4, 8, 16, 32, 64, 128, 256, 512) if binary else (1, 2, 5):
+        power /= 10
+    for step in (1, 2, 5):
         if step * power >= highest:
             return step * power
-    return base * power
+    return 10 * power
 
 
 class Chart(QtWidgets.QWidget):
@@ -46,7 +45,6 @@ class Chart(QtWidgets.QWidget):
         text: Says a value in words.
         theme: The colours.
         top: The highest value, if that is always the same.
-        binary: Whether it counts bytes.
     """
 
     def __init__(
@@ -57,11 +55,10 @@ class Chart(QtWidgets.QWidget):
         theme: Theme,
         *,
         top: float | None = None,
-        binary: bool = False,
     ) -> None:
         super().__init__()
         self._title, self._value, self._text, self._theme = title, value, text, theme
-        self._fixed, self._binary = top, binary
+        self._fixed = top
         self._points: list[tuple[float, float]] = []
         self._now = 0.0
         self.setMinimumSize(200, 110)
@@ -90,7 +87,7 @@ class Chart(QtWidgets.QWidget):
         painter.setBrush(QtGui.QColor(theme.base))
         painter.drawRoundedRect(card, 6, 6)
         plot = card.adjusted(_SIDE, _TOP, -_SIDE, -_BOTTOM)
-        top = self._fixed or nice_top(max((value for _, value in self._points), default=0.0), binary=self._binary)
+        top = self._fixed or nice_top(max((value for _, value in self._points), default=0.0))
         self._draw_words(painter, card, plot, top)
         painter.setPen(QtGui.QPen(QtGui.QColor(theme.border), 1, QtCore.Qt.PenStyle.DotLine))
         painter.drawLine(plot.topLeft(), plot.topRight())
@@ -171,8 +168,8 @@ class Charts(QtWidgets.QWidget):
                 theme,
             ),
             Chart("CPU slots in use", lambda sample: sample.cpu, percent, theme, top=1.0),
-            Chart("Load of the machine", lambda sample: sample.load, percent, theme, top=1.0),
-            Chart("Memory", lambda sample: sample.resident or None, size, theme, binary=True),
+            Chart("Load of the machine", lambda sample: sample.load, load_level, theme, top=1.0),
+            Chart("Memory", lambda sample: sample.resident or None, size, theme),
             Chart("Tasks waiting", lambda sample: sample.queued, count, theme),
             Chart("Tasks running", lambda sample: sample.running, count, theme),
         )

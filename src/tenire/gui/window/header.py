@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tenire.app.printable import clean
 from tenire.gui.binding import QtCore, QtWidgets
+from tenire.gui.records import plain_tip
 from tenire.gui.window.rows import headline
 from tenire.gui.window.texts import ABSENT, clock_time
 from tenire.gui.window.theme import dot
@@ -88,8 +90,8 @@ class Header(QtWidgets.QWidget):
         pid = f" (pid {engine.pid})" if engine is not None else ""
         self._dot.setPixmap(self._icons.get(view.link, self._icons["gone"]))
         self._link.setText(words.get(view.link, view.link) + pid)
-        self._home.setText(view.shown_home)
-        self._home.setToolTip(view.home)
+        self._home.setText(clean(view.shown_home))
+        self._home.setToolTip(plain_tip(clean(view.home)))
         self._reason.setText(engine.reason or "" if engine is not None else "")
         for caption, text in headline(view).items():
             figure = self._figures.get(caption)
@@ -120,7 +122,10 @@ class Banner(QtWidgets.QFrame):
         self.setVisible(not view.attached)
         if not view.attached:
             what = "What you see is how the last run ended." if view.link == "gone" and view.pipelines else ""
-            text = f"Since {clock_time(view.since)} {view.note}. It is found by itself when it is there. {what}".strip()
+            # How long there was none before somebody looked is not known.
+            since = "" if view.engine is None else f"since {clock_time(view.since)} "
+            text = f"{since}{clean(view.note)}. It is found by itself when it is there. {what}".strip()
+            text = text[:1].upper() + text[1:]
             self._text.setText(text)
             self.setAccessibleName(text)
             self.start.setVisible(view.link == "gone")

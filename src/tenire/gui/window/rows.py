@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from tenire.app.printable import clean
 from tenire.gui.binding import QtCore
 from tenire.gui.records import RECORD_ROLE, Column
 from tenire.gui.window.texts import ABSENT, amount, clock_time, count, money, per_second, percent, size, span
@@ -147,7 +148,7 @@ def pipeline_columns(theme: Theme) -> tuple[Column[PipelineLine], ...]:
         return float(line.pipeline.totals.get("cost_usd") or 0.0)
 
     def error(line: PipelineLine) -> str:
-        return str(line.pipeline.totals.get("error") or "")
+        return clean(str(line.pipeline.totals.get("error") or ""))
 
     def items(line: PipelineLine) -> str:
         return per_second(line.rate.items) if line.rate is not None else ABSENT
@@ -176,7 +177,7 @@ def pipeline_columns(theme: Theme) -> tuple[Column[PipelineLine], ...]:
         Column("Cost", lambda line: money(cost(line)), number=True),
         Column("Provider", lambda line: _BREAKERS.get(line.pipeline.breaker, line.pipeline.breaker)),
         Column("Priority", lambda line: line.pipeline.priority or ABSENT),
-        Column("Weight", lambda line: f"{line.pipeline.weight:g}", number=True),
+        Column("Weight", lambda line: f"{line.pipeline.weight:g}" if line.pipeline.priority else ABSENT, number=True),
     )
 
 
@@ -198,9 +199,17 @@ def task_columns(theme: Theme) -> tuple[Column[TaskLine], ...]:
             lambda line: line.task.state,
             data={_ICON: lambda line: icon("info" if line.task.state == "running" else "muted")},
         ),
-        Column("Name", lambda line: line.task.name, tip=lambda line: line.task.name),
-        Column("Why it is there", lambda line: line.task.reason, tip=lambda line: line.task.reason),
+        Column("Name", _task_name, tip=_task_name),
+        Column("Why it is there", _reason, tip=_reason),
     )
+
+
+def _task_name(line: TaskLine) -> str:
+    return clean(line.task.name.removeprefix(f"{line.pipeline}: "))
+
+
+def _reason(line: TaskLine) -> str:
+    return clean(line.task.reason)
 
 
 def limit_columns(theme: Theme) -> tuple[Column[Limit], ...]:
@@ -234,7 +243,7 @@ def event_columns(theme: Theme) -> tuple[Column[Happened], ...]:
             "Time", lambda event: clock_time(event.at), data={_ICON: lambda event: icon(_muted_info(event.severity))}
         ),
         Column("About", lambda event: event.about or event.kind),
-        Column("What happened", lambda event: event.text, tip=lambda event: event.text),
+        Column("What happened", lambda event: clean(event.text), tip=lambda event: clean(event.text)),
     )
 
 
@@ -248,8 +257,8 @@ def quarantine_columns(theme: Theme) -> tuple[Column[Quarantined], ...]:
     return (
         Column(
             "Source",
-            lambda entry: _short(entry.source),
-            tip=lambda entry: entry.source,
+            lambda entry: clean(_short(entry.source)),
+            tip=lambda entry: clean(entry.source),
             data={_ICON: lambda entry: icon("info" if entry.retrying else "bad")},
         ),
         Column("Pipeline", lambda entry: entry.pipeline),
@@ -258,8 +267,8 @@ def quarantine_columns(theme: Theme) -> tuple[Column[Quarantined], ...]:
         Column("Last", lambda entry: clock_time(entry.at)),
         Column(
             "What went wrong",
-            lambda entry: ("will be tried again: " if entry.retrying else "") + entry.error,
-            tip=lambda entry: entry.error,
+            lambda entry: ("will be tried again: " if entry.retrying else "") + clean(entry.error),
+            tip=lambda entry: clean(entry.error),
         ),
     )
 
@@ -280,8 +289,12 @@ def part_columns(theme: Theme) -> tuple[Column[Part], ...]:
             data={_ICON: lambda part: icon(_HEALTH.get(part.state.health, "muted"))},
         ),
         Column("Restarts", lambda part: count(part.state.restarts), number=True),
-        Column("Last failure", lambda part: part.state.error or ABSENT, tip=lambda part: part.state.error or ""),
+        Column("Last failure", lambda part: _failure(part) or ABSENT, tip=_failure),
     )
+
+
+def _failure(part: Part) -> str:
+    return clean(part.state.error or "")
 
 
 def headline(view: View) -> Mapping[str, str]:
@@ -292,7 +305,7 @@ def headline(view: View) -> Mapping[str, str]:
     return {
         "tasks running": count(engine.running) if engine is not None else ABSENT,
         "tasks waiting": count(engine.queued) if engine is not None else ABSENT,
-        "load of the machine": percent(engine.load) if engine is not None else ABSENT,
+        "load of the machine": engine.level if engine is not None else ABSENT,
         "memory": resident,
         "processes, threads": _workers(view),
         "cost": money(cost),

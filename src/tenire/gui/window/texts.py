@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-__all__ = ["ABSENT", "amount", "clock_time", "count", "money", "per_second", "percent", "size", "span"]
+from tenire.clock import SYSTEM_CLOCK
+from tenire.core.load import Reading
+
+__all__ = ["ABSENT", "amount", "clock_time", "count", "load_level", "money", "per_second", "percent", "size", "span"]
 
 ABSENT = "–"
 """What stands where there is no value."""
@@ -33,8 +36,13 @@ def size(number: float) -> str:
     return f"{number:.0f} {unit}" if number >= 100 or unit == "B" else f"{number:.1f} {unit}"
 
 
+def load_level(index: float) -> str:
+    """Return what a load means: its scale has a quarter for each level, and is no share of anything."""
+    return Reading(index).level.name.lower()
+
+
 def span(seconds: float | None) -> str:
-    """Return a duration: ``42 s``, ``3 min``, ``2 h 05 min``."""
+    """Return a duration: ``42 s``, ``3 min``, ``2.1 h``."""
     if seconds is None:
         return ABSENT
     if seconds < 90:
@@ -42,8 +50,8 @@ def span(seconds: float | None) -> str:
     minutes = round(seconds / 60)
     if minutes < 90:
         return f"{minutes} min"
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02} min" if hours < 48 else f"{hours / 24:.0f} d"
+    hours = seconds / 3600
+    return f"{hours:.1f} h" if hours < 48 else f"{hours / 24:.0f} d"
 
 
 def money(usd: float) -> str:
@@ -67,6 +75,14 @@ def amount(resource: str, number: float) -> str:
     return count(number) if number >= 1000 else f"{number:.4g}"
 
 
-def clock_time(at: float) -> str:
-    """Return when it was, as a clock on the wall shows it."""
-    return datetime.fromtimestamp(at, UTC).astimezone().strftime("%H:%M:%S")
+def clock_time(at: float, *, now: float | None = None) -> str:
+    """Return when it was, as a clock on the wall shows it; of another day with the date.
+
+    Args:
+        at: Seconds since the epoch.
+        now: What time it is, the same.
+    """
+    then, today = (
+        datetime.fromtimestamp(each, UTC).astimezone() for each in (at, SYSTEM_CLOCK.wall() if now is None else now)
+    )
+    return then.strftime("%H:%M:%S" if then.date() == today.date() else "%Y-%m-%d %H:%M")

@@ -108,14 +108,15 @@ class MonitorWindow(QtWidgets.QMainWindow):
             "Tasks", task_columns(theme), theme, empty="No task waits or runs.", widths={0: 7, 1: 16, 2: 9, 3: 28}
         )
         self.limits = Table("Limits", limit_columns(theme), theme, empty=nothing, widths={0: 18, 1: 18, 2: 26, 3: 24})
-        self.events = Table("Events", event_columns(theme), theme, empty="Nothing has happened.", widths={0: 9, 1: 18})
+        self.events = Table("Events", event_columns(theme), theme, empty="Nothing has happened.", widths={0: 16, 1: 18})
         self.quarantine = Table(
             "Quarantine", quarantine_columns(theme), theme, empty="The quarantine is empty.",
-            widths={0: 28, 1: 16, 2: 8, 3: 4, 4: 7}, many=True,
+            widths={0: 28, 1: 16, 2: 8, 3: 4, 4: 15}, many=True,
         )  # fmt: skip
         self.parts = Table("Components", part_columns(theme), theme, empty=nothing, widths={0: 24, 1: 12, 2: 7})
         self.pipelines.selectionModel().selectionChanged.connect(lambda *_: self._enable())
         self.quarantine.selectionModel().selectionChanged.connect(lambda *_: self._enable())
+        self.tasks.selectionModel().selectionChanged.connect(lambda *_: self._enable())
         self.tasks.doubleClicked.connect(lambda *_: self._why_task.trigger())
         self.quarantine.doubleClicked.connect(lambda *_: self._why_entry.trigger())
 
@@ -198,6 +199,7 @@ class MonitorWindow(QtWidgets.QMainWindow):
         for thing in (self._cancel, self._priority_button, self._weight_button):
             thing.setEnabled(lives and not over)
         self._end_all.setEnabled(attached and bool(self._going_on()))
+        self._why_task.setEnabled(bool(self.tasks.selected()))
         self._retry.setEnabled(bool(self.quarantine.selected()))
         self._why_entry.setEnabled(bool(self.quarantine.selected()))
         self._retry_all.setEnabled(self._view is not None and self._view.quarantined > 0)
