@@ -157,6 +157,8 @@ class ModelError(TenireError):
         code: The provider's own name for what is wrong, or ``None``.
         charged: Whether the provider is likely to charge for it all the same.
         tries: Tries of its call that got an answer, once the call has failed for good.
+        texts: Those of the texts to embed that have no vector for what is in them, counted
+            from 0; empty if that is not the reason.
     """
 
     def __init__(
@@ -177,6 +179,7 @@ class ModelError(TenireError):
         self.code = code
         self.charged = charged
         self.tries = 0
+        self.texts: tuple[int, ...] = ()
 
 
 class AuthenticationError(ModelError):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
@@ -10,7 +11,9 @@ from tenire.app.config import ingest_config, load_config
 from tenire.app.inspect import failed, retry, verify
 from tenire.app.runs import run_config
 from tenire.app.search import Store, search
+from tenire.core.tasks import Retry
 from tenire.errors import ConfigError, EmbedderMismatchError
+from tenire.llm.client import ChatClient
 from tenire.testing import FakeModelServer
 
 from .conftest import LEDGERS, VOLCANOES, ZEBRAS, write
@@ -122,17 +125,20 @@ def test_a_server_that_is_not_there_fails_its_pipeline_alone(
     assert "401" in report.pipelines["p"].error
 
 
-def test_a_passage_that_the_server_refuses_sends_its_document_alone_to_quarantine(
-    tmp_path: Path, describe: Any
+@pytest.mark.parametrize("answer", ["400", "500"])
+def test_passages_that_the_server_refuses_send_their_documents_alone_to_quarantine(
+    tmp_path: Path, describe: Any, monkeypatch: pytest.MonkeyPatch, answer: Literal["400", "500"]
 ) -> None:
+    hasty = partial(ChatClient, retry=Retry(attempts=2, backoff=0.01))
+    monkeypatch.setattr("tenire.llm.client.ChatClient", hasty)
     for number in range(20):
         write(tmp_path / f"files/{number}.txt", f"{ZEBRAS} Number {number}.")
-    bad = write(tmp_path / "files/bad.txt", f"{VOLCANOES} Some cyanide.")
-    with FakeModelServer(dimensions=32, poison="cyanide", poison_answer="400") as server:
+    bad = [str(write(tmp_path / f"files/bad {one}.txt", f"{VOLCANOES} Some cyanide, {one}.")) for one in range(2)]
+    with FakeModelServer(dimensions=32, poison="cyanide", poison_answer=answer) as server:
         progress = run_config(describe(server)).pipelines["p"]
-        assert (progress.seen, progress.done, progress.quarantined, progress.chunks) == (21, 20, 1, 20)
-        [entry] = failed(tmp_path / "home")
-        assert (entry.source, entry.stage) == (str(bad), "embed")
-        assert "400" in entry.error
+        assert (progress.seen, progress.done, progress.quarantined, progress.chunks) == (22, 20, 2, 20)
+        entries = sorted(failed(tmp_path / "home"), key=lambda entry: entry.source)
+        assert [(entry.source, entry.stage) for entry in entries] == [(one, "embed") for one in bad]
+        assert all(answer in entry.error for entry in entries)
         progress = run_config(describe(server)).pipelines["p"]
-        assert (progress.unchanged, progress.quarantined, progress.calls) == (20, 1, 0)
+        assert (progress.unchanged, progress.quarantined, progress.calls) == (20, 2, 0)

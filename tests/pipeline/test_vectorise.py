@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tenire.core.stage_sizes import FIRST
-from tenire.pipeline.vectorise import text_key, vectorise
+from tenire.pipeline.vectorise import UnusableTextError, text_key, vectorise
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -93,3 +93,20 @@ def test_a_slice_that_fails_stops_the_others(document: Callable[..., Document]) 
     with pytest.raises(ValueError, match="no model"):
         asyncio.run(vectorise([document("/a", words)], known={}, embed=embed))
     assert ended == ["stopped"]
+
+
+def test_texts_without_a_vector_are_all_named_and_stop_no_slice(document: Callable[..., Document]) -> None:
+    embedded: list[str] = []
+
+    async def embed(texts: list[str]) -> NDArray[np.float32]:
+        if bad := [text for text in texts if text.endswith("7")]:
+            raise UnusableTextError(f"no vector for {bad[0]}", texts=bad)
+        for _ in range(3):
+            await asyncio.sleep(0)
+        embedded.extend(texts)
+        return np.zeros((len(texts), 2), np.float32)
+
+    with pytest.raises(UnusableTextError) as caught:
+        asyncio.run(vectorise([document("/a", "5 6 7 8 15 16 17 18 37 38")], known={}, embed=embed, most=2))
+    assert caught.value.reasons == {"7": "no vector for 7", "17": "no vector for 17", "37": "no vector for 37"}
+    assert sorted(embedded) == ["15", "16", "5", "6"]

@@ -17,7 +17,7 @@ from tenire.errors import (
     RejectedError,
     WorkerDiedError,
 )
-from tenire.resilience.failures import Judge
+from tenire.resilience.failures import Failure, Judge
 from tenire.resilience.retry_after import retry_after
 
 WALL = 1_700_000_000.0  # Tue, 14 Nov 2023 22:13:20 GMT
@@ -139,6 +139,11 @@ def test_the_caller_s_opinion_counts_first() -> None:
     assert judge(OSError()).kind is Kind.POISON
     assert judge(OSError()).outcome == "cancelled"
     assert judge(RuntimeError()).kind is Kind.TRANSIENT
+
+
+def test_the_caller_may_say_all_that_there_is_to_say() -> None:
+    said = Failure(Kind.TRANSIENT, retry_after=3.0, outcome="cancelled", may_be_the_call=True)
+    assert Judge(classify=lambda _: said, wall=wall)(AiohttpError(500)) is said
 
 
 @pytest.mark.parametrize(("seconds", "kept"), [(3, 3.0), (2.5, 2.5), (True, 0.0), (-1, 0.0), ("3", 0.0), (1e999, 0.0)])

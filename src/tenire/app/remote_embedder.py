@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from tenire.app.config_schema import QuotaSettings
-from tenire.errors import BadRequestError
+from tenire.errors import ModelError
 from tenire.pipeline.vectorise import UnusableTextError
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ async def embed_with(client: ChatClient, texts: list[str]) -> NDArray[np.float32
         texts: Any strings.
 
     Raises:
-        UnusableTextError: If the server refuses one of them.
+        UnusableTextError: If there are no vectors for some, for what is in them.
         TenireError: If it gives no vectors.
     """
     import numpy as np
@@ -145,11 +145,10 @@ async def embed_with(client: ChatClient, texts: list[str]) -> NDArray[np.float32
 
 
 async def _vectors(client: ChatClient, texts: list[str]) -> list[Any]:
-    """Return a vector a text; if the server refuses one of them, find out which."""
+    """Return a vector a text."""
     try:
         return list(await client.embed(texts))
-    except BadRequestError as error:
-        if len(texts) == 1:
-            raise UnusableTextError(str(error), text=texts[0]) from error
-    middle = len(texts) // 2  # what has its vector by now is not asked for again
-    return [*await _vectors(client, texts[:middle]), *await _vectors(client, texts[middle:])]
+    except ModelError as error:
+        if not error.texts:
+            raise
+        raise UnusableTextError(str(error), texts=[texts[place] for place in error.texts]) from error

@@ -4,9 +4,12 @@
    are those of several calls at the same time, over all programs that use the home.
 2. All others wait a moment for each other, and go together, as many as the provider takes
    in one request and as its quota lets pass at once.
-3. A request that is refused for what is in it (too large, or one text that cannot be
-   embedded) is cut in two, until that text is alone: only its caller gets the error.
-4. Vectors are durable, with what they cost, before anybody sees them.
+3. A request that fails for what is in it (too large, or one text that cannot be embedded) is
+   cut in two, until that text is alone: only its caller gets the error.
+4. If the server has failed because of it, its parts are not tried again as they are, but cut
+   again; a text that is left alone has all its tries. The breaker is not told of those: they
+   are expected, and whether the server is well is found out by other means (``TextFaults``).
+5. Vectors are durable, with what they cost, before anybody sees them.
 """
 
 from __future__ import annotations
@@ -14,16 +17,22 @@ from __future__ import annotations
 import asyncio
 from array import array
 from collections.abc import Iterable
+from copy import copy
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-from tenire.errors import BadRequestError, BrokenReplyError, ConfigError
+from tenire.core.retrying import Kind
+from tenire.errors import BadRequestError, BrokenReplyError, ConfigError, ModelError, TenireError
+from tenire.llm.endpoint import kind_of_failure
 from tenire.llm.passage import Passage
 from tenire.llm.replies import Vector
 from tenire.llm.reply_store import Asked
 from tenire.llm.requests import text_key
+from tenire.llm.text_faults import TextFaults, may_be_a_text
 from tenire.llm.text_flights import TextFlights
 from tenire.resilience import Batcher
+from tenire.resilience.failures import Failure
 from tenire.resilience.options import seconds_of
 from tenire.resilience.tasks import end
 
@@ -33,6 +42,7 @@ if TYPE_CHECKING:
     from tenire.core.tasks import Priority
     from tenire.llm.records import Transport
     from tenire.llm.session import Session
+    from tenire.resilience import Guard
 
 __all__ = ["MOST_TEXTS", "MOST_TOKENS", "Embeddings"]
 
@@ -45,12 +55,15 @@ _PART_OF_QUOTA = 8  # of what a minute allows, what one request may take
 _GATHER_S = 0.005
 _PLACES = 64
 _KIND = "f"  # floats of 32 bits
+_HARMLESS = ["a"]
 
 
-class _Text(NamedTuple):
+@dataclass(slots=True, eq=False)
+class _Text:
     text: str
     key: bytes
     tokens: int
+    suspected: bool = False  # of having made a request fail
 
 
 class _Group(NamedTuple):
@@ -60,6 +73,18 @@ class _Group(NamedTuple):
     priority: Priority | str
     pipeline: str
     keep: bool
+
+
+_CUT_AGAIN = Failure(Kind.PERMANENT, outcome="cancelled")
+_TRY_AGAIN = Failure(Kind.TRANSIENT, outcome="cancelled", may_be_the_call=True)
+
+
+def _of_a_part(error: BaseException) -> Kind | Failure | None:
+    return _CUT_AGAIN if may_be_a_text(error) else kind_of_failure(error)
+
+
+def _of_one_alone(error: BaseException) -> Kind | Failure | None:
+    return _TRY_AGAIN if may_be_a_text(error) else kind_of_failure(error)
 
 
 class Embeddings:
@@ -75,6 +100,9 @@ class Embeddings:
         self._transport = transport
         self._batchers: dict[_Group, Batcher[_Text, array[float]]] = {}
         self._flights: TextFlights[array[float]] = TextFlights()
+        endpoint = session.endpoints[0]
+        self._parts, self._alone = endpoint.judging(_of_a_part), endpoint.judging(_of_one_alone)
+        self._faults = TextFaults(session.manager.orchestrator.now)
 
     async def embed(
         self,
@@ -109,8 +137,10 @@ class Embeddings:
         if missing:
             batcher = self._batcher(_Group(dimensions, priority, pipeline, keep))
             fetch = partial(self._shared, batcher) if keep else batcher
-            made = await _all(partial(fetch, deadline=deadline), missing)
-            vectors.update(zip((one.key for one in missing), made, strict=True))
+            made, failed = await _all(partial(fetch, deadline=deadline), missing)
+            if failed:
+                raise _failure(failed, keys)
+            vectors.update(made)
         return [vectors[key] for key in keys]
 
     async def aclose(self) -> None:
@@ -155,7 +185,7 @@ class Embeddings:
                 places=_PLACES,
                 weigh=lambda one: one.tokens,
                 most_weight=self._most_tokens(),
-                blame=lambda error: isinstance(error, BadRequestError),
+                blame=lambda error: isinstance(error, ModelError) and bool(error.texts),
             )
         return batcher
 
@@ -167,42 +197,69 @@ class Embeddings:
     async def _request(self, group: _Group, texts: list[_Text]) -> list[array[float]]:
         """Make one request, with all its tries, and keep what comes."""
         session, endpoint = self._session, self._session.endpoints[0]
-        account, asked = endpoint.account, Asked(b"")
-        words = [one.text for one in texts]
+        asked, attempt = Asked(b""), _Try(self._transport, endpoint.account.model, session.manager.orchestrator.now)
+        guard = endpoint.plain
+        if all(one.suspected for one in texts):
+            guard = self._parts if len(texts) > 1 else self._alone
         try:
-            vectors = await endpoint.plain.call(
-                _Try(self._transport, account.model),
-                words,
-                group.dimensions,
-                admission=partial(
-                    Passage,
-                    account,
-                    asked,
-                    account.counter.estimate_texts(account.model, words),
-                    group.priority,
-                    group.pipeline,
-                ),
-                hand_on=True,
-            )
-        except BaseException:
+            vectors = await self._call(guard, attempt, [one.text for one in texts], group, asked)
+        except BaseException as error:
             await session.store.record(asked)
+            if isinstance(error, ModelError) and await self._faults.caused(
+                error, attempt.began, partial(self._answers, group)
+            ):
+                error.texts = tuple(range(len(texts)))
+                for one in texts:
+                    one.suspected = True
             raise
+        self._faults.answered()
         made_at = session.wall()
         kept = {one.key: Vector(vector.tobytes(), made_at) for one, vector in zip(texts, vectors, strict=True)}
         # It was paid for: from here on a cancellation comes too late to lose it.
         await (session.store.keep(kept, asked) if group.keep else session.store.record(asked))
         return vectors
 
+    async def _answers(self, group: _Group) -> bool:
+        """Return whether the server answers somebody who asks for what is harmless."""
+        endpoint, asked = self._session.endpoints[0], Asked(b"")
+        attempt = _Try(self._transport, endpoint.account.model, self._session.manager.orchestrator.now)
+        try:
+            await self._call(endpoint.plain, attempt, _HARMLESS, group, asked)
+        except TenireError as error:
+            return isinstance(error, BadRequestError)
+        finally:
+            await self._session.store.record(asked)
+        return True
+
+    async def _call(
+        self, guard: Guard, attempt: _Try, words: list[str], group: _Group, asked: Asked
+    ) -> list[array[float]]:
+        account = self._session.endpoints[0].account
+        estimate = account.counter.estimate_texts(account.model, words)
+        return await guard.call(
+            attempt,
+            words,
+            group.dimensions,
+            admission=partial(Passage, account, asked, estimate, group.priority, group.pipeline),
+            hand_on=True,
+        )
+
 
 class _Try:
-    """Makes one try of one request."""
+    """Makes one try of one request.
 
-    def __init__(self, transport: Transport, model: str) -> None:
+    Attributes:
+        began: When the last one was, seconds.
+    """
+
+    def __init__(self, transport: Transport, model: str, now: Callable[[], float]) -> None:
         self._transport = transport
+        self._now = now
+        self.began = now()
         self.__qualname__ = f"the call of {model}"
 
     async def __call__(self, passage: Passage, texts: list[str], dimensions: int | None) -> list[array[float]]:
-        model = passage.model
+        model, self.began = passage.model, self._now()
         reply = await passage.send(partial(self._transport.embed, model, texts, dimensions=dimensions))
         sizes = {len(vector) for vector in reply.vectors}
         if len(reply.vectors) != len(texts) or len(sizes) != 1 or 0 in sizes:
@@ -214,15 +271,28 @@ class _Try:
         return [array(_KIND, vector) for vector in reply.vectors]
 
 
-async def _all(fetch: Callable[[_Text], Coroutine[Any, Any, array[float]]], texts: list[_Text]) -> list[array[float]]:
-    """Return what is fetched for each text; if some cannot be, the others are fetched first, to be kept."""
-    tasks = [asyncio.create_task(fetch(text), name="text") for text in texts]
+async def _all(
+    fetch: Callable[[_Text], Coroutine[Any, Any, array[float]]], texts: list[_Text]
+) -> tuple[dict[bytes, array[float]], dict[bytes, BaseException]]:
+    """Return what is fetched for each text, and why some could not be: the others are fetched first, to be kept."""
+    tasks = {text.key: asyncio.create_task(fetch(text), name="text") for text in texts}
     try:
-        await asyncio.wait(tasks)
+        await asyncio.wait(tasks.values())
     finally:
-        await end(tasks)
-    for number, task in enumerate(tasks):
-        if (error := task.exception()) is not None:
-            error.add_note(f"tenire: it is text {number} of those {len(texts)} that were not known")
-            raise error
-    return [task.result() for task in tasks]
+        await end(tuple(tasks.values()))
+    failed = {key: error for key, task in tasks.items() if (error := task.exception()) is not None}
+    return {key: task.result() for key, task in tasks.items() if key not in failed}, failed
+
+
+def _failure(failed: dict[bytes, BaseException], keys: list[bytes]) -> BaseException:
+    """Return the error for all texts that failed: one that is not their own fault, if there is any."""
+    own = {key for key, error in failed.items() if isinstance(error, ModelError) and error.texts}
+    key = next((key for key in failed if key not in own), next(iter(failed)))
+    error = failed[key]
+    if isinstance(error, ModelError):  # others may get the same one, for other places
+        notes, cause = getattr(error, "__notes__", ()), error.__cause__
+        error = copy(error)
+        error.__notes__, error.__cause__ = [*notes], cause
+        error.texts = tuple(place for place, one in enumerate(keys) if one in own) if key in own else ()
+    error.add_note(f"tenire: it is text {keys.index(key)} of those {len(keys)} that were given")
+    return error

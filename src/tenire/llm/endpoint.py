@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from tenire.llm.schemas import ReplySchema
     from tenire.llm.streams import Feed
     from tenire.resilience import GuardStatistics
+    from tenire.resilience.failures import Failure
 
 __all__ = ["RETRY", "Endpoint", "Manner", "kind_of_failure"]
 
@@ -117,6 +118,7 @@ class Endpoint:
         )
         self._keeping = guard(cache=store)
         self.plain = guard()
+        self._guard, self._others = guard, list[Guard]()
         self._try = _Try(transport, wall, f"the call of {account.model}", priced=account.price is not None)
 
     async def ask(
@@ -188,9 +190,19 @@ class Endpoint:
             self.account, asked, self.account.counter.estimate(sent), manner.priority, manner.pipeline, sent=sent
         )
 
+    def judging(self, classify: Callable[[BaseException], Kind | Failure | None]) -> Guard:
+        """Return another guard like ``plain``, with the same breaker and budget of retries.
+
+        Args:
+            classify: Says what a failure means.
+        """
+        made = self._guard(classify=classify)
+        self._others.append(made)
+        return made
+
     def statistics(self) -> list[GuardStatistics]:
         """Return what each of its guards has done."""
-        return [self._keeping.statistics(), self.plain.statistics()]
+        return [guard.statistics() for guard in (self._keeping, self.plain, *self._others)]
 
 
 class _Try:

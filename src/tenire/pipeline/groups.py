@@ -85,8 +85,9 @@ def apart(
     """Return the documents without those that hold a text for which there is no vector, and all rejections."""
     kept, refused = [], list(rejections)
     for document in documents:
-        if any(passage.text == error.text for passage in document.passages):
-            refused.append(Rejection(document.file, "embed", str(error), document.content_hash))
-        else:
+        why = next((error.reasons[one.text] for one in document.passages if one.text in error.reasons), None)
+        if why is None:
             kept.append(document)
+        else:
+            refused.append(Rejection(document.file, "embed", why, document.content_hash))
     return kept, refused

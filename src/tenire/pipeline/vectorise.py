@@ -16,7 +16,7 @@ from tenire.core.stage_sizes import FIRST
 from tenire.pipeline.waits import first
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Mapping, Sequence
+    from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -27,15 +27,15 @@ __all__ = ["UnusableTextError", "text_key", "vectorise"]
 
 
 class UnusableTextError(Exception):
-    """There is no vector for a text: what embeds it refuses it, and only it.
+    """There is no vector for some texts: what embeds them cannot do it for these, and only these.
 
     Attributes:
-        text: The text.
+        reasons: Why, by text.
     """
 
-    def __init__(self, message: str, *, text: str) -> None:
+    def __init__(self, message: str, *, texts: Iterable[str]) -> None:
         super().__init__(message)
-        self.text = text
+        self.reasons = dict.fromkeys(texts, message)
 
 
 def text_key(text: str) -> str:
@@ -62,7 +62,7 @@ async def vectorise(
         ``None`` if there are no passages.
 
     Raises:
-        UnusableTextError: If there is no vector for one of them.
+        UnusableTextError: If there is no vector for some of them; the others were embedded all the same.
         Exception: What ``embed`` raised.
     """
     texts = [passage.text for document in documents for passage in document.passages]
@@ -82,12 +82,31 @@ async def vectorise(
     slices = _slices(missing, most)
     try:
         async with asyncio.TaskGroup() as tasks:
-            embedded = [tasks.create_task(embed(part)) for part in slices]
+            embedded = [tasks.create_task(_all_or_why(embed, part)) for part in slices]
     except BaseExceptionGroup as group:
         raise first(group) from None
+    unusable: UnusableTextError | None = None
     for part, task in zip(slices, embedded, strict=True):
-        rows.update(zip(part, task.result(), strict=True))
+        found = task.result()
+        if not isinstance(found, UnusableTextError):
+            rows.update(zip(part, found, strict=True))
+        elif unusable is None:
+            unusable = found
+        else:
+            unusable.reasons.update(found.reasons)
+    if unusable is not None:
+        raise unusable
     return np.stack([rows[text] for text in texts]).astype(np.float32, copy=False)
+
+
+async def _all_or_why(
+    embed: Callable[[list[str]], Coroutine[Any, Any, NDArray[np.float32]]], texts: list[str]
+) -> NDArray[np.float32] | UnusableTextError:
+    """Return vectors, or what is wrong with some texts, which must not cancel the search for others."""
+    try:
+        return await embed(texts)
+    except UnusableTextError as error:
+        return error
 
 
 def _slices(texts: list[str], most: int) -> list[list[str]]:

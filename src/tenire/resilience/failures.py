@@ -89,7 +89,7 @@ class Judge:
 
     Args:
         on: Those that are worth another try.
-        classify: The caller's own opinion; ``None`` where it has none.
+        classify: The caller's own opinion: of what kind it is, or all that it says; ``None`` where it has none.
         wall: Tells seconds since the epoch, for a ``Retry-After`` that is a date.
     """
 
@@ -99,7 +99,7 @@ class Judge:
         self,
         *,
         on: tuple[type[BaseException], ...] = _ANY,
-        classify: Callable[[BaseException], Kind | None] | None = None,
+        classify: Callable[[BaseException], Kind | Failure | None] | None = None,
         wall: Callable[[], float] = SYSTEM_CLOCK.wall,
     ) -> None:
         self._on = on
@@ -109,6 +109,8 @@ class Judge:
     def __call__(self, error: BaseException) -> Failure:
         """Return what an exception says."""
         kind = None if self._classify is None else self._classify(error)
+        if isinstance(kind, Failure):
+            return kind
         status, headers = _reply(error)
         if kind is None:
             kind = self._kind(error, status, headers)

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from tenire.core.tasks import Retry
     from tenire.resilience.attempts import Admission
     from tenire.resilience.cache import Cache
+    from tenire.resilience.failures import Failure
     from tenire.resilience.retries import FailedTry
 
 __all__ = ["Guard", "GuardStatistics"]
@@ -143,7 +144,7 @@ class Guard:
         key: Callable[..., Hashable] | None = None,
         fallback: Callable[[Exception], Any] | None = None,
         watch: Callable[[FailedTry], object] | None = None,
-        classify: Callable[[BaseException], Kind | None] | None = None,
+        classify: Callable[[BaseException], Kind | Failure | None] | None = None,
         clock: Clock | None = None,
         rng: random.Random | None = None,
     ) -> None:
