@@ -19,15 +19,18 @@ from contextlib import aclosing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from _common import cores
+
 from tenire.llm import ChatClient
 from tenire.testing import FakeModelProcess
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Iterator, Sequence
 
 __all__ = [
-    "ENFORCEMENTS", "KEY", "LATENCY", "MODEL", "Clients", "ask_until", "clients", "described", "prompt_of",
-    "quota_server",
+    "ENFORCEMENTS", "KEY", "LATENCY", "MODEL", "Clients", "ask_until", "chosen_enforcements", "clients", "described",
+    "prompt_of", "quota_server",
 ]  # fmt: skip
 
 MODEL = "gpt-4o-mini"
@@ -52,12 +55,22 @@ def quota_server(**settings: Any) -> FakeModelProcess:
 
 
 def described(server: FakeModelProcess) -> dict[str, Any]:
-    """Return what a figure depends on: it belongs beside it."""
+    """Return what a figure depends on: it belongs beside it.
+
+    ``load`` is how many programs wanted to run at a time in the last minute, on so many ``cores``.
+    """
     settings = server.settings
     return {
         "server": settings.enforcement, "window_s": settings.window, "latency": settings.latency,
-        "limits": settings.limits(),
+        "limits": settings.limits(), "load": round(os.getloadavg()[0], 1), "cores": cores(),
     }  # fmt: skip
+
+
+def chosen_enforcements(parser: argparse.ArgumentParser) -> None:
+    """Let somebody choose how servers count; by default each benchmark takes all ways in turn."""
+    parser.add_argument(
+        "--enforcement", choices=ENFORCEMENTS, action="append", help="how the server counts (default: each way)"
+    )
 
 
 async def ask_until(

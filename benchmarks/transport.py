@@ -1,8 +1,9 @@
 """What the transport costs: microseconds of processor time that a call takes over bare aiohttp.
 
-Both send the same request to the same server, which is a process of its own, over one
-connection that is kept, turn by turn; ``over_bare_us`` is the median of the differences of
-neighbouring rounds. ``estimate_and_learn`` is what counting the tokens adds to a call.
+Both send the same request to the same server over one connection that is kept, turn by
+turn; ``over_bare_us`` is the median of the differences of neighbouring rounds. The server
+is a process of its own, which counts strictly, in one of three ways after the other.
+``estimate_and_learn`` is what counting the tokens adds to a call.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import aiohttp
 from _common import report, spread
+from _models import ENFORCEMENTS, described
 
 from tenire.llm.records import ChatRequest, Usage
 from tenire.llm.tokens import TokenCounter
@@ -28,6 +30,7 @@ ROUNDS = 40
 CALLS = 100
 BUDGET_US = 60.0
 KEY = "sk-benchmark-0123456789"
+LIMITS = {"rpm": 10_000_000, "tpm": 2_000_000_000}
 REQUEST = ChatRequest("small", ({"role": "user", "content": "Say hello to the world. " * 30},), 80)
 BODY = {"model": "small", "messages": list(REQUEST.messages), "max_tokens": 80}
 
@@ -40,9 +43,9 @@ async def cost(call: Callable[[], Awaitable[object]]) -> float:
     return (time.process_time() - started) / CALLS * 1e6
 
 
-async def measure(base_url: str) -> None:
-    address = f"{base_url}/chat/completions"
-    transport = HttpTransport(base_url, api_key=KEY)
+async def measure(server: FakeModelProcess) -> None:
+    address = f"{server.base_url}/chat/completions"
+    transport = HttpTransport(server.base_url, api_key=KEY)
     async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {KEY}"}) as session:
 
         async def bare() -> object:
@@ -57,7 +60,7 @@ async def measure(base_url: str) -> None:
     await transport.close()
     over = statistics.median(with_us - without for without, with_us in pairs)
     report("transport", bare_us=spread([pair[0] for pair in pairs]), ours_us=spread([pair[1] for pair in pairs]))
-    report("transport", over_bare_us=round(over, 1), budget_us=BUDGET_US, met=over <= BUDGET_US)
+    report("transport", **described(server), over_bare_us=round(over, 1), budget_us=BUDGET_US, met=over <= BUDGET_US)
 
 
 def count_tokens() -> None:
@@ -72,8 +75,9 @@ def count_tokens() -> None:
 
 
 def main() -> None:
-    with FakeModelProcess() as server:
-        asyncio.run(measure(server.base_url))
+    for enforcement in ENFORCEMENTS:
+        with FakeModelProcess(enforcement=enforcement, **LIMITS) as server:
+            asyncio.run(measure(server))
     count_tokens()
 
 

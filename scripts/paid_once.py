@@ -1,8 +1,10 @@
 """Kills chat runs at random moments and proves that no finished reply is paid for twice.
 
     python scripts/paid_once.py [--kills 20] [--rows 3000] [--latency lognormal:0.2:0.5] [--seed 1]
+                                [--enforcement sliding]
 
-A file of rows is put to a strict server on this machine, and the engine is killed with
+A file of rows is put to a strict server on this machine, which counts by sliding window, by
+fixed window or as a bucket, and must never have to refuse a call; and the engine is killed with
 SIGKILL at random moments, again and again, each time a while after its first new call.
 After each kill no id may stand twice in the output, and at most the last line may be cut
 off. A last run goes to its end. Then every row must stand in the output exactly once, in
@@ -14,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import random
 import signal
@@ -28,15 +31,21 @@ from typing import Any
 from tenire.testing import FakeModelServer
 
 GRACE_S = 0.25
-"""A reply that the server sent so shortly before a kill may not have been written down yet."""
+"""A reply that the server sent so shortly before a kill may not have been written down yet.
+
+And a busy server may read a call so long after its sender is dead; the next run takes longer to start.
+"""
 
 CONCURRENCY = 16
+RPM, TPM = 12_000, 4_000_000
 CONFIGURATION = """
 [tenire]
 home = "home"
 
 [quotas.main]
 base_url = "{address}"
+rpm = {rpm}
+tpm = {tpm}
 max_concurrency = {concurrency}
 
 [pipelines.rows]
@@ -92,17 +101,21 @@ def ids_in(path: Path) -> list[int]:
     return [json.loads(line)["id"] for line in content.split(b"\n")[:-1]]
 
 
-def repeated(server: FakeModelServer, kills: list[float]) -> tuple[int, int]:
-    """Return how many calls were made again after a kill, and how many of those for no good reason."""
+def repeated(server: FakeModelServer, kills: list[float]) -> tuple[int, list[float]]:
+    """Return how many calls were made again after a kill, and which of those for no good reason.
+
+    Those are told by how many seconds before the next kill the server had sent their replies.
+    """
     by_prompt: dict[str, list[Any]] = defaultdict(list)
     for record in server.records():
         by_prompt[record.prompt].append(record)
-    again = wrongly = 0
+    again, wrongly = 0, []
     for records in by_prompt.values():
         records.sort(key=lambda record: record.at)
         for record in records[:-1]:
             again += 1
-            wrongly += not any(record.at <= kill and record.ended >= kill - GRACE_S for kill in kills)
+            if not any(record.at <= kill + GRACE_S and record.ended >= kill - GRACE_S for kill in kills):
+                wrongly.append(min((kill - record.ended for kill in kills if kill >= record.ended), default=math.inf))
     return again, wrongly
 
 
@@ -113,17 +126,20 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=3000)
     parser.add_argument("--latency", default="lognormal:0.2:0.5")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--enforcement", choices=("sliding", "fixed", "bucket"), default="sliding")
     options = parser.parse_args()
     rng = random.Random(options.seed)
     expected = list(range(options.rows))
     with (
         tempfile.TemporaryDirectory(prefix="tenire-paid-once-") as temporary,
-        FakeModelServer(latency=options.latency, seed=options.seed) as server,
+        FakeModelServer(
+            latency=options.latency, seed=options.seed, enforcement=options.enforcement, rpm=RPM, tpm=TPM
+        ) as server,
     ):
         folder = Path(temporary)
-        (folder / "tenire.toml").write_text(
-            CONFIGURATION.format(address=server.base_url, concurrency=CONCURRENCY), encoding="utf-8"
-        )
+        os.environ["TENIRE_STATE"] = str(folder / "state")  # nothing of the user's quotas counts or is touched
+        told = CONFIGURATION.format(address=server.base_url, concurrency=CONCURRENCY, rpm=RPM, tpm=TPM)
+        (folder / "tenire.toml").write_text(told, encoding="utf-8")
         rows = ({"id": number, "text": f"thing number {number}"} for number in expected)
         (folder / "rows.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
         kills: list[float] = []
@@ -144,10 +160,16 @@ def main() -> None:
         if idle["calls"] or idle["unchanged"] != options.rows:
             raise SystemExit(f"a run with nothing to do made {idle['calls']} calls: {idle}")
         again, wrongly = repeated(server, kills)
-        print(f"{again} calls were made again after {len(kills)} kills, {wrongly} of them had been finished")
+        print(f"{again} calls were made again after {len(kills)} kills, {len(wrongly)} of them had been finished")
+        if wrongly:
+            early = ", ".join(f"{seconds:.2f}" for seconds in sorted(wrongly))
+            print(f"their replies had been sent so many seconds before a kill: {early}")
         print(f"(the server paid for {server.statistics().paid_twice} replies twice)")
         of = server.settings
         print(f"server: {of.enforcement}, window {of.window:g} s, latency {of.latency}, limits {of.limits()}")
+        print(f"load of the machine: {os.getloadavg()[0]:.1f}")
+        if refused := server.statistics().refused:
+            raise SystemExit(f"the server refused {refused} calls for its quota")
         if wrongly or again > len(kills) * CONCURRENCY:
             raise SystemExit("finished replies were paid for twice")
 
