@@ -2,20 +2,25 @@ from __future__ import annotations
 
 import asyncio
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tenire.app.config import load_config
-from tenire.app.engines import connected, shown_to
+from tenire.app.engines import connected, shown_to, use_cluster
 from tenire.app.runs import run_config
+from tenire.concurrency import ConcurrencyManager
+from tenire.concurrency.pools.engine import Capacity
+from tenire.core.tasks import Resources
 from tenire.engines import ray_engine
 from tenire.errors import ConfigError, MissingExtraError
+from tenire.pipeline.model_worker import share_embedder
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tenire.app.config import Config
+    from tenire.testing import SimLoop
 
 
 def configuration(folder: Path, engine: str) -> Config:
@@ -83,3 +88,37 @@ def test_a_cluster_that_is_not_there_is_refused_by_file_and_nothing_is_written(
         run_config(configuration(tmp_path, written))
     assert Unreachable.log == [made, "left"]
     assert sorted(os.listdir(tmp_path)) == ["docs", "tenire.toml"]
+
+
+def test_what_a_cluster_has_is_shared_out_as_it_changes(sim_loop: SimLoop) -> None:
+    class Cluster:
+        found = Capacity(2, 1)
+
+        def look(self) -> None:
+            self.found = self.coming
+
+        coming = found
+
+        def capacity(self) -> Capacity:
+            return self.found
+
+        def processes(self) -> dict[str, int]:
+            return {}
+
+    async def main() -> None:
+        cluster: Any = Cluster()
+        async with ConcurrencyManager(cpu=2, memory=1000, seed=0, clock=sim_loop.clock) as manager:
+            use_cluster(cluster, manager)
+            share_embedder(manager)
+            one = manager.snapshot().resources["embedder"].capacity
+            for slots, nodes in ((6, 3), (1, 1), (2, 1)):
+                cluster.coming = Capacity(slots, nodes)
+                await asyncio.sleep(10)
+                resources = manager.snapshot().resources
+                assert resources["cpu"].capacity == slots
+                assert resources["embedder"].capacity == one * nodes
+            whole = manager.submit(asyncio.sleep, 0, needs=Resources(cpu=6))
+            await asyncio.wait_for(whole, 60)  # it is not refused: it runs when nothing else does
+            manager.thread_pool._elsewhere = None
+
+    sim_loop.run_until_complete(main())

@@ -101,6 +101,9 @@ class Bench:
     def wake(self) -> None:
         self.woken += 1
 
+    def register_resource(self, name: str, capacity: float) -> None:
+        self.scheduler.admission.register(name, round(capacity * CPU_UNIT))
+
     def resize(self, workers: int) -> None:
         self.sizes.append(workers)
 
@@ -164,6 +167,37 @@ def test_another_program_is_made_room_for_within_three_seconds_and_all_is_back_w
     changes = [(event.before, event.slots) for event in bench.events if isinstance(event, SlotsChanged)]
     assert changes == [(4, 2), (2, 3), (3, 4)]
     assert "other programs" in next(event.reason for event in bench.events if isinstance(event, SlotsChanged))
+
+
+def test_more_slots_are_shared_out_at_once_and_fewer_refuse_nothing(bench: Bench) -> None:
+    capacity = bench.scheduler.admission.capacity
+    bench.control.resize(2)
+    assert (bench.scheduler.slots, capacity[CPU]) == (2, 4 * CPU_UNIT)
+    assert bench.control.reason == "2 of 4 CPU slots are left"
+    assert bench.scheduler.causes == Causes(gone="2 of 4 CPU slots are left")
+    bench.run(30)
+    assert bench.scheduler.slots == 2
+    bench.control.resize(8)
+    assert (bench.scheduler.slots, capacity[CPU]) == (8, 8 * CPU_UNIT)
+    assert (bench.control.reason, bench.scheduler.causes) == (None, Causes())
+    bench.control.resize(8)
+    bench.run(30)
+    changes = [(event.before, event.slots, event.full) for event in bench.events if isinstance(event, SlotsChanged)]
+    assert changes == [(4, 2, 2), (2, 8, 8)]
+    assert bench.sizes == [2, 8]
+
+
+def test_a_loaded_machine_takes_its_part_of_what_is_left(bench: Bench) -> None:
+    bench.sample = lambda now: HOG
+    bench.run(10)
+    assert bench.scheduler.slots == 2
+    bench.control.resize(1)
+    bench.run(10)
+    assert bench.scheduler.slots == 1
+    bench.sample = lambda now: QUIET
+    bench.control.resize(4)
+    bench.run(40)
+    assert (bench.scheduler.slots, bench.control.reason) == (4, None)
 
 
 def test_while_it_works_it_looks_about_every_second_with_its_workers(bench: Bench) -> None:

@@ -218,6 +218,9 @@ def test_what_may_not_be_held_for_now_is_told_with_its_cause(machine: Callable[.
     engine.scheduler.selection.causes = Causes(limits="other programs use 3 of the cores")
     reason = "the machine is loaded (other programs use 3 of the cores), so tasks hold at most 1 CPU slot for now"
     assert gate(engine, second) == Gate("degraded", reason)
+    engine.scheduler.selection.causes = Causes(gone="1 of 4 CPU slots are left")
+    reason = "1 of 4 CPU slots are left, so tasks hold at most 1 CPU slot for now"
+    assert gate(engine, second) == Gate("degraded", reason)
 
 
 def test_batch_work_that_is_held_because_urgent_work_is_late_is_told_so(machine: Callable[..., Any]) -> None:

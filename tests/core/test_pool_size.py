@@ -36,6 +36,22 @@ def test_one_core_is_left_to_the_rest_of_the_machine_unless_said_otherwise() -> 
     assert slots_at_rest(cores=8, affinity=8, quota=None) == 7
 
 
+def test_slots_that_come_and_go_are_there_at_once_unless_some_are_kept_back() -> None:
+    pool = PoolSize(4)
+    pool.resize(2)
+    assert (pool.full, pool.slots) == (2, 2)
+    pool.resize(8)
+    assert (pool.full, pool.slots) == (8, 8)
+    loaded = settled(4, 4, level=Level.HIGH)
+    loaded.resize(8)
+    assert (loaded.full, loaded.slots) == (8, 2), "more come back step by step, as after any load"
+    loaded.resize(1)
+    loaded.check()
+    assert loaded.slots == 1
+    loaded.resize(0.5)
+    assert loaded.slots == 0.5
+
+
 @given(st.lists(st.integers(1, 8000), min_size=1, max_size=20), st.integers(0, 20_000), st.floats(0.1, 64))
 def test_the_threads_of_all_who_hold_slots_fit_the_cores(held: list[int], free: int, cores: float) -> None:
     of = sum(held) + free

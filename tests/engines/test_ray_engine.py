@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tenire.concurrency.pools.engine import Job
+from tenire.concurrency.pools.engine import Capacity, Job
 from tenire.engines import ray_engine
 from tenire.engines.ray_engine import RayEngine
 from tenire.engines.ray_worker import Found
@@ -87,17 +87,29 @@ class Actor:
 class Ray:
     """Stands for Ray, on nodes with so many CPUs each, and for the thread on which its answers arrive."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, *nodes: float) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *nodes: float, most: float | None = None) -> None:
         self.free = list(nodes)
         self.actors: list[Actor] = []
         self.references: list[Reference] = []
         self.posted: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
         self.ended: list[str] = []
         monkeypatch.setattr(ray_engine, "find_spec", lambda name: object())
-        self.engine = RayEngine(None, cpu=sum(nodes))
+        self.engine = RayEngine(None, cpu=most)
         self.engine._ray = self
-        self.engine._largest["CPU"] = max(nodes)
+        self.there: list[float] = list(nodes)
         self.engine.begin(lambda fn, *args: self.posted.append((fn, args)))
+        self.engine._look()
+
+    def nodes(self) -> list[dict[str, Any]]:
+        head = {"Alive": True, "Resources": {"memory": 100.0}}
+        gone = {"Alive": False, "Resources": {"CPU": 64.0}}
+        return [head, gone, *({"Alive": True, "Resources": {"CPU": cpu}} for cpu in self.there)]
+
+    def change(self, *nodes: float) -> None:
+        """Have the engine see that there are other nodes now."""
+        self.there = self.free = list(nodes)
+        self.engine._look()
+        self.settle()
 
     def remote(self, _: type[Any]) -> Ray:
         return self
@@ -168,3 +180,73 @@ def test_a_worker_that_comes_too_late_gives_its_place_to_a_large_task_that_waits
     ray.end(2)
     ray.end(3)
     assert ray.ended == ["first", "second", "other", "large"]
+
+
+def test_nodes_that_come_and_go_change_what_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    ray = Ray(monkeypatch, 2, 2)
+    assert ray.engine.capacity() == Capacity(4, 2)
+    ray.change(2, 2, 4)
+    assert ray.engine.capacity() == Capacity(8, 3)
+    ray.change(2)
+    assert ray.engine.capacity() == Capacity(2, 1)
+    ray.change()
+    assert ray.engine.capacity() == Capacity(2, 1), "work waits for a node, it is not refused"
+
+
+def test_the_nodes_are_looked_at_again_when_that_is_asked_for_and_one_look_at_a_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ray_engine, "find_spec", lambda name: object())
+    looks: list[int] = []
+    looked, go_on = threading.Event(), threading.Event()
+
+    def look(_: RayEngine) -> None:
+        looks.append(1)
+        looked.set()
+        go_on.wait(60)
+        raise ConnectionError("no head")
+
+    monkeypatch.setattr(RayEngine, "_connected", lambda engine: object())
+    monkeypatch.setattr(RayEngine, "_look", look)
+    own, shared = RayEngine(None, cpu=2), RayEngine("auto", cpu=None)
+    own.connect()
+    own.look()
+    own.disconnect()
+    assert not looks, "one of our own stays as it is"
+    shared.connect()
+    shared.look()
+    assert looked.wait(60)
+    shared.look()
+    shared.look()
+    go_on.set()
+    shared.disconnect()
+    assert len(looks) == 1, "and a look that fails ends nothing"
+
+
+def test_no_more_is_used_than_was_asked_for_whatever_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    ray = Ray(monkeypatch, 2, most=3)
+    ray.change(2, 2, 2)
+    assert ray.engine.capacity() == Capacity(3, 3)
+
+
+def test_a_task_that_waits_for_a_node_that_is_gone_takes_the_largest_that_is_left(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ray = Ray(monkeypatch, 4)
+    ray.run("first", 4)
+    ray.run("second", 4)
+    assert [actor.cpu for actor in ray.actors] == [4, 4]
+    ray.change(1, 1)
+    assert sorted(actor.cpu for actor in ray.actors) == [1, 4], "what runs on a node is Ray's affair"
+    ray.end(1)
+    assert ray.ended == ["second"]
+
+
+def test_there_is_one_worker_of_a_name_for_each_node_that_there_is_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    ray = Ray(monkeypatch, 1)
+    for number in range(3):
+        ray.engine.run(Job(f"job {number}", "embedder", 0, 0, [b""]), lambda outcome: None)
+    ray.settle()
+    assert len(ray.actors) == 1
+    ray.change(1, 1)
+    assert len(ray.actors) == 2

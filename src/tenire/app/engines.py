@@ -15,9 +15,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tenire.app.config import Config
+    from tenire.concurrency.manager import ConcurrencyManager
     from tenire.engines.ray_engine import RayEngine
 
-__all__ = ["connected", "shown_to"]
+__all__ = ["connected", "shown_to", "use_cluster"]
+
+_FOLLOW_S = 2.0
+"""Seconds between two looks at what the cluster has."""
 
 _WITNESS = "engine.witness"
 """In the home while a cluster works for it: by that a node shows that it sees the same home."""
@@ -49,6 +53,24 @@ async def connected(config: Config, *, cpu: float) -> AsyncIterator[RayEngine | 
         yield engine
     finally:
         await unbroken(run_blocking(engine.disconnect))
+
+
+def use_cluster(engine: RayEngine, manager: ConcurrencyManager) -> None:
+    """Run stages on a cluster, and share out what it has at each time; on the loop's thread."""
+    from tenire.pipeline.model_worker import share_embedder_again  # numpy, which not every run needs
+
+    manager.thread_pool.use(engine)
+    shared = engine.capacity()
+
+    def follow() -> None:
+        nonlocal shared
+        engine.look()  # found at the next look
+        before, shared = shared, engine.capacity()
+        if shared != before:
+            manager.control.resize(shared.cpu)
+            share_embedder_again(manager)
+
+    manager.control.every(_FOLLOW_S, follow, longest=_FOLLOW_S)
 
 
 @asynccontextmanager

@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tenire.app.control import controlled
-from tenire.app.engines import connected, shown_to
+from tenire.app.engines import connected, shown_to, use_cluster
 from tenire.app.publish import Besides, publishing
 from tenire.app.recipe_runs import Engine
 from tenire.app.run_plan import RunPlan
@@ -112,7 +112,7 @@ async def arun_config(
             controlled(*telling, clock=SYSTEM_CLOCK, besides=besides) as control,
         ):
             if cluster is not None:
-                manager.thread_pool.use(cluster)
+                use_cluster(cluster, manager)
             manager.data_manager.share(session.hold)
             control.on_cancel = partial(_give_up, manager, session)
             control.on_retry = partial(_try_again, manager, session)

@@ -93,6 +93,7 @@ class Control:
         self._own = LoadIndex(OWN)
         self._pool = PoolSize(cpu)
         self._ladder = Degradation()
+        self._gone = ""  # what there is less of than there was
         self._hooks: list[tuple[Hook | None, Hook | None]] = []
         self._ticking: Timeout | None = None
         self._due = 0.0
@@ -131,7 +132,7 @@ class Control:
             return str(worst.cause)
         if self._pool.taken:
             return self._taken()
-        return None if self._at_rest() else _PASSED
+        return (self._gone or None) if self._at_rest() else _PASSED
 
     @property
     def overload(self) -> str | None:
@@ -172,6 +173,26 @@ class Control:
         """
         interval = AdaptiveInterval(period, rng=self._rng, maximum=longest)
         return Periodic(self._timer, interval, lambda: self._ladder.level, call)
+
+    def resize(self, cpu: float) -> None:
+        """Take in that there are so many CPU slots now, more or fewer than before; on the loop's thread.
+
+        A task that needs more than are left is not refused for that: it runs when nothing else does.
+
+        Args:
+            cpu: CPU slots, more than 0.
+        """
+        before, full = self._pool.slots, self._pool.full
+        if cpu == full:
+            return
+        self._pool.resize(cpu)
+        admission = self._orchestrator.scheduler.admission
+        if cpu * CPU_UNIT > admission.capacity[CPU]:
+            self._orchestrator.register_resource("cpu", cpu)
+        most = admission.capacity[CPU] / CPU_UNIT
+        self._gone = f"{cpu:g} of {most:g} CPU slots are left" if cpu < most else ""
+        _log.info("%g CPU slots, were %g", cpu, full)
+        self._limit_cpu(before)
 
     # -- life -------------------------------------------------------------
 
@@ -257,7 +278,7 @@ class Control:
             limits = f"level {_name(self._machine.level)}: {self._machine.cause}"
         elif self._pool.slots < self._pool.full:
             limits = self._taken() if self._pool.taken else _PASSED
-        return Causes(level, limits)
+        return Causes(level, limits, "" if limits else self._gone)
 
     # -- a sample ---------------------------------------------------------
 
@@ -275,21 +296,26 @@ class Control:
         machine = self._machine.observe(sample.signals)
         crowding = self._own.observe(own)
         before = self._pool.slots
-        slots = self._pool.observe(now, foreign=sample.foreign, cores=sample.cores, level=machine)
+        self._pool.observe(now, foreign=sample.foreign, cores=sample.cores, level=machine)
         moves = self._ladder.observe(max(machine, crowding), now)
         readings = self._readings()
         at_rest = self._pool.steady and not self._last
         self._steady = at_rest and [reading.level for reading in readings] == [machine, crowding]
-        self._limit(CPU, None if slots == self._pool.full else round(slots * CPU_UNIT))
         self._limit(MEMORY, 0 if machine == Level.CRITICAL else None)
-        self._orchestrator.scheduler.selection.causes = self._causes()
-        if slots != before:
-            self._pools.resize(math.ceil(slots))
-            self._signals.post(SlotsChanged(slots, before, self._pool.full, self._why()))
+        self._limit_cpu(before)
         for move in moves:
             self._move(move)
         if moves:
             self._orchestrator.wake()
+
+    def _limit_cpu(self, before: float) -> None:
+        slots = self._pool.slots
+        most = round(slots * CPU_UNIT)
+        self._limit(CPU, None if most >= self._orchestrator.scheduler.admission.capacity[CPU] else most)
+        self._orchestrator.scheduler.selection.causes = self._causes()
+        if slots != before:
+            self._pools.resize(math.ceil(slots))
+            self._signals.post(SlotsChanged(slots, before, self._pool.full, self._why()))
 
     def _limit(self, index: int, most: int | None) -> None:
         """Let no more of a resource be held by tasks; ``None`` for all that there is.

@@ -55,10 +55,12 @@ class Causes(NamedTuple):
     Attributes:
         level: The level that holds and what for, for what it leaves out.
         limits: Why less of a resource may be held than there is.
+        gone: What there is less of than there was, where that is why.
     """
 
     level: str = ""
     limits: str = ""
+    gone: str = ""
 
 
 @dataclass(frozen=True, slots=True)

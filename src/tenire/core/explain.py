@@ -110,7 +110,8 @@ def _held_up(scheduler: Scheduler, task: Task, gate: object, now: float) -> Gate
             limited = [index for index, _ in lacks if index in limits]
             if not limited:  # it came back after the decision
                 return _turn(scheduler, task)
-            loaded = f"the machine is loaded{_because(scheduler.selection.causes.limits)}"
+            causes = scheduler.selection.causes
+            loaded = causes.gone or f"the machine is loaded{_because(causes.limits)}"
             rules = " and ".join(_rule(admission, index, limits[index]) for index in limited)
             return Gate("degraded", f"{loaded}, so {rules} for now")
         if scheduler.overload.goes_last(task.priority, aged(task, now)) and _others_want(scheduler, task):

@@ -2,6 +2,7 @@
 
 1. ``least <= slots <= full``, where ``full`` is what was asked for (or what the
    machine offers, less a reserve) and ``least`` is one slot, or ``full`` if that is less.
+   A cluster may come to have more or fewer: then ``full`` changes.
 2. Every core that other programs use, for ``RISE`` samples, is left to them. More
    slots than cores were somebody's wish: they shrink in proportion.
 3. At an elevated level of the machine at most three quarters of the slots are
@@ -67,7 +68,7 @@ class PoolSize:
         full: Slots on a machine that nobody else uses; more than 0.
 
     Attributes:
-        full: As given.
+        full: As given, or as it was changed last.
         slots: Slots now.
         steady: Whether more samples like the last one would change nothing.
     """
@@ -91,6 +92,12 @@ class PoolSize:
     def taken(self) -> int:
         """Cores that are left to other programs."""
         return self._taken.value
+
+    def resize(self, full: float) -> None:
+        """Take in that there are more slots now, or fewer; those that come are used at once if none is kept back."""
+        unused = self.full - self.slots
+        self.full = full
+        self.slots = min(full, max(self.least, self.slots)) if unused else full
 
     def observe(self, now: float, *, foreign: float | None, cores: float | None, level: Level) -> float:
         """Take in a sample and return the slots that hold from now on.

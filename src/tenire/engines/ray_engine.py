@@ -7,6 +7,7 @@ machine, and there is one for each node. Ray only runs what the scheduler has st
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import importlib
 import logging
@@ -19,6 +20,7 @@ import threading
 from dataclasses import replace
 from functools import partial
 from importlib.util import find_spec
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 import psutil
@@ -92,7 +94,9 @@ class RayEngine:
         self._ours = False
         self._watch_process: subprocess.Popen[bytes] | None = None
         self._thread = threading.Thread(target=self._live, name="tenire-ray", daemon=True)
-        self._there, self._leaving = threading.Event(), threading.Event()
+        self._there = threading.Event()
+        self._orders: SimpleQueue[bool] = SimpleQueue()  # whether to look at the nodes, or to leave
+        self._looks = False
         self._refusal: ConfigError | None = None
         self._capacity = Capacity(0)
         self._largest = {"CPU": 0.0, "memory": 0.0}
@@ -120,7 +124,7 @@ class RayEngine:
 
     def disconnect(self) -> None:
         """Let go of the cluster, also while it is being connected; one of our own ends."""
-        self._leaving.set()
+        self._orders.put(False)
         if self._thread.is_alive():
             # Whoever leaves while Ray still starts does not wait for that: the thread ends what it has begun.
             self._thread.join(_END_S if self._there.is_set() else 0)
@@ -134,7 +138,10 @@ class RayEngine:
             self._refusal = self._unreachable(error)
         self._there.set()
         if ray is not None:
-            self._leaving.wait()
+            while self._orders.get():
+                with contextlib.suppress(Exception):  # what there was stands until somebody tells otherwise
+                    self._look()
+                self._looks = False
             if self._ours:
                 ray.shutdown()
         if self._watch_process is not None:
@@ -179,19 +186,30 @@ class RayEngine:
         return ConfigError(message, key="tenire.engine", hint=hint)
 
     def _look(self) -> None:
+        """Take in which nodes there are. While none computes, what there was stands: then work waits for one."""
         nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
         there = [node for node in nodes if node.get("CPU")]
-        for name in self._largest:
-            self._largest[name] = max((node.get(name, 0.0) for node in nodes), default=0.0)
+        if not there and self._capacity.cpu:
+            return
+        largest = {name: max((node.get(name, 0.0) for node in nodes), default=0.0) for name in self._largest}
         cpu = sum(node["CPU"] for node in there)
-        self._capacity = Capacity(min(cpu, self._cpu or cpu), max(1, len(there)))
-        _log.info("Ray has %d node(s) with %g CPU slots", len(there), cpu)
+        capacity = Capacity(min(cpu, self._cpu or cpu), max(1, len(there)))
+        if (capacity, largest) != (self._capacity, self._largest):
+            self._capacity, self._largest = capacity, largest
+            _log.info("Ray has %d node(s) with %g CPU slots", len(there), cpu)
+            self._post(self._adapt)
 
     # -- the protocol -------------------------------------------------------
 
     def capacity(self) -> Capacity:
-        """See ``engine.Engine``; as it was found when it was connected."""
+        """See ``engine.Engine``; as it was found at the last look."""
         return self._capacity
+
+    def look(self) -> None:
+        """Look soon which nodes the cluster has now; returns at once. One of our own stays as it is."""
+        if self._address is not None and not self._looks:
+            self._looks = True
+            self._orders.put(True)
 
     def begin(self, post: Callable[..., None]) -> None:
         """See ``engine.Engine``."""
@@ -199,13 +217,7 @@ class RayEngine:
 
     def run(self, job: Job, ended: Callable[[Outcome], object]) -> Errand:
         """See ``engine.Engine``."""
-        # What no node has would be waited for in vain: the largest must do.
-        cpu = min(job.cpu, self._largest["CPU"])
-        memory = int(min(job.memory, self._largest["memory"]))
-        key = (job.worker, cpu, memory)
-        pool = self._pools.get(key)
-        if pool is None:
-            pool = self._pools[key] = self._new_pool(job.worker, cpu, memory)
+        pool = self._pool_for(job)
         errand = Errand(job, ended, pool)
         pool.put(errand)
         return errand
@@ -220,6 +232,27 @@ class RayEngine:
             pool.close()
 
     # -- actors -------------------------------------------------------------
+
+    def _pool_for(self, job: Job) -> RayPool:
+        # What no node has would be waited for in vain: the largest must do.
+        largest = self._largest
+        cpu = min(job.cpu, largest["CPU"])
+        memory = int(min(job.memory, largest["memory"]))
+        key = (job.worker, cpu, memory)
+        pool = self._pools.get(key)
+        if pool is None:
+            pool = self._pools[key] = self._new_pool(job.worker, cpu, memory)
+        return pool
+
+    def _adapt(self) -> None:
+        """Have the pools do with the nodes that there are now."""
+        largest, workers = self._largest, self._capacity.workers
+        for (name, cpu, memory), pool in tuple(self._pools.items()):
+            if name is not None:
+                pool.resize(workers)
+            if cpu > largest["CPU"] or memory > largest["memory"]:
+                for errand in pool.hand_over():
+                    self._pool_for(errand.job).put(errand)
 
     def _new_pool(self, name: str | None, cpu: float, memory: int) -> RayPool:
         options: dict[str, Any] = {

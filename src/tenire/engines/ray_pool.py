@@ -84,7 +84,7 @@ class RayPool:
         start: Asks Ray for an actor and returns its handle and the reference to what it finds.
         kill: Ends an actor.
         watch: ``watch(reference, call)`` has ``call(value, error)`` called once that is known.
-        most: How many workers there may be; ``None``: as many as jobs come at the same time.
+        most: How many workers there may be; ``None``: as many as jobs come at the same time; see ``resize``.
         changed: Called with ``(worker, there)`` when one is ready, and when that one is gone.
         make_room: Called before a worker is asked for.
         lost: Called with a node's name when a worker there was lost; to call ``leave`` of all pools.
@@ -121,8 +121,21 @@ class RayPool:
         """Whether a job waits for a worker that was asked for and is not there yet."""
         return bool(self._waiting) and any(worker.found is None for worker in self._workers)
 
+    def resize(self, most: int) -> None:
+        """Have more workers from now on, or no more than so many; those that there are stay."""
+        self._most = most
+        self._move()
+
+    def hand_over(self) -> list[Errand]:
+        """Return the jobs that wait for a worker, and ask for none for them any more."""
+        for worker in [each for each in self._workers if each.found is None]:
+            self._bury(worker)
+        waiting, self._waiting = self._waiting, deque()
+        return list(waiting)
+
     def put(self, errand: Errand) -> None:
         """Have a job run as soon as there is a worker for it."""
+        errand.pool = self
         self._waiting.append(errand)
         self._move()
 

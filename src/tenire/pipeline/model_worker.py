@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tenire.pipeline.tuning import Tuning
     from tenire.protocols import Document
 
-__all__ = ["IF_KILLED", "ModelWorker", "share_embedder"]
+__all__ = ["IF_KILLED", "ModelWorker", "share_embedder", "share_embedder_again"]
 
 _SLOTS = 2
 """Slices at each of the model's workers: one that it computes, one that waits for it there."""
@@ -40,6 +40,12 @@ _ONE_SLOT = Resources(other={"embedder": 1})
 def share_embedder(manager: ConcurrencyManager) -> None:
     """Have pipelines take turns at the model: a few slices at a time for each worker that holds it."""
     manager.orchestrator.register_resource(_WORKER, _SLOTS * manager.thread_pool.workers_of_a_name)
+
+
+def share_embedder_again(manager: ConcurrencyManager) -> None:
+    """Have them take turns at as many workers as there may be now, if they do."""
+    if manager.orchestrator.scheduler.admission.index_of(_WORKER) is not None:
+        share_embedder(manager)
 
 
 class ModelWorker:
