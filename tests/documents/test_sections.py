@@ -85,6 +85,32 @@ def test_a_heading_is_not_left_alone_by_the_code_below_it() -> None:
     assert "The heading" not in {passage.text for passage in passages}
 
 
+@pytest.mark.parametrize(("opening", "closing"), [("```python\n", "```"), ("A line.\n\n", "")])
+@pytest.mark.parametrize("words", [20, 21, 22, 23, 24, 25, 26, 27])
+def test_no_line_is_left_over_where_a_section_is_cut(opening: str, closing: str, words: int) -> None:
+    rows = "".join(f"| row {number} | {number * number} |\n" for number in range(30))
+    code = "".join(f"def f{number}(x):\n    return x\n\n" for number in range(30))
+    text = f"## Install\n\n{'many words ' * words}\n\n{opening}{code}{closing}\n\n## Table\n\n|a|b|\n|-|-|\n{rows}"
+    for tokens in (None, 150):
+        cutting = Cutting(200, tokens, lambda texts: [len(text) for text in texts], counted_from=0.0)
+        passages = cut(text, kind=Kind.MARKDOWN, cutting=cutting)
+        assert min(len(passage.text) for passage in passages) > 20
+        assert max(len(passage.text) for passage in passages) <= (tokens or 200)
+        assert "".join("".join(passage.text.split()) for passage in passages) == "".join(text.split())
+
+
+def test_a_long_heading_does_not_leave_single_letters_behind() -> None:
+    text = f"# {'Long heading ' * 5}\n\n{SENTENCE * 5}"
+    passages = cut(text, kind=Kind.MARKDOWN, cutting=Cutting(70))
+    assert min(len(passage.text) for passage in passages) > 20
+
+
+def test_a_line_left_over_does_not_cut_the_code_beside_it() -> None:
+    code = "value = 1\n" * 18
+    _, passages = cut_marked(f"{SENTENCE * 3}\n\n{CODE}{code}{CODE_END}\n\nThe end.")
+    assert any(code.strip() in passage.text for passage in passages)
+
+
 def test_code_that_does_not_fit_is_cut_like_anything_else() -> None:
     text, passages = cut_marked(f"{SENTENCE}\n\n{CODE}{'value = 1' * 100}{CODE_END}")
     assert "".join(passage.text for passage in passages).replace(" ", "") == "".join(text.split())

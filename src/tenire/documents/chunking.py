@@ -83,6 +83,7 @@ def cut(
         spans = within_limit(
             text,
             spans,
+            structure,
             limit=cutting.tokens,
             count=cutting.count,
             counted_from=cutting.counted_from,

@@ -5,19 +5,21 @@ before the embedder takes 30. So tokens are estimated from the number of charact
 of those that are neither letters nor blanks, at 360 MB/s, and counted only where the
 estimate comes near the limit. Of 7,600 passages of manuals, source code, JSON and plain
 texts, 6 % were longer than MiniLM reads; 460 of those 467 are counted, and of HTML one
-passage in eight is. What goes beyond the limit is cut again, a little smaller than its
-own number of tokens asks for.
+passage in eight is. What goes beyond the limit is cut again, into parts of about the
+same length, a little smaller than its own number of tokens asks for.
 """
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
-from tenire.documents.windows import split
+from tenire.documents.sections import parts_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from tenire.documents.structure import Structure
     from tenire.documents.windows import Span
 
 __all__ = ["NEAR", "estimate", "most_characters", "tokens_of", "within_limit"]
@@ -31,6 +33,7 @@ NEAR = 0.75
 """Part of the limit from which on tokens are counted, where a few too many cost little."""
 
 _SMALLER = 0.9
+_EVEN = 1.1
 _ROOM = 0.95
 _SMALLEST = 16
 """Characters of a passage that is not cut any more, whatever it holds."""
@@ -92,6 +95,7 @@ def tokens_of(
 def within_limit(
     text: str,
     spans: Sequence[Span],
+    structure: Structure,
     *,
     limit: int,
     count: Callable[[list[str]], list[int]] | None,
@@ -103,6 +107,7 @@ def within_limit(
     Args:
         text: The text that they are of.
         spans: The passages, in order.
+        structure: Its structure.
         limit: Most tokens.
         count: Counts the tokens of texts exactly; ``None`` to go by the estimate.
         counted_from: Part of the limit, by the estimate, from which on they are counted.
@@ -119,7 +124,10 @@ def within_limit(
         if tokens <= limit or end - start <= _SMALLEST:
             kept.append(span)
             continue
-        most = max(_SMALLEST, int((end - start) * limit / tokens * _SMALLER))
-        parts = split(text, start, end, markdown=markdown, most=most)
-        kept += within_limit(text, parts, limit=limit, count=count, counted_from=counted_from, markdown=markdown)
+        number = math.ceil(tokens / (limit * _SMALLER))
+        most = max(_SMALLEST, int((end - start) / number * _EVEN))
+        parts = parts_of(text, start, end, structure, markdown=markdown, most=most)
+        kept += within_limit(
+            text, parts, structure, limit=limit, count=count, counted_from=counted_from, markdown=markdown
+        )
     return kept
