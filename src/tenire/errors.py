@@ -261,7 +261,7 @@ class WorkerDiedError(TaskError):
 
 
 class NoWorkerError(TaskError):
-    """A task never ran because there is no worker process for it; no other task like it would get one now."""
+    """A task never ran because there is no thread or worker process for it; no other like it would get one now."""
 
 
 class DependencyError(TaskError):

@@ -220,14 +220,14 @@ def test_a_thread_that_the_system_does_not_give_fails_a_task_and_not_those_after
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async def scenario(manager: ConcurrencyManager) -> int:
-        with pytest.raises(RuntimeError, match="can't start new thread"):
+        with pytest.raises(NoWorkerError, match="can't start new thread"):
             await manager.submit(os.getpid, on="anywhere")
         assert await manager.submit(os.getpid, on="anywhere") == os.getpid()
         threads.times = 2
         with pytest.raises(TaskError, match="SystemExit"):
             await manager.submit(Exits, on="anywhere")  # takes its thread along, and there is no other one
         await eventually(lambda: threads.times == 1)
-        with pytest.raises(RuntimeError, match="can't start new thread"):
+        with pytest.raises(NoWorkerError, match="can't start new thread"):
             await manager.submit(os.getpid, on="anywhere")
         return int(await manager.submit(os.getpid, on="anywhere"))
 

@@ -15,7 +15,9 @@ from tests.concurrency import jobs
 from tests.concurrency.engines import engine, eventually
 
 from tenire import ConcurrencyManager, ConfigError, Resources, Retry, TaskError
-from tenire.errors import WorkerDiedError
+from tenire.concurrency.pools import threads as threads_module
+from tenire.concurrency.reporting_thread import ReportingThread
+from tenire.errors import NoWorkerError, WorkerDiedError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,6 +28,24 @@ def test_a_plain_function_runs_on_a_thread() -> None:
         assert await manager.submit(threading.get_ident) != threading.get_ident()
 
     engine(scenario)
+
+
+def test_where_the_system_gives_no_thread_a_task_says_so_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        async with ConcurrencyManager(cpu=1, memory=1000, adaptive=False) as manager:
+            with monkeypatch.context() as short:
+                short.setattr(threads_module, "ReportingThread", NoThread)
+                with pytest.raises(NoWorkerError, match="no thread can be started for task 'sum'") as caught:
+                    await manager.submit(sum, [1, 2])
+                assert "ulimit -u" in str(caught.value.hint)
+            assert await manager.submit(sum, [1, 2]) == 3
+
+    asyncio.run(main())
+
+
+class NoThread(ReportingThread):
+    def start(self) -> None:
+        raise RuntimeError("can't start new thread")
 
 
 def test_at_least_eight_threads_run_at_once_by_default() -> None:

@@ -11,7 +11,7 @@ from unittest import mock
 import pytest
 
 from tenire.errors import StoreError
-from tenire.storage.advice import advice
+from tenire.storage.advice import advice, shortage
 from tenire.storage.home import Home, HomeLock
 
 if TYPE_CHECKING:
@@ -24,6 +24,13 @@ if TYPE_CHECKING:
 )
 def test_the_systems_reason_decides_what_is_advised(number: int, told: str) -> None:
     assert told in advice(OSError(number, os.strerror(number)), "ask the owner")
+
+
+def test_a_system_that_is_short_is_told_apart_from_other_errors() -> None:
+    assert "ulimit -u" in str(shortage(RuntimeError("can't start new thread")))
+    assert "memory" in str(shortage(OSError(errno.ENOMEM, "")))
+    others = (RuntimeError("no"), OSError(errno.ENOSPC, ""), OSError(), ValueError("can't start new thread"))
+    assert [shortage(error) for error in others] == [None] * 4
 
 
 def test_what_is_no_error_of_the_system_gets_the_usual_advice() -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from typing import Any, cast
 
 import pytest
 
 from tenire.clock import SYSTEM_CLOCK
-from tenire.errors import NoWorkerError
+from tenire.errors import NoWorkerError, PipelineError
 from tenire.pipeline.progress import StageProgress
 from tenire.pipeline.stages.piece import Piece
 from tenire.pipeline.stages.stage import Stage
@@ -29,9 +30,9 @@ class Tasks:
         raise self.error
 
 
-def through(tasks: Tasks) -> Piece:
+def through(tasks: Tasks, items: int = 4) -> Piece:
     stage = Stage("count", len, "process", 64, True, None, "1")
-    piece = Piece(stage, [b'{"id":%d}' % number for number in range(4)])
+    piece = Piece(stage, [b'{"id":%d}' % number for number in range(items)])
     asyncio.run(piece.run(cast("Any", tasks), StageProgress("count"), SYSTEM_CLOCK, "p"))
     return piece
 
@@ -47,3 +48,36 @@ def test_where_there_is_no_worker_the_run_ends_and_no_item_is_to_blame() -> None
     with pytest.raises(NoWorkerError, match="does not see the home"):
         through(tasks)
     assert tasks.calls == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "remedy"),
+    [
+        (RuntimeError("can't start new thread"), "ulimit -u"),
+        (OSError(errno.EMFILE, "Too many open files"), "limit for open files"),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), "more memory"),
+    ],
+)
+def test_where_the_system_is_short_for_each_of_several_items_the_run_ends_and_none_is_to_blame(
+    error: Exception, remedy: str
+) -> None:
+    with pytest.raises(PipelineError, match="too short of something for the stage count") as caught:
+        through(Tasks(error))
+    assert remedy in str(caught.value.hint)
+    assert str(error) in str(caught.value)
+    (told,) = through(Tasks(error), items=1).results
+    assert remedy in str(told), "it may be this item that takes so many"
+
+
+def test_one_item_that_takes_all_there_is_ends_no_run() -> None:
+    class Greedy(Tasks):
+        def submit(self, fn: Any, *args: Any, **options: Any) -> Any:
+            return self._take(args[1])
+
+        async def _take(self, records: list[bytes]) -> list[list[bytes]]:
+            if b'{"id":2}' in records:
+                raise self.error
+            return [[record] for record in records]
+
+    results = through(Greedy(RuntimeError("can't start new thread"))).results
+    assert [isinstance(result, str) for result in results] == [False, False, True, False]

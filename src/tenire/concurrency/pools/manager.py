@@ -11,7 +11,7 @@ from tenire.concurrency.pools.link import WorkerLink
 from tenire.concurrency.pools.mailbox import Mailbox
 from tenire.concurrency.pools.processes import Processes
 from tenire.concurrency.pools.threads import Threads
-from tenire.concurrency.pools.verdicts import unstartable
+from tenire.concurrency.pools.verdicts import no_thread, unstartable
 from tenire.concurrency.pools.watch import PoolWatch
 from tenire.errors import ConfigError
 
@@ -132,13 +132,23 @@ class ThreadPoolManager:
         self._mailbox.post(beat)
 
     def start(self, handle: Handle[Any]) -> None:
-        """Run a task in its place; on the loop's thread."""
-        if handle.on == THREAD:
-            self._threads.start(handle)
-        elif handle.on == ANYWHERE and self._elsewhere is not None:
-            self._elsewhere.start(handle)
-        else:
-            self._processes.start(handle)
+        """Run a task in its place; on the loop's thread.
+
+        Raises:
+            NoWorkerError: If the system gives no thread for it.
+        """
+        try:
+            if handle.on == THREAD:
+                self._threads.start(handle)
+            elif handle.on == ANYWHERE and self._elsewhere is not None:
+                self._elsewhere.start(handle)
+            else:
+                self._processes.start(handle)
+        except RuntimeError as error:
+            lacking = no_thread(handle.name, error)
+            if lacking is None:
+                raise
+            raise lacking from error
 
     def stop(self, handle: Handle[Any]) -> None:
         """Stop a task that counts as ended: kills its process; a thread goes on."""

@@ -16,6 +16,7 @@ from tenire.concurrency.pools.jobs import (
     VALUE,
 )
 from tenire.errors import NoWorkerError, TaskError, WorkerDiedError
+from tenire.storage.advice import shortage
 
 if TYPE_CHECKING:
     from tenire.concurrency.handle import Handle
@@ -26,6 +27,7 @@ __all__ = [
     "RemoteTraceback",
     "died",
     "lost",
+    "no_thread",
     "no_worker",
     "read",
     "unreadable",
@@ -103,10 +105,20 @@ def unsendable(handle: Handle[Any], error: Exception) -> TaskError:
 def unstartable(task: str, error: Exception) -> NoWorkerError:
     """Return why there is no worker for a task."""
     message = f"no worker process can be started for task {task!r}: {str(error) or type(error).__name__}"
-    hint = "the system is short of processes, memory or open files" if isinstance(error, OSError) else None
+    hint = shortage(error)
+    if hint is None and isinstance(error, OSError):
+        hint = "the system is short of processes, memory or open files"
     wrapped = NoWorkerError(message, task=task, hint=hint)
     wrapped.__cause__ = error
     return wrapped
+
+
+def no_thread(task: str, error: RuntimeError) -> NoWorkerError | None:
+    """Return why no thread runs a task, if that is because the system gives none."""
+    hint = shortage(error)
+    if hint is None:
+        return None
+    return NoWorkerError(f"no thread can be started for task {task!r}: {error}", task=task, hint=hint)
 
 
 def unreadable(handle: Handle[Any], error: Exception) -> TaskError:

@@ -2,7 +2,8 @@
 
 1. If the function raises, hangs or takes its worker along, the items are cut in halves
    until the one that does it is alone: that one has failed, the others have not.
-2. What is wrong with the stage, or with the engine, and not with an item, ends the run.
+2. What is wrong with the stage, or with the engine, and not with an item, ends the run. So does
+   a system that is short of threads, open files or memory for each of several items.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from tenire.errors import (
 from tenire.pipeline.model_worker import IF_KILLED
 from tenire.pipeline.stages.calling import acall, call
 from tenire.pipeline.stages.results import WrongResultsError
+from tenire.storage.advice import shortage
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,6 +59,7 @@ class Piece:
         self._stage = stage
         self._records = records
         self.results: list[list[bytes] | str] = []
+        self._short: list[Exception] = []
 
     async def run(self, tasks: RunTasks, progress: StageProgress, clock: Clock, pipeline: str) -> None:
         """Take all items through the stage.
@@ -78,6 +81,10 @@ class Piece:
             except WrongResultsError as error:
                 message = f"the stage {self._stage.name} returned what no stage may: {error}"
                 raise PipelineError(message, pipeline=pipeline, stage=self._stage.name) from error
+            if len(self._short) == count > 1:
+                first = self._short[0]
+                message = f"the system is too short of something for the stage {self._stage.name}: {first}"
+                raise PipelineError(message, pipeline=pipeline, stage=self._stage.name, hint=shortage(first)) from first
         progress.done += count
 
     async def _through(self, records: Sequence[bytes], tasks: RunTasks) -> list[list[bytes] | str]:
@@ -87,6 +94,8 @@ class Piece:
             raise
         except Exception as error:  # noqa: BLE001 - what it is goes to quarantine with its item
             if len(records) == 1:
+                if shortage(error) is not None:
+                    self._short.append(error)
                 return [self._reason(error)]
             middle = len(records) // 2  # rule 1
             return [*await self._through(records[:middle], tasks), *await self._through(records[middle:], tasks)]
@@ -113,5 +122,6 @@ class Piece:
             return f"the stage {self._stage.name} did not come to an end with this item ({error})"
         if isinstance(error, WorkerDiedError):
             return f"the stage {self._stage.name} crashed on this item ({error})"
-        text = str(error)
-        return f"{type(error).__name__}: {text}" if text else type(error).__name__
+        text, remedy = str(error), shortage(error)
+        told = f"{type(error).__name__}: {text}" if text else type(error).__name__
+        return f"{told} ({remedy})" if remedy else told
