@@ -15,8 +15,9 @@ from tenire.errors import (
     ModelError,
     RateLimitedError,
     ServerError,
+    UnknownModelError,
 )
-from tenire.llm.batches import asking
+from tenire.llm.batches import asking, desk
 from tenire.llm.money import Price
 
 from .fake_provider import ServerOfBatches
@@ -258,6 +259,67 @@ def test_what_a_batch_leaves_undone_is_asked_at_once_if_there_is_no_time_for_ano
     assert len(server.realtime) == 4
     assert "paid twice" not in caplog.text
     assert spent(tmp_path)[0] == 10
+
+
+NO_SUCH_ADDRESS = [
+    UnknownModelError("got 404 Not Found", status=404),
+    BadRequestError("got 405 Method Not Allowed", status=405),
+    ServerError("got 501 Not Implemented", status=501),
+]
+
+
+@pytest.mark.parametrize("error", NO_SUCH_ADDRESS)
+@pytest.mark.parametrize(
+    ("question", "anthropic"), [("POST /files", False), ("POST /batches", False), ("POST /messages/batches", True)]
+)
+def test_auto_asks_at_once_where_there_is_no_batch_api_and_says_so_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, question: str, error: ModelError, *, anthropic: bool
+) -> None:
+    server = ServerOfBatches(anthropic=anthropic)
+    server.fail(question, error, times=100)
+    replies = batch(server, tmp_path, [*PROMPTS, *PROMPTS[:2]], mode="auto", most_lines=4)
+    assert all(reply.error is None and reply.text for reply in replies)
+    assert len(server.realtime) == 10
+    assert server.times(question) == 1
+    assert server.desk._batches == {}
+    assert getattr(server.desk, "_files", {}) == {}  # what was taken before is deleted
+    [line] = [record.message for record in caplog.records if record.levelname == "WARNING"]
+    assert line == f"prompts are asked at once, at the usual price: the server has no batch API ({error})"
+    assert spent(tmp_path)[::2] == (10, 0)
+    assert not list((tmp_path / "batches").iterdir())
+
+
+@pytest.mark.parametrize("error", NO_SUCH_ADDRESS)
+@pytest.mark.parametrize("question", ["POST /files", "POST /batches"])
+def test_batch_ends_with_an_error_where_there_is_no_batch_api(tmp_path: Path, question: str, error: ModelError) -> None:
+    server = ServerOfBatches()
+    server.fail(question, error)
+    with pytest.raises(type(error), match=str(error)):
+        batch(server, tmp_path, PROMPTS)
+    assert server.realtime == []
+
+
+def test_auto_goes_on_where_an_earlier_run_found_no_batch_api(tmp_path: Path) -> None:
+    server = ServerOfBatches()
+    server.fail("POST /batches", NO_SUCH_ADDRESS[0])
+    with pytest.raises(UnknownModelError):
+        batch(server, tmp_path, PROMPTS)
+    server.fail("GET /batches", NO_SUCH_ADDRESS[0])  # was it made?
+    replies = batch(server, tmp_path, PROMPTS, mode="auto")
+    assert all(reply.error is None for reply in replies)
+    assert (len(server.realtime), server.times("POST /files")) == (10, 1)
+    assert spent(tmp_path)[::2] == (10, 0)
+
+
+def test_what_a_batch_held_of_the_budget_is_free_for_those_who_ask_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(asking, "_ROOM", 1)
+    monkeypatch.setattr(desk, "_ROOM", 1)
+    server = ServerOfBatches()
+    server.fail("POST /files", NO_SUCH_ADDRESS[0])
+    replies = batch(server, tmp_path, PROMPTS, mode="auto", budget_usd=4.6e-4)
+    assert all(reply.error is None for reply in replies)
 
 
 def test_realtime_is_map(tmp_path: Path) -> None:

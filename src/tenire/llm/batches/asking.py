@@ -112,6 +112,7 @@ class Asking:
         self._price = self._account.price
         self._batch_price = None if self._price is None else self._price.in_batch()
         self._provider: BatchProvider | None = None if mode is Mode.REALTIME else _provider(session)
+        self._bench: Bench | None = None
         self._limits = limits
         self._pending: dict[bytes, list[int]] = {}
         self._at_once: asyncio.Queue[tuple[int, ChatRequest] | None] = asyncio.Queue(_ROOM)
@@ -171,7 +172,9 @@ class Asking:
             session.wall,
             resubmit=lambda: self._in_batch(None),
             schema=self._schema,
+            may_lack_api=self._mode is Mode.AUTO,
         )
+        self._bench = bench
         return BatchDesk(
             bench,
             service=session.service,
@@ -212,6 +215,8 @@ class Asking:
 
     def _in_batch(self, request: ChatRequest | None) -> bool:
         """Return whether a request goes into a batch; ``None`` stands for one of usual size."""
+        if self._bench is not None and self._bench.lacks_api is not None:
+            return False
         cost = batch_cost = None
         if self._price is not None and self._batch_price is not None and self._mode is Mode.AUTO:
             estimate = None if request is None else self._account.counter.estimate(request)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
@@ -28,6 +29,9 @@ __all__ = ["BatchOutcome", "Bench"]
 T = TypeVar("T")
 
 _MOST_FAILURES = 6
+_NO_SUCH_ADDRESS = frozenset({404, 405, 501})
+
+_log = logging.getLogger("tenire.llm")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +75,9 @@ class Bench:
         most_tries: Batches that a request may be in.
         tell: Is told what became of each request; set by the desk.
         at_provider: Batches that the provider works on.
+        may_lack_api: Whether a run goes on, asking at once, if the provider turns out to have no
+            batch API.
+        lacks_api: How it said so, if it has.
         uploading: One file is sent at a time.
         joining: Held while it is settled who waits for the requests of a batch: a journey that
             ends must not drop what somebody has just seen in its batch and is about to wait for.
@@ -89,8 +96,28 @@ class Bench:
     most_tries: int = 3
     tell: Callable[[BatchOutcome], Awaitable[None]] = field(default=_nobody)
     at_provider: set[str] = field(default_factory=set)
+    may_lack_api: bool = False
+    lacks_api: ModelError | None = None
     uploading: asyncio.Lock = field(default_factory=asyncio.Lock)
     joining: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    def goes_on_without(self, error: ModelError) -> bool:
+        """Return whether an error says that the provider has no batch API, and the run goes on all the same."""
+        if not self.may_lack_api or error.status not in _NO_SUCH_ADDRESS:
+            return False
+        if self.lacks_api is None:
+            self.lacks_api = error
+            _log.warning("prompts are asked at once, at the usual price: the server has no batch API (%s)", error)
+        return True
+
+    def check_api(self) -> None:
+        """See that the provider is not known to have no batch API.
+
+        Raises:
+            ModelError: What it said.
+        """
+        if self.lacks_api is not None:
+            raise self.lacks_api
 
     async def patiently(self, call: Callable[[], Awaitable[T]]) -> T:
         """Do something that may be done again if the provider, or the way to it, fails for the moment.

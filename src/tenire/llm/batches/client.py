@@ -53,7 +53,8 @@ class AsksInBatches(ABC):
         Args:
             prompts: As for ``map``. A prompt that comes twice is answered once.
             mode: ``batch``; ``realtime``, which is ``map``; or ``auto``: in batches what may take
-                that long and is cheaper so, and at once everything else.
+                that long and is cheaper so, and at once everything else, or all of it if the
+                provider takes no batches.
             max_output_tokens: As for ``complete``.
             schema: As for ``complete``. A reply that does not follow it is asked for again.
             parameters: As for ``complete``.
@@ -67,7 +68,7 @@ class AsksInBatches(ABC):
         Raises:
             AuthenticationError: If the key is not accepted.
             BudgetError: If it could cost more than may be spent.
-            ModelError: If the provider takes no batches.
+            ModelError: If the provider takes no batches, with ``batch``.
             ConfigError: If an argument is impossible.
         """
         chosen = _mode(mode)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from tenire.concurrency.blocking import run_blocking
 from tenire.concurrency.unbroken import unbroken
 from tenire.core.batch_files import FileCut
-from tenire.errors import BadRequestError
+from tenire.errors import BadRequestError, ModelError
 from tenire.llm.batches.bench import BatchOutcome
 from tenire.llm.batches.handing import find
 from tenire.llm.batches.journey import Journey, new_batch_id
@@ -150,7 +150,13 @@ class BatchDesk:
 
         await unbroken(adopt())
         for one in found:
-            batch = await self._bench.patiently(partial(self._find, one)) if one.state == "creating" else one
+            batch = one
+            if one.state == "creating":
+                try:
+                    batch = await self._bench.patiently(partial(self._find, one))
+                except ModelError as error:
+                    if not self._bench.goes_on_without(error):
+                        raise
             if batch.state == "sent":
                 self._see_through(batch, tasks)
             else:

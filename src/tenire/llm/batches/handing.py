@@ -105,12 +105,14 @@ class Handing:
                 return
         if not batch.file:
             async with bench.uploading:
+                bench.check_api()
                 file = await bench.provider.upload(f"tenire-{batch.id}.jsonl", bench.spool.path(batch.id))
             await bench.log.run(lambda ledger, _: ledger.provider_batches.uploaded(batch.id, file))
             batch = self.batch = batch._replace(state="uploaded", file=file)
         await bench.log.run(lambda ledger, _: ledger.provider_batches.creating(batch.id))
         self.batch = batch._replace(state="creating")
         async with bench.uploading:  # a provider without files is sent the lines now
+            bench.check_api()
             view = await bench.provider.create(batch.file, batch.id, bench.spool.path(batch.id))
         await self._sent(view)
 

@@ -4,9 +4,10 @@
 
     hand over ──► look ──► settle ──► gone
         │           │         │
-        └ two       └ handed  └ one more batch
-          halves      over      of what is left
-                      again
+        ├ two       └ handed  └ one more batch
+        │ halves      over      of what is left
+        │             again
+        └ nothing, where the provider turns out to have no batch API
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from tenire.llm.batches.settling import Settling
 from tenire.llm.failures import kind_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Iterable, Sequence
     from contextlib import AbstractAsyncContextManager
 
     from tenire.llm.batches.bench import Bench
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 __all__ = ["Journey", "new_batch_id"]
 
 _LAST_WORD_S = 5.0
+_AT_ONCE = 100
 _NOT_FOUND = 404
 
 
@@ -66,6 +68,7 @@ class Journey:
         self._cancelled = False
         self._cost = 0
         self._left: list[OpenBatch] = []
+        self._given_back: list[bytes] | None = None
 
     @property
     def batch(self) -> OpenBatch:
@@ -84,7 +87,7 @@ class Journey:
         held = 0
         try:
             held = await bench.account.hold(known.held, handed_over=known.state == "sent")
-            return await self._through()
+            left = await self._through()
         except BaseException:
             await unbroken(self._leave())
             raise
@@ -92,13 +95,21 @@ class Journey:
             bench.at_provider.discard(known.id)
             bench.log.unwatch(known.id)
             bench.account.close(held, self._cost)
+        if self._given_back is not None:  # now that what it held is free: those who ask at once need it
+            await self._give_back(self._given_back)
+        return left
 
     async def _through(self) -> list[OpenBatch]:
         bench = self._bench
         if self.batch.state == "sent":
             bench.at_provider.add(self.batch.id)
         else:
-            step = await self._handing.hand_over()
+            try:
+                step = await self._handing.hand_over()
+            except ModelError as error:
+                if not bench.goes_on_without(error):
+                    raise
+                return await self._forget()
             if step is not Step.WAIT:
                 return await self._not_taken(step)
         while (view := await self._look()) is not None and view.status == "failed":
@@ -145,6 +156,28 @@ class Journey:
         for key in keys:
             await self._bench.tell(BatchOutcome(key, error=error))
         return []
+
+    async def _forget(self) -> list[OpenBatch]:
+        """Let nothing hold the lines of a batch any more: they are to be asked in another way."""
+        bench, batch = self._bench, self.batch
+        if batch.file:
+            with suppress(ModelError):
+                await bench.provider.delete(batch.file)
+        async with bench.joining:
+            left = await bench.log.run(lambda ledger, _: ledger.provider_batches.left(batch.id))
+            self._given_back = [key for key in left if self._wanted(key)]
+            await bench.log.run(lambda ledger, _: ledger.provider_batches.drop(batch.id))
+        return []
+
+    async def _give_back(self, every: Sequence[bytes]) -> None:
+        bench = self._bench
+        try:
+            async with self._lines() as lines:
+                for start in range(0, len(every), _AT_ONCE):
+                    for key, line in await run_blocking(_lines_of, lines, every[start : start + _AT_ONCE]):
+                        await bench.tell(BatchOutcome(key, line=line))
+        finally:
+            await unbroken(run_blocking(bench.spool.drop, self.batch.id))
 
     # -- look ---------------------------------------------------------------------
 
@@ -221,7 +254,7 @@ class Journey:
             resubmit = bench.resubmit()
             again = [key for key in wanted if resubmit and key in lines and key not in spent]
             others = set(wanted).difference(again)
-            lost = await run_blocking(lambda: [(key, lines.get(key)) for key in others])
+            lost = await run_blocking(_lines_of, lines, others)
             moved = await self._move([again] if again else [], lines, tried=tried)
         for key, line in lost:
             error = _unanswered(bench.most_tries) if resubmit and key in spent else None
@@ -271,6 +304,10 @@ class Journey:
         for file in (view.input_file or self.batch.file, *view.results):
             with suppress(ModelError):
                 await self._bench.provider.delete(file)
+
+
+def _lines_of(lines: Lines, keys: Iterable[bytes]) -> list[tuple[bytes, bytes | None]]:
+    return [(key, lines.get(key)) for key in keys]
 
 
 def _unanswered(tries: int) -> ServerError:
