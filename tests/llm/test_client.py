@@ -554,7 +554,7 @@ def test_who_says_twice_where_calls_go_is_told_what_to_leave_out() -> None:
         ChatClient(MODEL, transport=Model(), base_url="http://h/v1", api_key="secret")
     assert caught.value.key == "base_url"
     assert caught.value.hint == (
-        "leave out base_url and api_key and give them to what you pass as transport, or leave out transport"
+        "leave out base_url and api_key, which what you pass as transport has itself, or leave out transport"
     )
     assert "secret" not in str(caught.value)
     assert ChatClient(MODEL, transport=Model(), dialect="auto")

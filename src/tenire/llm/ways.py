@@ -79,7 +79,7 @@ def find_way(model: str, transport: AnyTransport | None, base_url: str | None, *
     if twice:
         said = f"transport={own}(…) and {', '.join(twice)}"
         message = f"a transport of yours says itself where calls go, and with which key and headers: got {said}"
-        hint = f"leave out {' and '.join(twice)} and give them to what you pass as transport, or leave out transport"
+        hint = f"leave out {' and '.join(twice)}, which what you pass as transport has itself, or leave out transport"
         raise ConfigError(message, key=twice[0], hint=hint)
     transport = _as_transport(transport)
     base, who = getattr(transport, "identity", (None, f"{own} {os.getpid()} {id(transport)}"))
