@@ -70,6 +70,16 @@ def test_words_of_a_language_are_only_asked_for_where_they_are_known() -> None:
     assert broken_rule("der und die", "de", limits("stopwords")) is None
 
 
+def test_words_are_not_counted_where_no_blanks_tell_them_apart() -> None:
+    text = "斑马身上的条纹各不相同，因此很容易辨认。每一匹斑马都有自己的花纹，其他斑马都没有。\n" * 2
+    of_words = [name for name in RULES if "word" in name] + ["symbols", "braces", "stopwords"]
+    for rule in of_words:
+        assert broken_rule(text, "zh", limits(rule)) is None, rule
+    assert broken_rule(text, "zh", limits("repeated_lines")) is not None
+    assert broken_rule(text, "zh", limits("lorem_ipsum")) is None
+    assert broken_rule(text, "en", limits("max_word_length")) is not None
+
+
 def test_the_first_rule_that_is_broken_is_the_reason() -> None:
     assert broken_rule("buy now " * 20, "", [("min_words", 50), ("repeated_two_words", 0.2)])[0] == "min_words"  # type: ignore[index]
     assert broken_rule("buy now " * 20, "", [("min_words", 10), ("repeated_two_words", 0.2)])[0] != "min_words"  # type: ignore[index]

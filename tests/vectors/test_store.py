@@ -295,10 +295,10 @@ def test_opening_and_counting_need_no_lancedb(open_store: Open, make: Maker, tmp
     assert (done.stdout.strip(), done.stderr) == ("[]", "")
 
 
-def test_an_error_of_the_store_names_no_place_in_foreign_source(tmp_path: Path) -> None:
-    told = (
-        "lance error: LanceError(IO): No space left on device (os error 28), /build/lance-file-1.0/src/writer.rs:191:9"
-    )
+@pytest.mark.parametrize("also", ["", ", /build/lance-io-1.0/src/object_writer.rs:705:17"])
+def test_an_error_of_the_store_names_no_place_in_foreign_source(tmp_path: Path, also: str) -> None:
+    source = f", /build/lance-file-1.0/src/writer.rs:191:9{also}"
+    told = f"lance error: LanceError(IO): No space left on device (os error 28){source}"
     with pytest.raises(StoreError) as caught, lance_errors.explained(tmp_path, "write"):
         raise OSError(told)
     assert str(caught.value).endswith("No space left on device (os error 28)")

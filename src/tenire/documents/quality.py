@@ -37,6 +37,8 @@ _STOPWORDS = {
         "pt": "de a o que e do da em um para com não uma os no se na por mais as dos como",
     }.items()
 }
+_UNSPACED = frozenset({"ja", "km", "lo", "my", "th", "zh"})
+"""Languages that put no blanks between words, so that what stands between blanks is none."""
 _BULLETS = ("-", "*", "•", "‣", "●", "▪", "–", "+")
 _ENDS = (".", "!", "?", '"', "”", "…", "。", "！", "？", ":", ";")
 _ELLIPSES = ("…", "...")
@@ -166,6 +168,7 @@ RULES: dict[str, Rule] = {
     ),  # C4
 }  # fmt: skip
 """The measures by name, in the order in which they are asked."""
+_OF_WORDS = frozenset(name for name, rule in RULES.items() if "word" in f"{name} {rule.what}")
 
 
 def broken_rule(text: str, language: str, limits: Collection[tuple[str, float]]) -> tuple[str, str] | None:
@@ -174,7 +177,8 @@ def broken_rule(text: str, language: str, limits: Collection[tuple[str, float]])
     Args:
         text: A cleansed text.
         language: Its language, an ISO 639-1 code, or an empty string. What asks for
-            words of a language is not asked where they are not known.
+            words of a language is not asked where they are not known, and what counts
+            words is not where no blanks tell them apart.
         limits: Rules and their limits.
 
     >>> broken_rule("buy now " * 100, "en", [("repeated_two_words", 0.2)])
@@ -186,6 +190,8 @@ def broken_rule(text: str, language: str, limits: Collection[tuple[str, float]])
     if not parts.words:
         return None
     for name, limit in limits:
+        if name in _OF_WORDS and language in _UNSPACED:
+            continue
         rule = RULES[name]
         value = rule.measure(parts)
         if value > limit if rule.at_most else value < limit:

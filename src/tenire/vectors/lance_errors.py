@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 __all__ = ["explained"]
 
-_SOURCE = re.compile(r",?\s+\S+\.rs:\d+:\d+$")
-"""Where in its source Lance found an error: of use to nobody who has a full disk."""
+_SOURCE = re.compile(r"(?:,?\s+\S+\.rs:\d+:\d+)+,?\s*$")
+"""Where in its sources Lance found an error: of use to nobody who has a full disk."""
 
 _LOOKING = ("open", "read")
 
