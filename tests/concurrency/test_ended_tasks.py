@@ -6,8 +6,11 @@ import threading
 import weakref
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from tenire import ConcurrencyManager, Resources, Retry
 from tenire.concurrency.ended_tasks import MOST_KEPT
+from tenire.errors import TaskTimeoutError
 
 from .engines import engine
 
@@ -156,3 +159,23 @@ def test_a_thread_that_is_given_up_is_noted_when_its_task_ends() -> None:
         assert [each.name for each in manager.async_tasks.ended()] == ["stuck", "sleep"]
 
     engine(scenario)
+
+
+def test_permits_are_no_tasks_however_they_end(sim_loop: SimLoop) -> None:
+    async def ask(manager: ConcurrencyManager, deadline: float) -> None:
+        async with manager.orchestrator.permit(Resources(cpu=1), name="core", deadline=deadline):
+            await asyncio.sleep(5)
+
+    async def scenario(manager: ConcurrencyManager) -> None:
+        asked = [asyncio.create_task(ask(manager, 100))]
+        await asyncio.sleep(1)
+        asked += [asyncio.create_task(ask(manager, deadline)) for deadline in (2, 100)]
+        await asyncio.sleep(1)
+        asked[2].cancel()
+        await asyncio.wait(asked)
+        assert asked[2].cancelled()
+        with pytest.raises(TaskTimeoutError, match="permit 'core' missed its deadline"):
+            await asked[1]
+        assert manager.async_tasks.ended() == []
+
+    run(sim_loop, scenario)

@@ -72,7 +72,7 @@ class AsyncTaskManager:
         # not make is a hundredth of what a task costs in all.
         orchestrator = self._orchestrator
         if not self.accepting:
-            message = f"{self._refusal} and takes no new task ({name or fn!r})"
+            message = f"{self._refusal} and takes no new task ({name or name_of(fn)!r})"
             raise RejectedError(message, hint="submit before the `with` block ends")
         if on == "auto" and type(fn) is FunctionType and fn.__code__.co_flags & CO_COROUTINE:
             place = LOOP

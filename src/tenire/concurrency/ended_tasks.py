@@ -61,6 +61,8 @@ class EndedTasks:
                 (handle.seq, handle.name, handle.pipeline.name, state, handle.started_at, now, handle.attempts, None)
             )
             return
+        if handle.is_permit:  # nor is one that was granted
+            return
         began = handle.started_at if handle.attempts else None
         error = _told(handle.error)
         self._kept.append((handle.seq, handle.name, handle.pipeline.name, state, began, now, handle.attempts, error))

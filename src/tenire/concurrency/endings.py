@@ -27,11 +27,13 @@ __all__ = [
     "dependency_failed",
     "explain",
     "given_up",
+    "goes_on",
     "held_by_abandoned",
     "in_words",
     "interrupt",
     "left_unrun",
     "missed_deadline",
+    "own_end",
     "took_too_long",
     "without_this_frame",
 ]
@@ -80,8 +82,9 @@ def given_up(handle: Handle[Any], error: ComponentError) -> TaskError:
 
 def missed_deadline(handle: Handle[Any], reason: str) -> TaskTimeoutError:
     """Return the error of a task that did not make its deadline."""
-    message = f"task {handle.name!r} missed its deadline: {reason}"
-    return TaskTimeoutError(message, task=handle.name, hint="give it a later deadline, or less to do")
+    what, hint = ("permit", "a later deadline") if handle.is_permit else ("task", "a later deadline, or less to do")
+    message = f"{what} {handle.name!r} missed its deadline: {reason}"
+    return TaskTimeoutError(message, task=handle.name, hint=f"give it {hint}")
 
 
 def took_too_long(handle: Handle[Any]) -> TaskTimeoutError:
@@ -119,6 +122,20 @@ def deadlock(holder: Task, target: Handle[Any], scheduler: Scheduler) -> Deadloc
     stands = _stands(target, holder, admission)
     message = f"task {holder.name!r} would wait for ever for {target.name!r}, which {stands}{also}"
     hint = "wait for it outside the task, pass it on with after=[…], or give the engine more"
+    return DeadlockError(message, task=holder.name, hint=hint)
+
+
+def goes_on(holder: Task) -> bool:
+    """Return whether a holder has not ended, and is not on a thread, of which nobody knows for what it waits."""
+    root = holder.root()
+    return not isinstance(root, Handle) or (root.on == LOOP and not root.done())
+
+
+def own_end(holder: Task) -> DeadlockError:
+    """Return the error of code of a holder that wants to wait until all that runs has ended."""
+    what = "task" if isinstance(holder.root(), Handle) else "the holder of permit"
+    message = f"{what} {holder.name!r} would wait for its own end: shutdown() waits for all tasks and permits"
+    hint = "await it outside of them, or with cancel=True"
     return DeadlockError(message, task=holder.name, hint=hint)
 
 

@@ -250,6 +250,7 @@ class ConcurrencyManager:
 
         Raises:
             ComponentError: If the engine had to give up, because a part of it failed too often.
+            DeadlockError: If a task of this engine, or code that holds a permit, would wait for its own end.
         """
         if self.loops.state in (LoopState.NEW, LoopState.CLOSED):
             return

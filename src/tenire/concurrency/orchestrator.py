@@ -9,9 +9,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from tenire.concurrency.dispatcher import Dispatcher
-from tenire.concurrency.endings import deadlock, explain, given_up, held_by, held_by_abandoned
+from tenire.concurrency.endings import deadlock, explain, given_up, goes_on, held_by, held_by_abandoned, own_end
 from tenire.concurrency.handle import THREAD, Handle
-from tenire.concurrency.holding import Holder, waits_with
+from tenire.concurrency.holding import HOLDER, Holder, waits_with
 from tenire.concurrency.joined import task_that_waits_for_me
 from tenire.concurrency.outside import outside_wait
 from tenire.concurrency.permits import Permit
@@ -317,8 +317,11 @@ class Orchestrator(Dispatcher):
         return explanation
 
     async def wait_idle(self) -> None:
-        """Wait until nothing runs and nothing waits; abandoned threads do not count."""
+        """Wait until nothing runs or waits but abandoned threads; ``DeadlockError`` for who is part of that."""
         scheduler = self.scheduler
+        own = self._own(HOLDER.get())
+        if own is not None and goes_on(own) and self._waits_itself(own, thoroughly=True):
+            raise own_end(own)
         # Tasks that ended without running are only told of in the next turn.
         while not self._closed and (
             scheduler.running > scheduler.abandoned or scheduler.queued or scheduler.doomed or self._ended
@@ -368,11 +371,13 @@ class Orchestrator(Dispatcher):
     def give_up(self, error: ComponentError) -> None:
         """Stop for good because the engine cannot go on; every task that has not ended ends with an error."""
         self._closed = True
-        for handle in self.everything():
-            if not handle.done():
-                handle.settle(None, given_up(handle, error))
+        for handle in [each for each in self.everything() if not each.done()]:
+            handle.settle(None, given_up(handle, error))
         for task in self._coroutines:
             task.cancel()
+        self._wake_idle()
+
+    def _wake_idle(self) -> None:
         if self._idle is not None:
             self._idle.set_result(None)
             self._idle = None
@@ -388,6 +393,7 @@ class Orchestrator(Dispatcher):
         for handle in self.everything():
             if handle.state < RUNNING:  # accepted in the very last moment
                 handle.settle(None, CancelledError())
+        self._wake_idle()  # what goes on now was given up
         self.unseen.report()
         self._alarm.cancel()
         self._retries.close()
