@@ -606,7 +606,7 @@ def test_explain_says_what_holds_a_task_back(sim_loop: SimLoop) -> None:
         await asyncio.sleep(0.1)
         assert first.explain().state == "running"
         assert "waits for cpu" in second.explain().reason
-        assert "1 task(s)" in third.explain().reason
+        assert "1 task of pipeline" in third.explain().reason
         assert "1 unfinished" in fourth.explain().reason
         await fourth
         assert fourth.explain().state == "done"

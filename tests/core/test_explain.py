@@ -38,18 +38,18 @@ def test_a_dependency_is_named_and_many_are_counted(machine: Callable[..., Any])
     engine.decide()
     one = engine.submit(after=first[:1])
     all_of_them = engine.submit(after=first)
-    assert gate(engine, one) == Gate("dependency", "it waits for 1 unfinished task(s): 't0'")
-    reason = "it waits for 5 unfinished task(s): 't0', 't1', 't2' and 2 more"
+    assert gate(engine, one) == Gate("dependency", "it waits for 1 unfinished task: 't0'")
+    reason = "it waits for 5 unfinished tasks: 't0', 't1', 't2' and 2 more"
     assert gate(engine, all_of_them) == Gate("dependency", reason)
     engine.run(until=1.5)
-    assert gate(engine, all_of_them).reason.startswith("it waits for 4 unfinished task(s): 't1'")
+    assert gate(engine, all_of_them).reason.startswith("it waits for 4 unfinished tasks: 't1'")
 
 
 @pytest.mark.parametrize(("number", "more"), [(3, ""), (4, " and 1 more")])
 def test_three_dependencies_are_named_and_the_rest_counted(machine: Callable[..., Any], number: int, more: str) -> None:
     engine = machine(cpu=1)
     first = [engine.submit(cpu=1, name=f"t{place}") for place in range(number)]
-    reason = f"it waits for {number} unfinished task(s): 't0', 't1', 't2'{more}"
+    reason = f"it waits for {number} unfinished tasks: 't0', 't1', 't2'{more}"
     assert gate(engine, engine.submit(after=first)) == Gate("dependency", reason)
 
 
@@ -67,9 +67,9 @@ def test_a_task_behind_others_is_told_how_many(machine: Callable[..., Any]) -> N
         engine.submit("p", cpu=1)
     last = engine.submit("p", cpu=1)
     engine.decide()
-    assert gate(engine, last) == Gate("position", "2 task(s) of pipeline 'p' are in front of it (priority normal)")
+    assert gate(engine, last) == Gate("position", "2 tasks of pipeline 'p' are in front of it (priority normal)")
     engine.submit("p", cpu=1, priority=Priority.HIGH)
-    assert gate(engine, last).reason.startswith("3 task(s)")
+    assert gate(engine, last).reason.startswith("3 tasks of")
 
 
 def test_a_task_behind_one_that_has_aged_past_it_is_told_of_one(machine: Callable[..., Any]) -> None:
@@ -81,7 +81,7 @@ def test_a_task_behind_one_that_has_aged_past_it_is_told_of_one(machine: Callabl
     late = engine.submit("p", cpu=1)
     assert gate(engine, late).name == "resource"
     engine.now = 60.0
-    assert gate(engine, late) == Gate("position", "1 task(s) of pipeline 'p' are in front of it (priority normal)")
+    assert gate(engine, late) == Gate("position", "1 task of pipeline 'p' is in front of it (priority normal)")
 
 
 def test_a_task_that_needs_nothing_is_next_or_behind_others(machine: Callable[..., Any]) -> None:

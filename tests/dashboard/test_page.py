@@ -244,3 +244,28 @@ def test_what_the_engine_shares_out_and_how_its_components_fare_can_be_read(brow
         return told
 
     assert browsed(scenario).split()[:3] == ["channel", "healthy", "0"]
+
+
+TOLD = """() => {
+  const dead = { totals: { state: 'interrupted' }, state: 'interrupted', fraction: null, running: 0, queued: 0,
+    tasks: [], stages: [], priority: '', weight: 1, unit: 'row', finished: 0, expected: 0, breaker: '' };
+  const metrics = { tokens: { spent: 1, limit: 9 } };
+  const quota = { metrics, in_flight: 0, slots: 1, waiting: 0, refused: 0, pause: 0 };
+  const engine = { pid: 1, level: 'normal', load: 0.1, running: 0, queued: 0, workers: {}, resident: 0, components: {},
+    resources: { cpu: { held: 0, capacity: 1 }, 'main/tokens': { held: 8, capacity: 9 } }, quotas: { main: quota } };
+  take({ ...state.now, whole: false, link: 'attached', engine, pipelines: { dead } });
+  $('engine-details').open = true;
+  showEngine();
+  return [$('engine-details').querySelector('tbody').textContent, $('cost').textContent, $('cost-note').textContent];
+}"""
+
+
+def test_no_number_contradicts_another_one_or_stands_for_what_is_not_known(browsed: Any) -> None:
+    async def scenario(page: Page, _: Dashboard) -> list[str]:
+        await page.get_by_text("No engine is running").first.wait_for()
+        told: list[str] = await page.evaluate(TOLD)
+        return told
+
+    shared, cost, note = browsed(scenario, running=False)
+    assert shared == "cpu01", "a quota is told of as one"
+    assert (cost, note) == ("–", "a run was killed, and told nothing")

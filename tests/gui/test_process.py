@@ -150,6 +150,10 @@ def test_the_window_opens_on_a_real_screen(tmp_path: Path, monkeypatch: pytest.M
     ("words", "message"),
     [
         (["--screenshot", "x.png"], "--screenshot needs --exit-after"),
+        (
+            ["--screenshot", "x.pdf", "--exit-after", "1"],
+            "--screenshot must end in .png, .jpg, .jpeg or .bmp, got",
+        ),
         (["--theme", "blue"], "auto, dark or light, got 'blue'"),
         (["--exit-after", "-1"], "0 to 86400 seconds, got -1"),
         (["--screenshot", "nowhere/x.png", "--exit-after", "1"], "there is no directory nowhere"),

@@ -81,13 +81,17 @@ def _waiting(task: Task) -> Gate:
     unfinished = [other.name for other in task.after if other.state < State.DONE]
     named = ", ".join(repr(name) for name in unfinished[:3])
     more = f" and {len(unfinished) - 3} more" if len(unfinished) > 3 else ""
-    return Gate("dependency", f"it waits for {task.blockers} unfinished task(s): {named}{more}")
+    return Gate("dependency", f"it waits for {_tasks(task.blockers, 'unfinished ')}: {named}{more}")
 
 
 def _position(task: Task, lane: Lane) -> Gate:
     ahead = max(1, lane.position(task))  # at least the head, which may have aged past it
-    reason = f"{ahead} task(s) of pipeline {task.pipeline.name!r} are in front of it (priority {_class(task.priority)})"
-    return Gate("position", reason)
+    others = f"{_tasks(ahead)} of pipeline {task.pipeline.name!r} {'is' if ahead == 1 else 'are'} in front of it"
+    return Gate("position", f"{others} (priority {_class(task.priority)})")
+
+
+def _tasks(number: int, kind: str = "") -> str:
+    return f"1 {kind}task" if number == 1 else f"{number} {kind}tasks"
 
 
 def _held_up(scheduler: Scheduler, task: Task, gate: object, now: float) -> Gate:

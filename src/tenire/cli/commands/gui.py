@@ -15,6 +15,7 @@ from tenire.errors import ConfigError
 __all__ = ["gui"]
 
 _THEMES = ("auto", "dark", "light")
+_PICTURES = (".png", ".jpg", ".jpeg", ".bmp")
 
 
 def gui(
@@ -38,6 +39,9 @@ def gui(
         raise ConfigError(f"--exit-after must be 0 to 86400 seconds, got {exit_after:g}", key="--exit-after")
     if screenshot is not None and exit_after is None:
         raise ConfigError("--screenshot needs --exit-after", key="--screenshot", hint="for example: --exit-after 3")
+    if screenshot is not None and screenshot.suffix.lower() not in _PICTURES:
+        message = f"--screenshot must end in {', '.join(_PICTURES[:-1])} or {_PICTURES[-1]}, got {screenshot}"
+        raise ConfigError(message, key="--screenshot")
     if screenshot is not None and not screenshot.absolute().parent.is_dir():
         raise ConfigError(f"--screenshot: there is no directory {screenshot.parent}", key="--screenshot")
     from tenire.gui.process import WindowProcess, require_qt, require_screen

@@ -214,6 +214,9 @@ function table(heads, body) {
   return make("table", "", make("thead", "", make("tr", "", ...cells)), body);
 }
 
+/** Return whether it is known what a run has done: who is killed tells no totals. */
+const told = (pipeline) => pipeline.finished || pipeline.expected || pipeline.state !== "interrupted";
+
 function fillPipeline(card, name) {
   const pipeline = state.now.pipelines[name], rate = state.now.rates[name] ?? {}, totals = pipeline.totals;
   const live = state.now.link === "attached" && !OVER.includes(pipeline.state);
@@ -231,8 +234,7 @@ function fillPipeline(card, name) {
   card.bar.setAttribute("aria-valuetext", known ? `${Math.floor(100 * part)} per cent` : pipeline.state);
   card.bar.hidden = !known && pipeline.state !== "running";
   const unit = pipeline.unit === "row" ? "Rows" : "Files";
-  const told = pipeline.finished || pipeline.expected || pipeline.state !== "interrupted";  // who is killed tells no totals
-  const pairs = !told ? [] : [[unit, pipeline.expected > pipeline.finished ? `${count(pipeline.finished)} of ${count(pipeline.expected)}` : count(pipeline.finished)]];
+  const pairs = !told(pipeline) ? [] : [[unit, pipeline.expected > pipeline.finished ? `${count(pipeline.finished)} of ${count(pipeline.expected)}` : count(pipeline.finished)]];
   const moves = live && pipeline.state !== "waiting";
   if (moves) pairs.push(["Per second", `${perSecond(rate.items ?? 0)}${pipeline.unit === "file" && rate.speed ? `, ${bytes(rate.speed)}` : ""}`]);
   if (live && rate.left !== null && rate.left !== undefined && rate.left > 0) pairs.push(["Time left", duration(rate.left)]);
@@ -300,8 +302,9 @@ function showMachine() {
   put($("store-note"), `${state.now.documents === 1 ? "document" : "documents"}, ${some(state.now.passages, "passage")}`);
   const totals = Object.values(state.now.pipelines).map((pipeline) => pipeline.totals);
   const sum = (name) => totals.reduce((all, each) => all + (each[name] ?? 0), 0);
-  put($("cost"), sum("calls") ? dollars(sum("cost_usd")) : "nothing");
-  put($("cost-note"), sum("calls") ? some(sum("calls"), "call") : "no calls");
+  const killed = Object.values(state.now.pipelines).some((pipeline) => !told(pipeline));
+  put($("cost"), sum("calls") ? dollars(sum("cost_usd")) : killed ? "–" : "nothing");
+  put($("cost-note"), sum("calls") ? some(sum("calls"), "call") : killed ? "a run was killed, and told nothing" : "no calls");
   curve($("load-curve"), samples.map((sample) => sample.load ?? 0), 1);
   curve($("cpu-curve"), samples.map((sample) => sample.cpu), 1);
   curve($("memory-curve"), samples.map((sample) => sample.resident));
@@ -313,7 +316,8 @@ function showLink() {
   put($("link"), { attached: `running, pid ${engine?.pid}`, silent: "no answer", gone: "no engine" }[link]);
   mood($("link"), "pill", { attached: "good", silent: "bad", gone: "" }[link]);
   $("banner").hidden = link === "attached";
-  put($("banner"), link === "gone" ? `${plain(note)}${engine ? `, since ${clock(since)}` : ""}. The page goes on by itself when one starts. What is shown is what the home holds.` : `${note}. What is shown is what it told last.`);
+  const said = plain(note.slice(0, 1).toUpperCase() + note.slice(1));
+  put($("banner"), link === "gone" ? `${said}${engine ? `, since ${clock(since)}` : ""}. The page goes on by itself when one starts. What is shown is what the home holds.` : `${said}. What is shown is what it told last.`);
   if (!$("home").firstChild) $("home").append(make("bdi"));
   put($("home").firstChild, plain(home));
   $("home").title = plain(home);
@@ -364,7 +368,9 @@ function showEngine() {
       make("div", "scroll narrow", table(["Component", "Health", "Restarts ", "Last failure"], box.parts)));
   }
   const shown = (name, number) => (name.includes("memory") ? bytes(number) : count(+number.toFixed(2)));
-  keep(box.limits, Object.keys(engine.resources), () => make("tr", "", make("td"), make("td", "n"), make("td", "n")), (row, name) => {
+  // What a quota limits is told above, in its own words: here it would be what may be spent at once.
+  const shared = Object.keys(engine.resources).filter((name) => !(name.split("/")[0] in engine.quotas));
+  keep(box.limits, shared, () => make("tr", "", make("td"), make("td", "n"), make("td", "n")), (row, name) => {
     const { held, capacity } = engine.resources[name];
     [name, shown(name, held), shown(name, capacity)].forEach((text, at) => put(row.cells[at], text));
   });
