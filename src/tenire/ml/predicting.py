@@ -16,6 +16,7 @@ from tenire.errors import (
     ConfigError,
     InternalError,
     ModelFileError,
+    NoWorkerError,
     PipelineError,
     RejectedError,
     StoreError,
@@ -47,8 +48,8 @@ __all__ = ["OF_ALL", "Asked", "Predicting", "PredictingTerms", "refused"]
 
 _AT_ONCE = 128
 OF_ALL = (
-    AuthenticationError, ConfigError, InternalError, ModelFileError, PipelineError, RejectedError, StoreError,
-    UnknownModelError,
+    AuthenticationError, ConfigError, InternalError, ModelFileError, NoWorkerError, PipelineError, RejectedError,
+    StoreError, UnknownModelError,
 )  # fmt: skip
 """Errors that are not one row's: they end the run."""
 
