@@ -76,12 +76,22 @@ def test_an_entry_of_the_quarantine_tells_what_to_do(home: Home) -> None:
     }  # fmt: skip
     for word in ("/a.txt", "pipeline docs", "the stage validate", "2 times", "it holds no text.", "tenire retry q1"):
         assert word in answer.paragraph
+    assert "left alone until the file changes" in answer.paragraph
     with Ledger.join(home) as ledger:
         ledger.quarantine.retry(["q1"])
     answer = why(home.path, "q1")
     assert answer.state == "retrying"
     assert "next run" in answer.paragraph
     assert "tenire retry" not in answer.paragraph
+
+
+def test_a_page_that_cannot_be_had_is_asked_for_by_each_run(home: Home) -> None:
+    rejected = RejectedSource("https://a.example/b", 0, 0, "", racy=False, stage="read", error="it answers 404")
+    with Ledger.join(home) as ledger:
+        ledger.batches.apply(Change("web", rejected=(rejected,)))
+        newest = next(entry.id for entry in ledger.quarantine.entries() if entry.pipeline == "web")
+    said = why(home.path, newest).paragraph
+    assert said.endswith(f"it answers 404. Each run asks for it again; to try it again now: tenire retry {newest}")
 
 
 @pytest.mark.parametrize("task", ["t4", "t", "t3 ", "T3", "q2", "q", "", "docs", "t" + "9" * 5000, "\x1b[31m"])

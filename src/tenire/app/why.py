@@ -110,7 +110,9 @@ def _of_entry(entry: QuarantineEntry) -> Answer:
         state, rest = "retrying", "The next run of its pipeline tries it again."
     else:
         state = "quarantined"
-        rest = f"It is left alone until the file changes; to try it again now: tenire retry {entry.id}"
+        page = entry.source.startswith(("http://", "https://"))
+        then = "Each run asks for it again" if page else "It is left alone until the file changes"
+        rest = f"{then}; to try it again now: tenire retry {entry.id}"
     paragraph = (
         f"{entry.source} of pipeline {entry.pipeline} cannot be used: the stage {entry.stage} refused it, "
         f"{tried}. The reason: {error}. {rest}"
