@@ -316,7 +316,7 @@ class StoreCheck:
     Attributes:
         passages: Number of passages per document id.
         duplicates: Passages that are stored more than once.
-        unindexed: Passages that the text index lacks, or has in excess.
+        unindexed: Passages that an index lacks, or has in excess.
         damaged: Ids of documents with a passage whose text is not the one that was
             stored, or whose vector is missing.
         details: What is wrong, for people.
@@ -365,7 +365,7 @@ class VectorStore(Protocol):
         ...
 
     def reindex(self) -> None:
-        """Make the text index anew from the passages."""
+        """Make the text index anew from the passages; drop another that cannot be used."""
 
     def optimise(
         self, *, idle: bool = False, ended: bool = False, stop: StopSign | None = None,

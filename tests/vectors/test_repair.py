@@ -18,6 +18,8 @@ from tenire.vectors.passage_rows import usable
 from tenire.vectors.store_files import StoreFormat, write_format
 from tenire.vectors.text_index import TextIndex
 
+from .conftest import python_documents
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
@@ -236,6 +238,32 @@ def test_words_are_made_again_beside_a_text_that_cannot_be_read(open_store: Open
     store._words._path.unlink()
     assert [hit.document for hit in store.search("whole", None, k=5, mode="text")] == ["d1"]
     assert (store.check().damaged, store.check().unindexed) == ({"d2"}, 0)
+
+
+@pytest.mark.parametrize("damage", ["cut off", "a page of zeros", "gone"])
+def test_a_vector_index_that_is_damaged_is_told_and_dropped(open_store: Open, make: Maker, damage: str) -> None:
+    store = open_store()
+    documents = python_documents(make, 40)
+    store.commit(make.batch("b1", *documents))
+    store._table.build_index()
+    store._synchronise()
+    assert store.check().unindexed == 0
+    store.close()
+    for file in (store.path / "passages.lance/_indices").rglob("*.idx"):
+        if damage == "gone":
+            file.unlink()
+        else:
+            file.write_bytes(bytes(file.stat().st_size) if damage[0] == "a" else file.read_bytes()[:100])
+    again, vector = open_store(), make.vector("statement")
+    with pytest.raises(UnreadableStoreError, match="cannot read the store"):
+        again.search("", vector, k=5, mode="vector")
+    check = again.check()
+    assert check.unindexed == sum(check.passages.values())
+    assert check.details[0].startswith("the vector index cannot be searched: ")
+    again.reindex()
+    assert again.check().unindexed == 0
+    assert len(again.search("", vector, k=5, mode="vector")) >= 5
+    assert again.compact()[0] == again.count()
 
 
 _WRITER = """

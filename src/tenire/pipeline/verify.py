@@ -25,7 +25,7 @@ class VerifyReport:
             and in ``damaged``, records of outputs count, too.
         orphans: Passages in the store that no source accounts for.
         duplicates: Passages that are stored more than once.
-        unindexed: Passages that the text index lacks, or has in excess.
+        unindexed: Passages that an index lacks, or has in excess.
         damaged: Documents with a passage whose text is not what was stored, or without a vector.
         pending: Batches that a crash left open (or that an engine is writing now).
             What they would add or drop is neither missing nor orphaned: the next

@@ -37,8 +37,8 @@ def audit(table: LanceTable, words: TextIndex, texts: StoredTexts, dimension: in
     Returns:
         Passages per document; passages stored more than once (the same document
         and place, or the same key); differences between passages and text index
-        in both directions; documents with a text or a vector that is not what was
-        stored. Details name up to 20 of all these.
+        in both directions, and all passages where the vector index cannot be searched;
+        documents with a text or a vector that is not what was stored. Details name up to 20 of all these.
 
     Raises:
         UnreadableStoreError: If the passages cannot be read at all, or have vectors of another length.
@@ -70,9 +70,14 @@ def audit(table: LanceTable, words: TextIndex, texts: StoredTexts, dimension: in
     missing, excess = words.differences(keys)
     details += [f"the text index lacks passage {key}" for key in sorted(missing)]
     details += [f"the text index has passage {key}, which is not stored" for key in sorted(excess)]
+    unindexed = len(missing) + len(excess)
+    reason = table.index_damage()
+    if reason:
+        unindexed += len(keys)
+        details.insert(0, f"the vector index cannot be searched: {reason}")
     if len(details) > _MOST_DETAILS:
         details[_MOST_DETAILS:] = [f"and {len(details) - _MOST_DETAILS} more"]
-    return StoreCheck(passages, duplicates, len(missing) + len(excess), frozenset(damaged), tuple(details))
+    return StoreCheck(passages, duplicates, unindexed, frozenset(damaged), tuple(details))
 
 
 def _damage(texts: StoredTexts, frame: bytes, text_hash: bytes) -> str:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["explained"]
+__all__ = ["explained", "shortened"]
 
 _SOURCE = re.compile(r"(?:,?\s+\S+\.rs:\d+:\d+)+,?\s*$")
 """Where in its sources Lance found an error: of use to nobody who has a full disk."""
@@ -36,9 +36,13 @@ def explained(path: Path, action: str) -> Iterator[None]:
         yield
     except (OSError, RuntimeError, ValueError) as error:
         # LanceDB reports everything from a full disk to a damaged file as one of these; pyarrow's are ValueErrors.
-        reason = _SOURCE.sub("", next(iter(str(error).splitlines()), type(error).__name__))
-        message = f"cannot {action} the store {path}: {reason}"
+        message = f"cannot {action} the store {path}: {shortened(error)}"
         if action in _LOOKING:
             hint = "check its disk and permissions; if they are sound: tenire verify --repair, and then ingest again"
             raise UnreadableStoreError(message, hint=hint) from error
         raise StoreError(message, hint="check free space and permissions, then run: tenire verify") from error
+
+
+def shortened(error: Exception) -> str:
+    """Return what LanceDB reports, without the places in its sources."""
+    return _SOURCE.sub("", next(iter(str(error).splitlines()), type(error).__name__))

@@ -22,6 +22,7 @@ from tenire.observe.heap import memory_returned, return_memory
 from tenire.vectors.interruptible import work_on
 from tenire.vectors.lance_errors import explained
 from tenire.vectors.lance_import import import_lancedb
+from tenire.vectors.nearest import index_damage
 from tenire.vectors.passage_rows import ADDED, as_arrow, schema
 from tenire.vectors.table_view import TableView
 
@@ -264,18 +265,27 @@ class LanceTable:
             StoreError: If it cannot be done; nothing was lost.
         """
         with explained(self._path, "compact"), memory_returned():
-            self._drop_outdated()
+            self.drop_index(outdated=True)
             if stop is not None:
                 return self._work(lambda table: table.optimize(cleanup_older_than=keep), stop)
             self._table(create=False).optimize(cleanup_older_than=keep)
             return True
 
-    def _drop_outdated(self) -> None:
-        """Drop an index of another kind: to refresh an HNSW graph takes longer than to build what is built today."""
-        table = self._table(create=False)
-        for index in table.list_indices():
-            if index.columns == ["vector"] and index.index_type != _INDEX_KIND:
-                table.drop_index(index.name)
+    def index_damage(self) -> str:
+        """Return why the vector index cannot be searched; nothing if it can, or there is none."""
+        return self._read(lambda table: index_damage(table, self._dimension), "")
+
+    def drop_index(self, *, outdated: bool = False) -> None:
+        """Drop the vector index, or one of another kind: an HNSW graph takes longer to refresh than a new one to build.
+
+        Raises:
+            StoreError: If it cannot be dropped.
+        """
+        with explained(self._path, "index"):
+            table = self._table(create=False)
+            for index in table.list_indices() if table is not None else ():
+                if index.columns == ["vector"] and not (outdated and index.index_type == _INDEX_KIND):
+                    table.drop_index(index.name)
 
     def _work(self, work: Callable[[Any], Awaitable[object]], stop: StopSign) -> bool:
         try:

@@ -11,13 +11,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from tenire.vectors.lance_errors import shortened
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     from tenire.vectors.key_spans import KeySpans
 
-__all__ = ["nearest", "vector_query"]
+__all__ = ["index_damage", "nearest", "vector_query"]
 
 # Comparing so many vectors takes no longer than finding those of them that the index leads to.
 _FEW = 20_000
@@ -68,6 +70,24 @@ def nearest(
         if everything or len(inside) >= limit:
             return dict(list(inside.items())[:limit])
         depth *= 4
+
+
+def index_damage(table: Any, dimension: int) -> str:
+    """Return why the vector index cannot be searched in all its parts; nothing if it can, or there is none.
+
+    Args:
+        table: LanceDB's table.
+        dimension: Length of a vector.
+    """
+    import numpy as np
+
+    if not any(index.columns == ["vector"] for index in table.list_indices()):
+        return ""
+    try:
+        _ask(vector_query(table, np.ones(dimension, np.float32), 1, exact=False).nprobes(table.count_rows()))
+    except (OSError, RuntimeError, ValueError) as error:
+        return shortened(error)
+    return ""
 
 
 def _ask(query: Any) -> dict[int, float]:

@@ -250,12 +250,14 @@ class LanceStore:
             return state.rows, state.indexed
 
     def reindex(self) -> None:
-        """Make the text index anew from the passages.
+        """Make the text index anew from the passages; drop a vector index that cannot be searched.
 
         Raises:
             StoreError: If they cannot be read, or it cannot be written.
         """
         with self._write_lock:
+            if self._table.index_damage():
+                self._table.drop_index()
             self._words.clear()
             self._synchronise()
 

@@ -217,7 +217,7 @@ def verify(
         f"missing {found.missing:,}, orphans {found.orphans:,}, duplicates {found.duplicates:,}",
     ]
     if found.unindexed or found.damaged:
-        lines.append(f"not in the text index {found.unindexed:,}, damaged documents {found.damaged:,}")
+        lines.append(f"not indexed {found.unindexed:,}, damaged documents {found.damaged:,}")
     lines += [f"  {detail}" for detail in found.details[:_MOST_DETAILS]]
     if indexed:
         lines.append("the text index was damaged, and was made anew")
