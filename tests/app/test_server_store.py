@@ -191,8 +191,9 @@ def test_another_embedder_is_refused_also_where_it_shall_be_upgraded(
 ) -> None:
     ingest(docs, store=dsn)
     home = Home(tmp_path / "home")
-    with pytest.raises(EmbedderMismatchError, match="built with the embedder"):
+    with pytest.raises(EmbedderMismatchError, match="built with the embedder") as caught:
         choose_place(home, store=dsn, embedder="minilm")
+    assert "--upgrade-embedder" not in str(caught.value.hint), "which would be refused"
     with pytest.raises(ConfigError, match="on a server cannot go over"):
         choose_place(home, store=dsn, embedder="minilm", upgrade=True)
 

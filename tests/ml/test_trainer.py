@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from itertools import count
 from typing import TYPE_CHECKING
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 from tenire.ml.classifier import LinearClassifier
-from tenire.ml.matrix import PartFiles
+from tenire.ml.matrix import PartFiles, TrainingRows
 from tenire.ml.plans import TrainingPlan
 from tenire.ml.trainer import advance, evaluate, result
 from tenire.ml.uses import TEST, TRAINING, VALIDATION
@@ -151,6 +152,25 @@ def test_sparse_rows_are_trained_on_as_well(tmp_path: Path) -> None:
         trained(str(tmp_path / name), PLAN, seconds=1e9)
         results.append(result(str(tmp_path / name))[0])
     assert np.allclose(*results, atol=1e-5)
+
+
+def test_parts_that_are_made_at_the_same_time_are_kept_each_under_its_own_number(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows, labels, uses = digits()
+    parts = PartFiles(tmp_path)
+    fsync = os.fsync
+
+    def beside(fd: int) -> None:
+        """The other part is made while this one is on its way to the disk."""
+        monkeypatch.setattr(os, "fsync", fsync)
+        parts.put(1, rows[100:300])
+        fsync(fd)
+
+    monkeypatch.setattr(os, "fsync", beside)
+    parts.put(0, rows[:100])
+    parts.join(2, labels[:300], uses[:300])
+    assert np.array_equal(TrainingRows.open(tmp_path).matrix, rows[:300])
 
 
 def test_rows_that_do_not_fit_are_refused_and_say_why() -> None:

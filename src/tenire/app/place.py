@@ -187,6 +187,8 @@ def choose_place(home: Home, *, store: str, embedder: str, upgrade: bool = False
             message = f"a store cannot go over to {name}, an embedder on a server"
             raise ConfigError(message, key="embedder", hint="ingest into another home with --home")
         hint = "use the same embedder, embed all again with --upgrade-embedder, or name another home with --home"
+        if isinstance(path, ServerAddress):
+            hint = "use the same embedder, or ingest into another home and database"
         raise EmbedderMismatchError(message, stored=stored.embedder, asked=wanted, hint=hint)
     return Place(home, path, name, identity)
 

@@ -42,7 +42,8 @@ class PartFiles:
 
     def put(self, number: int, rows: Any) -> None:
         """Keep a part: an array, or a sparse one."""
-        new = self._folder / "part.new"
+        # Of its own: several are made at a time, by several processes.
+        new = self._folder / f"{self._path(number).name}.{os.getpid()}.new"
         with new.open("wb") as file:
             if isinstance(rows, np.ndarray):
                 np.savez(file, rows=rows)
