@@ -80,3 +80,13 @@ def test_of_rounded_figures_the_worst_is_believed_once_somebody_is_seen() -> Non
     assert foreign.used(0.0) == 0, "it may be the rounding"
     foreign.observe(10_000, 7000, 500, 2400, 0.0)
     assert foreign.used(0.0) == 1100
+
+
+def test_what_they_used_since_a_time_is_the_most_of_what_was_noted_after_it() -> None:
+    others = ForeignUse(60.0)
+    for at, used in ((1.0, 50), (2.0, 20), (3.0, 30), (4.0, 10)):
+        others.note(used, at)
+    assert [others.most_since(at) for at in (0.0, 1.0, 1.5, 3.5, 4.5)] == [50, 50, 30, 10, 0]
+    others.check()
+    others.forget()
+    assert others.used(4.0) == others.most_since(0.0) == 0

@@ -40,12 +40,23 @@ class ForeignUse:
             now: Seconds on a clock that never goes back.
         """
         used = limit - remaining - own
-        used = used + rounding if used > rounding else 0
+        self.note(used + rounding if used > rounding else 0, now)
+
+    def note(self, used: int, now: float) -> None:
+        """Take in what they have used in the window that ends now."""
         seen = self.seen
         while seen and seen[-1][1] <= used:
             seen.pop()
         if used:
             seen.append((now, used))
+
+    def most_since(self, at: float) -> int:
+        """Return the most that they have used in a window that ended at some time or later."""
+        return next((used for noted_at, used in self.seen if noted_at >= at), 0)
+
+    def forget(self) -> None:
+        """Take in that it was somebody else."""
+        self.seen.clear()
 
     def used(self, now: float) -> int:
         """Return what others use of a window."""

@@ -112,6 +112,17 @@ class QuotaMeter(SlidingWindow):
         """Whether no other process of this user is known to use the quota."""
         return True
 
+    def for_all(self, now: float) -> int:
+        """Return the units in a window that all processes of this user together may spend."""
+        known = self.known
+        most = UNLIMITED if known is None else known
+        return most if self.announced is None else min(most, self.announced - self._left_to_others(now))
+
+    def _left_to_others(self, now: float) -> int:
+        """Return the units in a window that are left to others who use the key."""
+        others = self._foreign.used(now)
+        return others + math.ceil(_MORE * others)
+
     # -- as one of the resources -------------------------------------------
 
     def refill(self, free: int, now: float) -> int:
@@ -136,13 +147,14 @@ class QuotaMeter(SlidingWindow):
         self.declared = limit
         self._apply(now)
 
-    def observe(self, said: MetricReport, own: int, now: float) -> None:
+    def observe(self, said: MetricReport, own: int, now: float, sent_at: float | None = None) -> None:
         """Take in what a reply says.
 
         Args:
             said: That.
             own: The most that was sent from here within a window, between the sending of the call and now.
             now: Seconds on a clock that never goes back.
+            sent_at: When the call was sent; ``None``: now.
         """
         if said.limit is None or said.limit <= 0:
             return
@@ -252,10 +264,7 @@ class QuotaMeter(SlidingWindow):
 
     def _apply(self, now: float) -> None:
         known, learned = self.known, self._learned.limit
-        ceiling = UNLIMITED if known is None else known
-        if self.announced is not None:
-            others = self._foreign.used(now)
-            ceiling = min(ceiling, self.announced - others - math.ceil(_MORE * others))
+        ceiling = self.for_all(now)
         if learned is not None:
             ceiling = min(ceiling, int(learned))
         if ceiling != self.ceiling or known != self.limit:

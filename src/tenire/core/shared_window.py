@@ -4,27 +4,53 @@ What may be taken is what the engine's own meter allows, and no more than what i
 lent; see ``quota_loans``. The own meter heeds what the server said to this engine, and
 spreads calls evenly, by the part that others leave: if each spread them by the whole, it
 would be gone in half a window, and urgent calls would wait for the other half.
+
+What the server says is left tells of others who use the same key also while several
+processes of this user do. What these had used is known only when the file has been asked
+the next time: so what a reply says waits for that, and what they used or were lent at any
+time since the call was sent, at the most, is theirs. What is used beyond that others have,
+and it is lent to nobody. Why a call was refused is told apart by that as well.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import math
+from typing import TYPE_CHECKING, NamedTuple
 
-from tenire.core.quota_loans import Borrower
+from tenire.core.foreign_use import ForeignUse
+from tenire.core.quota_loans import LOAN_S, Borrower
 from tenire.core.quota_meter import QuotaMeter
-from tenire.core.rate_window import UNLIMITED
+from tenire.core.rate_window import FASTEST, UNLIMITED
 
 if TYPE_CHECKING:
     from tenire.core.rate_report import MetricReport
 
 __all__ = ["SharedWindow"]
 
+
 _GRAINS = 600
 """Parts of a window in which what was spent is told together."""
 
-
 _MORE = 1.1
 """By so much more than its part each may spend in a window: what nobody took when it was there is made up for."""
+
+
+class _Unexplained(NamedTuple):
+    """What a server said is used and was not sent from here.
+
+    Attributes:
+        used: Units.
+        limit: Of so many.
+        rounding: By how much that may be rounded.
+        since: Since when others of this user may have used them.
+        at: When it was said.
+    """
+
+    used: int
+    limit: int
+    rounding: int
+    since: float
+    at: float
 
 
 class SharedWindow(QuotaMeter):
@@ -40,11 +66,14 @@ class SharedWindow(QuotaMeter):
         limited: Whether the limit is known.
     """
 
-    __slots__ = ("_part", "borrower", "limited")
+    __slots__ = ("_elsewhere", "_part", "_refusal", "_unexplained", "borrower", "limited")
 
     def __init__(self, declared: int | None, window: float = 60.0, jitter: float = 0.5) -> None:
         self.borrower = Borrower(0.0, window / _GRAINS)
         self._part: int | None = None
+        self._elsewhere = ForeignUse(window)
+        self._unexplained: _Unexplained | None = None
+        self._refusal: tuple[int, float, int] | None = None
         super().__init__(declared, window, jitter)
 
     def set_limit(self, limit: int | None, ceiling: int | None = None) -> None:
@@ -90,9 +119,59 @@ class SharedWindow(QuotaMeter):
         if self.limited:
             self.borrower.lacked(amount, first=first)
 
-    def observe(self, said: MetricReport, own: int, now: float) -> None:
-        """Take in what a reply says; what others of this machine use is no concern of the server's other users."""
-        super().observe(said._replace(remaining=None) if self.borrower.others else said, own, now)
+    def observe(self, said: MetricReport, own: int, now: float, sent_at: float | None = None) -> None:
+        """Take in what a reply says; if others of this user use the quota too, what is left waits for ``elsewhere``."""
+        if not self.borrower.others:
+            super().observe(said, own, now)
+            return
+        super().observe(said._replace(remaining=None), own, now)
+        if said.limit is not None and said.limit > 0 and said.remaining is not None and said.remaining >= 0:
+            used = said.limit - said.remaining - own
+            if self._unexplained is None or used > self._unexplained.used:
+                since = (now if sent_at is None else sent_at) - LOAN_S
+                self._unexplained = _Unexplained(used, said.limit, said.rounding, since, now)
+
+    def elsewhere(self, used: int, others: int, now: float) -> None:
+        """Take in what other processes of this user had used by ``now``, or were lent.
+
+        Args:
+            used: Units of theirs within a window.
+            others: How many they are; before ``borrower`` knows.
+            now: When that was asked, seconds.
+        """
+        if others and not self.borrower.others:
+            self._foreign.forget()  # it was they
+        self._elsewhere.note(used, now)
+        said = self._unexplained
+        if said is None or now < said.at:
+            return
+        self._unexplained = None
+        self._elsewhere.used(now)  # forgets what is older than a window
+        if not self._meant.is_second:
+            ours = self._elsewhere.most_since(said.since)
+            self._foreign.observe(said.limit, said.limit - said.used, said.rounding, ours, now)
+            self._apply(now)
+        if self._refusal is not None:
+            amount, sent_at, left = self._refusal
+            self._refusal = None
+            super().refused(amount, sent_at, now, left)
+
+    def refused(self, amount: int, sent_at: float, now: float, left: int | None = None) -> None:
+        """Take in a refusal; see there. Why it came is known once it is known what others of this user have used."""
+        if not self.borrower.others or left is None or left >= amount:
+            super().refused(amount, sent_at, now, left)
+        elif self._refusal is None:
+            self._refusal = amount, sent_at, left
+
+    def to_share(self, now: float) -> int:
+        """Return how many units all may spend in a window; one that is larger goes once nothing counts."""
+        return max(self.for_all(now), min(self.limit, self.borrower.least))
+
+    def _left_to_others(self, now: float) -> int:
+        left = super()._left_to_others(now)
+        # What is lent to processes of this user and not spent hides as much of what others use.
+        hidden = FASTEST * self.limit * LOAN_S / self.window if left and self.borrower.others else 0.0
+        return left + math.ceil(hidden)
 
     def stamp(self, amount: int, now: float, *, spent: int | None = None) -> None:
         """Count what was held from ``now`` on; see ``SlidingWindow.stamp``."""

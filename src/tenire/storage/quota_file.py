@@ -121,6 +121,7 @@ class Loan:
         back: Units of what is no rate that it should give back as soon as it can.
         part: Units in a window that it may expect, others going on as they do.
         first_at: When there may be enough for the first in its row, or 0: then nobody knows.
+        elsewhere: Units that others spent within a window, or were lent.
     """
 
     more: int
@@ -131,6 +132,7 @@ class Loan:
     back: int = 0
     part: int | None = None
     first_at: float = 0.0
+    elsewhere: int = 0
 
 
 @dataclass(slots=True)
@@ -266,7 +268,8 @@ class QuotaFile:
         back = too_many(ask.limit, me, others) if ask.window is None else 0
         part = None if ask.window is None else expected(ask.limit, me, others)
         active = sum(1 for each in others if each.used or each.lacking)
-        return Loan(more, until, retry_at, active, frozen_until, back, part, first_at)
+        elsewhere = sum(other.used for other in others)
+        return Loan(more, until, retry_at, active, frozen_until, back, part, first_at, elsewhere)
 
     def _known(
         self, connection: sqlite3.Connection, quota: str, metric: str, now: float, window: float | None

@@ -119,13 +119,14 @@ class Metrics:
 
     # -- what the server says ---------------------------------------------------
 
-    def observe(self, report: RateReport, spent: Mapping[str, int], now: float) -> bool:
+    def observe(self, report: RateReport, spent: Mapping[str, int], now: float, sent_at: float | None = None) -> bool:
         """Take in what the server says; return whether that is anything new.
 
         Args:
             report: That.
             spent: What counted of each metric when the call was sent that it answers.
             now: Seconds on the engine's clock.
+            sent_at: When that was, or ``None``.
         """
         news = False
         for metric, said in report.metrics.items():
@@ -133,7 +134,7 @@ class Metrics:
             if meter is not None and not meter.knows(said, own):
                 news = True
                 # The server may have said so any time since the call was sent.
-                meter.observe(said, max(own, meter.spent(now)), now)
+                meter.observe(said, max(own, meter.spent(now)), now, sent_at)
         return news
 
     # -- how much is used ------------------------------------------------------

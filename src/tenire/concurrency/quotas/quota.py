@@ -242,7 +242,7 @@ class Quota:
         if report is not None:
             self._outputs.observe(report, grant, now)
         self._outputs.settle(grant, used, now, bounded=bounded)
-        if report is not None and self._metrics.observe(report, grant.spent, now):
+        if report is not None and self._metrics.observe(report, grant.spent, now, grant.sent_at):
             self._limits_changed()
         self._orchestrator.wake()
 
@@ -256,7 +256,8 @@ class Quota:
         now = self._now()
         if grant is not None:
             self._outputs.observe(report, grant, now)
-        if self._metrics.observe(report, {} if grant is None else grant.spent, now):
+        spent, sent_at = ({}, None) if grant is None else (grant.spent, grant.sent_at)
+        if self._metrics.observe(report, spent, now, sent_at):
             self._limits_changed()
 
     def refused(self, grant: Grant, retry_after: float | None = None, report: RateReport | None = None) -> None:

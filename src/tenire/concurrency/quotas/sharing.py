@@ -218,7 +218,7 @@ class QuotaSharing:
                 raise
             self._alone(error)
         else:
-            self._lent(loans)
+            self._lent(loans, now)
 
     def _asks(self, now: float) -> dict[str, Ask]:
         self.want()
@@ -228,7 +228,7 @@ class QuotaSharing:
                 spent, keep, lacking, most = meter.borrower.ask(now)
                 window = meter.window + meter.margin
                 least, first = meter.borrower.least, meter.borrower.first
-                asks[metric] = Ask(meter.limit, window, spent, keep, lacking, least, most, first)
+                asks[metric] = Ask(meter.to_share(now), window, spent, keep, lacking, least, most, first)
         if self._slots is not None and self._max_concurrency is not None:
             keep, lacking = self._slots.ask(now)
             asks[self._slots_of] = Ask(self._max_concurrency, None, keep=keep, lacking=lacking)
@@ -241,11 +241,12 @@ class QuotaSharing:
             self._file.freeze(self._key, metric, until, now=now)
         return self._file.renew(self._key, self._participant, asks, now=now, weight=self._weight)
 
-    def _lent(self, loans: Mapping[str, Loan]) -> None:
+    def _lent(self, loans: Mapping[str, Loan], asked_at: float) -> None:
         for metric, loan in loans.items():
             if metric == self._slots_of:
                 continue
             meter = self._meters[metric]
+            meter.elsewhere(loan.elsewhere, loan.others, asked_at)
             meter.borrower.lent(loan.more, loan.until, loan.retry_at, loan.others, first_at=loan.first_at)
             meter.spread(loan.part)
             meter.frozen_until = max(meter.frozen_until, loan.frozen_until)
