@@ -262,3 +262,41 @@ def test_a_call_that_failed_and_then_succeeded_leaves_nothing_for_the_garbage_co
             gc.enable()
 
     assert asyncio.run(main()) == 0
+
+
+@pytest.mark.parametrize("above", [staticmethod, classmethod])
+def test_a_method_that_needs_no_object_is_guarded_below_what_makes_it_one(above: Any) -> None:
+    async def answer() -> int:
+        return 1
+
+    with pytest.raises(ConfigError, match="takes an async or a plain function, got <") as caught:
+        Guard(retry=2)(above(answer))
+    assert caught.value.hint == "put @staticmethod or @classmethod above it"
+
+
+def test_what_is_no_function_is_refused_when_it_is_guarded() -> None:
+    no_function: Any = 3
+    with pytest.raises(ConfigError, match="takes an async or a plain function, got 3"):
+        Guard(retry=2)(no_function)
+
+
+@pytest.mark.parametrize("name", ["admission", "key", "fallback", "watch", "classify", "cache"])
+def test_what_would_be_called_when_all_is_lost_is_checked_at_once(name: str) -> None:
+    options: Any = {name: 3}
+    with pytest.raises(ConfigError, match=f"{name} must (be a function|have the coroutine methods).*, got 3") as caught:
+        Guard(**options)
+    assert caught.value.key == name
+
+
+def test_who_watches_and_fails_changes_nothing_for_the_call(caplog: pytest.LogCaptureFixture) -> None:
+    def watch(_: object) -> None:
+        raise ZeroDivisionError
+
+    server = Server(ConnectionError("reset"))
+    guard = Guard(retry=Retry(attempts=2, backoff=0.0), watch=watch)
+
+    async def main() -> None:
+        assert await guard.call(server) == "answer"
+
+    run(main)
+    assert "the watch of Server failed" in caplog.text

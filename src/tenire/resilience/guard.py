@@ -25,7 +25,7 @@ from tenire.resilience.functions import is_async, is_generator, name_of
 from tenire.resilience.gate import gate_of
 from tenire.resilience.hedge import Hedge
 from tenire.resilience.keys import key_of
-from tenire.resilience.options import breaker_of, budget_of, hedging_of, retry_of, seconds_of
+from tenire.resilience.options import breaker_of, budget_of, check_functions, hedging_of, retry_of, seconds_of
 from tenire.resilience.plain import PlainCalls
 from tenire.resilience.retries import Retries, tries_in_words
 from tenire.resilience.timing import time_of
@@ -151,6 +151,7 @@ class Guard:
         if limit is not None and admission is not None:
             message = "limit and admission both say when a try is let in"
             raise ConfigError(message, key="admission", hint="give one of them")
+        check_functions(admission=admission, key=key, fallback=fallback, watch=watch, classify=classify, cache=cache)
         rng = rng or random.Random()
         policy = retry_of(retry)
         hedging = hedging_of(hedge, idempotent=idempotent)
@@ -192,9 +193,13 @@ class Guard:
         """Return a function that calls ``fn`` through this guard.
 
         Raises:
-            ConfigError: If it is a generator function, or a plain one and the guard has
-                layers that only work on an event loop.
+            ConfigError: If it is no function, a generator function, or a plain one and the
+                guard has layers that only work on an event loop.
         """
+        if not callable(fn) or isinstance(fn, staticmethod):
+            message = f"guarded() takes an async or a plain function, got {fn!r}"
+            hint = "put @staticmethod or @classmethod above it" if isinstance(fn, (classmethod, staticmethod)) else None
+            raise ConfigError(message, key="guarded", hint=hint)
         name = name_of(fn)
         if is_generator(fn):
             message = f"guarded() takes async and plain functions, but {name} is a generator function"

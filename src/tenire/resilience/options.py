@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tenire.core.breaker import CircuitBreaker
 from tenire.core.hedging import Hedging
@@ -13,7 +13,7 @@ from tenire.errors import ConfigError
 if TYPE_CHECKING:
     import random
 
-__all__ = ["breaker_of", "budget_of", "hedging_of", "retry_of", "seconds_of"]
+__all__ = ["breaker_of", "budget_of", "check_functions", "hedging_of", "retry_of", "seconds_of"]
 
 
 def retry_of(retry: Retry | int | None) -> Retry:
@@ -72,3 +72,22 @@ def seconds_of(name: str, seconds: float | None) -> float | None:
         return seconds
     message = f"{name} must be a positive number of seconds, or None, got {seconds!r}"
     raise ConfigError(message, key=name)
+
+
+def check_functions(*, cache: Any, **functions: Any) -> None:
+    """Check what is called only later, perhaps when all else has failed.
+
+    Args:
+        cache: What keeps results, or ``None``.
+        functions: The others by their names, each a function or ``None``.
+
+    Raises:
+        ConfigError: If one cannot be called.
+    """
+    for name, function in functions.items():
+        if function is not None and not callable(function):
+            message = f"{name} must be a function, or None, got {function!r}"
+            raise ConfigError(message, key=name)
+    if cache is not None and not (callable(getattr(cache, "get", None)) and callable(getattr(cache, "put", None))):
+        message = f"cache must have the coroutine methods get(key) and put(key, value), got {cache!r}"
+        raise ConfigError(message, key="cache", hint="for example MemoryCache(1000, ttl=600)")

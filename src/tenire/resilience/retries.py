@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -27,10 +28,11 @@ if TYPE_CHECKING:
 
 __all__ = ["MOST_PROBES", "FailedTry", "Retries", "Tally", "tries_in_words"]
 
-
 MOST_PROBES = 3
 _OWN_THAT_COUNT = 2
 _MAY_GO_BETTER = (Kind.TRANSIENT, Kind.OVERLOAD)
+
+_log = logging.getLogger("tenire.resilience")
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +163,10 @@ class Retries:
         reason = when if isinstance(when, str) else None
         at = None if isinstance(when, str) else when
         if self._watch is not None:
-            self._watch(FailedTry(name, tries, error, failure.kind, None if at is None else at - now, reason))
+            try:
+                self._watch(FailedTry(name, tries, error, failure.kind, None if at is None else at - now, reason))
+            except Exception:  # noqa: BLE001 - foreign code; logged, and the call goes on as if nobody watched
+                _log.exception("the watch of %s failed", name)
         if at is not None:
             return at
         every = tries + tally.uncounted
