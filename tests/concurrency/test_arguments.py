@@ -80,6 +80,13 @@ def test_more_than_any_machine_has_is_refused_as_more_than_this_one_has(needs: R
         lambda manager: manager.orchestrator.register_resource("cpu", 1e308),
         lambda manager: manager.orchestrator.register_rate("r", 1, 1.5),
         lambda manager: manager.orchestrator.register_rate("r", "1", 1),
+        lambda manager: manager.control.every(1, 3),
+        lambda manager: manager.data_manager.cache(3),
+        lambda manager: manager.data_manager.cache("c", capacity="1"),
+        lambda manager: manager.data_manager.cache("c", ttl="1"),
+        lambda manager: manager.data_manager.cache("c").put("key", b"value", size="1"),
+        lambda manager: manager.data_manager.credit("1").__aenter__().send(None),
+        lambda manager: manager.loops.wait(3),
         lambda manager: ConcurrencyManager(cpu="4"),  # type: ignore[arg-type]
         lambda manager: ConcurrencyManager(cpu=True),
         lambda manager: ConcurrencyManager(cpu=HUGE),
@@ -97,7 +104,7 @@ def test_more_than_any_machine_has_is_refused_as_more_than_this_one_has(needs: R
 )
 def test_every_door_says_what_it_expected(give: Give) -> None:
     async def scenario(manager: ConcurrencyManager) -> None:
-        with pytest.raises(ConfigError, match=r"must be|no number|whole number"):
+        with pytest.raises(ConfigError, match=r"must be|takes a|no number|whole number"):
             give(manager)
 
     engine(scenario)

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -256,11 +256,8 @@ def test_a_group_is_started_once_and_stopped_once_however_many_ask(sim_loop: Sim
 
 
 def test_what_is_impossible_is_refused() -> None:
-    log = Log()
     with pytest.raises(ConfigError, match="concurrency must be 1 or more, got 0"):
         BatchInitializationGroup([], concurrency=0)
-    with pytest.raises(ConfigError, match=r"attempts must be 1 or more, got 0 .component 'a'."):
-        BatchInitializationGroup([log.component("a", attempts=0)])
 
 
 def test_a_start_that_cannot_be_cancelled_is_abandoned_by_name(
@@ -310,3 +307,21 @@ def test_whatever_await_is_cancelled_what_became_ready_is_stopped_in_reverse(bro
         assert [line[1:] for line in lines if line[0] == "-"] == started[::-1]
 
     assert cancel_sweep(scenario, check=check).runs >= 10
+
+
+async def up() -> None:
+    """Be ready at once."""
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        {"name": 3}, {"start": None}, {"stop": 3}, {"needs": "database"}, {"priority": "first"}, {"timeout": 0},
+        {"timeout": "1"}, {"attempts": 0}, {"attempts": 1.5}, {"backoff": -1}, {"seconds": float("nan")},
+    ],
+)  # fmt: skip
+def test_an_impossible_component_is_refused_when_it_is_made(field: dict[str, Any]) -> None:
+    [(name, value)] = field.items()
+    with pytest.raises(ConfigError, match=f"{name} must be .*, got {value!r} ") as caught:
+        Component(**{"name": "part", "start": up, **field})
+    assert caught.value.key == name

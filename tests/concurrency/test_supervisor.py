@@ -467,3 +467,18 @@ def test_whatever_await_is_cancelled_nothing_is_left(strategy: str) -> None:
 
     report = cancel_sweep(scenario, check=check)
     assert report.runs >= 10
+
+
+async def live(life: Life) -> None:
+    await life.wait_told_to_end()
+
+
+@pytest.mark.parametrize(
+    "field",
+    [{"name": 3}, {"run": 3}, {"silence": 0}, {"silence": -1}, {"ask": 3}, {"grace": -1}, {"pipelines": "reports"}],
+)
+def test_an_impossible_child_is_refused_when_it_is_made(field: dict[str, Any]) -> None:
+    [(name, value)] = field.items()
+    with pytest.raises(ConfigError, match=f"{name} must be .*, got {value!r} ") as caught:
+        Child(**{"name": "part", "run": live, **field})
+    assert caught.value.key == name

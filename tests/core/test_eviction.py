@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -121,13 +122,19 @@ def test_what_goes_is_counted_by_its_reason() -> None:
     assert (core.evicted, core.expired) == (2, 1)
 
 
-@pytest.mark.parametrize("capacity", [0, -1, math.inf, math.nan])
-def test_an_impossible_capacity_is_refused(capacity: int) -> None:
+def test_less_than_nothing_is_nothing() -> None:
+    core: Eviction[str] = Eviction(CAPACITY)
+    core.add("a", 1, 0.0)
+    assert core.shrink(-1) == ["a"]
+
+
+@pytest.mark.parametrize("capacity", [0, -1, math.inf, math.nan, "1", True])
+def test_an_impossible_capacity_is_refused(capacity: Any) -> None:
     with pytest.raises(ConfigError, match="capacity"):
         Eviction(capacity)
 
 
-@pytest.mark.parametrize("ttl", [0.0, -1.0, math.inf, math.nan])
-def test_an_impossible_ttl_is_refused(ttl: float) -> None:
+@pytest.mark.parametrize("ttl", [0.0, -1.0, math.inf, math.nan, "1", True])
+def test_an_impossible_ttl_is_refused(ttl: Any) -> None:
     with pytest.raises(ConfigError, match="ttl"):
         Eviction(1, ttl=ttl)

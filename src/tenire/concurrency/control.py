@@ -29,6 +29,7 @@ from tenire.core.intervals import AdaptiveInterval
 from tenire.core.load import MACHINE, OWN, Level, LoadIndex
 from tenire.core.pool_size import PoolSize
 from tenire.core.tasks import CPU_UNIT
+from tenire.errors import ConfigError
 
 if TYPE_CHECKING:
     import random
@@ -169,8 +170,11 @@ class Control:
             longest: Seconds between two calls at the most; default: eight periods.
 
         Raises:
-            ConfigError: If the period is not positive.
+            ConfigError: If the period is not positive, or ``call`` is no function.
         """
+        if not callable(call):
+            message = f"call must be a plain function, got {call!r}"
+            raise ConfigError(message, key="call")
         interval = AdaptiveInterval(period, rng=self._rng, maximum=longest)
         return Periodic(self._timer, interval, lambda: self._ladder.level, call)
 

@@ -1,14 +1,17 @@
-"""What an engine may be made of; an impossible argument is refused before anything starts."""
+"""What an engine and its parts may be made of; an impossible argument is refused before anything starts."""
 
 from __future__ import annotations
 
 from os import PathLike
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tenire.core.tasks import CPU_UNIT, is_number
 from tenire.errors import ConfigError
 
-__all__ = ["check_arguments", "check_home"]
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["check_arguments", "check_fields", "check_home", "is_seconds"]
 
 _MOST_SLOTS = 1_000_000
 
@@ -41,3 +44,24 @@ def check_home(home: Any) -> None:
     if home is not None and (not isinstance(home, (str, PathLike)) or home == ""):
         message = f"home must be the path of a directory, got {home!r}"
         raise ConfigError(message, key="home")
+
+
+def is_seconds(value: Any) -> bool:
+    """Return whether a value is a number of seconds, 0 or more."""
+    return is_number(value) and 0 <= value < float("inf")
+
+
+def check_fields(part: Any, fields: Iterable[tuple[str, bool, str]]) -> None:
+    """See that the fields of a part are possible.
+
+    Args:
+        part: An object with a ``name``.
+        fields: Of each its name, whether it is possible, and what it must be.
+
+    Raises:
+        ConfigError: If one is not.
+    """
+    for name, possible, expected in fields:
+        if not possible:
+            message = f"{name} must be {expected}, got {getattr(part, name)!r} (component {part.name!r})"
+            raise ConfigError(message, key=name)

@@ -19,9 +19,11 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Literal
 
 from tenire.clock import SYSTEM_CLOCK
+from tenire.concurrency.engine_arguments import check_fields, is_seconds
 from tenire.concurrency.unbroken import unbroken
 from tenire.core.backoff import full_jitter
 from tenire.core.startup import StartupOrder
+from tenire.core.tasks import is_number
 from tenire.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -69,6 +71,28 @@ class Component:
     attempts: int = 1
     backoff: float = 0.1
     seconds: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Check the fields.
+
+        Raises:
+            ConfigError: If one is impossible.
+        """
+        check_fields(
+            self,
+            (
+                ("name", isinstance(self.name, str), "text"),
+                ("start", callable(self.start), "a coroutine function"),
+                ("stop", self.stop is None or callable(self.stop), "a coroutine function or None"),
+                ("needs", not isinstance(self.needs, str), "a tuple of names"),
+                ("priority", is_number(self.priority), "a number"),
+                ("timeout", self.timeout is None or (is_seconds(self.timeout) and self.timeout > 0),
+                 "a positive number of seconds or None"),
+                ("attempts", isinstance(self.attempts, int) and self.attempts >= 1, "a whole number, 1 or more"),
+                ("backoff", is_seconds(self.backoff), "a number of seconds, 0 or more"),
+                ("seconds", is_seconds(self.seconds), "a number of seconds, 0 or more"),
+            ),
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,13 +153,9 @@ class BatchInitializationGroup:
             twice = next(name for name, after in pairwise(names) if name == after)
             message = f"two components of one group are called {twice!r}"
             raise ConfigError(message, key=twice)
-        if concurrency < 1:
+        if not isinstance(concurrency, int) or concurrency < 1:
             message = f"concurrency must be 1 or more, got {concurrency!r}"
             raise ConfigError(message, key="concurrency")
-        for component in components:
-            if component.attempts < 1:
-                message = f"attempts must be 1 or more, got {component.attempts!r} (component {component.name!r})"
-                raise ConfigError(message, key="attempts")
         self._concurrency = concurrency
         self._all_or_nothing = all_or_nothing
         self._on_progress = on_progress

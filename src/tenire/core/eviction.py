@@ -9,8 +9,9 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
+from tenire.core.tasks import is_number
 from tenire.errors import ConfigError
 
 __all__ = ["Eviction"]
@@ -41,10 +42,11 @@ class Eviction(Generic[Key]):
     __slots__ = ("_born", "_sizes", "capacity", "evicted", "expired", "hits", "misses", "ttl", "used")
 
     def __init__(self, capacity: int, *, ttl: float | None = None) -> None:
-        if not 0 < capacity < float("inf"):
+        bytes_, seconds = cast("Any", capacity), cast("Any", ttl)
+        if not is_number(bytes_) or not 0 < bytes_ < float("inf"):
             message = f"the capacity of a cache must be a positive number of bytes, got {capacity!r}"
             raise ConfigError(message, key="capacity")
-        if ttl is not None and not 0 < ttl < float("inf"):
+        if ttl is not None and (not is_number(seconds) or not 0 < seconds < float("inf")):
             message = f"the ttl of a cache must be a positive number of seconds, got {ttl!r}"
             raise ConfigError(message, key="ttl")
         self.capacity = capacity
@@ -94,7 +96,7 @@ class Eviction(Generic[Key]):
     def shrink(self, most: int) -> list[Key]:
         """Return the keys to drop so that the others have ``most`` bytes together at the most."""
         gone: list[Key] = []
-        while self.used > most:
+        while self._sizes and self.used > most:
             key = next(iter(self._sizes))
             self.remove(key)
             gone.append(key)

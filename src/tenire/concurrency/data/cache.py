@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from tenire.core.eviction import Eviction
+from tenire.core.tasks import is_number
 from tenire.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -189,8 +190,8 @@ def size_of(value: Any) -> int:
     raise ConfigError(message, key="size", hint="pass size=… in bytes")
 
 
-def _checked(size: int) -> int:
-    if not 0 <= size < float("inf"):
+def _checked(size: Any) -> int:
+    if not is_number(size) or not 0 <= size < float("inf"):
         message = f"size must be a number of bytes from 0, got {size!r}"
         raise ConfigError(message, key="size")
     return int(size)

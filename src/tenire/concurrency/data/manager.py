@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from tenire.concurrency.blocking import acquire_blocking, run_blocking
 from tenire.concurrency.data.blobs import Blobs
 from tenire.concurrency.data.cache import Cache
+from tenire.concurrency.submit import number_of, text_of
 from tenire.concurrency.unbroken import unbroken
 from tenire.core.admission import MEMORY
 from tenire.core.tasks import Priority, Resources
@@ -120,7 +121,11 @@ class DataManager:
 
         Yields:
             The bytes that are held.
+
+        Raises:
+            ConfigError: If an argument is impossible.
         """
+        number_of("size", size, most=float("inf"))
         held = min(size, self.capacity)
         # Detached: bytes travel with an item from coroutine to coroutine, and whoever
         # holds them gives them back without asking for more.
@@ -193,6 +198,7 @@ class DataManager:
         Raises:
             ConfigError: If a number is impossible, or the cache was made with others.
         """
+        text_of("name", name)
         with self._lock:
             cache = self._caches.get(name)
             if cache is None:

@@ -22,7 +22,7 @@ from tenire.concurrency.loops.forks import FORKED, on_fork
 from tenire.concurrency.loops.requests import BlockingCall, Post, Request, is_awaitable
 from tenire.concurrency.loops.spawned import Spawned, SpawnedRequest
 from tenire.concurrency.loops.state import LoopState
-from tenire.errors import InternalError, RejectedError
+from tenire.errors import ConfigError, InternalError, RejectedError
 
 if TYPE_CHECKING:
     import asyncio
@@ -148,6 +148,9 @@ class Portal:
 
         On the loop's own thread, and where there is a loop of your own, ``await`` is the way.
         """
+        if not is_awaitable(coroutine):
+            message = f"wait() takes a coroutine, got {coroutine!r}"
+            raise ConfigError(message, key="coroutine", hint="call(fn, …) takes a function")
         request: BlockingCall[T] = BlockingCall(self, coroutine)
         try:
             self.refuse_on_thread("wait", "`await` the coroutine")

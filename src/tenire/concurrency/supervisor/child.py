@@ -6,6 +6,8 @@ import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tenire.concurrency.engine_arguments import check_fields, is_seconds
+
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Awaitable, Callable
@@ -86,6 +88,26 @@ class Child:
     ask: Callable[[Callable[[], None]], object] | None = None
     grace: float = 5.0
     pipelines: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Check the fields.
+
+        Raises:
+            ConfigError: If one is impossible.
+        """
+        silence = self.silence
+        check_fields(
+            self,
+            (
+                ("name", isinstance(self.name, str), "text"),
+                ("run", callable(self.run), "a coroutine function of a Life"),
+                ("silence", silence is None or (is_seconds(silence) and silence > 0),
+                 "a positive number of seconds or None"),
+                ("ask", self.ask is None or callable(self.ask), "a function or None"),
+                ("grace", is_seconds(self.grace), "a number of seconds, 0 or more"),
+                ("pipelines", not isinstance(self.pipelines, str), "a tuple of names"),
+            ),
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
