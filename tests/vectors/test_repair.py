@@ -240,6 +240,28 @@ def test_words_are_made_again_beside_a_text_that_cannot_be_read(open_store: Open
     assert (store.check().damaged, store.check().unindexed) == ({"d2"}, 0)
 
 
+@pytest.mark.parametrize("damage", ["gone", "of zeros", "cut off"])
+def test_texts_whose_dictionary_is_damaged_are_told_and_can_be_stored_again(
+    open_store: Open, make: Maker, damage: str
+) -> None:
+    store = open_store()
+    documents = python_documents(make, 60)
+    store.commit(make.batch("b1", *documents))
+    store.close()
+    (dictionary,) = (store.path / "dictionaries").iterdir()
+    if damage == "gone":
+        dictionary.unlink()
+    else:
+        dictionary.write_bytes(bytes(300) if damage == "of zeros" else dictionary.read_bytes()[:50])
+    again = open_store()
+    lost = again.check().damaged
+    assert lost
+    again.commit(make.batch("b2", remove=tuple(lost)))
+    again.commit(make.batch("b3", *documents))
+    assert dict(again.check().passages) == {document.id: len(document.passages) for document in documents}
+    assert again.check().damaged == set()
+
+
 @pytest.mark.parametrize("damage", ["cut off", "a page of zeros", "gone"])
 def test_a_vector_index_that_is_damaged_is_told_and_dropped(open_store: Open, make: Maker, damage: str) -> None:
     store = open_store()

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["DICTIONARY_BYTES", "LEVEL", "TextCodec", "train_dictionary", "utf8"]
 
 DICTIONARY_BYTES = 16 << 10
+_REMEDY = "restore the store from a backup, or run: tenire verify --repair, and then ingest again"
 LEVEL = 6
 
 
@@ -131,7 +132,7 @@ class TextCodec:
         found = self._find(number) if self._find is not None else None
         if found is None or self._add(found) != number:
             message = f"a text needs the dictionary {number}, which is missing"
-            raise StoreError(message, hint="restore the store from a backup, or ingest again into a new home")
+            raise StoreError(message, hint=_REMEDY)
         return self._dictionaries[number]
 
     def _add(self, data: bytes) -> int:
@@ -139,9 +140,13 @@ class TextCodec:
         number = dictionary.dict_id()
         if number == 0:
             message = f"{len(data)} bytes that should be a zstandard dictionary are something else"
-            raise StoreError(message)
+            raise StoreError(message, hint=_REMEDY)
         if number not in self._dictionaries:
             # Digested once here, shared by the contexts of all threads.
-            dictionary.precompute_compress(level=LEVEL)
+            try:
+                dictionary.precompute_compress(level=LEVEL)
+            except zstandard.ZstdError as error:
+                message = f"a zstandard dictionary of {len(data)} bytes is damaged ({error})"
+                raise StoreError(message, hint=_REMEDY) from error
             self._dictionaries[number] = dictionary
         return number

@@ -7,6 +7,7 @@ each frame names its own, and the newest is for new texts.
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from tenire.errors import StoreError
@@ -68,7 +69,10 @@ class StoredTexts:
             if self._codec is None:
                 codec = TextCodec(self._find)
                 for file in sorted(self._path.glob("*.zdict"), key=lambda file: (file.stat().st_mtime_ns, file.name)):
-                    codec.use(read_whole(file))
+                    data = read_whole(file)
+                    # One that is damaged is as good as none: texts tell that they need it, and a repair drops them.
+                    with suppress(StoreError):
+                        codec.use(data)
                 self._codec = codec
             return self._codec
 
