@@ -42,6 +42,7 @@ class Scene:
     heard: list[Any] = field(default_factory=list)
     broke: list[Any] = field(default_factory=list)
     opened: int = 0
+    stopped: int = 0
     closed: int = 0
     deaf: bool = False
     fails: int = 0
@@ -76,7 +77,11 @@ class Scene:
         scene = self
 
         class Events:
+            def stop(self) -> None:
+                scene.stopped += 1
+
             def close(self) -> None:
+                assert scene.stopped == scene.opened  # all of them, before one is waited for
                 scene.closed += 1
                 scene.heard.remove(heard)
 

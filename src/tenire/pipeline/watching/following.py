@@ -277,6 +277,8 @@ class Following:
     async def _deaf(self) -> None:
         events, self._events = self._events, []
         for each in events:
+            each.stop()  # all of them, before the first one is waited for
+        for each in events:
             await unbroken(run_blocking(each.close))
 
     def _thread(self, fn: Callable[..., Any], *args: Any) -> Handle[Any]:
