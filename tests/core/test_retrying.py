@@ -27,7 +27,8 @@ def ask(kind: Kind = Kind.TRANSIENT, tries: int = 1, now: float = 100.0, **other
     return next_try(kind, tries, now, **{**settings, **others})
 
 
-COUNTED = [kind for kind in Kind if kind is not Kind.UNCOUNTED]
+UNCOUNTED = [Kind.UNCOUNTED, Kind.OUTAGE]
+COUNTED = [kind for kind in Kind if kind not in UNCOUNTED]
 
 
 @given(
@@ -69,11 +70,13 @@ def test_a_server_that_names_a_time_is_asked_then() -> None:
     assert ask(Kind.OVERLOAD, not_before=130.0) == 130.0
 
 
-@given(st.integers(0, 5), st.integers(1, MOST_UNCOUNTED), st.floats(0, 20), st.integers())
-def test_what_is_put_off_costs_neither_a_try_nor_the_budget(tries: int, uncounted: int, wait: float, seed: int) -> None:
+@given(st.sampled_from(UNCOUNTED), st.integers(0, 5), st.integers(1, MOST_UNCOUNTED), st.floats(0, 20), st.integers())
+def test_what_is_put_off_costs_neither_a_try_nor_the_budget(
+    kind: Kind, tries: int, uncounted: int, wait: float, seed: int
+) -> None:
     budget = RetryBudget(reserve=0)
     others = {"uncounted": uncounted, "not_before": 100.0 + wait, "rng": random.Random(seed), "budget": budget}
-    when = ask(Kind.UNCOUNTED, tries, **others)
+    when = ask(kind, tries, **others)
     assert isinstance(when, float)
     assert 100.0 + wait <= when <= max(100.0 + wait, 108.0)
 
@@ -85,6 +88,11 @@ def test_what_is_put_off_keeps_the_deadline_too() -> None:
 def test_nothing_is_put_off_for_ever() -> None:
     many = MOST_UNCOUNTED + 1
     assert ask(Kind.UNCOUNTED, 0, uncounted=many) == f"it was put off {many} times"
+
+
+def test_an_outage_is_waited_out_for_as_long_as_it_takes() -> None:
+    assert isinstance(ask(Kind.OUTAGE, 0, uncounted=1_000_000), float)
+    assert ask(Kind.OUTAGE, 0, uncounted=1, deadline=100.0) == "the next try would come after the deadline"
 
 
 def test_the_more_often_it_was_put_off_the_longer_it_waits() -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tenire.llm.records import ChatRequest
     from tenire.testing import SimLoop
 
-__all__ = ["Model", "busy", "down", "simulate", "wrong_key"]
+__all__ = ["Model", "busy", "down", "simulate", "unreachable", "wrong_key"]
 
 MODEL = "gpt-4o-mini"
 
@@ -97,6 +97,10 @@ def simulate(loop: SimLoop, scenario: Callable[[ChatClient], Awaitable[Any]], mo
 
 def down(number: int = 1) -> list[Exception]:
     return [ServerError("no connection") for _ in range(number)]
+
+
+def unreachable(number: int = 1) -> list[Exception]:
+    return [ServerError("nobody is there", code="connect") for _ in range(number)]
 
 
 def busy(number: int = 1, retry_after: float | None = 2.0) -> list[Exception]:

@@ -26,7 +26,7 @@ from tenire.llm.money import Price
 from tenire.llm.records import Usage
 from tenire.llm.ways import find_way
 
-from .models import MODEL, Model, busy, down, simulate, wrong_key
+from .models import MODEL, Model, busy, down, simulate, unreachable, wrong_key
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -110,12 +110,15 @@ def test_a_failure_is_tried_again_and_a_refusal_waits_as_long_as_it_says(sim_loo
 
 def test_a_failure_says_how_many_tries_got_an_answer(sim_loop: SimLoop) -> None:
     async def scenario(client: ChatClient) -> None:
+        await client.complete("Hello")
+        model.failures = [failed[0], *unreachable(2), *failed[1:]]
         with pytest.raises(ServerError) as caught:
-            await client.complete("Hello")
-        assert caught.value.tries == 2
+            await client.complete("Hello again")
+        assert caught.value.tries == 3
 
-    failed = [ServerError("it failed", status=500) for _ in range(2)]
-    simulate(sim_loop, scenario, Model(failed[0], *down(1), failed[1]), retry=3)
+    model, failed = Model(), [ServerError("it failed", status=500) for _ in range(3)]
+    simulate(sim_loop, scenario, model, retry=3)
+    assert len(model.times) == 6
 
 
 def test_refusals_burn_no_tries(sim_loop: SimLoop) -> None:
@@ -141,7 +144,7 @@ def test_an_error_is_not_kept(sim_loop: SimLoop) -> None:
             await client.complete("Hello")
         assert (await client.complete("Hello")).text == "re: Hello"
 
-    simulate(sim_loop, scenario, Model(*down(2)), retry=2)
+    simulate(sim_loop, scenario, Model(*down()), retry=1)
 
 
 def test_a_deadline_covers_all_of_it(sim_loop: SimLoop) -> None:

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tenire.core.breaker import CircuitBreaker
+from tenire.core.outages import Sign
 from tenire.core.retry_budget import RetryBudget
 from tenire.core.tasks import Retry
-from tenire.errors import CircuitOpenError
+from tenire.errors import CircuitOpenError, ConfigError
 from tenire.resilience import MISSING, FailedTry, FillingCache, Guard, Kind
+from tenire.resilience.failures import PassedOverError
 from tenire.testing import run
 
 from .servers import BusyError, Server, down
@@ -168,6 +170,96 @@ def test_a_blocking_call_that_keeps_failing_does_not_open_the_circuit_either() -
     with pytest.raises(BrokenError):
         bad()
     assert breaker.state == "closed"
+
+
+def of_outage(error: BaseException) -> Sign | None:
+    return Sign.UNREACHED if isinstance(error, ConnectionError) else None
+
+
+def test_a_blocking_call_waits_out_an_outage_though_the_circuit_stays_closed() -> None:
+    answers = iter(down(50))
+    breaker = CircuitBreaker(minimum_calls=100)
+    seen: list[FailedTry] = []
+
+    @Guard(
+        retry=Retry(attempts=3, backoff=1e-6, max_delay=1e-6),
+        budget=RetryBudget(reserve=0),
+        breaker=breaker,
+        outage=of_outage,
+        watch=seen.append,
+    )
+    def call() -> str:
+        for error in answers:
+            raise error
+        return "answer"
+
+    assert call() == "answer"
+    assert {(failed.kind, failed.tries) for failed in seen} == {(Kind.OUTAGE, 0)}
+
+
+@pytest.mark.parametrize("attempts", [1, 3])
+def test_who_is_told_to_try_once_waits_out_no_outage(attempts: int) -> None:
+    guard = Guard(retry=attempts, breaker=True, outage=of_outage)
+    server = Server(*down(5))
+
+    async def main() -> None:
+        if attempts > 1:
+            assert await guard.call(server) == "answer"
+            return
+        with pytest.raises(ConnectionError):
+            await guard.call(server)
+
+    run(main)
+    assert len(server.times) == (1 if attempts == 1 else 6)
+
+
+@pytest.mark.parametrize("patience", [0.0, 20.0])
+def test_who_has_somebody_to_stand_in_waits_for_a_circuit_only_so_long(patience: float) -> None:
+    guard = Guard(breaker=CircuitBreaker(minimum_calls=1, open_for=60.0))
+
+    async def main() -> None:
+        with pytest.raises(ConnectionError):
+            await guard.call(Server(*down()))
+        with pytest.raises(PassedOverError, match="its circuit is not closed"):
+            await guard.call(Server(), patience=patience)
+        assert asyncio.get_running_loop().time() == pytest.approx(patience)
+        assert guard.statistics().waiting == 0
+        assert await guard.call(Server(), patience=61.0) == "answer"
+
+    run(main)
+
+
+def test_and_sees_of_an_outage_no_more_than_it_has_tries() -> None:
+    guard = Guard(retry=4, breaker=CircuitBreaker(minimum_calls=100), outage=of_outage)
+    server = Server(*down(20))
+
+    async def main() -> None:
+        with pytest.raises(PassedOverError) as caught:
+            await guard.call(server, patience=0.0)
+        assert isinstance(caught.value.__cause__, ConnectionError)
+
+    run(main)
+    assert len(server.times) == 4
+
+
+def test_when_the_circuit_opens_who_waits_for_its_next_try_goes_on_at_once() -> None:
+    breaker = CircuitBreaker(minimum_calls=2, open_for=1000.0)
+    guard = Guard(retry=Retry(attempts=4, backoff=500.0, max_delay=500.0), budget=False, breaker=breaker)
+
+    async def main() -> None:
+        server = Server(*down(2), seconds=1.0)
+        calls = [asyncio.create_task(guard.call(server, patience=0.0)) for _ in range(2)]
+        await asyncio.wait(calls, return_when=asyncio.FIRST_COMPLETED)
+        assert asyncio.get_running_loop().time() == pytest.approx(1.0)
+        await asyncio.wait(calls)
+        assert all(isinstance(call.exception(), PassedOverError) for call in calls)
+
+    run(main)
+
+
+def test_an_outage_cannot_be_told_without_a_breaker() -> None:
+    with pytest.raises(ConfigError, match="without a breaker"):
+        Guard(retry=3, outage=of_outage)
 
 
 def test_what_is_put_off_keeps_the_deadline() -> None:

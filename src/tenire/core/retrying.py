@@ -7,8 +7,9 @@
    another reason costs nothing.
 4. A next try comes after a delay by chance (``backoff``), and never before the server
    said that it may (``not_before``).
-5. After what is ``UNCOUNTED`` there is another try, which is not counted and paid for by
-   nobody, but no more than ``MOST_UNCOUNTED`` of them.
+5. After what is ``UNCOUNTED`` or ``OUTAGE`` there is another try, which is not counted and
+   paid for by nobody: of the former no more than ``MOST_UNCOUNTED``, of the latter for as
+   long as the outage lasts.
 """
 
 from __future__ import annotations
@@ -38,6 +39,8 @@ class Kind(Enum):
     """Refused for the moment: another try may succeed, later."""
     UNCOUNTED = "uncounted"
     """Not done, though all is well: it was not its turn. Another try may succeed, and does not count."""
+    OUTAGE = "outage"
+    """What is called is down, for whoever calls it: another try may succeed once it is back, and does not count."""
     PERMANENT = "permanent"
     """The same call will always fail."""
     POISON = "poison"
@@ -67,17 +70,17 @@ def next_try(
         deadline: When the call must have ended, seconds; infinite for no limit.
         not_before: What the server said, seconds; minus infinity if it said nothing.
         rng: Where the chance comes from.
-        uncounted: Tries so far that do not count.
+        uncounted: Tries so far that do not count for the same reason.
 
     Returns:
         The time in seconds, or the reason in words.
     """
     if kind in (Kind.PERMANENT, Kind.POISON):
         return f"the failure is {kind.value}"
-    counts = kind is not Kind.UNCOUNTED
+    counts = kind not in (Kind.UNCOUNTED, Kind.OUTAGE)
     if counts and tries >= retry.attempts:
         return f"all {retry.attempts} tries are used up"
-    if not counts and uncounted > MOST_UNCOUNTED:
+    if kind is Kind.UNCOUNTED and uncounted > MOST_UNCOUNTED:
         return f"it was put off {uncounted} times"
     past = tries if counts else uncounted
     when = max(now + full_jitter(past, base=retry.backoff, cap=retry.max_delay, rng=rng), not_before)

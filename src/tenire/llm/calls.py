@@ -2,9 +2,12 @@
 
 1. Models are asked in order, each with all its tries, until one answers. The deadline is
    for all of them together.
-2. While a provider is known to be down, a call goes on at once to another provider, if
-   there is one. Without one it waits.
-3. A reply that is no longer fresh, but not too old, is given; a new one is fetched for
+2. While a model is known to be down, a call goes on at once to the next one. What failed for
+   another reason than an outage is not asked again; the others are, in rounds, until one
+   answers. From the second round on the call waits for the first of them, ``_PATIENCE_S``
+   seconds in each round: it is the one that was meant.
+3. A model in whose place nobody is left to be asked is waited for as long as it takes.
+4. A reply that is no longer fresh, but not too old, is given; a new one is fetched for
    those who come later.
 """
 
@@ -13,15 +16,17 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tenire.concurrency.blocking import run_blocking
-from tenire.core.breaker import OPEN
+from tenire.core.outages import Blame
 from tenire.core.tasks import Priority
-from tenire.errors import BudgetError, ConfigError, InternalError, StoreError, TenireError
+from tenire.errors import BudgetError, ConfigError, StoreError, TenireError
 from tenire.llm.reply_store import Asked
 from tenire.llm.requests import request_key
 from tenire.llm.schemas import reply_schema
+from tenire.resilience.failures import PassedOverError
+from tenire.resilience.retries import Tally
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -37,6 +42,22 @@ __all__ = ["Calls"]
 
 _FINAL = (BudgetError, StoreError, ConfigError)
 """What no other model can help with."""
+
+_PATIENCE_S = 15.0
+_PAUSE_S = 1.0  # between rounds
+_NEVER = float("inf")
+
+
+class _Model(NamedTuple):
+    """One that may be asked.
+
+    Attributes:
+        ask: Asks it for one prompt.
+        tally: How often the prompt has failed there.
+    """
+
+    ask: Callable[..., Awaitable[Reply]]
+    tally: Tally
 
 
 class Calls:
@@ -62,43 +83,56 @@ class Calls:
         Raises:
             TenireError: If nobody has one: what the last who was asked said.
         """
-        endpoints = self._session.endpoints
-        if len(endpoints) == 1 and not self._others:
-            return await self._ask(endpoints[0], request, manner, feed)
-        now = asyncio.get_running_loop().time
+        now, timer = asyncio.get_running_loop().time, self._session.manager.timer
+        blame = Blame(now())
+        models = [_Model(ask, Tally(blame)) for ask in self.asks()]
         until = None if manner.deadline is None else now() + manner.deadline
-        asks: list[Callable[[ChatRequest, Manner, Feed | None], Awaitable[Reply]]] = []
-        if not self._is_down():
-            asks += [partial(self._ask, endpoint) for endpoint in endpoints]
-        asks += [other.stand_in for other in self._others]
-        for place, ask in enumerate(asks, start=1):
-            try:
-                return await ask(request, manner, feed)
-            except _FINAL:
-                raise
-            except TenireError as error:
-                left = None if until is None else until - now()
-                if place == len(asks) or (left is not None and left <= 0) or (feed is not None and feed.characters):
+        patience = 0.0
+        while True:
+            for model in tuple(models):
+                first, last, alone = model is models[0], model is models[-1], len(models) == 1
+                waits = _NEVER if alone else patience if first else 0.0
+                if until is not None:
+                    manner = replace(manner, deadline=max(1e-3, until - now()))
+                try:
+                    return await model.ask(request, manner, feed, patience=waits, tally=model.tally)
+                except _FINAL:
                     raise
-                error.add_note("tenire: the next model was asked")
-                manner = replace(manner, deadline=left)
-        raise InternalError("a prompt was given to nobody")
+                except TenireError as error:
+                    if not isinstance(error, PassedOverError):
+                        models.remove(model)
+                        blame.settle()
+                    over = until is not None and now() + (_PAUSE_S if last else 0.0) >= until
+                    if not models or over or (feed is not None and feed.characters):
+                        raise
+                    error.add_note("tenire: the next model was asked")
+            patience = _PATIENCE_S
+            await timer.wait_until(timer.now() + _PAUSE_S)
 
-    def _is_down(self) -> bool:
-        return bool(self._others) and self._session.endpoints[0].breaker.state == OPEN
+    def asks(self) -> list[Callable[..., Awaitable[Reply]]]:
+        """Return what asks the model, and each of those that stand in for it, in order."""
+        asks: list[Callable[..., Awaitable[Reply]]] = [
+            partial(self._ask, endpoint) for endpoint in self._session.endpoints
+        ]
+        return asks + [ask for other in self._others for ask in other.asks()]
 
-    async def stand_in(self, request: ChatRequest, manner: Manner, feed: Feed | None = None) -> Reply:
-        """Return the reply to a request that was meant for another model."""
-        return await self.reply(replace(request, model=self._session.settings.model), manner, feed)
-
-    async def _ask(self, endpoint: Endpoint, request: ChatRequest, manner: Manner, feed: Feed | None) -> Reply:
+    async def _ask(
+        self,
+        endpoint: Endpoint,
+        request: ChatRequest,
+        manner: Manner,
+        feed: Feed | None,
+        *,
+        patience: float,
+        tally: Tally,
+    ) -> Reply:
         session = self._session
         model = endpoint.account.model
         if model != request.model:
             request = replace(request, model=model)
         schema = None if request.schema is None else await self._schema(request.schema)
         asked = Asked(request_key(session.service, request) if manner.keep else b"", self._oldest())
-        answer = await endpoint.ask(asked, request, manner, schema, feed)
+        answer = await endpoint.ask(asked, request, manner, schema, feed, patience=patience, tally=tally)
         if not asked.calls:
             session.totals.cached_calls += 1
             if answer.made_at < session.fresh_since:

@@ -87,7 +87,8 @@ class ChatClient(AsksInBatches):
         timeout: Seconds for one try.
         retry: When to try again: a ``Retry``, or a number of tries in all.
         hedge: Whether slow calls are sent a second time, for at most 5 % of them.
-        fallback: Models, or other clients, that are asked in order when all tries have failed.
+        fallback: Models, or other clients, that are asked in order when all tries have failed, and
+            at once while a model is down.
         max_output_tokens: Of calls that do not say.
         parameters: Sent with every call, for example ``{"temperature": 0}``.
 

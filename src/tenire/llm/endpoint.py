@@ -3,8 +3,9 @@
 ``Deadline(Cache → SingleFlight(Retry+budget(Breaker(Admission[slot, rate, money](Hedge(Timeout(call)))))))``,
 where the cache and the single flight reach over processes (``reply_store``).
 
-1. A refusal for a quota (429) is put off and burns no try. While the provider is down,
-   calls wait behind the breaker, and burn none either.
+1. A refusal for a quota (429) is put off and burns no try. While the model is down, calls
+   wait behind the breaker, or try again and again if they are too few to open it; that
+   burns none either, unless another model stands in.
 2. A reply that does not follow the schema is charged, and asked for once more together with
    what is wrong with it. If that one does not either, it is the call's error. A second copy
    of a slow call asks what its call asks: neither uses up the other's repair.
@@ -15,6 +16,7 @@ where the cache and the single flight reach over processes (``reply_store``).
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 from dataclasses import dataclass
 from functools import partial
@@ -25,12 +27,13 @@ from tenire.core.retry_budget import RetryBudget
 from tenire.core.retrying import Kind
 from tenire.core.tasks import Priority, Retry
 from tenire.errors import BrokenReplyError, ModelError, RateLimitedError
-from tenire.llm.failures import kind_of
+from tenire.llm.failures import kind_of, sign_of_outage
 from tenire.llm.passage import Passage
 from tenire.llm.records import ChatRequest
 from tenire.llm.replies import Answer
 from tenire.llm.streams import BROKE_OFF
 from tenire.resilience import Guard
+from tenire.resilience.retries import Tally
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -41,15 +44,18 @@ if TYPE_CHECKING:
     from tenire.llm.reply_store import Asked, ReplyStore
     from tenire.llm.schemas import ReplySchema
     from tenire.llm.streams import Feed
-    from tenire.resilience import GuardStatistics
+    from tenire.resilience import FailedTry, GuardStatistics
     from tenire.resilience.failures import Failure
 
 __all__ = ["RETRY", "Endpoint", "Manner", "kind_of_failure"]
+
+_log = logging.getLogger("tenire.llm")
 
 RETRY = Retry(attempts=8, backoff=0.25, max_delay=20.0)
 """When calls are tried again by default: one in a million fails where every fifth try does."""
 
 _BUDGET = (0.5, 100.0, 1000.0)  # retries for each call, to begin with, and saved up at the most
+_TOLD_EVERY_S = 600.0
 _OFF_SCHEMA = ("json", "schema")
 _STILL_OFF_SCHEMA = "still off schema"
 
@@ -81,12 +87,12 @@ class Endpoint:
         retry: When to try again.
         timeout: Seconds for one try.
         hedge: Whether to send a second copy of slow calls.
-        breaker: Of the provider; its models share it.
+        breaker: Of the model.
         wall: Tells seconds since the epoch.
 
     Attributes:
         account: Whom calls are charged to.
-        breaker: Of the provider.
+        breaker: Of the model.
         plain: Makes calls that nobody keeps.
     """
 
@@ -105,6 +111,7 @@ class Endpoint:
         self.account = account
         self._store = store
         self.breaker = breaker or new_breaker()
+        self._told_at = float("-inf")
         ratio, reserve, cap = _BUDGET
         guard = partial(
             Guard,
@@ -115,9 +122,10 @@ class Endpoint:
             timeout=timeout,
             idempotent=True,
             classify=kind_of_failure,
+            watch=self._tell,
         )
-        self._keeping = guard(cache=store)
-        self.plain = guard()
+        self._keeping, self._passing = guard(cache=store, outage=sign_of_outage), guard(outage=sign_of_outage)
+        self.plain = guard()  # who uses it finds out in a way of its own whose fault a failure is
         self._guard, self._others = guard, list[Guard]()
         self._try = _Try(transport, wall, f"the call of {account.model}", priced=account.price is not None)
 
@@ -128,6 +136,9 @@ class Endpoint:
         manner: Manner,
         schema: ReplySchema | None = None,
         feed: Feed | None = None,
+        *,
+        patience: float = float("inf"),
+        tally: Tally | None = None,
     ) -> Answer:
         """Return the answer to a request.
 
@@ -137,15 +148,18 @@ class Endpoint:
             manner: How to call.
             schema: What the reply must follow, or ``None``.
             feed: Gives on what comes; ``None`` if only the whole reply counts.
+            patience: Seconds to wait until the model is back, if another one stands in for it.
+            tally: How often the request has failed here before.
 
         Raises:
             TenireError: If there is none.
         """
         now, deadline = asyncio.get_running_loop().time, manner.deadline
         started = now()
+        tally = Tally() if tally is None else tally
         while True:
             try:
-                return await self._ask(asked, request, manner, schema, feed, deadline)
+                return await self._ask(asked, request, manner, schema, feed, deadline, patience, tally)
             except BrokenReplyError as error:
                 # Without a word given on, it was somebody else's stream, which this one had joined.
                 if error.code != BROKE_OFF or (feed is not None and feed.characters):
@@ -161,9 +175,11 @@ class Endpoint:
         schema: ReplySchema | None,
         feed: Feed | None,
         deadline: float | None,
+        patience: float,
+        tally: Tally,
     ) -> Answer:
         try:
-            answer: Answer = await (self._keeping if manner.keep else self.plain).call(
+            answer: Answer = await (self._keeping if manner.keep else self._passing).call(
                 self._try,
                 asked,
                 request,
@@ -174,9 +190,12 @@ class Endpoint:
                 admission=partial(self._passage, asked, request, manner),
                 hand_on=True,
                 hedged=feed is None,  # a stream has one source: two copies would be given on both
+                patience=patience,
+                tally=tally,
             )
         except ModelError as error:
-            error.tries = asked.answers
+            # What an outage has answered was no answer to the request.
+            error.tries = min(asked.answers, tally.tries + tally.put_off) if tally.outages else asked.answers
             raise
         finally:
             if asked.charges:  # of a request that is not kept
@@ -190,6 +209,15 @@ class Endpoint:
             self.account, asked, self.account.counter.estimate(sent), manner.priority, manner.pipeline, sent=sent
         )
 
+    def _tell(self, failed: FailedTry) -> None:
+        """Say now and then in an outage what it looks like."""
+        now = asyncio.get_running_loop().time()
+        if failed.kind is Kind.OUTAGE and now >= self._told_at + _TOLD_EVERY_S:
+            self._told_at = now
+            hint = getattr(failed.error, "hint", None)
+            about = f"{failed.error} ({hint})" if hint else failed.error
+            _log.warning("%s; calls without a deadline wait for the end of such an outage", about)
+
     def judging(self, classify: Callable[[BaseException], Kind | Failure | None]) -> Guard:
         """Return another guard like ``plain``, with the same breaker and budget of retries.
 
@@ -202,7 +230,7 @@ class Endpoint:
 
     def statistics(self) -> list[GuardStatistics]:
         """Return what each of its guards has done."""
-        return [guard.statistics() for guard in (self._keeping, self.plain, *self._others)]
+        return [guard.statistics() for guard in (self._keeping, self._passing, self.plain, *self._others)]
 
 
 class _Try:

@@ -4,7 +4,8 @@
    account and for a request that will never fit, 400 also for a wrong key, and 200 also
    for errors.
 2. A message holds neither the prompt nor a key, whatever the server quotes.
-3. ``kind_of`` says for each error whether another try may help.
+3. ``kind_of`` says for each error whether another try may help, and ``sign_of_outage``
+   whether it may be an outage's.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from tenire.clock import SYSTEM_CLOCK
+from tenire.core.outages import Sign
 from tenire.core.retrying import Kind
 from tenire.errors import (
     AuthenticationError,
@@ -37,11 +39,14 @@ if TYPE_CHECKING:
     from tenire.llm.headers import SentHeaders
     from tenire.llm.keys import ApiKey
 
-__all__ = ["Call", "broken", "kind_of", "no_reply", "refusal", "unanswered"]
+__all__ = ["LOST_WORKER", "Call", "broken", "kind_of", "no_reply", "refusal", "sign_of_outage", "unanswered"]
 
 _TRANSIENT_4XX = frozenset({408, 409, 425})
 _OVERLOAD = frozenset({429, 503, 529})
 _NEVER = frozenset({501, 505})
+_UNREACHED = frozenset({"connect", "dns", "proxy", "timeout", "tls"})  # a timeout that costs nothing was for connecting
+LOST_WORKER = "lost worker"
+"""The code of a failure of a model on this machine whose worker has ended: it is started again at once."""
 _SHOWN_HEADERS = re.compile(
     r"(x-ratelimit-|anthropic-ratelimit-|retry-after|(x-)?request-id$|x-should-retry$|date$|server$|cf-ray$"
     r"|content-(type|length)$|openai-processing-ms$)"
@@ -217,3 +222,21 @@ def kind_of(error: BaseException) -> Kind | None:
     if isinstance(error, (ServerError, BrokenReplyError)) or said == "true":
         return Kind.TRANSIENT
     return Kind.PERMANENT
+
+
+def sign_of_outage(error: BaseException) -> Sign | None:
+    """Say what an error tells of an outage; for ``outage=`` of a guard.
+
+    Returns:
+        ``None`` if it tells nothing. What may have been charged for does not: a call that is
+        made again and again would be paid again and again.
+    """
+    if not isinstance(error, ServerError) or error.charged:
+        return None
+    if error.status is None:
+        if error.code == LOST_WORKER:
+            return None
+        return Sign.UNREACHED if error.code in _UNREACHED else Sign.UNWELL
+    if error.status < 500:
+        return None
+    return Sign.DOUBTFUL if error.status == HTTPStatus.INTERNAL_SERVER_ERROR else Sign.UNWELL

@@ -13,7 +13,7 @@ from tenire.concurrency.quotas import Quota
 from tenire.errors import ConfigError, RejectedError
 from tenire.llm.books import Books
 from tenire.llm.embeddings import Embeddings
-from tenire.llm.endpoint import Endpoint, new_breaker
+from tenire.llm.endpoint import Endpoint
 from tenire.llm.first_call import FirstCallGate
 from tenire.llm.money import to_usd
 from tenire.llm.passage import Account
@@ -183,7 +183,7 @@ class Session:
         await end(tuple(self._background))
 
     def _make_endpoints(self, counter: TokenCounter) -> tuple[Endpoint, ...]:
-        settings, breaker = self.settings, new_breaker()
+        settings = self.settings
         endpoints = []
         for model in self._models:
             price = price_of(model, settings.price)
@@ -209,7 +209,6 @@ class Session:
                     retry=retry_of(settings.retry),
                     timeout=settings.timeout,
                     hedge=settings.hedge,
-                    breaker=breaker,
                     wall=self.wall,
                 )
             )
@@ -218,12 +217,12 @@ class Session:
 
 def statistics_of(session: Session) -> ChatStatistics:
     """Return what a client has done so far."""
-    totals, guards = session.totals, [one for endpoint in session.endpoints for one in endpoint.statistics()]
+    totals, guards = session.totals, [endpoint.statistics() for endpoint in session.endpoints]
     return ChatStatistics(
         calls=totals.calls,
         cached_calls=totals.cached_calls,
-        retries=sum(guard.retries for guard in guards),
-        waiting=max(guard.waiting for guard in guards),
+        retries=sum(guard.retries for some in guards for guard in some),
+        waiting=sum(max(guard.waiting for guard in some) for some in guards),
         breaker=session.endpoints[0].breaker.state,
         input_tokens=totals.input_tokens,
         cached_tokens=totals.cached_tokens,

@@ -10,6 +10,8 @@
 4. Cancellation is never tried again.
 5. A try that finds out whether an open circuit may close costs its call nothing if it
    fails: who waits for the end of an outage has not used up its tries by then.
+6. A call for which somebody stands in waits for an open circuit only as long as its
+   ``patience`` lasts, and sees of an outage no more than it has tries.
 """
 
 from __future__ import annotations
@@ -18,9 +20,9 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from tenire.core.breaker import CLOSED, HALF_OPEN
+from tenire.core.breaker import CLOSED, OPEN
 from tenire.errors import CallTimeoutError
-from tenire.resilience.failures import UnmadeError
+from tenire.resilience.failures import PassedOverError, UnmadeError
 from tenire.resilience.retries import Tally
 from tenire.resilience.timing import sleep_until, time_of
 
@@ -38,6 +40,7 @@ __all__ = ["Admission", "Attempts", "Call"]
 Admission: TypeAlias = "Callable[[], contextlib.AbstractAsyncContextManager[Any]]"
 """Makes an async context manager that lets one try in, and holds what it needs while it is open."""
 
+_NEVER = float("inf")
 _EARLY_S = 1e-3  # by which a loop's timer may fire before its time
 
 
@@ -50,32 +53,41 @@ class Call:
         admission: What lets a try in, or ``None``.
         deadline: By when it must have ended, seconds; infinite for no limit.
         hedged: Whether a second copy may be sent.
+        patience: How long it waits for its circuit to close, seconds; infinite for no limit.
+        tally: How often it has failed.
         tries: Tries that were begun.
         doing: What it is at, for people.
         error: How the last try failed.
-        tally: How often it has failed.
     """
 
-    __slots__ = ("admission", "deadline", "doing", "error", "hedged", "name", "run", "tally", "tries")
+    __slots__ = ("admission", "deadline", "doing", "error", "hedged", "name", "patience", "run", "tally", "tries")
 
     def __init__(
         self,
         run: Callable[[Any], Coroutine[Any, Any, Any]],
         name: str,
         admission: Admission | None,
-        deadline: float,
+        deadline: float = _NEVER,
         *,
         hedged: bool = True,
+        patience: float = _NEVER,
+        tally: Tally | None = None,
     ) -> None:
         self.run = run
         self.name = name
         self.admission = admission
         self.deadline = deadline
         self.hedged = hedged
+        self.patience = patience
+        self.tally = Tally() if tally is None else tally
         self.tries = 0
         self.doing = "about to start"
         self.error: Exception | None = None
-        self.tally = Tally()
+
+    @property
+    def parks(self) -> bool:
+        """Whether it waits out an outage; otherwise somebody stands in for what is called."""
+        return self.patience == _NEVER
 
 
 class Attempts:
@@ -128,11 +140,14 @@ class Attempts:
                 if when is None:
                     raise
                 call.error = error
+                if not call.parks and retries.lasts(tally):
+                    raise PassedOverError(f"{call.name} failed in an outage: {error}") from error
             else:
                 call.error = None  # its traceback leads back to this call: a circle for the collector
                 return result
             call.doing = "waiting for its next try"
-            await sleep_until(when, now)
+            if call.parks or self._gate is None or self._gate.breaker.state != OPEN:
+                await sleep_until(when, now)  # otherwise whoever stands in can be asked at once
             self.retries += 1
 
     async def _guarded_try(self, call: Call, now: Callable[[], float]) -> Any:
@@ -142,9 +157,8 @@ class Attempts:
         while True:
             permit = gate.enter_nowait(now())
             if permit is None:
-                call.doing = "waiting for its circuit to close"
-                permit = await gate.enter(now, deadline=call.deadline, name=call.name)
-            call.tally.probing = gate.breaker.state == HALF_OPEN
+                permit = await self._wait(gate, call, now)
+            call.tally.begin(gate, now())
             tries = call.tries
             outcome: Outcome = "cancelled"
             try:
@@ -154,15 +168,28 @@ class Attempts:
                 continue
             except Exception as error:
                 if call.tries > tries:
-                    outcome = self._retries.outcome(error, call.tally, gate.answered)
+                    outcome = self._retries.outcome(error, call.tally, gate, now())
                 raise
             except asyncio.CancelledError:
                 if call.tries > tries and self._timeout is None and now() + _EARLY_S >= call.deadline:
                     outcome = "failure"
                 raise
             finally:
-                gate.leave(permit, now(), outcome)
+                gate.leave(permit, now(), outcome, call.tally.began_at)
             return result
+
+    async def _wait(self, gate: Gate, call: Call, now: Callable[[], float]) -> CallPermit:
+        """Wait for a permit, as long as the call's patience lasts."""
+        call.doing = "waiting for its circuit to close"
+        limit = asyncio.timeout(None if call.parks else call.patience)
+        try:
+            if call.patience > 0:
+                async with limit:
+                    return await gate.enter(now, deadline=call.deadline, name=call.name)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+        raise PassedOverError(f"{call.name} was not made: its circuit is not closed") from call.error
 
     async def _admitted_try(self, call: Call, now: Callable[[], float], permit: CallPermit | None) -> Any:
         if call.admission is None:
@@ -176,6 +203,7 @@ class Attempts:
     async def _hedged_try(self, call: Call, now: Callable[[], float], admitted: Any) -> Any:
         call.tries += 1
         self.tries += 1
+        call.tally.began_at = now()  # it may have waited to be admitted
         call.doing = "waiting for the answer"
         if self._hedge is None or not call.hedged:
             return await self._timed(call, admitted)

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from tenire.clock import SYSTEM_CLOCK
 from tenire.core.retrying import Kind
-from tenire.errors import BrokenReplyError, InternalError, TenireError, WorkerDiedError
+from tenire.errors import BrokenReplyError, CircuitOpenError, InternalError, TenireError, WorkerDiedError
 from tenire.resilience.retry_after import retry_after
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from tenire.core.breaker import Outcome
 
-__all__ = ["Failure", "Judge", "UnmadeError", "may_be_an_item"]
+__all__ = ["Failure", "Judge", "PassedOverError", "UnmadeError", "may_be_an_item"]
 
 _ANY = (Exception,)
 _MISTAKES = (
@@ -64,6 +64,10 @@ _TRANSIENT = frozenset({408, 425, 500, 502, 504, *range(506, 529), *range(530, 6
 
 class UnmadeError(Exception):
     """Inside a guard: a call that was let in is not made after all."""
+
+
+class PassedOverError(CircuitOpenError):
+    """Given up for the moment, because of an outage of what is called: somebody stands in for it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,15 +41,18 @@ class Gate:
     Attributes:
         breaker: The breaker.
         answered: Calls that ended well.
+        answered_at: When one of them did last, seconds; minus infinity for never.
+        well_at: When the last one of them began, seconds; minus infinity for never.
     """
 
-    __slots__ = ("__weakref__", "_lock", "_queue", "answered", "breaker")
+    __slots__ = ("__weakref__", "_lock", "_queue", "answered", "answered_at", "breaker", "well_at")
 
     def __init__(self, breaker: CircuitBreaker) -> None:
         self.breaker = breaker
         self._lock = threading.Lock()
         self._queue: deque[Turn[CallPermit]] = deque()
         self.answered = 0
+        self.answered_at = self.well_at = -_NEVER
 
     def __len__(self) -> int:
         return len(self._queue)
@@ -102,10 +105,13 @@ class Gate:
         """Return whether a permit that was granted some time ago is still worth a call."""
         return self.breaker.current(permit)
 
-    def leave(self, permit: CallPermit, now: float, outcome: Outcome) -> None:
-        """Give a permit back, and say how its call ended."""
+    def leave(self, permit: CallPermit, now: float, outcome: Outcome, began: float = -_NEVER) -> None:
+        """Give a permit back, and say how its call ended, and when it began."""
         with self._lock:
-            self.answered += outcome == "ok"
+            if outcome == "ok":
+                self.answered += 1
+                self.answered_at = now
+                self.well_at = max(self.well_at, began)
             self.breaker.release(permit, now, outcome)
             self._pass_on(now)
 

@@ -37,13 +37,14 @@ if TYPE_CHECKING:
     from tenire.core.breaker import CircuitBreaker
     from tenire.core.concurrency_limit import AdaptiveLimit
     from tenire.core.hedging import Hedging
+    from tenire.core.outages import Sign
     from tenire.core.retry_budget import RetryBudget
     from tenire.core.retrying import Kind
     from tenire.core.tasks import Retry
     from tenire.resilience.attempts import Admission
     from tenire.resilience.cache import Cache
     from tenire.resilience.failures import Failure
-    from tenire.resilience.retries import FailedTry
+    from tenire.resilience.retries import FailedTry, Tally
 
 __all__ = ["Guard", "GuardStatistics"]
 
@@ -117,6 +118,9 @@ class Guard:
             awaitable of it, or raises.
         watch: Is told of every try that failed, as a ``FailedTry``: for logs and metrics.
         classify: Says what an exception means, or ``None`` for the usual meaning.
+        outage: Says what an exception tells of an outage, or ``None`` for nothing. With it an
+            outage is waited out, however few calls there are: what fails in one does not count
+            as a try. Needs a ``breaker``, which knows who was answered.
         clock: By default the running loop's time.
         rng: Where chance comes from.
 
@@ -145,12 +149,15 @@ class Guard:
         fallback: Callable[[Exception], Any] | None = None,
         watch: Callable[[FailedTry], object] | None = None,
         classify: Callable[[BaseException], Kind | Failure | None] | None = None,
+        outage: Callable[[BaseException], Sign | None] | None = None,
         clock: Clock | None = None,
         rng: random.Random | None = None,
     ) -> None:
         if limit is not None and admission is not None:
             message = "limit and admission both say when a try is let in"
             raise ConfigError(message, key="admission", hint="give one of them")
+        if outage is not None and breaker is False:
+            raise ConfigError("outages cannot be told without a breaker", key="outage", hint="add breaker=True")
         check_functions(admission=admission, key=key, fallback=fallback, watch=watch, classify=classify, cache=cache)
         rng = rng or random.Random()
         policy = retry_of(retry)
@@ -171,7 +178,9 @@ class Guard:
             classify=classify,
             wall=(clock or SYSTEM_CLOCK).wall,
         )
-        retries = Retries(retry=policy, budget=budget_of(budget, policy), judge=judge, rng=rng, watch=watch)
+        retries = Retries(
+            retry=policy, budget=budget_of(budget, policy), judge=judge, rng=rng, watch=watch, outage=outage
+        )
         self._attempts = Attempts(
             retries=retries, gate=self._gate, hedge=self._hedge, timeout=seconds_of("timeout", timeout), clock=clock
         )
@@ -213,7 +222,7 @@ class Guard:
         async def guarded(*args: P.args, **kwargs: P.kwargs) -> Any:
             key = key_of(fn, name, args, kwargs, self._key) if self._shares else None
             run = cast("Callable[[Any], Coroutine[Any, Any, Any]]", lambda _: fn(*args, **kwargs))
-            return await self._run(Call(run, name, self._admission, _NEVER), key, self._deadline)
+            return await self._run(Call(run, name, self._admission), key, self._deadline)
 
         return cast("Callable[P, T]", guarded)
 
@@ -226,6 +235,8 @@ class Guard:
         admission: Admission | None = None,
         hand_on: bool = False,
         hedged: bool = True,
+        patience: float = _NEVER,
+        tally: Tally | None = None,
     ) -> T:
         """Call a coroutine function through this guard.
 
@@ -238,10 +249,13 @@ class Guard:
             hand_on: Whether the function is given what the admission gave for this very try,
                 before its other arguments.
             hedged: Whether a second copy may be sent, if the guard sends any.
+            patience: Seconds to wait for the breaker, if somebody stands in for what is called.
+            tally: How often it has failed before, if it is made anew after that.
 
         Raises:
             CallTimeoutError: If it took longer than its deadline, or its last try longer than the timeout.
             CircuitOpenError: If the breaker will not admit it before its deadline.
+            PassedOverError: If there is an outage that lasts longer than the patience.
             Exception: Otherwise what the function raised.
         """
         name = name_of(fn)
@@ -251,7 +265,7 @@ class Guard:
         run: Callable[[Any], Coroutine[Any, Any, T]] = (
             (lambda admitted: fn(admitted, *args)) if hand_on else (lambda _: fn(*args))
         )
-        call = Call(run, name, admission or self._admission, _NEVER, hedged=hedged)
+        call = Call(run, name, admission or self._admission, hedged=hedged, patience=patience, tally=tally)
         return cast("T", await self._run(call, key, seconds))
 
     def statistics(self) -> GuardStatistics:

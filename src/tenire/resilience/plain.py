@@ -10,7 +10,6 @@ import asyncio
 import threading
 from typing import TYPE_CHECKING, Any
 
-from tenire.core.breaker import HALF_OPEN
 from tenire.errors import ConfigError
 from tenire.resilience.retries import Tally
 
@@ -101,16 +100,16 @@ class PlainCalls:
         if gate is None:
             return self._one_try(run)
         permit = gate.enter_nowait(clock()) or gate.enter_blocking(clock, deadline=deadline, name=name)
-        tally.probing = gate.breaker.state == HALF_OPEN
+        tally.begin(gate, clock())
         outcome: Outcome = "cancelled"
         try:
             result = self._one_try(run)
             outcome = "ok"
         except Exception as error:
-            outcome = self._retries.outcome(error, tally, gate.answered)
+            outcome = self._retries.outcome(error, tally, gate, clock())
             raise
         finally:
-            gate.leave(permit, clock(), outcome)
+            gate.leave(permit, clock(), outcome, tally.began_at)
         return result
 
     def _one_try(self, run: Callable[[], Any]) -> Any:

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 
 from tenire.core.tasks import Resources, Retry
 from tenire.errors import ServerError, TaskError, TenireError, UnknownModelError
+from tenire.llm.failures import LOST_WORKER
 from tenire.llm.local.lodging import Lodging
 from tenire.llm.local.serve import Serving, serve
 from tenire.llm.local.weights import CONTEXT, SLOTS
@@ -171,7 +172,10 @@ class LocalTransport:
 
     def _doubt(self, http: HttpTransport, error: ServerError) -> None:
         # Without a status nobody answered.
-        if error.status is None and self._http is http:
+        if error.status is not None:
+            return
+        error.code = error.code if error.charged else LOST_WORKER
+        if self._http is http:
             self._in_doubt = True
 
     def _leave(self) -> None:

@@ -1,0 +1,88 @@
+"""Whose fault a failure is: that of the call, or that of an outage, which uses up nobody's tries.
+
+Nobody can tell from one failure. So it is looked at what became of the others:
+
+1. What never reached the other side (``UNREACHED``) is no call's fault.
+2. What the other side says of itself (``UNWELL``), that it is down or overloaded, is the
+   call's fault only if another one that began after the call's last failure has been
+   answered. Answers to calls that began earlier say how things were.
+3. What may be either's (``DOUBTFUL``) is the call's fault then, too, and from then on: it
+   goes on failing when it is the last one left. It also is if somebody was answered
+   lately: in the last ``LATELY_S`` seconds, or in the time of its last ``LATELY_TRIES``
+   tries, if they take long.
+4. A doubt lasts for ``LONGEST_DOUBT_S`` seconds: a call that is alone, and never was
+   answered, ends too.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+__all__ = ["LATELY_S", "LATELY_TRIES", "LONGEST_DOUBT_S", "Blame", "Sign"]
+
+LATELY_S = 30.0
+LATELY_TRIES = 10
+LONGEST_DOUBT_S = 3600.0
+
+
+class Sign(Enum):
+    """What a failure says of an outage."""
+
+    UNREACHED = "unreached"
+    """No connection was made: the call cannot be the reason."""
+    UNWELL = "unwell"
+    """The other side says that it is down or overloaded, or went away."""
+    DOUBTFUL = "doubtful"
+    """It failed there, and that is all that was said: the call may be the reason."""
+
+
+class Blame:
+    """Tells whose fault the failures of one call are.
+
+    Example:
+        >>> blame = Blame(0.0)
+        >>> blame.is_the_call_s(Sign.UNWELL, 10.0, began=9.0, well_at=-1.0, answered_at=5.0)
+        False
+        >>> blame.is_the_call_s(Sign.UNWELL, 20.0, began=19.0, well_at=11.0, answered_at=15.0)
+        True
+
+    Args:
+        now: When the call began, seconds.
+
+    Attributes:
+        settled: Whether what may be its own fault is known to be.
+    """
+
+    __slots__ = ("_doubted_at", "_failed_at", "settled")
+
+    def __init__(self, now: float) -> None:
+        self._failed_at = now
+        self.settled = False
+        self._doubted_at: float | None = None
+
+    def settle(self) -> None:
+        """Take in that it was the call's fault elsewhere, where the same was asked."""
+        self.settled = True
+
+    def is_the_call_s(self, sign: Sign, now: float, *, began: float, well_at: float, answered_at: float) -> bool:
+        """Return whether a failure is the call's own, and take it in.
+
+        Args:
+            sign: What it says.
+            now: Seconds.
+            began: When the try began that has failed, seconds.
+            well_at: When the last one began of all calls that have been answered, seconds;
+                minus infinity for never.
+            answered_at: When one of them was answered last, seconds; minus infinity for never.
+        """
+        others = well_at > self._failed_at
+        self._failed_at = now
+        if sign is not Sign.DOUBTFUL:
+            return others and sign is Sign.UNWELL
+        self.settled |= others
+        if self.settled or now - answered_at <= max(LATELY_S, LATELY_TRIES * (now - began)):
+            self._doubted_at = None
+            return True
+        if self._doubted_at is None:
+            self._doubted_at = now
+        return now - self._doubted_at >= LONGEST_DOUBT_S
