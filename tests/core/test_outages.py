@@ -15,7 +15,7 @@ def is_own(
     now: float,
     *,
     took: float = 0.1,
-    well_at: float = NEVER,
+    well_at: float = -1.0,
     answered_at: float = NEVER,
 ) -> bool:
     return blame.is_the_call_s(sign, now, began=now - took, well_at=well_at, answered_at=answered_at)
@@ -35,6 +35,13 @@ def is_own(
 )
 def test_a_failure_is_the_call_s_if_others_are_answered(sign: Sign, well_at: float, ago: float, own: bool) -> None:
     assert is_own(Blame(50.0), sign, 100.0, well_at=well_at, answered_at=100.0 - ago) is own
+
+
+@pytest.mark.parametrize(("sign", "own"), [(Sign.UNREACHED, True), (Sign.UNWELL, False), (Sign.DOUBTFUL, True)])
+def test_nobody_is_waited_for_who_has_never_answered_unless_it_says_that_it_is_down(sign: Sign, own: bool) -> None:
+    blame = Blame(0.0)
+    assert is_own(blame, sign, 100.0, well_at=NEVER) is own
+    assert not is_own(blame, sign, 200.0, well_at=50.0), "what it was blamed for then is not known to be its own"
 
 
 @pytest.mark.parametrize("sign", [Sign.UNWELL, Sign.DOUBTFUL])

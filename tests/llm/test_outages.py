@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from tenire.testing import SimLoop
 
 HOUR = 3600.0
+WELL_S = 60.0
 OTHER = "gpt-4o"
 
 
@@ -70,6 +71,12 @@ class Provider(Model):
         return reply
 
 
+async def begin(client: ChatClient) -> None:
+    """Have one call answered, and let some time pass: there is somebody to wait for."""
+    await client.complete("Is there anybody?")
+    await asyncio.sleep(WELL_S)
+
+
 async def ask_all(client: ChatClient, number: int, **options: Any) -> list[Reply]:
     """Ask so many prompts at the same time; the reply to a prompt that failed has its error."""
     prompts = [f"{one}" for one in range(number)]
@@ -81,16 +88,40 @@ async def ask_all(client: ChatClient, number: int, **options: Any) -> list[Reply
 def test_however_few_calls_there_are_they_wait_for_the_end_of_an_outage(
     sim_loop: SimLoop, error: Callable[[], Exception], number: int
 ) -> None:
-    ends_at = 5 * HOUR if error is not failed else LONGEST_DOUBT_S - 60
-    provider = Provider(error, down=(0.0, ends_at))
+    ends_at = 5 * HOUR if error is not failed else LONGEST_DOUBT_S
+    provider = Provider(error, down=(WELL_S, ends_at))
 
     async def scenario(client: ChatClient) -> None:
+        await begin(client)
         replies = await ask_all(client, number)
         assert [reply.error for reply in replies] == [None] * number
         assert ends_at <= sim_loop.time() < ends_at + 60.0
 
     simulate(sim_loop, scenario, provider)
     assert len(provider.times) < ends_at / 2, "it is asked now and then"
+
+
+def test_who_says_that_it_is_down_is_waited_for_from_the_beginning(sim_loop: SimLoop) -> None:
+    provider = Provider(unavailable, down=(0.0, 5 * HOUR))
+
+    async def scenario(client: ChatClient) -> None:
+        await client.complete("Hello")
+        assert sim_loop.time() >= 5 * HOUR
+
+    simulate(sim_loop, scenario, provider)
+
+
+@pytest.mark.parametrize("error", [refused, failed])
+def test_nobody_waits_for_a_server_that_has_never_answered(sim_loop: SimLoop, error: Callable[[], Exception]) -> None:
+    provider = Provider(error, down=(0.0, 5 * HOUR))
+
+    async def scenario(client: ChatClient) -> None:
+        with pytest.raises(ServerError):
+            await client.complete("Hello")
+        assert len(provider.times) == 8
+        assert sim_loop.time() < 120.0
+
+    simulate(sim_loop, scenario, provider)
 
 
 @pytest.mark.parametrize(("error", "number"), [(refused, 1), (unavailable, 1), (failed, 6)])
@@ -128,9 +159,10 @@ def test_what_is_alone_and_may_be_the_reason_itself_is_given_up_in_the_end(sim_l
     provider = Provider(poison="arsenic")
 
     async def scenario(client: ChatClient) -> None:
+        await begin(client)
         with pytest.raises(ServerError, match="500"):
             await client.complete("arsenic")
-        assert LONGEST_DOUBT_S <= sim_loop.time() < LONGEST_DOUBT_S + 120.0
+        assert LONGEST_DOUBT_S <= sim_loop.time() - WELL_S < LONGEST_DOUBT_S + 120.0
 
     simulate(sim_loop, scenario, provider)
 
@@ -145,9 +177,10 @@ def test_a_deadline_ends_the_wait(sim_loop: SimLoop) -> None:
 
 
 def test_an_outage_is_told_now_and_then(sim_loop: SimLoop, caplog: pytest.LogCaptureFixture) -> None:
-    provider = Provider(refused, down=(0.0, HOUR))
+    provider = Provider(refused, down=(WELL_S, HOUR))
 
     async def scenario(client: ChatClient) -> None:
+        await begin(client)
         await ask_all(client, 5)
         told = "no connection; calls without a deadline wait for the end of such an outage"
         assert 4 <= caplog.text.count(told) <= 6
@@ -156,9 +189,10 @@ def test_an_outage_is_told_now_and_then(sim_loop: SimLoop, caplog: pytest.LogCap
 
 
 def test_a_call_that_waits_for_the_end_of_an_outage_is_cancelled_at_once_and_holds_no_money(sim_loop: SimLoop) -> None:
-    provider = Provider(refused, down=(0.0, HOUR))
+    provider = Provider(refused, down=(WELL_S, HOUR))
 
     async def scenario(client: ChatClient) -> None:
+        await begin(client)
         for number in (2, 40):  # so few that the circuit stays closed, and enough to open it
             tasks = [asyncio.create_task(client.complete(f"{one} of {number}")) for one in range(number)]
             await asyncio.sleep(200.0)

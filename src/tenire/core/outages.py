@@ -2,16 +2,17 @@
 
 Nobody can tell from one failure. So it is looked at what became of the others:
 
-1. What never reached the other side (``UNREACHED``) is no call's fault.
+1. What never reached the other side (``UNREACHED``) is no call's fault, if that has ever
+   answered anybody. If not, nothing says that there is one to wait for: the address may be wrong.
 2. What the other side says of itself (``UNWELL``), that it is down or overloaded, is the
    call's fault only if another one that began after the call's last failure has been
    answered. Answers to calls that began earlier say how things were.
 3. What may be either's (``DOUBTFUL``) is the call's fault then, too, and from then on: it
    goes on failing when it is the last one left. It also is if somebody was answered
    lately: in the last ``LATELY_S`` seconds, or in the time of its last ``LATELY_TRIES``
-   tries, if they take long.
-4. A doubt lasts for ``LONGEST_DOUBT_S`` seconds: a call that is alone, and never was
-   answered, ends too.
+   tries, if they take long; or if nobody ever was.
+4. A doubt lasts for ``LONGEST_DOUBT_S`` seconds: a call that is alone in the end, and is
+   never answered, ends too.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ __all__ = ["LATELY_S", "LATELY_TRIES", "LONGEST_DOUBT_S", "Blame", "Sign"]
 LATELY_S = 30.0
 LATELY_TRIES = 10
 LONGEST_DOUBT_S = 3600.0
+_NEVER = float("-inf")
 
 
 class Sign(Enum):
@@ -77,8 +79,12 @@ class Blame:
         """
         others = well_at > self._failed_at
         self._failed_at = now
-        if sign is not Sign.DOUBTFUL:
-            return others and sign is Sign.UNWELL
+        if sign is Sign.UNWELL:
+            return others
+        if well_at == _NEVER:
+            return True
+        if sign is Sign.UNREACHED:
+            return False
         self.settled |= others
         if self.settled or now - answered_at <= max(LATELY_S, LATELY_TRIES * (now - began)):
             self._doubted_at = None
