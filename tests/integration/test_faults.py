@@ -319,17 +319,20 @@ def test_nothing_outlives_an_engine_that_was_killed(tmp_path: Path, stop_first: 
     script.read("ready")
     engine = psutil.Process(script.process.pid)
     family: list[psutil.Process] = []
+    workers: list[psutil.Process] = []
     pause = threading.Event()
     for _ in range(500):
         family = engine.children(recursive=True)
-        if sum("threading.Event" in " ".join(process.cmdline()) for process in family) == 2:
+        workers = [process for process in family if "spawn_main" in " ".join(process.cmdline())]
+        programs = [process for process in family if "threading.Event" in " ".join(process.cmdline())]
+        # One that is still starting, and has no group of its own yet, can only end once it has started.
+        if len(programs) == 2 and all(os.getpgid(worker.pid) == worker.pid for worker in workers):
             break
         pause.wait(0.02)
     assert len(family) >= 6  # four workers, two programs
     if stop_first:
-        for process in family:
-            if "spawn_main" in " ".join(process.cmdline()):
-                process.suspend()
+        for worker in workers:
+            worker.suspend()
     script.process.kill()
     script.process.wait()
     assert left_of(family) == []
