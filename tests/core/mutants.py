@@ -363,7 +363,7 @@ MUTANTS: dict[str, tuple[str, str, str, str]] = {
         "foreign_use", "used = limit - remaining - own", "used = limit - remaining", "test_foreign_use.py -k nobody",
     ),
     "rounding is taken for others": (
-        "foreign_use", "used = used + rounding if used > rounding else 0", "used = max(0, used)",
+        "foreign_use", "used + rounding if used > rounding else 0", "max(0, used)",
         "test_foreign_use.py -k nobody",
     ),
     "others are forgotten when they pause": (
@@ -408,7 +408,7 @@ MUTANTS: dict[str, tuple[str, str, str, str]] = {
         "quota_meter", "said.limit - said.remaining - own <= said.rounding", "True", "test_quota_meter.py -k is_known",
     ),
     "what others use is taken": (
-        "quota_meter", "self.announced - others - math.ceil(_MORE * others)", "self.announced",
+        "quota_meter", "self.announced - self._left_to_others(now)", "self.announced",
         "test_quota_meter.py -k left_to_them",
     ),
     "the larger of two limits holds": (
@@ -705,7 +705,8 @@ MUTANTS: dict[str, tuple[str, str, str, str]] = {
         "retrying", "if counts and budget is not None", "if budget is not None", "test_retrying.py -k put_off",
     ),
     "a call is put off for ever": (
-        "retrying", "if not counts and uncounted > MOST_UNCOUNTED:", "if False:", "test_retrying.py -k for_ever",
+        "retrying", "if kind is Kind.UNCOUNTED and uncounted > MOST_UNCOUNTED:", "if False:",
+        "test_retrying.py -k for_ever",
     ),
     "a batch is heavier than it may be": (
         "batching", "if items and weight > self._most_weight:", "if False:", "test_batching.py::TestBatching",

@@ -382,7 +382,7 @@ def test_an_engine_without_free_file_descriptors_says_so_and_goes_on(tmp_path: P
     assert code == 0, err
     errors, others, again, more = out.splitlines()
     assert "no worker process can be started for task" in errors
-    assert "short of processes, memory or open files" in errors
+    assert "raise the limit for open files" in errors
     assert others == "loop 42 True"
     assert again == "True"
     assert int(more) <= 6  # two pipes and a sentinel of one more worker, and what its task took along
