@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tenire.core.outages import LATELY_S, LATELY_TRIES, LONGEST_DOUBT_S, Blame, Sign
+from tenire.core.outages import LATELY_S, LATELY_TRIES, LONGEST_DOUBT_S, OFTEN, Blame, Sign
 
 NEVER = float("-inf")
 
@@ -56,6 +56,15 @@ def test_what_failed_while_others_were_answered_goes_on_being_its_own_fault() ->
     blame = Blame(0.0)
     assert is_own(blame, Sign.DOUBTFUL, 100.0, well_at=50.0)
     assert is_own(blame, Sign.DOUBTFUL, 10_000.0)
+
+
+def test_who_alone_is_told_often_that_the_other_side_is_down_is_to_blame_from_then_on() -> None:
+    blame = Blame(0.0)
+    for time in range(10, 10 * OFTEN, 10):
+        assert is_own(blame, Sign.UNWELL, float(time), well_at=time - 1.0)
+        assert not is_own(blame, Sign.UNWELL, time + 1.0, well_at=time - 1.0)
+    assert is_own(blame, Sign.UNWELL, 1000.0, well_at=999.0)
+    assert is_own(blame, Sign.UNWELL, 2000.0, well_at=999.0)
 
 
 def test_what_was_its_own_fault_elsewhere_is_in_no_doubt() -> None:

@@ -56,10 +56,12 @@ class Provider(Model):
         down: tuple[float, float] = (0.0, 0.0),
         models: Collection[str] = (MODEL, OTHER, "backup"),
         poison: str = "",
+        fault: Exception | None = None,
         seconds: float = 0.1,
     ) -> None:
         super().__init__(seconds=seconds)
         self.error, self.down, self.models, self.poison = error, down, models, poison
+        self.fault = fault or failed()
 
     async def complete(self, request: ChatRequest) -> ModelReply:
         reply = await super().complete(request)
@@ -67,7 +69,7 @@ class Provider(Model):
         if request.model in self.models and since <= asyncio.get_running_loop().time() < until:
             raise self.error()
         if self.poison and self.poison in str(request.messages):
-            raise failed()
+            raise self.fault
         return reply
 
 
@@ -138,10 +140,11 @@ def test_an_outage_may_begin_while_all_is_well(sim_loop: SimLoop, error: Callabl
 
 @pytest.mark.parametrize("poisoned", [(3,), (39,), (37, 38, 39), (0, 1, 2)])
 @pytest.mark.parametrize("slots", [1, 8])
+@pytest.mark.parametrize("status", [500, 502, 504])
 def test_what_can_never_be_answered_is_given_up_after_its_tries(
-    sim_loop: SimLoop, poisoned: tuple[int, ...], slots: int
+    sim_loop: SimLoop, poisoned: tuple[int, ...], slots: int, status: int
 ) -> None:
-    provider = Provider(poison="arsenic")
+    provider = Provider(poison="arsenic", fault=ServerError(f"{status}", status=status))
 
     async def scenario(client: ChatClient) -> None:
         prompts = [f"{number} {'arsenic' if number in poisoned else 'sugar'}" for number in range(40)]
@@ -374,6 +377,8 @@ def test_a_deadline_ends_the_rounds_over_models(sim_loop: SimLoop) -> None:
         (unavailable(), Sign.UNWELL),
         (ServerError("529 Overloaded", status=529), Sign.UNWELL),
         (failed(), Sign.DOUBTFUL),
+        (ServerError("502 Bad Gateway", status=502), Sign.DOUBTFUL),
+        (ServerError("504 Gateway Timeout", status=504), Sign.DOUBTFUL),
         (ServerError("408 Request Timeout", status=408), None),
         (RateLimitedError("429", status=429), None),
         (BrokenReplyError("no JSON", status=200, charged=True), None),

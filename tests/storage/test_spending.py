@@ -162,3 +162,14 @@ def test_what_is_expected_elsewhere_counts_once_its_owner_is_silent(tmp_path: Pa
             assert ledger.spending.settle_lost() == Spent()
         clock.advance(LEASE_S)
         assert ledger.spending.settle_lost().cost == 5
+
+
+def test_what_a_living_program_expects_is_not_lost_however_the_clock_jumps(
+    spending: SpendingTable, clock: ManualClock
+) -> None:
+    owner = new_owner()
+    spending.expect(owner, {1: charge("news", 5)})
+    clock.advance(10 * LEASE_S)  # the machine slept, or its clock was set
+    assert spending.settle_lost() == Spent()
+    assert spending.hold(owner, 50, least=1, keep=0, limit=100) == Hold(50, spent=0, elsewhere=0, guessed=0)
+    assert spending.total() == Spent()

@@ -6,7 +6,8 @@ Nobody can tell from one failure. So it is looked at what became of the others:
    answered anybody. If not, nothing says that there is one to wait for: the address may be wrong.
 2. What the other side says of itself (``UNWELL``), that it is down or overloaded, is the
    call's fault only if another one that began after the call's last failure has been
-   answered. Answers to calls that began earlier say how things were.
+   answered. Answers to calls that began earlier say how things were. After ``OFTEN`` such
+   failures it is to blame from then on.
 3. What may be either's (``DOUBTFUL``) is the call's fault then, too, and from then on: it
    goes on failing when it is the last one left. It also is if somebody was answered
    lately: in the last ``LATELY_S`` seconds, or in the time of its last ``LATELY_TRIES``
@@ -19,11 +20,12 @@ from __future__ import annotations
 
 from enum import Enum
 
-__all__ = ["LATELY_S", "LATELY_TRIES", "LONGEST_DOUBT_S", "Blame", "Sign"]
+__all__ = ["LATELY_S", "LATELY_TRIES", "LONGEST_DOUBT_S", "OFTEN", "Blame", "Sign"]
 
 LATELY_S = 30.0
 LATELY_TRIES = 10
 LONGEST_DOUBT_S = 3600.0
+OFTEN = 3
 _NEVER = float("-inf")
 
 
@@ -55,10 +57,11 @@ class Blame:
         settled: Whether what may be its own fault is known to be.
     """
 
-    __slots__ = ("_doubted_at", "_failed_at", "settled")
+    __slots__ = ("_doubted_at", "_failed_at", "_unlike_others", "settled")
 
     def __init__(self, now: float) -> None:
         self._failed_at = now
+        self._unlike_others = 0
         self.settled = False
         self._doubted_at: float | None = None
 
@@ -80,7 +83,8 @@ class Blame:
         others = well_at > self._failed_at
         self._failed_at = now
         if sign is Sign.UNWELL:
-            return others
+            self._unlike_others += others
+            return others or self._unlike_others >= OFTEN
         if well_at == _NEVER:
             return True
         if sign is Sign.UNREACHED:

@@ -239,4 +239,5 @@ def sign_of_outage(error: BaseException) -> Sign | None:
         return Sign.UNREACHED if error.code in _UNREACHED else Sign.UNWELL
     if error.status < 500:
         return None
-    return Sign.DOUBTFUL if error.status == HTTPStatus.INTERNAL_SERVER_ERROR else Sign.UNWELL
+    # 502 and 504 are also what a gateway says of a prompt that its server breaks down over, or takes too long for.
+    return Sign.UNWELL if error.status in _OVERLOAD else Sign.DOUBTFUL

@@ -15,7 +15,7 @@ import os
 import platform
 import secrets
 
-__all__ = ["LEASE_S", "RENEW_S", "is_void", "new_owner"]
+__all__ = ["LEASE_S", "RENEW_S", "is_gone", "is_void", "new_owner"]
 
 LEASE_S = 60.0
 """Seconds for which a mark is good."""
@@ -38,13 +38,29 @@ def is_void(owner: str, good_until: float, now: float) -> bool:
         good_until: Seconds since the epoch.
         now: Seconds since the epoch.
     """
-    if not now < good_until <= now + 2 * LEASE_S:
-        return True
+    return not _is_good(good_until, now) or is_gone(owner, good_until, now)
+
+
+def is_gone(owner: str, good_until: float, now: float) -> bool:
+    """Return whether the program that a mark belongs to has ended.
+
+    Not even a clock that jumps, or a machine that slept, makes one that still runs here a lost one. Of
+    one on another machine only its mark tells.
+
+    Args:
+        owner: Whose the mark is.
+        good_until: Seconds since the epoch.
+        now: Seconds since the epoch.
+    """
     pid, started, _, machine = owner.split("/", 3)
     if machine != platform.node():
-        return False
+        return not _is_good(good_until, now)
     found = _started(int(pid))
     return found is None or abs(found - float(started)) > _SAME_START_S
+
+
+def _is_good(good_until: float, now: float) -> bool:
+    return now < good_until <= now + 2 * LEASE_S
 
 
 def _started(pid: int) -> float | None:

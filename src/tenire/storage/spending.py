@@ -14,7 +14,7 @@ from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
-from tenire.storage.owners import LEASE_S, is_void
+from tenire.storage.owners import LEASE_S, is_gone, is_void
 
 if TYPE_CHECKING:
     import sqlite3
@@ -224,7 +224,7 @@ def _total(connection: sqlite3.Connection) -> Spent:
 def _lost(connection: sqlite3.Connection, now: float) -> list[str]:
     """Return who is gone and expected something."""
     found = connection.execute("SELECT owner, max(good_until) FROM expected_charges GROUP BY owner")
-    return [owner for owner, good_until in found.fetchall() if is_void(owner, good_until, now)]
+    return [owner for owner, good_until in found.fetchall() if is_gone(owner, good_until, now)]
 
 
 def _charge_all(connection: sqlite3.Connection, owners: Iterable[str], now: float) -> Spent:
