@@ -9,6 +9,7 @@ that the server refuses for the way it is written is written in another way, onc
 from __future__ import annotations
 
 from contextlib import aclosing
+from functools import partial
 from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -19,7 +20,7 @@ from tenire.llm.excerpts import texts_in
 from tenire.llm.failures import Call, broken, no_reply, refusal, unanswered
 from tenire.llm.keys import ApiKey
 from tenire.llm.rate_headers import rate_report
-from tenire.llm.rewriting import rewritten
+from tenire.llm.rewriting import rewritten, streamed
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
@@ -91,22 +92,11 @@ class SdkTransport:
         create = self._client.chat.completions.with_raw_response.create
         return await self._made(call, create, lambda: self._dialect.chat(request), self._dialect.reply)
 
-    async def stream(self, request: ChatRequest) -> AsyncGenerator[StreamPart]:
+    def stream(self, request: ChatRequest) -> AsyncGenerator[StreamPart]:
         """Send one request and yield the reply as it comes; raises as ``HttpTransport.stream``."""
         call = self._call("a chat completion", self._dialect.chat_path, request.model, request.messages)
-        body: Mapping[str, Any] = self._dialect.chat(request, stream=True)
-        for last in (False, True):
-            try:
-                async with aclosing(self._parts(call, body)) as parts:
-                    async for part in parts:
-                        yield part
-            except BadRequestError as error:
-                other = rewritten(self._dialect, call, error, body, lambda: self._dialect.chat(request, stream=True))
-                if last or other is None:
-                    raise
-                body = other
-            else:
-                return
+        write = partial(self._dialect.chat, request, stream=True)
+        return streamed(self._dialect, call, write, partial(self._parts, call))
 
     async def _parts(self, call: Call, body: Mapping[str, Any]) -> AsyncGenerator[StreamPart]:
         begun = False

@@ -14,6 +14,7 @@ from __future__ import annotations
 import io
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 import msgspec
@@ -29,7 +30,7 @@ from tenire.llm.headers import SentHeaders, check_headers
 from tenire.llm.http_library import aiohttp
 from tenire.llm.keys import ApiKey, SecretHeaders, find_key
 from tenire.llm.rate_headers import rate_report
-from tenire.llm.rewriting import rewritten
+from tenire.llm.rewriting import rewritten, streamed
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
@@ -147,7 +148,7 @@ class HttpTransport:
         raw, answer = await self._post(call, path, lambda: self._dialect.chat(request))
         return _read(call, answer, lambda: self._dialect.reply(raw, rate_report(answer.headers)))
 
-    async def stream(self, request: ChatRequest) -> AsyncGenerator[StreamPart]:
+    def stream(self, request: ChatRequest) -> AsyncGenerator[StreamPart]:
         """Send one request and yield the reply as it comes; the last part holds the whole reply.
 
         Close the iterator (``contextlib.aclosing``) to end a call before that.
@@ -158,19 +159,8 @@ class HttpTransport:
         """
         path = self._dialect.chat_path
         call = self._call("a chat completion", path, request.model, request.messages)
-        body: Mapping[str, Any] = self._dialect.chat(request, stream=True)
-        for last in (False, True):
-            try:
-                async with aclosing(self._parts(call, path, body)) as parts:
-                    async for part in parts:
-                        yield part
-            except BadRequestError as error:
-                other = rewritten(self._dialect, call, error, body, lambda: self._dialect.chat(request, stream=True))
-                if last or other is None:
-                    raise
-                body = other
-            else:
-                return
+        write = partial(self._dialect.chat, request, stream=True)
+        return streamed(self._dialect, call, write, partial(self._parts, call, path))
 
     async def embed(self, model: str, texts: Sequence[str], *, dimensions: int | None = None) -> EmbeddingReply:
         """Return one vector for each text.
