@@ -3,11 +3,13 @@
 From then on nothing is started any more, and hundreds of calls end within a moment, each
 with an exception whose traceback holds frames. The collector would look through all of
 that again and again, and take as long as ending them does. So it rests until they have
-ended.
+ended, and does not look through all that was loaded once more when the interpreter ends,
+which would take a third of the time that an end by Ctrl-C may take.
 """
 
 from __future__ import annotations
 
+import atexit
 import gc
 import os
 import signal
@@ -60,6 +62,7 @@ class Interruption:
             os._exit(INTERRUPTED)
         self._stopping = True
         gc.disable()
+        atexit.register(gc.freeze)
         if self._stop is not None:
             self._stop(number, frame)
 
