@@ -181,10 +181,10 @@ class ModelCalls:
         from tenire.llm.local import require_room, size_up
 
         with about(config):
-            found = [size_up(model) for model in local]
-            usual = min(machine.default_memory + sum(size for _, size in found), machine.usable_memory)
+            found = dict(size_up(model) for model in local)  # those who ask the same one share it
+            usual = min(machine.default_memory + sum(found.values()), machine.usable_memory)
             memory = config.tenire.memory or usual
-            for weights, size in found:
+            for weights, size in found.items():
                 require_room(f"model {weights.name}", size, memory)
         return memory
 

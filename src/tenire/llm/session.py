@@ -124,7 +124,7 @@ class Session:
             if books is None:
                 books = await stack.enter_async_context(Books(manager, **self._own_books))
             self.books = books
-            self.transport = await self._way.make(manager, self.settings.pipeline)
+            self.transport = await self._way.make(manager)
             stack.push_async_callback(self.transport.close)
             stack.push_async_callback(self._end_background)
             if isinstance(self._limits, Quota):

@@ -36,14 +36,14 @@ class Way(NamedTuple):
     Attributes:
         service: Who is asked, as keys of replies know it; see ``service_of``.
         who: Whose quota it takes: the same for the same provider and key.
-        make: Makes the transport for an engine, and the pipeline whose share it takes.
+        make: Makes the transport for an engine.
         slots: Calls at once that are of use, if that is known.
         memory: Bytes that an engine for it alone shares out; ``None``: all that there are.
     """
 
     service: str
     who: str
-    make: Callable[[ConcurrencyManager, str], Awaitable[Transport]]
+    make: Callable[[ConcurrencyManager], Awaitable[Transport]]
     slots: int | None = None
     memory: int | None = _FOR_CALLS
 
@@ -117,25 +117,25 @@ def service_of(base: str) -> str:
     return told + (f", {path}" if path else "")
 
 
-def _opener(new: Callable[[], Transport]) -> Callable[[ConcurrencyManager, str], Awaitable[Transport]]:
-    async def make(_: ConcurrencyManager, pipeline: str) -> Transport:
+def _opener(new: Callable[[], Transport]) -> Callable[[ConcurrencyManager], Awaitable[Transport]]:
+    async def make(_: ConcurrencyManager) -> Transport:
         return new()
 
     return make
 
 
-def _keeper(transport: Transport) -> Callable[[ConcurrencyManager, str], Awaitable[Transport]]:
-    async def make(_: ConcurrencyManager, pipeline: str) -> Transport:
+def _keeper(transport: Transport) -> Callable[[ConcurrencyManager], Awaitable[Transport]]:
+    async def make(_: ConcurrencyManager) -> Transport:
         return transport
 
     return make
 
 
-def _maker(model: str) -> Callable[[ConcurrencyManager, str], Awaitable[Transport]]:
-    async def make(manager: ConcurrencyManager, pipeline: str) -> Transport:
-        from tenire.llm.local import LocalTransport, size_up  # as above
+def _maker(model: str) -> Callable[[ConcurrencyManager], Awaitable[Transport]]:
+    async def make(manager: ConcurrencyManager) -> Transport:
+        from tenire.llm.local import share_model, size_up  # as above
 
         weights, memory = await run_blocking(size_up, model)
-        return LocalTransport(weights, manager, memory=memory, pipeline=pipeline)
+        return share_model(weights, manager, memory=memory)
 
     return make

@@ -25,9 +25,9 @@ class Guest:
         left: How often its worker was told to end.
     """
 
-    def __init__(self, engine: ConcurrencyManager, memory: int, pipeline: str) -> None:
+    def __init__(self, engine: ConcurrencyManager, memory: int) -> None:
         self.left = 0
-        self.lodging = Lodging(engine, "model m", memory, pipeline=pipeline, leave=self._leave)
+        self.lodging = Lodging(engine, "model m", memory, leave=self._leave)
 
     def _leave(self) -> None:
         self.left += 1
@@ -40,7 +40,7 @@ def with_guest(
 
     async def main() -> None:
         async with ConcurrencyManager(cpu=2, memory=1000, seed=0, clock=loop.clock) as engine:
-            guest = Guest(engine, memory, "summaries")
+            guest = Guest(engine, memory)
             try:
                 await use(engine, guest)
             finally:

@@ -12,9 +12,9 @@ from tenire.llm.local.weights import LOCAL, SLOTS, find_weights, is_local, size_
 
 if TYPE_CHECKING:
     from tenire.llm.local.lodging import require_room
-    from tenire.llm.local.transport import LocalTransport
+    from tenire.llm.local.transport import LocalTransport, share_model
 
-__all__ = ["LOCAL", "SLOTS", "LocalTransport", "find_weights", "is_local", "require_room", "size_up"]
+__all__ = ["LOCAL", "SLOTS", "LocalTransport", "find_weights", "is_local", "require_room", "share_model", "size_up"]
 
 
 def __getattr__(name: str) -> Any:

@@ -62,17 +62,13 @@ class Lodging:
         manager: The engine.
         name: What the model is called.
         memory: Bytes that it is thought to take.
-        pipeline: Whose share they are charged to.
         leave: Ends the model's worker, now; called before its memory is given back.
     """
 
-    def __init__(
-        self, manager: ConcurrencyManager, name: str, memory: int, *, pipeline: str, leave: Callable[[], object]
-    ) -> None:
+    def __init__(self, manager: ConcurrencyManager, name: str, memory: int, *, leave: Callable[[], object]) -> None:
         self._manager = manager
         self._name = name
         self._memory = memory
-        self._pipeline = pipeline
         self._leave = leave
         self._held: list[Permit] = []
         self._asked: Permit | None = None
@@ -155,9 +151,8 @@ class Lodging:
 
     def _permit(self, size: int, *, deadline: float | None = None) -> Permit:
         return self._manager.orchestrator.permit(
-            Resources(memory=size), pipeline=self._pipeline, name=f"{self._name}: memory", deadline=deadline,
-            detached=True,
-        )  # fmt: skip
+            Resources(memory=size), name=f"{self._name}: memory", deadline=deadline, detached=True
+        )
 
     def _told(self) -> Handle[None] | None:
         return None if self._asked is None else self._asked.asked

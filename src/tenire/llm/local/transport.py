@@ -11,6 +11,8 @@
    call; see ``Lodging``.
 5. A server that cannot be started will not start for the next call either: that is no outage to
    wait for, but a model that is not there.
+6. Who asks the same model of one engine shares one server and its memory (``share_model``); they go
+   with the last who closes it.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ import itertools
 import secrets
 from contextlib import aclosing
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 from tenire.core.tasks import Resources, Retry
 from tenire.errors import ServerError, TaskError, TenireError, UnknownModelError
@@ -36,14 +39,31 @@ if TYPE_CHECKING:
     from tenire.concurrency.manager import ConcurrencyManager
     from tenire.llm.records import ChatRequest, EmbeddingReply, ModelReply, StreamPart
 
-__all__ = ["LocalTransport"]
+__all__ = ["LocalTransport", "share_model"]
 
 _numbers = itertools.count(1)
+_shared: WeakKeyDictionary[ConcurrencyManager, dict[Path, LocalTransport]] = WeakKeyDictionary()
 
 _TIMEOUTS = Timeouts(connect=5.0, read=None, total=None)
 _IF_KILLED = Retry(attempts=3, backoff=0.5, on=())
 _IF_IT_DIES = "is there enough memory (tenire doctor tells), and can llama.cpp run on this processor?"
 _IF_REFUSED = "is the file whole, of a model that llama.cpp knows, and is there enough memory for it?"
+
+
+def share_model(weights: Path, manager: ConcurrencyManager, *, memory: int) -> LocalTransport:
+    """Return the way to a model for one more of an engine who asks it; each of them closes it once.
+
+    Args:
+        weights: As for ``LocalTransport``.
+        manager: As for ``LocalTransport``.
+        memory: As for ``LocalTransport``.
+    """
+    models = _shared.setdefault(manager, {})
+    model = models.get(weights)
+    if model is None:
+        model = models[weights] = LocalTransport(weights, manager, memory=memory)
+    model.users += 1
+    return model
 
 
 class LocalTransport:
@@ -53,10 +73,12 @@ class LocalTransport:
         weights: The model's file; see ``find_weights``, which looks at the disk.
         manager: The engine.
         memory: Bytes that the model is thought to take; see ``needed_memory``.
-        pipeline: Whose share that is charged to.
         threads: Threads to compute with; more than there are idle processors make it slower.
         slots: Replies at once.
         context: Tokens of a prompt and its reply together.
+
+    Attributes:
+        users: How many share it; see ``share_model``.
     """
 
     def __init__(
@@ -65,12 +87,13 @@ class LocalTransport:
         manager: ConcurrencyManager,
         *,
         memory: int,
-        pipeline: str = "default",
         threads: int = 1,
         slots: int = SLOTS,
         context: int = CONTEXT,
     ) -> None:
+        self.users = 0
         self._manager = manager
+        self._weights = weights
         self._name = f"model {weights.name}"
         self._serving = Serving(str(weights), threads, slots, context, secrets.token_urlsafe(24))
         self._http: HttpTransport | None = None
@@ -78,7 +101,7 @@ class LocalTransport:
         self._worker = ""
         self._starting = asyncio.Lock()
         self._closing: set[asyncio.Task[None]] = set()
-        self._lodging = Lodging(manager, self._name, memory, pipeline=pipeline, leave=self._leave)
+        self._lodging = Lodging(manager, self._name, memory, leave=self._leave)
 
     async def ready(self) -> None:
         """Wait until there is memory for the model; before a call, that is neither in its time nor in its slot.
@@ -117,7 +140,13 @@ class LocalTransport:
             return await http.embed(model, texts, dimensions=dimensions)
 
     async def close(self) -> None:
-        """Close all connections, and end the worker."""
+        """Close all connections, and end the worker; where several share it, with the last of them."""
+        self.users -= 1
+        if self.users > 0:
+            return
+        models = _shared.get(self._manager, {})
+        if models.get(self._weights) is self:
+            del models[self._weights]
         self._lodging.close()
         if self._closing:
             await asyncio.wait(self._closing)
