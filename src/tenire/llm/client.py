@@ -157,7 +157,7 @@ class ChatClient(AsksInBatches):
             raise ConfigError("books stand in place of home and budget_usd: give one of them", key="books")
         way = find_way(
             model, transport, base_url, api_key=api_key, api_key_env=api_key_env, api_version=api_version,
-            headers=headers, dialect=dialect,
+            headers=headers, dialect=dialect, timeout=timeout,
         )  # fmt: skip
         self._calls: Calls | None = None
         self._session = Session(

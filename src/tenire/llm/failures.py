@@ -6,6 +6,8 @@
 2. A message holds neither the prompt nor a key, whatever the server quotes.
 3. ``kind_of`` says for each error whether another try may help, and ``sign_of_outage``
    whether it may be an outage's.
+4. Who gives up a call while it is still being connected does not know; a mark on what ends
+   it does (``mark_unconnected``).
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from tenire.errors import (
     AuthenticationError,
     BadRequestError,
     BrokenReplyError,
+    CallTimeoutError,
     ContextLengthError,
     ModelError,
     OutOfCreditError,
@@ -39,11 +42,23 @@ if TYPE_CHECKING:
     from tenire.llm.headers import SentHeaders
     from tenire.llm.keys import ApiKey
 
-__all__ = ["LOST_WORKER", "Call", "broken", "kind_of", "no_reply", "refusal", "sign_of_outage", "unanswered"]
+__all__ = [
+    "LOST_WORKER",
+    "Call",
+    "broken",
+    "is_unconnected",
+    "kind_of",
+    "mark_unconnected",
+    "no_reply",
+    "refusal",
+    "sign_of_outage",
+    "unanswered",
+]
 
 _TRANSIENT_4XX = frozenset({408, 409, 425})
 _OVERLOAD = frozenset({429, 503, 529})
 _NEVER = frozenset({501, 505})
+_MARK = "tenire_unconnected"
 _UNREACHED = frozenset({"connect", "dns", "proxy", "timeout", "tls"})  # a timeout that costs nothing was for connecting
 LOST_WORKER = "lost worker"
 """The code of a failure of a model on this machine whose worker has ended: it is started again at once."""
@@ -231,6 +246,8 @@ def sign_of_outage(error: BaseException) -> Sign | None:
         ``None`` if it tells nothing. What may have been charged for does not: a call that is
         made again and again would be paid again and again.
     """
+    if isinstance(error, CallTimeoutError):
+        return Sign.UNREACHED if is_unconnected(error) else None
     if not isinstance(error, ServerError) or error.charged:
         return None
     if error.status is None:
@@ -241,3 +258,17 @@ def sign_of_outage(error: BaseException) -> Sign | None:
         return None
     # 502 and 504 are also what a gateway says of a prompt that its server breaks down over, or takes too long for.
     return Sign.UNWELL if error.status in _OVERLOAD else Sign.DOUBTFUL
+
+
+def mark_unconnected(error: BaseException) -> None:
+    """Note on what ends a call, such as its cancellation, that the call had no connection yet."""
+    setattr(error, _MARK, True)
+
+
+def is_unconnected(error: BaseException | None) -> bool:
+    """Return whether an error, or what caused it, ended a call that had no connection: nothing was sent."""
+    while error is not None:
+        if getattr(error, _MARK, False):
+            return True
+        error = error.__cause__
+    return False

@@ -11,7 +11,7 @@
    when the program is killed meanwhile, that counts as spent (``storage.spending``).
 5. A try that broke off after it was sent is charged with the most that it can have cost,
    as a guess, if the provider is likely to charge for it; not if the provider has just
-   refused another one for its key or its model.
+   refused another one for its key or its model, nor if it had no connection yet.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from tenire.concurrency.submit import priority_of
 from tenire.errors import ModelError, RateLimitedError
+from tenire.llm.failures import is_unconnected
 from tenire.llm.rate_headers import rate_report
 from tenire.llm.records import Usage
 from tenire.storage.spending import Charge
@@ -255,9 +256,9 @@ class Passage:
         quota.sent(grant)
         try:
             reply: Any = await call()
-        except asyncio.CancelledError:
+        except asyncio.CancelledError as error:
             quota.ended(grant, ok=now() - started < account.timeout * 0.999)
-            if not account.first_call.refuses:
+            if not account.first_call.refuses and not is_unconnected(error):
                 self._guess()
             raise
         except ModelError as error:

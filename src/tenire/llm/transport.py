@@ -7,10 +7,12 @@
 3. Connections are kept and used again. How many calls are made at once is decided
    elsewhere, so the pool has no limit of its own.
 4. An address that moved is not followed: the key would go with the request.
+5. The cancellation of a call that has no connection yet is marked: nothing was sent.
 """
 
 from __future__ import annotations
 
+import asyncio
 import io
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
@@ -22,10 +24,11 @@ import msgspec
 from tenire.errors import BadRequestError, ConfigError, RejectedError
 from tenire.llm.addresses import OPENAI, find_proxy, read_address
 from tenire.llm.answers import LARGEST, LARGEST_REFUSAL, beginning, stream_answer, whole
+from tenire.llm.connecting import Connector, connecting
 from tenire.llm.connection_errors import FAILURES, of_connection
 from tenire.llm.dialects import Dialect, NoReplyError, choose_dialect
 from tenire.llm.excerpts import texts_in
-from tenire.llm.failures import Call, no_reply, refusal
+from tenire.llm.failures import Call, mark_unconnected, no_reply, refusal
 from tenire.llm.headers import SentHeaders, check_headers
 from tenire.llm.http_library import aiohttp
 from tenire.llm.keys import ApiKey, SecretHeaders, find_key
@@ -304,7 +307,7 @@ class HttpTransport:
         if self._closed:
             raise RejectedError("the connections to the model are closed", hint="make a new client")
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=30.0, ttl_dns_cache=60),
+            connector=Connector(limit=0, keepalive_timeout=30.0, ttl_dns_cache=60),
             timeout=_limits(self._timeouts),
             cookie_jar=aiohttp.DummyCookieJar(),
             proxy=None if self._proxy is None else self._proxy.url,
@@ -334,7 +337,7 @@ async def _answers(
         body: Of the request: what has not been sent to its end is not charged for.
         charged_once_begun: Whether an answer of which a part has come is charged for.
     """
-    begun = False
+    begun, connected = False, connecting()
     try:
         async with sending as answer:
             if answer.status < 300:
@@ -344,6 +347,10 @@ async def _answers(
                         yield part
                 return
             failure = refusal(call, answer.status, answer.headers, await beginning(answer, LARGEST_REFUSAL))
+    except asyncio.CancelledError as error:
+        if not connected.is_set():
+            mark_unconnected(error)
+        raise
     except FAILURES as error:
         failure = of_connection(call, error)
         failure.charged = failure.charged and not _is_part_unsent(body)

@@ -30,6 +30,9 @@ _GIVEN = 32768
 """From this port on systems give ports away: Linux from here, others from 49152."""
 
 
+_FOR_CONNECTING = 0.9  # of the time for one try
+
+
 class Way(NamedTuple):
     """A way to a model.
 
@@ -48,13 +51,16 @@ class Way(NamedTuple):
     memory: int | None = _FOR_CALLS
 
 
-def find_way(model: str, transport: AnyTransport | None, base_url: str | None, **options: Any) -> Way:
+def find_way(
+    model: str, transport: AnyTransport | None, base_url: str | None, *, timeout: float = float("inf"), **options: Any
+) -> Way:
     """Return the way to a model.
 
     Args:
         model: Its name.
         transport: The user's own, or ``None``.
         base_url: Of the API; ``None`` for OpenAI's, or for this machine if the model is ``local``.
+        timeout: Seconds for one try.
         **options: As for ``HttpTransport``.
 
     Raises:
@@ -69,8 +75,10 @@ def find_way(model: str, transport: AnyTransport | None, base_url: str | None, *
         if base_url is None and is_local(model):
             return Way(_HERE, f"{_HERE}: {model}", _maker(model), SLOTS, None)
         url = OPENAI if base_url is None else base_url
-        # Each try is limited by the guard around it; more timers would only cost time.
-        new = partial(HttpTransport, url, timeouts=Timeouts(read=None, total=None), **options)
+        # Each try is limited by the guard around it; more timers would only cost time. But whose connection
+        # is not made in time has not been slow to answer.
+        limits = Timeouts(connect=min(Timeouts().connect, _FOR_CONNECTING * timeout), read=None, total=None)
+        new = partial(HttpTransport, url, timeouts=limits, **options)
         place, whom = new().identity
         return Way(service_of(place), whom, _opener(new))
     own = type(transport).__name__
