@@ -182,13 +182,19 @@ def test_a_full_disk_is_an_error_and_no_unseen_loss(tmp_path: Path, monkeypatch:
         raise StoreError("no space left")
 
     async def main() -> None:
-        async with client(Model(seconds=0), tmp_path) as one:
+        model = Model(seconds=0)
+        async with client(model, tmp_path, budget_usd=1.0) as one:
             log = one.books.log
             assert log is not None
             with monkeypatch.context() as patch:
                 patch.setattr(log._server._ledger.replies, "finish", full)
-                with pytest.raises(StoreError, match="no space left"):
-                    await one.complete("Hello")
+                for prompt in ("Hello", "Hello", "another"):
+                    with pytest.raises(StoreError, match="no space left"):
+                        await one.complete(prompt)
+            assert (await one.complete("Hello")).cached
+            assert len(model.requests) == 1, "nothing is paid for while it cannot be kept, and nothing twice"
+            assert one.books.purse._recorded == 20_000_000
+            assert (await log.total()).cost == 20_000_000
 
     asyncio.run(main())
 
@@ -283,10 +289,10 @@ def test_what_cannot_be_kept_of_a_failure_is_told_in_the_log(
             assert log is not None
             with monkeypatch.context() as patch:
                 patch.setattr(log._server._ledger.replies, "finish", full)
-                for prompt in ("Hello", "Hello again"):
-                    with pytest.raises(ServerError):
-                        await one.complete(prompt)
-                    await log.find([])  # by now the thread has tried
+                calls = [asyncio.create_task(one.complete(prompt)) for prompt in ("Hello", "Hello again")]
+                await asyncio.wait(calls)
+                assert all(isinstance(call.exception(), ServerError) for call in calls)
+                await log.find([])  # by now the thread has tried
 
     asyncio.run(main())
     assert caplog.text.count("could not be kept: no space left") == 1, "a full disk fails for every call"

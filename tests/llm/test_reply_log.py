@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tenire.errors import BudgetError, RejectedError, StoreError
 from tenire.llm.purse import Purse
-from tenire.llm.replies import Vector
+from tenire.llm.replies import Answer, Vector
 from tenire.llm.reply_log import ReplyLog
 from tenire.storage.home import Home, HomeLock
 from tenire.storage.ledger import Ledger
-from tenire.storage.replies import Began
+from tenire.storage.replies import Began, Wanted
 from tenire.storage.spending import Charge, Spent
 from tenire.testing import cancel_sweep
 
@@ -122,6 +122,112 @@ def test_a_disk_that_fails_is_the_answer_of_all_and_not_the_end(
     asyncio.run(main())
 
 
+def failing(log: ReplyLog, patch: pytest.MonkeyPatch, *, also: bool) -> None:
+    """Have no reply and no charge be written; ``also``: nor that a claim ends."""
+    replies = log._server._ledger.replies
+    finish = replies.finish
+
+    def full(owner: str, finished: Any) -> None:
+        if also or any(one.reply is not None or one.charges for one in finished):
+            raise StoreError("no space left")
+        finish(owner, finished)
+
+    patch.setattr(replies, "finish", full)
+
+
+@pytest.mark.parametrize("also", [True, False])
+def test_a_reply_that_could_not_be_written_is_written_later_and_its_claim_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, also: bool
+) -> None:
+    recorded: list[int] = []
+
+    async def main() -> None:
+        log, other = await open_log(tmp_path), await open_log(tmp_path)
+        log.recorded = recorded.append
+        for key in (b"a", b"b"):
+            assert await log.begin(key) is Began.CLAIMED
+        with monkeypatch.context() as patch:
+            failing(log, patch, also=also)
+            with pytest.raises(StoreError, match="no space"):
+                await log.finish(b"a", Vector(b"reply"), [charge(5)])
+            for key in (b"a", b"c"):  # what was paid for comes first, and nobody waits for nothing
+                with pytest.raises(StoreError, match="no space"):
+                    await log.begin(key)
+            if not also:
+                assert await other.begin(b"a") is Began.CLAIMED
+        assert recorded == []
+        assert isinstance(await log.begin(b"a"), Vector)
+        assert isinstance(await other.begin(b"a"), Vector)
+        assert await other.begin(b"b") is Began.UNDER_WAY  # that one is still being made
+        assert (await other.total()).cost == 5
+        assert recorded == [5]
+        await log.aclose()
+        await other.aclose()
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("closing", [False, True])
+def test_what_could_not_be_written_is_tried_again_without_being_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, closing: bool
+) -> None:
+    async def main() -> None:
+        log = await open_log(tmp_path)
+        await log.begin(b"a")
+        with monkeypatch.context() as patch:
+            failing(log, patch, also=True)
+            with pytest.raises(StoreError, match="no space"):
+                await log.finish(b"a", Vector(b"reply"))
+        assert log._needs_marks()
+        if closing:
+            await log.aclose()
+        else:
+            log._renew()  # as its timer does
+            await log.total()
+        other = await open_log(tmp_path)
+        assert isinstance(await other.begin(b"a"), Vector)
+        await other.aclose()
+        await log.aclose()
+
+    asyncio.run(main())
+
+
+def test_a_reply_that_can_never_be_written_ends_its_claim_and_harms_no_other(tmp_path: Path) -> None:
+    async def main() -> None:
+        log = await open_log(tmp_path)
+        for key in (b"a", b"b"):
+            await log.begin(key)
+        bad = Answer("half a character: \ud800", "stop", "small", "1", (), None, None)
+        broken, kept = log.finish(b"a", bad, [charge(5)]), log.finish(b"b", Vector(b"reply"))
+        await kept
+        with pytest.raises(UnicodeEncodeError):
+            await broken
+        assert await log.begin(b"a") is Began.CLAIMED
+        assert isinstance(await log.begin(b"b"), Vector)
+        assert (await log.total()).cost == 5
+        await log.aclose()
+
+    asyncio.run(main())
+
+
+def test_a_reply_that_is_written_is_so_also_if_old_ones_cannot_be_dropped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: int) -> int:
+        raise StoreError("no space left")
+
+    async def main() -> None:
+        log = await open_log(tmp_path)
+        await log.begin(b"a")
+        monkeypatch.setattr(log._server._ledger.replies, "trim", full)
+        await log.finish(b"a", Vector(b"reply"), [charge(5)])
+        await log.begin(b"b")
+        assert (await log.total()).cost == 5
+        await log.aclose()
+
+    asyncio.run(main())
+
+
 def test_replies_are_dropped_once_they_take_too_much(tmp_path: Path) -> None:
     async def main() -> None:
         log = await open_log(tmp_path, 100_000)
@@ -154,7 +260,6 @@ def test_two_programs_never_pass_the_budget_of_their_home(tmp_path: Path) -> Non
             spent += USD // 150
             purse.settle("news", USD // 100, cost=USD // 150)
             await log.finish(None, None, [charge(USD // 150)])
-            purse.recorded(USD // 150)
 
     async def main() -> int:
         logs = [await open_log(tmp_path) for _ in range(2)]
@@ -216,6 +321,28 @@ def test_a_reply_that_is_damaged_is_asked_for_again(tmp_path: Path, caplog: pyte
 
     asyncio.run(main())
     assert "is damaged" in caplog.text
+
+
+def test_a_damaged_reply_that_cannot_be_dropped_costs_no_other_its_claim(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: object) -> None:
+        raise StoreError("no space left")
+
+    async def main() -> None:
+        log = await open_log(tmp_path)
+        await log.begin(b"a")
+        await log.finish(b"a", Vector(b"reply"))
+        with sqlite3.connect(tmp_path / "ledger.db") as connection:
+            connection.execute("UPDATE replies SET reply = x'02ff'")
+        connection.close()
+        monkeypatch.setattr(log._server._ledger.replies, "drop", full)
+        bad, good = await asyncio.to_thread(log._server.serve, [Wanted(b"a"), Wanted(b"b")])
+        await log.aclose()
+        assert isinstance(bad, StoreError)
+        assert good is Began.CLAIMED
+
+    asyncio.run(main())
 
 
 def test_wherever_its_opening_is_cancelled_nothing_stays_open(tmp_path: Path) -> None:

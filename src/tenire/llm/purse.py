@@ -117,6 +117,8 @@ class Purse:
     ) -> None:
         self._limit = None if budget_usd is None else picodollars("budget_usd", budget_usd)
         self._home = log
+        if log is not None:
+            log.recorded = self.recorded
         self._log = log if self._limit is not None else None
         # With a home, the limit of this one is what was borrowed, and what was spent of that.
         self._all = _Part(0 if self._log is not None else self._limit)
@@ -309,6 +311,7 @@ class Purse:
         unrecorded = budget.spent - self._recorded
         giving = log.hold(unrecorded, least=unrecorded, keep=unrecorded, limit=self._limit or 0)
         self._giving_back = asyncio.get_running_loop().create_task(giving)
+        self._giving_back.add_done_callback(lambda done: done.cancelled() or done.exception())  # it runs out by itself
 
 
 def _refusal(name: str, budget: Budget, cost: int, guessed: int = 0) -> BudgetError:

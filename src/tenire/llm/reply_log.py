@@ -9,6 +9,9 @@ five milliseconds for a commit keeps thousands of replies a second.
    program that was killed run out. What calls of one that was killed were expected to cost
    counts as spent.
 3. Other programs may use the same home meanwhile, an engine too.
+4. What could not be written is an error for whoever waits for it. Its claim ends all the same,
+   so that others can ask, but it was paid for: it is written later, before anything new is
+   begun, and every ``RENEW_S`` seconds. While that fails nothing new is begun.
 """
 
 from __future__ import annotations
@@ -23,7 +26,7 @@ from tenire.clock import SYSTEM_CLOCK
 from tenire.concurrency.batch_thread import BatchThread
 from tenire.concurrency.blocking import acquire_blocking, run_blocking
 from tenire.concurrency.unbroken import unbroken
-from tenire.errors import RejectedError
+from tenire.errors import RejectedError, StoreError
 from tenire.llm.reply_server import Ended, Expected, Holding, Look, Question, ReplyServer, Simple, Step, is_claim
 from tenire.storage.owners import RENEW_S
 from tenire.storage.replies import Began, Wanted
@@ -55,11 +58,13 @@ class ReplyLog:
 
     Attributes:
         timer: The engine's.
+        recorded: Is told of so many picodollars whenever what ended is written down, with what it cost.
     """
 
     def __init__(self, server: ReplyServer, timer: UniversalTimer) -> None:
         self._server = server
         self.timer = timer
+        self.recorded: Callable[[int], object] = lambda cost: None
         self._marks = 0  # claims under way
         self._expected: set[int] = set()
         self._numbers = itertools.count(1)
@@ -69,6 +74,8 @@ class ReplyLog:
         self._held = 0
         self._watched: set[str] = set()
         self._timeout: Timeout | None = None
+        self._late: list[Ended] = []  # what could not be written yet
+        self._closing = False
 
     @classmethod
     async def open(
@@ -89,6 +96,8 @@ class ReplyLog:
 
     async def begin(self, key: bytes, made_after: float = 0.0) -> Answer | Vector | Began:
         """Return a reply that is kept, or claim the request; see ``storage.replies``."""
+        if self._late:
+            await self._write_late()
         asked = self._thread.ask(Wanted(key, made_after))
         try:
             found = await asyncio.shield(asked)
@@ -106,6 +115,8 @@ class ReplyLog:
         It is for ``finish``, with what the call did cost, or for ``withdraw``. When the program
         is killed, the charge counts as spent.
         """
+        if self._late:
+            await self._write_late()
         number = next(self._numbers)
         asked = self._thread.ask(Expected(number, charge))
         self._expected.add(number)
@@ -143,14 +154,14 @@ class ReplyLog:
         if key is not None:
             self._marks -= 1
         self._expected.difference_update(expected)
-        return self._thread.ask(Ended(key, reply, charges, expected))
+        return self._end(Ended(key, reply, charges, expected))
 
     def keep(
         self, vectors: Mapping[bytes, Vector], charges: Sequence[Charge], expected: Sequence[int] = ()
     ) -> asyncio.Future[None]:
         """Keep vectors that nobody claimed, with what they cost together; as ``finish``."""
         for key, vector in vectors.items():
-            self._forget(self._thread.ask(Ended(key, vector, (), ())))
+            self._end(Ended(key, vector, (), ()))
         return self.finish(None, None, charges, expected)  # after the others, so it is durable after them
 
     async def find(self, keys: Sequence[bytes]) -> dict[bytes, Answer | Vector]:
@@ -159,6 +170,8 @@ class ReplyLog:
 
     async def hold(self, wanted: int, *, least: int, keep: int, limit: int) -> Hold:
         """Keep money for this program; see ``SpendingTable.hold``."""
+        if self._late:
+            await self._write_late()
         found = cast("Hold", await self._thread.ask(Holding(wanted, least, keep, limit)))
         self._held = found.held
         self._set_timer()
@@ -196,6 +209,9 @@ class ReplyLog:
 
     async def aclose(self) -> None:
         """Give up what this program holds, write everything down, and close the ledger."""
+        if not self._closing:
+            self._write_again()
+        self._closing = True
         if self._timeout is not None:
             self._timeout.cancel()
             self._timeout = None
@@ -206,21 +222,52 @@ class ReplyLog:
         """Give up a claim that came too late for who wanted it."""
         if not asked.cancelled() and asked.exception() is None and is_claim(asked.result()):
             with contextlib.suppress(RejectedError):  # it closes, and gives up all claims as it does
-                self._forget(self._thread.ask(Ended(key, None, (), ())))
+                self._end(Ended(key, None, (), ()))
+
+    def _end(self, ended: Ended) -> asyncio.Future[None]:
+        asked: asyncio.Future[None] = self._thread.ask(ended)
+        asked.add_done_callback(partial(self._ended, ended))
+        return asked
+
+    def _ended(self, ended: Ended, asked: asyncio.Future[None]) -> None:
+        if asked.cancelled():
+            return
+        error = asked.exception()
+        if error is None:
+            self.recorded(sum(charge.cost for charge in ended.charges))
+        elif isinstance(error, StoreError):
+            self._late.append(ended)
+            self._set_timer()
+
+    def _write_again(self) -> list[asyncio.Future[None]]:
+        late, self._late = self._late, []
+        return [self._end(one) for one in late]
+
+    async def _write_late(self) -> None:
+        """Write what could not be written before.
+
+        Raises:
+            StoreError: If it still cannot be.
+        """
+        writing = self._write_again()
+        await asyncio.wait(writing)
+        for one in writing:
+            one.result()
 
     def _forget(self, asked: asyncio.Future[Any]) -> None:
         # If it could not be written, the calls that follow will say so.
         asked.add_done_callback(lambda done: done.cancelled() or done.exception())
 
     def _set_timer(self) -> None:
-        if self._timeout is None and self._needs_marks():
+        if self._timeout is None and not self._closing and self._needs_marks():
             self._timeout = self.timer.after(RENEW_S, self._renew)
 
     def _needs_marks(self) -> bool:
-        return self._marks > 0 or self._held > 0 or bool(self._expected or self._watched)
+        return self._marks > 0 or self._held > 0 or bool(self._expected or self._watched or self._late)
 
     def _renew(self) -> None:
         self._timeout = None
         if self._needs_marks():
+            self._write_again()
             self._forget(self._thread.ask(Simple("renew")))
             self._set_timer()

@@ -20,7 +20,7 @@ from tenire.storage.replies import Began, Finished, Kept, Wanted
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from tenire.clock import Clock
     from tenire.llm.replies import Answer, Vector
@@ -105,14 +105,14 @@ class ReplyServer:
     def serve(self, asked: list[Question]) -> list[Any]:
         """Return the answers, in order; errors where there are none."""
         # First what others may be waiting for.
-        kept = _try(self._finish, [one for one in asked if isinstance(one, Ended)])
+        kept = iter(self._finish([one for one in asked if isinstance(one, Ended)]))
         expected = _try(self._expect, [one for one in asked if isinstance(one, Expected)])
         found = _try(self._begin, {one.key: one for one in asked if isinstance(one, Wanted)})
         return [self._answer(one, kept, expected, found) for one in asked]
 
-    def _answer(self, one: Question, kept: Any, expected: Any, found: Any) -> Any:
+    def _answer(self, one: Question, kept: Iterator[Exception | None], expected: Any, found: Any) -> Any:
         if isinstance(one, Ended):
-            return kept
+            return next(kept)
         if isinstance(one, Expected):
             return expected
         if isinstance(one, Wanted):
@@ -136,14 +136,24 @@ class ReplyServer:
         self._ledger.replies.trim(self._most)
         return value
 
-    def _finish(self, ended: list[Ended]) -> None:
-        if ended:
-            packed = [
-                Finished(key, None if reply is None else pack(reply), charges, expected)
-                for key, reply, charges, expected in ended
-            ]
-            self._ledger.replies.finish(self._owner, packed)
-            self._ledger.replies.trim(self._most)
+    def _finish(self, ended: list[Ended]) -> list[Exception | None]:
+        """Keep what has ended; return what was in the way of each, or ``None``."""
+        if not ended:
+            return []
+        packed = [None if one.reply is None else _try(pack, one.reply) for one in ended]
+        unfit = [one if isinstance(one, Exception) else None for one in packed]
+        replies = self._ledger.replies
+        rows = [
+            Finished(one.key, None if bad else reply, one.charges, one.expected)
+            for one, reply, bad in zip(ended, packed, unfit, strict=True)
+        ]
+        error = _try(replies.finish, self._owner, rows)
+        if error is None:
+            _try(replies.trim, self._most)  # if that fails, the next ones are trimmed with these
+            return unfit
+        # Others need not wait for what cannot be kept: to give up a claim takes less room than a reply.
+        _try(replies.finish, self._owner, [Finished(one.key, None) for one in ended if one.key is not None])
+        return [error] * len(ended)
 
     def _expect(self, asked: list[Expected]) -> None:
         coming = {one.number: one.charge for one in asked if one.charge is not None}
@@ -152,12 +162,12 @@ class ReplyServer:
         if gone := [one.number for one in asked if one.charge is None]:
             self._ledger.spending.withdraw(self._owner, gone)
 
-    def _begin(self, wanted: dict[bytes, Wanted]) -> dict[bytes, Answer | Vector | Began]:
+    def _begin(self, wanted: dict[bytes, Wanted]) -> dict[bytes, Any]:
         if not wanted:
             return {}
         begun = zip(wanted, self._ledger.replies.begin(self._owner, list(wanted.values())), strict=True)
         kept: dict[bytes, Kept] = {}
-        answers: dict[bytes, Answer | Vector | Began] = {}
+        answers: dict[bytes, Any] = {}
         for key, one in begun:
             if isinstance(one, Kept):
                 kept[key] = one
@@ -166,9 +176,13 @@ class ReplyServer:
         found, damaged = _unpacked(kept)
         answers.update(found)
         if damaged:
-            self._ledger.replies.drop(damaged)
-            answers.update(self._begin({key: wanted[key] for key in damaged}))
+            again = _try(self._begin_anew, {key: wanted[key] for key in damaged})
+            answers.update(again if isinstance(again, dict) else dict.fromkeys(damaged, again))  # the rest is claimed
         return answers
+
+    def _begin_anew(self, damaged: dict[bytes, Wanted]) -> dict[bytes, Any]:
+        self._ledger.replies.drop(damaged)
+        return self._begin(damaged)
 
     def _look(self, keys: Sequence[bytes]) -> dict[bytes, Answer | Vector]:
         found, damaged = _unpacked(self._ledger.replies.find(keys))

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tenire.errors import CallTimeoutError
@@ -26,10 +25,9 @@ from tenire.resilience import MISSING
 from tenire.storage.replies import Began
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping
 
     from tenire.concurrency.data.cache import Cache
-    from tenire.llm.purse import Purse
     from tenire.llm.replies import Answer
     from tenire.llm.reply_log import ReplyLog
     from tenire.storage.spending import Charge
@@ -87,13 +85,11 @@ class ReplyStore:
     Args:
         memory: For replies that were used lately.
         log: Of the home, or ``None``.
-        purse: Is told what the home knows.
     """
 
-    def __init__(self, memory: Cache[Answer | Vector], log: ReplyLog | None, purse: Purse) -> None:
+    def __init__(self, memory: Cache[Answer | Vector], log: ReplyLog | None) -> None:
         self._memory = memory
         self._log = log
-        self._purse = purse
         self._failing = self._said_twice = False
 
     def get_nowait(self, asked: Asked) -> Answer | Vector | None:
@@ -149,7 +145,7 @@ class ReplyStore:
         try:
             return await make()
         finally:
-            self._noted(log.finish(key, None), ())
+            self._noted(log.finish(key, None))
 
     async def find(self, keys: list[bytes]) -> dict[bytes, Vector]:
         """Return the vectors that are kept."""
@@ -174,7 +170,7 @@ class ReplyStore:
         """Keep vectors, with what they have cost together."""
         charges, expected = asked.bill()
         if self._log is not None:
-            await asyncio.shield(self._noted(self._log.keep(vectors, charges, expected), charges))
+            await asyncio.shield(self._noted(self._log.keep(vectors, charges, expected)))
         for key, vector in vectors.items():
             self._memory.put(key, vector, size=size_of(vector))
 
@@ -182,7 +178,7 @@ class ReplyStore:
         """Let the home know what a request has cost whose reply is not kept."""
         charges, expected = asked.bill()
         if charges and self._log is not None:
-            await asyncio.shield(self._noted(self._log.finish(None, None, charges, expected), charges))
+            await asyncio.shield(self._noted(self._log.finish(None, None, charges, expected)))
 
     async def _make(self, asked: Asked, make: Callable[[], Awaitable[Any]]) -> Any:
         log = self._log
@@ -196,17 +192,16 @@ class ReplyStore:
         finally:
             # It was paid for: from here on nothing loses it, neither an error nor a cancellation.
             charges, expected = asked.bill()
-            writing = self._noted(log.finish(asked.key, found, charges, expected), charges)
+            writing = self._noted(log.finish(asked.key, found, charges, expected))
         await asyncio.shield(writing)
         return found
 
-    def _noted(self, writing: asyncio.Future[None], charges: Sequence[Charge]) -> asyncio.Future[None]:
-        writing.add_done_callback(partial(self._written, sum(charge.cost for charge in charges)))
+    def _noted(self, writing: asyncio.Future[None]) -> asyncio.Future[None]:
+        writing.add_done_callback(self._written)
         return writing
 
-    def _written(self, cost: int, writing: asyncio.Future[None]) -> None:
+    def _written(self, writing: asyncio.Future[None]) -> None:
         if writing.exception() is None:
-            self._purse.recorded(cost)
             self._failing = False
         elif not self._failing:
             # Whoever waits for it gets the error too; but there may be nobody any more. A full

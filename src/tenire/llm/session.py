@@ -139,7 +139,7 @@ class Session:
                 self.quota = lease.quota
             memory = manager.data_manager.cache(f"replies {next(_NUMBERS)}", capacity=self.settings.memory_bytes)
             stack.callback(memory.close)
-            self.store = ReplyStore(memory, self.books.log, self.books.purse)
+            self.store = ReplyStore(memory, self.books.log)
             exact = await run_blocking(load_tokenisers, self._models) if has_tiktoken() else {}
             self.endpoints = self._make_endpoints(TokenCounter(exact))
             self.embeddings = Embeddings(self, self.transport)
