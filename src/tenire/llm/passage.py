@@ -9,9 +9,9 @@
    while: a wrong key costs one of them (``core.first_call``).
 4. Where there is a budget, the home knows what a try is expected to cost before it is sent:
    when the program is killed meanwhile, that counts as spent (``storage.spending``).
-5. A try that broke off after it was sent is charged with the most that it can have cost,
-   as a guess, if the provider is likely to charge for it; not if the provider has just
-   refused another one for its key or its model, nor if it had no connection yet.
+5. A try that broke off after it was sent is charged with all that was taken for it, as a
+   guess, if the provider is likely to charge for it; not if the provider has just refused
+   another one for its key or its model, nor if it had no connection yet.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from tenire.concurrency.submit import priority_of
 from tenire.errors import ModelError, RateLimitedError
 from tenire.llm.failures import is_unconnected
+from tenire.llm.guesses import most_usage, uncounted_usage
 from tenire.llm.rate_headers import rate_report
-from tenire.llm.records import Usage
 from tenire.storage.spending import Charge
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from tenire.llm.first_call import FirstCallGate
     from tenire.llm.money import Price
     from tenire.llm.purse import Purse
-    from tenire.llm.records import ChatRequest
+    from tenire.llm.records import ChatRequest, Usage
     from tenire.llm.reply_store import Asked
     from tenire.llm.tokens import TokenCounter, TokenEstimate
     from tenire.llm.totals import Totals
@@ -177,7 +177,7 @@ class Passage:
         self._estimate = estimate
         self._pipeline = pipeline
         self._priority = priority = priority_of(priority)
-        self._most = _most_cost(account.price, estimate)
+        self._most = self._most_cost(estimate)
         self._spent = 0
         self._first = False
         self._expected: int | None = None
@@ -194,7 +194,7 @@ class Passage:
         """Need what is known by now, while it waits."""
         account, before = self._account, self._estimate
         self._estimate = estimate = account.counter.renewed(before)
-        self._most = _most_cost(account.price, estimate)
+        self._most = self._most_cost(estimate)
         if estimate.tokens == before.tokens:
             return
         account.quota.renew(self._permit, input_tokens=estimate.input_tokens, output_tokens=estimate.output_tokens)
@@ -226,7 +226,7 @@ class Passage:
         try:
             self._first = await self._account.first_call.enter()
             if self._most and purse.limited:
-                self._expected = await purse.expect(self._charge_of(self._worst(), guessed=True))
+                self._expected = await purse.expect(self._charge_of(most_usage(self._estimate), guessed=True))
         except BaseException as error:
             await self.__aexit__(type(error), error, None)
             raise
@@ -278,9 +278,7 @@ class Passage:
         if usage is None:
             if rates is not None:
                 account.quota.observe(rates, grant)
-            # Some servers do not count. What they would have counted is no more than this.
-            estimated = Usage(self._estimate.input_tokens, min(self._estimate.output_tokens, characters))
-            self._charge(estimated, guessed=True)
+            self._charge(uncounted_usage(self._estimate, characters), guessed=True)
             return
         account.learn(self._estimate, usage)
         account.quota.settle(
@@ -307,10 +305,7 @@ class Passage:
 
     def _guess(self) -> None:
         """Take in that the provider may charge for what nobody has seen."""
-        self._charge(self._worst(), guessed=True)
-
-    def _worst(self) -> Usage:
-        return Usage(self._estimate.input_tokens, self._estimate.output_tokens)
+        self._charge(most_usage(self._estimate), guessed=True)
 
     def _charge(self, usage: Usage, *, guessed: bool) -> None:
         charge = self._charge_of(usage, guessed=guessed)
@@ -318,6 +313,10 @@ class Passage:
         self._asked.charges.append(charge)
         self._asked.cost += charge.cost
         self._account.totals.add(charge)
+
+    def _most_cost(self, estimate: TokenEstimate) -> int:
+        price = self._account.price
+        return 0 if price is None else price.cost(most_usage(estimate))
 
     def _charge_of(self, usage: Usage, *, guessed: bool) -> Charge:
         account = self._account
@@ -332,10 +331,3 @@ class Passage:
             cost,
             cost if guessed else 0,
         )
-
-
-def _most_cost(price: Price | None, estimate: TokenEstimate) -> int:
-    """Return what a call can cost at the most."""
-    prompt = estimate.input_tokens
-    # The quota can bear an estimate that was too low now and then; a hard stop cannot.
-    return 0 if price is None else price.most(prompt + prompt // 4 + 16, estimate.most_output)

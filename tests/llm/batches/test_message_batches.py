@@ -119,7 +119,7 @@ def test_requests_go_out_and_results_come_back(tmp_path: Path) -> None:
 )
 def test_messages_of_a_line_are_those_that_were_given(messages: list[dict[str, Any]], tmp_path: Path) -> None:
     line = way().line(key(7), ask(*messages))
-    assert list(way().messages(line)) == messages
+    assert list(way().request(line).messages) == messages
 
     async def job(batches: BatchProvider) -> None:
         path = tmp_path / "lines"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tenire.errors import BudgetError
+from tenire.llm.guesses import most_usage, uncounted_usage
 from tenire.storage.spending import Charge
 
 if TYPE_CHECKING:
@@ -50,11 +51,25 @@ class BatchAccount:
         """Return the most that a request can cost, picodollars."""
         if self._price is None:
             return 0
-        estimate = self._counter.estimate(request)
-        # As for a call: a hard stop cannot bear an estimate that was too low.
-        return self._price.most(estimate.input_tokens + estimate.input_tokens // 4 + 16, estimate.most_output)
+        return self._price.cost(most_usage(self._counter.estimate(request)))
 
-    def charge(self, usage: Usage) -> Charge:
+    def guess(self, request: ChatRequest, reply: str | None) -> Charge:
+        """Return what one line may have cost that the provider has not counted.
+
+        Args:
+            request: That was sent.
+            reply: What came back; ``None`` for what cannot be read.
+        """
+        estimate = self._counter.estimate(request)
+        return self.charge(
+            most_usage(estimate) if reply is None else uncounted_usage(estimate, len(reply)), guessed=True
+        )
+
+    def guess_unseen(self, cost: int) -> Charge:
+        """Return the charge of such a line of which nobody knows any more what was sent; picodollars."""
+        return Charge(self._pipeline, self._model, 0, 0, 0, 0, cost, cost)
+
+    def charge(self, usage: Usage, *, guessed: bool = False) -> Charge:
         """Return what one line has cost."""
         cost = 0 if self._price is None else self._price.cost(usage)
         return Charge(
@@ -65,7 +80,7 @@ class BatchAccount:
             usage.output_tokens,
             usage.reasoning_tokens,
             cost,
-            0,
+            cost if guessed else 0,
         )
 
     async def hold(self, cost: int, *, handed_over: bool) -> int:

@@ -20,7 +20,7 @@ from tenire.concurrency.blocking import run_blocking
 from tenire.errors import ModelError
 from tenire.llm.batches.files import opened
 from tenire.llm.batches.provider import MAYBE, BatchView, LineResult
-from tenire.llm.batches.wire import call_of_line, encode_line, object_of, results_at
+from tenire.llm.batches.wire import call_of_line, encode_line, object_of, request_of_body, results_at
 from tenire.llm.dialects import NoReplyError
 from tenire.llm.failures import broken, no_reply, refusal
 
@@ -79,10 +79,10 @@ class AnthropicBatches:
         line["params"] = params
         return encode_line(self._transport, self._dialect.chat_path, line, request)
 
-    def messages(self, line: bytes) -> Sequence[Mapping[str, Any]]:
-        """Return the messages of a line, as they were given."""
+    def request(self, line: bytes) -> ChatRequest:
+        """Return the request of a line."""
         asked = _decode_asked(line)
-        return _messages(asked.params) if asked.messages is None else asked.messages
+        return request_of_body(asked.params, _messages(asked.params) if asked.messages is None else asked.messages)
 
     async def upload(self, name: str, path: Path) -> str:
         """Return the name: requests are sent when their batch is made."""

@@ -240,7 +240,7 @@ class Asking:
                 lost = RejectedError(message, hint="ask again: nothing was paid for it")
                 await self._replies.put(Reply(index=index, error=lost))
             else:
-                request = self._make(list(self._provider.messages(outcome.line)))
+                request = self._make(list(self._provider.request(outcome.line).messages))
                 await self._at_once.put((index, request))
 
     def _reply(self, answer: Answer, index: int, *, cached: bool) -> Reply:

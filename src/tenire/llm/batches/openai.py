@@ -9,7 +9,7 @@ import msgspec
 from tenire.errors import ModelError
 from tenire.llm.batches.files import opened
 from tenire.llm.batches.provider import BatchView, LineResult
-from tenire.llm.batches.wire import call_of_line, encode_line, object_of, results_at
+from tenire.llm.batches.wire import call_of_line, encode_line, object_of, request_of_body, results_at
 from tenire.llm.dialects import NoReplyError
 from tenire.llm.failures import Call, broken, no_reply, refusal
 
@@ -55,10 +55,9 @@ class OpenAIBatches:
         line = {"custom_id": key.hex(), "method": "POST", "url": self._url, "body": self._dialect.chat(request)}
         return encode_line(self._transport, self._dialect.chat_path, line, request)
 
-    def messages(self, line: bytes) -> Sequence[Mapping[str, Any]]:
-        """Return the messages of a line."""
-        found: Sequence[Mapping[str, Any]] = msgspec.json.decode(line, type=_Asked).body["messages"]
-        return found
+    def request(self, line: bytes) -> ChatRequest:
+        """Return the request of a line."""
+        return request_of_body(msgspec.json.decode(line, type=_Asked).body)
 
     async def upload(self, name: str, path: Path) -> str:
         """Send a file of lines; return the provider's name for it."""

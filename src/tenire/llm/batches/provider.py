@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+    from collections.abc import AsyncIterator, Collection, Sequence
     from pathlib import Path
 
     from tenire.errors import ModelError
@@ -108,8 +108,8 @@ class BatchProvider(Protocol):
         """
         ...
 
-    def messages(self, line: bytes) -> Sequence[Mapping[str, Any]]:
-        """Return the messages of a line."""
+    def request(self, line: bytes) -> ChatRequest:
+        """Return the request of a line: its messages as they were given, and what bounds its reply."""
         ...
 
     async def upload(self, name: str, path: Path) -> str:

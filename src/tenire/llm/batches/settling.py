@@ -3,8 +3,9 @@
 ============================================  =====================================
 a line                                        then
 ============================================  =====================================
-has a reply                                   kept and charged
+has a reply                                   kept and charged; as a guess, if it was not counted
 has a reply that does not follow the schema   charged, and asked again
+has one that cannot be read                   charged as a guess, and asked again
 failed, and another try may help              asked again
 failed for good                               told
 was not reached (expired, cancelled)          asked again
@@ -26,7 +27,6 @@ from tenire.core.retrying import Kind
 from tenire.errors import AuthenticationError, BrokenReplyError, ModelError, UnknownModelError
 from tenire.llm.batches.bench import BatchOutcome
 from tenire.llm.failures import kind_of
-from tenire.llm.records import Usage
 from tenire.llm.replies import Answer, pack
 from tenire.storage.provider_batches import SettledLine
 
@@ -129,17 +129,26 @@ class Settling:
         key, reply, error = result.key, result.reply, result.error
         charge = None
         if reply is not None:
-            charge = self._bench.account.charge(reply.usage or Usage())
+            charge = self._guess(key, reply.text) if reply.usage is None else self._bench.account.charge(reply.usage)
             error = self._off_schema(reply.text)
             if error is None:
                 return _Read(key, Answer.of(reply, charge.cost, self._bench.wall()), None, charge)
         assert error is not None
+        if reply is None and error.charged:
+            charge = self._guess(key, None)
         if isinstance(error, _STOPS):
             self.stop = error
             return _Read(key, again=True)
         error.tries = self._tries[key] + 1
         final = kind_of(error) is Kind.PERMANENT or error.tries >= self._bench.most_tries
         return _Read(key, None, error if final else None, charge, again=not final)
+
+    def _guess(self, key: bytes, reply: str | None) -> Charge:
+        """Return what a line may have cost that the provider has not counted."""
+        account, batch, line = self._bench.account, self._batch, self._lines.get(key)
+        if line is None:
+            return account.guess_unseen(batch.held // max(1, batch.lines))
+        return account.guess(self._bench.provider.request(line), reply)
 
     def _off_schema(self, text: str) -> ModelError | None:
         if self._bench.schema is None:

@@ -11,16 +11,16 @@ import msgspec
 from tenire.errors import BadRequestError
 from tenire.llm.dialects import NoReplyError
 from tenire.llm.failures import Call, broken
+from tenire.llm.records import ChatRequest
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping, Sequence
 
     from aiohttp import StreamReader
 
-    from tenire.llm.records import ChatRequest
     from tenire.llm.transport import HttpTransport
 
-__all__ = ["call_of_line", "encode_line", "lines_of", "object_of", "results_at"]
+__all__ = ["call_of_line", "encode_line", "lines_of", "object_of", "request_of_body", "results_at"]
 
 _LONGEST_LINE = 64 << 20
 
@@ -51,6 +51,18 @@ def call_of_line(transport: HttpTransport, path: str, body: Mapping[str, Any] | 
     if body is None:
         return replace(transport.call_of("a chat completion", path), prompt=None)
     return transport.call_of("a chat completion", path, body["model"], [body["messages"], body.get("system")])
+
+
+def request_of_body(body: Mapping[str, Any], messages: Sequence[Mapping[str, Any]] | None = None) -> ChatRequest:
+    """Return the request of which a body was made, as far as what it may use depends on that.
+
+    Args:
+        body: As it was sent.
+        messages: As they were given, if they were sent in another form.
+    """
+    others = {name: value for name, value in body.items() if name not in ("model", "messages")}
+    given = body["messages"] if messages is None else messages
+    return ChatRequest(body["model"], tuple(given), schema=others.get("response_format"), parameters=others)
 
 
 def object_of(raw: bytes, call: Call) -> dict[str, Any]:

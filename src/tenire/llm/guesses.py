@@ -1,0 +1,30 @@
+"""What a call may have used of which nobody has said it.
+
+1. The most is what is set aside for it, and what it is charged with if it broke off: a prompt
+   a quarter longer than estimated, and the longest reply to be reckoned with.
+2. A reply that came, but was not counted, has no more tokens than characters.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tenire.llm.records import Usage
+
+if TYPE_CHECKING:
+    from tenire.llm.tokens import TokenEstimate
+
+__all__ = ["most_usage", "uncounted_usage"]
+
+
+def most_usage(estimate: TokenEstimate) -> Usage:
+    """Return the most that a call can use."""
+    prompt = estimate.input_tokens
+    # The quota can bear an estimate that was too low now and then; a hard stop cannot.
+    return Usage(prompt + prompt // 4 + 16, estimate.most_output)
+
+
+def uncounted_usage(estimate: TokenEstimate, characters: int) -> Usage:
+    """Return what a call used, at the most, whose reply has so many characters and no count of its tokens."""
+    most = min(estimate.most_output, characters) if estimate.bounded else characters
+    return Usage(estimate.input_tokens, most)

@@ -1,0 +1,60 @@
+"""What calls are charged with of which nobody has said what they used: never less than they can have cost."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tenire.errors import BudgetError, CallTimeoutError
+from tenire.llm import Price
+from tenire.llm.tokens import LONG_OUTPUT
+
+from .models import Model, simulate
+
+if TYPE_CHECKING:
+    from tenire.llm.client import ChatClient
+    from tenire.testing import SimLoop
+
+PRICE = Price(1.0, 2.0)
+
+
+def test_a_call_of_any_length_that_broke_off_is_charged_with_all_that_was_set_aside(sim_loop: SimLoop) -> None:
+    async def scenario(client: ChatClient) -> None:
+        task = asyncio.create_task(client.complete("Hello"))
+        await asyncio.sleep(1)
+        held = client.books.purse.held_usd
+        task.cancel()
+        await asyncio.wait([task])
+        spent = client.statistics()
+        assert spent.guessed_usd == spent.cost_usd == held > LONG_OUTPUT * 2e-6
+
+    simulate(sim_loop, scenario, Model(seconds=60), price=PRICE, budget_usd=1.0)
+
+
+def test_calls_that_break_off_never_pass_the_budget(sim_loop: SimLoop) -> None:
+    async def scenario(client: ChatClient) -> None:
+        for number in range(2):
+            with pytest.raises(CallTimeoutError):
+                await client.complete(f"Hello {number}")
+        with pytest.raises(BudgetError, match="is spent"):
+            await client.complete("Hello 3")
+        assert client.statistics().calls == 2
+
+    budget = 2.9 * LONG_OUTPUT * 2e-6  # for two of them; what is usual would let in more
+    simulate(sim_loop, scenario, Model(seconds=60), price=PRICE, budget_usd=budget, retry=1, timeout=5.0)
+
+
+def test_a_long_reply_that_was_not_counted_costs_no_less_than_its_tokens(sim_loop: SimLoop) -> None:
+    model = Model(answer=lambda _: "x" * 50_000)
+    model.usage = None
+
+    async def scenario(client: ChatClient) -> None:
+        unbounded = await client.complete("Hello")
+        assert unbounded.cost_usd is not None
+        assert unbounded.cost_usd > 50_000 / 4 * 2e-6
+        bounded = await client.complete("Hello", max_output_tokens=100)
+        assert bounded.cost_usd == pytest.approx(100 * 2e-6, rel=0.2)
+
+    simulate(sim_loop, scenario, model, price=PRICE)
