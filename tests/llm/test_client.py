@@ -246,6 +246,45 @@ def test_an_urgent_call_goes_before_a_full_queue(sim_loop: SimLoop) -> None:
     assert simulate(sim_loop, scenario, model, max_concurrency=2) <= 20.0
 
 
+@pytest.mark.parametrize("hedge", [False, True])
+def test_an_urgent_call_takes_an_equal_one_of_the_bulk_with_it_past_the_queue(sim_loop: SimLoop, hedge: bool) -> None:
+    model = Model(seconds=10.0)
+
+    async def scenario(client: ChatClient) -> None:
+        now = asyncio.get_running_loop().time
+        bulk = [asyncio.create_task(client.complete(f"{number}", priority="low")) for number in range(100)]
+        await asyncio.sleep(1)
+        started = now()
+        waiting = [asyncio.create_task(client.complete("90", priority=one)) for one in ("idle", "high", "normal")]
+        replies = [await each for each in (*waiting, bulk[90])]
+        assert now() - started <= 20.0
+        assert {reply.text for reply in replies} == {"re: 90"}
+        assert len(model.requests) <= 6  # nothing is asked for twice
+        for task in bulk:
+            task.cancel()
+        await asyncio.wait(bulk)
+
+    simulate(sim_loop, scenario, model, max_concurrency=2, hedge=hedge)
+
+
+def test_a_call_that_failed_is_made_again_as_urgently_as_who_waits_for_it(sim_loop: SimLoop) -> None:
+    model = Model(*down(), seconds=10.0)
+
+    async def scenario(client: ChatClient) -> None:
+        now = asyncio.get_running_loop().time
+        calls = [asyncio.create_task(client.complete("first", priority="low"))]
+        await asyncio.sleep(1)
+        calls += [asyncio.create_task(client.complete(f"{number}")) for number in range(100)]
+        started = now()
+        await client.complete("first", priority="high")  # it is under way, and is going to fail
+        assert now() - started <= 30.0
+        for task in calls:
+            task.cancel()
+        await asyncio.wait(calls)
+
+    simulate(sim_loop, scenario, model, max_concurrency=1)
+
+
 SCHEMA = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
 
 

@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
-from tenire.core.tasks import Retry
+from tenire.core.tasks import Priority, Retry
 from tenire.errors import CallTimeoutError, ConfigError
 from tenire.resilience import Guard, MemoryCache
+from tenire.resilience.urgency import Urgency
 from tenire.testing import cancel_sweep, run
 
 
@@ -156,6 +157,23 @@ def test_everybody_has_a_deadline_of_their_own_and_the_call_that_of_the_most_pat
 
     run(main)
     assert tries == 3
+
+
+def test_a_call_is_as_urgent_as_the_most_urgent_of_its_callers() -> None:
+    told: list[Priority] = []
+
+    async def main() -> None:
+        guard, slow = Guard(share=True), Slow()
+        first = Urgency(Priority.LOW)
+        with first.followed(told.append):
+            async with asyncio.TaskGroup() as group:
+                for urgency in (first, Urgency(Priority.IDLE), None, Urgency(Priority.HIGH), Urgency(Priority.NORMAL)):
+                    group.create_task(guard.call(slow, urgency=urgency))
+        first.rise(Priority.CRITICAL)  # nothing follows any more
+        assert slow.begun == 1
+
+    run(main)
+    assert told == [Priority.HIGH]
 
 
 def test_a_second_cancellation_reaches_a_call_that_ignored_the_first() -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from tenire.concurrency.handle import PERMIT, Handle
 from tenire.concurrency.holding import HOLDER, Holder
 from tenire.concurrency.submit import priority_of, resources_of, text_of
+from tenire.core.dependencies import inherit
 from tenire.core.tasks import RUNNING
 from tenire.errors import ConfigError, RejectedError
 
@@ -133,6 +134,13 @@ class Permit:
             return False
         self._needs = needs
         return True
+
+    def rise(self, priority: Priority) -> None:
+        """Be of this class from now on, if it is more urgent; what waits keeps its place by age."""
+        self._priority = min(self._priority, priority)
+        if self._handle is not None:
+            inherit(self._handle, priority)
+            self._orchestrator.wake()
 
     def refuse(self, error: RejectedError) -> None:
         """End the waiting for it with an error; does nothing if nobody waits."""

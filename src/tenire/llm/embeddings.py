@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
+from tenire.concurrency.submit import priority_of
 from tenire.core.retrying import Kind
 from tenire.errors import BadRequestError, BrokenReplyError, ConfigError, ModelError, TenireError
 from tenire.llm.endpoint import kind_of_failure
@@ -35,6 +36,7 @@ from tenire.resilience import Batcher
 from tenire.resilience.failures import Failure
 from tenire.resilience.options import seconds_of
 from tenire.resilience.tasks import end
+from tenire.resilience.urgency import Urgency
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
@@ -236,11 +238,12 @@ class Embeddings:
     ) -> list[array[float]]:
         account = self._session.endpoints[0].account
         estimate = account.counter.estimate_texts(account.model, words)
+        urgency = Urgency(priority_of(group.priority))
         return await guard.call(
             attempt,
             words,
             group.dimensions,
-            admission=partial(Passage, account, asked, estimate, group.priority, group.pipeline),
+            admission=partial(Passage, account, asked, estimate, urgency, group.pipeline),
             hand_on=True,
         )
 

@@ -9,7 +9,8 @@ where the cache and the single flight reach over processes (``reply_store``).
 2. A reply that does not follow the schema is charged, and asked for once more together with
    what is wrong with it. If that one does not either, it is the call's error. A second copy
    of a slow call asks what its call asks: neither uses up the other's repair.
-3. A stream and a whole reply to the same request are one call. If a stream breaks off, who
+3. A stream and a whole reply to the same request are one call, which is as urgent as the most
+   urgent of those who wait for it. If a stream breaks off, who
    had joined it is no worse off: the call is made anew.
 """
 
@@ -22,6 +23,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from tenire.concurrency.submit import priority_of
 from tenire.core.breaker import CircuitBreaker
 from tenire.core.retry_budget import RetryBudget
 from tenire.core.retrying import Kind
@@ -34,6 +36,7 @@ from tenire.llm.replies import Answer
 from tenire.llm.streams import BROKE_OFF
 from tenire.resilience import Guard
 from tenire.resilience.retries import Tally
+from tenire.resilience.urgency import Urgency
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -178,6 +181,7 @@ class Endpoint:
         patience: float,
         tally: Tally,
     ) -> Answer:
+        urgency = Urgency(priority_of(manner.priority))
         try:
             answer: Answer = await (self._keeping if manner.keep else self._passing).call(
                 self._try,
@@ -187,11 +191,12 @@ class Endpoint:
                 feed,
                 key=asked if manner.keep else None,
                 deadline=deadline,
-                admission=partial(self._passage, asked, request, manner),
+                admission=partial(self._passage, asked, request, urgency, manner.pipeline),
                 hand_on=True,
                 hedged=feed is None,  # a stream has one source: two copies would be given on both
                 patience=patience,
                 tally=tally,
+                urgency=urgency,
             )
         except ModelError as error:
             # What an outage has answered was no answer to the request.
@@ -202,12 +207,10 @@ class Endpoint:
                 await self._store.record(asked)
         return answer
 
-    def _passage(self, asked: Asked, request: ChatRequest, manner: Manner) -> Passage:
+    def _passage(self, asked: Asked, request: ChatRequest, urgency: Urgency, pipeline: str) -> Passage:
         """Return what lets one try in, with the room that this one needs: a second question is longer."""
         sent = _as_sent(request, asked)
-        return Passage(
-            self.account, asked, self.account.counter.estimate(sent), manner.priority, manner.pipeline, sent=sent
-        )
+        return Passage(self.account, asked, self.account.counter.estimate(sent), urgency, pipeline, sent=sent)
 
     def _tell(self, failed: FailedTry) -> None:
         """Say now and then in an outage what it looks like."""

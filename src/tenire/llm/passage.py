@@ -12,6 +12,7 @@
 5. A try that broke off after it was sent is charged with all that was taken for it, as a
    guess, if the provider is likely to charge for it; not if the provider has just refused
    another one for its key or its model, nor if it had no connection yet.
+6. While it waits for its turn it rises when somebody more urgent comes to wait for the call.
 """
 
 from __future__ import annotations
@@ -21,7 +22,6 @@ from collections import deque
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from tenire.concurrency.submit import priority_of
 from tenire.errors import ModelError, RateLimitedError
 from tenire.llm.failures import is_unconnected
 from tenire.llm.guesses import most_usage, uncounted_usage
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from tenire.llm.reply_store import Asked
     from tenire.llm.tokens import TokenCounter, TokenEstimate
     from tenire.llm.totals import Totals
+    from tenire.resilience.urgency import Urgency
 
 __all__ = ["Account", "Passage"]
 
@@ -138,7 +139,7 @@ class Passage:
         account: Whom it is charged to.
         asked: The request.
         estimate: What it will need.
-        priority: Its class.
+        urgency: Its class.
         pipeline: Whose share and whose money it takes.
         sent: What is sent once it is let in, for whoever makes the call.
 
@@ -156,8 +157,8 @@ class Passage:
         "_most",
         "_permit",
         "_pipeline",
-        "_priority",
         "_spent",
+        "_urgency",
         "sent",
     )
 
@@ -166,7 +167,7 @@ class Passage:
         account: Account,
         asked: Asked,
         estimate: TokenEstimate,
-        priority: Priority | str,
+        urgency: Urgency,
         pipeline: str,
         *,
         sent: ChatRequest | None = None,
@@ -176,7 +177,7 @@ class Passage:
         self._asked = asked
         self._estimate = estimate
         self._pipeline = pipeline
-        self._priority = priority = priority_of(priority)
+        self._urgency = urgency
         self._most = self._most_cost(estimate)
         self._spent = 0
         self._first = False
@@ -185,7 +186,7 @@ class Passage:
         self._permit = account.quota.permit(
             input_tokens=estimate.input_tokens,
             output_tokens=estimate.output_tokens,
-            priority=priority,
+            priority=urgency.priority,
             pipeline=pipeline,
             name=account.model,
         )
@@ -205,6 +206,11 @@ class Passage:
         return self._account.model
 
     async def __aenter__(self) -> Passage:
+        with self._urgency.followed(self._permit.rise):
+            await self._enter()
+        return self
+
+    async def _enter(self) -> None:
         purse, permit = self._account.purse, self._permit
         if self._account.ready is not None:
             await self._account.ready()
@@ -212,12 +218,12 @@ class Passage:
             self._grant = await permit.__aenter__()
         taken = False
         try:
-            taken = await purse.take_now(self._pipeline, self._most, self._priority)
+            taken = await purse.take_now(self._pipeline, self._most, self._urgency.priority)
         finally:
             if not taken:
                 await permit.__aexit__(None, None, None)
         if not taken:
-            await purse.take(self._pipeline, self._most, self._priority)  # from here on it stays the same
+            await purse.take(self._pipeline, self._most, self._urgency.priority)  # from here on it stays the same
             try:
                 self._grant = await permit.__aenter__()
             except BaseException:
@@ -230,7 +236,6 @@ class Passage:
         except BaseException as error:
             await self.__aexit__(type(error), error, None)
             raise
-        return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None

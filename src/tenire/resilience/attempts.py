@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from tenire.resilience.gate import Gate
     from tenire.resilience.hedge import Hedge
     from tenire.resilience.retries import Retries
+    from tenire.resilience.urgency import Urgency
 
 __all__ = ["Admission", "Attempts", "Call"]
 
@@ -55,12 +56,15 @@ class Call:
         hedged: Whether a second copy may be sent.
         patience: How long it waits for its circuit to close, seconds; infinite for no limit.
         tally: How often it has failed.
+        urgency: Its class, for its admission, or ``None``.
         tries: Tries that were begun.
         doing: What it is at, for people.
         error: How the last try failed.
     """
 
-    __slots__ = ("admission", "deadline", "doing", "error", "hedged", "name", "patience", "run", "tally", "tries")
+    __slots__ = (
+        "admission", "deadline", "doing", "error", "hedged", "name", "patience", "run", "tally", "tries", "urgency",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -72,6 +76,7 @@ class Call:
         hedged: bool = True,
         patience: float = _NEVER,
         tally: Tally | None = None,
+        urgency: Urgency | None = None,
     ) -> None:
         self.run = run
         self.name = name
@@ -80,6 +85,7 @@ class Call:
         self.hedged = hedged
         self.patience = patience
         self.tally = Tally() if tally is None else tally
+        self.urgency = urgency
         self.tries = 0
         self.doing = "about to start"
         self.error: Exception | None = None

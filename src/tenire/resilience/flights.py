@@ -5,7 +5,7 @@
    result. When the last one is cancelled it is cancelled too, and who comes then starts
    a new one.
 3. A flight has left the table before anybody sees its result.
-4. It may take as long as the most patient of its callers.
+4. It may take as long as the most patient of its callers, and is as urgent as the most urgent.
 
 A loop has flights of its own.
 """
@@ -54,7 +54,7 @@ class Flights:
 
         Args:
             key: What equal calls have in common.
-            call: What to call; of those that join only the deadline counts.
+            call: What to call; of those that join only the deadline and the urgency count.
             run: Runs a call.
         """
         place = (asyncio.get_running_loop(), key)
@@ -65,6 +65,8 @@ class Flights:
             task.add_done_callback(lambda _: self._landed(place, flight))
         else:
             flight.call.deadline = max(flight.call.deadline, call.deadline)
+            if flight.call.urgency is not None and call.urgency is not None:
+                flight.call.urgency.rise(call.urgency.priority)
         flight.waiting += 1
         try:
             await asyncio.wait((flight.task,))

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from tenire.resilience.cache import Cache
     from tenire.resilience.failures import Failure
     from tenire.resilience.retries import FailedTry, Tally
+    from tenire.resilience.urgency import Urgency
 
 __all__ = ["Guard", "GuardStatistics"]
 
@@ -237,6 +238,7 @@ class Guard:
         hedged: bool = True,
         patience: float = _NEVER,
         tally: Tally | None = None,
+        urgency: Urgency | None = None,
     ) -> T:
         """Call a coroutine function through this guard.
 
@@ -251,6 +253,7 @@ class Guard:
             hedged: Whether a second copy may be sent, if the guard sends any.
             patience: Seconds to wait for the breaker, if somebody stands in for what is called.
             tally: How often it has failed before, if it is made anew after that.
+            urgency: Its class, which the admission heeds: it rises when a more urgent equal call joins it.
 
         Raises:
             CallTimeoutError: If it took longer than its deadline, or its last try longer than the timeout.
@@ -265,7 +268,9 @@ class Guard:
         run: Callable[[Any], Coroutine[Any, Any, T]] = (
             (lambda admitted: fn(admitted, *args)) if hand_on else (lambda _: fn(*args))
         )
-        call = Call(run, name, admission or self._admission, hedged=hedged, patience=patience, tally=tally)
+        call = Call(
+            run, name, admission or self._admission, hedged=hedged, patience=patience, tally=tally, urgency=urgency
+        )
         return cast("T", await self._run(call, key, seconds))
 
     def statistics(self) -> GuardStatistics:

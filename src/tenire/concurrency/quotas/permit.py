@@ -82,6 +82,10 @@ class QuotaPermit:
             self._output_tokens = output_tokens
             self._quota.waits(self, 1)
 
+    def rise(self, priority: Priority) -> None:
+        """Be of this class from now on, if it is more urgent."""
+        self._permit.rise(priority)
+
     def refuse(self, error: RejectedError) -> None:
         """End the waiting for it with an error."""
         self._permit.refuse(error)
