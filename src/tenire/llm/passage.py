@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
     from tenire.concurrency.quotas import Grant, Quota
     from tenire.core.rate_report import RateReport
-    from tenire.core.tasks import Priority
     from tenire.llm.first_call import FirstCallGate
     from tenire.llm.money import Price
     from tenire.llm.purse import Purse
