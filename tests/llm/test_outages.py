@@ -13,6 +13,7 @@ from tenire.errors import (
     BrokenReplyError,
     BudgetError,
     CallTimeoutError,
+    CircuitOpenError,
     RateLimitedError,
     ServerError,
 )
@@ -387,3 +388,54 @@ def test_a_deadline_ends_the_rounds_over_models(sim_loop: SimLoop) -> None:
 )
 def test_what_an_error_tells_of_an_outage(error: Exception, sign: Sign | None) -> None:
     assert sign_of_outage(error) is sign
+
+
+def test_who_is_to_try_once_does_not_wait_for_a_circuit(sim_loop: SimLoop) -> None:
+    provider = Provider(down=(0.0, HOUR))
+
+    async def scenario(client: ChatClient) -> None:
+        for number in range(20):  # enough to open it
+            with pytest.raises(ServerError, match="503"):
+                await client.complete(f"{number}")
+        assert client.statistics().breaker == "open"
+        began, sent = sim_loop.time(), len(provider.times)
+        with pytest.raises(CircuitOpenError, match=r"most such calls have failed .* open for another .* s") as caught:
+            await client.complete("now or never")
+        with pytest.raises(CircuitOpenError):
+            await client.embed(["now or never"])
+        assert "more than one try" in (caught.value.hint or "")
+        assert caught.value.retry_at is not None
+        assert (sim_loop.time(), len(provider.times)) == (pytest.approx(began, abs=0.1), sent)
+
+    simulate(sim_loop, scenario, provider, retry=1)
+
+
+def test_who_is_to_try_once_and_finds_out_whether_a_circuit_may_close_tries_once(sim_loop: SimLoop) -> None:
+    provider = Provider(down=(0.0, HOUR))
+
+    async def scenario(client: ChatClient) -> None:
+        for number in range(20):
+            with pytest.raises(ServerError, match="503"):
+                await client.complete(f"{number}")
+        await asyncio.sleep(60)
+        sent = len(provider.times)
+        with pytest.raises(ServerError, match="503"):
+            await client.complete("once")
+        assert len(provider.times) == sent + 1
+        await asyncio.sleep(HOUR)
+        assert (await client.complete("once more")).text
+
+    simulate(sim_loop, scenario, provider, retry=1)
+
+
+def test_who_is_to_try_once_asks_each_model_once_and_ends(sim_loop: SimLoop) -> None:
+    provider = Provider(down=(0.0, HOUR))
+
+    async def scenario(client: ChatClient) -> None:
+        for number in range(30):
+            with pytest.raises((ServerError, CircuitOpenError)):
+                await client.complete(f"{number}")
+        assert sim_loop.time() < 30.0
+        assert sorted(request.model for request in provider.requests).count(OTHER) >= 20
+
+    simulate(sim_loop, scenario, provider, retry=1, fallback=[OTHER])

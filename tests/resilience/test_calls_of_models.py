@@ -223,7 +223,7 @@ def test_who_has_somebody_to_stand_in_waits_for_a_circuit_only_so_long(patience:
     async def main() -> None:
         with pytest.raises(ConnectionError):
             await guard.call(Server(*down()))
-        with pytest.raises(PassedOverError, match="its circuit is not closed"):
+        with pytest.raises(PassedOverError, match="its circuit is open"):
             await guard.call(Server(), patience=patience)
         assert asyncio.get_running_loop().time() == pytest.approx(patience)
         assert guard.statistics().waiting == 0

@@ -186,6 +186,21 @@ def test_waiting_behind_an_open_circuit_burns_no_try() -> None:
     assert server.times == [0.0, 0.0, 60.0, 180.0]
 
 
+def test_what_must_not_be_tried_again_is_not_even_to_find_out_whether_a_circuit_may_close() -> None:
+    breaker = CircuitBreaker(minimum_calls=1, open_for=60.0)
+    guard = Guard(breaker=breaker)
+    server = Server(*down(2))
+
+    async def main() -> None:
+        for _ in range(2):
+            with pytest.raises(ConnectionError):
+                await guard.call(server)
+        assert breaker.state == "open"
+
+    run(main)
+    assert server.times == [0.0, 60.0]
+
+
 def test_who_cannot_wait_for_the_circuit_is_told_at_once_and_how_long_it_takes() -> None:
     guard = Guard(breaker=CircuitBreaker(minimum_calls=1, open_for=60.0), deadline=20)
 

@@ -6,7 +6,8 @@
    another reason than an outage is not asked again; the others are, in rounds, until one
    answers. From the second round on the call waits for the first of them, ``_PATIENCE_S``
    seconds in each round: it is the one that was meant.
-3. A model in whose place nobody is left to be asked is waited for as long as it takes.
+3. A model in whose place nobody is left to be asked is waited for as long as it takes; but
+   where a call is to try once, each is asked once at the most, and none is waited for.
 4. A reply that is no longer fresh, but not too old, is given; a new one is fetched for
    those who come later.
 """
@@ -87,7 +88,7 @@ class Calls:
         blame = Blame(now())
         models = [_Model(ask, Tally(blame)) for ask in self.asks()]
         until = None if manner.deadline is None else now() + manner.deadline
-        patience = 0.0
+        patience, once = 0.0, self._session.endpoints[0].patience == 0
         while True:
             for model in tuple(models):
                 first, last, alone = model is models[0], model is models[-1], len(models) == 1
@@ -102,7 +103,7 @@ class Calls:
                     if not isinstance(error, PassedOverError):
                         models.remove(model)
                         blame.settle()
-                    over = until is not None and now() + (_PAUSE_S if last else 0.0) >= until
+                    over = (last and once) or (until is not None and now() + (_PAUSE_S if last else 0.0) >= until)
                     if not models or over or (feed is not None and feed.characters):
                         raise
                     error.add_note("tenire: the next model was asked")

@@ -220,7 +220,7 @@ class ChatClient(AsksInBatches):
             AuthenticationError: If the key is not accepted.
             ModelError: If there is no reply after all tries; its class says who is at fault.
             BudgetError: If it could cost more than may be spent.
-            RejectedError: If it is larger than the whole quota.
+            RejectedError: If it is larger than the whole quota, or is to try once and its circuit is open.
             CallTimeoutError: If it took longer than its deadline, or its last try longer than the timeout.
             StoreError: If the home cannot be written.
             ConfigError: If an argument is impossible.

@@ -236,7 +236,8 @@ class Embeddings:
     async def _call(
         self, guard: Guard, attempt: _Try, words: list[str], group: _Group, asked: Asked
     ) -> list[array[float]]:
-        account = self._session.endpoints[0].account
+        endpoint = self._session.endpoints[0]
+        account = endpoint.account
         estimate = account.counter.estimate_texts(account.model, words)
         urgency = Urgency(priority_of(group.priority))
         return await guard.call(
@@ -245,6 +246,7 @@ class Embeddings:
             group.dimensions,
             admission=partial(Passage, account, asked, estimate, urgency, group.pipeline),
             hand_on=True,
+            patience=endpoint.patience,
         )
 
 

@@ -5,7 +5,7 @@ where the cache and the single flight reach over processes (``reply_store``).
 
 1. A refusal for a quota (429) is put off and burns no try. While the model is down, calls
    wait behind the breaker, or try again and again if they are too few to open it; that
-   burns none either, unless another model stands in.
+   burns none either, unless another model stands in. A call that is to try once does not wait.
 2. A reply that does not follow the schema is charged, and asked for once more together with
    what is wrong with it. If that one does not either, it is the call's error. A second copy
    of a slow call asks what its call asks: neither uses up the other's repair.
@@ -96,6 +96,7 @@ class Endpoint:
     Attributes:
         account: Whom calls are charged to.
         breaker: Of the model.
+        patience: Seconds that a call waits until the model is back: 0 for one that is to try once, else no limit.
         plain: Makes calls that nobody keeps.
     """
 
@@ -114,6 +115,7 @@ class Endpoint:
         self.account = account
         self._store = store
         self.breaker = breaker or new_breaker()
+        self.patience = 0.0 if retry.attempts == 1 else float("inf")
         self._told_at = float("-inf")
         ratio, reserve, cap = _BUDGET
         guard = partial(
@@ -194,7 +196,7 @@ class Endpoint:
                 admission=partial(self._passage, asked, request, urgency, manner.pipeline),
                 hand_on=True,
                 hedged=feed is None,  # a stream has one source: two copies would be given on both
-                patience=patience,
+                patience=min(patience, self.patience),
                 tally=tally,
                 urgency=urgency,
             )

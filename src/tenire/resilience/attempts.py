@@ -10,7 +10,7 @@
 4. Cancellation is never tried again.
 5. A try that finds out whether an open circuit may close costs its call nothing if it
    fails: who waits for the end of an outage has not used up its tries by then.
-6. A call for which somebody stands in waits for an open circuit only as long as its
+6. A call for which somebody stands in, or that is to try once, waits for an open circuit only as long as its
    ``patience`` lasts, and sees of an outage no more than it has tries.
 """
 
@@ -92,7 +92,7 @@ class Call:
 
     @property
     def parks(self) -> bool:
-        """Whether it waits out an outage; otherwise somebody stands in for what is called."""
+        """Whether it waits out an outage; otherwise somebody stands in for what is called, or it is now or never."""
         return self.patience == _NEVER
 
 
@@ -195,7 +195,7 @@ class Attempts:
         except TimeoutError:
             if not limit.expired():
                 raise
-        raise PassedOverError(f"{call.name} was not made: its circuit is not closed") from call.error
+        raise gate.passed_over(call.name, now()) from call.error
 
     async def _admitted_try(self, call: Call, now: Callable[[], float], permit: CallPermit | None) -> Any:
         if call.admission is None:

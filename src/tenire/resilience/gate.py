@@ -22,6 +22,7 @@ from tenire.concurrency.outside import waits_outside
 from tenire.core.breaker import HALF_OPEN, OPEN, CallPermit
 from tenire.core.explain import Gate as Held
 from tenire.errors import CircuitOpenError
+from tenire.resilience.failures import PassedOverError
 from tenire.resilience.turns import LoopTurn, ThreadTurn
 
 if TYPE_CHECKING:
@@ -104,6 +105,15 @@ class Gate:
     def still_open(self, permit: CallPermit) -> bool:
         """Return whether a permit that was granted some time ago is still worth a call."""
         return self.breaker.current(permit)
+
+    def passed_over(self, name: str, now: float) -> PassedOverError:
+        """Return the error for a call that did not wait until it was let in."""
+        left = self.breaker.retry_at - now
+        open_yet = self.breaker.state == OPEN and left > 0
+        why = f"is open for another {left:.3g} s" if open_yet else "lets in a few calls first"
+        message = f"{name} was not made: most such calls have failed of late, and its circuit {why}"
+        hint = "call again later: only a call with more than one try, for which nobody stands in, waits for that"
+        return PassedOverError(message, retry_at=self.breaker.retry_at if open_yet else None, hint=hint)
 
     def leave(self, permit: CallPermit, now: float, outcome: Outcome, began: float = -_NEVER) -> None:
         """Give a permit back, and say how its call ended, and when it began."""

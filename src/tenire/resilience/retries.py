@@ -4,7 +4,8 @@
    uses up nobody's tries. But a call that can never succeed may be all that is left to find
    it out with: what may be its own fault counts after ``MOST_PROBES``.
 2. Nor does, where outages are waited out, a try that failed because of one
-   (``core.outages``): few calls open no circuit. Who was told to try once does.
+   (``core.outages``): few calls open no circuit. Both count for who was told to try once: it
+   may be that a second try must not be.
 3. A call that fails again and again with what may be its own fault, while others are
    answered, says nothing of the other side: from the third time on a breaker is not told,
    or as soon as that is known. Else the few calls at the end of a run that can never
@@ -224,12 +225,12 @@ class Retries:
 
     def _kind(self, failure: Failure, tally: Tally) -> Kind:
         """Return what a failure means for a call."""
-        if failure.kind not in _MAY_GO_BETTER:
+        if failure.kind not in _MAY_GO_BETTER or self._retry.attempts == 1:
             return failure.kind
         if tally.probing and (tally.probes < MOST_PROBES or not failure.may_be_the_call):
             tally.probes += failure.may_be_the_call
             return Kind.UNCOUNTED if tally.sign is None else Kind.OUTAGE
-        return Kind.OUTAGE if tally.spared and self._retry.attempts > 1 else failure.kind
+        return Kind.OUTAGE if tally.spared else failure.kind
 
 
 def tries_in_words(number: int) -> str:
