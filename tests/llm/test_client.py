@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import sys
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -29,8 +30,10 @@ from tenire.llm.ways import find_way
 from .models import MODEL, Model, busy, down, simulate, unreachable, wrong_key
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
+    from tenire.resilience.urgency import Urgency
     from tenire.testing import SimLoop
 
 PRICE = Price(1.0, 2.0)  # 10 tokens in and 5 out cost 20 millionths
@@ -738,8 +741,10 @@ def test_a_schema_that_refers_to_nothing_is_refused_before_anything_is_sent(sim_
 class Asleep(Model):
     """A model that can be called only after a while."""
 
-    async def ready(self) -> None:
+    @asynccontextmanager
+    async def ready(self, urgency: Urgency, pipeline: str) -> AsyncIterator[None]:
         await asyncio.sleep(300)
+        yield
 
 
 def test_a_model_that_is_not_ready_yet_is_waited_for_without_a_slot_and_outside_of_the_timeout(

@@ -30,6 +30,7 @@ from tenire.storage.spending import Charge
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
+    from contextlib import AbstractAsyncContextManager
     from types import TracebackType
 
     from tenire.concurrency.quotas import Grant, Quota
@@ -64,7 +65,8 @@ class Account:
         counter: Estimates tokens.
         totals: Of the client.
         first_call: Shows whether calls of the model can work at all.
-        ready: Waits until the model can be called, or ``None`` if it always can.
+        ready: Given a call's urgency and its pipeline, waits until the model can be called, and has it so while the
+            context is open; ``None`` if it always can.
     """
 
     __slots__ = (
@@ -93,7 +95,7 @@ class Account:
         totals: Totals,
         timeout: float,
         first_call: FirstCallGate,
-        ready: Callable[[], Awaitable[None]] | None = None,
+        ready: Callable[[Urgency, str], AbstractAsyncContextManager[None]] | None = None,
     ) -> None:
         self.model = model
         self.quota = quota
@@ -156,6 +158,7 @@ class Passage:
         "_most",
         "_permit",
         "_pipeline",
+        "_ready",
         "_spent",
         "_urgency",
         "sent",
@@ -182,6 +185,7 @@ class Passage:
         self._first = False
         self._expected: int | None = None
         self._grant: Grant | None = None
+        self._ready: AbstractAsyncContextManager[None] | None = None
         self._permit = account.quota.permit(
             input_tokens=estimate.input_tokens,
             output_tokens=estimate.output_tokens,
@@ -205,14 +209,21 @@ class Passage:
         return self._account.model
 
     async def __aenter__(self) -> Passage:
-        with self._urgency.followed(self._permit.rise):
-            await self._enter()
+        ready = self._account.ready
+        if ready is not None:
+            model = ready(self._urgency, self._pipeline)
+            await model.__aenter__()
+            self._ready = model
+        try:
+            with self._urgency.followed(self._permit.rise):
+                await self._enter()
+        except BaseException:
+            await self._unready()
+            raise
         return self
 
     async def _enter(self) -> None:
         purse, permit = self._account.purse, self._permit
-        if self._account.ready is not None:
-            await self._account.ready()
         with self._account.waiting(self):
             self._grant = await permit.__aenter__()
         taken = False
@@ -248,6 +259,12 @@ class Passage:
                 self._account.purse.withdraw(self._expected)
         self._account.purse.settle(self._pipeline, self._most, cost=self._spent)
         await self._permit.__aexit__(kind, error, traceback)
+        await self._unready()
+
+    async def _unready(self) -> None:
+        model, self._ready = self._ready, None
+        if model is not None:
+            await model.__aexit__(None, None, None)
 
     async def send(self, call: Callable[[], Awaitable[T]]) -> T:
         """Make the call; what it returns has ``usage`` and ``rates``."""

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tenire.concurrency import ConcurrencyManager
+from tenire.core.tasks import Priority
 from tenire.llm.local import LocalTransport
 from tenire.llm.local import transport as transport_module
 from tenire.llm.records import ChatRequest
+from tenire.resilience.urgency import Urgency
 from tenire.testing import FakeModelServer, cancel_sweep
 
 if TYPE_CHECKING:
@@ -46,8 +48,8 @@ def test_a_call_of_a_model_in_a_worker(monkeypatch: pytest.MonkeyPatch) -> None:
             transport = LocalTransport(Path("model.gguf"), nearby, memory=100)
             made[:] = [transport]
             try:
-                await transport.complete(REQUEST)
-                await transport.ready()
+                async with transport.ready(Urgency(Priority.NORMAL)):
+                    await transport.complete(REQUEST)
                 async for _ in transport.stream(REQUEST):
                     pass
                 await transport.embed("local", ["a", "b"])
@@ -60,7 +62,8 @@ def test_a_call_of_a_model_in_a_worker(monkeypatch: pytest.MonkeyPatch) -> None:
             assert not transport._starting.locked()
             assert not transport._closing
         for engine in engines:
-            assert engine.data_manager.free == engine.data_manager.capacity
+            admission = engine.orchestrator.scheduler.admission
+            assert admission.free == admission.capacity
 
     with FakeModelServer() as server:
         monkeypatch.setattr(transport_module, "serve", lambda _: server.base_url.removesuffix("/v1"))

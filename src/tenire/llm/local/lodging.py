@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from tenire.concurrency.outside import waits_outside
-from tenire.core.tasks import Resources
+from tenire.core.tasks import Priority, Resources
 from tenire.errors import ConfigError, RejectedError
 
 if TYPE_CHECKING:
@@ -150,8 +150,14 @@ class Lodging:
             self._looking = self._manager.control.every(SPARED_S / 2, self._relieve)
 
     def _permit(self, size: int, *, deadline: float | None = None) -> Permit:
+        # Urgent calls may wait for it too. And what is held for so long must not count as what a task of
+        # a low class does while urgent work is late: no other such task would start until it goes.
         return self._manager.orchestrator.permit(
-            Resources(memory=size), name=f"{self._name}: memory", deadline=deadline, detached=True
+            Resources(memory=size),
+            priority=Priority.HIGH,
+            name=f"{self._name}: memory",
+            deadline=deadline,
+            detached=True,
         )
 
     def _told(self) -> Handle[None] | None:

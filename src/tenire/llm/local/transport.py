@@ -2,6 +2,8 @@
 
 1. Its server is started with the first call, in a worker process of the engine, once the
    engine has lent the memory that it takes (``ready``); what it takes more is admitted after.
+   Each call takes its part of the CPU slots that the model computes with, unless its task has
+   some: a task that waits for a reply computes nothing itself.
 2. When nobody answers a call, it fails as transient, and the next one asks the worker for
    its server: a worker that has died has another. One that is there answers others
    meanwhile, and their connections stay.
@@ -20,11 +22,14 @@ from __future__ import annotations
 import asyncio
 import itertools
 import secrets
-from contextlib import aclosing
+from contextlib import aclosing, asynccontextmanager
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
-from tenire.core.tasks import Resources, Retry
+from tenire.concurrency.holding import HOLDER
+from tenire.concurrency.outside import waits_outside
+from tenire.core.admission import CPU
+from tenire.core.tasks import CPU_UNIT, Resources, Retry
 from tenire.errors import ServerError, TaskError, TenireError, UnknownModelError
 from tenire.llm.failures import LOST_WORKER
 from tenire.llm.local.lodging import Lodging
@@ -33,11 +38,12 @@ from tenire.llm.local.weights import CONTEXT, SLOTS
 from tenire.llm.transport import HttpTransport, Timeouts
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Sequence
+    from collections.abc import AsyncGenerator, AsyncIterator, Sequence
     from pathlib import Path
 
     from tenire.concurrency.manager import ConcurrencyManager
     from tenire.llm.records import ChatRequest, EmbeddingReply, ModelReply, StreamPart
+    from tenire.resilience.urgency import Urgency
 
 __all__ = ["LocalTransport", "share_model"]
 
@@ -96,6 +102,7 @@ class LocalTransport:
         self._weights = weights
         self._name = f"model {weights.name}"
         self._serving = Serving(str(weights), threads, slots, context, secrets.token_urlsafe(24))
+        manager.orchestrator.register_resource(self._name, slots)
         self._http: HttpTransport | None = None
         self._in_doubt = False  # whether there still is a server
         self._worker = ""
@@ -103,13 +110,38 @@ class LocalTransport:
         self._closing: set[asyncio.Task[None]] = set()
         self._lodging = Lodging(manager, self._name, memory, leave=self._leave)
 
-    async def ready(self) -> None:
-        """Wait until there is memory for the model; before a call, that is neither in its time nor in its slot.
+    @asynccontextmanager
+    async def ready(self, urgency: Urgency, pipeline: str = "default") -> AsyncIterator[None]:
+        """Have memory for the model and a part of its CPU slots while the block runs.
+
+        That is around a call, so the wait for them is neither in its time nor in its slot.
+
+        Args:
+            urgency: Of the call.
+            pipeline: Whose share the CPU slots are charged to.
 
         Raises:
             ConfigError: If it needs more than the engine shares out.
         """
         await self._lodging.enter()
+        with self._lodging.at_work():
+            holder = HOLDER.get()
+            if holder is not None and holder.holds() >> CPU & 1:
+                yield
+                return
+            orchestrator, serving = self._manager.orchestrator, self._serving
+            most = orchestrator.scheduler.admission.capacity[CPU] / CPU_UNIT
+            needs = Resources(cpu=min(serving.threads, most) / serving.slots, other={self._name: 1})
+            # Detached, or the call could not wait for a slot of its quota, which it asks for next.
+            permit = orchestrator.permit(
+                needs, priority=urgency.priority, pipeline=pipeline, name=f"{self._name}: reply", detached=True
+            )
+            with waits_outside(lambda: permit.asked), urgency.followed(permit.rise):
+                await permit.__aenter__()
+            try:
+                yield
+            finally:
+                permit.give_back()
 
     async def complete(self, request: ChatRequest) -> ModelReply:
         """Send one request and return the whole reply; see ``HttpTransport``."""
