@@ -256,16 +256,20 @@ def test_levels_are_entered_at_once_and_left_a_step_each_half_minute(bench: Benc
     assert bench.scheduler.limits == {CPU: CPU_UNIT, MEMORY: 0}  # a quarter, and nothing new
     assert bench.control.reason == "99% of the memory is in use"
     told = "level critical: 99% of the memory is in use"
-    assert bench.scheduler.causes == Causes(level=told, limits=told)
+    assert bench.scheduler.causes == Causes(level=told, classes=told, limits=told)
     bench.run(12)
     passed = "the load is gone; it goes back to normal step by step"
     assert bench.scheduler.slots < 4
-    assert bench.scheduler.causes == Causes(level=f"level critical: {passed}", limits=passed)
+    assert bench.scheduler.causes == Causes(
+        level=f"level critical: {passed}", classes=f"level critical: {passed}", limits=passed
+    )
     bench.run(8)
     assert bench.levels()[3:] == [("critical", "high")]
     assert (bench.scheduler.burst_allowed, bench.scheduler.lowest_class) == (False, 3)
     assert bench.control.reason == passed
-    assert bench.scheduler.causes == Causes(level=f"level high: {passed}")  # the slots are back
+    assert bench.scheduler.causes == Causes(
+        level=f"level high: {passed}", classes=f"level high: {passed}"
+    )  # the slots are back
     bench.run(31)
     assert bench.levels()[4:] == [("high", "elevated")]
     assert (bench.scheduler.burst_allowed, bench.scheduler.lowest_class) == (False, 4)
@@ -282,13 +286,26 @@ def test_one_bad_sample_changes_nothing(bench: Bench) -> None:
     assert bench.events == []
 
 
-def test_work_that_waits_for_its_turn_takes_no_slots_away(bench: Bench) -> None:
+def test_work_that_waits_for_its_turn_takes_no_slots_away_and_leaves_nothing_out(bench: Bench) -> None:
     bench.scheduler.overload.waited = 5.0
     bench.run(10)
     assert bench.control.level == "critical"
     assert bench.control.reason == "interactive work waits for its turn for 5 s"
     assert bench.scheduler.slots == 4
     assert bench.scheduler.causes == Causes(level=f"level critical: {bench.control.reason}")
+    assert (bench.scheduler.burst_allowed, bench.scheduler.lowest_class) == (False, Priority.IDLE)
+
+
+def test_a_loop_that_is_late_leaves_classes_out_and_what_was_worse_is_told_so(bench: Bench) -> None:
+    bench.held_up = 0.6
+    bench.run(10)
+    assert (bench.control.level, bench.scheduler.lowest_class) == ("critical", Priority.NORMAL)
+    assert bench.scheduler.causes.classes == "level critical: the event loop is late by 0.6 s"
+    bench.held_up = 0.05
+    bench.run(12)
+    assert bench.control.level == "critical"
+    assert bench.control.reason == "the event loop is late by 0.05 s; it was worse, and goes back step by step"
+    assert bench.scheduler.causes.classes == f"level critical: {bench.control.reason}"
 
 
 def test_what_is_kept_back_is_put_down_to_the_machine_and_what_is_left_out_to_the_worst(bench: Bench) -> None:
@@ -315,11 +332,11 @@ def test_batch_work_that_waits_too_long_is_told_as_overload_and_so_is_its_end(be
     assert bench.control.level == "normal"  # a long queue of batch work is no load of the machine
     bench.scheduler.running, overload.batch = 0, None
     bench.run(2)
-    assert bench.control.overload == "normal and low work waited too long a moment ago, so idle and low work goes last"
+    assert bench.control.overload == "other work waited too long a moment ago, so idle and low work goes last"
     # An idle engine looks as often as before until that is over.
     bench.run(4 * CALM)
     assert [event.last for event in bench.events[2:]] == [("idle",), ()]
-    assert bench.events[-1].reason == "normal and low work waits no longer than it should"
+    assert bench.events[-1].reason == "work waits no longer than it should"
     assert bench.control.overload is None
 
 

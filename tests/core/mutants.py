@@ -447,6 +447,13 @@ MUTANTS: dict[str, tuple[str, str, str, str]] = {
         "overload", "max(_LEAST_BATCH, self.batch_share - STEP_DOWN)", "self.batch_share",
         "test_overload.py -k follow",
     ),
+    "urgent work may wait as long as it likes": (
+        "overload", "if self._urgent_late or (", "if (", "test_overload.py -k ten_times",
+    ),
+    "urgent work that is late by a little has classes go last": (
+        "overload", "self.interactive_wait > FAR * INTERACTIVE_TARGET_S",
+        "self.interactive_wait > INTERACTIVE_TARGET_S", "test_overload.py -k ten_times",
+    ),
     "one late window is enough": (
         "overload", "if self._late >= PATIENCE:", "if True:", "test_overload.py -k follow",
     ),

@@ -201,7 +201,7 @@ def test_a_class_that_is_left_out_is_told_so(machine: Callable[..., Any]) -> Non
     engine.scheduler.selection.lowest_class = Priority.LOW
     assert engine.decide() == []
     assert gate(engine, idle) == Gate("degraded", "the engine is degraded and starts no idle work")
-    engine.scheduler.selection.causes = Causes(level="level high: the machine is hot")
+    engine.scheduler.selection.causes = Causes(classes="level high: the machine is hot")
     reason = "the engine is degraded (level high: the machine is hot) and starts no idle work"
     assert gate(engine, idle) == Gate("degraded", reason)
     engine.scheduler.selection.lowest_class = Priority.IDLE
@@ -268,7 +268,7 @@ def test_a_class_that_steps_aside_is_told_so_while_others_want_the_same(machine:
     told = "normal and low work waited 3.21 s on average, so idle work goes last"
     assert gate(engine, idle) == Gate("overload", told)
     engine.scheduler.overload.batch_wait = 0.5
-    assert gate(engine, idle).reason == "normal and low work waited too long a moment ago, so idle work goes last"
+    assert gate(engine, idle).reason == "other work waited too long a moment ago, so idle work goes last"
     engine.run()
     assert idle.state == State.DONE, "it goes when nothing else fits"
 

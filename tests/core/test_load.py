@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tenire.core.load import FALL, MACHINE, OWN, RISE, Hysteresis, Level, LoadIndex, Reading, Thresholds, judge
+from tenire.core.load import FALL, MACHINE, OWN, QUEUE, RISE, Hysteresis, Level, LoadIndex, Reading, Thresholds, judge
 
 NEVER = float("inf")
 LEVELS = st.lists(st.integers(0, 3), max_size=40)
-ALL = MACHINE | OWN
+ALL = MACHINE | OWN | QUEUE
 
 
 @pytest.mark.parametrize(

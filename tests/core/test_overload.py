@@ -49,7 +49,7 @@ def test_the_limits_follow_the_waits_of_each_window(history: list[list[tuple[Pri
         assert control.interactive_wait == (pytest.approx(sum(urgent) / len(urgent)) if urgent else None)
         assert control.batch_wait == (pytest.approx(sum(batch) / len(batch)) if batch else None)
         share = max(0.5, share - 0.05) if urgent and sum(urgent) / len(urgent) > 0.02 else min(1.0, share + 0.01)
-        if batch and sum(batch) / len(batch) > 2.0:
+        if (batch and sum(batch) / len(batch) > 2.0) or (urgent and sum(urgent) / len(urgent) > 0.2):
             late, calm = late + 1, 0
             if late == 3:
                 late, lowest = 0, max(2, lowest - 1)
@@ -62,6 +62,7 @@ def test_the_limits_follow_the_waits_of_each_window(history: list[list[tuple[Pri
         control.check()
 
 
+FAR_LATE = [(Priority.HIGH, 0.21), (Priority.NORMAL, 0.0)]
 LATE, IN_TIME = [(Priority.NORMAL, 100.0)], [(Priority.NORMAL, 0.0)]
 NONE: list[tuple[Priority, float]] = []
 
@@ -73,6 +74,19 @@ def test_a_class_goes_last_for_each_three_late_windows_in_a_row() -> None:
         lowest.append(control.lowest)
     idle, low, normal = Priority.IDLE, Priority.LOW, Priority.NORMAL
     assert lowest == [idle] * 5 + [low] * 3 + [normal] * 4
+
+
+def test_classes_go_last_also_for_urgent_work_that_waits_for_ten_times_its_target() -> None:
+    control, lowest = OverloadControl(), []
+    now = windows(control, [(Priority.HIGH, 0.2)], 20)
+    assert (control.lowest, control.in_words()) == (Priority.IDLE, None)
+    for waits in [FAR_LATE] * 7 + [NONE] * 20:
+        now = windows(control, waits, 1, now)
+        lowest.append(control.lowest)
+        if len(lowest) == 7:
+            assert control.in_words() == "urgent work waited 210 ms on average, so idle and low work goes last"
+    idle, low, normal = Priority.IDLE, Priority.LOW, Priority.NORMAL
+    assert lowest == [idle] * 2 + [low] * 3 + [normal] * 11 + [low] * 10 + [idle]
 
 
 def test_a_class_comes_back_after_each_ten_windows_in_a_row_in_time() -> None:

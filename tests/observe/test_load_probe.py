@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tenire.clock import SYSTEM_CLOCK
-from tenire.core.load import MACHINE, OWN
+from tenire.core.load import MACHINE, OWN, QUEUE
 from tenire.observe.load_probe import LoadProbe
 from tenire.observe.processor import ProcessorUse
 
@@ -62,6 +62,6 @@ def test_this_machine_can_be_looked_at_and_every_signal_has_its_thresholds() -> 
     made = LoadProbe()
     made.sample(SYSTEM_CLOCK.now())
     signals = made.sample(SYSTEM_CLOCK.now()).signals
-    known = MACHINE.keys() | OWN.keys()
+    known = MACHINE.keys() | OWN.keys() | QUEUE.keys()
     assert {"memory_used", "foreign_cpu"} <= signals.keys()
     assert signals.keys() - known <= {"cpu_full", "io_some"}  # looked at, but not judged

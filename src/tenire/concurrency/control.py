@@ -26,14 +26,14 @@ from tenire.concurrency.periodic import Periodic
 from tenire.core.admission import CPU, MEMORY
 from tenire.core.degradation import Causes, Degradation
 from tenire.core.intervals import AdaptiveInterval
-from tenire.core.load import MACHINE, OWN, Level, LoadIndex
+from tenire.core.load import MACHINE, OWN, QUEUE, Level, LoadIndex
 from tenire.core.pool_size import PoolSize
 from tenire.core.tasks import CPU_UNIT
 from tenire.errors import ConfigError
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from tenire.clock import Clock
     from tenire.concurrency.orchestrator import Orchestrator
@@ -43,7 +43,6 @@ if TYPE_CHECKING:
     from tenire.concurrency.supervisor import Life
     from tenire.concurrency.timer import Timeout, UniversalTimer
     from tenire.core.degradation import Move
-    from tenire.core.load import Reading
     from tenire.observe.load_probe import LoadSample
 
     Hook = Callable[[str], object]
@@ -57,6 +56,7 @@ _IDLE_S = 10.0
 _IDLE_HELD_S = 5.0  # so that all is back within 30 s though nobody waits for it
 
 _PASSED = "the load is gone; it goes back to normal step by step"
+_WORSE = "; it was worse, and goes back step by step"
 
 _log = logging.getLogger("tenire.control")
 
@@ -92,8 +92,10 @@ class Control:
         self._interval = AdaptiveInterval(_LOOK_S, rng=rng, minimum=0.9 * _LOOK_S, maximum=1.1 * _LOOK_S)
         self._machine = LoadIndex(MACHINE)
         self._own = LoadIndex(OWN)
+        self._queue = LoadIndex(QUEUE)
         self._pool = PoolSize(cpu)
         self._ladder = Degradation()
+        self._shortage = Degradation()  # without the queue, for the classes that are left out
         self._gone = ""  # what there is less of than there was
         self._hooks: list[tuple[Hook | None, Hook | None]] = []
         self._ticking: Timeout | None = None
@@ -117,8 +119,7 @@ class Control:
     @property
     def load(self) -> float | None:
         """The load from 0 to 1 in the last sample."""
-        known = [reading.index for reading in self._readings() if reading.index is not None]
-        return max(known, default=None)
+        return max([known for index in self._indices() if (known := index.reading.index) is not None], default=None)
 
     @property
     def slots(self) -> float:
@@ -128,16 +129,15 @@ class Control:
     @property
     def reason(self) -> str | None:
         """Why the engine does less than it could, or ``None`` if it does not."""
-        worst = self._worst()
-        if worst.cause is not None:
-            return str(worst.cause)
+        if any(index.cause is not None for index in self._indices()):
+            return _cause(self._ladder, self._indices())
         if self._pool.taken:
             return self._taken()
         return (self._gone or None) if self._at_rest() else _PASSED
 
     @property
     def overload(self) -> str | None:
-        """Which classes of work go last because normal and low work waits too long, or ``None`` if none does."""
+        """Which classes of work go last because other work waits far too long, or ``None`` if none does."""
         return self._orchestrator.scheduler.overload.in_words()
 
     def on_level(self, *, enter: Hook | None = None, leave: Hook | None = None) -> Callable[[], None]:
@@ -264,25 +264,22 @@ class Control:
         """Return whether nothing is held back."""
         return self._ladder.level == Level.NORMAL and self._pool.slots == self._pool.full
 
-    def _readings(self) -> tuple[Reading, Reading]:
-        return self._machine.reading, self._own.reading
-
-    def _worst(self) -> LoadIndex:
-        return max((self._machine, self._own), key=lambda index: index.level)
+    def _indices(self) -> tuple[LoadIndex, ...]:
+        return self._machine, self._own, self._queue
 
     def _taken(self) -> str:
         return f"other programs use {self._pool.taken} of the cores"
 
     def _causes(self) -> Causes:
         """Return why classes are left out, and why slots or memory are kept back: only the machine's load does that."""
-        level = limits = ""
-        if self._ladder.level:
-            level = f"level {self.level}: {self._worst().cause or _PASSED}"
+        limits = ""
+        level = _held(self._ladder, self._indices())
+        classes = _held(self._shortage, (self._machine, self._own))
         if self._machine.cause is not None:
             limits = f"level {_name(self._machine.level)}: {self._machine.cause}"
         elif self._pool.slots < self._pool.full:
             limits = self._taken() if self._pool.taken else _PASSED
-        return Causes(level, limits, "" if limits else self._gone)
+        return Causes(level, classes, limits, "" if limits else self._gone)
 
     # -- a sample ---------------------------------------------------------
 
@@ -293,7 +290,6 @@ class Control:
             return
         now = self._clock.now()
         own = {
-            "queue_wait": self._queue_wait(now),
             "loop_lag": max(self._late, now - sent_at),
             "io_full": sample.signals.get("io_full"),
         }
@@ -301,15 +297,17 @@ class Control:
         crowding = self._own.observe(own)
         before = self._pool.slots
         self._pool.observe(now, foreign=sample.foreign, cores=sample.cores, level=machine)
-        moves = self._ladder.observe(max(machine, crowding), now)
-        readings = self._readings()
+        waiting = self._queue.observe({"queue_wait": self._queue_wait(now)})
+        moves = self._ladder.observe(max(machine, crowding, waiting), now)
+        left_out = self._shortage.observe(max(machine, crowding), now)
+        self._orchestrator.scheduler.selection.lowest_class = self._shortage.measures.lowest_class
         at_rest = self._pool.steady and not self._last
-        self._steady = at_rest and [reading.level for reading in readings] == [machine, crowding]
+        self._steady = at_rest and all(index.reading.level == index.level for index in self._indices())
         self._limit(MEMORY, 0 if machine == Level.CRITICAL else None)
         self._limit_cpu(before)
         for move in moves:
             self._move(move)
-        if moves:
+        if moves or left_out:
             self._orchestrator.wake()
 
     def _limit_cpu(self, before: float) -> None:
@@ -341,16 +339,13 @@ class Control:
         last = overload.last
         if last != self._last:
             before, self._last = self._last, last
-            reason = overload.in_words() or "normal and low work waits no longer than it should"
+            reason = overload.in_words() or "work waits no longer than it should"
             _log.info("%s", reason)
             self._signals.post(OverloadChanged(last, before, overload.batch_wait, reason))
         return overload.interactive_wait
 
     def _move(self, move: Move) -> None:
-        measures = self._ladder.measures
-        selection = self._orchestrator.scheduler.selection
-        selection.burst_allowed = measures.burst
-        selection.lowest_class = measures.lowest_class
+        self._orchestrator.scheduler.selection.burst_allowed = self._ladder.measures.burst
         below = Level(move.level - 1)
         level, before = (move.level, below) if move.entered else (below, move.level)
         _log.info("load %s, was %s: %s", _name(level), _name(before), self._why())
@@ -360,6 +355,19 @@ class Control:
 
     def _why(self) -> str:
         return self.reason or "the load is gone"
+
+
+def _cause(ladder: Degradation, indices: Iterable[LoadIndex]) -> str:
+    """Return what a ladder stands where it stands for."""
+    worst = max(indices, key=lambda index: index.level)
+    if worst.cause is None:
+        return _PASSED
+    return f"{worst.cause}{_WORSE if worst.level < ladder.level else ''}"
+
+
+def _held(ladder: Degradation, indices: Iterable[LoadIndex]) -> str:
+    """Return which level a ladder holds and what for, or nothing if it is normal."""
+    return f"level {_name(ladder.level)}: {_cause(ladder, indices)}" if ladder.level else ""
 
 
 def _name(level: Level) -> str:

@@ -26,7 +26,7 @@ class LevelChanged:
 
 @dataclass(frozen=True, slots=True)
 class OverloadChanged:
-    """More classes of work go last than before, because normal and low work waits too long; or fewer again.
+    """More classes of work go last than before, because other work waits far too long; or fewer again.
 
     Attributes:
         last: Names of the classes that go last now, from the least urgent on; empty once it is over.

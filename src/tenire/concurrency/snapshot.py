@@ -104,7 +104,7 @@ class Snapshot:
         level: ``normal``, ``elevated``, ``high`` or ``critical``: what is left out under load.
         load: The load of the machine from 0 to 1, or ``None`` if nothing is known of it.
         reason: Why the engine does less than it could, or ``None`` if it does not.
-        overload: Which classes of work go last because normal and low work waits too long,
+        overload: Which classes of work go last because other work waits far too long,
             or ``None`` if none does.
     """
 

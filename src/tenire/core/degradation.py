@@ -12,6 +12,8 @@
 4. The caller runs the hooks; the core only says which, and in which order.
 
 What each level does is in ``MEASURES``; no level stops normal, high or critical work.
+Classes are left out for want of the machine, or of the loop: where urgent work only waits
+for its turn, others go last instead (``core.overload``), as else the machine stood idle.
 """
 
 from __future__ import annotations
@@ -33,7 +35,8 @@ class Measures:
 
     Attributes:
         burst: Whether a pipeline may take more than its share on credit.
-        lowest_class: The last priority class whose tasks start: 4 idle, 3 low, 2 normal.
+        lowest_class: The last priority class whose tasks start, if this is a matter of the
+            machine: 4 idle, 3 low, 2 normal.
     """
 
     burst: bool
@@ -53,12 +56,14 @@ class Causes(NamedTuple):
     """Why less is done for now, in words; empty where nobody has said so.
 
     Attributes:
-        level: The level that holds and what for, for what it leaves out.
+        level: The level that holds and what for.
+        classes: The same for the level that leaves classes out.
         limits: Why less of a resource may be held than there is.
         gone: What there is less of than there was, where that is why.
     """
 
     level: str = ""
+    classes: str = ""
     limits: str = ""
     gone: str = ""
 

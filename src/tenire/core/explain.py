@@ -9,7 +9,7 @@ from __future__ import annotations
 from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
 
-from tenire.core.overload import BATCH_TARGET_S, INTERACTIVE_TARGET_S, waited
+from tenire.core.overload import INTERACTIVE_TARGET_S, waited
 from tenire.core.ready_queue import Lane, aged
 from tenire.core.tasks import READY, WAITING, Priority, State
 
@@ -136,7 +136,7 @@ def _held_up(scheduler: Scheduler, task: Task, gate: object, now: float) -> Gate
 
 
 def _left_out(scheduler: Scheduler, task: Task) -> Gate:
-    degraded = f"the engine is degraded{_because(scheduler.selection.causes.level)}"
+    degraded = f"the engine is degraded{_because(scheduler.selection.causes.classes)}"
     return Gate("degraded", f"{degraded} and starts no {_class(task.priority)} work")
 
 
@@ -210,8 +210,7 @@ def _others_want(scheduler: Scheduler, task: Task) -> bool:
 
 
 def _aside(scheduler: Scheduler, task: Task) -> Gate:
-    long = waited(scheduler.overload.batch_wait, BATCH_TARGET_S)
-    return Gate("overload", f"normal and low work waited {long}, so {_class(task.priority)} work goes last")
+    return Gate("overload", f"{scheduler.overload.why_last()}, so {_class(task.priority)} work goes last")
 
 
 def _rule(admission: Admission, index: int, limit: int) -> str:

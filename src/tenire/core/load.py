@@ -29,7 +29,19 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["FALL", "MACHINE", "OWN", "RISE", "Hysteresis", "Level", "LoadIndex", "Reading", "Thresholds", "judge"]
+__all__ = [
+    "FALL",
+    "MACHINE",
+    "OWN",
+    "QUEUE",
+    "RISE",
+    "Hysteresis",
+    "Level",
+    "LoadIndex",
+    "Reading",
+    "Thresholds",
+    "judge",
+]
 
 RISE = 2
 """Samples in a row that must agree before a level goes up."""
@@ -93,9 +105,13 @@ MACHINE: Mapping[str, Thresholds] = {
 }
 """Signals of the machine, whoever loads it. Fewer tasks at a time help against all of them."""
 
-OWN: Mapping[str, Thresholds] = {
+QUEUE: Mapping[str, Thresholds] = {
     # Seconds that interactive work waited for its turn.
     "queue_wait": Thresholds(0.02, 0.2, 2.0),
+}
+"""The signal of urgent work that waits behind other work: a matter of order, for which nothing is left out."""
+
+OWN: Mapping[str, Thresholds] = {
     # Seconds by which the loop is late.
     "loop_lag": Thresholds(0.025, 0.1, 0.5),
     # Everything waited for the disk; our own journal may be the cause, so it only warns.

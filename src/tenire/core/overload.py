@@ -8,11 +8,12 @@ interactive and should wait for no longer than 20 ms, the rest is batch, 2 s.
 2. Interactive work too late: batch may hold ``STEP_DOWN`` less of the machine, down
    to half of it; in time: ``STEP_UP`` more. With no interactive work the limit goes
    back up as well, so nothing is kept for work that does not come.
-3. Batch work too late for ``PATIENCE`` windows: idle work goes last of all, then low
-   work too; it starts if nothing else fits. A window in which none of it started tells
-   nothing (tasks may take longer than one), unless there are ``CALM`` of them. A task
-   that has waited long enough to rise a class rises above this too, so nothing waits
-   for ever.
+3. Batch work too late for ``PATIENCE`` windows, or interactive work by ``FAR`` times its
+   target: idle work goes last of all, then low work too; it starts if nothing else fits,
+   as leaving a machine idle makes nobody's wait shorter. A window in which no batch work
+   started tells nothing of it (tasks may take longer than one), unless there are ``CALM``
+   of them. A task that has waited long enough to rise a class rises above this too, so
+   nothing waits for ever.
 4. Both ways back are taken step by step, that of the classes after ``CALM`` windows in time.
 
 Source: H. Zhou et al., "Overload Control for Scaling WeChat Microservices" (DAGOR),
@@ -35,6 +36,8 @@ __all__ = ["BATCH_TARGET_S", "INTERACTIVE_TARGET_S", "WINDOW_S", "OverloadContro
 WINDOW_S = 1.0
 INTERACTIVE_TARGET_S = 0.020
 BATCH_TARGET_S = 2.0
+FAR = 10.0
+"""How many times its target interactive work may wait before classes go last."""
 STEP_DOWN = 0.05
 STEP_UP = 0.01
 PATIENCE = 3
@@ -151,12 +154,21 @@ class OverloadControl:
         """Names of the classes that go last, from the least urgent on."""
         return tuple(Priority(level).name.lower() for level in range(Priority.IDLE, self.lowest, -1))
 
+    @property
+    def _urgent_late(self) -> bool:
+        return self.interactive_wait is not None and self.interactive_wait > FAR * INTERACTIVE_TARGET_S
+
+    def why_last(self) -> str:
+        """Return why classes go last, in words."""
+        if self.batch_wait is not None and self.batch_wait > BATCH_TARGET_S:
+            return f"normal and low work waited {waited(self.batch_wait, BATCH_TARGET_S)}"
+        if self._urgent_late:
+            return f"urgent work waited {waited(self.interactive_wait, INTERACTIVE_TARGET_S)}"
+        return "other work waited too long a moment ago"
+
     def in_words(self) -> str | None:
         """Return which classes go last and why, or ``None`` while none does."""
-        if not self.last:
-            return None
-        long = waited(self.batch_wait, BATCH_TARGET_S)
-        return f"normal and low work waited {long}, so {' and '.join(self.last)} work goes last"
+        return f"{self.why_last()}, so {' and '.join(self.last)} work goes last" if self.last else None
 
     def advance(self, now: float) -> None:
         """Judge the window if it is over."""
@@ -173,7 +185,7 @@ class OverloadControl:
             self.batch_share = max(_LEAST_BATCH, self.batch_share - STEP_DOWN)
         else:
             self.batch_share = min(1.0, self.batch_share + STEP_UP)
-        if batch is not None and batch > BATCH_TARGET_S:
+        if self._urgent_late or (batch is not None and batch > BATCH_TARGET_S):
             self._late, self._calm = self._late + 1, 0
             if self._late >= PATIENCE:
                 self._late = 0
