@@ -46,6 +46,8 @@ AT_ONCE = 60
 DOCUMENTS = 40
 PIPELINES = ("first", "second", "third")
 KEEP = 120 * MEBI
+PATIENCE_S = 90
+"""How long what was submitted may take to its end, once nothing comes any more."""
 
 _kept: list[bytearray] = []
 
@@ -115,6 +117,7 @@ class Soak:
         outcomes: How often what ended how.
         faults: How often what was done to it.
         wrong: What ended as it must not.
+        waited_for: What has not ended, and its kind.
     """
 
     manager: tenire.ConcurrencyManager
@@ -122,6 +125,7 @@ class Soak:
     outcomes: Counter[str] = field(default_factory=Counter)
     faults: Counter[str] = field(default_factory=Counter)
     wrong: list[str] = field(default_factory=list)
+    waited_for: dict[tenire.Handle[Any], str] = field(default_factory=dict)
     number: int = 0
 
     def _submit(self, fn: Callable[..., Any], *args: Any, **options: Any) -> tenire.Handle[Any]:
@@ -145,6 +149,7 @@ class Soak:
             await asyncio.sleep(self.rng.uniform(0, 0.1))
             if handle.cancel():
                 may = (*may, asyncio.CancelledError)
+        self.waited_for[handle] = kind
         try:
             got = await handle
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - that is what is looked at
@@ -155,6 +160,7 @@ class Soak:
             how = "value"
             if got != value:
                 self.wrong.append(f"{kind}: {got!r} instead of {value!r}")
+        del self.waited_for[handle]
         self.outcomes[f"{kind}: {how}"] += 1
 
     async def _loop(self, kind: str, number: int) -> None:
@@ -341,7 +347,10 @@ async def soak(minutes: float, seed: int, quiet: bool, folder: Path) -> dict[str
         for task in beside:
             task.cancel()
         await asyncio.wait(beside)
-        await asyncio.wait(tasks)
+        _, late = await asyncio.wait(tasks, timeout=PATIENCE_S)
+        run.wrong += [f"{kind} did not end: {handle.explain()}" for handle, kind in run.waited_for.items()]
+        for task in late:
+            task.cancel()
         await run.ingest_once(folder / "texts", homes[1], disturbed=False)
         await settled(manager, run.wrong)
         statistics_ = manager.thread_pool.statistics()

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 from tenire.concurrency.control_events import LevelChanged, OverloadChanged, SlotsChanged
 from tenire.concurrency.periodic import Periodic
 from tenire.core.admission import CPU, MEMORY
-from tenire.core.degradation import Causes, Degradation
+from tenire.core.degradation import MEASURES, Causes, Degradation
 from tenire.core.intervals import AdaptiveInterval
 from tenire.core.load import MACHINE, OWN, QUEUE, Level, LoadIndex
 from tenire.core.pool_size import PoolSize
@@ -95,7 +95,6 @@ class Control:
         self._queue = LoadIndex(QUEUE)
         self._pool = PoolSize(cpu)
         self._ladder = Degradation()
-        self._shortage = Degradation()  # without the queue, for the classes that are left out
         self._gone = ""  # what there is less of than there was
         self._hooks: list[tuple[Hook | None, Hook | None]] = []
         self._ticking: Timeout | None = None
@@ -130,7 +129,7 @@ class Control:
     def reason(self) -> str | None:
         """Why the engine does less than it could, or ``None`` if it does not."""
         if any(index.cause is not None for index in self._indices()):
-            return _cause(self._ladder, self._indices())
+            return _cause(self._ladder.level, self._indices())
         if self._pool.taken:
             return self._taken()
         return (self._gone or None) if self._at_rest() else _PASSED
@@ -273,8 +272,9 @@ class Control:
     def _causes(self) -> Causes:
         """Return why classes are left out, and why slots or memory are kept back: only the machine's load does that."""
         limits = ""
-        level = _held(self._ladder, self._indices())
-        classes = _held(self._shortage, (self._machine, self._own))
+        level = _held(self._ladder.level, self._indices())
+        short = self._machine, self._own
+        classes = _held(max(index.level for index in short), short)
         if self._machine.cause is not None:
             limits = f"level {_name(self._machine.level)}: {self._machine.cause}"
         elif self._pool.slots < self._pool.full:
@@ -299,15 +299,21 @@ class Control:
         self._pool.observe(now, foreign=sample.foreign, cores=sample.cores, level=machine)
         waiting = self._queue.observe({"queue_wait": self._queue_wait(now)})
         moves = self._ladder.observe(max(machine, crowding, waiting), now)
-        left_out = self._shortage.observe(max(machine, crowding), now)
-        self._orchestrator.scheduler.selection.lowest_class = self._shortage.measures.lowest_class
         at_rest = self._pool.steady and not self._last
         self._steady = at_rest and all(index.reading.level == index.level for index in self._indices())
+        self._leave_out(MEASURES[max(machine, crowding)].lowest_class)
         self._limit(MEMORY, 0 if machine == Level.CRITICAL else None)
         self._limit_cpu(before)
         for move in moves:
             self._move(move)
-        if moves or left_out:
+        if moves:
+            self._orchestrator.wake()
+
+    def _leave_out(self, lowest: int) -> None:
+        """Start no work below a class: only as long as the load says so, as a level stands for longer."""
+        selection = self._orchestrator.scheduler.selection
+        if selection.lowest_class != lowest:
+            selection.lowest_class = lowest
             self._orchestrator.wake()
 
     def _limit_cpu(self, before: float) -> None:
@@ -357,17 +363,17 @@ class Control:
         return self.reason or "the load is gone"
 
 
-def _cause(ladder: Degradation, indices: Iterable[LoadIndex]) -> str:
-    """Return what a ladder stands where it stands for."""
+def _cause(level: Level, indices: Iterable[LoadIndex]) -> str:
+    """Return what a level stands for."""
     worst = max(indices, key=lambda index: index.level)
     if worst.cause is None:
         return _PASSED
-    return f"{worst.cause}{_WORSE if worst.level < ladder.level else ''}"
+    return f"{worst.cause}{_WORSE if worst.level < level else ''}"
 
 
-def _held(ladder: Degradation, indices: Iterable[LoadIndex]) -> str:
-    """Return which level a ladder holds and what for, or nothing if it is normal."""
-    return f"level {_name(ladder.level)}: {_cause(ladder, indices)}" if ladder.level else ""
+def _held(level: Level, indices: Iterable[LoadIndex]) -> str:
+    """Return a level and what it stands for, or nothing if it is normal."""
+    return f"level {_name(level)}: {_cause(level, indices)}" if level else ""
 
 
 def _name(level: Level) -> str:

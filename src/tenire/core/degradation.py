@@ -12,8 +12,9 @@
 4. The caller runs the hooks; the core only says which, and in which order.
 
 What each level does is in ``MEASURES``; no level stops normal, high or critical work.
-Classes are left out for want of the machine, or of the loop: where urgent work only waits
-for its turn, others go last instead (``core.overload``), as else the machine stood idle.
+Classes are left out for want of the machine or of the loop, and only as long as the load
+itself says so: where urgent work waits for its turn, others go last instead
+(``core.overload``), and a level is held for longer. Else the machine stood idle.
 """
 
 from __future__ import annotations
