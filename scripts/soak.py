@@ -232,8 +232,10 @@ class Soak:
             fault = self.rng.choice(["kill", "kill", "stop", "suspend", "weigh"])
             if fault == "suspend":
                 self.manager.orchestrator.suspend(pipeline, "the soak wants it")
-                await asyncio.sleep(0.2)
-                self.manager.orchestrator.suspend(pipeline, None)
+                try:
+                    await asyncio.sleep(0.2)
+                finally:  # also when the soak ends at this moment: nothing of it could end any more
+                    self.manager.orchestrator.suspend(pipeline, None)
             elif fault == "weigh":
                 self.manager.orchestrator.configure_pipeline(pipeline, weight=self.rng.uniform(0.1, 10))
             else:
