@@ -99,3 +99,25 @@ def test_it_counts_exactly_where_the_tokeniser_is_at_hand(
     write(tmp_path, a=("listed", "gpt-4o-mini"))
     monkeypatch.setattr("tenire.app.estimate.load_tokenisers", load)
     assert tenire("run", "--estimate", "--json").last["estimate"]["a"]["input_tokens"] == 5 * (400 + 7)
+
+
+def test_with_models_that_stand_in_it_says_what_the_dearest_costs(tenire: Tenire, tmp_path: Path) -> None:
+    def told(quota: str, model: str, **settings: object) -> dict[str, object]:
+        write(tmp_path, a=(quota, model))
+        with (tmp_path / "tenire.toml").open("a") as file:
+            file.writelines(f"{name} = {json.dumps(value)}\n" for name, value in settings.items())
+        last: dict[str, object] = tenire("run", "--estimate", "--json").last
+        return last
+
+    cheap, dear = (told("listed", model)["cost_usd"] for model in ("gpt-4o-mini", "gpt-4o"))
+    assert isinstance(cheap, float)
+    assert isinstance(dear, float)
+    assert cheap < dear
+    both = told("listed", "gpt-4o-mini", fallback=["gpt-4o"])
+    assert both["cost_usd"] == dear
+    assert both["built_in_prices"] == {"as_of": AS_OF.isoformat(), "models": ["gpt-4o", "gpt-4o-mini"]}
+    assert told("listed", "gpt-4o", fallback=["gpt-4o-mini"])["cost_usd"] == dear
+    assert told("listed", "gpt-4o-mini", fallback=["gpt-4o"], mode="batch")["cost_usd"] == dear  # it is asked at once
+    assert told("listed", "gpt-4o-mini", fallback=["mine"])["cost_usd"] is None
+    own = told("own", "mine", fallback=["gpt-4o", "yours"])
+    assert own["built_in_prices"] == {"as_of": AS_OF.isoformat(), "models": ["gpt-4o"]}

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tenire.errors import BudgetError, CallTimeoutError
-from tenire.llm import Price
+from tenire.llm import ChatClient, Price
 from tenire.llm.tokens import LONG_OUTPUT
 
-from .models import Model, simulate
+from .models import MODEL, Model, simulate
 
 if TYPE_CHECKING:
-    from tenire.llm.client import ChatClient
     from tenire.testing import SimLoop
 
 PRICE = Price(1.0, 2.0)
@@ -58,3 +57,26 @@ def test_a_long_reply_that_was_not_counted_costs_no_less_than_its_tokens(sim_loo
         assert bounded.cost_usd == pytest.approx(100 * 2e-6, rel=0.2)
 
     simulate(sim_loop, scenario, model, price=PRICE)
+
+
+def test_an_estimate_says_what_the_dearest_of_the_models_costs(sim_loop: SimLoop) -> None:
+    async def scenario(client: ChatClient) -> None:
+        dear = ChatClient("dear", transport=Model(), manager=client.manager, price=Price(5.0, 50.0))
+        prices = {MODEL: PRICE, "dearer": Price(3.0, 30.0), "cheaper": Price(0.1, 0.1)}
+
+        async def told(*fallback: str | ChatClient) -> float | None:
+            way = {"transport": Model(), "manager": client.manager, "price": prices}
+            async with ChatClient(MODEL, **way, fallback=fallback) as one:  # type: ignore[arg-type]
+                found = await one.estimate(["Hello", "Ada"], max_output_tokens=1000)
+            assert (found.calls, found.output_tokens) == (2, 2000)
+            return found.cost_usd
+
+        async with dear:
+            alone = await told()
+            assert alone == pytest.approx(2000 * 2e-6, rel=0.1)
+            assert await told("cheaper") == alone
+            assert await told("cheaper", "dearer") == pytest.approx(2000 * 30e-6, rel=0.1)
+            assert await told("dearer", dear) == pytest.approx(2000 * 50e-6, rel=0.1)
+            assert await told("unknown") is None
+
+    simulate(sim_loop, scenario, Model())

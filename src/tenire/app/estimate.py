@@ -1,26 +1,28 @@
 """What a run would ask of models and cost at the most, before it is started; writes and sends nothing.
 
-It errs high: tokens are guessed where the model's tokeniser is not at hand, and replies are
-taken to be as long as they may be. What the home has a reply to already costs nothing, and a
-batch what batches cost; where a run is free to ask at once, its price is taken. How many tokens
-the passages of documents have, nobody knows before they are read: pipelines that embed on a
-server are named, and not estimated.
+It errs high: tokens are guessed where the model's tokeniser is not at hand, replies are taken
+to be as long as they may be, and each to come from the dearest of the models that may answer.
+What the home has a reply to already costs nothing, and a batch what batches cost; where a run
+is free to ask at once, its price is taken. How many tokens the passages of documents have,
+nobody knows before they are read: pipelines that embed on a server are named, and not
+estimated.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from tenire.app.chat_runs import plan_chat
 from tenire.app.config import check_runnable
 from tenire.app.config_schema import ChatPipeline, ClassifyPipeline, DocumentsPipeline
-from tenire.app.model_calls import price_of_use
+from tenire.app.model_calls import prices_of_use
 from tenire.app.place import recorded_embedder
 from tenire.app.remote_embedder import is_remote
 from tenire.clock import SYSTEM_CLOCK
 from tenire.llm.addresses import read_address
+from tenire.llm.guesses import most_cost
 from tenire.llm.money import to_usd
 from tenire.llm.prices import AS_OF, price_of
 from tenire.llm.requests import make_request, request_key
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
 
     from tenire.app.chat_runs import ChatPlan
     from tenire.app.config import Config
+    from tenire.app.model_calls import ModelUse
     from tenire.llm.chat_recipe import ChatRecipe
     from tenire.llm.records import ChatRequest
     from tenire.pipeline.rows.records import BrokenRow
@@ -58,7 +61,7 @@ class Estimate:
         quarantined: Rows that cannot be asked, or could not lately.
         input_tokens: Of the prompts, about.
         output_tokens: Of the replies, at the most.
-        cost_usd: US dollars at the most, or ``None`` if the model's price is not known.
+        cost_usd: US dollars at the most, whichever of its models answers, or ``None`` if the price of one is not known.
     """
 
     seen: int = 0
@@ -122,7 +125,7 @@ def estimate(config: Config, only: Sequence[str] = ()) -> EstimateReport:
     """
     names = check_runnable(config, only)
     plans = {name: plan_chat(config, name, names) for name in names if isinstance(config.pipelines[name], ChatPipeline)}
-    listed = tuple(sorted({plan.use.model for plan in plans.values() if _is_listed(plan)}))
+    listed = tuple(sorted({model for plan in plans.values() for model in _listed(plan.use)}))
     home, budget = Home(config.tenire.home), config.tenire.budget_usd
     others = _embedders(config, names, home)
     if not Ledger.exists(home):
@@ -148,14 +151,20 @@ def _embedders(config: Config, names: Sequence[str], home: Home) -> dict[str, st
     return {name: each for name, each in {**documents, **labelling}.items() if is_remote(each)}
 
 
-def _is_listed(plan: ChatPlan) -> bool:
-    return not plan.use.local and plan.use.settings.price is None and price_of(plan.use.model) is not None
+def _listed(use: ModelUse) -> list[str]:
+    """Return the models whose price is the built-in one."""
+    asked = use.fallback if use.local or use.settings.price is not None else (use.model, *use.fallback)
+    return [model for model in asked if price_of(model) is not None]
 
 
 def _estimate(name: str, plan: ChatPlan, ledger: Ledger | None) -> Estimate:
     recipe = plan.recipe(None)
-    counter = TokenCounter(load_tokenisers((plan.settings.model,)))
-    told = Estimate()
+    prices = prices_of_use(plan.use)
+    counter = TokenCounter(load_tokenisers(tuple(prices)))
+    told, cost = Estimate(), 0
+    own = prices[plan.use.model]
+    if own is not None and plan.settings.mode == "batch":
+        prices[plan.use.model] = own.in_batch()
     rows = plan.source.rows()
     while chunk := list(islice(rows, CHUNK)):
         known = {} if ledger is None else ledger.rows.known(name, [row.key for row in chunk])
@@ -167,15 +176,13 @@ def _estimate(name: str, plan: ChatPlan, ledger: Ledger | None) -> Estimate:
             if is_kept:
                 told.kept += 1
                 continue
-            tokens = counter.estimate(request)
+            needed = [counter.estimate(replace(request, model=model)) for model in prices]
             told.calls += 1
-            told.input_tokens += tokens.input_tokens
-            told.output_tokens += tokens.most_output
-    price = price_of_use(plan.use)
-    if price is not None and plan.settings.mode == "batch":
-        price = price.in_batch()
-    if price is not None:
-        told.cost_usd = to_usd(price.most(told.input_tokens, told.output_tokens))
+            told.input_tokens += needed[0].input_tokens
+            told.output_tokens += needed[0].most_output
+            cost += most_cost(needed, list(prices.values())) or 0
+    if None not in prices.values():
+        told.cost_usd = to_usd(cost)
     return told
 
 

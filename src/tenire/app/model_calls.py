@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from tenire.pipeline.progress import PipelineProgress
     from tenire.storage.home import Home
 
-__all__ = ["ModelCalls", "ModelUse", "counted", "price_of_use"]
+__all__ = ["ModelCalls", "ModelUse", "counted", "prices_of_use"]
 
 LOCAL_QUOTA = "this machine"
 """The quota of models on this machine."""
@@ -259,9 +259,10 @@ def counted(client: ChatClient, progress: PipelineProgress, ahead: AskedAhead | 
     progress.guessed_usd = spent.guessed_usd
 
 
-def price_of_use(use: ModelUse) -> Price | None:
-    """Return what a model costs, by its quota or by the built-in table, or ``None`` if that is not known."""
-    return _own_price(use) or price_of(use.model)
+def prices_of_use(use: ModelUse) -> dict[str, Price | None]:
+    """Return what the model costs, and each that stands in for it, or ``None`` if that is not known; in order."""
+    own = _own_prices(use)
+    return {model: price_of(model, own) for model in (use.model, *use.fallback)}
 
 
 def _own_price(use: ModelUse) -> Price | None:

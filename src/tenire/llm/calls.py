@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from tenire.llm.endpoint import Endpoint, Manner
+    from tenire.llm.passage import Account
     from tenire.llm.records import ChatRequest
     from tenire.llm.replies import Answer, Reply
     from tenire.llm.schemas import ReplySchema
@@ -116,6 +117,11 @@ class Calls:
             partial(self._ask, endpoint) for endpoint in self._session.endpoints
         ]
         return asks + [ask for other in self._others for ask in other.asks()]
+
+    def accounts(self) -> list[Account]:
+        """Return whom calls are charged to, in the same order."""
+        accounts = [endpoint.account for endpoint in self._session.endpoints]
+        return accounts + [account for other in self._others for account in other.accounts()]
 
     async def _ask(
         self,

@@ -355,7 +355,7 @@ class ChatClient(AsksInBatches):
             ConfigError: If an argument or a prompt is impossible.
         """
         requests = (self._request(prompt, max_output_tokens, schema, parameters) async for prompt in each_of(prompts))
-        return await estimate(self._open(), requests, keep=self._settings.cache)
+        return await estimate(self._open(), requests, self.calls().accounts(), keep=self._settings.cache)
 
     def statistics(self) -> ChatStatistics:
         """Return what it has done so far; also once it is closed."""

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from tenire.llm.guesses import most_cost
 from tenire.llm.money import to_usd
 from tenire.llm.requests import request_key
 from tenire.llm.statistics import Estimate
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable
+    from collections.abc import AsyncIterable, Sequence
 
+    from tenire.llm.passage import Account
     from tenire.llm.records import ChatRequest
     from tenire.llm.session import Session
 
@@ -19,28 +22,33 @@ __all__ = ["estimate"]
 _AT_ONCE = 500
 
 
-async def estimate(session: Session, requests: AsyncIterable[ChatRequest], *, keep: bool) -> Estimate:
+async def estimate(
+    session: Session, requests: AsyncIterable[ChatRequest], accounts: Sequence[Account], *, keep: bool
+) -> Estimate:
     """Add up what requests will take, each request once.
 
     Args:
         session: Of the client.
         requests: The requests.
+        accounts: Of the model, and of those that may answer in its place.
         keep: Whether what is kept answers them.
     """
-    account = session.endpoints[0].account
+    prices = [account.price for account in accounts]
+    cost = 0
     prompts = calls = input_tokens = output_tokens = 0
     seen: set[bytes] = set()
     batch: dict[bytes, ChatRequest] = {}
 
     async def take_in() -> None:
-        nonlocal calls, input_tokens, output_tokens
+        nonlocal calls, input_tokens, output_tokens, cost
         known = await session.store.known(list(batch), session.fresh_since) if keep else set()
         for key, request in batch.items():
             if key not in known:
-                needed = account.counter.estimate(request)
+                needed = [one.counter.estimate(replace(request, model=one.model)) for one in accounts]
                 calls += 1
-                input_tokens += needed.input_tokens
-                output_tokens += needed.most_output
+                input_tokens += needed[0].input_tokens
+                output_tokens += needed[0].most_output
+                cost += most_cost(needed, prices) or 0
         batch.clear()
 
     async for request in requests:
@@ -52,5 +60,4 @@ async def estimate(session: Session, requests: AsyncIterable[ChatRequest], *, ke
         if len(batch) == _AT_ONCE:
             await take_in()
     await take_in()
-    cost = None if account.price is None else to_usd(account.price.most(input_tokens, output_tokens))
-    return Estimate(prompts, calls, input_tokens, output_tokens, cost)
+    return Estimate(prompts, calls, input_tokens, output_tokens, None if None in prices else to_usd(cost))

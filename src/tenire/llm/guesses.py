@@ -2,7 +2,8 @@
 
 1. The most is what is set aside for it, and what it is charged with if it broke off: a prompt
    a quarter longer than estimated, and the longest reply to be reckoned with.
-2. A reply that came, but was not counted, has no more tokens than characters.
+2. What may be answered by several models costs, at the most, what it costs at the dearest.
+3. A reply that came, but was not counted, has no more tokens than characters.
 """
 
 from __future__ import annotations
@@ -12,9 +13,12 @@ from typing import TYPE_CHECKING
 from tenire.llm.records import Usage
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tenire.llm.money import Price
     from tenire.llm.tokens import TokenEstimate
 
-__all__ = ["most_usage", "uncounted_usage"]
+__all__ = ["most_cost", "most_usage", "uncounted_usage"]
 
 
 def most_usage(estimate: TokenEstimate) -> Usage:
@@ -22,6 +26,24 @@ def most_usage(estimate: TokenEstimate) -> Usage:
     prompt = estimate.input_tokens
     # The quota can bear an estimate that was too low now and then; a hard stop cannot.
     return Usage(prompt + prompt // 4 + 16, estimate.most_output)
+
+
+def most_cost(needed: Sequence[TokenEstimate], prices: Sequence[Price | None]) -> int | None:
+    """Return what a call is estimated to cost at the most, whichever model answers it.
+
+    Args:
+        needed: What it will need at each model.
+        prices: Of these models, or ``None`` for one that is not known.
+
+    Returns:
+        Picodollars; ``None`` if a price is not known.
+    """
+    most = 0
+    for one, price in zip(needed, prices, strict=True):
+        if price is None:
+            return None
+        most = max(most, price.most(one.input_tokens, one.most_output))
+    return most
 
 
 def uncounted_usage(estimate: TokenEstimate, characters: int) -> Usage:

@@ -53,7 +53,7 @@ class Estimate:
         calls: Those of them that are not answered by what is kept, equal ones counted once.
         input_tokens: Of these.
         output_tokens: Of their replies.
-        cost_usd: US dollars, or ``None`` if the model's price is not known.
+        cost_usd: US dollars, whichever model answers; ``None`` if the price of one is not known.
     """
 
     prompts: int
