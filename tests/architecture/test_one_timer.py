@@ -70,7 +70,7 @@ ALLOWED = {
     "gui/qt/loop.py: GuiLoop._drain": "a loop, not who runs on it: at its end, until its next callback is due",
     "gui/window/__main__.py: main": WINDOW,
     "gui/window/started.py: StartedRun.__init__": WINDOW,
-    "llm/session.py: Session.close": END,
+    "llm/session.py: Session._await_background": END,
     "llm/text_flights.py: TextFlights.join": DEADLINE,
     "pipeline/waits.py: ended": END,
     "resilience/attempts.py: Attempts.run": WITHOUT,

@@ -465,9 +465,12 @@ def test_an_estimate_counts_what_is_not_fresh_any_more(sim_loop: SimLoop) -> Non
     simulate(sim_loop, scenario, Model(), ttl=60.0, stale=600.0)
 
 
-@pytest.mark.parametrize("in_peace", [True, False])
-def test_a_new_reply_on_its_way_is_waited_for_unless_the_client_is_left_by_an_error(
-    sim_loop: SimLoop, in_peace: bool
+@pytest.mark.parametrize(
+    ("in_peace", "seconds", "kept", "after"),
+    [(True, 8.0, True, 3.0), (True, 30.0, False, 5.0), (False, 8.0, False, 0.0)],
+)
+def test_a_new_reply_on_its_way_is_waited_for_a_moment_but_not_after_an_error(
+    sim_loop: SimLoop, in_peace: bool, seconds: float, kept: bool, after: float
 ) -> None:
     model = Model()
 
@@ -478,18 +481,84 @@ def test_a_new_reply_on_its_way_is_waited_for_unless_the_client_is_left_by_an_er
                 await client.complete("one")
                 await client.complete("two")
                 await asyncio.sleep(70)
-                model.seconds = 30.0
+                model.seconds = seconds
                 assert (await client.complete("one")).cached
-                await asyncio.sleep(5)
                 assert (await client.complete("two")).cached
                 await asyncio.sleep(5)
                 if not in_peace:
                     raise LookupError
         # What was not sent yet is not sent any more.
-        assert (client.statistics().calls, client.statistics().guessed_usd > 0) == (3, not in_peace)
-        assert sim_loop.time() == pytest.approx(102.0 if in_peace else 82.0, abs=0.5)
+        assert (client.statistics().calls, client.statistics().guessed_usd > 0) == (3, not kept)
+        assert sim_loop.time() == pytest.approx(77.0 + after, abs=0.5)
 
     simulate(sim_loop, scenario, Model())
+
+
+def test_new_replies_on_their_way_are_waited_for_while_they_come(sim_loop: SimLoop) -> None:
+    model = Model()
+
+    async def scenario(outer: ChatClient) -> None:
+        client = ChatClient(MODEL, transport=model, manager=outer.manager, ttl=60.0, stale=600.0, max_concurrency=8)
+        async with client:
+            for number in range(4):
+                await client.complete(f"{number}")
+            await asyncio.sleep(70)
+            model.seconds = 16.0
+            for number in range(4):
+                await client.complete(f"{number}")
+                await asyncio.sleep(4)
+            left = sim_loop.time()
+        assert client.statistics().guessed_usd == 0
+        assert sim_loop.time() == pytest.approx(left + 12.0, abs=0.5)
+
+    simulate(sim_loop, scenario, Model())
+
+
+@pytest.mark.parametrize("hangs", [True, False])
+def test_in_an_outage_stale_replies_are_given_without_end_and_leave_little_behind(
+    sim_loop: SimLoop, monkeypatch: pytest.MonkeyPatch, hangs: bool
+) -> None:
+    monkeypatch.setattr("tenire.llm.session._MOST_IN_BACKGROUND", 10)
+    model = Model()
+
+    async def scenario(outer: ChatClient) -> None:
+        client = ChatClient(MODEL, transport=model, manager=outer.manager, ttl=60.0, stale=6000.0, max_concurrency=8)
+        async with client:
+            prompts = [f"{number}" for number in range(20)]
+            for prompt in prompts:
+                await client.complete(prompt)
+            await asyncio.sleep(70)
+            if hangs:
+                model.seconds = 1e6
+            else:
+                model.failures = unreachable(100_000)
+            most = 0
+            for _ in range(50):
+                for prompt in (*prompts[:5], *prompts[:5], *prompts):
+                    assert (await client.complete(prompt)).cached
+                most = max(most, sum(task.get_name() == "a new reply" for task in asyncio.all_tasks()))
+                await asyncio.sleep(1)
+            assert most == 10
+            left = sim_loop.time()
+        assert sim_loop.time() - left <= 5.5
+
+    simulate(sim_loop, scenario, Model())
+
+
+def test_a_new_reply_is_fetched_once_however_often_the_old_one_is_given(sim_loop: SimLoop) -> None:
+    model = Model(seconds=20.0)
+
+    async def scenario(client: ChatClient) -> None:
+        await client.complete("Hello")
+        await asyncio.sleep(70)
+        for _ in range(100):
+            assert (await client.complete("Hello")).cached
+        await asyncio.sleep(0)
+        assert sum(task.get_name() == "a new reply" for task in asyncio.all_tasks()) == 1
+        await asyncio.sleep(25)
+        assert len(model.requests) == 2
+
+    simulate(sim_loop, scenario, model, ttl=60.0, stale=600.0)
 
 
 def test_clients_of_one_engine_and_one_key_share_the_quota() -> None:

@@ -9,7 +9,7 @@
 3. A model in whose place nobody is left to be asked is waited for as long as it takes; but
    where a call is to try once, each is asked once at the most, and none is waited for.
 4. A reply that is no longer fresh, but not too old, is given; a new one is fetched for
-   those who come later.
+   those who come later: once at a time for each request, and not while the model is down.
 """
 
 from __future__ import annotations
@@ -157,7 +157,8 @@ class Calls:
         schema: ReplySchema | None,
     ) -> Answer:
         """Get a new reply for those who come later, unless another process has got one."""
-        return await endpoint.ask(asked, request, replace(manner, priority=Priority.LOW, deadline=None), schema)
+        manner = replace(manner, priority=Priority.LOW, deadline=None)
+        return await endpoint.ask(asked, request, manner, schema, patience=0.0)  # the kept one stands in for it
 
     async def _schema(self, schema: Mapping[str, Any]) -> ReplySchema:
         if self._session.knows_schemas:

@@ -275,6 +275,7 @@ class Passage:
         account.totals.calls += 1
         started = now()
         quota.sent(grant)
+        self._asked.under_way += 1
         try:
             reply: Any = await call()
         except asyncio.CancelledError as error:
@@ -289,6 +290,8 @@ class Passage:
         except BaseException:
             quota.ended(grant, ok=True)
             raise
+        finally:
+            self._asked.under_way -= 1
         quota.ended(grant, ok=True)
         account.first_call.ended(None)
         self._succeeded(grant, reply.usage, reply.rates, len(getattr(reply, "text", "")))

@@ -50,19 +50,20 @@ class Asked:
         charges: What its tries have cost, and the home does not know yet.
         expected: Numbers under which the home knows what these were expected to cost.
         calls: Tries that were sent to the provider.
+        under_way: Those of them that are with the provider now.
         answers: Those of them that the provider answered, however it did.
         cost: What they have cost, picodollars.
         repair: What the model answered that did not fit, and what was wrong with it.
     """
 
-    __slots__ = ("answers", "calls", "charges", "cost", "expected", "key", "made_after", "repair")
+    __slots__ = ("answers", "calls", "charges", "cost", "expected", "key", "made_after", "repair", "under_way")
 
     def __init__(self, key: bytes, made_after: float = 0.0) -> None:
         self.key = key
         self.made_after = made_after
         self.charges: list[Charge] = []
         self.expected: list[int] = []
-        self.calls = self.answers = 0
+        self.calls = self.under_way = self.answers = 0
         self.cost = 0
         self.repair: tuple[str, str] | None = None
 

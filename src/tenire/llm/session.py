@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tenire.concurrency import ConcurrencyManager
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
 __all__ = ["Session", "statistics_of"]
 
 _NUMBERS = itertools.count(1)
+_MOST_IN_BACKGROUND = 256
+_PATIENCE_S = 5.0  # for the next reply that nobody waits for, at the end
 
 
 class Session:
@@ -86,7 +89,7 @@ class Session:
         self._given_books = books
         self._own_books = own_books
         self._stack = AsyncExitStack()
-        self._background: dict[asyncio.Task[Any], Asked] = {}
+        self._background: dict[Asked, asyncio.Task[Any]] = {}
         self.endpoints: tuple[Endpoint, ...] = ()
         self.manager: ConcurrencyManager
         self.transport: Transport
@@ -156,31 +159,43 @@ class Session:
         """Close everything that was made.
 
         Args:
-            in_peace: Whether there is time for what was sent for those who come later: it is paid for.
+            in_peace: Whether there is time for what was sent for those who come later, since it is paid for:
+                while one reply after the other comes, and no longer than one try may take.
         """
         self.closed = True
         try:
             if in_peace:
-                await end([task for task, asked in self._background.items() if not asked.calls])
-                if self._background:
-                    await asyncio.wait(self._background, timeout=self.settings.timeout)
+                await end([task for asked, task in self._background.items() if not asked.under_way])
+                await self._await_background()
             await self._stack.aclose()
         finally:
             self._opened = False
 
     def in_background(self, work: Callable[[], Coroutine[Any, Any, Any]], asked: Asked) -> None:
-        """Make a request that nobody waits for; its errors are nobody's."""
+        """Make a request that nobody waits for, unless it is under way or many are; its errors are nobody's."""
+        if asked in self._background or len(self._background) >= _MOST_IN_BACKGROUND:
+            return
         task = asyncio.get_running_loop().create_task(work(), name="a new reply")
-        self._background[task] = asked
-        task.add_done_callback(self._background_ended)
+        self._background[asked] = task
+        task.add_done_callback(partial(self._background_ended, asked))
 
-    def _background_ended(self, task: asyncio.Task[Any]) -> None:
-        self._background.pop(task, None)
+    def _background_ended(self, asked: Asked, task: asyncio.Task[Any]) -> None:
+        del self._background[asked]
         if not task.cancelled():
             task.exception()  # what there is goes on being given; the next who asks tries again
 
+    async def _await_background(self) -> None:
+        """Wait for what nobody waits for while it keeps coming: in an outage that is a moment."""
+        now = asyncio.get_running_loop().time
+        until, coming = now() + self.settings.timeout, True
+        while coming and self._background and now() < until:
+            some = tuple(self._background.values())
+            patience = min(_PATIENCE_S, until - now())
+            done, _ = await asyncio.wait(some, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
+            coming = any(not task.cancelled() and task.exception() is None for task in done)
+
     async def _end_background(self) -> None:
-        await end(tuple(self._background))
+        await end(tuple(self._background.values()))
 
     def _make_endpoints(self, counter: TokenCounter) -> tuple[Endpoint, ...]:
         settings = self.settings
