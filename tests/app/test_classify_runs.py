@@ -172,6 +172,22 @@ def test_rows_that_cannot_be_learnt_from_are_in_quarantine_until_they_can(
     assert len(failed(tmp_path / "home")) == 4
 
 
+def test_labels_that_python_takes_for_equal_are_classes_of_their_own(
+    classify: Callable[..., PipelineProgress], tmp_path: Path
+) -> None:
+    meant = {"animals": True, "money": 1, "earth": "1"}
+    learnt = [{**row, "label": meant[row["label"]]} for row in made_up(240, seed=1)]
+    put(tmp_path / "train.jsonl", [*learnt, {"id": "single", "text": "a zebra", "label": False}])
+    assert counts(classify()) == (60, 60, 0, 1)
+    rows = made_up(60, seed=2, words=6)
+    said = told(tmp_path)
+    right = sum(json.dumps(said[row["id"]]) == json.dumps(meant[row["label"]]) for row in rows)
+    assert right >= 55
+    assert {json.dumps(label) for label in said.values()} == {"true", "1", '"1"'}
+    (refused,) = failed(tmp_path / "home")
+    assert "got one of False" in refused.error
+
+
 def test_rows_to_label_without_a_text_are_in_quarantine(
     classify: Callable[..., PipelineProgress], tmp_path: Path
 ) -> None:

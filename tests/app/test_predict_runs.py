@@ -104,3 +104,11 @@ def test_a_tally_counts_what_is_right() -> None:
     for right, said in ("aa", "aa", "ab", "bb"):
         tally.add(right, said)
     assert tally.figures() == {"accuracy": 0.75, "macro_f1": round((0.8 + 2 / 3) / 2, 6), "labelled_rows": 4}
+
+
+def test_a_tally_takes_no_label_for_another_one_and_counts_nothing_else() -> None:
+    tally = Tally()
+    tally.add(True, True)
+    tally.add(True, 1)
+    tally.add(["a list"], "a")
+    assert tally.figures() == {"accuracy": 0.5, "macro_f1": round((2 / 3 + 0) / 2, 6), "labelled_rows": 2}

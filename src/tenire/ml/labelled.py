@@ -6,7 +6,8 @@
 3. Without a file of its own, the test is a fifth of the rows, told by the hash of their ids:
    the same rows whatever order they come in, and whatever joins them. A class that would have
    no row left to learn from keeps all of its rows.
-4. Of a training that is large enough, a tenth of its rows, told by their ids and a seed, says when to stop.
+4. Labels that compare as equal, but are not the same in JSON (``true`` and ``1``), are classes of their own.
+5. Of a training that is large enough, a tenth of its rows, told by their ids and a seed, says when to stop.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from tenire.ml.tally import kind_of
 from tenire.ml.uses import TEST, TRAINING, VALIDATION
 from tenire.pipeline.rows.records import Row, content_hash
 from tenire.storage.rows import RefusedRow
@@ -63,6 +65,11 @@ class Labelled:
     label: Any
     test: bool
 
+    @property
+    def kind(self) -> tuple[str, Any]:
+        """Its class as what it is counted under: the type of the label, and the label."""
+        return kind_of(self.label)
+
     def chance(self, seed: str) -> float:
         """Return a number from 0 to 1 that only its id and a seed decide."""
         digest = hashlib.blake2b(f"{seed} {self.key}".encode(), digest_size=8).digest()
@@ -75,14 +82,14 @@ class Survey:
 
     Attributes:
         refused: Rows that cannot be learnt from.
-        counts: Rows of each class: to learn from, if a fifth is for the test; and for the test.
+        counts: Rows of each ``Labelled.kind``: to learn from, if a fifth is for the test; and for the test.
         seed: Decides which rows say when to stop.
     """
 
     refused: list[RefusedRow] = field(default_factory=list)
-    counts: dict[Any, Counter[int]] = field(default_factory=dict)
+    counts: dict[tuple[str, Any], Counter[int]] = field(default_factory=dict)
     seed: int = 0
-    _single: dict[Any, RefusedRow] = field(default_factory=dict)
+    _single: dict[tuple[str, Any], RefusedRow] = field(default_factory=dict)
     _digest: Any = field(default_factory=lambda: hashlib.blake2b(digest_size=16))
     _own_test: bool = False
 
@@ -116,21 +123,21 @@ class Survey:
         self._digest.update(content_hash({"key": row.key, "text": row.text, "label": row.label}).encode())
         self._digest.update(b"test" if row.test else b"train")
         use = TEST if row.test or (not self._own_test and row.chance("test") < _FOR_TEST) else TRAINING
-        count = self.counts.setdefault(row.label, Counter())
+        count = self.counts.setdefault(row.kind, Counter())
         count[use] += 1
         if sum(count.values()) == 1:
-            self._single[row.label] = refusal
+            self._single[row.kind] = refusal
         else:
-            self._single.pop(row.label, None)
+            self._single.pop(row.kind, None)
 
     def _refuse_single(self) -> None:
-        for label, refusal in self._single.items():
-            error = f"expected at least two rows of each class, got one of {label!r}"
+        for kind, refusal in self._single.items():
+            error = f"expected at least two rows of each class, got one of {kind[1]!r}"
             self.refused.append(refusal._replace(error=error))
-            del self.counts[label]
+            del self.counts[kind]
         if self._own_test:
             # What is only tested was never learnt.
-            self.counts = {label: count for label, count in self.counts.items() if count[TRAINING]}
+            self.counts = {kind: count for kind, count in self.counts.items() if count[TRAINING]}
 
     @property
     def digest(self) -> str:
@@ -140,11 +147,16 @@ class Survey:
     @property
     def classes(self) -> list[Any]:
         """The classes, in an order that only they decide."""
-        return sorted(self.counts, key=lambda label: (type(label).__name__, label))
+        return [label for _, label in self.kinds]
+
+    @property
+    def kinds(self) -> list[tuple[str, Any]]:
+        """``Labelled.kind`` of each of the classes, in their order."""
+        return sorted(self.counts)
 
     def use_of(self, row: Labelled) -> int | None:
         """Return what a row is for, or ``None`` if nothing can be made of its class."""
-        count = self.counts.get(row.label)
+        count = self.counts.get(row.kind)
         if count is None:
             return None
         if row.test:

@@ -6,7 +6,12 @@ import math
 from collections import Counter
 from typing import Any
 
-__all__ = ["ResultTally", "Tally"]
+__all__ = ["ResultTally", "Tally", "kind_of"]
+
+
+def kind_of(label: Any) -> tuple[str, Any]:
+    """Return what labels are compared by: in Python ``True`` equals 1, but they are two labels."""
+    return type(label).__name__, label
 
 
 class Tally:
@@ -16,8 +21,9 @@ class Tally:
         self._pairs: Counter[tuple[Any, Any]] = Counter()
 
     def add(self, right: Any, said: Any) -> None:
-        """Count one row."""
-        self._pairs[right, said] += 1
+        """Count one row; what is no label is not counted."""
+        if isinstance(right, str | int):
+            self._pairs[kind_of(right), kind_of(said)] += 1
 
     def figures(self) -> dict[str, Any]:
         """Return ``accuracy``, ``macro_f1`` and ``labelled_rows``; nothing without rows."""

@@ -234,14 +234,14 @@ class Training:
         total = sum(sum(counts.values()) for counts in survey.counts.values())
         there = await tasks.thread(missing_parts, folder, -(-total // _PART_ROWS))
         self._vectors.waiting = total
-        places = {label: place for place, label in enumerate(survey.classes)}
+        places = {kind: place for place, kind in enumerate(survey.kinds)}
         labels: list[int] = []
         uses: list[int] = []
         room = Room(self._manager.data_manager, pipeline=self._name, places=_AT_ONCE)
         parts = 0
         async with flowing(room) as flow:
             async for number, batch in self._batches(survey, tasks):
-                labels += [places[row.label] for row, _ in batch]
+                labels += [places[row.kind] for row, _ in batch]
                 uses += [use for _, use in batch]
                 parts = number + 1
                 if number not in there:
