@@ -37,10 +37,11 @@ class RunTasks:
         """Call a function that blocks."""
         return self.submit(fn, *args, step=getattr(fn, "__name__", "step"), on="thread")
 
-    def end_idle_workers(self, name: str) -> None:
+    def end_idle_workers(self, name: str | None = None) -> None:
         """End worker processes that have nothing to do, the one with this name too; they start again when needed."""
         pools = self._manager.thread_pool
-        pools.end_worker(name, if_idle=True)
+        if name is not None:
+            pools.end_worker(name, if_idle=True)
         pools.retire_idle(workers=0, threads=KEPT_THREADS)
 
     def head_start(self, fn: Callable[..., Any], *args: Any) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 
-__all__ = ["advice", "shortage"]
+__all__ = ["advice", "lacks_memory", "shortage"]
 
 _TOO_MANY_THREADS = "end some programs, or raise the limit for processes and threads of this user (ulimit -u)"
 _NO_THREAD = "can't start new thread"
@@ -19,11 +19,18 @@ _BY_REASON = {
 }
 
 
-_SHORT = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
+_SHORT = frozenset({errno.EMFILE, errno.ENFILE})
+
+
+def lacks_memory(error: BaseException) -> bool:
+    """Return whether the system had no memory to give, whether Python or the system says so."""
+    return isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM
 
 
 def shortage(error: BaseException) -> str | None:
     """Return what to do where the system is short of threads, open files or memory; ``None`` for any other error."""
+    if lacks_memory(error):
+        return _BY_REASON[errno.ENOMEM]
     if type(error) is RuntimeError and str(error) == _NO_THREAD:
         return _TOO_MANY_THREADS
     number = getattr(error, "errno", None)

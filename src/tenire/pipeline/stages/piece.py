@@ -4,6 +4,8 @@
    until the one that does it is alone: that one has failed, the others have not.
 2. What is wrong with the stage, or with the engine, and not with an item, ends the run. So does
    a system that is short of threads, open files or memory for each of several items.
+3. What lacked memory when it was alone is tried once more, after workers that do nothing have
+   given back what they hold.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ from tenire.errors import (
 from tenire.pipeline.model_worker import IF_KILLED
 from tenire.pipeline.stages.calling import acall, call
 from tenire.pipeline.stages.results import WrongResultsError
-from tenire.storage.advice import shortage
+from tenire.storage.advice import lacks_memory, shortage
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -83,17 +85,23 @@ class Piece:
                 raise PipelineError(message, pipeline=pipeline, stage=self._stage.name) from error
             if len(self._short) == count > 1:
                 first = self._short[0]
-                message = f"the system is too short of something for the stage {self._stage.name}: {first}"
+                said = str(first) or type(first).__name__
+                message = f"the system is too short of something for the stage {self._stage.name}: {said}"
                 raise PipelineError(message, pipeline=pipeline, stage=self._stage.name, hint=shortage(first)) from first
         progress.done += count
 
-    async def _through(self, records: Sequence[bytes], tasks: RunTasks) -> list[list[bytes] | str]:
+    async def _through(
+        self, records: Sequence[bytes], tasks: RunTasks, *, again: bool = False
+    ) -> list[list[bytes] | str]:
         try:
             made: list[list[bytes]] = await self._called(records, tasks)
         except (WrongResultsError, *_OF_ALL):
             raise
         except Exception as error:  # noqa: BLE001 - what it is goes to quarantine with its item
             if len(records) == 1:
+                if lacks_memory(error) and not again:
+                    tasks.end_idle_workers()
+                    return await self._through(records, tasks, again=True)
                 if shortage(error) is not None:
                     self._short.append(error)
                 return [self._reason(error)]
