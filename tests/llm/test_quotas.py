@@ -20,8 +20,8 @@ def identity(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Tells the name under which a client with these limits shares its quota."""
     seen: list[str] = []
 
-    def sharing(name: str, **_: Any) -> None:
-        seen.append(name)
+    def sharing(name: str, *, every: bool, **_: Any) -> None:
+        seen.append(f"{name} {every}")
 
     monkeypatch.setattr(quotas, "QuotaSharing", sharing)
 
@@ -58,6 +58,11 @@ def test_models_that_are_counted_apart_have_a_quota_each_though_their_limits_are
 def test_models_that_are_counted_together_share_a_quota_whatever_each_declares(identity: Any) -> None:
     assert identity(**RATES, group="all") == identity(rpm=400, group="all") == identity(max_concurrency=4, group="all")
     assert identity(group="all") == identity(**RATES, group="all")  # what the server names is shared as well
+
+
+def test_in_a_group_what_has_no_limit_here_is_counted_for_those_who_have_one(identity: Any) -> None:
+    assert identity(rpm=500, group="all").endswith("True")
+    assert identity(rpm=500).endswith("False")  # then nobody who shares it has another one
 
 
 def test_in_one_engine_too_a_group_has_a_quota_of_its_own() -> None:

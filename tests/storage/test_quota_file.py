@@ -50,6 +50,31 @@ def test_what_is_lent_counts_as_spent(file: QuotaFile) -> None:
     assert ask(file, "b", 0.5, lacking=700).more == 300
 
 
+def any_limit(file: QuotaFile, who: str, now: float, lacking: int, *, least: int = 1) -> Loan:
+    """Ask without knowing a limit."""
+    return file.renew("q", who, {"tokens": Ask(None, WINDOW, (), 0, lacking, least)}, now=now)["tokens"]
+
+
+def test_who_has_no_limit_is_counted_and_kept_within_that_of_others(file: QuotaFile) -> None:
+    free = any_limit(file, "a", 0.0, 400)
+    assert (free.more, free.part) == (400, None)
+    assert ask(file, "b", 0.5, lacking=1000).more == 600
+    assert any_limit(file, "c", 0.6, 1).more == 0
+    later = any_limit(file, "a", 200.0, 2000)  # nobody has had anything for a while
+    assert (later.more, later.part) == (1000, 1000)
+    assert any_limit(file, "a", 400.0, 5000, least=5000).more == 5000  # it would wait for ever
+    assert any_limit(file, "c", 400.1, 1).more == 0
+    assert ask(file, "b", 600.0, lacking=1).more == 1
+    assert any_limit(file, "a", 4100.0, 2000).more == 1000
+    assert any_limit(file, "a", 4300.0, 2000).more == 2000, "a limit that was named long ago is none any more"
+
+
+def test_the_limit_that_was_named_last_holds_for_who_has_none(file: QuotaFile) -> None:
+    ask(file, "b", 0.0, lacking=1)
+    file.renew("q", "b", {"tokens": Ask(300, WINDOW)}, now=1.0)
+    assert any_limit(file, "a", 100.0, 2000).more == 300
+
+
 def test_what_is_given_back_can_be_had_by_others(file: QuotaFile) -> None:
     ask(file, "a", 0.0, lacking=700)
     ask(file, "a", 0.5, spent=[(0.2, 100)])
@@ -215,10 +240,10 @@ def test_processes_see_each_other(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_none_is_put_aside(tmp_path: Path) -> None:
-    (tmp_path / "quotas-2.db").write_bytes(b"not a database, and longer than its header should be" * 40)
+    (tmp_path / "quotas-3.db").write_bytes(b"not a database, and longer than its header should be" * 40)
     file = QuotaFile(tmp_path)
     assert ask(file, "a", 0.0, lacking=10).more == 10
-    assert (tmp_path / "quotas-2.db.damaged").exists()
+    assert (tmp_path / "quotas-3.db.damaged").exists()
     file.close()
 
 
@@ -226,7 +251,7 @@ def test_a_file_that_is_deleted_is_made_anew_by_all(tmp_path: Path) -> None:
     one, other = QuotaFile(tmp_path), QuotaFile(tmp_path)
     ask(one, "a", 0.0, lacking=10)
     ask(other, "b", 0.0, lacking=10)
-    for part in tmp_path.glob("quotas-2.db*"):
+    for part in tmp_path.glob("quotas-3.db*"):
         part.unlink()
     assert ask(one, "a", 0.5, lacking=1000).more == 1000
     assert ask(other, "b", 0.6, lacking=10).more == 0, "both have the same new file"
@@ -235,9 +260,9 @@ def test_a_file_that_is_deleted_is_made_anew_by_all(tmp_path: Path) -> None:
 
 
 def test_a_file_that_cannot_be_used_says_so(tmp_path: Path) -> None:
-    (tmp_path / "quotas-2.db").mkdir()
+    (tmp_path / "quotas-3.db").mkdir()
     file = QuotaFile(tmp_path)
-    with pytest.raises(StoreError, match=r"quotas-2\.db"):
+    with pytest.raises(StoreError, match=r"quotas-3\.db"):
         ask(file, "a", 0.0, lacking=10)
     file.close()
 
@@ -247,7 +272,7 @@ def test_a_failed_transaction_changes_nothing(tmp_path: Path) -> None:
     ask(file, "a", 0.0, lacking=10)
     with pytest.raises(AttributeError):
         file.renew("q", "a", {"tokens": Ask(LIMIT, WINDOW, [(0.5, 10)]), "broken": None}, now=1.0)  # type: ignore[dict-item]
-    with sqlite3.connect(tmp_path / "quotas-2.db") as connection:
+    with sqlite3.connect(tmp_path / "quotas-3.db") as connection:
         assert connection.execute("SELECT count(*) FROM spent").fetchone()[0] == 0
     connection.close()
     file.close()

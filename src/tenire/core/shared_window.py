@@ -60,15 +60,19 @@ class SharedWindow(QuotaMeter):
         declared: As there.
         window: As there.
         jitter: As there.
+        every: Whether it borrows also while it knows no limit: another process may know one.
 
     Attributes:
         borrower: What was lent, and what is to be said about it.
-        limited: Whether the limit is known.
+        limited: Whether it takes only of what was lent.
     """
 
-    __slots__ = ("_elsewhere", "_part", "_refusal", "_unexplained", "borrower", "limited")
+    __slots__ = ("_elsewhere", "_every", "_part", "_refusal", "_unexplained", "borrower", "limited")
 
-    def __init__(self, declared: int | None, window: float = 60.0, jitter: float = 0.5) -> None:
+    def __init__(
+        self, declared: int | None, window: float = 60.0, jitter: float = 0.5, *, every: bool = False
+    ) -> None:
+        self._every = every
         self.borrower = Borrower(0.0, window / _GRAINS)
         self._part: int | None = None
         self._elsewhere = ForeignUse(window)
@@ -79,7 +83,7 @@ class SharedWindow(QuotaMeter):
     def set_limit(self, limit: int | None, ceiling: int | None = None) -> None:
         """Change the limit, also while it is used."""
         super().set_limit(limit, ceiling)
-        self.limited = self.limit != UNLIMITED
+        self.limited = self._every or self.limit != UNLIMITED
         self.borrower.rate = self.rate
         self._spread()
 
@@ -163,8 +167,10 @@ class SharedWindow(QuotaMeter):
         elif self._refusal is None:
             self._refusal = amount, sent_at, left
 
-    def to_share(self, now: float) -> int:
-        """Return how many units all may spend in a window; one that is larger goes once nothing counts."""
+    def to_share(self, now: float) -> int | None:
+        """Return how many units all may spend in a window, or ``None``; what is larger goes once nothing counts."""
+        if self.known is None:
+            return None
         return max(self.for_all(now), min(self.limit, self.borrower.least))
 
     def _left_to_others(self, now: float) -> int:

@@ -2,7 +2,8 @@
 
 1. One provider, one key and one *group* are one quota. A group is what the provider counts
    together: some models or all. Who declares it by name has it with all who name it the
-   same, whatever limits each of them declares: each keeps all of them within its own.
+   same, whatever limits each of them declares: each keeps all of them within its own, and
+   within those of others where it has none.
 2. Without a name the same limits are one group, and other limits another one. Rates are,
    that is: programs with the same ones share them, whatever ``max_concurrency`` each has,
    and those where that is the same share the calls at a time. Models that are counted apart
@@ -170,7 +171,7 @@ def make_quota(
     sharing = None
     declared = group is not None or any(limit is not None for limit in limits.values())
     if declared and manager.orchestrator.in_real_time:
-        sharing = QuotaSharing(_identity(who, limits, group), timer=manager.timer)
+        sharing = QuotaSharing(_identity(who, limits, group), timer=manager.timer, every=group is not None)
     arguments: dict[str, Any] = dict(limits)
     return Quota(manager.orchestrator, name, **arguments, **output._asdict(), sharing=sharing)
 

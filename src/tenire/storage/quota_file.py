@@ -13,6 +13,8 @@ killed its loan wears off like everything spent, and nobody has to find out.
    with the process that had it: when that is gone, or was not heard of for a while.
 4. A file that is damaged, or was deleted, is made anew; see ``shared_file``. Until a window has passed each
    process then knows only what it has spent itself. Each format has a file of its own.
+5. Who has a limit keeps all within it. Who has none is kept within the one that was named last,
+   by anybody, in the last hour, so that a metric is kept within its limit whoever knows that.
 
 One SQLite file; every method is one short transaction, and blocks.
 """
@@ -27,6 +29,7 @@ import psutil
 
 from tenire.core.quota_loans import LOAN_S
 from tenire.core.quota_shares import Participant, ahead, expected, free_at, granted, too_many
+from tenire.core.rate_window import UNLIMITED
 from tenire.core.slot_loans import SILENT_S
 from tenire.storage.shared_file import SharedFile
 
@@ -41,9 +44,12 @@ _SHORT_S = 2.0
 """For how long beyond the time at which it was to ask again one who got too little counts as short."""
 
 _APPLICATION_ID = 0x544E5155  # "TNQU"
-_NAME = "quotas-2.db"
+_NAME = "quotas-3.db"
 _FROZEN_MOST_S = 86_400.0
 _AGAIN_S = 0.2
+_NAMED_S = 3600.0
+"""For how long a limit holds for those who have none."""
+_AGAIN_NAMED_S = 60.0
 _AHEAD_S = 60.0
 """Who asks names the time before it waits for a thread and the file: others may have written later times since."""
 
@@ -70,6 +76,13 @@ _TABLES = (
         least INTEGER NOT NULL,
         PRIMARY KEY (quota, metric, participant)
     ) WITHOUT ROWID""",
+    """CREATE TABLE limits (
+        quota TEXT NOT NULL,
+        metric TEXT NOT NULL,
+        amount INTEGER NOT NULL,
+        named_at REAL NOT NULL,
+        PRIMARY KEY (quota, metric)
+    ) WITHOUT ROWID""",
     """CREATE TABLE frozen (
         quota TEXT NOT NULL,
         metric TEXT NOT NULL,
@@ -85,7 +98,7 @@ class Ask:
     """What one participant says and wants of one metric.
 
     Attributes:
-        limit: Units in one window, for all.
+        limit: Units in one window, for all; ``None`` if the participant knows none (rule 5).
         window: Seconds after which what is spent is back, margin included; ``None`` for
             what is no rate.
         spent: When units were spent since it last said so, and how many; less than none where
@@ -98,7 +111,7 @@ class Ask:
         first: Units that the first in its row waits for, or 0.
     """
 
-    limit: int
+    limit: int | None
     window: float | None
     spent: Sequence[tuple[float, int]] = ()
     keep: int = 0
@@ -119,7 +132,7 @@ class Loan:
         others: How many others were short or had something lately.
         frozen_until: Until when a server wants no calls, or 0.
         back: Units of what is no rate that it should give back as soon as it can.
-        part: Units in a window that it may expect, others going on as they do.
+        part: Units in a window that it may expect, others going on as they do; ``None`` if nobody knows a limit.
         first_at: When there may be enough for the first in its row, or 0: then nobody knows.
         elsewhere: Units that others spent within a window, or were lent.
     """
@@ -219,6 +232,7 @@ class QuotaFile:
         ahead = now + _AHEAD_S
         connection.execute("UPDATE spent SET at = ?1 WHERE at > ?2", (now, ahead))
         connection.execute("UPDATE loans SET seen_at = ?1, until = ?1, lacking = 0 WHERE seen_at > ?2", (now, ahead))
+        connection.execute("UPDATE limits SET named_at = ?1 WHERE named_at > ?2", (now, ahead))
         # How long a server meant when it was another day is nobody's to tell: it says so again.
         connection.execute("DELETE FROM frozen WHERE set_at > ? OR until > ?", (ahead, now + _FROZEN_MOST_S))
 
@@ -240,14 +254,15 @@ class QuotaFile:
         me = Participant(mine.units + ask.keep, ask.lacking, max(1, ask.least), weight)
         others = [Participant(each.units, each.row.lacking, each.row.least, each.row.weight) for each in known.values()]
         frozen_until = self._frozen(connection, quota, metric, now)
-        more = 0 if now < frozen_until else granted(ask.limit, me, others)
+        limit = self._limit(connection, quota, metric, ask, now)
+        more = 0 if now < frozen_until else granted(limit, me, others)
         if ask.most is not None:
             more = min(more, ask.most)
         lacking = ask.lacking - more
         until = now + (LOAN_S if ask.window is not None else SILENT_S)
         retry_at = None
         if lacking > 0 and (ask.most is None or more < ask.most):
-            room = ask.limit - me.used - more - sum(other.used for other in others)
+            room = limit - me.used - more - sum(other.used for other in others)
             need = min(ask.least, lacking) - max(0, room)  # none: what there is, is kept for somebody else
             retry_at = frozen_until
             if need > 0 or now >= frozen_until:
@@ -255,7 +270,7 @@ class QuotaFile:
                 retry_at = max(frozen_until, coming)
         first_at = 0.0
         if ask.window is not None and ask.first > ask.keep + more:
-            room = ask.limit - me.used + ask.keep - sum(other.used for other in others)
+            room = limit - me.used + ask.keep - sum(other.used for other in others)
             need = ask.first + ahead(me, others) - room
             if need > 0:
                 first_at = free_at(need, self._returns(connection, quota, metric, ask.window)) or 0.0
@@ -265,11 +280,26 @@ class QuotaFile:
             connection.execute(
                 "INSERT INTO loans VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", (*name, os.getpid(), weight, *row)
             )
-        back = too_many(ask.limit, me, others) if ask.window is None else 0
-        part = None if ask.window is None else expected(ask.limit, me, others)
+        back = too_many(limit, me, others) if ask.window is None else 0
+        part = None if ask.window is None or limit == UNLIMITED else expected(limit, me, others)
         active = sum(1 for each in others if each.used or each.lacking)
         elsewhere = sum(other.used for other in others)
         return Loan(more, until, retry_at, active, frozen_until, back, part, first_at, elsewhere)
+
+    @staticmethod
+    def _limit(connection: sqlite3.Connection, quota: str, metric: str, ask: Ask, now: float) -> int:
+        """Return within how many units all are to be kept, and note what is named (rule 5)."""
+        if ask.window is None and ask.limit is not None:
+            return ask.limit
+        query = "SELECT amount, named_at FROM limits WHERE quota = ? AND metric = ?"
+        row = connection.execute(query, (quota, metric)).fetchone()
+        if ask.limit is None:
+            # One call that is larger goes once nothing counts: or it would wait for ever.
+            return UNLIMITED if row is None or row[1] <= now - _NAMED_S else max(row[0], ask.least)
+        if row is None or row[0] != ask.limit or row[1] <= now - _AGAIN_NAMED_S:
+            named = (quota, metric, ask.limit, now)
+            connection.execute("INSERT OR REPLACE INTO limits VALUES (?, ?, ?, ?)", named)
+        return ask.limit
 
     def _known(
         self, connection: sqlite3.Connection, quota: str, metric: str, now: float, window: float | None

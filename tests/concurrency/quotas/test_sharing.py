@@ -132,6 +132,36 @@ def test_two_engines_use_one_quota_in_equal_parts_and_never_pass_it(sim_loop: Si
     assert abs(used[0] - used[1]) <= 0.05 * sum(used)
 
 
+@pytest.mark.parametrize("tokens", [100, 1500])
+def test_each_metric_is_kept_within_its_limit_whoever_of_those_that_share_it_knows_that(
+    sim_loop: SimLoop, tmp_path: Path, tokens: int
+) -> None:
+    """At 100 tokens a call the requests are what is scarce, at 1,500 the tokens are."""
+    limits = {"requests": 120, "tokens": 60_000}
+
+    async def scenario(*managers: ConcurrencyManager) -> list[Caller]:
+        quotas = [
+            Quota(m.orchestrator, "main", **{metric: limit}, sharing=share(m, sim_loop, tmp_path, every=True))
+            for m, (metric, limit) in zip(managers, limits.items(), strict=True)
+        ]
+        callers = [Caller(quota, tokens=tokens) for quota in quotas]
+        async with asyncio.TaskGroup() as group:
+            for caller in callers:
+                group.create_task(caller.keep_busy(240.0))
+        for quota in quotas:
+            assert quota.statistics().others == 1
+            await quota.aclose()
+        return callers
+
+    callers = simulate(sim_loop, scenario)
+    sent = callers[0].sent + callers[1].sent
+    most = min(limits["requests"], limits["tokens"] // tokens)
+    assert most_in_a_window([(at, 1) for at, _ in sent]) <= most
+    used = [sum(at > 60.0 for at, _ in caller.sent) for caller in callers]
+    assert sum(used) >= 0.9 * most * 180 / SPAN
+    assert min(used) >= 0.3 * sum(used)
+
+
 class Mixed(Caller):
     """Makes calls of up to 27 % of 30,000 tokens."""
 

@@ -100,7 +100,9 @@ class Quota:
         self._sharing = sharing
 
         def make(limit: int | None) -> QuotaMeter:
-            return (QuotaMeter if sharing is None else SharedWindow)(limit, self.window, jitter)
+            if sharing is None:
+                return QuotaMeter(limit, self.window, jitter)
+            return SharedWindow(limit, self.window, jitter, every=sharing.every)
 
         self._metrics = Metrics(self._admission, name, declared, make)
         self._meters = self._metrics.meters

@@ -67,7 +67,11 @@ class QuotaSharing:
         timer: The engine's timer.
         now: The machine's clock, which never goes back.
         weight: This engine's part against the others.
+        every: Whether also what has no limit here is counted for others, and kept within theirs.
         open_file: Opens the file that all share, on a thread.
+
+    Attributes:
+        every: As given.
     """
 
     def __init__(
@@ -77,8 +81,10 @@ class QuotaSharing:
         timer: UniversalTimer,
         now: Callable[[], float] = SYSTEM_CLOCK.now,
         weight: float = 1.0,
+        every: bool = False,
         open_file: Callable[[], QuotaFile] = _open_file,
     ) -> None:
+        self.every = every
         self._key = key
         self._now = now
         self._timer = timer
