@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import platform
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,7 @@ from tenire.pipeline.chunks import BATCH_ITEMS
 from tenire.pipeline.rows.under_way import READY
 from tenire.storage.home import Home
 from tenire.storage.ledger import Ledger
+from tenire.storage.spending import Charge
 from tenire.testing import FakeModelServer
 
 if TYPE_CHECKING:
@@ -400,6 +402,20 @@ def test_an_estimate_errs_high_and_writes_and_sends_nothing(tmp_path: Path, serv
     assert after.spent_usd == pytest.approx(progress.cost_usd)
     assert after.as_json()["estimate"]["q"]["calls"] == 30
     assert after.cost_usd == after.pipelines["q"].cost_usd
+
+
+def test_what_calls_of_a_killed_program_may_have_cost_is_told_by_the_run_that_finds_it(
+    tmp_path: Path, serve: Any, describe: Any
+) -> None:
+    write_rows(tmp_path / "rows.jsonl", *some_rows(3))
+    config = describe(serve(), head="budget_usd = 5.0", quota=PRICE, p="")
+    lost = Charge("p", "m", 10, 0, 100, 0, 2_000_000_000, 2_000_000_000)
+    with Ledger.open(Home(config.tenire.home)) as ledger:
+        ledger.spending.expect(f"{2**30}/0.00/killed/{platform.node()}", {1: lost})
+    report = run_config(config)
+    assert report.as_json()["lost_usd"] == 0.002
+    assert (report.pipelines["p"].done, report.pipelines["p"].guessed_usd) == (3, 0)
+    assert "lost_usd" not in run_config(config).as_json()
 
 
 @pytest.mark.parametrize("own", ["", "temperature = 1.0", 'system = "Be short."'])

@@ -588,6 +588,7 @@ def test_a_client_that_is_not_open_says_so() -> None:
         ({"timeout": 0}, "timeout must be"),
         ({"ttl": -1}, "ttl must be"),
         ({"stale": float("inf")}, "stale must be"),
+        ({"stale": 60.0}, "stale goes with ttl, without which no kept reply grows stale, got stale=60 alone"),
         ({"cache": "yes"}, "cache must be True or False"),
         ({"price": 0.5}, "price must be a tenire.llm.Price"),
         ({"price": {}}, "price must be a tenire.llm.Price"),

@@ -222,7 +222,8 @@ def retry(home: Path, ids: Sequence[str], all_: bool) -> RetryResult:
     reports = [run() for run in runs]
     pipelines = {name: progress for report in reports for name, progress in report.pipelines.items()}
     seconds, peak = sum(report.seconds for report in reports), max(report.peak_rss_mib for report in reports)
-    return RetryResult(len(chosen), RunReport(pipelines, seconds, peak))
+    lost = sum(report.lost_usd for report in reports)
+    return RetryResult(len(chosen), RunReport(pipelines, seconds, peak, lost))
 
 
 def _runs(home: Home, chosen: Sequence[FailedItem]) -> list[Callable[[], RunReport]]:

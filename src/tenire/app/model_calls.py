@@ -134,6 +134,11 @@ class ModelCalls:
         """Return the state of the breaker of each pipeline that has its client by now."""
         return {name: client.statistics().breaker for name, client in self._clients.items()}
 
+    @property
+    def lost_usd(self) -> float:
+        """What was charged at the start for calls in flight when earlier programs were killed, US dollars."""
+        return 0.0 if self._books is None else self._books.lost_usd
+
     def slots(self, name: str) -> int:
         """Return how many calls of a pipeline may be in flight now; once it has its client."""
         return self._quotas[self._uses[name].quota].slots

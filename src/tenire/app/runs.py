@@ -132,7 +132,7 @@ async def arun_config(
                 async with _watched(manager) as memory:
                     besides.resident = lambda: memory.last
                     await _run_all(config, {name: made[name] for name in plan.names}, engine, control)
-    return RunReport(progress, SYSTEM_CLOCK.now() - started, memory.mib)
+    return RunReport(progress, SYSTEM_CLOCK.now() - started, memory.mib, plan.calls.lost_usd)
 
 
 @asynccontextmanager

@@ -80,6 +80,8 @@ class Books:
     Attributes:
         purse: Says whether a call may be paid for.
         log: Of the home, or ``None``.
+        lost_usd: What was charged, as a guess, when they were opened: for calls that were in flight
+            when other programs on the home were killed. US dollars.
 
     Raises:
         ConfigError: If an argument is impossible.
@@ -105,6 +107,7 @@ class Books:
         self._most = reply_bytes
         self._purse: Purse | None = None
         self.log: ReplyLog | None = None
+        self.lost_usd = 0.0
 
     @property
     def home(self) -> str | os.PathLike[str] | None:
@@ -126,7 +129,9 @@ class Books:
         try:
             self._purse = Purse(self._budget, timer=timer, every=self._manager.control.every, log=self.log)
             if self.log is not None:
-                _tell_lost(await self.log.settle_lost())
+                lost = await self.log.settle_lost()
+                self.lost_usd = to_usd(lost.cost)
+                _tell_lost(lost)
             before = {} if self.log is None or not self._budgets else await self.log.by_pipeline()
             for pipeline, budget in self._budgets.items():
                 spent = before[pipeline].cost if pipeline in before else 0

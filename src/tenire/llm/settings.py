@@ -67,6 +67,9 @@ class ClientSettings:
         _seconds("stale", self.stale, least=0.0)
         if self.ttl is not None:
             _seconds("ttl", self.ttl, least=0.0)
+        elif self.stale:
+            message = f"stale goes with ttl, without which no kept reply grows stale, got stale={self.stale:g} alone"
+            raise ConfigError(message, key="stale", hint="say in ttl for how many seconds a reply is fresh")
         if not isinstance(self.cache, bool):
             raise ConfigError(f"cache must be True or False, got {self.cache!r}", key="cache")
         memory = self.memory_bytes

@@ -277,11 +277,14 @@ class RunReport:
         seconds: Wall time of the whole run.
         peak_rss_mib: Largest resident memory of the engine process plus its
             workers, in MiB.
+        lost_usd: What was charged at its start, as a guess, for calls that were in flight when
+            earlier programs on the home were killed, US dollars; in no pipeline's cost.
     """
 
     pipelines: dict[str, PipelineProgress]
     seconds: float
     peak_rss_mib: float
+    lost_usd: float = 0.0
 
     @property
     def quarantined(self) -> int:
@@ -299,4 +302,5 @@ class RunReport:
             "pipelines": {name: progress.totals() for name, progress in self.pipelines.items()},
             "seconds": round(self.seconds, 3),
             "peak_rss_mib": round(self.peak_rss_mib, 1),
+            **({"lost_usd": self.lost_usd} if self.lost_usd else {}),
         }
