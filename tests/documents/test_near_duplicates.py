@@ -69,6 +69,43 @@ def test_different_texts_are_not_near() -> None:
     assert not any(near(one, other, 0.9) for place, one in enumerate(signatures) for other in signatures[:place])
 
 
+def _vocabulary(letters: str, sizes: list[int]) -> list[str]:
+    chance = random.Random(3)
+    usual = [1 / (rank + 5) for rank in range(len(letters))]
+    return ["".join(chance.choices(letters, usual, k=chance.choice(sizes))) for _ in range(2000)]
+
+
+UNSPACED = {
+    "Chinese": _vocabulary("".join(map(chr, range(0x4E00, 0x5200))), [1, 2, 2, 2, 3]),
+    "Japanese": _vocabulary("".join(map(chr, [*range(0x3042, 0x3094), *range(0x4E00, 0x4F00)])), [1, 2, 3, 4]),
+    "Thai": _vocabulary("".join(map(chr, [*range(0x0E01, 0x0E3A), *range(0x0E40, 0x0E4A)])), [2, 3, 4, 6, 8]),
+    "Khmer": _vocabulary("".join(map(chr, range(0x1780, 0x17D3))), [2, 3, 4, 6, 8]),
+}
+
+
+@pytest.mark.parametrize("language", UNSPACED)
+def test_texts_without_blanks_are_near_when_a_few_words_differ_and_far_when_others_are_written(language: str) -> None:
+    vocabulary = UNSPACED[language]
+    weights = [1 / (rank + 3) for rank in range(2000)]
+    texts = []
+    for seed in range(10):
+        words = random.Random(seed).choices(vocabulary, weights, k=400)
+        edited = list(words)
+        for place in random.Random(seed).sample(range(400), 12):
+            edited[place] = random.Random(place).choice(vocabulary)
+        texts.append("".join(words))
+        assert near(signature(texts[-1]), signature("".join(edited)), 0.9)
+    assert not any(
+        near(signature(one), signature(other), 0.6) for place, one in enumerate(texts) for other in texts[:place]
+    )
+
+
+def test_words_among_such_letters_are_words_and_short_texts_have_no_signature() -> None:
+    text = "\u5b89\u88c5" * 5
+    assert signature(text * 2 + " python") == b"", "19 pairs, and a word"
+    assert signature(text * 4 + " python") == signature(f"Python, {text * 4}.") != b""
+
+
 def test_a_signature_is_only_made_where_it_is_asked_for() -> None:
     draft = Draft("/a", 1, "", " ".join(essay(1)))
     assert clean(draft, Cleaning()).findings.signature == b""

@@ -22,6 +22,10 @@ ALL = tuple(KINDS)
         ("jürgen@münchen.de", "[email]"),
         ("a@b.org,c@d.org", "[email],[email]"),
         ("(ada@example.org).", "([email])."),
+        ('"john doe"@example.com', "[email]"),
+        ('to "a" and "john \\"jd\\" doe"@example.com.', 'to "a" and [email].'),
+        ('<"john@home.org"@example.com>', "<[email]>"),
+        ('"ada@example.org", "b c"@d.org', '"[email]", [email]'),
         ("DE89 3704 0044 0532 0130 00", "[iban]"),
         ("GB82WEST12345698765432.", "[iban]."),
         ("FR14 2004 1010 0505 0001 3M02 606 EUR", "[iban] EUR"),
@@ -54,6 +58,7 @@ def test_what_has_the_form_is_masked_by_its_kind(text: str, masked: str) -> None
     "text",
     [
         "user@localhost", "a@b.c", "@property", "x..@a.de", "git@", "a @ b.de",
+        '"text"@en. ', '""@b.org', '"a\nb"@c.org', 'b"@c.org', '"text" @b.org',
         "4111-1111-1111-1112", "0000 0000 0000 0000", "978-3-16-148410-0", "1690000000000000000",
         "XX89 3704 0044 0532 0130", "DE893704",
         "1.2.3.4.5", "256.1.1.1", "v1.2.3.4", "1.2.3",
@@ -78,7 +83,7 @@ def test_an_iban_with_a_wrong_check_is_none() -> None:
     assert mask("DE88370400440532013000", ["iban"]) == ("DE88370400440532013000", {})
 
 
-@given(st.text(alphabet="aZ09@.+-:/() \n[]é", max_size=200))
+@given(st.text(alphabet='aZ09@.+-:/() \n[]é"\\', max_size=200))
 def test_masking_a_masked_text_changes_nothing(text: str) -> None:
     once, _ = mask(text, ALL)
     assert mask(once, ALL) == (once, {})
@@ -86,7 +91,28 @@ def test_masking_a_masked_text_changes_nothing(text: str) -> None:
 
 @pytest.mark.parametrize(
     "piece",
-    ["1", "1 ", "@", "a@", ":", "a.", "A1", "4111-", "0 ", "+1", "1:", "1.", "(0", "02-", "x@a.", "DE8", "a@b."],
+    [
+        "1",
+        "1 ",
+        "@",
+        "a@",
+        ":",
+        "a.",
+        "A1",
+        "4111-",
+        "0 ",
+        "+1",
+        "1:",
+        "1.",
+        "(0",
+        "02-",
+        "x@a.",
+        "DE8",
+        "a@b.",
+        '"@',
+        '\\"@',
+        '"a"@b.',
+    ],
 )
 def test_a_hostile_text_takes_no_longer_than_its_length_asks_for(piece: str) -> None:
     def spent(size: int) -> float:

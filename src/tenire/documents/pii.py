@@ -1,7 +1,7 @@
 """Personal data in a text: found by form and check digits, and masked by kind.
 
 ======  =====================================================================
-email   ``name@host.tld``
+email   ``name@host.tld``, also ``"quoted name"@host.tld`` (RFC 5321)
 iban    country, check digits and the length of that country (ISO 13616), with
         the remainder of 97 that makes it valid (ISO 7064)
 card    13 to 19 digits in the usual groups that pass the check of Luhn (ISO/IEC
@@ -33,6 +33,7 @@ __all__ = ["KINDS", "mask"]
 Span = tuple[int, int]
 
 _LOCAL = re.compile(r"[\w.!#$%&'*+/=?^`{|}~-]{1,64}\Z")
+_QUOTED = re.compile(r'"(?:[^"\\\r\n]|\\[^\r\n]){1,62}"\Z')
 _HOST = re.compile(r"(?:[^\W_](?:[\w-]{0,61}[^\W_])?\.){1,8}(?:[^\W\d_]{2,24}|xn--[a-z0-9-]{2,59})(?![\w-])")
 _IBAN = re.compile(r"[A-Z](?<![0-9A-Za-z].)[A-Z][0-9]{2}(?: ?[A-Z0-9]){11,30}")
 _CARD = re.compile(r"[2-6](?<![0-9A-Za-z_].)(?<![0-9][.,].)[0-9]{3}(?:[ -]?[0-9]){9,24}")
@@ -104,6 +105,7 @@ def mask(text: str, kinds: Collection[str]) -> tuple[str, dict[str, int]]:
 
 
 def _emails(text: str) -> Iterator[Span]:
+    yield from _quoted_emails(text)  # what looks like another one inside of the quotes begins after them
     last = 0
     at = text.find("@")
     while at >= 0:
@@ -117,6 +119,19 @@ def _emails(text: str) -> Iterator[Span]:
                 last = host.end()
                 yield start, last
         at = text.find("@", at + 1)
+
+
+def _quoted_emails(text: str) -> Iterator[Span]:
+    last = 0
+    quote = text.find('"@')
+    while quote >= 0:
+        at = quote + 1
+        local = _QUOTED.search(text, max(last, at - 64), at)
+        host = _HOST.match(text, at + 1) if local is not None else None
+        if local is not None and host is not None:
+            last = host.end()
+            yield local.start(), last
+        quote = text.find('"@', at)
 
 
 def _ibans(text: str) -> Iterator[Span]:
@@ -205,4 +220,4 @@ KINDS: dict[str, Callable[[str], Iterator[Span]]] = {
     "ip": _addresses,
     "phone": _phones,
 }
-"""What can be looked for, and how: each yields spans of the text, in order. The first ones go first."""
+"""What can be looked for, and how: each yields spans of the text. The first ones go first."""
