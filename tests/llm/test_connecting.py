@@ -1,4 +1,4 @@
-"""Calls that are given up before they have a connection: nothing was sent, so nothing was bought and nothing tried."""
+"""Calls that are given up before they are sent: nothing was bought, and without a connection nothing was tried."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from tenire.core.outages import Sign
 from tenire.errors import CallTimeoutError, ModelError, ServerError
 from tenire.llm import ChatClient, Price
-from tenire.llm.failures import is_unconnected, mark_unconnected, sign_of_outage
+from tenire.llm.failures import is_unconnected, is_unsent, mark_unsent, sign_of_outage
 from tenire.llm.records import ChatRequest
 from tenire.llm.transport import HttpTransport
 
@@ -77,6 +77,37 @@ def test_a_call_that_is_cancelled_tells_whether_it_was_connected(stream: bool) -
     asyncio.run(main())
 
 
+@pytest.mark.parametrize("whole", [True, False])
+def test_of_a_large_call_that_is_cancelled_it_is_known_whether_all_of_it_was_sent(whole: bool) -> None:
+    async def main() -> BaseException:
+        came = asyncio.Event()
+
+        async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            head = await reader.readuntil(b"\r\n\r\n")
+            if whole:
+                await reader.readexactly(int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0]))
+            came.set()
+            await over.wait()
+            writer.transport.abort()
+
+        over = asyncio.Event()
+        server = await asyncio.start_server(take, "127.0.0.1", 0, limit=4096)
+        transport = HttpTransport(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1")
+        request = ChatRequest(MODEL, ({"role": "user", "content": "x" * (24 << 20)},))
+        try:
+            task = asyncio.create_task(transport.complete(request))
+            await came.wait()
+            return await ended(task)
+        finally:
+            over.set()
+            await transport.close()
+            server.close()
+
+    error = asyncio.run(main())
+    assert is_unsent(error) is not whole
+    assert not is_unconnected(error), "the server was reached"
+
+
 @pytest.mark.parametrize("way", ["cancelled", "deadline"])
 def test_a_call_that_is_given_up_while_it_is_connected_costs_nothing(way: str) -> None:
     async def main() -> None:
@@ -127,7 +158,7 @@ class Cut(Model):
             try:
                 await asyncio.sleep(3600)
             except asyncio.CancelledError as error:
-                mark_unconnected(error)
+                mark_unsent(error, connected=False)
                 raise
         await super()._take()
 

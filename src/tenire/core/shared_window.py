@@ -69,9 +69,7 @@ class SharedWindow(QuotaMeter):
 
     __slots__ = ("_elsewhere", "_every", "_part", "_refusal", "_unexplained", "borrower", "limited")
 
-    def __init__(
-        self, declared: int | None, window: float = 60.0, jitter: float = 0.5, *, every: bool = False
-    ) -> None:
+    def __init__(self, declared: int | None, window: float = 60.0, jitter: float = 0.5, *, every: bool = False) -> None:
         self._every = every
         self.borrower = Borrower(0.0, window / _GRAINS)
         self._part: int | None = None

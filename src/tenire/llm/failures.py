@@ -6,8 +6,8 @@
 2. A message holds neither the prompt nor a key, whatever the server quotes.
 3. ``kind_of`` says for each error whether another try may help, and ``sign_of_outage``
    whether it may be an outage's.
-4. Who gives up a call while it is still being connected does not know; a mark on what ends
-   it does (``mark_unconnected``).
+4. Who gives up a call while it is still being connected, or sent, does not know; a mark on
+   what ends it does (``mark_unsent``).
 """
 
 from __future__ import annotations
@@ -47,8 +47,9 @@ __all__ = [
     "Call",
     "broken",
     "is_unconnected",
+    "is_unsent",
     "kind_of",
-    "mark_unconnected",
+    "mark_unsent",
     "no_reply",
     "refusal",
     "sign_of_outage",
@@ -58,7 +59,7 @@ __all__ = [
 _TRANSIENT_4XX = frozenset({408, 409, 425})
 _OVERLOAD = frozenset({429, 503, 529})
 _NEVER = frozenset({501, 505})
-_MARK = "tenire_unconnected"
+_MARK = "tenire_connected"
 _UNREACHED = frozenset({"connect", "dns", "proxy", "timeout", "tls"})  # a timeout that costs nothing was for connecting
 LOST_WORKER = "lost worker"
 """The code of a failure of a model on this machine whose worker has ended: it is started again at once."""
@@ -260,15 +261,25 @@ def sign_of_outage(error: BaseException) -> Sign | None:
     return Sign.UNWELL if error.status in _OVERLOAD else Sign.DOUBTFUL
 
 
-def mark_unconnected(error: BaseException) -> None:
-    """Note on what ends a call, such as its cancellation, that the call had no connection yet."""
-    setattr(error, _MARK, True)
+def mark_unsent(error: BaseException, *, connected: bool) -> None:
+    """Note on what ends a call, such as its cancellation, that not all of it was sent.
+
+    Args:
+        error: What ends it.
+        connected: Whether it had a connection.
+    """
+    setattr(error, _MARK, connected)
+
+
+def is_unsent(error: BaseException) -> bool:
+    """Return whether an error ended a call of which not all was sent."""
+    return hasattr(error, _MARK)
 
 
 def is_unconnected(error: BaseException | None) -> bool:
-    """Return whether an error, or what caused it, ended a call that had no connection: nothing was sent."""
+    """Return whether an error, or what caused it, ended a call that had no connection yet."""
     while error is not None:
-        if getattr(error, _MARK, False):
-            return True
+        if hasattr(error, _MARK):
+            return not getattr(error, _MARK)
         error = error.__cause__
     return False

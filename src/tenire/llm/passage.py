@@ -11,7 +11,7 @@
    when the program is killed meanwhile, that counts as spent (``storage.spending``).
 5. A try that broke off after it was sent is charged with all that was taken for it, as a
    guess, if the provider is likely to charge for it; not if the provider has just refused
-   another one for its key or its model, nor if it had no connection yet.
+   another one for its key or its model, nor if not all of it was sent.
 6. While it waits for its turn it rises when somebody more urgent comes to wait for the call.
 """
 
@@ -23,7 +23,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tenire.errors import ModelError, RateLimitedError
-from tenire.llm.failures import is_unconnected
+from tenire.llm.failures import is_unsent
 from tenire.llm.guesses import most_usage, uncounted_usage
 from tenire.llm.rate_headers import rate_report
 from tenire.storage.spending import Charge
@@ -280,7 +280,7 @@ class Passage:
             reply: Any = await call()
         except asyncio.CancelledError as error:
             quota.ended(grant, ok=now() - started < account.timeout * 0.999)
-            if not account.first_call.refuses and not is_unconnected(error):
+            if not account.first_call.refuses and not is_unsent(error):
                 self._guess()
             raise
         except ModelError as error:

@@ -7,7 +7,7 @@
 3. Connections are kept and used again. How many calls are made at once is decided
    elsewhere, so the pool has no limit of its own.
 4. An address that moved is not followed: the key would go with the request.
-5. The cancellation of a call that has no connection yet is marked: nothing was sent.
+5. The cancellation of a call of which not all was sent is marked.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from tenire.llm.connecting import Connector, connecting
 from tenire.llm.connection_errors import FAILURES, of_connection
 from tenire.llm.dialects import Dialect, NoReplyError, choose_dialect
 from tenire.llm.excerpts import texts_in
-from tenire.llm.failures import Call, mark_unconnected, no_reply, refusal
+from tenire.llm.failures import Call, mark_unsent, no_reply, refusal
 from tenire.llm.headers import SentHeaders, check_headers
 from tenire.llm.http_library import aiohttp
 from tenire.llm.keys import ApiKey, SecretHeaders, find_key
@@ -348,8 +348,8 @@ async def _answers(
                 return
             failure = refusal(call, answer.status, answer.headers, await beginning(answer, LARGEST_REFUSAL))
     except asyncio.CancelledError as error:
-        if not connected.is_set():
-            mark_unconnected(error)
+        if not connected.is_set() or _is_part_unsent(body):
+            mark_unsent(error, connected=connected.is_set())
         raise
     except FAILURES as error:
         failure = of_connection(call, error)
