@@ -11,6 +11,7 @@ import pytest
 from tenire.core.tasks import Priority
 from tenire.errors import BudgetError
 from tenire.llm.purse import Purse
+from tenire.resilience.urgency import Urgency
 from tenire.storage.spending import Hold
 from tenire.testing import run
 
@@ -66,7 +67,7 @@ def test_the_more_urgent_gets_it_first() -> None:
     order = []
 
     async def call(purse: Purse, name: str, priority: Priority) -> None:
-        await purse.take("news", 10, priority)
+        await purse.take("news", 10, Urgency(priority))
         order.append(name)
         await asyncio.sleep(1.0)
         purse.settle("news", 10, cost=1)
@@ -84,6 +85,30 @@ def test_the_more_urgent_gets_it_first() -> None:
 
     run(main)
     assert order == ["first", "looking", "urgent", "low 1", "low 2"]
+
+
+def test_who_waits_for_money_moves_up_when_somebody_more_urgent_waits_for_the_call() -> None:
+    order = []
+    urgencies = {name: Urgency(Priority.LOW) for name in ("first", "looking", "one", "two", "three", "four")}
+
+    async def call(purse: Purse, name: str) -> None:
+        await purse.take("news", 10, urgencies[name])
+        order.append(name)
+        await asyncio.sleep(1.0)
+        purse.settle("news", 10, cost=1)
+
+    async def main() -> None:
+        purse = Purse(19 / USD, **timing())
+        async with asyncio.TaskGroup() as group:
+            for name in urgencies:
+                group.create_task(call(purse, name))
+                await asyncio.sleep(0)
+            urgencies["four"].rise(Priority.NORMAL)
+            urgencies["three"].rise(Priority.HIGH)
+            assert not await purse.take_now("news", 1, Priority.HIGH)
+
+    run(main)
+    assert order == ["first", "looking", "three", "four", "one", "two"]
 
 
 def test_what_is_taken_at_once_waits_for_nobody() -> None:
@@ -176,7 +201,7 @@ def test_what_other_programs_hold_is_looked_at_on_the_timer_while_somebody_waits
         timers = timing()  # a plain timer for the engine's control: as on a machine at rest
         purse = Purse(10 / USD, **timers, log=cast("ReplyLog", Home()))
         waiting = asyncio.create_task(purse.take("news", 5))
-        later = asyncio.create_task(purse.take("news", 5, Priority.LOW))
+        later = asyncio.create_task(purse.take("news", 5, Urgency(Priority.LOW)))
         await asyncio.sleep(0.9)
         assert len(timers["timer"]) == 1, "only who is first looks"
         await waiting

@@ -233,7 +233,7 @@ class Passage:
             if not taken:
                 await permit.__aexit__(None, None, None)
         if not taken:
-            await purse.take(self._pipeline, self._most, self._urgency.priority)  # from here on it stays the same
+            await purse.take(self._pipeline, self._most, self._urgency)  # from here on it stays the same
             try:
                 self._grant = await permit.__aenter__()
             except BaseException:

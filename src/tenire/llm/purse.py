@@ -25,6 +25,7 @@ from tenire.core.budget import Budget
 from tenire.core.tasks import Priority
 from tenire.errors import BudgetError
 from tenire.llm.money import picodollars, to_usd, usd_text
+from tenire.resilience.urgency import Urgency
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -52,6 +53,20 @@ class _Part:
         self.queue = _Queue()
 
 
+class _Waiting:
+    """One who waits for its turn."""
+
+    __slots__ = ("came", "turn", "urgency")
+
+    def __init__(self, urgency: Urgency, came: int) -> None:
+        self.urgency = urgency
+        self.came = came
+        self.turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def __lt__(self, other: _Waiting) -> bool:
+        return (self.urgency.priority, self.came) < (other.urgency.priority, other.came)
+
+
 class _Queue:
     """Who waits for money: one at a time looks for it."""
 
@@ -59,26 +74,30 @@ class _Queue:
 
     def __init__(self) -> None:
         self._first: Priority | None = None
-        self._others: list[tuple[Priority, int, asyncio.Future[None]]] = []
+        self._others: list[_Waiting] = []
         self._came = itertools.count()
 
     def goes_before(self, priority: Priority) -> bool:
         """Return whether somebody waits who gets it before another one of ``priority``."""
-        return self._first is not None and min([self._first, *(one[0] for one in self._others[:1])]) <= priority
+        return (
+            self._first is not None
+            and min([self._first, *(one.urgency.priority for one in self._others[:1])]) <= priority
+        )
 
     @asynccontextmanager
-    async def turn(self, priority: Priority) -> AsyncIterator[None]:
-        """Wait until it is the turn of one of ``priority``, which lasts as long as this is open."""
+    async def turn(self, urgency: Urgency) -> AsyncIterator[None]:
+        """Wait until it is the turn of one so urgent, which lasts as long as this is open."""
         if self._first is not None:
-            turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            heapq.heappush(self._others, (priority, next(self._came), turn))
+            waiting = _Waiting(urgency, next(self._came))
+            heapq.heappush(self._others, waiting)
             try:
-                await turn
+                with urgency.followed(lambda _: heapq.heapify(self._others)):
+                    await waiting.turn
             except BaseException:
-                if not turn.cancelled():
+                if not waiting.turn.cancelled():
                     self._next()  # it came in the same moment
                 raise
-        self._first = priority
+        self._first = urgency.priority
         try:
             yield
         finally:
@@ -87,9 +106,10 @@ class _Queue:
     def _next(self) -> None:
         self._first = None
         while self._others:
-            self._first, _, turn = heapq.heappop(self._others)
-            if not turn.done():
-                turn.set_result(None)
+            first = heapq.heappop(self._others)
+            self._first = first.urgency.priority
+            if not first.turn.done():
+                first.turn.set_result(None)
                 return
             self._first = None
 
@@ -185,24 +205,25 @@ class Purse:
                 self._changed.set()
         return taken
 
-    async def take(self, pipeline: str, cost: int, priority: Priority = Priority.NORMAL) -> None:
+    async def take(self, pipeline: str, cost: int, urgency: Urgency | None = None) -> None:
         """Hold the most that a call can cost; wait if that may help.
 
         Args:
             pipeline: Whose call it is.
             cost: Picodollars.
-            priority: Of the call.
+            urgency: Of the call; it may rise while it waits. By default it is of normal priority.
 
         Raises:
             BudgetError: If it can fit no more; it names the budget.
             StoreError: If the home cannot be asked.
         """
+        urgency = urgency or Urgency(Priority.NORMAL)
         own, everything = self._part(pipeline), self._all
-        async with own.queue.turn(priority):
+        async with own.queue.turn(urgency):
             while not self._take_own(pipeline, own.budget, cost):
                 await self._change()
         try:
-            async with everything.queue.turn(priority):
+            async with everything.queue.turn(urgency):
                 while not await self._obtain(everything.budget, cost):
                     await self._change()
         except BaseException:
