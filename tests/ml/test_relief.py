@@ -76,6 +76,17 @@ async def _nothing() -> None:
     pass
 
 
+def test_what_models_have_keeps_no_task_from_starting_while_urgent_work_is_late(sim_loop: SimLoop) -> None:
+    async def use(engine: ConcurrencyManager, pool: ModelPool) -> None:
+        bulk = [engine.submit(asyncio.sleep, 10.0, needs=Resources(cpu=2)) for _ in range(3)]
+        await asyncio.sleep(5)
+        await engine.submit(_nothing, needs=Resources(cpu=1), priority="critical")
+        for task in bulk:
+            await asyncio.wait_for(task, 60)
+
+    with_models(sim_loop, use)
+
+
 def test_a_task_that_lacks_bytes_gets_them_from_the_model_that_was_used_longest_ago(sim_loop: SimLoop) -> None:
     async def use(engine: ConcurrencyManager, pool: ModelPool) -> None:
         await asyncio.sleep(2 * SPARED_S)

@@ -185,9 +185,11 @@ class Residence:
                 await held.enter_async_context(self._permit(model, more, deadline=_PATIENCE_S))
 
     def _permit(self, model: PooledModel, size: int, *, deadline: float | None = None) -> Permit:
+        # Urgent batches may wait for it too. And what is held for so long must not count as what a task of
+        # a low class does while urgent work is late: no other such task would start until it goes.
         return self._manager.orchestrator.permit(
-            Resources(memory=size), pipeline=self._pipeline, name=f"{model.name}: memory", deadline=deadline,
-            detached=True,
+            Resources(memory=size), priority=Priority.HIGH, pipeline=self._pipeline, name=f"{model.name}: memory",
+            deadline=deadline, detached=True,
         )  # fmt: skip
 
     def _relieve(self) -> None:
