@@ -12,7 +12,7 @@ from tenire.app.inspect import failed, retry, verify
 from tenire.app.runs import run_config
 from tenire.app.search import Store, search
 from tenire.core.tasks import Retry
-from tenire.errors import ConfigError, EmbedderMismatchError
+from tenire.errors import CallTimeoutError, ConfigError, EmbedderMismatchError
 from tenire.llm.client import ChatClient
 from tenire.testing import FakeModelServer
 
@@ -125,9 +125,22 @@ def test_a_server_that_is_not_there_fails_its_pipeline_alone(
     assert "401" in report.pipelines["p"].error
 
 
-@pytest.mark.parametrize("answer", ["400", "500"])
+def test_a_search_does_not_wait_for_a_server_that_is_down(
+    tmp_path: Path, describe: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path / "files/z.txt", ZEBRAS)
+    with FakeModelServer(dimensions=32) as server:
+        run_config(describe(server))
+    monkeypatch.setattr("tenire.app.remote_embedder._SEARCH_S", 0.5)
+    port = int(server.base_url.rpartition(":")[2].partition("/")[0])
+    with FakeModelServer(port=port, outages=[(0, 1e6)]), pytest.raises(CallTimeoutError) as caught:
+        search(tmp_path / "home", "striped animals")
+    assert "server up" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize("answer", ["400", "500", "drop"])
 def test_passages_that_the_server_refuses_send_their_documents_alone_to_quarantine(
-    tmp_path: Path, describe: Any, monkeypatch: pytest.MonkeyPatch, answer: Literal["400", "500"]
+    tmp_path: Path, describe: Any, monkeypatch: pytest.MonkeyPatch, answer: Literal["400", "500", "drop"]
 ) -> None:
     hasty = partial(ChatClient, retry=Retry(attempts=2, backoff=0.01))
     monkeypatch.setattr("tenire.llm.client.ChatClient", hasty)
@@ -139,6 +152,6 @@ def test_passages_that_the_server_refuses_send_their_documents_alone_to_quaranti
         assert (progress.seen, progress.done, progress.quarantined, progress.chunks) == (22, 20, 2, 20)
         entries = sorted(failed(tmp_path / "home"), key=lambda entry: entry.source)
         assert [(entry.source, entry.stage) for entry in entries] == [(one, "embed") for one in bad]
-        assert all(answer in entry.error for entry in entries)
+        assert all(answer.replace("drop", "closed without an answer") in entry.error for entry in entries)
         progress = run_config(describe(server)).pipelines["p"]
         assert (progress.unchanged, progress.quarantined, progress.calls) == (20, 2, 0)

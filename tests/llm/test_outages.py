@@ -20,6 +20,7 @@ from tenire.errors import (
 from tenire.llm import Price
 from tenire.llm.client import ChatClient
 from tenire.llm.failures import LOST_WORKER, sign_of_outage
+from tenire.resilience.retries import MOST_PROBES
 
 from .models import MODEL, Model, simulate
 
@@ -45,6 +46,14 @@ def unavailable() -> Exception:
 
 def failed() -> Exception:
     return ServerError("500 Internal Server Error", status=500)
+
+
+def closed() -> Exception:
+    return ServerError("a connection that was closed without an answer", code="disconnected", charged=True)
+
+
+def silent() -> Exception:
+    return ServerError("no answer in time", code="timeout", charged=True)
 
 
 class Provider(Model):
@@ -87,7 +96,7 @@ async def ask_all(client: ChatClient, number: int, **options: Any) -> list[Reply
 
 
 @pytest.mark.parametrize("number", [1, 2, 5, 40])
-@pytest.mark.parametrize("error", [refused, unavailable, failed])
+@pytest.mark.parametrize("error", [refused, unavailable, failed, closed, silent])
 def test_however_few_calls_there_are_they_wait_for_the_end_of_an_outage(
     sim_loop: SimLoop, error: Callable[[], Exception], number: int
 ) -> None:
@@ -114,7 +123,7 @@ def test_who_says_that_it_is_down_is_waited_for_from_the_beginning(sim_loop: Sim
     simulate(sim_loop, scenario, provider)
 
 
-@pytest.mark.parametrize("error", [refused, failed])
+@pytest.mark.parametrize("error", [refused, failed, closed, silent])
 def test_nobody_waits_for_a_server_that_has_never_answered(sim_loop: SimLoop, error: Callable[[], Exception]) -> None:
     provider = Provider(error, down=(0.0, 5 * HOUR))
 
@@ -127,7 +136,9 @@ def test_nobody_waits_for_a_server_that_has_never_answered(sim_loop: SimLoop, er
     simulate(sim_loop, scenario, provider)
 
 
-@pytest.mark.parametrize(("error", "number"), [(refused, 1), (unavailable, 1), (failed, 6)])
+@pytest.mark.parametrize(
+    ("error", "number"), [(refused, 1), (unavailable, 1), (failed, 6), (closed, 1), (closed, 6), (silent, 1)]
+)
 def test_an_outage_may_begin_while_all_is_well(sim_loop: SimLoop, error: Callable[[], Exception], number: int) -> None:
     provider = Provider(error, down=(10.05, 0.9 * HOUR))
 
@@ -137,6 +148,104 @@ def test_an_outage_may_begin_while_all_is_well(sim_loop: SimLoop, error: Callabl
             await asyncio.sleep(0.5)
 
     simulate(sim_loop, scenario, provider)
+
+
+@pytest.mark.parametrize("error", [closed, silent])
+def test_an_outage_takes_nothing_from_a_long_run(sim_loop: SimLoop, error: Callable[[], Exception]) -> None:
+    provider = Provider(error, down=(3.0, 0.5 * HOUR))
+
+    async def scenario(client: ChatClient) -> None:
+        assert not any(reply.error for reply in await ask_all(client, 600))
+
+    simulate(sim_loop, scenario, provider)
+
+
+@pytest.mark.parametrize("number", [1, 3])
+@pytest.mark.parametrize("error", [closed, silent])
+def test_what_may_be_paid_for_is_sent_a_few_times_in_an_outage_and_accounted_for(
+    sim_loop: SimLoop, error: Callable[[], Exception], number: int
+) -> None:
+    provider = Provider(error, down=(WELL_S, 5 * HOUR))
+
+    async def scenario(client: ChatClient) -> None:
+        await begin(client)
+        assert not any(reply.error for reply in await ask_all(client, number, max_output_tokens=100))
+        sent = [str(request.messages[-1]["content"]) for request in provider.requests]
+        again = [sent.count(f"{one}") - 1 for one in range(number)]
+        assert all(8 <= times <= 8 + MOST_PROBES for times in again)
+        spent = client.statistics()
+        assert spent.calls == len(sent)
+        words = (
+            sum(text.startswith("Hello") for text in sent) - 1
+        )  # the last one was answered, and what it has cost is known
+        assert spent.guessed_usd == pytest.approx((100 * sum(again) + words) * 1e-6)
+
+    simulate(sim_loop, scenario, provider, price=Price(0.0, 1.0))
+
+
+@pytest.mark.parametrize("poisoned", [(3,), (39,), (37, 38, 39), (0, 1, 2)])
+@pytest.mark.parametrize("slots", [1, 8])
+@pytest.mark.parametrize("fault", [closed, silent])
+def test_so_is_what_the_server_never_answers(
+    sim_loop: SimLoop, poisoned: tuple[int, ...], slots: int, fault: Callable[[], Exception]
+) -> None:
+    provider = Provider(poison="arsenic", fault=fault())
+
+    async def scenario(client: ChatClient) -> None:
+        prompts = [f"{number} {'arsenic' if number in poisoned else 'sugar'}" for number in range(40)]
+        replies = [reply async for reply in client.map(prompts, ordered=True)]
+        assert {reply.index for reply in replies if reply.error} == set(poisoned)
+        assert sim_loop.time() < 120.0
+
+    simulate(sim_loop, scenario, provider, max_concurrency=slots)
+    assert len(provider.times) <= 40 + len(poisoned) * (8 + MOST_PROBES + 1)
+
+
+@pytest.mark.parametrize("error", [closed, silent])
+def test_what_is_alone_is_known_to_be_the_reason_itself_since_a_word_is_answered(
+    sim_loop: SimLoop, error: Callable[[], Exception]
+) -> None:
+    provider = Provider(poison="arsenic", fault=error())
+
+    async def scenario(client: ChatClient) -> None:
+        await begin(client)
+        for _ in range(2):
+            with pytest.raises(ServerError):
+                await client.complete("arsenic")
+        assert sim_loop.time() < WELL_S + 240.0
+
+    simulate(sim_loop, scenario, provider)
+    assert len(provider.times) == 1 + 2 * (8 + 1)
+    words = {text for one in provider.requests if "Hello" in (text := str(one.messages))}
+    assert len(words) == 2, "what was answered before may be answered by what stands before the model"
+
+
+def test_a_timeout_that_is_too_short_is_no_outage(sim_loop: SimLoop) -> None:
+    class Thorough(Model):
+        async def _take(self) -> None:
+            self.seconds = 10.0 if self.requests[-1].max_output_tokens is None else 0.1
+            await super()._take()
+
+    async def scenario(client: ChatClient) -> None:
+        await client.complete("Yes or no?", max_output_tokens=1)
+        with pytest.raises(CallTimeoutError):
+            await client.complete("Tell me everything")
+
+    model = Thorough()
+    simulate(sim_loop, scenario, model, timeout=5.0)
+    assert len(model.requests) == 1 + 8 + 1
+
+
+def test_who_is_told_to_try_once_neither_waits_nor_asks(sim_loop: SimLoop) -> None:
+    provider = Provider(closed, down=(WELL_S, HOUR))
+
+    async def scenario(client: ChatClient) -> None:
+        await begin(client)
+        with pytest.raises(ServerError):
+            await client.complete("Hi")
+
+    simulate(sim_loop, scenario, provider, retry=1)
+    assert len(provider.requests) == 2
 
 
 @pytest.mark.parametrize("poisoned", [(3,), (39,), (37, 38, 39), (0, 1, 2)])
@@ -171,13 +280,15 @@ def test_what_is_alone_and_may_be_the_reason_itself_is_given_up_in_the_end(sim_l
     simulate(sim_loop, scenario, provider)
 
 
-def test_a_deadline_ends_the_wait(sim_loop: SimLoop) -> None:
+@pytest.mark.parametrize("error", [unavailable, failed, closed])
+def test_a_deadline_ends_the_wait(sim_loop: SimLoop, error: Callable[[], Exception]) -> None:
     async def scenario(client: ChatClient) -> None:
+        await begin(client)
         replies = await ask_all(client, 5, deadline=300.0)
         assert all(reply.error for reply in replies)
-        assert sim_loop.time() <= 300.1
+        assert WELL_S + 290.0 <= sim_loop.time() <= WELL_S + 300.2
 
-    simulate(sim_loop, scenario, Provider(down=(0.0, HOUR)))
+    simulate(sim_loop, scenario, Provider(error, down=(WELL_S, HOUR)))
 
 
 def test_an_outage_is_told_now_and_then(sim_loop: SimLoop, caplog: pytest.LogCaptureFixture) -> None:
@@ -235,7 +346,7 @@ def test_an_outage_costs_nothing_and_the_budget_still_ends_what_comes_after_it(s
     simulate(sim_loop, scenario, provider, price=Price(10.0, 20.0), budget_usd=0.01)
 
 
-def test_a_try_that_may_have_been_paid_for_counts_in_an_outage_too(sim_loop: SimLoop) -> None:
+def test_a_try_that_may_have_been_paid_for_counts_where_nobody_was_answered_yet(sim_loop: SimLoop) -> None:
     provider = Provider(seconds=1000.0)
 
     async def scenario(client: ChatClient) -> None:
@@ -246,7 +357,7 @@ def test_a_try_that_may_have_been_paid_for_counts_in_an_outage_too(sim_loop: Sim
     assert len(provider.requests) == 8
 
 
-@pytest.mark.parametrize("error", [refused, unavailable, failed])
+@pytest.mark.parametrize("error", [refused, unavailable, failed, closed])
 @pytest.mark.parametrize("number", [1, 5, 60])
 def test_calls_that_are_under_way_when_a_model_goes_down_are_answered_by_another_one(
     sim_loop: SimLoop, error: Callable[[], Exception], number: int
@@ -304,6 +415,19 @@ def test_when_all_models_are_down_the_one_that_was_meant_is_waited_for(sim_loop:
         assert None not in models
 
     simulate(sim_loop, scenario, provider, fallback=[OTHER])
+
+
+@pytest.mark.parametrize("number", [1, 3])
+def test_so_it_is_when_all_models_close_their_connections(sim_loop: SimLoop, number: int) -> None:
+    provider = Provider(closed, down=(WELL_S, HOUR))
+
+    async def scenario(client: ChatClient) -> None:
+        await begin(client)
+        assert [reply.model for reply in await ask_all(client, number)] == [MODEL] * number
+        assert sim_loop.time() < HOUR + 60.0
+
+    simulate(sim_loop, scenario, provider, fallback=[OTHER])
+    assert len(provider.times) < HOUR / 2
 
 
 @pytest.mark.parametrize("number", [1, 5, 60])

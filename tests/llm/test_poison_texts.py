@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
+from copy import copy
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tenire.errors import BadRequestError, BrokenReplyError, ModelError, ServerError
+from tenire.errors import BadRequestError, BrokenReplyError, CallTimeoutError, ModelError, ServerError
+from tenire.resilience.retries import MOST_PROBES
 
 from .models import Model, busy, simulate
 
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
     from tenire.llm.records import EmbeddingReply
     from tenire.testing import SimLoop
 
+HOUR = 3600.0
 TRIES = 8  # of a request, by default
 HARMLESS = ["a"]
 
@@ -48,18 +52,26 @@ def some(number: int, *bad: int) -> list[str]:
     return [f"{'bad' if one in bad else 'good'} {one}" for one in range(number)]
 
 
-async def failing(client: ChatClient, texts: list[str]) -> ModelError:
+async def failing(client: ChatClient, texts: list[str], *, cache: bool = True) -> ModelError:
     with pytest.raises(ModelError) as caught:
-        await client.embed(texts)
+        await client.embed(texts, cache=cache)
     return caught.value
 
 
-@pytest.mark.parametrize("fault", [ServerError("it fails", status=500), BrokenReplyError("no JSON", status=200)])
+CLOSED = ServerError("closed", code="disconnected", charged=True)
+UNSENT = ServerError("closed before it was sent", code="disconnected")
+SILENT = ServerError("no answer in time", code="timeout", charged=True)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [ServerError("it fails", status=500), BrokenReplyError("no JSON", status=200), CLOSED, UNSENT, SILENT],
+)
 @pytest.mark.parametrize(("number", "bad"), [(2, [0]), (2, [0, 1]), (20, [0, 7, 8]), (256, [100])])
 def test_only_those_that_make_the_server_fail_have_no_vector(
     sim_loop: SimLoop, fault: ModelError, number: int, bad: list[int]
 ) -> None:
-    server, texts = Server(fault=lambda: fault), some(number, *bad)
+    server, texts = Server(fault=lambda: copy(fault)), some(number, *bad)
 
     async def scenario(client: ChatClient) -> None:
         error = await failing(client, texts)
@@ -73,6 +85,29 @@ def test_only_those_that_make_the_server_fail_have_no_vector(
     simulate(sim_loop, scenario, server)
     # All tries of the whole; at each cut both halves, at times a harmless text; all tries of each that is left.
     assert len(server.texts) <= TRIES + len(bad) * (3 * number.bit_length() + TRIES)
+
+
+@pytest.mark.parametrize("number", [1, 3, 40])
+@pytest.mark.parametrize("kept", [False, True])
+def test_only_that_at_which_the_server_hangs_has_no_vector(sim_loop: SimLoop, number: int, *, kept: bool) -> None:
+    class Hanging(Model):
+        async def embed(self, model: str, texts: Sequence[str], *, dimensions: int | None = None) -> EmbeddingReply:
+            self.seconds = 1000.0 if any("bad" in text for text in texts) else 0.1
+            return await super().embed(model, texts, dimensions=dimensions)
+
+    texts = some(number, number - 1)
+
+    async def scenario(client: ChatClient) -> None:
+        error = await failing(client, texts, cache=kept)
+        assert isinstance(error, ServerError)
+        assert (error.code, error.charged, error.texts) == ("timeout", True, (number - 1,))
+        assert "no answer within its timeout of 5 s" in str(error)
+        assert len(await client.embed(texts[:-1])) == number - 1
+        assert client.statistics().breaker == "closed"
+
+    model = Hanging()
+    simulate(sim_loop, scenario, model, timeout=5.0)
+    assert len(model.texts) <= 3 * TRIES + 3 * number.bit_length()
 
 
 def test_a_search_for_many_keeps_nobody_else_waiting(sim_loop: SimLoop) -> None:
@@ -133,6 +168,102 @@ def test_an_outage_that_stays_blames_none_of_those_that_are_left(sim_loop: SimLo
     simulate(sim_loop, scenario, server)
 
 
+class Down(Model):
+    """Is down for some time, seconds after the start, after which texts with "bad" in them fail in the same way."""
+
+    def __init__(self, since: float, until: float, fault: ModelError | None) -> None:
+        super().__init__(seconds=0.1)
+        self.since, self.until, self.fault = since, until, fault
+
+    async def embed(self, model: str, texts: Sequence[str], *, dimensions: int | None = None) -> EmbeddingReply:
+        reply = await super().embed(model, texts, dimensions=dimensions)
+        down = self.since <= asyncio.get_running_loop().time() < self.until
+        if down or (self.until and any("bad" in text for text in texts)):
+            if self.fault is None:
+                await asyncio.sleep(1e6)
+            else:
+                raise copy(self.fault)
+        return reply
+
+
+FAULTS = [
+    ServerError("no connection", code="connect"),
+    ServerError("503", status=503),
+    ServerError("it fails", status=500),
+    CLOSED,
+    SILENT,
+    None,
+]
+
+
+@pytest.mark.parametrize("requests", [1, 3, 60])
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("since", [0.6, 60.0])
+def test_however_few_requests_there_are_they_wait_for_the_end_of_an_outage(
+    sim_loop: SimLoop, fault: ModelError | None, requests: int, since: float
+) -> None:
+    server = Down(since, 5 * HOUR, fault)
+
+    async def scenario(client: ChatClient) -> None:
+        await client.embed(["is there anybody?"])
+        await asyncio.sleep(since - 0.1)
+        async with asyncio.TaskGroup() as group:
+            for number in range(requests):
+                group.create_task(client.embed([f"{number} {text}" for text in some(8)], dimensions=number + 1))
+        assert 5 * HOUR < sim_loop.time() < 5 * HOUR + 180.0
+
+    simulate(sim_loop, scenario, server, timeout=60.0)
+    assert {len(texts) for texts in server.texts} == {1, 8}, "nothing is cut"
+    if fault in (CLOSED, SILENT, None):
+        times = Counter(tuple(texts) for texts in server.texts if len(texts) == 8)
+        assert max(times.values()) <= 1 + TRIES + MOST_PROBES
+
+
+def test_what_says_that_it_is_down_is_waited_for_from_the_beginning(sim_loop: SimLoop) -> None:
+    server = Down(0.0, 5 * HOUR, ServerError("503", status=503))
+
+    async def scenario(client: ChatClient) -> None:
+        assert len(await client.embed(some(4))) == 4
+
+    simulate(sim_loop, scenario, server)
+
+
+@pytest.mark.parametrize("fault", [CLOSED, SILENT, ServerError("it fails", status=500)])
+@pytest.mark.parametrize("number", [1, 9])
+def test_after_an_outage_a_bad_text_is_found(sim_loop: SimLoop, fault: ModelError, number: int) -> None:
+    server = Down(60.0, 2 * HOUR, fault)
+
+    async def scenario(client: ChatClient) -> None:
+        await client.embed(["is there anybody?"])
+        await asyncio.sleep(60.0)
+        assert (await failing(client, some(number, 0))).texts == (0,)
+        assert 2 * HOUR < sim_loop.time() < 2.1 * HOUR
+
+    simulate(sim_loop, scenario, server)
+
+
+def test_who_tries_once_waits_for_no_outage(sim_loop: SimLoop) -> None:
+    async def scenario(client: ChatClient) -> None:
+        await client.embed(["is there anybody?"])
+        await asyncio.sleep(60.0)
+        for text in "bcd":
+            assert (await failing(client, [text])).texts == ()
+        assert sim_loop.time() < 70.0
+
+    simulate(sim_loop, scenario, Down(60.0, HOUR, CLOSED), retry=1)
+
+
+def test_a_deadline_ends_the_wait_for_the_end_of_an_outage(sim_loop: SimLoop) -> None:
+    async def scenario(client: ChatClient) -> None:
+        await client.embed(["is there anybody?"])
+        await asyncio.sleep(60.0)
+        with pytest.raises(CallTimeoutError):
+            await client.embed(["b"], deadline=600.0)
+        assert 659.0 < sim_loop.time() < 662.0
+
+    simulate(sim_loop, scenario, Down(60.0, HOUR, CLOSED))
+
+
 def test_a_server_that_is_too_busy_is_not_asked_in_smaller_parts(sim_loop: SimLoop) -> None:
     server = Server(fault=lambda: ServerError("overloaded", status=503))
 
@@ -140,7 +271,7 @@ def test_a_server_that_is_too_busy_is_not_asked_in_smaller_parts(sim_loop: SimLo
         assert (await failing(client, some(8, 3))).texts == ()
 
     simulate(sim_loop, scenario, server)
-    assert [len(texts) for texts in server.texts] == [8] * TRIES
+    assert [len(texts) for texts in server.texts] == [8] * TRIES + [1], "whether it is down"
 
 
 def test_parts_have_all_their_tries_for_what_is_not_their_fault(sim_loop: SimLoop) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from tenire.app.config_schema import QuotaSettings
-from tenire.errors import ModelError
+from tenire.errors import CallTimeoutError, ModelError
 from tenire.pipeline.vectorise import UnusableTextError
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ __all__ = ["PREFIX", "EmbedderServer", "RemoteEmbedder", "embed_with", "is_remot
 
 PREFIX = "openai:"
 _KEY = "embedder_server"
+_SEARCH_S = 60.0  # somebody sits and waits for it
 
 
 def is_remote(embedder: str) -> bool:
@@ -118,15 +119,16 @@ class RemoteEmbedder:
             timeout=30.0,
             retry=3,
         ) as client:
-            return await embed_with(client, texts)
+            return await embed_with(client, texts, deadline=_SEARCH_S)
 
 
-async def embed_with(client: ChatClient, texts: list[str]) -> NDArray[np.float32]:
+async def embed_with(client: ChatClient, texts: list[str], *, deadline: float | None = None) -> NDArray[np.float32]:
     """Return an array of one row a text, rows of unit length.
 
     Args:
         client: Of the model.
         texts: Any strings.
+        deadline: Seconds for all of it; without one an outage of the server is waited for.
 
     Raises:
         UnusableTextError: If there are no vectors for some, for what is in them.
@@ -134,7 +136,7 @@ async def embed_with(client: ChatClient, texts: list[str]) -> NDArray[np.float32
     """
     import numpy as np
 
-    vectors = np.asarray(await _vectors(client, texts), dtype=np.float32)
+    vectors = np.asarray(await _vectors(client, texts, deadline), dtype=np.float32)
     if not texts:
         return vectors
     # A text of which a model says nothing gets some direction: nothing is compared with a vector without one.
@@ -144,10 +146,15 @@ async def embed_with(client: ChatClient, texts: list[str]) -> NDArray[np.float32
     return unit
 
 
-async def _vectors(client: ChatClient, texts: list[str]) -> list[Any]:
+async def _vectors(client: ChatClient, texts: list[str], deadline: float | None) -> list[Any]:
     """Return a vector a text."""
     try:
-        return list(await client.embed(texts))
+        return list(await client.embed(texts, deadline=deadline))
+    except CallTimeoutError as error:
+        error.hint = (
+            "is the embedder's server up? What it answers, if it says that it is down, is in the log tenire.llm"
+        )
+        raise
     except ModelError as error:
         if not error.texts:
             raise

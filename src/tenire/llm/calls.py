@@ -7,7 +7,9 @@
    answers. From the second round on the call waits for the first of them, ``_PATIENCE_S``
    seconds in each round: it is the one that was meant.
 3. A model in whose place nobody is left to be asked is waited for as long as it takes; but
-   where a call is to try once, each is asked once at the most, and none is waited for.
+   where a call is to try once, each is asked once at the most, and none is waited for. If all
+   others have failed, the first of those that gave no answer at all is asked once more: whether
+   it is down is found out only where nobody stands in for it (``endpoint``).
 4. A reply that is no longer fresh, but not too old, is given; a new one is fetched for
    those who come later: once at a time for each request, and not while the model is down.
 """
@@ -23,6 +25,7 @@ from tenire.concurrency.blocking import run_blocking
 from tenire.core.outages import Blame
 from tenire.core.tasks import Priority
 from tenire.errors import BudgetError, ConfigError, StoreError, TenireError
+from tenire.llm.failures import is_unanswered
 from tenire.llm.reply_store import Asked
 from tenire.llm.requests import request_key
 from tenire.llm.schemas import reply_schema
@@ -90,6 +93,7 @@ class Calls:
         models = [_Model(ask, Tally(blame)) for ask in self.asks()]
         until = None if manner.deadline is None else now() + manner.deadline
         patience, once = 0.0, self._session.endpoints[0].patience == 0
+        silent: list[_Model] = []
         while True:
             for model in tuple(models):
                 first, last, alone = model is models[0], model is models[-1], len(models) == 1
@@ -104,6 +108,10 @@ class Calls:
                     if not isinstance(error, PassedOverError):
                         models.remove(model)
                         blame.settle()
+                        if is_unanswered(error) and not alone and not once:
+                            silent.append(model)
+                        if not models:
+                            models, silent = silent[:1], []
                     over = (last and once) or (until is not None and now() + (_PAUSE_S if last else 0.0) >= until)
                     if not models or over or (feed is not None and feed.characters):
                         raise

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ssl
 from typing import TYPE_CHECKING
 
-from tenire.llm.failures import broken, unanswered
+from tenire.llm.failures import DISCONNECTED, broken, unanswered
 from tenire.llm.http_library import aiohttp
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def of_connection(call: Call, error: Exception) -> ModelError:
         return broken(call, "bytes that are no HTTP")
     if isinstance(error, (aiohttp.ServerDisconnectedError, OSError)):
         # Who closed it may have worked on it: nobody can tell here whether the model has been asked.
-        return unanswered(call, "a connection that was closed without an answer", code="disconnected", charged=True)
+        return unanswered(call, "a connection that was closed without an answer", code=DISCONNECTED, charged=True)
     return unanswered(call, f"a failure of the connection ({type(error).__name__})", code="connection")
 
 

@@ -8,8 +8,9 @@
    cut in two, until that text is alone: only its caller gets the error.
 4. If the server has failed because of it, its parts are not tried again as they are, but cut
    again; a text that is left alone has all its tries. The breaker is not told of those: they
-   are expected, and whether the server is well is found out by other means (``TextFaults``).
-5. Vectors are durable, with what they cost, before anybody sees them.
+   are expected, and whether the server is well is found out by other means (``InputFaults``).
+5. A request that fails in an outage waits for its end, and has its tries anew.
+6. Vectors are durable, with what they cost, before anybody sees them.
 """
 
 from __future__ import annotations
@@ -24,17 +25,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from tenire.concurrency.submit import priority_of
 from tenire.core.retrying import Kind
-from tenire.errors import BadRequestError, BrokenReplyError, ConfigError, ModelError, TenireError
+from tenire.errors import BadRequestError, BrokenReplyError, ConfigError, ModelError, ServerError, TenireError
 from tenire.llm.endpoint import kind_of_failure
+from tenire.llm.input_faults import Fault, may_be_the_input
 from tenire.llm.passage import Passage
 from tenire.llm.replies import Vector
 from tenire.llm.reply_store import Asked
 from tenire.llm.requests import text_key
-from tenire.llm.text_faults import TextFaults, may_be_a_text
 from tenire.llm.text_flights import TextFlights
 from tenire.resilience import Batcher
 from tenire.resilience.failures import Failure
 from tenire.resilience.options import seconds_of
+from tenire.resilience.retries import Tally
 from tenire.resilience.tasks import end
 from tenire.resilience.urgency import Urgency
 
@@ -82,11 +84,11 @@ _TRY_AGAIN = Failure(Kind.TRANSIENT, outcome="cancelled", may_be_the_call=True)
 
 
 def _of_a_part(error: BaseException) -> Kind | Failure | None:
-    return _CUT_AGAIN if may_be_a_text(error) else kind_of_failure(error)
+    return _CUT_AGAIN if may_be_the_input(error) else kind_of_failure(error)
 
 
 def _of_one_alone(error: BaseException) -> Kind | Failure | None:
-    return _TRY_AGAIN if may_be_a_text(error) else kind_of_failure(error)
+    return _TRY_AGAIN if may_be_the_input(error) else kind_of_failure(error)
 
 
 class Embeddings:
@@ -104,7 +106,7 @@ class Embeddings:
         self._flights: TextFlights[array[float]] = TextFlights()
         endpoint = session.endpoints[0]
         self._parts, self._alone = endpoint.judging(_of_a_part), endpoint.judging(_of_one_alone)
-        self._faults = TextFaults(session.manager.orchestrator.now)
+        self._faults, self._asking = endpoint.finding_faults()
 
     async def embed(
         self,
@@ -199,21 +201,22 @@ class Embeddings:
     async def _request(self, group: _Group, texts: list[_Text]) -> list[array[float]]:
         """Make one request, with all its tries, and keep what comes."""
         session, endpoint = self._session, self._session.endpoints[0]
-        asked, attempt = Asked(b""), _Try(self._transport, endpoint.account.model, session.manager.orchestrator.now)
+        asked, tally = Asked(b""), Tally()
         guard = endpoint.plain
         if all(one.suspected for one in texts):
             guard = self._parts if len(texts) > 1 else self._alone
-        try:
-            vectors = await self._call(guard, attempt, [one.text for one in texts], group, asked)
-        except BaseException as error:
-            await session.store.record(asked)
-            if isinstance(error, ModelError) and await self._faults.caused(
-                error, attempt.began, partial(self._answers, group)
-            ):
-                error.texts = tuple(range(len(texts)))
-                for one in texts:
-                    one.suspected = True
-            raise
+        while True:
+            try:
+                vectors = await self._call(guard, [one.text for one in texts], group, asked, tally)
+                break
+            except BaseException as error:
+                await session.store.record(asked)
+                fault = await self._faults.of(error, tally.began_at, partial(self._answers, group))
+                if fault is Fault.INPUT:
+                    _blame(texts, error)
+                if fault is not Fault.OUTAGE:
+                    raise
+                tally.begin_anew()
         self._faults.answered()
         made_at = session.wall()
         kept = {one.key: Vector(vector.tobytes(), made_at) for one, vector in zip(texts, vectors, strict=True)}
@@ -222,11 +225,10 @@ class Embeddings:
         return vectors
 
     async def _answers(self, group: _Group) -> bool:
-        """Return whether the server answers somebody who asks for what is harmless."""
-        endpoint, asked = self._session.endpoints[0], Asked(b"")
-        attempt = _Try(self._transport, endpoint.account.model, self._session.manager.orchestrator.now)
+        """Return whether the server answers who asks for what is harmless; in an outage only when that is over."""
+        asked = Asked(b"")
         try:
-            await self._call(endpoint.plain, attempt, _HARMLESS, group, asked)
+            await self._call(self._asking, _HARMLESS, group, asked)
         except TenireError as error:
             return isinstance(error, BadRequestError)
         finally:
@@ -234,37 +236,32 @@ class Embeddings:
         return True
 
     async def _call(
-        self, guard: Guard, attempt: _Try, words: list[str], group: _Group, asked: Asked
+        self, guard: Guard, words: list[str], group: _Group, asked: Asked, tally: Tally | None = None
     ) -> list[array[float]]:
         endpoint = self._session.endpoints[0]
         account = endpoint.account
         estimate = account.counter.estimate_texts(account.model, words)
         urgency = Urgency(priority_of(group.priority))
         return await guard.call(
-            attempt,
+            _Try(self._transport, account.model),
             words,
             group.dimensions,
             admission=partial(Passage, account, asked, estimate, urgency, group.pipeline),
             hand_on=True,
             patience=endpoint.patience,
+            tally=tally,
         )
 
 
 class _Try:
-    """Makes one try of one request.
+    """Makes one try of one request."""
 
-    Attributes:
-        began: When the last one was, seconds.
-    """
-
-    def __init__(self, transport: Transport, model: str, now: Callable[[], float]) -> None:
+    def __init__(self, transport: Transport, model: str) -> None:
         self._transport = transport
-        self._now = now
-        self.began = now()
         self.__qualname__ = f"the call of {model}"
 
     async def __call__(self, passage: Passage, texts: list[str], dimensions: int | None) -> list[array[float]]:
-        model, self.began = passage.model, self._now()
+        model = passage.model
         reply = await passage.send(partial(self._transport.embed, model, texts, dimensions=dimensions))
         sizes = {len(vector) for vector in reply.vectors}
         if len(reply.vectors) != len(texts) or len(sizes) != 1 or 0 in sizes:
@@ -274,6 +271,17 @@ class _Try:
             )
             raise BrokenReplyError(message)
         return [array(_KIND, vector) for vector in reply.vectors]
+
+
+def _blame(texts: list[_Text], error: BaseException) -> None:
+    """Take in, and say on the error, that a request failed for what is in it."""
+    for one in texts:
+        one.suspected = True
+    if not isinstance(error, ModelError):  # that of the time limit for a try, which knows of no texts
+        error = ServerError(str(error), code="timeout", charged=True)
+        error.texts = tuple(range(len(texts)))
+        raise error
+    error.texts = tuple(range(len(texts)))
 
 
 async def _all(

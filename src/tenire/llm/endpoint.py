@@ -6,10 +6,14 @@ where the cache and the single flight reach over processes (``reply_store``).
 1. A refusal for a quota (429) is put off and burns no try. While the model is down, calls
    wait behind the breaker, or try again and again if they are too few to open it; that
    burns none either, unless another model stands in. A call that is to try once does not wait.
-2. A reply that does not follow the schema is charged, and asked for once more together with
+2. What was sent and had no answer may be charged for, so it burns a try, also in an outage.
+   A call that nobody stands in for and that has used up its tries in this way is known by
+   something harmless to have met an outage (``input_faults``). If so its end is waited for,
+   and the call has its tries anew.
+3. A reply that does not follow the schema is charged, and asked for once more together with
    what is wrong with it. If that one does not either, it is the call's error. A second copy
    of a slow call asks what its call asks: neither uses up the other's repair.
-3. A stream and a whole reply to the same request are one call, which is as urgent as the most
+4. A stream and a whole reply to the same request are one call, which is as urgent as the most
    urgent of those who wait for it. If a stream breaks off, who
    had joined it is no worse off: the call is made anew.
 """
@@ -19,6 +23,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import secrets
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -28,13 +33,17 @@ from tenire.core.breaker import CircuitBreaker
 from tenire.core.retry_budget import RetryBudget
 from tenire.core.retrying import Kind
 from tenire.core.tasks import Priority, Retry
-from tenire.errors import BrokenReplyError, ModelError, RateLimitedError
-from tenire.llm.failures import kind_of, sign_of_outage
+from tenire.errors import BadRequestError, BrokenReplyError, ModelError, RateLimitedError, TenireError
+from tenire.llm.failures import is_unanswered, kind_of, sign_of_outage
+from tenire.llm.input_faults import Fault, InputFaults
 from tenire.llm.passage import Passage
 from tenire.llm.records import ChatRequest
 from tenire.llm.replies import Answer
+from tenire.llm.reply_store import Asked
 from tenire.llm.streams import BROKE_OFF
 from tenire.resilience import Guard
+from tenire.resilience.failures import Failure
+from tenire.resilience.gate import gate_of
 from tenire.resilience.retries import Tally
 from tenire.resilience.urgency import Urgency
 
@@ -42,13 +51,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from tenire.core.hedging import Hedging
+    from tenire.core.outages import Sign
     from tenire.llm.passage import Account
     from tenire.llm.records import Transport
-    from tenire.llm.reply_store import Asked, ReplyStore
+    from tenire.llm.reply_store import ReplyStore
     from tenire.llm.schemas import ReplySchema
     from tenire.llm.streams import Feed
     from tenire.resilience import FailedTry, GuardStatistics
-    from tenire.resilience.failures import Failure
 
 __all__ = ["RETRY", "Endpoint", "Manner", "kind_of_failure"]
 
@@ -59,8 +68,12 @@ RETRY = Retry(attempts=8, backoff=0.25, max_delay=20.0)
 
 _BUDGET = (0.5, 100.0, 1000.0)  # retries for each call, to begin with, and saved up at the most
 _TOLD_EVERY_S = 600.0
+_HARMLESS = "Hello"
 _OFF_SCHEMA = ("json", "schema")
 _STILL_OFF_SCHEMA = "still off schema"
+_UNANSWERED = Failure(Kind.TRANSIENT, may_be_the_call=True)
+_NEVER = float("inf")
+_AT_ONCE_S = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +145,7 @@ class Endpoint:
         self._keeping, self._passing = guard(cache=store, outage=sign_of_outage), guard(outage=sign_of_outage)
         self.plain = guard()  # who uses it finds out in a way of its own whose fault a failure is
         self._guard, self._others = guard, list[Guard]()
+        self._faults, self._asking = self.finding_faults()
         self._try = _Try(transport, wall, f"the call of {account.model}", priced=account.price is not None)
 
     async def ask(
@@ -164,13 +178,55 @@ class Endpoint:
         tally = Tally() if tally is None else tally
         while True:
             try:
-                return await self._ask(asked, request, manner, schema, feed, deadline, patience, tally)
+                answer = await self._ask(asked, request, manner, schema, feed, deadline, patience, tally)
             except BrokenReplyError as error:
                 # Without a word given on, it was somebody else's stream, which this one had joined.
                 if error.code != BROKE_OFF or (feed is not None and feed.characters):
                     raise
+            except TenireError as error:
+                left = None if manner.deadline is None else manner.deadline - (now() - started)
+                if patience < _NEVER or not await self._met_an_outage(error, manner, tally, left):
+                    raise
+                tally.begin_anew()
+            else:
+                self._faults.answered()
+                return answer
             if manner.deadline is not None:
                 deadline = max(1e-3, manner.deadline - (now() - started))
+
+    async def _met_an_outage(self, error: TenireError, manner: Manner, tally: Tally, left: float | None) -> bool:
+        """Return whether a call has failed in all its tries for an outage, once that is over.
+
+        Args:
+            error: Of its last try.
+            manner: How it is called.
+            tally: How often it has failed.
+            left: Seconds until its deadline, or ``None``.
+        """
+        known = self._faults.waits and gate_of(self.breaker).answered
+        if not known or not is_unanswered(error) or (left is not None and left <= _AT_ONCE_S):
+            return False
+        try:
+            async with asyncio.timeout(left):
+                return await self._faults.of(error, tally.began_at, partial(self._greets, manner)) is Fault.OUTAGE
+        except TimeoutError:
+            return False
+
+    async def _greets(self, manner: Manner) -> bool:
+        """Return whether the model answers a word; in an outage only when that is over."""
+        # No two are equal: what stands before a model may know what it has answered, and answer in its place.
+        words = f"{_HARMLESS} {secrets.token_hex(3)}"
+        asked, request = Asked(b""), ChatRequest(self.account.model, ({"role": "user", "content": words},), 1)
+        urgency = Urgency(priority_of(manner.priority))
+        admission = partial(self._passage, asked, request, urgency, manner.pipeline)
+        try:
+            await self._asking.call(self._try, asked, request, None, None, admission=admission, hand_on=True)
+        except TenireError as error:
+            return isinstance(error, BadRequestError)
+        finally:
+            if asked.charges:
+                await self._store.record(asked)
+        return True
 
     async def _ask(
         self,
@@ -223,13 +279,24 @@ class Endpoint:
             about = f"{failed.error} ({hint})" if hint else failed.error
             _log.warning("%s; calls without a deadline wait for the end of such an outage", about)
 
-    def judging(self, classify: Callable[[BaseException], Kind | Failure | None]) -> Guard:
-        """Return another guard like ``plain``, with the same breaker and budget of retries.
+    def finding_faults(self) -> tuple[InputFaults, Guard]:
+        """Return what tells an outage from the fault of a request, and the guard that asks for something harmless."""
+        waits = self.patience > 0
+        faults = InputFaults(gate_of(self.breaker), lambda: asyncio.get_running_loop().time(), waits=waits)
+        return faults, self.judging(kind_of_failure, faults.sign)
+
+    def judging(
+        self,
+        classify: Callable[[BaseException], Kind | Failure | None],
+        outage: Callable[[BaseException], Sign | None] | None = None,
+    ) -> Guard:
+        """Return another guard like ``plain``, with the same breaker and budget of retries, which sends no copies.
 
         Args:
             classify: Says what a failure means.
+            outage: Says what it tells of an outage.
         """
-        made = self._guard(classify=classify)
+        made = self._guard(classify=classify, outage=outage, hedge=False)
         self._others.append(made)
         return made
 
@@ -273,8 +340,10 @@ def new_breaker() -> CircuitBreaker:
     )
 
 
-def kind_of_failure(error: BaseException) -> Kind | None:
-    """Return whether another try may help; ``None`` for what is no ``ModelError``."""
+def kind_of_failure(error: BaseException) -> Kind | Failure | None:
+    """Return whether another try may help; ``None`` for what is no failure of a model."""
+    if is_unanswered(error):
+        return _UNANSWERED
     if isinstance(error, RateLimitedError) and kind_of(error) is not Kind.PERMANENT:
         return Kind.UNCOUNTED
     if isinstance(error, BrokenReplyError) and error.code in _OFF_SCHEMA:

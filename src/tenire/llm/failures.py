@@ -4,8 +4,8 @@
    account and for a request that will never fit, 400 also for a wrong key, and 200 also
    for errors.
 2. A message holds neither the prompt nor a key, whatever the server quotes.
-3. ``kind_of`` says for each error whether another try may help, and ``sign_of_outage``
-   whether it may be an outage's.
+3. ``kind_of`` says for each error whether another try may help, ``sign_of_outage`` whether it
+   may be an outage's, and ``is_unanswered`` whether the request was sent and nothing came.
 4. Who gives up a call while it is still being connected, or sent, does not know; a mark on
    what ends it does (``mark_unsent``).
 """
@@ -43,9 +43,11 @@ if TYPE_CHECKING:
     from tenire.llm.keys import ApiKey
 
 __all__ = [
+    "DISCONNECTED",
     "LOST_WORKER",
     "Call",
     "broken",
+    "is_unanswered",
     "is_unconnected",
     "is_unsent",
     "kind_of",
@@ -61,6 +63,8 @@ _OVERLOAD = frozenset({429, 503, 529})
 _NEVER = frozenset({501, 505})
 _MARK = "tenire_connected"
 _UNREACHED = frozenset({"connect", "dns", "proxy", "timeout", "tls"})  # a timeout that costs nothing was for connecting
+DISCONNECTED = "disconnected"
+"""The code of a failure of a connection that was closed before there was an answer."""
 LOST_WORKER = "lost worker"
 """The code of a failure of a model on this machine whose worker has ended: it is started again at once."""
 _SHOWN_HEADERS = re.compile(
@@ -240,12 +244,19 @@ def kind_of(error: BaseException) -> Kind | None:
     return Kind.PERMANENT
 
 
+def is_unanswered(error: BaseException) -> bool:
+    """Return whether a request was sent, and had no answer: its server closed the connection, or was too slow."""
+    if isinstance(error, CallTimeoutError):
+        return not is_unconnected(error)
+    return isinstance(error, ServerError) and error.status is None and (error.charged or error.code == DISCONNECTED)
+
+
 def sign_of_outage(error: BaseException) -> Sign | None:
     """Say what an error tells of an outage; for ``outage=`` of a guard.
 
     Returns:
         ``None`` if it tells nothing. What may have been charged for does not: a call that is
-        made again and again would be paid again and again.
+        made again and again would be paid again and again (``llm.input_faults``).
     """
     if isinstance(error, CallTimeoutError):
         return Sign.UNREACHED if is_unconnected(error) else None

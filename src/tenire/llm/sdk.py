@@ -17,7 +17,7 @@ from tenire.errors import BadRequestError, ConfigError
 from tenire.llm.answers import stream_parts
 from tenire.llm.dialects import NoReplyError, OpenAIDialect
 from tenire.llm.excerpts import texts_in
-from tenire.llm.failures import Call, broken, no_reply, refusal, unanswered
+from tenire.llm.failures import DISCONNECTED, Call, broken, no_reply, refusal, unanswered
 from tenire.llm.keys import ApiKey
 from tenire.llm.rate_headers import rate_report
 from tenire.llm.rewriting import rewritten, streamed
@@ -201,9 +201,7 @@ def _failure(call: Call, error: Exception, headers: Mapping[str, str]) -> ModelE
             call, "no answer in time", code="timeout", charged=True, hint="raise the timeout of the client"
         )
     if "APIConnectionError" in kinds and cause in ("RemoteProtocolError", "ReadError"):
-        return unanswered(
-            call, "a connection that was closed without a whole answer", code="disconnected", charged=True
-        )
+        return unanswered(call, "a connection that was closed without a whole answer", code=DISCONNECTED, charged=True)
     if "APIConnectionError" in kinds:
         return unanswered(call, "no connection", code="connect", hint="is the server running, and is base_url right?")
     if kinds & {"OpenAIError", "HTTPError", "StreamError"}:

@@ -109,6 +109,10 @@ class Tally:
         if self.blame is None:
             self.blame = Blame(now)
 
+    def begin_anew(self) -> None:
+        """Have all tries again: what made the last ones fail is over."""
+        self.tries = self.put_off = self.outages = self.probes = 0
+
 
 class Retries:
     """Asks the core, from any thread, and says on the exception why there is no other try.

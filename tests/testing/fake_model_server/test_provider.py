@@ -179,6 +179,8 @@ def test_a_poisoned_prompt_fails_each_time_and_others_never() -> None:
     server = provider(poison=lambda prompt: len(prompt) > 5, poison_answer="400")
     assert [ask(server, "long prompt")[1].status, ask(server, "short")[1].status] == [400, 200]
     assert server.statistics(0.0).outcomes == {"poisoned": 1, "answered": 1}
+    for answer in ("hang", "drop"):
+        assert ask(provider(poison="arsenic", poison_answer=answer), "arsenic")[1].delivery == answer
 
 
 def test_an_outage_begins_and_ends_on_time() -> None:

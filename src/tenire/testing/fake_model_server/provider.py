@@ -270,8 +270,8 @@ class Provider:
         if self._poisoned(call.prompt):
             plan.outcome = "poisoned"
             plan.error = _poison(self.settings.poison_answer)
-            if self.settings.poison_answer == "hang":
-                plan.outcome = "hang"
+            if self.settings.poison_answer in ("hang", "drop"):
+                plan.outcome = self.settings.poison_answer
             return
         fault = self._fates.of(plan.chance.fault)
         if fault is None or (fault == "off_schema" and call.schema is None):

@@ -58,7 +58,8 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         faults: What goes wrong by chance.
         outages: What goes wrong for a time.
         poison: Prompts that always fail: a word in them, or a function of the prompt.
-        poison_answer: How they fail: ``500``, ``400``, ``malformed`` or ``hang``.
+        poison_answer: How they fail: ``500``, ``400``, ``malformed``, ``hang``, or ``drop``,
+            which closes the connection.
         models: Names that are known; any name if not given.
         api_key: The key that is asked for; any if not given.
         context: Most tokens of a prompt and its reply together.
@@ -93,7 +94,7 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     faults: ServerFaults = ServerFaults()
     outages: tuple[Outage, ...] = ()
     poison: Any = None
-    poison_answer: Literal["500", "400", "malformed", "hang"] = "500"
+    poison_answer: Literal["500", "400", "malformed", "hang", "drop"] = "500"
     models: tuple[str, ...] | None = None
     api_key: str | None = None
     context: int = 128_000
