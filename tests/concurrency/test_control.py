@@ -293,6 +293,17 @@ def test_work_that_waits_for_its_turn_takes_no_slots_away_and_leaves_nothing_out
     assert (bench.scheduler.burst_allowed, bench.scheduler.lowest_class) == (False, Priority.IDLE)
 
 
+def test_what_was_held_back_for_urgent_work_is_looked_at_as_soon_as_there_is_room(bench: Bench) -> None:
+    bench.scheduler.overload.batch_share = 0.5
+    bench.run(3)
+    woken, share = bench.woken, bench.scheduler.overload.batch_share
+    assert 0.5 < share < 0.6
+    assert woken > 0
+    bench.scheduler.overload.batch_share = 1.0
+    bench.run(3)
+    assert bench.woken == woken
+
+
 def test_a_loop_that_is_late_leaves_classes_out_and_what_was_worse_is_told_so(bench: Bench) -> None:
     bench.held_up = 0.6
     bench.run(10)

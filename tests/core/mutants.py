@@ -454,6 +454,19 @@ MUTANTS: dict[str, tuple[str, str, str, str]] = {
         "overload", "self.interactive_wait > FAR * INTERACTIVE_TARGET_S",
         "self.interactive_wait > INTERACTIVE_TARGET_S", "test_overload.py -k ten_times",
     ),
+    "memory that is held counts as work that runs": (
+        "accounts", "priority, waited, share if mask & SLOTS else 0.0)",
+        "priority, waited, share)",
+        "test_selection.py -k memory_for_long",
+    ),
+    "what was not counted is taken off": (
+        "accounts", "if task.priority > 1 and task.mask & SLOTS:", "if task.priority > 1:",
+        "test_selection.py -k memory_for_long",
+    ),
+    "a permit for memory waits for work that runs": (
+        "selection", "overload.batch_share < 1.0 and task.mask & SLOTS:", "overload.batch_share < 1.0:",
+        "test_selection.py -k memory_for_long",
+    ),
     "one late window is enough": (
         "overload", "if self._late >= PATIENCE:", "if True:", "test_overload.py -k follow",
     ),

@@ -397,6 +397,22 @@ def test_a_task_that_has_aged_to_a_class_that_may_start_does_not_step_aside(mach
     assert other.state == State.READY
 
 
+def test_what_holds_memory_for_long_is_no_work_that_others_wait_for_under_overload(machine: Callable[..., Any]) -> None:
+    engine = machine(cpu=2, memory=100)
+    model = engine.submit("model", memory=60)
+    assert engine.decide() == [model]
+    engine.scheduler.overload.batch_share = 0.5
+    task, more = engine.submit("p", cpu=1), engine.submit("model", memory=30)
+    assert sorted(engine.decide(), key=id) == sorted([task, more], key=id)
+    assert engine.scheduler.overload.batch_held == pytest.approx(0.5), "that of the task"
+    late = engine.submit("p", cpu=1)
+    assert engine.decide() == []
+    assert late.lane.gate == "overload"
+    engine.run()
+    assert late.state == State.DONE
+    assert engine.scheduler.overload.batch_held == pytest.approx(0.0, abs=1e-9)
+
+
 def test_the_next_wake_is_that_of_the_rate_that_is_back_first(machine: Callable[..., Any]) -> None:
     engine = machine(cpu=1)
     for name, per_second in (("slow", 0.5), ("quick", 4.0), ("middle", 1.0)):

@@ -341,7 +341,10 @@ class Control:
     def _queue_wait(self, now: float) -> float | None:
         overload = self._orchestrator.scheduler.overload
         # Between decisions nobody else ends its window, and an old wait would stand.
+        share = overload.batch_share
         overload.advance(now)
+        if overload.batch_share > share:
+            self._orchestrator.wake()  # there is room for more, though nothing has ended
         last = overload.last
         if last != self._last:
             before, self._last = self._last, last

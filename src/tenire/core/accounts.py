@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tenire.core.admission import SLOTS
 from tenire.core.fair_share import DURATION_SMOOTHING
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ class Accounts:
         mask = task.mask
         if mask & admission.rate_mask:
             share, toll = admission.take(task.needs, now)
-            self._overload.took(task.priority, share)
+            self._overload.took(task.priority, share if mask & SLOTS else 0.0)
         else:
             share = toll = 0.0
             free, capacity = admission.free, admission.capacity
@@ -57,7 +58,8 @@ class Accounts:
                 if part > share:
                     share = part
             since, resumed_at = task.ready_at, pipeline.resumed_at
-            self._overload.started(task.priority, now - (since if since > resumed_at else resumed_at), share)
+            waited = now - (since if since > resumed_at else resumed_at)
+            self._overload.started(task.priority, waited, share if mask & SLOTS else 0.0)
         task.share = share
         expected = pipeline.duration
         if expected > WORTH_PLANNING_S:
@@ -80,7 +82,8 @@ class Accounts:
         for task in taken:
             task.share = share
             task.charge = charge
-        self._overload.all_started(taken, now, share, since=pipeline.resumed_at)
+        running = share if lane.mask & SLOTS else 0.0
+        self._overload.all_started(taken, now, running, since=pipeline.resumed_at)
 
     def give_back(self, task: Task, now: float) -> None:
         """Give back what a task held, and correct its charge."""
@@ -95,7 +98,7 @@ class Accounts:
             for index, amount in task.needs:
                 free[index] += amount
         pipeline = task.pipeline
-        if task.priority > 1:
+        if task.priority > 1 and task.mask & SLOTS:
             self._overload.batch_held -= share
         took = now - task.started_at
         cost = share * took

@@ -24,10 +24,13 @@ if TYPE_CHECKING:
     from tenire.core.rates import RateMeter
     from tenire.core.tasks import Task
 
-__all__ = ["CPU", "MEMORY", "PROCESSES", "RESIDENT", "THREADS", "Admission"]
+__all__ = ["CPU", "MEMORY", "PROCESSES", "RESIDENT", "SLOTS", "THREADS", "Admission"]
 
 CPU, MEMORY, THREADS, PROCESSES = range(4)
 """Indices of the resources that every engine has."""
+
+SLOTS = 1 << CPU | 1 << THREADS | 1 << PROCESSES
+"""The set of those that are held only as long as something runs, one bit each."""
 
 RESIDENT = "resident memory"
 """Name of the machine's memory, from which worker processes take what such tasks

@@ -64,7 +64,8 @@ class OverloadControl:
 
     Attributes:
         batch_share: How much of any resource batch work may hold together, 0.5 to 1.
-        batch_held: Sum of the largest share of one resource of each batch task that runs.
+        batch_held: Sum of the largest share of one resource of each batch task that runs, that is,
+            holds slots: the memory of a model may be held for as long as the engine lives.
         lowest: The lowest class that does not go last, by age.
         interactive_wait: Mean wait of interactive work in the last window, seconds, or ``None``.
         batch_wait: The same for normal and low work.

@@ -25,6 +25,7 @@ from math import inf
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
+from tenire.core.admission import SLOTS
 from tenire.core.degradation import Causes
 from tenire.core.ready_queue import ALL_CLASSES, URGENT_RUN, aged, goes_before
 from tenire.core.reservations import Reservations
@@ -264,9 +265,7 @@ class Selection:
         if self._permit_run and not task.claim:
             self._permit_run = 0
         run = self._critical_run
-        if task.priority:
-            self._critical_run = 0
-        elif any(pipeline.queue.size > pipeline.queue.critical for pipeline in self._shares.backlogged):
+        if not task.priority and any(each.queue.size > each.queue.critical for each in self._shares.backlogged):
             self._critical_run = run + 1
         else:
             self._critical_run = 0
@@ -358,7 +357,7 @@ class Selection:
         if tier < _ASIDE and overload.goes_last(task.priority, aged(task, now)):
             lane.gate = "aside"
             return True
-        if task.priority > Priority.HIGH and overload.batch_share < 1.0:
+        if task.priority > Priority.HIGH and overload.batch_share < 1.0 and task.mask & SLOTS:
             room = overload.room()
             if room <= 1e-9 or self._admission.share(task.needs) > room + 1e-9:
                 self._holds_up(lane, "overload")
