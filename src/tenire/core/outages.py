@@ -5,11 +5,12 @@ Nobody can tell from one failure. So it is looked at what became of the others:
 1. What never reached the other side (``UNREACHED``) is no call's fault, if that has ever
    answered anybody. If not, nothing says that there is one to wait for: the address may be wrong.
 2. What the other side says of itself (``UNWELL``), that it is down or overloaded, is the
-   call's fault only if another one that began after the call's last failure has been
-   answered. Answers to calls that began earlier say how things were. After ``OFTEN`` such
-   failures it is to blame from then on.
-3. What may be either's (``DOUBTFUL``) is the call's fault then, too, and from then on: it
-   goes on failing when it is the last one left. It also is if somebody was answered
+   call's fault only if another one that began after the call's last failure, or after its
+   first try, has been answered. Answers to calls that began earlier say how things were.
+   After ``OFTEN`` such failures it is to blame from then on.
+3. What may be either's (``DOUBTFUL``) is the call's fault then, too, and from then on, as it
+   goes on failing when it is the last one left; but not for what was answered during its
+   first try: so it is for all that are under way when an outage begins. It also is if somebody was answered
    lately: in the last ``LATELY_S`` seconds, or in the time of its last ``LATELY_TRIES``
    tries, if they take long; or if nobody ever was.
 4. A doubt lasts for ``LONGEST_DOUBT_S`` seconds: a call that is alone in the end, and is
@@ -44,14 +45,11 @@ class Blame:
     """Tells whose fault the failures of one call are.
 
     Example:
-        >>> blame = Blame(0.0)
+        >>> blame = Blame()
         >>> blame.is_the_call_s(Sign.UNWELL, 10.0, began=9.0, well_at=-1.0, answered_at=5.0)
         False
         >>> blame.is_the_call_s(Sign.UNWELL, 20.0, began=19.0, well_at=11.0, answered_at=15.0)
         True
-
-    Args:
-        now: When the call began, seconds.
 
     Attributes:
         settled: Whether what may be its own fault is known to be.
@@ -59,8 +57,8 @@ class Blame:
 
     __slots__ = ("_doubted_at", "_failed_at", "_unlike_others", "settled")
 
-    def __init__(self, now: float) -> None:
-        self._failed_at = now
+    def __init__(self) -> None:
+        self._failed_at: float | None = None
         self._unlike_others = 0
         self.settled = False
         self._doubted_at: float | None = None
@@ -80,8 +78,8 @@ class Blame:
                 minus infinity for never.
             answered_at: When one of them was answered last, seconds; minus infinity for never.
         """
-        others = well_at > self._failed_at
-        self._failed_at = now
+        before, self._failed_at = self._failed_at, now
+        others = well_at > (began if before is None else before)
         if sign is Sign.UNWELL:
             self._unlike_others += others
             return others or self._unlike_others >= OFTEN
@@ -89,7 +87,7 @@ class Blame:
             return True
         if sign is Sign.UNREACHED:
             return False
-        self.settled |= others
+        self.settled |= others and before is not None
         if self.settled or now - answered_at <= max(LATELY_S, LATELY_TRIES * (now - began)):
             self._doubted_at = None
             return True

@@ -89,7 +89,7 @@ class Calls:
             TenireError: If nobody has one: what the last who was asked said.
         """
         now, timer = asyncio.get_running_loop().time, self._session.manager.timer
-        blame = Blame(now())
+        blame = Blame()
         models = [_Model(ask, Tally(blame)) for ask in self.asks()]
         until = None if manner.deadline is None else now() + manner.deadline
         patience, once = 0.0, self._session.endpoints[0].patience == 0

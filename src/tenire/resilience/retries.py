@@ -107,7 +107,7 @@ class Tally:
         self.probing = gate.breaker.state == HALF_OPEN
         self.began_at = now
         if self.blame is None:
-            self.blame = Blame(now)
+            self.blame = Blame()
 
     def begin_anew(self) -> None:
         """Have all tries again: what made the last ones fail is over."""
