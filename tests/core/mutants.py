@@ -165,8 +165,8 @@ MUTANTS: dict[str, tuple[str, str, str, str]] = {
         "test_explain.py -k steps_aside",
     ),
     "waiting for a rate counts as waiting for the machine": (
-        "accounts", "self._overload.took(task.priority, share)",
-        "self._overload.started(task.priority, now - task.ready_at, share)", "test_overload.py -k rate",
+        "accounts", "self._overload.took(task.priority, share if",
+        "self._overload.started(task.priority, now - task.ready_at, share if", "test_overload.py -k rate",
     ),
     "time in which a pipeline was to start nothing counts as waiting": (
         "fair_share", "            self.resumed_at = now\n", "            pass\n", "test_overload.py -k nothing",
