@@ -14,7 +14,7 @@ from tenire.llm.money import Price
 from .models import Model, simulate, wrong_key
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Iterable, Iterator
 
     from tenire.llm.client import ChatClient
     from tenire.llm.replies import Reply
@@ -44,6 +44,14 @@ async def collect(client: ChatClient, prompts: Any, **options: Any) -> list[Repl
     return [reply async for reply in client.map(prompts, **options)]
 
 
+async def asynchronous(prompts: Iterable[str]) -> AsyncIterator[str]:
+    for prompt in prompts:
+        yield prompt
+
+
+SOURCES = pytest.mark.parametrize("source_of", [iter, asynchronous])
+
+
 def test_replies_come_as_they_finish_each_with_its_place(sim_loop: SimLoop) -> None:
     replies = simulate(sim_loop, lambda client: collect(client, (f"p {n}" for n in range(20))), Uneven())
     assert sorted((reply.index, reply.text) for reply in replies) == [(n, f"re: p {n}") for n in range(20)]
@@ -66,8 +74,9 @@ def test_prompts_may_come_from_an_async_source(sim_loop: SimLoop) -> None:
     assert len(simulate(sim_loop, lambda client: collect(client, source()), Uneven())) == 5
 
 
+@SOURCES
 @pytest.mark.parametrize("ordered", [False, True])
-def test_an_endless_source_is_read_only_as_far_ahead_as_said(sim_loop: SimLoop, ordered: bool) -> None:
+def test_an_endless_source_is_read_only_as_far_ahead_as_said(sim_loop: SimLoop, ordered: bool, source_of: Any) -> None:
     taken = 0
 
     def source() -> Iterator[str]:
@@ -77,7 +86,7 @@ def test_an_endless_source_is_read_only_as_far_ahead_as_said(sim_loop: SimLoop, 
 
     async def scenario(client: ChatClient) -> None:
         seen = 0
-        replies = client.map(source(), ahead=10, ordered=ordered)
+        replies = client.map(source_of(source()), ahead=10, ordered=ordered)
         async for _ in replies:
             seen += 1
             await asyncio.sleep(100)  # somebody who is slow to look
@@ -97,14 +106,18 @@ def test_one_bad_prompt_is_an_answer_like_any_other(sim_loop: SimLoop, ordered: 
     assert errors == {0: type(None), 1: BadRequestError, 2: ConfigError, 3: type(None)}
 
 
+@SOURCES
 @pytest.mark.parametrize("ordered", [False, True])
-def test_a_wrong_key_ends_it_at_once_and_nothing_finished_is_lost(sim_loop: SimLoop, ordered: bool) -> None:
+def test_a_wrong_key_ends_it_at_once_and_nothing_finished_is_lost(
+    sim_loop: SimLoop, ordered: bool, source_of: Any
+) -> None:
     model = Uneven()
     seen: list[int] = []
 
     async def scenario(client: ChatClient) -> None:
+        prompts = source_of(f"{'key' if n == 30 else 'p'} {n}" for n in range(1000))
         with pytest.raises(AuthenticationError):
-            await look(client.map((f"{'key' if n == 30 else 'p'} {n}" for n in range(1000)), ordered=ordered), seen)
+            await look(client.map(prompts, ordered=ordered), seen)
 
     simulate(sim_loop, scenario, model)
     assert len(seen) >= 20
@@ -124,7 +137,8 @@ def test_no_money_ends_it_after_what_is_under_way(sim_loop: SimLoop) -> None:
     assert 46 <= len(seen) <= 50  # of fifty that the money would do for, the last could have cost more
 
 
-def test_what_the_source_raises_is_raised_after_the_replies(sim_loop: SimLoop) -> None:
+@SOURCES
+def test_what_the_source_raises_is_raised_after_the_replies(sim_loop: SimLoop, source_of: Any) -> None:
     seen: list[int] = []
 
     def source() -> Iterator[str]:
@@ -134,7 +148,7 @@ def test_what_the_source_raises_is_raised_after_the_replies(sim_loop: SimLoop) -
 
     async def scenario(client: ChatClient) -> None:
         with pytest.raises(OSError, match="the file is gone"):
-            await look(client.map(source()), seen)
+            await look(client.map(source_of(source())), seen)
 
     simulate(sim_loop, scenario, Uneven())
     assert sorted(seen) == [0, 1]

@@ -165,10 +165,11 @@ def test_a_call_is_as_urgent_as_the_most_urgent_of_its_callers() -> None:
     async def main() -> None:
         guard, slow = Guard(share=True), Slow()
         first = Urgency(Priority.LOW)
-        with first.followed(told.append):
-            async with asyncio.TaskGroup() as group:
-                for urgency in (first, Urgency(Priority.IDLE), None, Urgency(Priority.HIGH), Urgency(Priority.NORMAL)):
-                    group.create_task(guard.call(slow, urgency=urgency))
+        first.follow(told.append)
+        async with asyncio.TaskGroup() as group:
+            for urgency in (first, Urgency(Priority.IDLE), None, Urgency(Priority.HIGH), Urgency(Priority.NORMAL)):
+                group.create_task(guard.call(slow, urgency=urgency))
+        first.leave(told.append)
         first.rise(Priority.CRITICAL)  # nothing follows any more
         assert slow.begun == 1
 

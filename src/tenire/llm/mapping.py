@@ -1,7 +1,8 @@
 """Many prompts, a bounded number of them under way: the source may be endless.
 
 1. A prompt is taken from the source only while fewer than ``ahead`` are under way or wait
-   to be looked at: whoever is slow to look slows the source down.
+   to be looked at: whoever is slow to look slows the source down. So the next one is taken
+   when one is looked at, at once from a plain iterable, and by a task from an async one.
 2. One bad prompt is an answer like any other. What would be the answer to all (a wrong key,
    no money, an unknown model, a home that cannot be written) is raised instead, once what
    was finished has been given out.
@@ -28,7 +29,7 @@ from tenire.llm.replies import Reply
 from tenire.resilience.tasks import end
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Coroutine
+    from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 
     from tenire.llm.requests import Prompt
 
@@ -51,25 +52,32 @@ class _Map:
         self._ask = ask
         self._prompts = prompts
         self._ordered = ordered
-        self._room = asyncio.Semaphore(ahead)
+        self._room = ahead
+        self._room_made = asyncio.Event()
         self._changed = asyncio.Event()
         self._running: set[asyncio.Task[None]] = set()
         self._done: deque[Reply] = deque()
         self._early: dict[int, Reply] = {}  # finished before one that comes before it
-        self._next = 0
+        self._next = self._taken = 0
+        self._source: Iterator[Prompt] | None = None
         self._fatal: BaseException | None = None
         self._feeder: asyncio.Task[None] | None = None
 
     async def replies(self) -> AsyncIterator[Reply]:
-        self._feeder = asyncio.create_task(self._feed(), name="prompts")
-        self._feeder.add_done_callback(self._fed)
+        if isinstance(self._prompts, Iterable):
+            self._source = iter(self._prompts)
+        else:
+            self._feeder = asyncio.create_task(self._feed(self._prompts), name="prompts")
+            self._feeder.add_done_callback(self._fed)
         try:
+            self._take()
             while True:
                 while self._done:
                     reply = self._done.popleft()
-                    self._room.release()
+                    self._room += 1
+                    self._take()
                     yield reply
-                if self._feeder.done() and not self._running:
+                if self._source is None and not self._running and (self._feeder is None or self._feeder.done()):
                     break
                 self._changed.clear()
                 await self._changed.wait()
@@ -78,17 +86,32 @@ class _Map:
             if self._fatal is not None:
                 raise self._fatal
         finally:
-            await end((self._feeder, *self._running))
+            await end((*self._running,) if self._feeder is None else (self._feeder, *self._running))
 
-    async def _feed(self) -> None:
-        index = 0
-        async for prompt in each_of(self._prompts):
-            await self._room.acquire()
-            self._begin(index, prompt)
-            index += 1
+    def _take(self) -> None:
+        """Begin with the next prompts of a plain iterable, as many as there is room for."""
+        self._room_made.set()
+        while self._room > 0 and self._source is not None:
+            try:
+                prompt = next(self._source)
+            except StopIteration:
+                self._source = None
+            except Exception as error:  # noqa: BLE001 - raised once what was finished has been given out
+                self._source, self._fatal = None, self._fatal or error
+            else:
+                self._begin(prompt)
 
-    def _begin(self, index: int, prompt: Prompt) -> None:
-        task = asyncio.create_task(self._answer(index, prompt), name="prompt")
+    async def _feed(self, prompts: AsyncIterable[Prompt]) -> None:
+        async for prompt in prompts:
+            while self._room <= 0:
+                self._room_made.clear()
+                await self._room_made.wait()
+            self._begin(prompt)
+
+    def _begin(self, prompt: Prompt) -> None:
+        self._room -= 1
+        task = asyncio.create_task(self._answer(self._taken, prompt), name="prompt")
+        self._taken += 1
         self._running.add(task)
         task.add_done_callback(self._ended)
 
@@ -113,6 +136,7 @@ class _Map:
         """Take no more prompts; what is under way goes on, unless it can only fail in the same way."""
         if self._fatal is None:
             self._fatal = error
+        self._source = None
         if self._feeder is not None:
             self._feeder.cancel()
         if isinstance(error, _AT_ONCE):

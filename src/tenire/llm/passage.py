@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tenire.errors import ModelError, RateLimitedError
@@ -29,7 +28,7 @@ from tenire.llm.rate_headers import rate_report
 from tenire.storage.spending import Charge
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Awaitable, Callable
     from contextlib import AbstractAsyncContextManager
     from types import TracebackType
 
@@ -65,6 +64,7 @@ class Account:
         counter: Estimates tokens.
         totals: Of the client.
         first_call: Shows whether calls of the model can work at all.
+        waiting: Passages that wait to be let in, whose estimates are renewed meanwhile.
         ready: Given a call's urgency and its pipeline, waits until the model can be called, and has it so while the
             context is open; ``None`` if it always can.
     """
@@ -72,7 +72,6 @@ class Account:
     __slots__ = (
         "_outdated",
         "_revision",
-        "_waiting",
         "counter",
         "first_call",
         "model",
@@ -82,6 +81,7 @@ class Account:
         "ready",
         "timeout",
         "totals",
+        "waiting",
     )
 
     def __init__(
@@ -106,18 +106,9 @@ class Account:
         self.timeout = timeout
         self.first_call = first_call
         self.ready = ready
-        self._waiting: dict[Passage, None] = {}
+        self.waiting: dict[Passage, None] = {}
         self._outdated: deque[Passage] = deque()
         self._revision = counter.revision
-
-    @contextmanager
-    def waiting(self, passage: Passage) -> Iterator[None]:
-        """Have a passage's estimate renewed while it waits."""
-        self._waiting[passage] = None
-        try:
-            yield
-        finally:
-            del self._waiting[passage]
 
     def learn(self, estimate: TokenEstimate, usage: Usage) -> None:
         """Take in what a call used, and have those that wait know it, in their order, some at a time."""
@@ -125,11 +116,11 @@ class Account:
         counter.learn(estimate, usage)
         if counter.revision != self._revision:
             self._revision = counter.revision
-            self._outdated = deque(self._waiting)
+            self._outdated = deque(self.waiting)
         outdated = self._outdated
         for _ in range(min(_RENEWED_AT_ONCE, len(outdated))):
             passage = outdated.popleft()
-            if passage in self._waiting:
+            if passage in self.waiting:
                 passage.renew()
 
 
@@ -214,18 +205,23 @@ class Passage:
             model = ready(self._urgency, self._pipeline)
             await model.__aenter__()
             self._ready = model
+        self._urgency.follow(self._permit.rise)
         try:
-            with self._urgency.followed(self._permit.rise):
-                await self._enter()
+            await self._enter()
         except BaseException:
             await self._unready()
             raise
+        finally:
+            self._urgency.leave(self._permit.rise)
         return self
 
     async def _enter(self) -> None:
         purse, permit = self._account.purse, self._permit
-        with self._account.waiting(self):
+        self._account.waiting[self] = None
+        try:
             self._grant = await permit.__aenter__()
+        finally:
+            del self._account.waiting[self]
         taken = False
         try:
             taken = await purse.take_now(self._pipeline, self._most, self._urgency.priority)

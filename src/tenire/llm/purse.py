@@ -90,18 +90,23 @@ class _Queue:
         if self._first is not None:
             waiting = _Waiting(urgency, next(self._came))
             heapq.heappush(self._others, waiting)
+            urgency.follow(self._sort)
             try:
-                with urgency.followed(lambda _: heapq.heapify(self._others)):
-                    await waiting.turn
+                await waiting.turn
             except BaseException:
                 if not waiting.turn.cancelled():
                     self._next()  # it came in the same moment
                 raise
+            finally:
+                urgency.leave(self._sort)
         self._first = urgency.priority
         try:
             yield
         finally:
             self._next()
+
+    def _sort(self, _: Priority) -> None:
+        heapq.heapify(self._others)
 
     def _next(self) -> None:
         self._first = None

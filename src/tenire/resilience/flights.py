@@ -68,9 +68,17 @@ class Flights:
             if flight.call.urgency is not None and call.urgency is not None:
                 flight.call.urgency.rise(call.urgency.priority)
         flight.waiting += 1
+        landed = place[0].create_future()  # asyncio.wait does the same, for many, and takes longer
+
+        def land(_: object) -> None:
+            if not landed.done():
+                landed.set_result(None)
+
+        flight.task.add_done_callback(land)
         try:
-            await asyncio.wait((flight.task,))
+            await landed
         finally:
+            flight.task.remove_done_callback(land)
             flight.waiting -= 1
             if not flight.waiting and not flight.task.done():
                 self._forget(place, flight)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from tenire.core.tasks import Priority
 
@@ -36,15 +35,10 @@ class Urgency:
             for rises in tuple(self._rises):
                 rises(priority)
 
-    @contextmanager
-    def followed(self, rises: Callable[[Priority], object]) -> Iterator[None]:
-        """Have a function be told of a new class while the block runs.
-
-        Args:
-            rises: What makes what waits rise with it.
-        """
+    def follow(self, rises: Callable[[Priority], object]) -> None:
+        """Have a function, which makes what waits rise with the call, be told of a new class until ``leave``."""
         self._rises.add(rises)
-        try:
-            yield
-        finally:
-            self._rises.discard(rises)
+
+    def leave(self, rises: Callable[[Priority], object]) -> None:
+        """Tell it no more."""
+        self._rises.discard(rises)

@@ -136,8 +136,12 @@ class LocalTransport:
             permit = orchestrator.permit(
                 needs, priority=urgency.priority, pipeline=pipeline, name=f"{self._name}: reply", detached=True
             )
-            with waits_outside(lambda: permit.asked), urgency.followed(permit.rise):
-                await permit.__aenter__()
+            urgency.follow(permit.rise)
+            try:
+                with waits_outside(lambda: permit.asked):
+                    await permit.__aenter__()
+            finally:
+                urgency.leave(permit.rise)
             try:
                 yield
             finally:
