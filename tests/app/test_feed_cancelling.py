@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,7 +12,8 @@ import pytest
 from tenire.app.config import ingest_config
 from tenire.app.feed import Feed
 from tenire.app.runs import run_config
-from tenire.errors import TenireError
+from tenire.concurrency.channel import endpoint
+from tenire.errors import ChannelError, TenireError
 from tenire.storage.home import Home
 from tenire.testing import LeakGuard, cancel_sweep
 from tenire.testing.leaks import ALLOWANCES, Allowance
@@ -19,6 +21,7 @@ from tenire.testing.leaks import ALLOWANCES, Allowance
 from .conftest import ZEBRAS, write
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Awaitable, Callable
     from pathlib import Path
 
@@ -107,3 +110,49 @@ def test_a_retry_whose_caller_is_cancelled_ends(tmp_path: Path) -> None:
             assert process.returncode is not None
 
     asyncio.run(main())
+
+
+def test_a_feed_that_is_cancelled_while_it_closes_leaves_nothing_running(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dialling, go_on = threading.Event(), threading.Event()
+
+    def dial(directory: Path) -> tuple[bytes, socket.socket]:
+        dialling.set()
+        assert go_on.wait(60)
+        raise ChannelError("no engine listens", hint="")
+
+    monkeypatch.setattr(endpoint, "_dial", dial)
+
+    async def enter_and_leave(feed: Feed, waiting: list[asyncio.Task[object]]) -> None:
+        async with feed:
+            waiting.append(asyncio.get_running_loop().create_task(feed.newer(1_000)))
+            assert await asyncio.to_thread(dialling.wait, 60)
+
+    feed = Feed(Home(tmp_path / "home"))
+
+    async def main() -> None:
+        waiting: list[asyncio.Task[object]] = []
+        using = asyncio.get_running_loop().create_task(enter_and_leave(feed, waiting))
+        following = await _follower(feed)
+        while not following.cancelling():  # noqa: ASYNC110 - it has to be in the middle of things
+            await asyncio.sleep(0.001)
+        for _ in range(3):
+            using.cancel()
+            await asyncio.wait([using], timeout=0.01)
+        assert not using.done(), "its connection is under way"
+        go_on.set()
+        with pytest.raises(asyncio.CancelledError):
+            await using
+        assert following.done()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting[0]
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    asyncio.run(asyncio.wait_for(main(), 60))
+
+
+async def _follower(feed: Feed) -> asyncio.Task[None]:
+    while feed._following is None:  # noqa: ASYNC110 - as above
+        await asyncio.sleep(0.001)
+    return feed._following

@@ -33,6 +33,7 @@ from tenire.clock import SYSTEM_CLOCK
 from tenire.concurrency.blocking import run_blocking
 from tenire.concurrency.channel import ChannelClient
 from tenire.concurrency.timer import UniversalTimer
+from tenire.concurrency.unbroken import unbroken
 from tenire.errors import ChannelError, TenireError
 from tenire.storage.home import Home
 
@@ -117,6 +118,7 @@ class Feed:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         async with AsyncExitStack() as ending:
+            ending.callback(self._let_go)
             if self._own_timer is not None:
                 ending.callback(self._own_timer.close)
             ending.push_async_callback(self._client.aclose)
@@ -124,7 +126,10 @@ class Feed:
             for task in (self._reading, self._following):
                 if task is not None:
                     task.cancel()
-                    ending.push_async_callback(asyncio.wait, [task])
+                    # A step that it must not leave half done, such as a connection, is waited for.
+                    ending.push_async_callback(_wait_for, task)
+
+    def _let_go(self) -> None:
         for waiting in self._waiting:
             waiting.cancel()
 
@@ -275,6 +280,10 @@ class Feed:
         for each in waiting:
             if not each.done():
                 each.set_result(None)
+
+
+async def _wait_for(task: asyncio.Task[None]) -> None:
+    await unbroken(asyncio.wait([task]))
 
 
 def _look_at(home: Home) -> tuple[int | None, object]:
