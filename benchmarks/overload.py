@@ -7,7 +7,9 @@ at five times the load against the best at the load that fits.
 
 ``virtual``: the real engine on virtual time, so that no other program disturbs the figures; the long
 runs show what becomes of a queue that nobody ever works off. ``real``: coroutines on the loop, and
-functions in worker processes, by the wall clock.
+functions in worker processes, by the wall clock. What runs is not stopped, so with few slots an urgent
+task waits for the first batch task that ends: ``virtual_as_many_slots`` is the least that is possible
+with the slots of ``real_processes``, on a machine on which nothing but the tasks takes time.
 """
 
 from __future__ import annotations
@@ -224,6 +226,7 @@ def main() -> None:
     latency("virtual_pipelines", Setting(16, wait, "loop", batch=Priority.LOW, together=False), seeds, virtual)
     # Longer than it takes a waiting task to rise from normal to high.
     latency("virtual_long", Setting(4, wait, "loop", seconds=75.0), seeds[:1], virtual)
+    latency("virtual_as_many_slots", Setting(cores(), wait, "loop", seconds=27.0), range(8 * options.seeds), virtual)
     if not options.virtual_only:
         latency("real_loop", Setting(16, wait, "loop", seconds=4.0), seeds[:1], real)
         # Long enough for a hundred tasks: with thirty the p99 is just the slowest of them.
