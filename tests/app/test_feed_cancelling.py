@@ -112,6 +112,23 @@ def test_a_retry_whose_caller_is_cancelled_ends(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
+def test_a_retry_that_ends_with_its_feed_leaves_nothing_running(tmp_path: Path) -> None:
+    write(tmp_path / "docs" / "a.pdf", "%PDF-1.4 this is no document")
+    home = Home(tmp_path / "home")
+    run_config(ingest_config([str(tmp_path / "docs")], home=home.path, embedder="static"))
+
+    async def main() -> None:
+        async with Feed(home) as feed:
+            retrying = asyncio.get_running_loop().create_task(feed.actions.retry())
+            while feed.actions._retrying is None:  # noqa: ASYNC110 - it has to be in the middle of things
+                await asyncio.sleep(0.001)
+        await asyncio.wait([retrying])
+        assert isinstance(retrying.exception(), TenireError)
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    asyncio.run(_limited(main()))
+
+
 def test_a_feed_that_is_cancelled_while_it_closes_leaves_nothing_running(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -103,6 +103,7 @@ class Feed:
         self._ledger: object = None  # what tells whether it was written since nobody is there
         self._reading: asyncio.Task[None] | None = None
         self._following: asyncio.Task[None] | None = None
+        self._closing = False
         self.looks = 0
         self._waiting: list[asyncio.Future[None]] = []
         self.view = View(1, str(self._home.path), "gone", clock.wall(), "looking for an engine")
@@ -117,6 +118,7 @@ class Feed:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._closing = True
         async with AsyncExitStack() as ending:
             ending.callback(self._let_go)
             if self._own_timer is not None:
@@ -223,6 +225,8 @@ class Feed:
     # -- the ledger -----------------------------------------------------------
 
     def _renew_holdings(self) -> None:
+        if self._closing:  # a retry ends with the feed, and nobody would wait for what begins now
+            return
         self._stale = True  # also for a reading that is under way: it may have begun before the change
         if self._reading is None or self._reading.done():
             self._reading = asyncio.get_running_loop().create_task(self._read_beside(), name="tenire feed: ledger")
