@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from typing import TYPE_CHECKING
 
 import pytest
@@ -55,3 +56,24 @@ def test_a_client_that_could_not_be_opened_can_be_opened_later(tmp_path: Path) -
             assert (await client.complete("Hello")).text == "re: Hello"
 
     asyncio.run(main())
+
+
+def test_rows_leave_nothing_for_the_garbage_collector() -> None:
+    async def garbage_of(client: ChatClient, prompts: range) -> int:
+        gc.collect()
+        gc.disable()
+        try:
+            async for reply in client.map(str(number) for number in prompts):
+                assert reply.error is None
+            await asyncio.sleep(0)
+            return gc.collect()
+        finally:
+            gc.enable()
+
+    async def main() -> tuple[int, int]:
+        async with ChatClient(MODEL, transport=Model(seconds=0), max_concurrency=8) as client:
+            await garbage_of(client, range(20))  # what is made once for all
+            return await garbage_of(client, range(100, 120)), await garbage_of(client, range(200, 320))
+
+    few, many = asyncio.run(main())
+    assert many - few < 20

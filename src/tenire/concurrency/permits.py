@@ -42,7 +42,6 @@ class Permit:
         deadline: Seconds to wait at the most; ``None`` for no limit.
         detached: Whether it belongs to nobody: for what is handed on to other code,
             which must be able to give it back without asking for more.
-        unused: Called if it was granted to somebody who was cancelled in the same moment.
     """
 
     def __init__(
@@ -55,7 +54,6 @@ class Permit:
         name: str,
         deadline: float | None,
         detached: bool = False,
-        unused: Callable[[Handle[None]], object] | None = None,
     ) -> None:
         self._orchestrator = orchestrator
         text_of("name", name)
@@ -68,11 +66,22 @@ class Permit:
         self._name = name
         self._deadline = deadline
         self._detached = detached
-        self._unused = unused
         self._handle: Handle[None] | None = None
         self._token: Token[Task | None] | None = None
 
     async def __aenter__(self) -> Handle[None]:
+        return await self.take()
+
+    async def take(self, unused: Callable[[Handle[None]], object] | None = None) -> Handle[None]:
+        """Hold it until ``give_back``, as soon as it is granted.
+
+        Args:
+            unused: Called if it was granted to somebody who was cancelled in the same moment.
+
+        Raises:
+            RejectedError: If it cannot be granted.
+            ConfigError: If it is open already, or asked for on another loop than the engine's.
+        """
         orchestrator = self._orchestrator
         if self._handle is not None:
             message = f"the permit {self._name!r} is open already; ask for another one"
@@ -101,8 +110,8 @@ class Permit:
             # Granted and cancelled in the same turn of the loop: what was granted
             # must not be lost with the one who waited for it.
             if handle.state == RUNNING:
-                if self._unused is not None:
-                    self._unused(handle)
+                if unused is not None:
+                    unused(handle)
                 orchestrator.end_permit(handle)
             self._leave()
             del handle, holder  # the traceback holds this frame, and they would hold the exception

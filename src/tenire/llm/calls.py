@@ -19,7 +19,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from tenire.concurrency.blocking import run_blocking
 from tenire.core.outages import Blame
@@ -48,6 +48,8 @@ __all__ = ["Calls"]
 _FINAL = (BudgetError, StoreError, ConfigError)
 """What no other model can help with."""
 
+_Ask: TypeAlias = "Callable[..., Awaitable[Reply]]"
+
 _PATIENCE_S = 15.0
 _PAUSE_S = 1.0  # between rounds
 _NEVER = float("inf")
@@ -61,7 +63,7 @@ class _Model(NamedTuple):
         tally: How often the prompt has failed there.
     """
 
-    ask: Callable[..., Awaitable[Reply]]
+    ask: _Ask
     tally: Tally
 
 
@@ -76,6 +78,8 @@ class Calls:
     def __init__(self, session: Session, others: Sequence[Calls] = ()) -> None:
         self._session = session
         self._others = others
+        self._endpoints: tuple[Endpoint, ...] = ()
+        self._own: tuple[_Ask, ...] = ()
 
     async def reply(self, request: ChatRequest, manner: Manner, feed: Feed | None = None) -> Reply:
         """Return the reply to a request.
@@ -88,10 +92,10 @@ class Calls:
         Raises:
             TenireError: If nobody has one: what the last who was asked said.
         """
-        now, timer = asyncio.get_running_loop().time, self._session.manager.timer
+        loop, timer = asyncio.get_running_loop(), self._session.manager.timer
         blame = Blame()
         models = [_Model(ask, Tally(blame)) for ask in self.asks()]
-        until = None if manner.deadline is None else now() + manner.deadline
+        until = None if manner.deadline is None else loop.time() + manner.deadline
         patience, once = 0.0, self._session.endpoints[0].patience == 0
         silent: list[_Model] = []
         while True:
@@ -99,7 +103,7 @@ class Calls:
                 first, last, alone = model is models[0], model is models[-1], len(models) == 1
                 waits = _NEVER if alone else patience if first else 0.0
                 if until is not None:
-                    manner = replace(manner, deadline=max(1e-3, until - now()))
+                    manner = replace(manner, deadline=max(1e-3, until - loop.time()))
                 try:
                     return await model.ask(request, manner, feed, patience=waits, tally=model.tally)
                 except _FINAL:
@@ -112,19 +116,21 @@ class Calls:
                             silent.append(model)
                         if not models:
                             models, silent = silent[:1], []
-                    over = (last and once) or (until is not None and now() + (_PAUSE_S if last else 0.0) >= until)
+                    ends = loop.time() + (_PAUSE_S if last else 0.0)
+                    over = (last and once) or (until is not None and ends >= until)
                     if not models or over or (feed is not None and feed.characters):
                         raise
                     error.add_note("tenire: the next model was asked")
             patience = _PATIENCE_S
             await timer.wait_until(timer.now() + _PAUSE_S)
 
-    def asks(self) -> list[Callable[..., Awaitable[Reply]]]:
+    def asks(self) -> tuple[_Ask, ...]:
         """Return what asks the model, and each of those that stand in for it, in order."""
-        asks: list[Callable[..., Awaitable[Reply]]] = [
-            partial(self._ask, endpoint) for endpoint in self._session.endpoints
-        ]
-        return asks + [ask for other in self._others for ask in other.asks()]
+        endpoints = self._session.endpoints
+        if endpoints is not self._endpoints:  # others each time that the client is opened
+            self._endpoints = endpoints
+            self._own = tuple(partial(self._ask, endpoint) for endpoint in endpoints)
+        return self._own + tuple(ask for other in self._others for ask in other.asks()) if self._others else self._own
 
     def accounts(self) -> list[Account]:
         """Return whom calls are charged to, in the same order."""

@@ -173,8 +173,8 @@ class Endpoint:
         Raises:
             TenireError: If there is none.
         """
-        now, deadline = asyncio.get_running_loop().time, manner.deadline
-        started = now()
+        loop, deadline = asyncio.get_running_loop(), manner.deadline
+        started = loop.time()
         tally = Tally() if tally is None else tally
         while True:
             try:
@@ -184,7 +184,7 @@ class Endpoint:
                 if error.code != BROKE_OFF or (feed is not None and feed.characters):
                     raise
             except TenireError as error:
-                left = None if manner.deadline is None else manner.deadline - (now() - started)
+                left = None if manner.deadline is None else manner.deadline - (loop.time() - started)
                 if patience < _NEVER or not await self._met_an_outage(error, manner, tally, left):
                     raise
                 tally.begin_anew()
@@ -192,7 +192,7 @@ class Endpoint:
                 self._faults.answered()
                 return answer
             if manner.deadline is not None:
-                deadline = max(1e-3, manner.deadline - (now() - started))
+                deadline = max(1e-3, manner.deadline - (loop.time() - started))
 
     async def _met_an_outage(self, error: TenireError, manner: Manner, tally: Tally, left: float | None) -> bool:
         """Return whether a call has failed in all its tries for an outage, once that is over.

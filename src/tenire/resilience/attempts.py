@@ -27,7 +27,7 @@ from tenire.resilience.retries import Tally
 from tenire.resilience.timing import sleep_until, time_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Mapping
 
     from tenire.clock import Clock
     from tenire.core.breaker import CallPermit, Outcome
@@ -49,7 +49,10 @@ class Call:
     """One call on its way through a guard.
 
     Attributes:
-        run: Makes the call; is given what the admission gave.
+        fn: The function that is called.
+        args: Its arguments.
+        kwargs: Those by name.
+        hand_on: Whether it is given what the admission gave, before its other arguments.
         name: Of the function, for people.
         admission: What lets a try in, or ``None``.
         deadline: By when it must have ended, seconds; infinite for no limit.
@@ -63,22 +66,29 @@ class Call:
     """
 
     __slots__ = (
-        "admission", "deadline", "doing", "error", "hedged", "name", "patience", "run", "tally", "tries", "urgency",
+        "admission", "args", "deadline", "doing", "error", "fn", "hand_on", "hedged", "kwargs", "name", "patience",
+        "tally", "tries", "urgency",
     )  # fmt: skip
 
     def __init__(
         self,
-        run: Callable[[Any], Coroutine[Any, Any, Any]],
+        fn: Callable[..., Coroutine[Any, Any, Any]],
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
         name: str,
         admission: Admission | None,
         deadline: float = _NEVER,
         *,
+        hand_on: bool = False,
         hedged: bool = True,
         patience: float = _NEVER,
         tally: Tally | None = None,
         urgency: Urgency | None = None,
     ) -> None:
-        self.run = run
+        self.fn = fn
+        self.args = args
+        self.kwargs = kwargs
+        self.hand_on = hand_on
         self.name = name
         self.admission = admission
         self.deadline = deadline
@@ -89,6 +99,10 @@ class Call:
         self.tries = 0
         self.doing = "about to start"
         self.error: Exception | None = None
+
+    def run(self, admitted: Any) -> Coroutine[Any, Any, Any]:
+        """Make the call; ``admitted`` is what the admission gave."""
+        return self.fn(admitted, *self.args) if self.hand_on else self.fn(*self.args, **self.kwargs)
 
     @property
     def parks(self) -> bool:

@@ -13,7 +13,7 @@ A loop has flights of its own.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from tenire.resilience.tasks import end
 
@@ -24,14 +24,42 @@ if TYPE_CHECKING:
 
 __all__ = ["Flights"]
 
+_Place: TypeAlias = "tuple[asyncio.AbstractEventLoop, Hashable]"
+
 
 class _Flight:
-    __slots__ = ("call", "task", "waiting")
+    """One call under way.
 
-    def __init__(self, call: Call, task: asyncio.Task[Any]) -> None:
+    Attributes:
+        place: Where it stands in the table.
+        call: The call.
+        waiting: Done when it has landed; one for each who waits, in their order.
+        task: Makes the call.
+    """
+
+    __slots__ = ("_table", "call", "place", "task", "waiting")
+
+    def __init__(self, table: dict[_Place, _Flight], place: _Place, call: Call, task: asyncio.Task[Any]) -> None:
+        self._table = table
+        self.place = place
         self.call = call
+        self.waiting: dict[asyncio.Future[None], None] = {}
         self.task = task
-        self.waiting = 0
+        table[place] = self
+        task.add_done_callback(self._landed)
+
+    def forget(self) -> None:
+        """Leave the table: who comes now starts another one."""
+        if self._table.get(self.place) is self:
+            del self._table[self.place]
+
+    def _landed(self, task: asyncio.Task[Any]) -> None:
+        self.forget()
+        if not task.cancelled():
+            task.exception()  # all who waited may be gone
+        for landed in self.waiting:
+            if not landed.done():
+                landed.set_result(None)
 
 
 class Flights:
@@ -40,7 +68,7 @@ class Flights:
     __slots__ = ("_flights",)
 
     def __init__(self) -> None:
-        self._flights: dict[tuple[asyncio.AbstractEventLoop, Hashable], _Flight] = {}
+        self._flights: dict[_Place, _Flight] = {}
 
     def __len__(self) -> int:
         return len(self._flights)
@@ -49,47 +77,30 @@ class Flights:
         """Return whether a call with this key would join another one."""
         return (asyncio.get_running_loop(), key) in self._flights
 
-    async def join(self, key: Hashable, call: Call, run: Callable[[Call], Coroutine[Any, Any, Any]]) -> Any:
+    async def join(self, key: Hashable, call: Call, run: Callable[[Hashable, Call], Coroutine[Any, Any, Any]]) -> Any:
         """Return the result of the flight with this key; start it if there is none.
 
         Args:
             key: What equal calls have in common.
             call: What to call; of those that join only the deadline and the urgency count.
-            run: Runs a call.
+            run: Runs a call with its key.
         """
         place = (asyncio.get_running_loop(), key)
         flight = self._flights.get(place)
         if flight is None:
-            task = asyncio.create_task(run(call), name=f"flight of {call.name}")
-            flight = self._flights[place] = _Flight(call, task)
-            task.add_done_callback(lambda _: self._landed(place, flight))
+            task = asyncio.create_task(run(key, call), name=f"flight of {call.name}")
+            flight = _Flight(self._flights, place, call, task)
         else:
             flight.call.deadline = max(flight.call.deadline, call.deadline)
             if flight.call.urgency is not None and call.urgency is not None:
                 flight.call.urgency.rise(call.urgency.priority)
-        flight.waiting += 1
         landed = place[0].create_future()  # asyncio.wait does the same, for many, and takes longer
-
-        def land(_: object) -> None:
-            if not landed.done():
-                landed.set_result(None)
-
-        flight.task.add_done_callback(land)
+        flight.waiting[landed] = None
         try:
             await landed
         finally:
-            flight.task.remove_done_callback(land)
-            flight.waiting -= 1
+            del flight.waiting[landed]
             if not flight.waiting and not flight.task.done():
-                self._forget(place, flight)
+                flight.forget()
                 await end((flight.task,))
         return flight.task.result()
-
-    def _landed(self, place: tuple[asyncio.AbstractEventLoop, Hashable], flight: _Flight) -> None:
-        self._forget(place, flight)
-        if not flight.task.cancelled():
-            flight.task.exception()  # all who waited may be gone
-
-    def _forget(self, place: tuple[asyncio.AbstractEventLoop, Hashable], flight: _Flight) -> None:
-        if self._flights.get(place) is flight:
-            del self._flights[place]

@@ -222,8 +222,8 @@ class Guard:
         @functools.wraps(fn)
         async def guarded(*args: P.args, **kwargs: P.kwargs) -> Any:
             key = key_of(fn, name, args, kwargs, self._key) if self._shares else None
-            run = cast("Callable[[Any], Coroutine[Any, Any, Any]]", lambda _: fn(*args, **kwargs))
-            return await self._run(Call(run, name, self._admission), key, self._deadline)
+            call = Call(cast("Callable[..., Coroutine[Any, Any, Any]]", fn), args, kwargs, name, self._admission)
+            return await self._run(call, key, self._deadline)
 
         return cast("Callable[P, T]", guarded)
 
@@ -265,12 +265,10 @@ class Guard:
         if self._shares and key is None:
             key = key_of(fn, name, args, {}, self._key)
         seconds = self._deadline if deadline is None else seconds_of("deadline", deadline)
-        run: Callable[[Any], Coroutine[Any, Any, T]] = (
-            (lambda admitted: fn(admitted, *args)) if hand_on else (lambda _: fn(*args))
-        )
         call = Call(
-            run, name, admission or self._admission, hedged=hedged, patience=patience, tally=tally, urgency=urgency
-        )
+            fn, args, {}, name, admission or self._admission,
+            hand_on=hand_on, hedged=hedged, patience=patience, tally=tally, urgency=urgency,
+        )  # fmt: skip
         return cast("T", await self._run(call, key, seconds))
 
     def statistics(self) -> GuardStatistics:
@@ -332,13 +330,13 @@ class Guard:
         if self._flights.under_way(key):
             self._shared += 1
             call.doing = "waiting for an equal call that was under way"
-        run = self._attempts.run if self._cache is None else functools.partial(self._fill, key)
-        return await self._flights.join(key, call, run)
+        return await self._flights.join(key, call, self._fly)
 
-    async def _fill(self, key: Hashable, call: Call) -> Any:
-        assert self._cache is not None
+    async def _fly(self, key: Hashable, call: Call) -> Any:
+        if self._cache is None:
+            return await self._attempts.run(call)
         if self._fills:
-            return await cast("FillingCache", self._cache).fill(key, lambda: self._attempts.run(call))
+            return await cast("FillingCache", self._cache).fill(key, functools.partial(self._attempts.run, call))
         # Another flight may have landed while the cache was asked.
         found = await self._cache.get(key)
         if found is not MISSING:

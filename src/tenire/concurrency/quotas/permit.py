@@ -61,14 +61,13 @@ class QuotaPermit:
             pipeline=pipeline,
             name=name,
             deadline=deadline,
-            unused=self._unused,
         )
         self._grant: Grant | None = None
 
     async def __aenter__(self) -> Grant:
         self._quota.waits(self, 1)
         try:
-            handle = await self._permit.__aenter__()
+            handle = await self._permit.take(self._unused)
         finally:
             self._quota.waits(self, -1)
         self._grant = grant = self._quota.open(self.amounts, handle, self._output_tokens)
@@ -99,4 +98,4 @@ class QuotaPermit:
         grant, self._grant = self._grant, None
         if grant is not None:
             self._quota.close(grant)
-        await self._permit.__aexit__(kind, error, traceback)
+        self._permit.give_back()
