@@ -412,8 +412,10 @@ def test_what_calls_of_a_killed_program_may_have_cost_is_told_by_the_run_that_fi
     lost = Charge("p", "m", 10, 0, 100, 0, 2_000_000_000, 2_000_000_000)
     with Ledger.open(Home(config.tenire.home)) as ledger:
         ledger.spending.expect(f"{2**30}/0.00/killed/{platform.node()}", {1: lost})
-    report = run_config(config)
+    told_at_once: list[float] = []
+    report = run_config(config, on_lost=told_at_once.append)
     assert report.as_json()["lost_usd"] == 0.002
+    assert told_at_once == [0.002]  # a run that is interrupted has no report
     assert (report.pipelines["p"].done, report.pipelines["p"].guessed_usd) == (3, 0)
     assert "lost_usd" not in run_config(config).as_json()
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 
 OnStart = Callable[[dict[str, PipelineProgress]], None]
+OnLost = Callable[[float], None]
 
 
 @dataclass
@@ -34,6 +35,7 @@ class Engine:
     only: Sequence[str] = ()
     watch: bool = False
     beside: object = None
+    lost_usd: float = 0.0
 
     def run_config(
         self,
@@ -41,16 +43,19 @@ class Engine:
         *,
         only: Sequence[str] = (),
         on_start: OnStart | None = None,
+        on_lost: OnLost | None = None,
         watch: bool = False,
         beside: object = None,
     ) -> RunReport:
         self.config, self.only, self.watch, self.beside = config, only, watch, beside
         progress = {pipeline.name: pipeline for pipeline in self.pipelines}
+        if on_lost is not None:
+            on_lost(self.lost_usd)
         if on_start is not None:
             on_start(progress)
         if self.interrupt:
             raise KeyboardInterrupt
-        return RunReport(progress, 12.345, 512.34)
+        return RunReport(progress, 12.345, 512.34, self.lost_usd)
 
 
 def engine(app: App, *pipelines: PipelineProgress, interrupt: bool = False) -> Engine:
@@ -127,6 +132,18 @@ def test_an_interrupt_prints_the_totals_so_far_and_is_130(
         assert ran.last["peak_rss_mib"] > 0
     else:
         assert "ingest" in ran.out
+
+
+@pytest.mark.parametrize("interrupt", [True, False])
+def test_what_was_charged_for_lost_calls_is_told_however_the_run_ends(
+    tenire: Tenire, app: App, docs: Path, interrupt: bool
+) -> None:
+    fake = engine(app, done(), interrupt=interrupt)
+    assert "lost_usd" not in tenire("ingest", "docs", "--json").last
+    fake.lost_usd = 0.002
+    ran = tenire("ingest", "docs", "--json")
+    assert ran.code == (130 if interrupt else 0)
+    assert ran.last["lost_usd"] == 0.002
 
 
 def test_the_collector_rests_while_an_interrupted_run_ends_and_not_longer(tenire: Tenire, app: App, docs: Path) -> None:

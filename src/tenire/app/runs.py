@@ -47,6 +47,7 @@ def run_config(
     *,
     only: Sequence[str] = (),
     on_start: Callable[[dict[str, PipelineProgress]], None] | None = None,
+    on_lost: Callable[[float], None] | None = None,
     sources: Mapping[str, PathSource] | None = None,
     retries: Iterable[str] = (),
     watch: bool = False,
@@ -59,8 +60,9 @@ def run_config(
             finished is kept.
     """
     running = arun_config(
-        config, only=only, on_start=on_start, sources=sources, retries=retries, watch=watch, beside=beside
-    )
+        config, only=only, on_start=on_start, on_lost=on_lost, sources=sources, retries=retries, watch=watch,
+        beside=beside,
+    )  # fmt: skip
     return asyncio.run(running)
 
 
@@ -69,6 +71,7 @@ async def arun_config(
     *,
     only: Sequence[str] = (),
     on_start: Callable[[dict[str, PipelineProgress]], None] | None = None,
+    on_lost: Callable[[float], None] | None = None,
     sources: Mapping[str, PathSource] | None = None,
     retries: Iterable[str] = (),
     watch: bool = False,
@@ -80,6 +83,7 @@ async def arun_config(
         config: A checked configuration.
         only: Names of the pipelines to run; empty for all.
         on_start: Called once with the live progress of each pipeline.
+        on_lost: Called once with ``RunReport.lost_usd``, as soon as it is known: who is interrupted gets no report.
         sources: Files to read instead of the own source of a documents pipeline.
         retries: Names of pipelines of rows of which only those rows are tried that
             are to be tried again.
@@ -122,6 +126,8 @@ async def arun_config(
             engine = Engine(manager, session, progress, plan.calls, ended)
             async with AsyncExitStack() as sharing:
                 await sharing.enter_async_context(plan.calls.opened(manager, session.home))
+                if on_lost is not None:
+                    on_lost(plan.calls.lost_usd)
                 for recipe in plan.recipes:
                     await sharing.enter_async_context(recipe.started(engine))
                 made = {name: recipe.run_of(name, engine) for recipe in plan.recipes for name in recipe.names}

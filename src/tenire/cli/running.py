@@ -55,6 +55,7 @@ def run_and_report(
 
     beside = _dashboard(settings, config) if dashboard else None
     live: dict[str, PipelineProgress] = {}
+    lost: list[float] = []
     display = ProgressDisplay(sys.stderr, quiet=settings.quiet, record=record)
     recorder = _recorder(page)
 
@@ -68,7 +69,7 @@ def run_and_report(
     started = SYSTEM_CLOCK.now()
     with contextlib.closing(display), _closing(recorder), interruptible() as interruption:
         try:
-            report = run_config(config, only=only, on_start=on_start, watch=watch, beside=beside)
+            report = run_config(config, only=only, on_start=on_start, on_lost=lost.append, watch=watch, beside=beside)
         except KeyboardInterrupt:
             report = None
     if report is not None:
@@ -76,8 +77,8 @@ def run_and_report(
         return finish(settings, report)
     from tenire.observe.machine import peak_rss_bytes
 
-    # The engine's own report is lost with the interrupt; the counters are not.
-    report = RunReport(live, SYSTEM_CLOCK.now() - started, peak_rss_bytes() / 2**20)
+    # The engine's own report is lost with the interrupt; the counters are not, nor is what was charged.
+    report = RunReport(live, SYSTEM_CLOCK.now() - started, peak_rss_bytes() / 2**20, sum(lost))
     _write(settings, page, report, recorder)
     finish(settings, report, extra={"interrupted": True})
     settings.output.error_line("interrupted; everything finished is kept, the same command goes on from there")
