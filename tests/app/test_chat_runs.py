@@ -404,6 +404,32 @@ def test_an_estimate_errs_high_and_writes_and_sends_nothing(tmp_path: Path, serv
     assert after.cost_usd == after.pipelines["q"].cost_usd
 
 
+@pytest.mark.parametrize(
+    ("mode", "rows", "stopped"),
+    # Of calls one by one, those before the last have cost less than was estimated.
+    [("realtime", 1, True), ("realtime", 30, False), ("batch", 30, True), ("auto", 30, False)],
+)
+def test_an_estimate_says_what_budget_does_not_stop_the_run(
+    tmp_path: Path, serve: Any, describe: Any, mode: str, rows: int, stopped: bool
+) -> None:
+    server = serve(output_tokens=(40, 40), batch_seconds=0.1)
+    write_rows(tmp_path / "rows.jsonl", *some_rows(rows))
+
+    def planned(budget: float) -> Config:
+        config: Config = describe(server, head=f"budget_usd = {budget!r}", quota=PRICE, p=f'mode = "{mode}"')
+        return config
+
+    told = estimate(planned(5.0))
+    assert told.cost_usd is not None
+    assert told.needed_usd is not None
+    assert told.cost_usd < told.needed_usd < 1.25 * told.cost_usd
+    if stopped:
+        assert run_config(planned(told.cost_usd)).failed == ("p",)
+        assert server.statistics().calls == 0
+    assert run_config(planned(told.needed_usd)).pipelines["p"].done == rows
+    assert estimate(planned(5.0)).needed_usd == estimate(planned(5.0)).spent_usd > 0
+
+
 def test_what_calls_of_a_killed_program_may_have_cost_is_told_by_the_run_that_finds_it(
     tmp_path: Path, serve: Any, describe: Any
 ) -> None:

@@ -45,7 +45,9 @@ def write(folder: Path, **pipelines: tuple[str, str]) -> None:
 def test_its_json_has_each_pipeline_and_the_sum(tenire: Tenire, tmp_path: Path) -> None:
     write(tmp_path, a=("listed", "gpt-4o-mini"), b=("own", "gpt-4o"))
     told = tenire("run", "--estimate", "--json").last
-    assert set(told) == {"estimate", "not_estimated", "cost_usd", "budget_usd", "spent_usd", "built_in_prices"}
+    assert set(told) == {
+        "estimate", "not_estimated", "cost_usd", "needed_usd", "budget_usd", "spent_usd", "built_in_prices",
+    }  # fmt: skip
     assert told["estimate"]["a"]["calls"] == 5
     assert told["cost_usd"] == told["estimate"]["a"]["cost_usd"] + told["estimate"]["b"]["cost_usd"] > 0
     assert told["built_in_prices"] == {"as_of": AS_OF.isoformat(), "models": ["gpt-4o-mini"]}
@@ -73,7 +75,7 @@ def test_an_embedder_on_a_server_is_named_and_is_not_free(tenire: Tenire, tmp_pa
         file.write(f'[pipelines.sort]\nrecipe = "classify"\ntrain = "labelled.jsonl"\n{settings}')
         file.write('[pipelines.count]\nrecipe = "classify"\ntrain = "labelled.jsonl"\nfeatures = "tfidf"\n')
     told = tenire("run", "--estimate", "--json").last
-    assert told["cost_usd"] is None
+    assert told["cost_usd"] is told["needed_usd"] is None
     assert told["estimate"]["a"]["cost_usd"] > 0
     assert told["not_estimated"] == dict.fromkeys(("docs", "more", "sort"), "openai:text-embedding-3-large")
     said = tenire("run", "--estimate", "--only", "docs").out
@@ -121,3 +123,20 @@ def test_with_models_that_stand_in_it_says_what_the_dearest_costs(tenire: Tenire
     assert told("listed", "gpt-4o-mini", fallback=["mine"])["cost_usd"] is None
     own = told("own", "mine", fallback=["gpt-4o", "yours"])
     assert own["built_in_prices"] == {"as_of": AS_OF.isoformat(), "models": ["gpt-4o"]}
+
+
+def test_it_says_what_budget_it_takes_where_the_one_that_there_is_can_stop_the_run(
+    tenire: Tenire, tmp_path: Path
+) -> None:
+    def estimated(budget: float, *words: str) -> Run:
+        (tmp_path / "tenire.toml").write_text(f"[tenire]\nbudget_usd = {budget!r}\n{file}")
+        return tenire("run", "--estimate", *words)
+
+    write(tmp_path, a=("own", "gpt-4o"))
+    file = (tmp_path / "tenire.toml").read_text()
+    told = estimated(1.0, "--json").last
+    assert told["cost_usd"] < told["needed_usd"] < 2 * told["cost_usd"]
+    assert "can stop the run" not in estimated(told["needed_usd"]).out
+    said = " ".join(estimated(told["cost_usd"]).out.split())
+    assert "this budget can stop the run: it takes $0.00" in said
+    assert told["cost_usd"] < told["needed_usd"] <= float(said.partition("it takes $")[2].partition(",")[0])

@@ -6,6 +6,10 @@ What the home has a reply to already costs nothing, and a batch what batches cos
 is free to ask at once, its price is taken. How many tokens the passages of documents have,
 nobody knows before they are read: pipelines that embed on a server are named, and not
 estimated.
+
+A budget has to hold more than that: while a call is under way, what is set aside for it is a quarter
+more for its prompt (``llm.guesses``). It comes back with the reply, so of calls that are made one by one
+only the last ones lack it; a batch holds it for all of its lines together.
 """
 
 from __future__ import annotations
@@ -22,7 +26,7 @@ from tenire.app.place import recorded_embedder
 from tenire.app.remote_embedder import is_remote
 from tenire.clock import SYSTEM_CLOCK
 from tenire.llm.addresses import read_address
-from tenire.llm.guesses import most_cost
+from tenire.llm.guesses import most_cost, most_held
 from tenire.llm.money import to_usd
 from tenire.llm.prices import AS_OF, price_of
 from tenire.llm.requests import make_request, request_key
@@ -62,6 +66,7 @@ class Estimate:
         input_tokens: Of the prompts, about.
         output_tokens: Of the replies, at the most.
         cost_usd: US dollars at the most, whichever of its models answers, or ``None`` if the price of one is not known.
+        aside_usd: US dollars that a budget has to hold beside that, or ``None``: set aside, and not spent.
     """
 
     seen: int = 0
@@ -72,6 +77,7 @@ class Estimate:
     input_tokens: int = 0
     output_tokens: int = 0
     cost_usd: float | None = None
+    aside_usd: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,12 +106,25 @@ class EstimateReport:
         costs = [each.cost_usd for each in self.pipelines.values()]
         return None if None in costs else sum(cost for cost in costs if cost is not None)
 
+    @property
+    def needed_usd(self) -> float | None:
+        """The budget that it takes, US dollars: with a smaller one the last calls can be refused.
+
+        ``None`` where ``cost_usd`` is.
+        """
+        if self.cost_usd is None:
+            return None
+        # What the others have set aside is back by the time that the last one lacks it.
+        aside = max((each.aside_usd or 0.0 for each in self.pipelines.values()), default=0.0)
+        return self.spent_usd + self.cost_usd + aside
+
     def as_json(self) -> dict[str, Any]:
         """Return the object that ``tenire run --estimate --json`` prints."""
         return {
             "estimate": {name: asdict(each) for name, each in self.pipelines.items()},
             "not_estimated": self.not_estimated,
             "cost_usd": self.cost_usd,
+            "needed_usd": self.needed_usd,
             "budget_usd": self.budget_usd,
             "spent_usd": self.spent_usd,
             "built_in_prices": {"as_of": AS_OF.isoformat(), "models": list(self.listed)},
@@ -161,7 +180,8 @@ def _estimate(name: str, plan: ChatPlan, ledger: Ledger | None) -> Estimate:
     recipe = plan.recipe(None)
     prices = prices_of_use(plan.use)
     counter = TokenCounter(load_tokenisers(tuple(prices)))
-    told, cost = Estimate(), 0
+    told, cost, aside = Estimate(), 0, 0
+    together = sum if plan.settings.mode != "realtime" else max
     own = prices[plan.use.model]
     if own is not None and plan.settings.mode == "batch":
         prices[plan.use.model] = own.in_batch()
@@ -180,9 +200,11 @@ def _estimate(name: str, plan: ChatPlan, ledger: Ledger | None) -> Estimate:
             told.calls += 1
             told.input_tokens += needed[0].input_tokens
             told.output_tokens += needed[0].most_output
-            cost += most_cost(needed, list(prices.values())) or 0
+            most = most_cost(needed, list(prices.values())) or 0
+            cost += most
+            aside = together((aside, most_held(needed, list(prices.values())) - most))
     if None not in prices.values():
-        told.cost_usd = to_usd(cost)
+        told.cost_usd, told.aside_usd = to_usd(cost), to_usd(aside)
     return told
 
 

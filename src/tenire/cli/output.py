@@ -178,12 +178,19 @@ def human_seconds(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
-def human_usd(usd: float) -> str:
+def human_usd(usd: float, *, enough: bool = False) -> str:
     """Return an amount of US dollars for people: two digits that count, or cents.
+
+    Args:
+        usd: The amount.
+        enough: Whether it is never to say less, as of what is needed.
 
     >>> human_usd(12.345), human_usd(0.0271), human_usd(0.000031), human_usd(0.0)
     ('$12.35', '$0.027', '$0.000031', '$0')
+    >>> human_usd(12.342, enough=True), human_usd(0.0271, enough=True)
+    ('$12.35', '$0.028')
     """
-    if usd >= 1:
-        return f"${usd:,.2f}"
-    return f"${usd:.{max(2, 1 - math.floor(math.log10(usd)))}f}" if usd > 0 else "$0"
+    if usd <= 0:
+        return "$0"
+    digits = 2 if usd >= 1 else max(2, 1 - math.floor(math.log10(usd)))
+    return f"${math.ceil(usd * 10**digits) / 10**digits if enough else usd:,.{digits}f}"

@@ -136,6 +136,12 @@ def estimate_lines(report: EstimateReport) -> list[RenderableType]:
     total += f"; {human_usd(report.spent_usd)} was spent in this home so far"
     if report.budget_usd is not None:
         total += f", of a budget of {human_usd(report.budget_usd)}"
+        if report.needed_usd is not None and report.needed_usd > report.budget_usd:
+            needed = human_usd(report.needed_usd, enough=True)
+            total += (
+                f"\nthis budget can stop the run: it takes {needed}, since while a call is under way "
+                "a quarter more for its prompt is set aside"
+            )
     if report.listed:
         models = ", ".join(map(clean, report.listed))
         total += f"\nprices of {models} as listed on {AS_OF}; where they have changed, give [quotas.NAME.price]"

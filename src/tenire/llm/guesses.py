@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tenire.llm.money import Price
     from tenire.llm.tokens import TokenEstimate
 
-__all__ = ["most_cost", "most_usage", "uncounted_usage"]
+__all__ = ["most_cost", "most_held", "most_usage", "uncounted_usage"]
 
 
 def most_usage(estimate: TokenEstimate) -> Usage:
@@ -44,6 +44,20 @@ def most_cost(needed: Sequence[TokenEstimate], prices: Sequence[Price | None]) -
             return None
         most = max(most, price.most(one.input_tokens, one.most_output))
     return most
+
+
+def most_held(needed: Sequence[TokenEstimate], prices: Sequence[Price | None]) -> int:
+    """Return what is set aside of a budget while a call is under way, at the dearest of the models.
+
+    Args:
+        needed: What it will need at each model.
+        prices: Of these models; one that is not known has no part in it.
+
+    Returns:
+        Picodollars.
+    """
+    held = (price.cost(most_usage(one)) for one, price in zip(needed, prices, strict=True) if price is not None)
+    return max(held, default=0)
 
 
 def uncounted_usage(estimate: TokenEstimate, characters: int) -> Usage:
