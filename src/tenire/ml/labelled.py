@@ -7,7 +7,9 @@
    the same rows whatever order they come in, and whatever joins them. A class that would have
    no row left to learn from keeps all of its rows.
 4. Labels that compare as equal, but are not the same in JSON (``true`` and ``1``), are classes of their own.
-5. Of a training that is large enough, a tenth of its rows, told by their ids and a seed, says when to stop.
+5. A row whose text has no vector does not count, as if it were not in its file. That is only known once what
+   embeds it was asked: then the rows are looked at again (``training``).
+6. Of a training that is large enough, a tenth of its rows, told by their ids and a seed, says when to stop.
 """
 
 from __future__ import annotations
@@ -89,6 +91,7 @@ class Survey:
     refused: list[RefusedRow] = field(default_factory=list)
     counts: dict[tuple[str, Any], Counter[int]] = field(default_factory=dict)
     seed: int = 0
+    _unusable: set[str] = field(default_factory=set)
     _single: dict[tuple[str, Any], RefusedRow] = field(default_factory=dict)
     _digest: Any = field(default_factory=lambda: hashlib.blake2b(digest_size=16))
     _own_test: bool = False
@@ -101,6 +104,7 @@ class Survey:
         times: Callable[[str], int],
         *,
         seed: int = 0,
+        unusable: Callable[[RefusedRow, str], RefusedRow | None] = lambda _, text: None,
     ) -> Survey:
         """Look at all rows; on a thread.
 
@@ -109,11 +113,16 @@ class Survey:
             tests: The file of tests, or ``None``.
             times: Tells of a key how often it has come, this time included.
             seed: Decides which rows say when to stop.
+            unusable: Given a refusal without a reason and the text of its row, returns it with one if the text
+                has no vector, and ``None`` if it has, or nobody knows.
         """
         survey = cls(seed=seed, _own_test=tests is not None)
         for labelled, refusal in _read(rows, tests, times):
             if labelled is None:
                 survey.refused.append(refusal)
+            elif (why := unusable(refusal, labelled.text)) is not None:
+                survey.refused.append(why)
+                survey._unusable.add(labelled.key)
             else:
                 survey._take(labelled, refusal)
         survey._refuse_single()
@@ -155,9 +164,9 @@ class Survey:
         return sorted(self.counts)
 
     def use_of(self, row: Labelled) -> int | None:
-        """Return what a row is for, or ``None`` if nothing can be made of its class."""
+        """Return what a row is for, or ``None`` if nothing can be made of it or of its class."""
         count = self.counts.get(row.kind)
-        if count is None:
+        if count is None or row.key in self._unusable:
             return None
         if row.test:
             return TEST

@@ -3,16 +3,18 @@
 ::
 
     rows ──► survey ──► found in the registry? ──yes──────────────────────────────► model
-               │                 │ no
-               │                 ▼
-               └► quarantine    texts ──► parts (kept) ──► one matrix ──► slices ──► finish
-                                 a batch at a time, as bytes allow        │  ▲
-                                                                          └──┘ checkpoint each
+           ▲   │                 │ no
+           │   │                 ▼
+           │   └► quarantine    texts ──► parts (kept) ──► one matrix ──► slices ──► finish
+           │                     │   a batch at a time, as bytes allow    │  ▲
+           └─────────────────────┘ some have no vector                    └──┘ checkpoint each
 
 1. The name of a version says what it is made from: the rows, the embedder, the settings. So
    what is there already is not trained again, and what was begun goes on.
 2. What is made on the way lies in the home's cache, and goes once the model is there.
-3. Each slice is a task by itself: other work comes between, and a pause holds the next one back.
+3. Texts that have no vector are all found before the rows are looked at again without them; what the others
+   have is kept where it was asked for. So the version is that of a file without these rows, however they were found.
+4. Each slice is a task by itself: other work comes between, and a pause holds the next one back.
 """
 
 from __future__ import annotations
@@ -47,6 +49,8 @@ from tenire.pipeline.model_worker import IF_KILLED
 from tenire.pipeline.progress import StageProgress
 from tenire.pipeline.room import Room
 from tenire.pipeline.stages.records import hash_of
+from tenire.pipeline.vectorise import UnusableTextError
+from tenire.storage.records import SourceState
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -61,6 +65,7 @@ if TYPE_CHECKING:
     from tenire.pipeline.rows.records import Rows
     from tenire.pipeline.run_tasks import RunTasks
     from tenire.storage.records import Run
+    from tenire.storage.rows import KnownRow, RefusedRow
 
 __all__ = ["Training", "TrainingTerms"]
 
@@ -147,6 +152,9 @@ class Training:
         self._checkpoint_s = checkpoint_s
         self._vectors = StageProgress("learn from", unit="row")
         self._passes = StageProgress("train", unit="epoch")
+        self._unusable: dict[str, str] = {}  # why there is no vector, by text
+        self._incomplete = False  # whether that keeps a part from being made
+        self._tried: set[str] = set()  # keys of rows that were in quarantine for that and are tried again
 
     @property
     def stages(self) -> tuple[StageProgress, ...]:
@@ -160,13 +168,19 @@ class Training:
             PipelineError: If nothing can be learnt from these rows.
             TenireError: If it cannot go on. What was reached is kept.
         """
-        survey = await tasks.thread(self._session.within, self._surveyed, run)
-        self._progress.quarantined += len(survey.refused)
-        self._require(survey)
-        version = self._terms.version(survey)
-        metrics = await tasks.thread(self._session.within, self._kept, version)
-        if metrics is None:
-            metrics = await self._trained(survey, version, tasks)
+        metrics: dict[str, Any] | None = None
+        refused = 0
+        while metrics is None:
+            survey = await tasks.thread(self._session.within, self._surveyed, run)
+            self._progress.quarantined += len(survey.refused) - refused
+            refused = len(survey.refused)
+            self._require(survey)
+            version = self._terms.version(survey)
+            metrics = await tasks.thread(self._session.within, self._kept, version)
+            if metrics is None:
+                metrics = await self._trained(survey, version, tasks)
+        if self._tried:  # and were learnt from
+            await tasks.thread(self._session.within, self._session.ledger.rows.forget, run.pipeline, self._tried)
         figures = ("accuracy", "macro_f1", "train_rows", "test_rows")
         self._progress.figures = {name: metrics.get(name) for name in figures}
         self.version = version
@@ -183,11 +197,27 @@ class Training:
             place += 1
             return table.list(run, [key], place=place)[0]
 
-        survey = Survey.of(*self._sources(), times, seed=self._terms.seed)
-        known = table.refused(run.pipeline, prefix=KEY)
-        table.forget(run.pipeline, known.keys() - {row.key for row in survey.refused})
-        fresh = [row for row in survey.refused if known.get(row.key) != row.request]
-        table.apply(run, [], fresh)
+        known = table.known(run.pipeline, table.refused(run.pipeline, prefix=KEY))
+        tried: set[str] = set()
+
+        def unusable(refusal: RefusedRow, text: str) -> RefusedRow | None:
+            before, why = known.get(refusal.key), self._unusable.get(text)
+            if before is None and why is None:
+                return None
+            # Of what asks for its vector, not of its label: another label makes it no better.
+            request = hash_of("vector", self._terms.identity, text)
+            if why is None and before is not None and before.request == request:
+                if before.state is SourceState.QUARANTINED:
+                    why = ""  # as it is told there already
+                else:
+                    tried.add(refusal.key)
+            return None if why is None else refusal._replace(request=request, error=why, attempts=1)
+
+        table.forget_listed(run)  # this may be the second look
+        survey = Survey.of(*self._sources(), times, seed=self._terms.seed, unusable=unusable)
+        self._tried = tried
+        table.forget(run.pipeline, known.keys() - {row.key for row in survey.refused} - tried)
+        table.apply(run, [], [row for row in survey.refused if _is_news(row, known.get(row.key))])
         for row in survey.refused:  # or they would count as gone once all rows were listed
             times(row.key)
         return survey
@@ -217,15 +247,17 @@ class Training:
 
     # -- from texts to a matrix ---------------------------------------------------------
 
-    async def _trained(self, survey: Survey, version: str, tasks: RunTasks) -> dict[str, Any]:
+    async def _trained(self, survey: Survey, version: str, tasks: RunTasks) -> dict[str, Any] | None:
+        """Make the model; ``None`` if there is no vector for some texts, which are known from then on."""
         folder = self._session.home.cache_path / "training" / self._name / version
         await tasks.thread(_make_folder, folder)
-        if not await tasks.thread(is_joined, str(folder)):
-            await self._matrix(survey, str(folder), tasks)
+        if not (await tasks.thread(is_joined, str(folder)) or await self._matrix(survey, str(folder), tasks)):
+            return None
         await self._passed(survey, str(folder), tasks)
         return await self._finished(survey, version, str(folder), tasks)
 
-    async def _matrix(self, survey: Survey, folder: str, tasks: RunTasks) -> None:
+    async def _matrix(self, survey: Survey, folder: str, tasks: RunTasks) -> bool:
+        """Make the matrix; return whether it is there, and not some of the vectors impossible."""
         if self._terms.features == "tfidf":
             async for number, batch in self._batches(survey, tasks):
                 texts = [row.text for row, use in batch if use != TEST]
@@ -233,7 +265,8 @@ class Training:
             await tasks.submit(keep_vocabulary, folder, step="keep words", on="process", retry=IF_KILLED)
         total = sum(sum(counts.values()) for counts in survey.counts.values())
         there = await tasks.thread(missing_parts, folder, -(-total // _PART_ROWS))
-        self._vectors.waiting = total
+        self._vectors.waiting, self._vectors.done = total, 0
+        self._incomplete = False
         places = {kind: place for place, kind in enumerate(survey.kinds)}
         labels: list[int] = []
         uses: list[int] = []
@@ -254,7 +287,10 @@ class Training:
         if len(labels) != total:
             message = f"the rows to learn from have changed while they were read: {total:,} before, {len(labels):,} now"
             raise PipelineError(message, pipeline=self._name, stage="train", hint="run again once they are at rest")
+        if self._incomplete:
+            return False
         await tasks.submit(join_parts, folder, parts, labels, uses, step="join", on="process", retry=IF_KILLED)
+        return True
 
     async def _batches(self, survey: Survey, tasks: RunTasks) -> AsyncIterator[tuple[int, list[tuple[Labelled, int]]]]:
         rows = read_labelled(*self._sources())
@@ -272,8 +308,7 @@ class Training:
                 part = partial(word_part, folder, number, texts, hashed)
                 await tasks.submit(part, step="count words", on="process", retry=IF_KILLED)
             elif is_coroutine_function(embed):
-                vectors = await tasks.submit(embed, texts, step="embed", on="loop")
-                await tasks.thread(keep_part, folder, number, vectors)
+                await self._embedded(embed, folder, number, texts, tasks)
             else:
                 part = partial(embed_part, embed, folder, number, texts)
                 await tasks.submit(
@@ -281,6 +316,17 @@ class Training:
                 )
         self._vectors.done += len(texts)
         await held.aclose()
+
+    async def _embedded(
+        self, embed: Callable[[list[str]], Any], folder: str, number: int, texts: list[str], tasks: RunTasks
+    ) -> None:
+        try:
+            vectors = await tasks.submit(embed, texts, step="embed", on="loop")
+        except UnusableTextError as error:
+            self._incomplete = True
+            self._unusable |= error.reasons  # rule 3: other parts may have some, too
+        else:
+            await tasks.thread(keep_part, folder, number, vectors)
 
     # -- training ---------------------------------------------------------------------------
 
@@ -313,6 +359,11 @@ class Training:
             finish_training, folder, kept, step="finish", on="process", retry=IF_KILLED
         )
         return metrics
+
+
+def _is_news(refused: RefusedRow, known: KnownRow | None) -> bool:
+    """Return whether the quarantine does not say so of a row already."""
+    return known is None or known.request != refused.request or known.state is not SourceState.QUARANTINED
 
 
 def _make_folder(folder: Path) -> None:
