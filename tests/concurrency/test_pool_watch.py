@@ -245,8 +245,7 @@ def test_what_a_task_has_started_ends_with_its_worker(tmp_path: Path, how: str) 
 
     engine(scenario)
     _, program = map(int, marker.read_text().split())
-    psutil.wait_procs([psutil.Process(program)] if psutil.pid_exists(program) else [], timeout=2)
-    assert gone(program)
+    asyncio.run(eventually(lambda: gone(program)))
 
 
 def test_fewer_slots_end_workers_and_more_bring_them_back() -> None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 SOURCES = str(Path(__file__).parents[2] / "src")
 MOST_S = 60.0
+ORPHANS_GONE_S = 2.0
 
 
 def wait_until(condition: Callable[[], Any], *, at_most: float = MOST_S) -> Any:
@@ -33,6 +34,23 @@ def wait_until(condition: Callable[[], Any], *, at_most: float = MOST_S) -> Any:
             return found
         pause.wait(0.02)
     return pytest.fail(f"did not happen within {at_most} s", pytrace=False)
+
+
+def left_of(family: list[psutil.Process], *, seconds: float = ORPHANS_GONE_S) -> list[psutil.Process]:
+    """Return what of a family still runs after some seconds; a zombie does not: when it goes is up to its new parent."""
+    pause = threading.Event()
+    for _ in range(int(seconds / 0.02)):
+        if not any(map(_runs, family)):
+            break
+        pause.wait(0.02)
+    return [process for process in family if _runs(process)]
+
+
+def _runs(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 @dataclass(frozen=True)

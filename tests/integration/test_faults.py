@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
-from .conftest import wait_until
+from .conftest import left_of, wait_until
 from .scripts import AT_ONCE_S, ATTEMPTS, Script, at_once, no_complaint
 
 if TYPE_CHECKING:
@@ -22,14 +22,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals and limits")
-
-ORPHANS_GONE_S = 2.0
-
-
-def left_of(family: list[psutil.Process], seconds: float = ORPHANS_GONE_S) -> list[psutil.Process]:
-    """Return what of a family still runs after some seconds; a zombie does not."""
-    left = psutil.wait_procs(family, timeout=seconds)[1]
-    return [process for process in left if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
 
 
 def test_ctrl_z_stops_the_workers_too_and_they_go_on_with_it(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
-from .conftest import Command, Tenire, wait_until
+from .conftest import Command, Tenire, left_of, wait_until
 from .scripts import at_once
 
 if TYPE_CHECKING:
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from .conftest import Ended
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no process groups with signals")
-
-ORPHANS_GONE_S = 2.0
 
 
 def committed(command: Command) -> Callable[[], bool]:
@@ -96,7 +94,7 @@ def test_an_interrupted_run_ends_clean_and_the_next_one_completes_it(
 ) -> None:
     runs = Runs(tenire, library, moment)
     ended = at_once(runs, end)
-    assert psutil.wait_procs(runs.family, timeout=ORPHANS_GONE_S)[1] == []
+    assert left_of(runs.family) == []
     assert ended.code == 130, ended.err
     assert "Traceback" not in ended.err
     assert "everything finished is kept" in ended.err
@@ -118,7 +116,7 @@ def test_a_second_ctrl_c_ends_at_once_and_leaves_nothing_behind(tenire: Tenire, 
     ended = at_once(runs, interrupted_twice)
     assert ended.code == 130
     assert "Traceback" not in ended.err
-    assert psutil.wait_procs(runs.family, timeout=ORPHANS_GONE_S)[1] == []
+    assert left_of(runs.family) == []
     assert tenire.verify()["ok"]
 
 
@@ -150,7 +148,7 @@ def test_an_engine_that_was_killed_leaves_no_orphan(tenire: Tenire, library: Pat
     family = command.family()
     command.process.kill()
     command.ended()
-    assert psutil.wait_procs(family, timeout=ORPHANS_GONE_S)[1] == []
+    assert left_of(family) == []
     status = tenire("status").json
     assert (status["running"], status["pipelines"]["ingest"]["state"]) == (False, "interrupted")
     assert status["pipelines"]["ingest"]["seen"] == 0
