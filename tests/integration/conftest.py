@@ -37,7 +37,7 @@ def wait_until(condition: Callable[[], Any], *, at_most: float = MOST_S) -> Any:
 
 
 def left_of(family: list[psutil.Process], *, seconds: float = ORPHANS_GONE_S) -> list[psutil.Process]:
-    """Return what of a family still runs after some seconds; a zombie does not: when it goes is up to its new parent."""
+    """Return what of a family still runs after some seconds; a zombie does not, whenever its new parent takes it."""
     pause = threading.Event()
     for _ in range(int(seconds / 0.02)):
         if not any(map(_runs, family)):
