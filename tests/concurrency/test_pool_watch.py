@@ -7,6 +7,7 @@ import errno
 import os
 import signal
 import sys
+import threading
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -191,6 +192,30 @@ def test_while_no_file_can_be_opened_workers_go_on_unwatched(
 
     engine(scenario, cpu=1)
     assert caplog.text.count("workers cannot be looked at now") == 1
+
+
+def test_a_look_that_fails_while_the_engine_ends_is_not_complained_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    looking, closing = threading.Event(), threading.Event()
+    close = watch.PoolWatch.aclose
+
+    def looks(_: Iterable[int]) -> Any:
+        looking.set()
+        assert closing.wait(60)
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    async def closes(watching: watch.PoolWatch) -> None:
+        closing.set()
+        await close(watching)
+
+    monkeypatch.setattr(watch, "BUSY_S", 0.01)
+    monkeypatch.setattr(watch, "look_at", looks)
+    monkeypatch.setattr(watch.PoolWatch, "aclose", closes)
+
+    async def scenario(manager: ConcurrencyManager) -> None:
+        await manager.submit(jobs.pid, on="process")
+        await eventually(looking.is_set)
+
+    engine(scenario, cpu=1)  # the guard hears what asyncio complains of
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nobody tells whether the worker has read its task")

@@ -113,6 +113,8 @@ class PoolWatch:
     ) -> None:
         self._looking = None
         if self._closed:
+            if not looking.cancelled():
+                looking.exception()  # of a look that nobody needs any more, asyncio would complain
             return
         try:
             looks, most = looking.result()
