@@ -144,6 +144,22 @@ def test_every_loop_of_an_engine_is_watched() -> None:
         assert loops.call(lambda: sorted(owner.name for owner in loops.watchdog._watched)) == ["main", "other"]  # type: ignore[union-attr]
 
 
+def test_a_loop_in_a_thread_is_watched_before_anything_runs_on_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    called = asyncio.Event()
+    live = EventLoopManager._live
+
+    async def late(loops: EventLoopManager) -> None:
+        await called.wait()
+        await live(loops)
+
+    monkeypatch.setattr(EventLoopManager, "_live", late)
+    with EventLoopManager(stall_after=30.0) as loops:
+        assert loops.watchdog is not None
+        watched = loops.call(list, loops.watchdog._watched)
+        loops.call(called.set)
+    assert watched == [loops.main]
+
+
 def test_a_thread_of_its_own_can_be_watched_alone() -> None:
     with LoopThread("side", SYSTEM_CLOCK) as loop:
         assert loop.call(int) == 0

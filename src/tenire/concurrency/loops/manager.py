@@ -252,6 +252,7 @@ class EventLoopManager:
         thread = self.own_thread()
         thread.start(self._live)
         if self.watchdog is not None:
+            self.watchdog.watch(thread)  # a call may run there before it is adopted, and stand still
             self.watchdog.start()
         return self
 
