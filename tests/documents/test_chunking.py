@@ -98,5 +98,5 @@ def test_the_cost_grows_with_the_length_and_not_with_its_square(kind: Kind, unit
 
     seconds(1000)
     small = min(seconds(50_000) for _ in range(3))
-    # Eight times the text: linear is 8, quadratic 64.
-    assert seconds(400_000) < 24 * small + 0.05
+    # Eight times the text: linear is 8, quadratic 64. Once is enough: a busy machine only takes longer.
+    assert any(seconds(400_000) < 24 * small + 0.05 for _ in range(3))
