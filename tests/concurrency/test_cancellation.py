@@ -50,7 +50,7 @@ def test_the_token_may_be_handed_to_another_thread() -> None:
         thread.join()
 
     async def scenario(manager: ConcurrencyManager) -> None:
-        handle = manager.submit(work, timeout=0.2)
+        handle = manager.submit(work, timeout=0.5)  # by then it has begun
         with pytest.raises(TimeoutError):
             await handle
         await eventually(lambda: woken == [True])
@@ -71,15 +71,16 @@ def test_a_task_that_is_not_cancelled_is_told_nothing() -> None:
 
 
 def test_the_end_of_the_engine_is_told_too() -> None:
-    ended = threading.Event()
+    begun, ended = threading.Event(), threading.Event()
 
     def work() -> None:
+        begun.set()
         if tenire.cancel_token().wait(30):
             ended.set()
 
     async def scenario(manager: ConcurrencyManager) -> None:
         manager.submit(work)
-        await eventually(lambda: manager.thread_pool.statistics().threads_busy == 1)
+        await eventually(begun.is_set)
         message = "enough"
         raise ValueError(message)
 
