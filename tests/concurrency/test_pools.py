@@ -67,10 +67,11 @@ def test_cpu_is_honoured_above_the_number_of_cores() -> None:
 
 
 def test_a_cancelled_thread_ends_its_handle_at_once_and_keeps_its_slot_until_it_returns() -> None:
+    begun, release = threading.Event(), threading.Event()
+
     async def scenario(manager: ConcurrencyManager) -> None:
-        release = threading.Event()
-        handle = manager.submit(release.wait, 30, needs=Resources(cpu=1))
-        await eventually(lambda: manager.thread_pool.statistics().threads_busy == 1)
+        handle = manager.submit(lambda: (begun.set(), release.wait(30)), needs=Resources(cpu=1))
+        await eventually(begun.is_set)
         handle.cancel()
         with pytest.raises(asyncio.CancelledError):
             await handle
@@ -82,11 +83,11 @@ def test_a_cancelled_thread_ends_its_handle_at_once_and_keeps_its_slot_until_it_
 
 
 def test_a_thread_that_is_stuck_when_the_engine_closes_is_named(caplog: pytest.LogCaptureFixture) -> None:
-    release = threading.Event()
+    begun, release = threading.Event(), threading.Event()
 
     async def scenario(manager: ConcurrencyManager) -> None:
-        handle = manager.submit(release.wait, 30, name="stuck one")
-        await eventually(lambda: manager.thread_pool.statistics().threads_busy == 1)
+        handle = manager.submit(lambda: (begun.set(), release.wait(30)), name="stuck one")
+        await eventually(begun.is_set)
         handle.cancel()
 
     engine(scenario)
