@@ -430,6 +430,32 @@ def test_an_estimate_says_what_budget_does_not_stop_the_run(
     assert estimate(planned(5.0)).needed_usd == estimate(planned(5.0)).spent_usd > 0
 
 
+@pytest.mark.parametrize("mode", ["realtime", "batch"])
+def test_an_estimate_says_what_budget_of_its_own_does_not_stop_a_pipeline(
+    tmp_path: Path, serve: Any, describe: Any, mode: str
+) -> None:
+    server = serve(output_tokens=(40, 40), batch_seconds=0.1)
+    write_rows(tmp_path / "rows.jsonl", {"id": 1, "text": "This is the only text."})
+
+    def planned(budget: float, own: float) -> Config:
+        p, q = f'mode = "{mode}"\nbudget_usd = {own!r}', 'prompt = "In short: {text}"'
+        config: Config = describe(server, head=f"budget_usd = {budget!r}", quota=PRICE, p=p, q=q)
+        return config
+
+    assert estimate(planned(5.0, 4.0), ["q"]).pipelines["q"].budget_usd is None
+    assert run_config(planned(5.0, 4.0), only=["q"]).pipelines["q"].done == 1
+    assert estimate(planned(5.0, 4.0)).pipelines["q"].spent_usd > 0
+    told = estimate(planned(5.0, 4.0), ["p"]).pipelines["p"]
+    assert (told.budget_usd, told.spent_usd) == (4.0, 0.0)  # what others have spent is not taken from its own
+    assert told.cost_usd is not None
+    assert told.needed_usd is not None
+    assert told.cost_usd < told.needed_usd < 2 * told.cost_usd
+    assert run_config(planned(5.0, told.cost_usd), only=["p"]).failed == ("p",)
+    assert run_config(planned(5.0, told.needed_usd), only=["p"]).pipelines["p"].done == 1
+    after = estimate(planned(5.0, 4.0)).pipelines["p"]
+    assert after.needed_usd == after.spent_usd > 0
+
+
 def test_what_calls_of_a_killed_program_may_have_cost_is_told_by_the_run_that_finds_it(
     tmp_path: Path, serve: Any, describe: Any
 ) -> None:

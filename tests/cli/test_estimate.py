@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tenire.llm.prices import AS_OF
 from tenire.storage.home import Home
 from tenire.storage.ledger import Ledger
+from tenire.storage.spending import Charge
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
-    import pytest
     from tests.cli.conftest import Run
 
     Tenire = Callable[..., Run]
@@ -140,3 +142,29 @@ def test_it_says_what_budget_it_takes_where_the_one_that_there_is_can_stop_the_r
     said = " ".join(estimated(told["cost_usd"]).out.split())
     assert "this budget can stop the run: it takes $0.00" in said
     assert told["cost_usd"] < told["needed_usd"] <= float(said.partition("it takes $")[2].partition(",")[0])
+
+
+def test_it_tells_the_budget_of_a_pipeline_and_what_it_takes(tenire: Tenire, tmp_path: Path) -> None:
+    write(tmp_path, a=("own", "gpt-4o"), b=("own", "gpt-4o"))
+    file = (tmp_path / "tenire.toml").read_text()
+    with Ledger.open(Home(tmp_path / ".tenire")) as ledger:
+        ledger.spending.add([Charge("a", "gpt-4o", 10, 0, 5, 0, 20_000_000_000, 0)])
+
+    def estimated(budget: float, *words: str) -> Run:
+        (tmp_path / "tenire.toml").write_text(file.replace("[pipelines.a]", f"[pipelines.a]\nbudget_usd = {budget!r}"))
+        return tenire("run", "--estimate", *words)
+
+    told = estimated(1.0, "--json").last["estimate"]
+    assert (told["a"]["budget_usd"], told["a"]["spent_usd"]) == (1.0, 0.02)
+    assert (told["b"]["budget_usd"], told["b"]["spent_usd"]) == (None, 0.0)
+    assert 0.02 + told["a"]["cost_usd"] < told["a"]["needed_usd"] < 0.02 + 2 * told["a"]["cost_usd"]
+    assert told["b"]["needed_usd"] == pytest.approx(told["a"]["needed_usd"] - 0.02)
+    enough = " ".join(estimated(1.0).out.split())
+    assert "a has spent $0.020 of a budget of its own of $1.00" in enough
+    assert "b has spent" not in enough
+    assert "can stop" not in enough
+    said = " ".join(estimated(0.02).out.split())
+    assert "a has spent $0.020 of a budget of its own of $0.020, which can stop it: it takes $0.0" in said
+    assert told["a"]["needed_usd"] <= float(said.partition("it takes $")[2].partition(",")[0])
+    (tmp_path / "rows.jsonl").write_text("")
+    assert "can stop" not in estimated(0.01).out  # nothing is left to ask

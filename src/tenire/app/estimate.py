@@ -67,6 +67,8 @@ class Estimate:
         output_tokens: Of the replies, at the most.
         cost_usd: US dollars at the most, whichever of its models answers, or ``None`` if the price of one is not known.
         aside_usd: US dollars that a budget has to hold beside that, or ``None``: set aside, and not spent.
+        budget_usd: What the pipeline itself may spend, or ``None``; what the home may spend holds besides.
+        spent_usd: What it has spent so far.
     """
 
     seen: int = 0
@@ -78,6 +80,13 @@ class Estimate:
     output_tokens: int = 0
     cost_usd: float | None = None
     aside_usd: float | None = None
+    budget_usd: float | None = None
+    spent_usd: float = 0.0
+
+    @property
+    def needed_usd(self) -> float | None:
+        """The budget of its own that it takes, US dollars; ``None`` where ``cost_usd`` is."""
+        return None if self.cost_usd is None else self.spent_usd + self.cost_usd + (self.aside_usd or 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +130,9 @@ class EstimateReport:
     def as_json(self) -> dict[str, Any]:
         """Return the object that ``tenire run --estimate --json`` prints."""
         return {
-            "estimate": {name: asdict(each) for name, each in self.pipelines.items()},
+            "estimate": {
+                name: {**asdict(each), "needed_usd": each.needed_usd} for name, each in self.pipelines.items()
+            },
             "not_estimated": self.not_estimated,
             "cost_usd": self.cost_usd,
             "needed_usd": self.needed_usd,
@@ -152,6 +163,9 @@ def estimate(config: Config, only: Sequence[str] = ()) -> EstimateReport:
         return EstimateReport(found, budget, 0.0, listed, others)
     with Ledger.read(home) as ledger:
         found = {name: _estimate(name, plan, ledger) for name, plan in plans.items()}
+        for name, spent in ledger.spending.by_pipeline().items():
+            if name in found:
+                found[name].spent_usd = to_usd(spent.cost)
         return EstimateReport(found, budget, to_usd(ledger.spending.total().cost), listed, others)
 
 
@@ -180,7 +194,7 @@ def _estimate(name: str, plan: ChatPlan, ledger: Ledger | None) -> Estimate:
     recipe = plan.recipe(None)
     prices = prices_of_use(plan.use)
     counter = TokenCounter(load_tokenisers(tuple(prices)))
-    told, cost, aside = Estimate(), 0, 0
+    told, cost, aside = Estimate(budget_usd=plan.use.budget_usd), 0, 0
     together = sum if plan.settings.mode != "realtime" else max
     own = prices[plan.use.model]
     if own is not None and plan.settings.mode == "batch":

@@ -134,14 +134,10 @@ def estimate_lines(report: EstimateReport) -> list[RenderableType]:
         "what it costs in all is not known" if report.cost_usd is None else f"{human_usd(report.cost_usd)} at the most"
     )
     total += f"; {human_usd(report.spent_usd)} was spent in this home so far"
+    asked = any(each.calls for each in report.pipelines.values())
     if report.budget_usd is not None:
         total += f", of a budget of {human_usd(report.budget_usd)}"
-        if report.needed_usd is not None and report.needed_usd > report.budget_usd:
-            needed = human_usd(report.needed_usd, enough=True)
-            total += (
-                f"\nthis budget can stop the run: it takes {needed}, since while a call is under way "
-                "a quarter more for its prompt is set aside"
-            )
+        total += _too_small(report.budget_usd, report.needed_usd if asked else None, "\nthis budget can stop the run")
     if report.listed:
         models = ", ".join(map(clean, report.listed))
         total += f"\nprices of {models} as listed on {AS_OF}; where they have changed, give [quotas.NAME.price]"
@@ -151,8 +147,22 @@ def estimate_lines(report: EstimateReport) -> list[RenderableType]:
         f"not estimated: {clean(name)}, which embeds with {clean(embedder)}"
         for name, embedder in report.not_estimated.items()
     ]
+    own = [
+        f"{clean(name)} has spent {human_usd(each.spent_usd)} of a budget of its own of {human_usd(each.budget_usd)}"
+        + _too_small(each.budget_usd, each.needed_usd if each.calls else None, ", which can stop it")
+        for name, each in report.pipelines.items()
+        if each.budget_usd is not None
+    ]
     rows = [_estimate_table(report)] if report.pipelines else []
-    return [*rows, *free, *others, total, "nothing was sent"]
+    return [*rows, *free, *others, *own, total, "nothing was sent"]
+
+
+def _too_small(budget: float, needed: float | None, told: str) -> str:
+    """Return what is to be told of a budget that is smaller than the one that it takes, and nothing of another."""
+    if needed is None or needed <= budget:
+        return ""
+    enough = human_usd(needed, enough=True)
+    return f"{told}: it takes {enough}, since while a call is under way a quarter more for its prompt is set aside"
 
 
 def _estimate_table(report: EstimateReport) -> Table:
