@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -14,6 +14,7 @@ from tenire.llm.tokens import LONG_OUTPUT
 from .models import MODEL, Model, simulate
 
 if TYPE_CHECKING:
+    from tenire.llm import Estimate
     from tenire.testing import SimLoop
 
 PRICE = Price(1.0, 2.0)
@@ -80,3 +81,25 @@ def test_an_estimate_says_what_the_dearest_of_the_models_costs(sim_loop: SimLoop
             assert await told("unknown") is None
 
     simulate(sim_loop, scenario, Model())
+
+
+def test_an_estimate_says_what_budget_does_not_refuse_the_prompts(sim_loop: SimLoop) -> None:
+    async def scenario(client: ChatClient) -> None:
+        async def asked(budget: float | None) -> tuple[Estimate, Estimate]:
+            way: dict[str, Any] = {"transport": Model(), "manager": client.manager, "price": PRICE}
+            async with ChatClient(MODEL, **way, budget_usd=budget) as one:
+                before = await one.estimate(["Hello"], max_output_tokens=5)
+                await one.complete("Hello", max_output_tokens=5)
+                return before, await one.estimate([], max_output_tokens=5)
+
+        told, after = await asked(None)
+        assert told.cost_usd is not None
+        assert told.needed_usd is not None
+        assert told.cost_usd < told.needed_usd
+        with pytest.raises(BudgetError):
+            await asked(told.cost_usd)
+        await asked(told.needed_usd)
+        # Without a home, what counts is what this client has spent.
+        assert (after.calls, after.cost_usd, after.needed_usd) == (0, 0.0, 20e-6)
+
+    simulate(sim_loop, scenario, Model(), price=PRICE)

@@ -24,6 +24,8 @@ from .models import MODEL, Model, busy, down
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tenire.llm import Estimate
+
 PRICE = Price(1.0, 2.0)
 
 
@@ -273,6 +275,26 @@ def test_what_prompts_will_take_is_told_before_and_what_is_kept_is_left_out(tmp_
         for ttl, calls in ((3600.0, 0), (0.0, 1)):
             async with client(model, tmp_path, ttl=ttl) as one:
                 assert (await one.estimate(["a"], max_output_tokens=100)).calls == calls
+
+    asyncio.run(main())
+
+
+def test_the_budget_that_prompts_take_has_room_for_what_was_spent_in_the_home(tmp_path: Path) -> None:
+    async def asked(budget: float | None, *prompts: str) -> Estimate:
+        async with client(Model(seconds=0), tmp_path, budget_usd=budget) as one:
+            told = await one.estimate(["Hello", "Grace"], max_output_tokens=5)
+            for prompt in prompts:
+                await one.complete(prompt, max_output_tokens=5)
+            return told
+
+    async def main() -> None:
+        await asked(None, "Hello")
+        told = await asked(None)
+        assert told.cost_usd is not None
+        assert told.needed_usd is not None
+        with pytest.raises(BudgetError):
+            await asked(20e-6 + told.cost_usd, "Grace")
+        await asked(told.needed_usd, "Grace")
 
     asyncio.run(main())
 

@@ -1,11 +1,16 @@
-"""What prompts will take, told before anything is sent."""
+"""What prompts will take, told before anything is sent.
+
+A budget has to hold more than they cost: a quarter more for each prompt is set aside while its call is under way
+(``guesses``). It comes back with the reply, so of calls that are made one by one only the last one lacks it; a batch
+holds it for all of its lines, at its own price.
+"""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from tenire.llm.guesses import most_cost
+from tenire.llm.guesses import most_cost, most_held
 from tenire.llm.money import to_usd
 from tenire.llm.requests import request_key
 from tenire.llm.statistics import Estimate
@@ -34,13 +39,15 @@ async def estimate(
         keep: Whether what is kept answers them.
     """
     prices = [account.price for account in accounts]
-    cost = 0
+    own = prices[0]
+    in_batch = [None if own is None else own.in_batch()]
+    cost = together = aside = 0
     prompts = calls = input_tokens = output_tokens = 0
     seen: set[bytes] = set()
     batch: dict[bytes, ChatRequest] = {}
 
     async def take_in() -> None:
-        nonlocal calls, input_tokens, output_tokens, cost
+        nonlocal calls, input_tokens, output_tokens, cost, together, aside
         known = await session.store.known(list(batch), session.fresh_since) if keep else set()
         for key, request in batch.items():
             if key not in known:
@@ -48,7 +55,11 @@ async def estimate(
                 calls += 1
                 input_tokens += needed[0].input_tokens
                 output_tokens += needed[0].most_output
-                cost += most_cost(needed, prices) or 0
+                most = most_cost(needed, prices) or 0
+                cost += most
+                # Nobody has said yet which of them go in batches: what takes more counts.
+                together += max(most, most_held(needed[:1], in_batch))
+                aside = max(aside, most_held(needed, prices) - most)
         batch.clear()
 
     async for request in requests:
@@ -60,4 +71,13 @@ async def estimate(
         if len(batch) == _AT_ONCE:
             await take_in()
     await take_in()
-    return Estimate(prompts, calls, input_tokens, output_tokens, None if None in prices else to_usd(cost))
+    told = Estimate(prompts, calls, input_tokens, output_tokens, None)
+    if None in prices:
+        return told
+    return replace(told, cost_usd=to_usd(cost), needed_usd=await _spent_usd(session) + to_usd(together + aside))
+
+
+async def _spent_usd(session: Session) -> float:
+    """Return what a budget of the client counts as spent by now."""
+    log = session.books.log
+    return session.books.purse.spent_usd if log is None else to_usd((await log.total()).cost)

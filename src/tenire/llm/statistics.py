@@ -54,6 +54,8 @@ class Estimate:
         input_tokens: Of these.
         output_tokens: Of their replies.
         cost_usd: US dollars, whichever model answers; ``None`` if the price of one is not known.
+        needed_usd: The ``budget_usd`` that it takes, what was spent by now included, asked one by one or in
+            batches: with a smaller one the last calls can be refused. ``None`` where ``cost_usd`` is.
     """
 
     prompts: int
@@ -61,3 +63,4 @@ class Estimate:
     input_tokens: int
     output_tokens: int
     cost_usd: float | None
+    needed_usd: float | None = None

@@ -206,6 +206,17 @@ def test_a_batch_that_could_cost_too_much_is_not_handed_over(tmp_path: Path) -> 
     assert server.times("POST /batches") == 1
 
 
+def test_an_estimate_says_what_budget_does_not_keep_a_batch_from_being_handed_over(tmp_path: Path) -> None:
+    server = ServerOfBatches()
+    full = Price(1.0, 2.0, batch_share=1.0)
+    told = talk(server, tmp_path, lambda client: client.estimate(PROMPTS), price=full)
+    assert told.needed_usd > told.cost_usd
+    with pytest.raises(BudgetError, match="budget_usd"):
+        batch(server, tmp_path, PROMPTS, budget_usd=told.cost_usd, price=full)
+    batch(server, tmp_path, PROMPTS, budget_usd=told.needed_usd, price=full)
+    assert server.times("POST /batches") == 1
+
+
 def test_what_is_spent_counts_in_the_next_run(tmp_path: Path) -> None:
     server = ServerOfBatches()
     batch(server, tmp_path, PROMPTS, budget_usd=1e-3)
