@@ -86,6 +86,19 @@ def test_rows_without_a_vector_are_in_quarantine_and_the_rest_is_learnt_from(
         assert (kept.label, kept.read("head.npz")) == (other.label, other.read("head.npz"))
 
 
+def test_vectors_that_a_run_has_made_itself_are_no_saving_of_its_own(tmp_path: Path, classify: Any) -> None:
+    rows = made_up(270, seed=1)
+    put(tmp_path / "train.jsonl", [*rows[:200], {"id": "bad", "text": "cyanide", "label": "money"}])
+    with FakeModelServer(dimensions=32, poison="cyanide", poison_answer="400") as server:
+        progress = classify(server)
+        assert counts(progress) == (20, 20, 0, 1)
+        assert progress.cached_calls == 0
+        put(tmp_path / "train.jsonl", [*rows, {"id": "bad", "text": "cyanide again", "label": "money"}])
+        progress = classify(server)
+        assert counts(progress) == (20, 20, 0, 1)
+        assert progress.cached_calls == 220  # and not the 270 once more that were looked at again
+
+
 def test_rows_without_a_vector_are_tried_again_when_that_is_asked_for(tmp_path: Path, classify: Any) -> None:
     poisonous = True
     put(tmp_path / "train.jsonl", [*made_up(60, seed=1), {"id": "bad", "text": "cyanide", "label": "money"}])

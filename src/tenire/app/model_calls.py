@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from tenire.app.config_schema import PriceSettings, QuotaSettings
 from tenire.app.refusals import about
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from tenire.app.config import Config
     from tenire.concurrency.manager import ConcurrencyManager
     from tenire.concurrency.quotas import Quota, QuotaStatistics
-    from tenire.llm.asked_ahead import AskedAhead
     from tenire.llm.books import Books
     from tenire.llm.client import ChatClient
     from tenire.llm.dialects import Dialect
@@ -251,11 +250,20 @@ def _who(settings: QuotaSettings) -> str:
     return f"{address.base} {None if key is None else key.fingerprint}"
 
 
-def counted(client: ChatClient, progress: PipelineProgress, ahead: AskedAhead | None = None) -> None:
+class OwnReplies(Protocol):
+    """Tells how many replies were found that the same run had made for those who found them: no saving."""
+
+    @property
+    def used(self) -> int:
+        """How many so far."""
+        ...
+
+
+def counted(client: ChatClient, progress: PipelineProgress, own: OwnReplies | None = None) -> None:
     """Take over what a pipeline's client has counted."""
     spent = client.statistics()
     progress.calls = spent.calls
-    progress.cached_calls = spent.cached_calls - (0 if ahead is None else ahead.used)
+    progress.cached_calls = spent.cached_calls - (0 if own is None else own.used)
     progress.input_tokens = spent.input_tokens
     progress.cached_tokens = spent.cached_tokens
     progress.output_tokens = spent.output_tokens

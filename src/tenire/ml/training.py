@@ -20,6 +20,7 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -54,7 +55,7 @@ from tenire.storage.records import SourceState
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
-    from contextlib import AsyncExitStack
+    from contextlib import AbstractContextManager, AsyncExitStack
     from pathlib import Path
 
     from tenire.clock import Clock
@@ -120,6 +121,7 @@ class Training:
         progress: Where to count.
         clock: For the time that it takes.
         checkpoint_s: Seconds between two checkpoints.
+        again: Entered while rows are looked at again: all their vectors were asked for before, in the same run.
 
     Attributes:
         version: The version that there is now, or an empty string.
@@ -138,6 +140,7 @@ class Training:
         progress: PipelineProgress,
         clock: Clock,
         checkpoint_s: float,
+        again: AbstractContextManager[object],
     ) -> None:
         self.version = ""
         self._name = name
@@ -150,6 +153,7 @@ class Training:
         self._progress = progress
         self._clock = clock
         self._checkpoint_s = checkpoint_s
+        self._again = again
         self._vectors = StageProgress("learn from", unit="row")
         self._passes = StageProgress("train", unit="epoch")
         self._unusable: dict[str, str] = {}  # why there is no vector, by text
@@ -178,7 +182,8 @@ class Training:
             version = self._terms.version(survey)
             metrics = await tasks.thread(self._session.within, self._kept, version)
             if metrics is None:
-                metrics = await self._trained(survey, version, tasks)
+                with self._again if self._unusable else nullcontext():
+                    metrics = await self._trained(survey, version, tasks)
         if self._tried:  # and were learnt from
             await tasks.thread(self._session.within, self._session.ledger.rows.forget, run.pipeline, self._tried)
         figures = ("accuracy", "macro_f1", "train_rows", "test_rows")
