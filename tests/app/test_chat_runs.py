@@ -472,6 +472,20 @@ def test_what_calls_of_a_killed_program_may_have_cost_is_told_by_the_run_that_fi
     assert "lost_usd" not in run_config(config).as_json()
 
 
+def test_what_calls_of_a_killed_program_may_have_cost_is_told_by_the_retry_that_finds_it(
+    tmp_path: Path, serve: Any, describe: Any
+) -> None:
+    write_rows(tmp_path / "rows.jsonl", *some_rows(3), "no row at all")
+    config = describe(serve(), head="budget_usd = 5.0", quota=PRICE, p="")
+    assert run_config(config).quarantined == 1
+    lost = Charge("p", "m", 10, 0, 100, 0, 2_000_000_000, 2_000_000_000)
+    with Ledger.open(Home(config.tenire.home)) as ledger:
+        ledger.spending.expect(f"{2**30}/0.00/killed/{platform.node()}", {1: lost})
+    told_at_once: list[float] = []
+    assert retry(config.tenire.home, [], all_=True, on_lost=told_at_once.append).requeued == 1
+    assert told_at_once == [0.002]
+
+
 @pytest.mark.parametrize("own", ["", "temperature = 1.0", 'system = "Be short."'])
 def test_an_estimate_takes_what_is_kept_for_free(tmp_path: Path, serve: Any, describe: Any, own: str) -> None:
     server = serve()

@@ -97,7 +97,7 @@ def test_retry_tries_again_what_was_named(
 ) -> None:
     seen = []
 
-    def retry(home: Path, ids: Sequence[str], all_: bool) -> Retried:
+    def retry(home: Path, ids: Sequence[str], all_: bool, on_lost: object) -> Retried:
         seen.append((ids, all_))
         return Retried(1, RunReport({"docs": PipelineProgress("docs", state="done", seen=1, quarantined=1)}, 1.0, 9.0))
 
@@ -111,10 +111,26 @@ def test_retry_tries_again_what_was_named(
 
 
 def test_a_retry_with_nothing_to_do_is_done(tenire: Tenire, app: App) -> None:
-    app.put("inspect", retry=lambda home, ids, all_: Retried(0, None))
+    app.put("inspect", retry=lambda home, ids, all_, on_lost: Retried(0, None))
     ran = tenire("retry", "--all", "--json")
     assert ran.code == 0
     assert ran.last == {"requeued": 0, "pipelines": {}, "seconds": 0.0, "peak_rss_mib": 0.0}
+
+
+@pytest.mark.parametrize("lost", [[], [0.0], [0.002, 0.0]])
+def test_what_was_charged_for_lost_calls_is_told_by_an_interrupted_retry(
+    tenire: Tenire, app: App, lost: list[float]
+) -> None:
+    def retry(home: Path, ids: Sequence[str], all_: bool, on_lost: Callable[[float], None]) -> Retried:
+        for usd in lost:  # one a run
+            on_lost(usd)
+        raise KeyboardInterrupt
+
+    app.put("inspect", retry=retry)
+    ran = tenire("retry", "--all", "--json")
+    assert ran.code == 130
+    assert ran.last["error"]["type"] == "KeyboardInterrupt"
+    assert ran.last.get("lost_usd") == (0.002 if sum(lost) else None)
 
 
 def test_verify_fails_when_ledger_and_store_do_not_agree(tenire: Tenire, app: App) -> None:

@@ -193,13 +193,14 @@ def boilerplate(home: Path) -> dict[str, Found]:
         return lines_of(ledger)
 
 
-def retry(home: Path, ids: Sequence[str], all_: bool) -> RetryResult:
+def retry(home: Path, ids: Sequence[str], all_: bool, on_lost: Callable[[float], None] | None = None) -> RetryResult:
     """Try entries of the quarantine again, now.
 
     Args:
         home: The home directory.
         ids: Which entries.
         all_: All of them.
+        on_lost: Called by each run with its ``lost_usd``, as soon as it is known.
 
     Raises:
         ConfigError: If there is no such entry.
@@ -219,14 +220,14 @@ def retry(home: Path, ids: Sequence[str], all_: bool) -> RetryResult:
         session.ledger.quarantine.retry([item.id for item in chosen])
     if not runs:
         return RetryResult(len(chosen), None)
-    reports = [run() for run in runs]
+    reports = [run(on_lost=on_lost) for run in runs]
     pipelines = {name: progress for report in reports for name, progress in report.pipelines.items()}
     seconds, peak = sum(report.seconds for report in reports), max(report.peak_rss_mib for report in reports)
     lost = sum(report.lost_usd for report in reports)
     return RetryResult(len(chosen), RunReport(pipelines, seconds, peak, lost))
 
 
-def _runs(home: Home, chosen: Sequence[FailedItem]) -> list[Callable[[], RunReport]]:
+def _runs(home: Home, chosen: Sequence[FailedItem]) -> list[Callable[..., RunReport]]:
     """Return the runs that try entries again: one for all documents, and one for each file that describes rows.
 
     Raises:
@@ -237,7 +238,7 @@ def _runs(home: Home, chosen: Sequence[FailedItem]) -> list[Callable[[], RunRepo
         facts = {name: remembered(ledger, name) for name in names}
         files = {entry.id: entry.container or entry.source for entry in ledger.quarantine.entries()}
     documents = [name for name in names if "file" not in facts[name]]
-    runs: list[Callable[[], RunReport]] = []
+    runs: list[Callable[..., RunReport]] = []
     if documents:
         of = {name: tuple(files[item.id] for item in chosen if item.pipeline == name) for name in documents}
         settings = {name: _only(pipeline_of(facts[name]), of[name]) for name in documents}

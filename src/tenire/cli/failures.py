@@ -52,9 +52,15 @@ def report(error: Exception, output: Output, *, verbose: bool) -> int:
     return 2 if isinstance(error, (ConfigError, EmbedderMismatchError)) else 1
 
 
-def interrupted(output: Output) -> int:
-    """Tell that Ctrl-C ended a command and return the exit code."""
+def interrupted(output: Output, *, lost_usd: float = 0.0) -> int:
+    """Tell that Ctrl-C ended a command and return the exit code.
+
+    Args:
+        output: Where to tell it.
+        lost_usd: What was charged for calls in flight when earlier programs were killed.
+    """
     output.error_line("interrupted; everything finished is kept")
     if output.as_json:
-        output.json({"error": {"type": "KeyboardInterrupt", "message": "interrupted", "hint": None}})
+        charged = {"lost_usd": lost_usd} if lost_usd else {}
+        output.json({"error": {"type": "KeyboardInterrupt", "message": "interrupted", "hint": None}, **charged})
     return 130

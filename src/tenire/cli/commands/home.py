@@ -178,9 +178,15 @@ def retry(
         raise ConfigError(f"expected either ID… or --all, got {got}", key="ID", hint="see: tenire failed")
     home = settings.home_path()
     from tenire.app.inspect import retry as replay
+    from tenire.cli.failures import interrupted
     from tenire.cli.running import finish
 
-    result = replay(home, list(ids), every)
+    lost: list[float] = []
+    try:
+        result = replay(home, list(ids), every, lost.append)
+    except KeyboardInterrupt:
+        # The report is lost with the interrupt; what was charged is told only once, and not by the next run.
+        return interrupted(settings.output, lost_usd=sum(lost))
     output = settings.output
     report = result.report
     if not output.as_json:
