@@ -35,7 +35,7 @@ def talk(
     async def main() -> Any:
         given = {"price": PRICE, "max_output_tokens": 20, "retry": 1, **options}
         async with (
-            asyncio.timeout(5),
+            asyncio.timeout(30),
             ChatClient(MODEL, transport=FakeTransport(server), home=home, **given) as client,
         ):
             outcome = await job(client)
