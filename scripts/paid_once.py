@@ -170,7 +170,8 @@ def main() -> None:
         print(f"load of the machine: {os.getloadavg()[0]:.1f}")
         if refused := server.statistics().refused:
             raise SystemExit(f"the server refused {refused} calls for its quota")
-        if wrongly or again > len(kills) * CONCURRENCY:
+        # Those under way at a kill, and as many whose replies were not written down yet: on a slow disk there are some.
+        if wrongly or again > 2 * len(kills) * CONCURRENCY:
             raise SystemExit("finished replies were paid for twice")
 
 
