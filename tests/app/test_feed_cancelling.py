@@ -92,10 +92,16 @@ def test_a_feed_without_an_engine(tmp_path: Path, scene: Callable[[Feed], Awaita
     assert found.runs >= 3
 
 
-def test_a_retry_whose_caller_is_cancelled_ends(tmp_path: Path) -> None:
+def _with_a_quarantine(tmp_path: Path) -> Home:
+    """Return a home that has an item to try again."""
     write(tmp_path / "docs" / "a.pdf", "%PDF-1.4 this is no document")
     home = Home(tmp_path / "home")
     run_config(ingest_config([str(tmp_path / "docs")], home=home.path, embedder="static"))
+    return home
+
+
+def test_a_retry_whose_caller_is_cancelled_ends(tmp_path: Path) -> None:
+    home = _with_a_quarantine(tmp_path)
 
     async def main() -> None:
         async with Feed(home) as feed:
@@ -113,9 +119,7 @@ def test_a_retry_whose_caller_is_cancelled_ends(tmp_path: Path) -> None:
 
 
 def test_a_retry_that_ends_with_its_feed_leaves_nothing_running(tmp_path: Path) -> None:
-    write(tmp_path / "docs" / "a.pdf", "%PDF-1.4 this is no document")
-    home = Home(tmp_path / "home")
-    run_config(ingest_config([str(tmp_path / "docs")], home=home.path, embedder="static"))
+    home = _with_a_quarantine(tmp_path)
 
     async def main() -> None:
         async with Feed(home) as feed:
