@@ -21,6 +21,7 @@ import importlib
 import itertools
 import logging
 import os
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,6 +51,10 @@ hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatabl
 
 if os.environ.get("TENIRE_TEST_LOOP") == "uvloop":
     asyncio.set_event_loop_policy(importlib.import_module("uvloop").EventLoopPolicy())
+
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    # A script started the tests in the background. What they start would inherit it, and mind no Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _MAY_BLOCK: tuple[tuple[str, str, str], ...] = (
     ("tenire/testing/executors.py", "_call", "a fake executor's function; on a real pool it is not on the loop"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import signal
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -118,7 +119,11 @@ def test_a_retry_whose_caller_is_cancelled_ends(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
-def test_a_retry_that_ends_with_its_feed_leaves_nothing_running(tmp_path: Path) -> None:
+@pytest.mark.parametrize("ctrl_c", [signal.default_int_handler, signal.SIG_IGN], ids=["minded", "ignored"])
+def test_a_retry_that_ends_with_its_feed_leaves_nothing_running(
+    tmp_path: Path, ctrl_c: Callable[..., object] | signal.Handlers
+) -> None:
+    """Also where Ctrl-C is ignored, as in the window and in jobs of a script: what it starts inherits that."""
     home = _with_a_quarantine(tmp_path)
 
     async def main() -> None:
@@ -127,10 +132,14 @@ def test_a_retry_that_ends_with_its_feed_leaves_nothing_running(tmp_path: Path) 
             while feed.actions._retrying is None:  # noqa: ASYNC110 - it has to be in the middle of things
                 await asyncio.sleep(0.001)
         await asyncio.wait([retrying])
-        assert isinstance(retrying.exception(), TenireError)
+        assert isinstance(retrying.exception(), TenireError), "it went on to its end"
         assert asyncio.all_tasks() == {asyncio.current_task()}
 
-    asyncio.run(_limited(main()))
+    before = signal.signal(signal.SIGINT, ctrl_c)
+    try:
+        asyncio.run(_limited(main()))
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_a_feed_that_is_cancelled_while_it_closes_leaves_nothing_running(

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import signal
 import sys
 from dataclasses import dataclass, field
 from functools import partial
@@ -173,9 +172,13 @@ class Actions:
 
 
 async def _interrupt(process: asyncio.subprocess.Process) -> None:
-    """End a run as Ctrl-C does, which keeps what it has finished."""
+    """End a run as Ctrl-C does, which keeps what it has finished.
+
+    By SIGTERM: a process inherits that SIGINT is ignored, as it is in the window and in
+    jobs that a script started in the background; and Windows sends no SIGINT to one process.
+    """
     with contextlib.suppress(ProcessLookupError):
-        process.send_signal(signal.SIGINT)
+        process.terminate()
     await process.wait()
 
 
