@@ -3,10 +3,13 @@
 #
 #   make demo                     make test ARGS="-k ledger"
 #   make demo CORPUS=~/documents  make test PYTHON=python3.13 VENV=.venv-3.13
+#                                 make test JOBS=0 ARGS="--pdb -k ledger"
 
 VENV ?= .venv
 PYTHON ?=
 ARGS ?=
+# Processes that share the tests out by file; 0 runs them in one, as --pdb needs it.
+JOBS ?= 2
 
 ifeq ($(OS),Windows_NT)
 PY = "$(VENV)/Scripts/python.exe"
@@ -36,7 +39,7 @@ demo: env-demo ## run three pipelines over real documentation, then three search
 	@$(PY) scripts/demo.py
 
 test: env-test ## run every test
-	@$(PY) -m pytest $(ARGS)
+	@$(PY) -m pytest -n $(JOBS) --dist loadfile $(ARGS)
 
 test-matrix: ## run every test on Python 3.11 and 3.13, on asyncio's loop and uvloop's, each Python in .venv-VERSION
 	@failed=; for version in 3.11 3.13; do for loop in asyncio uvloop; do \
