@@ -480,6 +480,9 @@ def test_leaving_ends_who_waits_for_a_view(engine: Any) -> None:
             await asyncio.sleep(1.0)
         await asyncio.wait([waiting])
         assert waiting.cancelled()
+        assert await feed.newer(0) is feed.view
+        with pytest.raises(RejectedError, match="is closed"):
+            await feed.newer(feed.view.number)
 
     engine(scenario)
 

@@ -34,7 +34,7 @@ from tenire.concurrency.blocking import run_blocking
 from tenire.concurrency.channel import ChannelClient
 from tenire.concurrency.timer import UniversalTimer
 from tenire.concurrency.unbroken import unbroken
-from tenire.errors import ChannelError, TenireError
+from tenire.errors import ChannelError, RejectedError, TenireError
 from tenire.storage.home import Home
 
 if TYPE_CHECKING:
@@ -142,8 +142,16 @@ class Feed:
         return asyncio.shield(self._following)  # who waits for it may be cancelled; the feed goes on
 
     async def newer(self, number: int) -> View:
-        """Return the latest view once there is one after number ``number``."""
+        """Return the latest view once there is one after number ``number``.
+
+        Raises:
+            RejectedError: If the feed is closed, and there is none.
+            asyncio.CancelledError: If it is closed meanwhile.
+        """
         while self.view.number <= number:
+            if self._closing:
+                message = f"the feed of {self._home.path} is closed, so nothing comes after view {self.view.number}"
+                raise RejectedError(message, hint="ask inside its `async with` block")
             waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._waiting.append(waiting)
             await waiting
