@@ -406,6 +406,7 @@ GOOD: dict[str, Any] = {
         "", "{", "[]", "null", "[" * 100_000, "\0\0", json.dumps({**GOOD, "pid": os.getpid() + 1}),
         json.dumps({**GOOD, "pipelines": {"docs": 5}}), json.dumps({**GOOD, "level": 3}), json.dumps({"pid": 1}),
     ],
+    ids=["empty", "cut", "list", "null", "deep", "zeros", "another-pid", "pipelines", "level", "part"],
 )  # fmt: skip
 def test_a_file_that_is_old_or_damaged_counts_as_none(home: Home, text: str) -> None:
     engine_path(home).write_text(json.dumps({**GOOD, "later": "versions may say more"}))
