@@ -24,6 +24,7 @@ from tenire.pipeline.chunks import BATCH_ITEMS
 from tenire.pipeline.rows.under_way import READY
 from tenire.storage.home import Home
 from tenire.storage.ledger import Ledger
+from tenire.storage.owners import new_owner
 from tenire.storage.spending import Charge
 from tenire.testing import FakeModelServer
 
@@ -470,6 +471,25 @@ def test_what_calls_of_a_killed_program_may_have_cost_is_told_by_the_run_that_fi
     assert told_at_once == [0.002]  # a run that is interrupted has no report
     assert (report.pipelines["p"].done, report.pipelines["p"].guessed_usd) == (3, 0)
     assert "lost_usd" not in run_config(config).as_json()
+
+
+def test_what_calls_of_a_killed_program_may_have_cost_is_spent_for_an_estimate_already(
+    tmp_path: Path, serve: Any, describe: Any
+) -> None:
+    write_rows(tmp_path / "rows.jsonl", *some_rows(3))
+    config = describe(serve(), head="budget_usd = 5.0", quota=PRICE, p="budget_usd = 4.0", q="")
+    with Ledger.open(Home(config.tenire.home)) as ledger:
+        for number, (pipeline, picodollars) in enumerate([("p", 2_000_000_000), ("q", 1_000_000_000)]):
+            lost = Charge(pipeline, "m", 10, 0, 100, 0, picodollars, picodollars)
+            ledger.spending.expect(f"{2**30}/0.00/killed/{platform.node()}", {number: lost})
+        ledger.spending.expect(new_owner(), {1: lost})  # a program that runs: perhaps it costs nothing
+    before = estimate(config, ["p"])
+    assert (before.spent_usd, before.pipelines["p"].spent_usd) == (0.003, 0.002)
+    assert estimate(config, ["p"]).needed_usd == before.needed_usd  # it has charged nothing
+    report = run_config(config, only=["p"])
+    assert report.lost_usd == 0.003
+    after = estimate(config, ["p"])
+    assert after.spent_usd == pytest.approx(0.003 + report.pipelines["p"].cost_usd)
 
 
 def test_what_calls_of_a_killed_program_may_have_cost_is_told_by_the_retry_that_finds_it(

@@ -68,7 +68,7 @@ class Estimate:
         cost_usd: US dollars at the most, whichever of its models answers, or ``None`` if the price of one is not known.
         aside_usd: US dollars that a budget has to hold beside that, or ``None``: set aside, and not spent.
         budget_usd: What the pipeline itself may spend, or ``None``; what the home may spend holds besides.
-        spent_usd: What it has spent so far.
+        spent_usd: What it has spent so far, with what may be paid for of calls that were in flight when it was killed.
     """
 
     seen: int = 0
@@ -96,7 +96,7 @@ class EstimateReport:
     Attributes:
         pipelines: Those that ask models about rows, by name.
         budget_usd: What may be spent in the home in all, or ``None``.
-        spent_usd: What was spent in it so far.
+        spent_usd: What was spent in it so far, with that too.
         listed: Models whose price is the built-in one, sorted.
         not_estimated: The embedders on a server that other pipelines call, by the pipeline's name.
     """
@@ -163,10 +163,20 @@ def estimate(config: Config, only: Sequence[str] = ()) -> EstimateReport:
         return EstimateReport(found, budget, 0.0, listed, others)
     with Ledger.read(home) as ledger:
         found = {name: _estimate(name, plan, ledger) for name, plan in plans.items()}
-        for name, spent in ledger.spending.by_pipeline().items():
-            if name in found:
-                found[name].spent_usd = to_usd(spent.cost)
-        return EstimateReport(found, budget, to_usd(ledger.spending.total().cost), listed, others)
+        spent = _spent(ledger)
+        for name, each in found.items():
+            each.spent_usd = to_usd(spent.get(name, 0))
+        return EstimateReport(found, budget, to_usd(sum(spent.values())), listed, others)
+
+
+def _spent(ledger: Ledger) -> dict[str, int]:
+    """Return what the run would find spent, picodollars by pipeline."""
+    # The run begins with charging what killed programs had in flight. What another program charges
+    # meanwhile counts twice in this order, and not at all in the other one.
+    spent = ledger.spending.lost_by_pipeline()
+    for name, each in ledger.spending.by_pipeline().items():
+        spent[name] = spent.get(name, 0) + each.cost
+    return spent
 
 
 def _embedders(config: Config, names: Sequence[str], home: Home) -> dict[str, str]:

@@ -135,6 +135,18 @@ class SpendingTable:
         with self._database.writing(durable=True) as connection:
             return _charge_all(connection, _lost(connection, now), now)
 
+    def lost_by_pipeline(self) -> dict[str, int]:
+        """Return what ``settle_lost`` would charge by now, picodollars by pipeline; charges nothing."""
+        costs: dict[str, int] = {}
+        with self._database.reading() as connection:
+            if not _there(connection, "expected_charges"):
+                return costs
+            query = "SELECT pipeline, sum(cost) FROM expected_charges WHERE owner = ? GROUP BY pipeline"
+            for owner in _lost(connection, self._clock.wall()):
+                for pipeline, cost in connection.execute(query, (owner,)):
+                    costs[pipeline] = costs.get(pipeline, 0) + cost
+        return costs
+
     def by_pipeline(self) -> dict[str, Spent]:
         """Return what each pipeline has spent in this home."""
         with self._database.reading() as connection:
@@ -249,7 +261,7 @@ def _batches_alone(connection: sqlite3.Connection, now: float) -> int:
     return sum(held for held, owner, good_until in rows if is_void(owner, good_until, now))
 
 
-def _there(connection: sqlite3.Connection) -> bool:
+def _there(connection: sqlite3.Connection, table: str = "spending") -> bool:
     # A ledger that an older version made, and that nothing has written to since, has no such table.
-    query = "SELECT count(*) FROM sqlite_master WHERE name = 'spending'"
-    return bool(connection.execute(query).fetchone()[0])
+    query = "SELECT count(*) FROM sqlite_master WHERE name = ?"
+    return bool(connection.execute(query, (table,)).fetchone()[0])
