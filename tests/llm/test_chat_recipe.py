@@ -105,6 +105,7 @@ def test_a_row_without_the_field_is_refused_before_it_is_asked() -> None:
         recipe(Model()).request(row(title="x"))
 
 
+@pytest.mark.parametrize("shorten", [False, True])
 @pytest.mark.parametrize(
     ("error", "answers"),
     [
@@ -116,16 +117,17 @@ def test_a_row_without_the_field_is_refused_before_it_is_asked() -> None:
         (CallTimeoutError("slow", call="m", tries=3), 0),
     ],
 )
-def test_what_is_wrong_with_one_row_goes_to_quarantine(error: TenireError, answers: int) -> None:
+def test_what_is_wrong_with_one_row_goes_to_quarantine(error: TenireError, answers: int, shorten: bool) -> None:
     if isinstance(error, ModelError):
         error.tries = answers
     with pytest.raises(RowError) as caught:
-        answer(recipe(Model(error)), text="x")
+        answer(recipe(Model(error), shorten=shorten), text="x")
     assert str(caught.value).startswith(str(error))
     assert caught.value.stage == "call"
     assert caught.value.attempts == answers
 
 
+@pytest.mark.parametrize("shorten", [False, True])
 @pytest.mark.parametrize(
     "error",
     [
@@ -136,9 +138,9 @@ def test_what_is_wrong_with_one_row_goes_to_quarantine(error: TenireError, answe
         ZeroDivisionError("a bug"),
     ],
 )
-def test_what_is_wrong_with_all_rows_ends_the_pipeline(error: Exception) -> None:
+def test_what_is_wrong_with_all_rows_ends_the_pipeline(error: Exception, shorten: bool) -> None:
     with pytest.raises(type(error)) as caught:
-        answer(recipe(Model(error)), text="x")
+        answer(recipe(Model(error), shorten=shorten), text="x")
     assert caught.value is error
 
 
@@ -179,7 +181,7 @@ def test_a_row_that_cannot_be_cut_short_enough_is_given_up() -> None:
     model = Model(most=3)
     with pytest.raises(RowError, match="maximum context"):
         answer(recipe(model, shorten=True), text="x" * 5_000)
-    assert len(model.prompts) <= 10
+    assert len(model.prompts) <= 9
     with pytest.raises(RowError, match="maximum context"):
         answer(recipe(Model(most=3), shorten=True), text=5_000)
 

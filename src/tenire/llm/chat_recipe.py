@@ -129,26 +129,24 @@ class ChatRecipe:
             RowError: If this row gets none.
             TenireError: If none can get one any more.
         """
-        error = None if self.ahead is None else self.ahead.refused(self, row)
-        if error is not None:
-            raise _refusal(error) from error
-        fields = row.fields
-        for _ in range(_MOST_CUTS if self.shorten else 0):
+        refused = None if self.ahead is None else self.ahead.refused(self, row)
+        if refused is not None:
+            raise _refusal(refused) from refused
+        fields, cuts = row.fields, _MOST_CUTS if self.shorten else 0
+        while True:
             try:
                 return await self._ask(fields)
-            except ContextLengthError as error:
-                cut = shorter(fields, self.fields, str(error))
+            except _STOPS:
+                raise
+            except (ModelError, CallError, RejectedError) as error:
+                if not isinstance(error, ContextLengthError):
+                    raise _refusal(error) from error
+                cut = shorter(fields, self.fields, str(error)) if cuts else None
                 if cut is None:
-                    break
-                fields = cut
-        try:
-            return await self._ask(fields)
-        except _STOPS:
-            raise
-        except (ModelError, CallError, RejectedError) as error:
-            if isinstance(error, ContextLengthError) and not self.shorten:
-                error.hint = _TOO_LONG
-            raise _refusal(error) from error
+                    if not self.shorten:
+                        error.hint = _TOO_LONG
+                    raise _refusal(error) from error
+                fields, cuts = cut, cuts - 1
 
     async def _ask(self, fields: Mapping[str, Any]) -> dict[str, Any]:
         reply = await self.complete(self.messages(fields))
