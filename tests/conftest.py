@@ -33,7 +33,7 @@ from scripts.postgres_cluster import Cluster, unavailable
 from tenire.testing import LeakGuard, ManualClock, SimLoop
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator, Iterator
 
 hypothesis.settings.register_profile(
     "repeatable",
@@ -65,6 +65,20 @@ _MAY_BLOCK: tuple[tuple[str, str, str], ...] = (
 
 _GUARD = LeakGuard()
 _ROOT = Path(__file__).parents[1]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Escape lone surrogates, of file names that are no text: reports go from one process to another as UTF-8."""
+    report = yield
+    report.sections = [(_sendable(title), _sendable(text)) for title, text in report.sections]
+    if report.failed and (text := str(report.longrepr)) != (sendable := _sendable(text)):
+        report.longrepr = sendable
+    return report
+
+
+def _sendable(text: str) -> str:
+    return text.encode(errors="backslashreplace").decode()
 
 
 class _LostErrors(logging.Handler):
