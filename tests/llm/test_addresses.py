@@ -170,14 +170,41 @@ def test_the_proxy_is_told_who_calls_and_nobody_else() -> None:
     assert "hush" not in repr(found)
 
 
-def test_no_proxy_is_heeded(monkeypatch: pytest.MonkeyPatch) -> None:
+def _set_proxies(monkeypatch: pytest.MonkeyPatch, **variables: str) -> None:
     for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
-    monkeypatch.setenv("https_proxy", "http://proxy:3128")
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+
+
+def test_no_proxy_is_heeded(monkeypatch: pytest.MonkeyPatch) -> None:
+    _set_proxies(monkeypatch, https_proxy="http://proxy:3128")
     assert find_proxy(read_address("https://api.example/v1")) is not None
     monkeypatch.setenv("no_proxy", "api.example")
     assert find_proxy(read_address("https://api.example/v1")) is None
+
+
+@pytest.mark.parametrize(
+    ("base_url", "named"),
+    [
+        ("https://api.example:8443/v1", "api.example:8443"),
+        ("https://api.example/v1", "api.example:443"),
+        ("https://models.api.example:8443/v1", "other.example, api.example:8443"),
+        ("https://10.0.0.5:8000/v1", "10.0.0.5:8000"),
+        ("https://[2001:db8::5]:8000/v1", "[2001:db8::5]:8000"),
+        ("https://[2001:db8::5]:8000/v1", "2001:db8::5"),
+    ],
+)
+def test_no_proxy_may_name_a_port(monkeypatch: pytest.MonkeyPatch, base_url: str, named: str) -> None:
+    _set_proxies(monkeypatch, https_proxy="http://proxy:3128", no_proxy=named)
+    assert find_proxy(read_address(base_url)) is None
+
+
+@pytest.mark.parametrize("named", ["api.example:443", "api.example:80", "8443"])
+def test_a_port_in_no_proxy_is_that_port_alone(monkeypatch: pytest.MonkeyPatch, named: str) -> None:
+    _set_proxies(monkeypatch, https_proxy="http://proxy:3128", no_proxy=named)
+    assert find_proxy(read_address("https://api.example:8443/v1")) is not None
 
 
 @pytest.mark.parametrize("proxy", ["socks5://me:hush@proxy:1080", "http://"])

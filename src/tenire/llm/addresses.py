@@ -37,6 +37,7 @@ AZURE_MODELS_VERSION = "2024-05-01-preview"
 _AZURE = (".openai.azure.com", ".cognitiveservices.azure.com", ".services.ai.azure.com")
 _WITHOUT_DEPLOYMENTS = ("/v1", "/models")
 _PATH = len("https://")  # where to look from for the path of a base, so that no host is taken for one
+_USUAL_PORTS = {"http": 80, "https": 443}
 _ENDINGS = ("/chat/completions", "/embeddings", "/messages", "/completions")
 
 
@@ -174,7 +175,7 @@ def find_proxy(address: Address, proxies: Mapping[str, str] | None = None) -> Pr
     if is_loopback(address.host):
         return None
     if proxies is None:
-        proxies = {} if proxy_bypass(address.host) else getproxies()
+        proxies = {} if _is_named_in_no_proxy(address) else getproxies()
     scheme = address.base.partition(":")[0]
     found = proxies.get(scheme) or proxies.get("all")
     if not found:
@@ -189,3 +190,12 @@ def find_proxy(address: Address, proxies: Mapping[str, str] | None = None) -> Pr
     place = parts.netloc.rpartition("@")[2]
     login = None if parts.username is None else (unquote(parts.username), unquote(parts.password or ""))
     return Proxy(f"{parts.scheme}://{place}", login)
+
+
+def _is_named_in_no_proxy(address: Address) -> bool:
+    """Return whether the environment wants no proxy for an address: for its host, or for its port of that alone."""
+    if proxy_bypass(address.host):
+        return True
+    parts = urlsplit(address.base)
+    host = f"[{address.host}]" if ":" in address.host else address.host
+    return bool(proxy_bypass(f"{host}:{parts.port or _USUAL_PORTS[parts.scheme]}"))
