@@ -213,3 +213,12 @@ def test_a_proxy_that_cannot_be_used_is_refused(proxy: str) -> None:
     with pytest.raises(ConfigError, match="proxy must be reached by http") as caught:
         find_proxy(address, {"https": proxy})
     assert "hush" not in str(caught.value)
+
+
+@pytest.mark.parametrize("proxy", ["http://me:hush@proxy:hush", "http://me:hush@proxy:99999", "http://me:hush@[::1"])
+def test_a_proxy_that_cannot_be_read_is_refused_before_anything_is_sent(proxy: str) -> None:
+    with pytest.raises(ConfigError, match="got one for https that cannot be read") as caught:
+        find_proxy(read_address("https://api.example/v1"), {"https": proxy})
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__
+    assert "hush" not in str(caught.value)

@@ -180,13 +180,16 @@ def find_proxy(address: Address, proxies: Mapping[str, str] | None = None) -> Pr
     found = proxies.get(scheme) or proxies.get("all")
     if not found:
         return None
-    parts = urlsplit(found if "://" in found else f"http://{found}")
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ConfigError(
-            f"a proxy must be reached by http or https, got one for {scheme} with {parts.scheme}://",
-            key=f"{scheme}_proxy",
-            hint=f"change {scheme.upper()}_PROXY, or name the host in NO_PROXY",
-        )
+    named, hint = f"{scheme}_proxy", f"change {scheme.upper()}_PROXY, or name the host in NO_PROXY"
+    try:
+        parts = urlsplit(found if "://" in found else f"http://{found}")
+        host, _ = parts.hostname, parts.port
+    except ValueError:  # it may quote a password
+        message = f"a proxy must be an address such as http://proxy:3128, got one for {scheme} that cannot be read"
+        raise ConfigError(message, key=named, hint=hint) from None
+    if parts.scheme not in ("http", "https") or not host:
+        message = f"a proxy must be reached by http or https, got one for {scheme} with {parts.scheme}://"
+        raise ConfigError(message, key=named, hint=hint)
     place = parts.netloc.rpartition("@")[2]
     login = None if parts.username is None else (unquote(parts.username), unquote(parts.password or ""))
     return Proxy(f"{parts.scheme}://{place}", login)
