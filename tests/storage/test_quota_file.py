@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import random
+import shutil
 import sqlite3
+import stat
 from typing import TYPE_CHECKING
 
 import pytest
@@ -257,6 +260,42 @@ def test_a_file_that_is_deleted_is_made_anew_by_all(tmp_path: Path) -> None:
     assert ask(other, "b", 0.6, lacking=10).more == 0, "both have the same new file"
     one.close()
     other.close()
+
+
+def test_a_directory_that_is_deleted_is_made_anew_by_all(tmp_path: Path) -> None:
+    state = tmp_path / "state" / "tenire"
+    one, other = QuotaFile(state), QuotaFile(state)
+    ask(one, "a", 0.0, lacking=10)
+    ask(other, "b", 0.0, lacking=10)
+    shutil.rmtree(state.parent)
+    assert ask(one, "a", 0.5, lacking=1000).more == 1000
+    assert ask(other, "b", 0.6, lacking=10).more == 0, "both have the same new file"
+    one.close()
+    other.close()
+    if os.name == "posix":
+        assert stat.S_IMODE(state.stat().st_mode) == 0o700
+
+
+def test_a_file_in_place_of_the_directory_is_said_and_survived(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    file = QuotaFile(state)
+    ask(file, "a", 0.0, lacking=10)
+    shutil.rmtree(state)
+    state.write_text("somebody else's")
+    with pytest.raises(StoreError, match=r"quotas-3\.db"):
+        ask(file, "a", 0.5, lacking=10)
+    state.unlink()
+    assert ask(file, "a", 0.6, lacking=10).more == 10
+    file.close()
+
+
+def test_a_damaged_file_that_cannot_be_put_aside_says_so(tmp_path: Path) -> None:
+    (tmp_path / "quotas-3.db").write_bytes(b"not a database, and longer than its header should be" * 40)
+    (tmp_path / "quotas-3.db.damaged").mkdir()
+    file = QuotaFile(tmp_path)
+    with pytest.raises(StoreError, match=r"quotas-3\.db"):
+        ask(file, "a", 0.0, lacking=10)
+    file.close()
 
 
 def test_a_file_that_cannot_be_used_says_so(tmp_path: Path) -> None:

@@ -3,7 +3,8 @@
 1. Every use is one short transaction; whoever waits longer than ``BUSY_S`` for another one
    gives up.
 2. A file that is damaged, or is none, is put aside and made anew. One that was deleted
-   under an open connection is made anew too: else everybody would keep a file of his own.
+   under an open connection is made anew too, with its directory: else everybody would keep
+   a file of his own, or have none.
 3. It survives the death of its processes, not a power cut: what it holds is worth
    nothing after the machine has started anew.
 """
@@ -16,6 +17,7 @@ import sqlite3
 import threading
 from typing import TYPE_CHECKING
 
+from tenire.errors import StoreError
 from tenire.storage.database import explain
 from tenire.storage.private_file import make_private, withdraw
 
@@ -72,6 +74,10 @@ class SharedFile:
                 if _is_damage(error):
                     self._put_aside()  # for the next time
                 raise explain(error, self._path) from error
+            except OSError as error:  # something is in its way, or in that of what is put aside
+                self._disconnect()
+                message = f"cannot read or write {self._path} ({error.strerror or error})"
+                raise StoreError(message, hint="check the disk, and the permissions of the directory") from error
 
     def _connected(self) -> sqlite3.Connection:
         if self._connection is not None and not self._is_there():
@@ -92,6 +98,8 @@ class SharedFile:
         return _identity(self._path) == self._identity
 
     def _open(self) -> sqlite3.Connection:
+        with contextlib.suppress(OSError):  # as in ``make_private``
+            self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         make_private(self._path)
         connection = sqlite3.connect(self._path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
         try:
