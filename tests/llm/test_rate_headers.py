@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tenire.core.rate_report import MetricReport, RateReport
+from tenire.core.rate_window import UNLIMITED
 from tenire.llm.rate_headers import rate_report, seconds_until
 
 NOON = datetime(2026, 11, 26, 12, tzinfo=UTC).timestamp()
@@ -107,6 +108,13 @@ def test_unknown_values_are_left_out() -> None:
     assert rate_report({}, noon) is None
 
 
+@pytest.mark.parametrize("limit", [str(2**64 - 1), str(2**63 - 1), "9" * 40, "1e300"])
+def test_a_limit_that_nobody_can_spend_is_none(limit: str) -> None:
+    headers = {"x-ratelimit-limit-tokens": limit, "x-ratelimit-remaining-tokens": "5"}
+    assert rate_report(headers, noon) == RateReport({"tokens": MetricReport(None, 5)})
+    assert rate_report({"x-ratelimit-limit-tokens": limit}, noon) is None
+
+
 @pytest.mark.parametrize(("reset", "is_said"), [("6m0s", False), ("7h12m", False), ("2m30s", True), ("59.5s", True)])
 def test_the_limit_of_a_day_is_not_taken_for_that_of_a_minute(reset: str, is_said: bool) -> None:
     headers = {
@@ -133,6 +141,6 @@ def test_no_header_is_too_strange(headers: dict[str, str]) -> None:
         return
     assert report.retry_after is None or 0 < report.retry_after < math.inf
     for metric in report.metrics.values():
-        assert metric.limit is None or metric.limit > 0
+        assert metric.limit is None or 0 < metric.limit < UNLIMITED
         assert metric.remaining is None or metric.remaining >= 0
         assert metric.reset_s is None or 0 <= metric.reset_s < math.inf

@@ -13,7 +13,8 @@ header                                                   its value
 1. A time is a number of seconds, a duration as Go writes it (``6m0s``, ``12ms``), or a
    date of RFC 3339; a date is compared with the server's own clock where it sent one,
    since ours may be wrong.
-2. A limit of 0 or less and a remainder below 0 mean "unknown": Azure sends them.
+2. A limit of 0 or less and a remainder below 0 mean "unknown": Azure sends them. So does a
+   limit that nobody can spend: who has none may send the largest number that he knows.
 3. What cannot be understood is left out, and so are limits of a day. Groq, and OpenAI for
    small accounts, announce one under the name of the minute's; what gives it away is that
    it takes longer than ``LONGEST_RESET_S`` to come back.
@@ -30,6 +31,7 @@ from typing import TYPE_CHECKING
 
 from tenire.clock import SYSTEM_CLOCK
 from tenire.core.rate_report import METRICS, MetricReport, RateReport
+from tenire.core.rate_window import UNLIMITED
 from tenire.resilience.retry_after import retry_after
 
 if TYPE_CHECKING:
@@ -117,7 +119,7 @@ def _metric(metric: str, said: Mapping[str, str], wall: Callable[[], float]) -> 
         return None
     rounded = said["by"].startswith("anthropic") and metric != "requests"
     report = MetricReport(
-        limit if limit is not None and limit > 0 else None,
+        limit if limit is not None and 0 < limit < UNLIMITED else None,
         remaining if remaining is not None and remaining >= 0 else None,
         _NEAREST_THOUSAND if rounded else 0,
         reset,
