@@ -143,3 +143,27 @@ def test_deep_nesting_is_no_reply(dialect: Dialect) -> None:
 @pytest.mark.parametrize(("dialect", "good"), WHOLE[::2], ids=["openai", "anthropic"])
 def test_the_good_bodies_are_good(dialect: Dialect, good: Any) -> None:
     assert dialect.reply(json.dumps(good).encode(), None).text.startswith("a")
+
+
+@pytest.mark.parametrize("said", [0, -1, "9", None, 1e12])
+def test_a_count_that_cannot_be_one_of_a_prompt_is_no_count(said: Any) -> None:
+    openai = {**OPENAI_REPLY, "usage": {"prompt_tokens": said, "completion_tokens": 0, "total_tokens": 0}}
+    assert OPENAI.reply(json.dumps(openai).encode(), None).usage is None
+    vectors = {**VECTORS, "usage": {"prompt_tokens": said, "total_tokens": said}}
+    assert OPENAI.vectors(json.dumps(vectors).encode(), 2, None).usage is None
+    anthropic = {**ANTHROPIC_REPLY, "usage": {"input_tokens": said, "output_tokens": 0}}
+    assert ANTHROPIC.reply(json.dumps(anthropic).encode(), None).usage is None
+
+
+def test_a_prompt_that_is_cached_as_a_whole_is_counted() -> None:
+    body = {**ANTHROPIC_REPLY, "usage": {"input_tokens": 0, "output_tokens": 2, "cache_read_input_tokens": 90}}
+    assert ANTHROPIC.reply(json.dumps(body).encode(), None).usage == Usage(90, 2, 90)
+
+
+def test_a_stream_that_counts_nothing_in_its_end_is_counted_as_before() -> None:
+    reader = OPENAI.reader()
+    for body in (*OPENAI_STREAM, {"choices": [], "usage": {"prompt_tokens": 0, "completion_tokens": 0}}):
+        reader.feed(json.dumps(body).encode())
+    usage = reader.reply(None).usage
+    assert usage is not None
+    assert usage.input_tokens > 0

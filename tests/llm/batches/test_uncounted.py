@@ -43,14 +43,21 @@ def uncounted(reply: dict[str, Any]) -> None:
     del reply["usage"]
 
 
+def counted_as_nothing(reply: dict[str, Any]) -> None:
+    reply["usage"] = dict.fromkeys(reply["usage"], 0)
+
+
 def spending(home: Path) -> Spent:
     with Ledger.read(Home(home)) as ledger:
         return ledger.spending.total()
 
 
+@pytest.mark.parametrize("change", [uncounted, counted_as_nothing])
 @pytest.mark.parametrize("anthropic", [False, True])
-def test_a_line_without_a_count_costs_what_it_may_have_used(tmp_path: Path, anthropic: bool) -> None:
-    replies = batch(Changed(uncounted, anthropic=anthropic), tmp_path, PROMPTS)
+def test_a_line_without_a_count_costs_what_it_may_have_used(
+    tmp_path: Path, anthropic: bool, change: Callable[[dict[str, Any]], object]
+) -> None:
+    replies = batch(Changed(change, anthropic=anthropic), tmp_path, PROMPTS)
     assert [reply.usage for reply in replies] == [None] * 10
     for reply in replies:
         assert reply.cost_usd is not None

@@ -210,11 +210,12 @@ def _without_error(body: bytes) -> dict[str, Any]:
 
 
 def _usage(value: Any) -> Usage | None:
-    if not isinstance(value, dict) or "input_tokens" not in value:
+    if not isinstance(value, dict):
         return None
     cached = count(value.get("cache_read_input_tokens"))
-    written = count(value.get("cache_creation_input_tokens"))
-    return Usage(count(value["input_tokens"]) + cached + written, count(value.get("output_tokens")), cached)
+    of_all = count(value.get("input_tokens")) + cached + count(value.get("cache_creation_input_tokens"))
+    # No prompt has no tokens: where they are not counted, some servers say 0.
+    return Usage(of_all, count(value.get("output_tokens")), cached) if of_all else None
 
 
 def _index(event: Mapping[str, Any]) -> int:

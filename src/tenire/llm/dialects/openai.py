@@ -248,12 +248,13 @@ def _content(value: Any) -> str | None:
 
 
 def _usage(value: Any) -> Usage | None:
-    if not isinstance(value, dict) or "prompt_tokens" not in value:
+    # No prompt has no tokens: where they are not counted, some servers say 0.
+    if not isinstance(value, dict) or not (of_all := count(value.get("prompt_tokens"))):
         return None
     of_prompt = mapping(value.get("prompt_tokens_details"))
     of_reply = mapping(value.get("completion_tokens_details"))
     return Usage(
-        count(value["prompt_tokens"]),
+        of_all,
         count(value.get("completion_tokens")),
         count(of_prompt.get("cached_tokens") or value.get("prompt_cache_hit_tokens")),
         count(of_reply.get("reasoning_tokens")),
