@@ -228,7 +228,7 @@ class HttpTransport:
         """
         call, headers = self.call_of(expected, path), self._headers
         if file is not None:
-            headers = SecretHeaders({name: value for name, value in headers.items() if name != "Content-Type"})
+            headers = SecretHeaders({name: value for name, value in headers.items() if name.lower() != "content-type"})
             data = aiohttp.FormData(data)
             data.add_field("file", file[1], filename=file[0], content_type="application/jsonl")
         elif sized is not None:

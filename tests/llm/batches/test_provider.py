@@ -93,6 +93,17 @@ def test_lines_go_out_and_results_come_back(tmp_path: Path) -> None:
     assert "content policy" in str(bad.error)
 
 
+@pytest.mark.parametrize("name", ["Content-Type", "content-type", "CONTENT-TYPE"])
+def test_a_file_goes_out_as_a_form_whatever_users_call_the_type_of_other_bodies(tmp_path: Path, name: str) -> None:
+    async def job(batches: BatchProvider) -> str:
+        path = tmp_path / "lines"
+        path.write_bytes(batches.line(key(1), ask()))
+        return await batches.upload("mine.jsonl", path)
+
+    with FakeModelServer() as server:
+        assert work(server.base_url, job, headers={name: "application/json; charset=utf-8"})
+
+
 def test_a_batch_is_found_by_its_mark_or_its_file_on_any_page(tmp_path: Path) -> None:
     async def job(batches: BatchProvider) -> None:
         path = tmp_path / "lines"
