@@ -49,7 +49,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 __all__ = [
     "AuthenticationError", "BadRequestError", "BrokenReplyError", "BudgetError", "CallError", "CallTimeoutError",
@@ -157,8 +157,8 @@ class ModelError(TenireError):
         code: The provider's own name for what is wrong, or ``None``.
         charged: Whether the provider is likely to charge for it all the same.
         tries: Tries of its call that got an answer, once the call has failed for good.
-        texts: Those of the texts to embed that have no vector for what is in them, counted
-            from 0; empty if that is not the reason.
+        texts: Places from 0 of texts to embed that have no vector for what is in them, if that is the reason.
+        vectors: Those of all other texts then, by place.
     """
 
     def __init__(
@@ -180,6 +180,7 @@ class ModelError(TenireError):
         self.charged = charged
         self.tries = 0
         self.texts: tuple[int, ...] = ()
+        self.vectors: Mapping[int, Sequence[float]] = {}
 
 
 class AuthenticationError(ModelError):

@@ -76,6 +76,8 @@ def test_only_those_that_make_the_server_fail_have_no_vector(
     async def scenario(client: ChatClient) -> None:
         error = await failing(client, texts)
         assert (type(error), error.texts) == (type(fault), tuple(bad))
+        good = [one for one in range(number) if one not in bad]
+        assert error.vectors == dict(zip(good, await client.embed([texts[one] for one in good]), strict=True))
         assert f"text {bad[0]} of those {number}" in "".join(error.__notes__)
         assert client.statistics().breaker == "closed"
         before = len(server.texts)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
@@ -76,12 +76,11 @@ class ClassifyRuns(RowRuns[_Plan]):
         self.configure(name, engine)
         client = self._clients.get(name)
         embed = _embed(plan.terms, client, self.threads)
-        again = _AskedAgain(client)
         training = Training(
             name, manager=engine.manager, session=engine.session, rows=plan.rows, tests=plan.tests, terms=plan.terms,
-            embed=embed, progress=progress, clock=SYSTEM_CLOCK, checkpoint_s=plan.settings.checkpoint_s, again=again,
+            embed=embed, progress=progress, clock=SYSTEM_CLOCK, checkpoint_s=plan.settings.checkpoint_s,
         )  # fmt: skip
-        count = (lambda: None) if client is None else partial(counted, client, progress, again)
+        count = (lambda: None) if client is None else partial(counted, client, progress)
         if plan.source is None or plan.output is None:
             return _OnlyTraining(name, engine, training, progress, count)
         asked = plan.predicting.asked
@@ -97,32 +96,6 @@ class ClassifyRuns(RowRuns[_Plan]):
         )  # fmt: skip
         progress.stages[:0] = training.stages
         return rows
-
-
-class _AskedAgain(AbstractContextManager[None]):
-    """Counts the vectors that a client finds while it is entered: those that a run asks for a second time.
-
-    Nobody else may ask the client meanwhile. While a model is trained, nobody does: labels wait for it.
-    """
-
-    def __init__(self, client: ChatClient | None) -> None:
-        self._client = client
-        self._before: int | None = None  # found by the client when it was entered
-        self._used = 0
-
-    @property
-    def used(self) -> int:
-        """How many so far."""
-        return self._used if self._before is None else self._used + self._found() - self._before
-
-    def __enter__(self) -> None:
-        self._before = self._found()
-
-    def __exit__(self, *_: object) -> None:
-        self._used, self._before = self.used, None
-
-    def _found(self) -> int:
-        return 0 if self._client is None else self._client.statistics().cached_calls
 
 
 class _OnlyTraining:

@@ -134,22 +134,8 @@ async def embed_with(client: ChatClient, texts: list[str], *, deadline: float | 
         UnusableTextError: If there are no vectors for some, for what is in them.
         TenireError: If it gives no vectors.
     """
-    import numpy as np
-
-    vectors = np.asarray(await _vectors(client, texts, deadline), dtype=np.float32)
-    if not texts:
-        return vectors
-    # A text of which a model says nothing gets some direction: nothing is compared with a vector without one.
-    vectors[~vectors.any(axis=1)] = 1.0
-    # Most providers send unit vectors; the store counts on it.
-    unit: NDArray[np.float32] = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-    return unit
-
-
-async def _vectors(client: ChatClient, texts: list[str], deadline: float | None) -> list[Any]:
-    """Return a vector a text."""
     try:
-        return list(await client.embed(texts, deadline=deadline))
+        return _unit(await client.embed(texts, deadline=deadline))
     except CallTimeoutError as error:
         error.hint = (
             "is the embedder's server up? What it answers, if it says that it is down, is in the log tenire.llm"
@@ -158,4 +144,19 @@ async def _vectors(client: ChatClient, texts: list[str], deadline: float | None)
     except ModelError as error:
         if not error.texts:
             raise
-        raise UnusableTextError(str(error), texts=[texts[place] for place in error.texts]) from error
+        good = {texts[place]: vector for place, vector in error.vectors.items()}
+        vectors = dict(zip(good, _unit(list(good.values())), strict=True))
+        raise UnusableTextError(str(error), texts=[texts[place] for place in error.texts], vectors=vectors) from error
+
+
+def _unit(numbers: list[Any]) -> NDArray[np.float32]:
+    import numpy as np
+
+    vectors = np.asarray(numbers, dtype=np.float32)
+    if not numbers:
+        return vectors
+    # A text of which a model says nothing gets some direction: nothing is compared with a vector without one.
+    vectors[~vectors.any(axis=1)] = 1.0
+    # Most providers send unit vectors; the store counts on it.
+    unit: NDArray[np.float32] = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    return unit

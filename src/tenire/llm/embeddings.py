@@ -142,9 +142,9 @@ class Embeddings:
             batcher = self._batcher(_Group(dimensions, priority, pipeline, keep))
             fetch = partial(self._shared, batcher) if keep else batcher
             made, failed = await _all(partial(fetch, deadline=deadline), missing)
-            if failed:
-                raise _failure(failed, keys)
             vectors.update(made)
+            if failed:
+                raise _failure(failed, keys, vectors)
         return [vectors[key] for key in keys]
 
     async def aclose(self) -> None:
@@ -297,7 +297,9 @@ async def _all(
     return {key: task.result() for key, task in tasks.items() if key not in failed}, failed
 
 
-def _failure(failed: dict[bytes, BaseException], keys: list[bytes]) -> BaseException:
+def _failure(
+    failed: dict[bytes, BaseException], keys: list[bytes], vectors: dict[bytes, array[float]]
+) -> BaseException:
     """Return the error for all texts that failed: one that is not their own fault, if there is any."""
     own = {key for key, error in failed.items() if isinstance(error, ModelError) and error.texts}
     key = next((key for key in failed if key not in own), next(iter(failed)))
@@ -307,5 +309,7 @@ def _failure(failed: dict[bytes, BaseException], keys: list[bytes]) -> BaseExcep
         error = copy(error)
         error.__notes__, error.__cause__ = [*notes], cause
         error.texts = tuple(place for place, one in enumerate(keys) if one in own) if key in own else ()
+        # Its caller paid for them, and a home that keeps less than all of them may not have them any more.
+        error.vectors = {place: vectors[one] for place, one in enumerate(keys) if one in vectors} if key in own else {}
     error.add_note(f"tenire: it is text {keys.index(key)} of those {len(keys)} that were given")
     return error

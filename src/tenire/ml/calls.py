@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from tenire.ml.kept_vectors import KeptVectors
     from tenire.ml.plans import Finished, Slice, TrainingPlan
 
 __all__ = [
@@ -19,9 +20,11 @@ __all__ = [
     "finish_training",
     "is_joined",
     "join_parts",
+    "join_vectors",
     "keep_part",
     "keep_vocabulary",
     "missing_parts",
+    "open_vectors",
     "predict_texts",
     "predict_vectors",
     "word_part",
@@ -78,13 +81,34 @@ def keep_vocabulary(folder: str) -> None:
         _replace(Path(folder) / name, data)
 
 
-def join_parts(folder: str, parts: int, labels: Sequence[int], uses: Sequence[int]) -> None:
-    """Make one matrix of the parts of a training."""
+def join_parts(folder: str, parts: int, labels: Sequence[int], uses: Sequence[int]) -> bool:
+    """Make one matrix of the parts of a training; return whether all of it is there."""
     import numpy as np
 
     from tenire.ml.matrix import PartFiles
 
     PartFiles(Path(folder)).join(parts, np.array(labels, np.int32), np.array(uses, np.int8))
+    return True
+
+
+def open_vectors(folder: str) -> KeptVectors:
+    """Return what a server gave for the texts of a training so far."""
+    from tenire.ml.kept_vectors import KeptVectors
+
+    return KeptVectors(Path(folder))
+
+
+def join_vectors(folder: str, vectors: str, keys: bytearray, labels: Sequence[int], uses: Sequence[int]) -> bool:
+    """Make one matrix of what a server gave for the texts of a training; return whether all of it is there."""
+    import numpy as np
+
+    from tenire.ml.kept_vectors import KeptVectors
+    from tenire.ml.matrix import keep_labels
+
+    if not KeptVectors(Path(vectors)).join(Path(folder), keys):
+        return False
+    keep_labels(Path(folder), np.array(labels, np.int32), np.array(uses, np.int8))
+    return True
 
 
 def advance_training(folder: str, plan: TrainingPlan, seconds: float) -> Slice:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["PartFiles", "TrainingRows"]
+__all__ = ["PartFiles", "TrainingRows", "keep_labels"]
 
 
 class PartFiles:
@@ -81,9 +81,7 @@ class PartFiles:
             with (self._folder / "rows.new").open("wb") as file:
                 save_npz(file, vstack([self._read(number) for number in range(parts)], format="csr"), compressed=False)
             os.replace(self._folder / "rows.new", self._folder / "rows.npz")
-        with (self._folder / "labels.new").open("wb") as file:
-            np.savez(file, labels=labels, uses=uses)
-        os.replace(self._folder / "labels.new", self._folder / "labels.npz")
+        keep_labels(self._folder, labels, uses)
 
     @property
     def joined(self) -> bool:
@@ -100,6 +98,13 @@ class PartFiles:
         from scipy.sparse import load_npz
 
         return load_npz(self._path(number)).tocsr()
+
+
+def keep_labels(folder: Path, labels: NDArray[np.int32], uses: NDArray[np.int8]) -> None:
+    """Keep the class of each row, and what it is for: the last of what makes a matrix."""
+    with (folder / "labels.new").open("wb") as file:
+        np.savez(file, labels=labels, uses=uses)
+    os.replace(folder / "labels.new", folder / "labels.npz")
 
 
 @dataclass(frozen=True, slots=True)

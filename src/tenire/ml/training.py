@@ -12,15 +12,15 @@
 1. The name of a version says what it is made from: the rows, the embedder, the settings. So
    what is there already is not trained again, and what was begun goes on.
 2. What is made on the way lies in the home's cache, and goes once the model is there.
-3. Texts that have no vector are all found before the rows are looked at again without them; what the others
-   have is kept where it was asked for. So the version is that of a file without these rows, however they were found.
+3. Texts that have no vector are all found before the rows are looked at again without them. So the version is that
+   of a file without these rows, however they were found. What a server gave for the others is kept by text
+   (``kept_vectors``), beside the folders of versions, and asked for once.
 4. Each slice is a task by itself: other work comes between, and a pause holds the next one back.
 """
 
 from __future__ import annotations
 
 import shutil
-from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -36,9 +36,10 @@ from tenire.ml.calls import (
     finish_training,
     is_joined,
     join_parts,
-    keep_part,
+    join_vectors,
     keep_vocabulary,
     missing_parts,
+    open_vectors,
     word_part,
 )
 from tenire.ml.labelled import KEY, Survey, read_labelled
@@ -55,11 +56,12 @@ from tenire.storage.records import SourceState
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
-    from contextlib import AbstractContextManager, AsyncExitStack
+    from contextlib import AsyncExitStack
     from pathlib import Path
 
     from tenire.clock import Clock
     from tenire.concurrency.manager import ConcurrencyManager
+    from tenire.ml.kept_vectors import KeptVectors
     from tenire.ml.labelled import Labelled
     from tenire.pipeline.home_session import HomeSession
     from tenire.pipeline.progress import PipelineProgress
@@ -121,7 +123,6 @@ class Training:
         progress: Where to count.
         clock: For the time that it takes.
         checkpoint_s: Seconds between two checkpoints.
-        again: Entered while rows are looked at again: all their vectors were asked for before, in the same run.
 
     Attributes:
         version: The version that there is now, or an empty string.
@@ -140,7 +141,6 @@ class Training:
         progress: PipelineProgress,
         clock: Clock,
         checkpoint_s: float,
-        again: AbstractContextManager[object],
     ) -> None:
         self.version = ""
         self._name = name
@@ -153,11 +153,11 @@ class Training:
         self._progress = progress
         self._clock = clock
         self._checkpoint_s = checkpoint_s
-        self._again = again
         self._vectors = StageProgress("learn from", unit="row")
         self._passes = StageProgress("train", unit="epoch")
         self._unusable: dict[str, str] = {}  # why there is no vector, by text
         self._incomplete = False  # whether that keeps a part from being made
+        self._kept_vectors: KeptVectors | None = None  # where a server makes them
         self._tried: set[str] = set()  # keys of rows that were in quarantine for that and are tried again
 
     @property
@@ -182,8 +182,7 @@ class Training:
             version = self._terms.version(survey)
             metrics = await tasks.thread(self._session.within, self._kept, version)
             if metrics is None:
-                with self._again if self._unusable else nullcontext():
-                    metrics = await self._trained(survey, version, tasks)
+                metrics = await self._trained(survey, version, tasks)
         if self._tried:  # and were learnt from
             await tasks.thread(self._session.within, self._session.ledger.rows.forget, run.pipeline, self._tried)
         figures = ("accuracy", "macro_f1", "train_rows", "test_rows")
@@ -254,14 +253,18 @@ class Training:
 
     async def _trained(self, survey: Survey, version: str, tasks: RunTasks) -> dict[str, Any] | None:
         """Make the model; ``None`` if there is no vector for some texts, which are known from then on."""
-        folder = self._session.home.cache_path / "training" / self._name / version
-        await tasks.thread(_make_folder, folder)
-        if not (await tasks.thread(is_joined, str(folder)) or await self._matrix(survey, str(folder), tasks)):
+        own = self._session.home.cache_path / "training" / self._name
+        folder, vectors = own / version, own / f"vectors-{hash_of('vectors', self._terms.identity)}"
+        await tasks.thread(_make_folder, folder, vectors)
+        joined = await tasks.thread(is_joined, str(folder))
+        if not (joined or await self._matrix(survey, str(folder), str(vectors), tasks)):
             return None
         await self._passed(survey, str(folder), tasks)
-        return await self._finished(survey, version, str(folder), tasks)
+        metrics = await self._finished(survey, version, str(folder), tasks)
+        await tasks.thread(shutil.rmtree, vectors, True)
+        return metrics
 
-    async def _matrix(self, survey: Survey, folder: str, tasks: RunTasks) -> bool:
+    async def _matrix(self, survey: Survey, folder: str, vectors: str, tasks: RunTasks) -> bool:
         """Make the matrix; return whether it is there, and not some of the vectors impossible."""
         if self._terms.features == "tfidf":
             async for number, batch in self._batches(survey, tasks):
@@ -269,12 +272,15 @@ class Training:
                 await tasks.submit(count_part, folder, number, texts, step="count words", on="process", retry=IF_KILLED)
             await tasks.submit(keep_vocabulary, folder, step="keep words", on="process", retry=IF_KILLED)
         total = sum(sum(counts.values()) for counts in survey.counts.values())
-        there = await tasks.thread(missing_parts, folder, -(-total // _PART_ROWS))
+        missing = await tasks.thread(missing_parts, folder, -(-total // _PART_ROWS))
+        remote = self._embed is not None and is_coroutine_function(self._embed)
+        kept = self._kept_vectors = await tasks.thread(open_vectors, vectors) if remote else None
         self._vectors.waiting, self._vectors.done = total, 0
         self._incomplete = False
         places = {kind: place for place, kind in enumerate(survey.kinds)}
         labels: list[int] = []
         uses: list[int] = []
+        keys = bytearray()
         room = Room(self._manager.data_manager, pipeline=self._name, places=_AT_ONCE)
         parts = 0
         async with flowing(room) as flow:
@@ -282,19 +288,26 @@ class Training:
                 labels += [places[row.kind] for row, _ in batch]
                 uses += [use for _, use in batch]
                 parts = number + 1
-                if number not in there:
-                    self._vectors.waiting -= len(batch)
-                    self._vectors.done += len(batch)
-                    continue
                 texts = [row.text for row, _ in batch]
-                held = await room.take(4 * sum(map(len, texts)))
-                flow.start(self._part(folder, number, texts, held, tasks))
+                wanted = texts if number in missing else []
+                if kept is not None:
+                    found, wanted = await tasks.thread(kept.look_up, texts)
+                    keys += found
+                there = len(texts) - len(wanted)
+                self._vectors.waiting -= there
+                self._vectors.done += there
+                if wanted:
+                    held = await room.take(4 * sum(map(len, wanted)))
+                    flow.start(self._part(folder, number, wanted, held, tasks))
         if len(labels) != total:
             message = f"the rows to learn from have changed while they were read: {total:,} before, {len(labels):,} now"
             raise PipelineError(message, pipeline=self._name, stage="train", hint="run again once they are at rest")
         if self._incomplete:
             return False
-        await tasks.submit(join_parts, folder, parts, labels, uses, step="join", on="process", retry=IF_KILLED)
+        join = partial(join_parts, folder, parts) if kept is None else partial(join_vectors, folder, vectors, keys)
+        if not await tasks.submit(join, labels, uses, step="join", on="process", retry=IF_KILLED):
+            message = f"vectors that were kept in {vectors} cannot be read any more"
+            raise PipelineError(message, pipeline=self._name, stage="train", hint="run again: they are asked for anew")
         return True
 
     async def _batches(self, survey: Survey, tasks: RunTasks) -> AsyncIterator[tuple[int, list[tuple[Labelled, int]]]]:
@@ -312,8 +325,8 @@ class Training:
                 hashed = self._terms.features == "hashing"
                 part = partial(word_part, folder, number, texts, hashed)
                 await tasks.submit(part, step="count words", on="process", retry=IF_KILLED)
-            elif is_coroutine_function(embed):
-                await self._embedded(embed, folder, number, texts, tasks)
+            elif self._kept_vectors is not None:
+                await self._embedded(embed, self._kept_vectors, number, texts, tasks)
             else:
                 part = partial(embed_part, embed, folder, number, texts)
                 await tasks.submit(
@@ -323,15 +336,17 @@ class Training:
         await held.aclose()
 
     async def _embedded(
-        self, embed: Callable[[list[str]], Any], folder: str, number: int, texts: list[str], tasks: RunTasks
+        self, embed: Callable[[list[str]], Any], kept: KeptVectors, number: int, texts: list[str], tasks: RunTasks
     ) -> None:
         try:
             vectors = await tasks.submit(embed, texts, step="embed", on="loop")
         except UnusableTextError as error:
             self._incomplete = True
             self._unusable |= error.reasons  # rule 3: other parts may have some, too
-        else:
-            await tasks.thread(keep_part, folder, number, vectors)
+            texts, vectors = list(error.vectors), list(error.vectors.values())
+        if texts and not await tasks.thread(kept.put, number, texts, vectors):
+            message = f"{self._terms.embedder} gives vectors of another length than before: is it another model now?"
+            raise PipelineError(message, pipeline=self._name, stage="train", hint="run again to have all asked anew")
 
     # -- training ---------------------------------------------------------------------------
 
@@ -371,11 +386,11 @@ def _is_news(refused: RefusedRow, known: KnownRow | None) -> bool:
     return known is None or known.request != refused.request or known.state is not SourceState.QUARANTINED
 
 
-def _make_folder(folder: Path) -> None:
-    """Make the folder of a training; what older ones of the same model have left goes."""
+def _make_folder(folder: Path, vectors: Path) -> None:
+    """Make the folder of a training; what older ones of the same model have left goes, but for vectors of use."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     for other in folder.parent.iterdir():
-        if other != folder:
+        if other not in (folder, vectors):
             shutil.rmtree(other, ignore_errors=True)
 
 

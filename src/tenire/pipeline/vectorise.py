@@ -31,11 +31,15 @@ class UnusableTextError(Exception):
 
     Attributes:
         reasons: Why, by text.
+        vectors: Those of the others that it was asked for together with them, by text, as far as it tells them.
     """
 
-    def __init__(self, message: str, *, texts: Iterable[str]) -> None:
+    def __init__(
+        self, message: str, *, texts: Iterable[str], vectors: Mapping[str, NDArray[np.float32]] | None = None
+    ) -> None:
         super().__init__(message)
         self.reasons = dict.fromkeys(texts, message)
+        self.vectors = dict(vectors or {})
 
 
 def text_key(text: str) -> str:
