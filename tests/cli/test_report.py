@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING
@@ -103,6 +104,24 @@ def test_the_page_is_there_whole_or_not_at_all(tmp_path: Path) -> None:
     assert [file.name for file in tmp_path.iterdir()] == ["report.html"]
     with pytest.raises(OSError, match="missing"):
         write_page(tmp_path / "missing" / "report.html", RunReport({}, 0.0, 0.0), [])
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no such pipes here")
+def test_a_pipe_takes_the_page_and_stays_and_so_does_a_link(tmp_path: Path) -> None:
+    report = RunReport({"docs": progress()}, 1.0, 1.0)
+    pipe, link = tmp_path / "pipe", tmp_path / "link.html"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        write_page(pipe, report, [])
+        assert os.read(reader, 1 << 16).startswith(b"<!doctype html>")
+    finally:
+        os.close(reader)
+    assert pipe.is_fifo()
+    link.symlink_to(tmp_path / "real.html")
+    write_page(link, report, [])
+    assert link.is_symlink()
+    assert (tmp_path / "real.html").is_file()
 
 
 def test_a_long_run_keeps_few_moments_and_always_the_last() -> None:

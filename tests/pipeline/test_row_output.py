@@ -1,15 +1,12 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from tenire.errors import ConfigError, PipelineError
 from tenire.pipeline.rows.output import RowOutput
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 OWN = b'{"id":1,"output":"x","usage":{}}\n'
 
@@ -72,3 +69,31 @@ def test_a_place_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
         output(tmp_path).check()
     output(tmp_path / "new.jsonl").check()
     assert not os.listdir(tmp_path)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no such pipes here")
+def test_a_pipe_or_device_is_refused_and_stays(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "out.jsonl")
+    for place in (tmp_path / "out.jsonl", Path(os.devnull)):
+        for own in (False, True):
+            with pytest.raises(ConfigError, match="it is no regular file"):
+                output(place).check(own=own)
+    assert (tmp_path / "out.jsonl").is_fifo()
+
+
+def test_a_link_stays_and_what_it_leads_to_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    link = tmp_path / "out.jsonl"
+    link.symlink_to(tmp_path / "elsewhere" / "real.jsonl")
+    out = output(link)
+    out.check()
+    out.replace([OWN])
+    out.append([OWN])
+    out.close()
+    assert link.is_symlink()
+    assert (tmp_path / "elsewhere" / "real.jsonl").read_bytes() == OWN * 2
+    assert os.listdir(tmp_path / "elsewhere") == ["real.jsonl"]
+    link.unlink()
+    link.symlink_to(tmp_path / "gone" / "real.jsonl")
+    with pytest.raises(ConfigError, match="does not exist"):
+        out.check()

@@ -19,11 +19,15 @@ _STATES = {"done": "good", "failed": "bad", "cancelled": "fair"}
 
 
 def write_page(path: Path, report: RunReport, moments: Sequence[Moment]) -> None:
-    """Write the page, whole or not at all.
+    """Write the page, whole or not at all; into a device or pipe as it is.
 
     Raises:
         OSError: If it cannot be written.
     """
+    path = path.resolve()  # a link stays, and what it leads to is written
+    if path.exists() and not path.is_file():
+        path.write_text(page(report, moments), encoding="utf-8")
+        return
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         partial.write_text(page(report, moments), encoding="utf-8")

@@ -200,11 +200,14 @@ def check_place(path: Path) -> None:
     Raises:
         ConfigError: Says why, and what to do.
     """
-    directory = path.parent
-    if not directory.is_dir():
+    place = path.resolve()
+    if not place.parent.is_dir():
         message = f"the directory of the output {path} does not exist"
         raise ConfigError(message, key="output", hint="make it, or name another file")
-    if path.is_dir() or not os.access(path if path.exists() else directory, os.W_OK):
+    if place.exists() and not place.is_file():  # to a device or pipe, no run could go on
+        message = f"the output {path} cannot be written: it is no regular file"
+        raise ConfigError(message, key="output", hint="name a file, new or of an earlier run")
+    if not os.access(place if place.exists() else place.parent, os.W_OK):
         message = f"the output {path} cannot be written"
         raise ConfigError(message, key="output", hint="name a file in a directory that may be written")
 
@@ -233,12 +236,15 @@ def unreadable(path: Path, pipeline: str, error: Exception) -> PipelineError:
 def replacing(path: Path) -> Iterator[Path]:
     """Have a file written that takes the place of another one at the end of the block, in one step.
 
+    A link stays, and what it leads to is replaced.
+
     Yields:
         Where to write it.
 
     Raises:
         OSError: If that fails; then the file is what it was.
     """
+    path = path.resolve()
     temporary = path.with_name(f".{path.name}.new")
     try:
         yield temporary
