@@ -640,6 +640,43 @@ def test_impossible_parameters_of_a_call_are_refused(sim_loop: SimLoop, paramete
     assert not model.requests
 
 
+_ASKING = ["complete", "map", "stream", "batch"]
+_IMPOSSIBLE = [
+    ([*_ASKING, "embed"], {"deadline": 0}, "deadline must be a positive number of seconds"),
+    ([*_ASKING, "embed"], {"deadline": -1.5}, "deadline must be"),
+    ([*_ASKING, "embed"], {"deadline": float("nan")}, "deadline must be"),
+    ([*_ASKING, "embed"], {"deadline": "soon"}, "deadline must be"),
+    ([*_ASKING, "embed"], {"priority": "soon"}, "priority must be one of"),
+    ([*_ASKING, "embed"], {"pipeline": ""}, "pipeline must be a name"),
+    ([*_ASKING, "embed"], {"pipeline": 5}, "pipeline must be a name"),
+    ([*_ASKING, "embed"], {"cache": "no"}, "cache must be True or False"),
+    (_ASKING, {"max_output_tokens": 0}, "max_output_tokens must be"),
+    (_ASKING, {"parameters": "hot"}, "parameters must be names and values"),
+]
+
+
+@pytest.mark.parametrize(
+    ("method", "options", "text"),
+    [(method, options, text) for methods, options, text in _IMPOSSIBLE for method in methods],
+)
+def test_an_impossible_argument_of_calls_is_refused_before_any_is_made(
+    sim_loop: SimLoop, method: str, options: dict[str, Any], text: str
+) -> None:
+    async def ask(client: ChatClient) -> None:
+        given = {"mode": "auto", **options} if method == "batch" else options
+        made = getattr(client, method)("a" if method in ("complete", "stream") else ["a", "b"], **given)
+        if method in ("complete", "embed"):
+            await made
+
+    async def scenario(client: ChatClient) -> None:
+        with pytest.raises(ConfigError, match=text):
+            await ask(client)
+
+    model = Model()
+    simulate(sim_loop, scenario, model)
+    assert not model.requests
+
+
 @pytest.mark.parametrize(
     ("options", "text"),
     [

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from tenire.errors import ConfigError, RejectedError
 from tenire.llm.batches.client import AsksInBatches
 from tenire.llm.calls import Calls
-from tenire.llm.endpoint import RETRY, Manner
+from tenire.llm.endpoint import RETRY
 from tenire.llm.estimates import estimate
 from tenire.llm.mapping import each_of, map_prompts
 from tenire.llm.quotas import limits_of
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from tenire.core.hedging import Hedging
     from tenire.core.tasks import Priority, Retry
     from tenire.llm.books import Books
+    from tenire.llm.endpoint import Manner
     from tenire.llm.keys import ApiKey
     from tenire.llm.money import Price
     from tenire.llm.records import ChatRequest
@@ -266,6 +267,7 @@ class ChatClient(AsksInBatches):
             ConfigError: If an argument is impossible.
         """
         calls, manner = self.calls(), self._manner(priority, pipeline, deadline, cache)
+        self._request("", max_output_tokens, schema, parameters)  # what is wrong with all prompts is said at once
 
         async def ask(prompt: Prompt) -> Reply:
             return await calls.reply(self._request(prompt, max_output_tokens, schema, parameters), manner)
@@ -391,10 +393,4 @@ class ChatClient(AsksInBatches):
     def _manner(
         self, priority: Priority | str | None, pipeline: str | None, deadline: float | None, cache: bool | None
     ) -> Manner:
-        settings = self._settings
-        return Manner(
-            settings.priority if priority is None else priority,
-            settings.pipeline if pipeline is None else pipeline,
-            deadline,
-            settings.cache if cache is None else cache,
-        )
+        return self._settings.manner(priority, pipeline, deadline, cache)

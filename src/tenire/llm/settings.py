@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 from tenire.concurrency.submit import priority_of
 from tenire.core.tasks import Priority, Retry
 from tenire.errors import ConfigError
-from tenire.llm.endpoint import RETRY
+from tenire.llm.endpoint import RETRY, Manner
 from tenire.llm.money import Price
 from tenire.llm.requests import check_output_tokens, require_parameters
+from tenire.resilience.options import seconds_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -61,8 +62,7 @@ class ClientSettings:
 
     def __post_init__(self) -> None:
         for name in ("model", "pipeline"):
-            if not isinstance(value := getattr(self, name), str) or not value:
-                raise ConfigError(f"{name} must be a name, got {value!r}", key=name)
+            _name(name, getattr(self, name))
         _seconds("timeout", self.timeout, least=1e-3)
         _seconds("stale", self.stale, least=0.0)
         if self.ttl is not None:
@@ -70,8 +70,7 @@ class ClientSettings:
         elif self.stale:
             message = f"stale goes with ttl, without which no kept reply grows stale, got stale={self.stale:g} alone"
             raise ConfigError(message, key="stale", hint="say in ttl for how many seconds a reply is fresh")
-        if not isinstance(self.cache, bool):
-            raise ConfigError(f"cache must be True or False, got {self.cache!r}", key="cache")
+        _yes_or_no("cache", self.cache)
         memory = self.memory_bytes
         if isinstance(memory, bool) or not isinstance(memory, int) or memory < 1:
             raise ConfigError(
@@ -84,6 +83,35 @@ class ClientSettings:
         prices = (price,) if price is None or isinstance(price, Price) else tuple(getattr(price, "values", list)())
         if price is not None and not (prices and all(isinstance(one, Price) for one in prices)):
             raise ConfigError(f"price must be a tenire.llm.Price, or several by model, got {price!r}", key="price")
+
+    def manner(
+        self, priority: Priority | str | None, pipeline: str | None, deadline: float | None, cache: bool | None
+    ) -> Manner:
+        """Return how a call is made; what it does not say is as for all calls.
+
+        Raises:
+            ConfigError: If something is impossible; names it.
+        """
+        if pipeline is not None:
+            _name("pipeline", pipeline)
+        if cache is not None:
+            _yes_or_no("cache", cache)
+        return Manner(
+            self.priority if priority is None else priority_of(priority),
+            self.pipeline if pipeline is None else pipeline,
+            seconds_of("deadline", deadline),
+            self.cache if cache is None else cache,
+        )
+
+
+def _name(name: str, value: str) -> None:
+    if not isinstance(value, str) or not value:
+        raise ConfigError(f"{name} must be a name, got {value!r}", key=name)
+
+
+def _yes_or_no(name: str, value: bool) -> None:
+    if not isinstance(value, bool):
+        raise ConfigError(f"{name} must be True or False, got {value!r}", key=name)
 
 
 def _seconds(name: str, value: float, *, least: float) -> None:

@@ -77,6 +77,7 @@ class AsksInBatches(ABC):
             raise ConfigError(message, key="deadline", hint="use mode='auto'")
         limits = BatchLimits(most_lines, most_bytes)
         make = partial(self._request, max_output_tokens=max_output_tokens, schema=schema, parameters=parameters)
+        make("")  # what is wrong with all prompts is said at once
         asking = Asking(
             self._open(),
             self.calls(),
