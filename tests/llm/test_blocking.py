@@ -70,6 +70,39 @@ def test_leaving_a_map_early_ends_its_calls() -> None:
     assert len(model.requests) < 100
 
 
+def test_what_is_kept_of_a_client_that_is_closed_can_be_dropped_without_a_word() -> None:
+    with BlockingChatClient(MODEL, transport=Model(seconds=0)) as client:
+        replies = client.map(str(number) for number in range(10_000))
+        next(replies)
+    with pytest.raises(RejectedError, match="is closed"):
+        next(replies)
+    with BlockingChatClient(MODEL, transport=Model(seconds=0)) as client:
+        replies = client.map(str(number) for number in range(10_000))
+        next(replies)
+    replies.close()  # type: ignore[attr-defined]
+
+
+def test_one_that_is_open_is_not_opened_once_more() -> None:
+    with BlockingChatClient(MODEL, transport=Model(seconds=0)) as client:
+        with pytest.raises(RejectedError, match="open already"), client:
+            pass
+        assert client.complete("Hello").text
+    with client:
+        assert client.complete("Again").text
+    assert not [thread for thread in threading.enumerate() if "tenire" in thread.name]
+
+
+def test_it_tells_what_it_did_once_it_is_closed() -> None:
+    client = BlockingChatClient(MODEL, transport=Model(seconds=0))
+    with pytest.raises(RejectedError, match="not open"):
+        client.statistics()
+    for calls in (1, 2):
+        with client:
+            for number in range(calls):
+                client.complete(str(number))
+        assert (client.statistics().calls, client.statistics().quota.in_flight) == (calls, 0)
+
+
 def test_threads_share_one_client() -> None:
     model = Model(seconds=0.01)
     seen: list[str] = []

@@ -6,7 +6,7 @@ loop of an engine that runs in a thread of its own.
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -53,8 +53,12 @@ class BlockingChatClient:
         self._given = manager
         self._stack = ExitStack()
         self._open: tuple[ConcurrencyManager, ChatClient] | None = None
+        self._told: ChatStatistics | None = None  # when it was closed
 
     def __enter__(self) -> Self:
+        if self._open is not None:
+            message = "the client is open already: leave its `with` first, or make another client"
+            raise RejectedError(message)
         with ExitStack() as stack:
             manager = self._given
             if manager is None:
@@ -64,6 +68,7 @@ class BlockingChatClient:
             manager.loops.main.refuse_on_thread("BlockingChatClient", "async with ChatClient(…)")
             client = ChatClient(self._model, manager=manager, **self._options)
             call(client.__aenter__)
+            stack.callback(self._tell, manager, client)
             stack.callback(call, client.__aexit__, None, None, None)
             self._open = manager, client
             self._stack = stack.pop_all()
@@ -111,7 +116,12 @@ class BlockingChatClient:
 
     def statistics(self) -> ChatStatistics:
         """Return what it has done so far; see ``ChatClient.statistics``."""
+        if self._open is None and self._told is not None:
+            return self._told
         return cast("ChatStatistics", self._call("statistics"))
+
+    def _tell(self, manager: ConcurrencyManager, client: ChatClient) -> None:
+        self._told = manager.loops.call(client.statistics)
 
     def _call(self, name: str, *args: Any, **options: Any) -> Any:
         if self._open is None:
@@ -131,7 +141,8 @@ class BlockingChatClient:
                 except StopAsyncIteration:
                     return
         finally:
-            call(source.aclose)  # type: ignore[attr-defined]  # it is a generator
+            with suppress(RejectedError):  # whoever keeps it for longer than its engine: that has ended it
+                call(source.aclose)  # type: ignore[attr-defined]  # it is a generator
 
 
 async def _next(source: AsyncIterator[T]) -> T:
