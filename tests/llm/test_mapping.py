@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tenire.errors import AuthenticationError, BadRequestError, BudgetError, ConfigError, StoreError, UnknownModelError
+from tenire.llm.mapping import map_prompts
 from tenire.llm.money import Price
+from tenire.llm.replies import Reply
 
 from .models import Model, simulate, wrong_key
 
@@ -17,7 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Iterator
 
     from tenire.llm.client import ChatClient
-    from tenire.llm.replies import Reply
     from tenire.testing import SimLoop
 
 
@@ -152,6 +153,45 @@ def test_what_the_source_raises_is_raised_after_the_replies(sim_loop: SimLoop, s
 
     simulate(sim_loop, scenario, Uneven())
     assert sorted(seen) == [0, 1]
+
+
+@SOURCES
+def test_a_source_that_is_cancelled_is_no_end_of_it(sim_loop: SimLoop, source_of: Any) -> None:
+    seen: list[int] = []
+
+    def source() -> Iterator[str]:
+        yield "p 0"
+        yield "p 1"
+        raise asyncio.CancelledError
+
+    async def scenario(client: ChatClient) -> None:
+        with pytest.raises(asyncio.CancelledError):
+            await look(client.map(source_of(source())), seen)
+
+    simulate(sim_loop, scenario, Uneven())
+    assert sorted(seen) == ([] if source_of is iter else [0, 1])
+
+
+@SOURCES
+@pytest.mark.parametrize("ordered", [False, True])
+def test_a_call_that_cancels_itself_is_told_and_holds_up_nothing(
+    sim_loop: SimLoop, ordered: bool, source_of: Any
+) -> None:
+    seen: list[int] = []
+
+    async def ask(prompt: Any) -> Reply:
+        await asyncio.sleep(1)
+        if prompt == "p 3":
+            raise asyncio.CancelledError
+        return Reply(prompt)
+
+    async def main() -> None:
+        prompts = source_of(f"p {number}" for number in range(100))
+        with pytest.raises(asyncio.CancelledError):
+            await look(map_prompts(ask, prompts, ahead=8, ordered=ordered), seen)
+
+    sim_loop.run_until_complete(main())
+    assert sorted(seen) == [0, 1, 2, 4, 5, 6, 7]
 
 
 @pytest.mark.parametrize("error", [UnknownModelError("no", status=404), StoreError("full")])

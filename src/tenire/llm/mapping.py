@@ -5,7 +5,7 @@
    when one is looked at, at once from a plain iterable, and by a task from an async one.
 2. One bad prompt is an answer like any other. What would be the answer to all (a wrong key,
    no money, an unknown model, a home that cannot be written) is raised instead, once what
-   was finished has been given out.
+   was finished has been given out. So is a cancellation that comes from the source or a call.
 3. Leaving early cancels what is under way.
 """
 
@@ -144,15 +144,20 @@ class _Map:
                 task.cancel()
 
     def _fed(self, feeder: asyncio.Task[None]) -> None:
-        if not feeder.cancelled() and (error := feeder.exception()) is not None and self._fatal is None:
+        if (error := _error_of(feeder)) is not None and self._fatal is None:
             self._fatal = error
         self._changed.set()
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
+        if (error := _error_of(task)) is not None and (self._fatal is None or not task.cancelled()):
             self._stop(error)
         self._changed.set()
+
+
+def _error_of(task: asyncio.Task[None]) -> BaseException | None:
+    """Return what ended a task; the reply of one that cancels itself must not be missing without a word."""
+    return asyncio.CancelledError() if task.cancelled() else task.exception()
 
 
 def check_prompts(prompts: Prompts) -> None:
