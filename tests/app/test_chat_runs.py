@@ -261,6 +261,14 @@ def test_an_output_that_is_somebody_elses_is_left_alone(tmp_path: Path, describe
     assert (tmp_path / "p.jsonl").read_text("utf-8") == "my notes\n"
 
 
+@pytest.mark.parametrize("name", ["p.parquet", "p.db"])
+def test_an_output_whose_ending_says_another_form_is_refused(tmp_path: Path, describe: Any, name: str) -> None:
+    write_rows(tmp_path / "rows.jsonl", *some_rows(1))
+    with pytest.raises(ConfigError, match=r"pipelines\.p\.output: this output is a file of JSON lines, got .*p\."):
+        run_config(describe(None, p=f'output = "{name}"'))
+    assert not (tmp_path / name).exists()
+
+
 def test_a_wrong_key_stops_its_pipeline_at_once_and_no_other(
     tmp_path: Path, serve: Any, describe: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

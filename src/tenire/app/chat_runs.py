@@ -21,7 +21,7 @@ from tenire.errors import ConfigError
 from tenire.llm.asked_ahead import AskedAhead
 from tenire.llm.chat_recipe import ChatRecipe
 from tenire.pipeline.rows.answering import OneByOne
-from tenire.pipeline.rows.output import RowOutput
+from tenire.pipeline.rows.outputs import lines_at
 from tenire.pipeline.rows.run import RowRun
 from tenire.pipeline.rows.template import Template
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from tenire.app.config import Config
     from tenire.app.recipe_runs import Engine, PipelineRun
     from tenire.llm.client import ChatClient
+    from tenire.pipeline.rows.output import RowOutput
     from tenire.pipeline.rows.records import Rows
     from tenire.storage.ledger import Ledger
 
@@ -186,8 +187,8 @@ def plan_chat(config: Config, name: str, chosen: Collection[str]) -> ChatPlan:
     _check(config, settings, key)
     prompt = Template(settings.prompt)
     system = Template(settings.system) if settings.system is not None else None
-    output = RowOutput(Path(absolute(config.base, settings.output)), pipeline=name, keys=_OUTPUT)
     with about(config, f"{key}.output"):
+        output = lines_at(Path(absolute(config.base, settings.output)), pipeline=name, keys=_OUTPUT)
         output.check()
     source, there = rows_of(config, name, settings.source, chosen)
     if there:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from tenire.pipeline.rows.output import Output
 
-__all__ = ["output_at", "written_at"]
+__all__ = ["lines_at", "output_at", "written_at"]
 
 _FORMS: dict[str, Callable[..., Output]] = {
     ".jsonl": RowOutput,
@@ -42,6 +42,23 @@ def output_at(path: Path, *, pipeline: str) -> Output:
         message = f"an output is a file that ends with {', '.join(_FORMS)}, got {path}"
         raise ConfigError(message, key="sink")
     return form(path, pipeline=pipeline)
+
+
+def lines_at(path: Path, *, pipeline: str, keys: tuple[str, ...]) -> RowOutput:
+    """Return the output of JSON lines that a path is.
+
+    Args:
+        path: Absolute path of the file.
+        pipeline: Whose it is, for errors.
+        keys: Of each of its objects, in order.
+
+    Raises:
+        ConfigError: If its ending says another form, in which it would be looked for afterwards.
+    """
+    if _FORMS.get(path.suffix.lower(), RowOutput) is not RowOutput:
+        message = f"this output is a file of JSON lines, got {path}"
+        raise ConfigError(message, key="output", hint="name a file that ends with .jsonl")
+    return RowOutput(path, pipeline=pipeline, keys=keys)
 
 
 def written_at(path: Path, *, pipeline: str) -> Output:
