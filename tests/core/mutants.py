@@ -392,7 +392,13 @@ MUTANTS: dict[str, tuple[str, str, str, str]] = {
         "learned_rate", "            self._starting = False\n", "", "test_learned_rate.py -k second",
     ),
     "a limit grows without being tried": (
-        "learned_rate", "if used >= _USED * self.limit:", "if True:", "test_learned_rate.py -k not_used",
+        "learned_rate", "if used >= _USED * self.limit or", "if True or", "test_learned_rate.py -k not_used",
+    ),
+    "a limit of a few calls never grows": (
+        "learned_rate", " or used + lacking > self.limit", "", "test_learned_rate.py -k too_little",
+    ),
+    "a call that has gone is waited for": (
+        "quota_meter", "        self._lacking = 0\n", "", "test_quota_meter.py -k a_few_calls",
     ),
     "each call on its way counts as a refusal": (
         "quota_meter", "if sent_at <= self._answered_at or", "if False or", "test_quota_meter.py -k together",

@@ -59,6 +59,17 @@ def test_it_does_not_grow_while_it_is_not_used() -> None:
     assert rate.limit == 90.0
 
 
+def test_what_is_left_and_too_little_for_a_call_that_waits_counts_as_used() -> None:
+    rate = LearnedRate(WINDOW)
+    rate.cut(57, 0.0)
+    assert rate.limit == pytest.approx(51.3)
+    rate.grow(39, 10.0)
+    rate.grow(39, 20.0, lacking=12)
+    assert rate.limit == pytest.approx(51.3), "there is room for it"
+    rate.grow(39, 30.0, lacking=13)
+    assert rate.limit > 60.0
+
+
 def test_a_limit_that_is_known_is_where_it_ends() -> None:
     rate = LearnedRate(WINDOW)
     rate.cut(50, 0.0, known=100)

@@ -9,6 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from tenire.core.quota_meter import QuotaMeter
 from tenire.core.rate_report import MetricReport
 from tenire.core.rate_window import UNLIMITED
+from tenire.core.shared_window import SharedWindow
 
 WINDOW, JITTER = 60.0, 0.5
 
@@ -171,6 +172,32 @@ def test_a_limit_that_is_not_what_it_says_is_learned_too_and_forgotten_again() -
         meter.refill(0, now)
         assert now < 400.0
     assert meter.ceiling == 1000
+
+
+@pytest.mark.parametrize("kind", [QuotaMeter, SharedWindow])
+def test_a_learned_limit_of_a_few_calls_grows_while_one_more_waits(kind: type[QuotaMeter]) -> None:
+    meter = kind(None, WINDOW, JITTER)
+    for number in range(4):
+        spend(meter, 13, 0.5 * number)
+    for _ in range(3):
+        meter.refused(13, 1.6, 2.0)
+    assert (meter.ceiling, meter.source) == (35, "learned")
+
+    def ceiling_after(start: int, *, lacking: int = 0) -> int:
+        for now in range(start, start + 10):
+            if lacking:
+                meter.lacked(lacking)
+            meter.refill(0, float(now))
+        return meter.ceiling
+
+    ceiling_after(3)
+    few = ceiling_after(13)
+    assert few == 72, "52 are most of 57"
+    assert ceiling_after(23, lacking=20) == few, "there is room for it"
+    more = ceiling_after(33, lacking=200)
+    assert more > few
+    assert ceiling_after(43) == more, "nobody waits any more"
+    meter.check()
 
 
 def test_a_server_that_counts_by_the_second_is_found_out() -> None:

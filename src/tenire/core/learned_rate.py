@@ -10,7 +10,9 @@ and Decrease Algorithms for Congestion Avoidance", Computer Networks and ISDN Sy
 2. From then on a refusal cuts it by a tenth. It comes back quickly to a little below the
    *bound*, where it was refused, and from there slowly; well above the bound it grows
    faster and faster, since the server takes more than it did.
-3. It grows only while most of it is used: what is not tried is not known.
+3. It grows only while most of it is used, or what is left is too little for a call that
+   waits: what is not tried is not known. A limit as small as a few calls would stay so for
+   ever, were it for what is used alone.
 """
 
 from __future__ import annotations
@@ -63,18 +65,19 @@ class LearnedRate:
         self.limit = max(1.0, self._bound * _CUT)
         self._next_at = now + self._step
 
-    def grow(self, used: int, now: float, *, known: int | None = None) -> None:
+    def grow(self, used: int, now: float, *, known: int | None = None, lacking: int = 0) -> None:
         """Let the limit grow if it is time, and forget it when it reaches the one that is known.
 
         Args:
             used: Units that count now.
             now: Seconds on a clock that never goes back.
             known: As for ``cut``.
+            lacking: Units that a call waits for, or 0.
         """
         if self.limit is None or now < self._next_at:
             return
         self._next_at = now + self._step
-        if used >= _USED * self.limit:
+        if used >= _USED * self.limit or used + lacking > self.limit:
             self.limit = self._grown(self.limit)
         if known is not None and self.limit >= known:
             self.limit = None

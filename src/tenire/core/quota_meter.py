@@ -72,8 +72,8 @@ class QuotaMeter(SlidingWindow):
     """
 
     __slots__ = (
-        "_answered_at", "_foreign", "_jitter", "_learned", "_look_at", "_meant", "_pause", "_quantum", "_refusals",
-        "_shrunk_at", "announced", "declared", "refused_share",
+        "_answered_at", "_foreign", "_jitter", "_lacking", "_learned", "_look_at", "_meant", "_pause", "_quantum",
+        "_refusals", "_shrunk_at", "announced", "declared", "refused_share",
     )  # fmt: skip
 
     def __init__(self, declared: int | None, window: float = 60.0, jitter: float = 0.5) -> None:
@@ -86,7 +86,7 @@ class QuotaMeter(SlidingWindow):
         self._meant = AnnouncedWindow(window)
         self._learned = LearnedRate(window)
         self._answered_at = self._shrunk_at = self._look_at = float("-inf")
-        self._refusals = 0
+        self._refusals = self._lacking = 0
         self.refused_share = 0.0
         self._pause = _PAUSE * window
 
@@ -135,6 +135,10 @@ class QuotaMeter(SlidingWindow):
         """Return when ``amount`` units may be taken, or when to look again whether that has changed."""
         at = super().ready_at(amount, free, now)
         return min(at, max(self._look_at, now)) if self._gives_back() else at
+
+    def lacked(self, amount: int, *, first: bool = True) -> None:
+        """Take in that what may go next waits for ``amount`` units, and whether it is the first in the row."""
+        self._lacking = amount
 
     def _gives_back(self) -> bool:
         """Return whether what it holds back now may be less soon."""
@@ -259,7 +263,8 @@ class QuotaMeter(SlidingWindow):
             self.margin = max(self._jitter, self.margin * _SHRINKS ** ((now - self._shrunk_at) / _MINUTE_S))
             self._shrunk_at = now
         if self._learned.limit is not None:
-            self._learned.grow(self.spent(now), now, known=self.known)
+            self._learned.grow(self.spent(now), now, known=self.known, lacking=self._lacking)
+        self._lacking = 0
         self._apply(now)
 
     def _apply(self, now: float) -> None:

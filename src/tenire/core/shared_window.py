@@ -118,6 +118,7 @@ class SharedWindow(QuotaMeter):
 
     def lacked(self, amount: int, *, first: bool = True) -> None:
         """Take in that what may go next waits for ``amount`` units, and whether it is the first in the row."""
+        super().lacked(amount, first=first)
         if self.limited:
             self.borrower.lacked(amount, first=first)
 

@@ -456,6 +456,34 @@ def test_nothing_is_sent_until_the_server_takes_calls_again(sim_loop: SimLoop) -
     simulate(sim_loop, scenario)
 
 
+@pytest.mark.parametrize("requests", [600, None])
+def test_after_a_few_refusals_at_its_start_it_is_not_slow_for_ever(sim_loop: SimLoop, requests: int | None) -> None:
+    refused = 3
+
+    async def scenario(manager: ConcurrencyManager) -> list[float]:
+        quota = Quota(manager.orchestrator, "main", requests=requests)
+        now, sent = asyncio.get_running_loop().time, list[float]()
+
+        async def keep_calling() -> None:
+            while now() < 600.0:
+                async with quota.permit(tokens=13) as grant:
+                    quota.sent(grant)
+                    sent.append(now())
+                    taken = len(sent) > refused
+                    await asyncio.sleep(0.2)
+                    if not taken:
+                        quota.refused(grant)
+                    quota.ended(grant, ok=taken)
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(20):
+                group.create_task(keep_calling())
+        return sent
+
+    sent = simulate(sim_loop, scenario)
+    assert sum(540.0 <= at < 600.0 for at in sent) > 500
+
+
 def test_it_is_told_what_a_call_waits_for(sim_loop: SimLoop) -> None:
     async def scenario(manager: ConcurrencyManager) -> list[str]:
         quota = Quota(manager.orchestrator, "main", requests=1, max_concurrency=5)
