@@ -48,13 +48,24 @@ def test_a_replacement_that_fails_leaves_the_file(tmp_path: Path, monkeypatch: p
     assert os.listdir(tmp_path) == ["out.jsonl"]
 
 
-@pytest.mark.parametrize("content", [b"", b"\n", OWN, OWN[:9], b'{"id":1,"output":"' + b"x" * 2_000_000])
+@pytest.mark.parametrize("content", [b"", b"\n", b" \n" + OWN, OWN, OWN[:9], b'{"id":1,"output":"' + b"x" * 2_000_000])
 def test_a_file_of_a_run_may_be_written(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "out.jsonl").write_bytes(content)
     output(tmp_path / "out.jsonl").check()
 
 
-@pytest.mark.parametrize("content", [b"# notes\n", b'{"id": 1, "text": "a"}\n', b"[]\n", b'{"id":1,"output":"x"}\n'])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"# notes\n",
+        b"\n# notes after a blank line\n",
+        b"\n" * 1_100_000 + b"# notes\n",
+        b'{"id": 1, "text": "a"}\n',
+        b"[]\n",
+        b'{"id":1,"output":"x"}\n',
+    ],
+    ids=range(6),
+)
 def test_a_file_that_no_run_wrote_is_refused_and_left(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "out.jsonl").write_bytes(content)
     with pytest.raises(ConfigError, match="holds something that no run wrote"):

@@ -116,16 +116,17 @@ class RowOutput:
         self._file: BinaryIO | None = None
 
     def check(self, *, own: bool = False) -> None:
-        """See ``Output``; without ``own``, the first line tells."""
+        """See ``Output``; without ``own``, the first line that is not blank tells."""
         check_place(self.path)
         if own:
             return
         try:
             with self.path.open("rb") as file:
-                first = file.readline(_LOOKED_AT)
+                beginning = file.read(_LOOKED_AT)
         except FileNotFoundError:
             return
-        if first.strip() and not self._is_own(first):
+        line, end, _ = beginning.lstrip().partition(b"\n")
+        if not self._is_own(line + end) if line else len(beginning) == _LOOKED_AT:
             raise foreign(self.path)
 
     def mark(self) -> str:
