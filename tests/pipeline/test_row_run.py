@@ -14,6 +14,7 @@ from tenire.pipeline.chunks import BATCH_ITEMS
 from tenire.pipeline.rows import outbox
 from tenire.pipeline.rows import run as row_run
 from tenire.pipeline.rows.lines import line
+from tenire.pipeline.rows.output import RowOutput
 from tenire.pipeline.rows.under_way import READY
 from tenire.storage.home import Home
 from tenire.storage.ledger import Ledger
@@ -21,7 +22,7 @@ from tenire.storage.ledger import Ledger
 from .row_engine import Echo, RowEngine, play, told, write
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
     from tenire.pipeline.progress import PipelineProgress
@@ -283,6 +284,49 @@ def test_half_a_line_is_gone_before_anything_is_added(run: Any, tmp_path: Path) 
         assert {0, 1, 2} < {number for number, _ in told(tmp_path)}
 
     run(Echo(), during=watch)
+
+
+def test_rows_that_left_are_gone_after_a_run_that_could_not_write_so(
+    run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(output: RowOutput, lines: Iterable[bytes]) -> None:
+        raise PipelineError("no space", pipeline="p")
+
+    write(tmp_path, *rows(3))
+    run(Echo())
+    write(tmp_path, *rows(2))
+    with monkeypatch.context() as patched:
+        patched.setattr(RowOutput, "replace", full)
+        with pytest.raises(PipelineError, match="no space"):
+            run(Echo())
+    write(tmp_path, *rows(2), {"id": 9, "text": "new"})
+    with pytest.raises(PipelineError, match="another end"):
+        run(Echo(fatal={9: PipelineError("another end", pipeline="p")}))
+    assert sorted(told(tmp_path)) == [(0, "TEXT 0"), (1, "TEXT 1")]
+
+
+@pytest.mark.parametrize("still_full", [False, True])
+def test_half_a_line_that_a_full_disk_took_is_gone_before_anything_is_added(
+    run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, still_full: bool
+) -> None:
+    def full(output: RowOutput, lines: Iterable[bytes]) -> bool:
+        with output.path.open("ab") as file:
+            file.write(b"".join(lines)[:-7])
+        raise PipelineError("no space", pipeline="p")
+
+    write(tmp_path, *rows(3))
+    run(Echo())
+    write(tmp_path, *rows(5))
+    with monkeypatch.context() as patched:
+        patched.setattr(RowOutput, "append", full)
+        if still_full:
+            patched.setattr(RowOutput, "replace", full)
+        with pytest.raises(PipelineError, match="no space"):
+            run(Echo())
+    write(tmp_path, *rows(6))
+    with pytest.raises(PipelineError, match="another end"):
+        run(Echo(fatal={5: PipelineError("another end", pipeline="p")}))
+    assert sorted(told(tmp_path)) == [(number, f"TEXT {number}") for number in range(5)]
 
 
 def test_a_row_in_quarantine_whose_file_has_another_name_is_tried_again(run: Any, tmp_path: Path) -> None:

@@ -85,13 +85,27 @@ class KeptOutput:
             if self._ended:  # a commit that was slow to end; the next run finds it in the ledger
                 return
             self._order = ""
-            self._stale = self._stale or any(outcome.was_done for outcome in outcomes)
+            stale = self._stale or any(outcome.was_done for outcome in outcomes)
+            self._stale = True  # of what it fails over, a full disk may have taken a part
             lines = [
                 outcome.row.line
                 for outcome in outcomes
                 if isinstance(outcome.row, AnsweredRow) and not outcome.was_done
             ]
-            self._stale = not self._output.append(lines) or self._stale
+            self._stale = not self._output.append(lines) or stale
+
+    def remove(self, some: Callable[[], int]) -> int:
+        """Have rows leave the ledger; the file shows them until it is arranged.
+
+        Args:
+            some: Removes some of them, and returns how many.
+        """
+        self.open()
+        with self._lock:
+            stale, self._stale = self._stale, True
+            removed = some()
+            self._stale = stale or removed > 0
+        return removed
 
     def arrange(self, run: Run, order: str, *, changed: bool, removed: bool, others: bool) -> None:
         """Bring the lines into the order of the source.

@@ -218,9 +218,9 @@ class RowRun:
     # -- the end -----------------------------------------------------------------
 
     async def _remove_vanished(self, run: Run) -> None:
-        removed = -1
+        removed, some = -1, partial(self._session.within, self._session.ledger.rows.remove_vanished, run)
         while removed:
-            removed = await self._tasks.thread(self._session.within, self._session.ledger.rows.remove_vanished, run)
+            removed = await self._tasks.thread(self._kept.remove, some)
             self._progress.removed += removed
 
     async def _arrange(self, run: Run, order: str) -> None:
