@@ -55,8 +55,9 @@ def test_lines_are_rows_with_their_place_and_blank_lines_are_none(tmp_path: Path
         (b"null", "expected a JSON object, got null"),
         (b"true", "expected a JSON object, got true or false"),
         (b"17", "expected a JSON object, got a number"),
-        (b"[" * 100_000, "expected a JSON object, got something that is nested too deeply"),
-        (b'{"a":' * 100_000, "expected a JSON object, got something that is nested too deeply"),
+        (b"[" * 100_000, "expected a JSON object with at most 500 levels, got more"),
+        (b'{"a":' * 100_000, "expected a JSON object with at most 500 levels, got more"),
+        (b'{"a":' + b"[" * 500 + b"]" * 500 + b"}", "expected a JSON object with at most 500 levels, got more"),
         (b'{"id": [1]}', "expected a text or a whole number as id, got [1]"),
         (b'{"id": true}', "expected a text or a whole number as id, got true"),
         (b'{"id": 1.5}', "expected a text or a whole number as id, got 1.5"),
@@ -70,6 +71,18 @@ def test_a_line_that_is_no_row_is_told_by_its_number(tmp_path: Path, line: bytes
     assert isinstance(broken, BrokenRow)
     assert broken.error.startswith(f"line 2: {reason}")
     assert broken.source == f"{tmp_path / 'a.jsonl'}#line 2"
+
+
+def test_a_row_of_as_many_levels_as_may_be_can_be_written_wherever_it_is_handled(tmp_path: Path) -> None:
+    deepest = b'{"a":[' + b"{}," * 1_000 + b'{"b":' * 498 + b"1" + b"}" * 498 + b"]}"
+    (tmp_path / "a.jsonl").write_bytes(deepest)
+    (row,) = read(tmp_path)
+    assert isinstance(row, Row)
+
+    def far_down(left: int) -> str:
+        return far_down(left - 1) if left else json.dumps(row.fields)
+
+    assert json.loads(far_down(200)) == row.fields
 
 
 def test_a_line_that_is_too_long_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

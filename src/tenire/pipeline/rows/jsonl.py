@@ -14,10 +14,13 @@ if TYPE_CHECKING:
 
     from tenire.pipeline.rows.records import Row
 
-__all__ = ["LONGEST_ROW", "read_jsonl"]
+__all__ = ["DEEPEST_ROW", "LONGEST_ROW", "read_jsonl"]
 
 LONGEST_ROW = 16 << 20
 """Bytes of the longest line that is read; a longer one is passed over and told."""
+
+DEEPEST_ROW = 500
+"""Lists and objects of a row within each other; Python gives up at about a thousand, wherever it then is."""
 
 _MARK = b"\xef\xbb\xbf"
 _KINDS = {list: "a list", str: "a text", bool: "true or false", type(None): "null"}
@@ -41,7 +44,10 @@ def read_jsonl(path: str) -> Iterator[Row | BrokenRow]:
             if not text:
                 continue
             try:
-                row = row_or_broken(decode(text), file=path, place=place, size=size)
+                fields = decode(text)
+                if text.count(b"[") + text.count(b"{") > DEEPEST_ROW:
+                    _require_shallow(fields)
+                row = row_or_broken(fields, file=path, place=place, size=size)
             except (msgspec.DecodeError, ValueError, RecursionError) as error:
                 row = BrokenRow(path, place, f"{place}: {_reason(text, error)}", content_hash(text), size)
             yield row
@@ -59,6 +65,17 @@ def _lines(file: BinaryIO) -> Iterator[tuple[int, bytes, int]]:
         yield number, line, size
 
 
+def _require_shallow(fields: dict[str, Any]) -> None:
+    """Raise ``RecursionError`` for a row that whoever handles it later could not write."""
+    level: list[Any] = [fields]
+    for _ in range(DEEPEST_ROW):
+        inner = (one.values() if isinstance(one, dict) else one for one in level)
+        level = [value for values in inner for value in values if isinstance(value, (dict, list))]
+        if not level:
+            return
+    raise RecursionError
+
+
 def _reason(text: bytes, error: Exception) -> str:
     try:
         value = msgspec.json.decode(text) if not isinstance(error, RecursionError) else None
@@ -68,5 +85,5 @@ def _reason(text: bytes, error: Exception) -> str:
         told = "it is not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error).rstrip(".")
         return f"not JSON ({told})"
     if isinstance(error, RecursionError):
-        return "expected a JSON object, got something that is nested too deeply"
+        return f"expected a JSON object with at most {DEEPEST_ROW} levels, got more"
     return f"expected a JSON object, got {_KINDS.get(type(value), 'a number')}"
