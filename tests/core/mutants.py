@@ -394,6 +394,10 @@ MUTANTS: dict[str, tuple[str, str, str, str]] = {
     "a limit grows without being tried": (
         "learned_rate", "if used >= _USED * self.limit or", "if True or", "test_learned_rate.py -k not_used",
     ),
+    "refusals teach a limit though nothing is accepted": (
+        "quota_meter", "teaches = now <= self._accepted_at + self.window", "teaches = True",
+        "test_quota_meter.py -k teach_no_limit",
+    ),
     "a limit of a few calls never grows": (
         "learned_rate", " or used + lacking > self.limit", "", "test_learned_rate.py -k too_little",
     ),

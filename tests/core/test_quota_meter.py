@@ -93,7 +93,7 @@ def test_a_pause_is_as_long_as_the_server_says_or_longer_each_time() -> None:
         found.append(meter.frozen_until - now)
         now = meter.frozen_until
     assert found == [1.0, 2.0, 4.0, 8.0, 15.0, 15.0, 15.0]
-    meter.accepted()
+    meter.accepted(now)
     meter.freeze(None, now)
     assert meter.frozen_until - now == 1.0
 
@@ -147,6 +147,7 @@ def test_of_a_limit_that_nobody_names_it_learns_from_refusals() -> None:
     meter = QuotaMeter(None, WINDOW, JITTER)
     for number in range(50):
         spend(meter, 1, 0.5 * number)
+    meter.accepted(24.0)
     for _ in range(2):
         meter.refused(1, 24.5, 25.0)
         meter.freeze(None, 25.0)
@@ -160,8 +161,30 @@ def test_of_a_limit_that_nobody_names_it_learns_from_refusals() -> None:
     meter.check()
 
 
+@pytest.mark.parametrize("declared", [None, 600])
+def test_refusals_teach_no_limit_while_nothing_is_accepted(declared: int | None) -> None:
+    meter = QuotaMeter(declared, WINDOW, JITTER)
+    for number in range(8):
+        now = 10.0 * number
+        spend(meter, 1, now)
+        meter.refused(1, now, now + 0.2)
+    assert meter.source == ("unknown" if declared is None else "declared")
+    meter.accepted(90.0)
+    for number in range(3):
+        now = 160.0 + 10.0 * number
+        spend(meter, 1, now)
+        meter.refused(1, now, now + 0.2)
+    assert meter.source != "learned", "what was accepted is longer ago than a window"
+    meter.accepted(190.0)
+    spend(meter, 1, 190.5)
+    meter.refused(1, 190.5, 191.0)
+    assert meter.source == "learned"
+    meter.check()
+
+
 def test_a_limit_that_is_not_what_it_says_is_learned_too_and_forgotten_again() -> None:
     meter = QuotaMeter(1000, WINDOW, JITTER)
+    meter.accepted(0.0)
     for number in range(3):
         meter.refused(10, 10.0 * number, 10.0 * number + 1.0, left=None)
     assert (meter.ceiling, meter.source) == (900, "learned")
@@ -179,6 +202,7 @@ def test_a_learned_limit_of_a_few_calls_grows_while_one_more_waits(kind: type[Qu
     meter = kind(None, WINDOW, JITTER)
     for number in range(4):
         spend(meter, 13, 0.5 * number)
+    meter.accepted(1.5)
     for _ in range(3):
         meter.refused(13, 1.6, 2.0)
     assert (meter.ceiling, meter.source) == (35, "learned")
@@ -258,7 +282,7 @@ class Signals(RuleBasedStateMachine):
 
     @rule()
     def accept(self) -> None:
-        self.meter.accepted()
+        self.meter.accepted(self.now)
 
     @rule()
     def wait_for_one(self) -> None:

@@ -162,7 +162,7 @@ class QuotaWorld:
             meter.freeze(wait if self.says_when else None, now)
             meter.refused(size, sent_at, now, None if report is None else report.remaining)
         else:
-            meter.accepted()
+            meter.accepted(now)
         self.scheduler.admission.register_meter("q/tokens", meter, meter.limit)
         self.scheduler.finish(task, now, State.DONE)
 

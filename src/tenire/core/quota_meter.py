@@ -72,8 +72,8 @@ class QuotaMeter(SlidingWindow):
     """
 
     __slots__ = (
-        "_answered_at", "_foreign", "_jitter", "_lacking", "_learned", "_look_at", "_meant", "_pause", "_quantum",
-        "_refusals", "_shrunk_at", "announced", "declared", "refused_share",
+        "_accepted_at", "_answered_at", "_foreign", "_jitter", "_lacking", "_learned", "_look_at", "_meant", "_pause",
+        "_quantum", "_refusals", "_shrunk_at", "announced", "declared", "refused_share",
     )  # fmt: skip
 
     def __init__(self, declared: int | None, window: float = 60.0, jitter: float = 0.5) -> None:
@@ -85,7 +85,7 @@ class QuotaMeter(SlidingWindow):
         self._quantum = QuantumSearch(window)
         self._meant = AnnouncedWindow(window)
         self._learned = LearnedRate(window)
-        self._answered_at = self._shrunk_at = self._look_at = float("-inf")
+        self._accepted_at = self._answered_at = self._shrunk_at = self._look_at = float("-inf")
         self._refusals = self._lacking = 0
         self.refused_share = 0.0
         self._pause = _PAUSE * window
@@ -206,8 +206,9 @@ class QuotaMeter(SlidingWindow):
             self._pause = min(2 * self._pause, _LONGEST_PAUSE * self.window)
         self.frozen_until = max(self.frozen_until, now + retry_after)
 
-    def accepted(self) -> None:
+    def accepted(self, now: float) -> None:
         """Take in that a call was accepted."""
+        self._accepted_at = now
         self.refused_share *= 1.0 - _WEIGHT
         self._pause = _PAUSE * self.window
 
@@ -229,8 +230,10 @@ class QuotaMeter(SlidingWindow):
             self._refusals = 0
         self._answered_at = self._shrunk_at = now
         self._refusals += 1
+        teaches = now <= self._accepted_at + self.window
         if known is None:
-            self._learned.cut(max(0, self.spent(now) - amount), now)
+            if teaches:
+                self._learned.cut(max(0, self.spent(now) - amount), now)
         elif self._meant.is_second:
             self._meant.deny()
             self.announced = round(self.announced * SECOND / self.window) if self.announced is not None else None
@@ -243,7 +246,7 @@ class QuotaMeter(SlidingWindow):
             self._learned.forget()  # nor the limit
         else:
             self.margin = max(self.margin, min(2 * self.margin, _WIDEST * self.window))
-            if self._refusals >= ENOUGH:
+            if self._refusals >= ENOUGH and teaches:
                 self._learned.cut(self.spent(now), now, known=known)
         self._apply(now)
 

@@ -484,6 +484,32 @@ def test_after_a_few_refusals_at_its_start_it_is_not_slow_for_ever(sim_loop: Sim
     assert sum(540.0 <= at < 600.0 for at in sent) > 500
 
 
+@pytest.mark.parametrize("requests", [600, None])
+def test_a_minute_that_others_had_used_up_teaches_nothing(sim_loop: SimLoop, requests: int | None) -> None:
+    async def scenario(manager: ConcurrencyManager) -> list[float]:
+        quota = Quota(manager.orchestrator, "main", requests=requests)
+        now, accepted = asyncio.get_running_loop().time, list[float]()
+
+        async def keep_calling() -> None:
+            while now() < 180.0:
+                async with quota.permit(tokens=700) as grant:
+                    quota.sent(grant)
+                    await asyncio.sleep(0.2)
+                    if now() < 45.0:
+                        quota.refused(grant, 20.0)
+                    else:
+                        accepted.append(now())
+                    quota.ended(grant, ok=now() >= 45.0)
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(20):
+                group.create_task(keep_calling())
+        return accepted
+
+    accepted = simulate(sim_loop, scenario)
+    assert sum(120.0 <= at < 180.0 for at in accepted) > 500
+
+
 def test_it_is_told_what_a_call_waits_for(sim_loop: SimLoop) -> None:
     async def scenario(manager: ConcurrencyManager) -> list[str]:
         quota = Quota(manager.orchestrator, "main", requests=1, max_concurrency=5)

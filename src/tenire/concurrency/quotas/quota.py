@@ -294,15 +294,15 @@ class Quota:
             ok: ``False`` if the server refused it, or it timed out. An error that would come
                 again if nothing else were in flight says nothing of the load, and is an answer.
         """
+        now = self._now()
         if ok:
             for metric in grant.amounts:
-                self._meters[metric].accepted()
-        if self._adaptive is not None and grant.token is not None:
-            now = self._now()
-            # A refusal for a quota that is used up says nothing of how many calls the server can bear at once.
-            if ok or not grant.refused or self._metrics.busiest(now) < _LITTLE:
-                self._adaptive.on_end(grant.token, now, ok=ok)
-                self._set_slots()
+                self._meters[metric].accepted(now)
+        # A refusal for a quota that is used up says nothing of how many calls the server can bear at once.
+        tells = ok or not grant.refused or self._metrics.busiest(now) < _LITTLE
+        if tells and self._adaptive is not None and grant.token is not None:
+            self._adaptive.on_end(grant.token, now, ok=ok)
+            self._set_slots()
 
     def _limits_changed(self) -> None:
         changed = self._metrics.update()
