@@ -152,6 +152,14 @@ def test_a_reply_cut_short_by_its_limit_may_be_empty() -> None:
     assert (reply.text, reply.finish_reason, reply.usage) == ("", "length", None)
 
 
+def test_a_model_that_has_thought_and_says_nothing_has_answered() -> None:
+    silent = {"choices": [{"finish_reason": "stop", "message": {"content": None}}]}
+    reply, _ = complete(answer({**silent, "usage": {"prompt_tokens": 9, "completion_tokens": 300}}))
+    assert (reply.text, reply.finish_reason, reply.usage) == ("", "stop", Usage(9, 300))
+    error = failure(answer({**silent, "usage": {"prompt_tokens": 9, "completion_tokens": 0}}))
+    assert isinstance(error, BrokenReplyError)
+
+
 def test_an_error_in_an_answer_of_status_200_is_that_error() -> None:
     error = failure(answer({"error": {"code": 429, "message": "upstream is busy"}}))
     assert isinstance(error, RateLimitedError)

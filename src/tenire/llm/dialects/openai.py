@@ -109,13 +109,14 @@ class OpenAIDialect:
         calls = tuple(call for call in listed(message.get("tool_calls")) if isinstance(call, dict))
         finish = text(choice.get("finish_reason"))
         content, refused = _content(message.get("content")), text(message.get("refusal"))
+        usage = _usage(data.get("usage"))
         if content is None:
-            if not (refused or calls or finish in _MAY_BE_EMPTY):
+            # A model that thought, and then said nothing, has answered: another try costs as much again.
+            thought = finish == "stop" and usage is not None and usage.output_tokens
+            if not (refused or calls or finish in _MAY_BE_EMPTY or thought):
                 raise NoReplyError("a message without content")
             content, finish = refused, "refusal" if refused else finish
-        return ModelReply(
-            content, finish, _usage(data.get("usage")), text(data.get("model")), text(data.get("id")), rates, calls
-        )
+        return ModelReply(content, finish, usage, text(data.get("model")), text(data.get("id")), rates, calls)
 
     def reader(self) -> OpenAIReader:
         """Return what reads one streamed reply."""
