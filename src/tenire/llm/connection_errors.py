@@ -37,7 +37,12 @@ def of_connection(call: Call, error: Exception) -> ModelError:
             hint="check the certificate, the clock of this machine, and whether the server speaks https at all",
         )
     if isinstance(error, aiohttp.ClientConnectorDNSError):
-        return unanswered(call, "no address for this host", code="dns", hint="check base_url and the network")
+        return unanswered(
+            call,
+            "no address for this host",
+            code="dns",
+            hint="check base_url, HTTPS_PROXY if there is one, and the network",
+        )
     if isinstance(error, aiohttp.ClientConnectorError):
         return unanswered(call, f"no connection ({_reason(error)})", code="connect", hint=_RUNS)
     if isinstance(error, aiohttp.ClientPayloadError):
