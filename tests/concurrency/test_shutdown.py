@@ -37,6 +37,26 @@ def test_who_waits_for_the_end_is_woken_when_another_one_gives_up_what_is_stuck(
     sim_loop.run_until_complete(main())
 
 
+def test_what_is_given_up_is_named_also_if_who_ends_the_engine_is_cancelled_meanwhile(
+    sim_loop: SimLoop, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def main() -> None:
+        mind_it = asyncio.Event()
+        manager = ConcurrencyManager(clock=sim_loop.clock, cpu=1, memory=1, seed=1)
+        await manager.__aenter__()
+        stuck = manager.submit(wait_for_ever, mind_it, name="stuck one")
+        ending = asyncio.create_task(manager.shutdown(cancel=True))
+        await asyncio.sleep(0.1)
+        ending.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await ending
+        mind_it.set()
+        stuck.run.cancel()
+
+    sim_loop.run_until_complete(main())
+    assert "given up, did not end when cancelled: stuck one" in caplog.text
+
+
 def test_a_task_that_would_wait_for_its_own_end_is_told_so(sim_loop: SimLoop) -> None:
     async def end_of(manager: ConcurrencyManager) -> None:
         await manager.shutdown()

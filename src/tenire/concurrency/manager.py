@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import random
 from functools import partial
 from pathlib import Path
@@ -54,8 +53,6 @@ __all__ = ["ConcurrencyManager"]
 T = TypeVar("T")
 
 _LEAST_THREADS = 8
-
-_log = logging.getLogger("tenire.manager")
 
 
 class ConcurrencyManager:
@@ -264,9 +261,7 @@ class ConcurrencyManager:
 
     async def _stop(self, *, cancel: bool) -> None:
         try:
-            stuck = await self._parts.stop(cancel=cancel)
-            if stuck:
-                _log.warning("given up, did not end when cancelled: %s", ", ".join(sorted(stuck)))
+            await self._parts.stop(cancel=cancel)
         finally:  # it has stopped, also if that was cancelled meanwhile
             self.signals.close()
             self._termination.end()

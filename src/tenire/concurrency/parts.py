@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import logging
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -63,6 +64,8 @@ _LEAST_GRACE_S = 0.05
 """What functions on threads get of that if coroutines have used it up."""
 _SILENCE_S = 60.0
 _ESSENTIAL = ("orchestrator", "thread_pool")
+
+_log = logging.getLogger("tenire.manager")
 
 
 @dataclass(slots=True)
@@ -167,8 +170,8 @@ class Parts:
                 raise error.exceptions[0] from None
             raise
 
-    async def stop(self, *, cancel: bool) -> tuple[str, ...]:
-        """Stop everything; return the names of the tasks that did not end when they were told to.
+    async def stop(self, *, cancel: bool) -> None:
+        """Stop everything, and name in the log the tasks that did not end when they were told to.
 
         Args:
             cancel: Cancel what runs instead of waiting for it.
@@ -178,9 +181,15 @@ class Parts:
         self.stopped_by = asyncio.current_task()
         self.shut_the_door()  # in this very moment
         # In a context of its own: it must not count as left behind by the task that asks for it.
-        await unbroken(self.group.stop(), context=contextvars.Context(), hurry=self.hurry)
-        stuck, self.stuck = self.stuck, ()
-        return (*stuck, *await stuck_functions())
+        await unbroken(self._stop(self.group), context=contextvars.Context(), hurry=self.hurry)
+
+    async def _stop(self, group: BatchInitializationGroup) -> None:
+        try:
+            await group.stop()
+        finally:
+            stuck, self.stuck = self.stuck, ()
+            if names := [*stuck, *await stuck_functions()]:
+                _log.warning("given up, did not end when cancelled: %s", ", ".join(sorted(names)))
 
     def hurry(self) -> None:
         """Stop in haste from now on."""
