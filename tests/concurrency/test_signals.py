@@ -239,6 +239,18 @@ def test_a_coroutine_function_is_no_listener() -> None:
     assert "stream" in str(caught.value.hint)
 
 
+def test_a_method_of_what_cannot_be_held_weakly_is_refused_with_the_way_out() -> None:
+    class Slotted:
+        __slots__ = ()
+
+        def listen(self, event: Finished) -> None:
+            pytest.fail(str(event))
+
+    with pytest.raises(ConfigError, match=r"referred to weakly, got .*Slotted") as caught:
+        Signals().subscribe(Finished, Slotted().listen)
+    assert "__weakref__" in str(caught.value.hint)
+
+
 # -- bounds ---------------------------------------------------------------
 
 

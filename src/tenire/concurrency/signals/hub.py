@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from tenire.concurrency.signals.knocking import knock, running_loop
 from tenire.concurrency.signals.stream import Inbox, Stream
+from tenire.concurrency.signals.subscriber import ANYWHERE
 from tenire.concurrency.signals.subscription import Subscription
 from tenire.concurrency.waiting import wait_set
 from tenire.core.event_queue import CAPACITY
@@ -204,7 +205,9 @@ class Signals:
             if not (terminal or insist) and self._full(targets) is not None:
                 return None
             for target in targets:
-                if target.ready_now(running):
+                place = target.place
+                if (place is running or place is ANYWHERE) and not (target.busy or target.queue.size):
+                    target.busy = True
                     direct.append(target)
                 else:
                     target.queue.put(event, terminal=terminal, insist=insist)
@@ -218,6 +221,8 @@ class Signals:
         try:
             for subscriber in left:
                 subscriber.run(event)
+                if subscriber.queue.size:  # since it was busy
+                    subscriber.wake()
         finally:
             for subscriber in left:  # the program is being ended by one of them
                 subscriber.give_back(event)

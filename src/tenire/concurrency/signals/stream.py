@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from tenire.concurrency.signals.knocking import knock, running_loop
-from tenire.concurrency.signals.subscriber import Subscriber
+from tenire.concurrency.signals.subscriber import NOWHERE, Subscriber
 from tenire.concurrency.waiting import wait_set
 
 if TYPE_CHECKING:
@@ -34,13 +34,8 @@ class Inbox(Subscriber):
     __slots__ = ("waiter",)
 
     def __init__(self, hub: Hub, event: type[Any], policy: QueuePolicy, capacity: int) -> None:
-        super().__init__(hub, event, policy, capacity)
+        super().__init__(hub, event, NOWHERE, policy, capacity)
         self.waiter: Callable[[], object] | None = None
-
-    def ready_now(self, running: object) -> bool:
-        """See ``Subscriber``."""
-        del running
-        return False
 
     def wake(self) -> None:
         """See ``Subscriber``."""

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
     from tenire.core.event_queue import QueuePolicy
 
-__all__ = ["Hub", "Subscriber"]
+__all__ = ["ANYWHERE", "NOWHERE", "Hub", "Subscriber"]
+
+ANYWHERE, NOWHERE = object(), object()
 
 
 class Hub(Protocol):
@@ -32,28 +34,28 @@ class Subscriber:
 
     Attributes:
         event: The type.
+        place: On which running loop an emitter delivers to it directly; or ``ANYWHERE``, ``NOWHERE``.
+        busy: Whether it has an event that is being delivered; changes to yes under the hub's lock.
         blocks: Whether emitters wait while it has no room.
         queue: What waits to be delivered; changes under the hub's lock.
         ended: Whether no event will be taken in any more.
         room: What to call when there is room, or never will be; see ``core.event_queue``.
     """
 
-    __slots__ = ("_hub", "blocks", "ended", "event", "queue", "room")
+    __slots__ = ("_hub", "blocks", "busy", "ended", "event", "place", "queue", "room")
 
-    def __init__(self, hub: Hub, event: type[Any], policy: QueuePolicy, capacity: int) -> None:
+    def __init__(self, hub: Hub, event: type[Any], place: object, policy: QueuePolicy, capacity: int) -> None:
         self._hub = hub
         self.event = event
+        self.place = place
+        self.busy = False
         self.queue: EventQueue[Any] = EventQueue(policy, capacity)
         self.blocks = policy == "block"
         self.ended = False
         self.room: list[Callable[[], object]] = []
 
-    def ready_now(self, running: object) -> bool:
-        """Return whether the caller, on this running loop, may deliver to it directly; under the lock."""
-        raise NotImplementedError
-
     def run(self, event: object) -> None:
-        """Deliver an event directly, after ``ready_now`` said yes."""
+        """Deliver an event at once, to one that was made busy for it and is not any more afterwards."""
         raise NotImplementedError
 
     def give_back(self, event: object) -> None:

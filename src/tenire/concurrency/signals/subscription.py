@@ -19,9 +19,9 @@ from contextvars import copy_context
 from threading import get_ident
 from types import MethodType
 from typing import TYPE_CHECKING, Any
-from weakref import WeakMethod
+from weakref import ref
 
-from tenire.concurrency.signals.subscriber import Subscriber
+from tenire.concurrency.signals.subscriber import ANYWHERE, NOWHERE, Subscriber
 from tenire.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class Subscription(Subscriber):
         ended: Whether it gets no more events.
     """
 
-    __slots__ = ("__weakref__", "_call", "_context", "_planned", "_post", "busy", "loop", "runner")
+    __slots__ = ("__weakref__", "_call", "_context", "_planned", "_post", "loop", "runner")
 
     def __init__(
         self,
@@ -61,13 +61,14 @@ class Subscription(Subscriber):
         if not callable(listener) or inspect.iscoroutinefunction(listener):
             message = f"a listener must be a plain function of one event, got {listener!r}"
             raise ConfigError(message, key="listener", hint="in a coroutine use: async for event in signals.stream(…)")
-        super().__init__(hub, event, policy, capacity)
-        self._call: Any = WeakMethod(listener, self._bereave) if type(listener) is MethodType else listener
         self.loop = place if isinstance(place, asyncio.AbstractEventLoop) else None
         self._post = None if isinstance(place, asyncio.AbstractEventLoop) else place
+        where = ANYWHERE if place is None else self.loop or NOWHERE
+        super().__init__(hub, event, where, policy, capacity)
+        # A method in its two parts: made whole again for each event, it would cost as much as all the rest.
+        self._call: Any = self._parts(listener) if type(listener) is MethodType else listener
         self._context = copy_context() if place is not None else None
         self._planned = False
-        self.busy = False
         self.runner = 0  # the thread that delivers, if it could have to wait for itself
 
     @property
@@ -93,20 +94,24 @@ class Subscription(Subscriber):
 
     # -- for the hub ------------------------------------------------------
 
-    def ready_now(self, running: object) -> bool:
-        """See ``Subscriber``; from now on it is busy."""
-        if self.busy or self._post is not None or (self.loop is not None and self.loop is not running):
-            return False
-        if self.queue.size:
-            return False
-        self.busy = True
-        return True
-
     def run(self, event: object) -> None:
         """See ``Subscriber``."""
-        self._hand_over(event)
-        if self.queue.size:
-            self.wake()
+        if self.blocks:
+            self.runner = get_ident()
+        call = self._call
+        try:
+            if type(call) is tuple:
+                owner, function = call[0](), call[1]()
+                if owner is not None and function is not None:
+                    function(owner, event)
+            elif call is not None:
+                call(event)
+        except Exception:  # noqa: BLE001 - foreign code; logged, and the others get the event
+            _log.exception("a listener of %s failed", type(event).__name__)
+        finally:
+            # First free, then a look at what waits; whoever puts something there does both the
+            # other way round. So one of the two sees it, without a lock.
+            self.busy = False
 
     def give_back(self, event: object) -> None:
         """See ``Subscriber``."""
@@ -149,22 +154,16 @@ class Subscription(Subscriber):
             event = self.queue.take()
             self.busy = True
         self.let_in()
-        self._hand_over(event)
+        self.run(event)
         return True
 
-    def _hand_over(self, event: object) -> None:
-        if self.blocks:
-            self.runner = get_ident()
+    def _parts(self, method: MethodType) -> tuple[ref[Any], ref[Any]]:
         try:
-            listener = self._call() if type(self._call) is WeakMethod else self._call
-            if listener is not None:
-                listener(event)
-        except Exception:  # noqa: BLE001 - foreign code; logged, and the others get the event
-            _log.exception("a listener of %s failed", type(event).__name__)
-        finally:
-            # First free, then a look at what waits; whoever puts something there does both the
-            # other way round. So one of the two sees it, without a lock.
-            self.busy = False
+            return ref(method.__self__, self._bereave), ref(method.__func__, self._bereave)
+        except TypeError as error:
+            message = f"a method that listens must belong to what can be referred to weakly, got {method!r}: {error}"
+            hint = 'add "__weakref__" to the __slots__ of its class, or subscribe a function that calls it'
+            raise ConfigError(message, key="listener", hint=hint) from error
 
     def _bereave(self, _: object) -> None:
         # In the middle of a collection, on any thread: no lock may be taken here.
