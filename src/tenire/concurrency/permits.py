@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from typing import TYPE_CHECKING, Any
 
 from tenire.concurrency.handle import PERMIT, Handle
@@ -168,9 +167,10 @@ class Permit:
     def _leave(self) -> None:
         token, self._token = self._token, None
         if token is not None:
-            # Closed in another context than opened: there is nothing to put back there.
-            with contextlib.suppress(ValueError):
+            try:  # noqa: SIM105 - contextlib costs each call half a microsecond
                 HOLDER.reset(token)
+            except ValueError:  # closed in another context than opened: there is nothing to put back there
+                pass
 
 
 def _nothing() -> Any:

@@ -27,7 +27,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from math import isfinite
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from tenire.clock import SYSTEM_CLOCK
 from tenire.core.rate_report import METRICS, MetricReport, RateReport
@@ -66,24 +66,40 @@ _SAYS_WHEN = "when to come back"
 _KNOWN = _known_headers() | {"retry-after": (_SAYS_WHEN, ""), "retry-after-ms": (_SAYS_WHEN, "")}
 
 
+class _Places(NamedTuple):
+    """Where a server says what of one metric: places among its headers, or ``None`` where it does not."""
+
+    metric: str
+    rounding: int
+    limit: int | None
+    remaining: int | None
+    reset: int | None
+
+
 @lru_cache(maxsize=256)
-def _places(names: tuple[str, ...]) -> tuple[tuple[tuple[int, str, str, str], ...], bool]:
+def _places(names: tuple[str, ...]) -> tuple[tuple[_Places, ...], bool]:
     """Return which headers say what, and whether any says when to come back.
 
     A server sends the same ones with each reply, so this is looked up once.
-
-    Returns:
-        For each that is known its place among the headers, the metric, the field, and its name.
     """
-    found, spoken = [], False
+    found: dict[str, dict[str, int]] = {}
+    rounding: dict[str, int] = {}
+    spoken = False
     for place, name in enumerate(names):
         lower = name.lower()
         metric, field = _KNOWN.get(lower, ("", ""))
         if metric == _SAYS_WHEN:
             spoken = True
         elif metric:
-            found.append((place, metric, field, lower))
-    return tuple(found), spoken
+            rounded = lower.startswith("anthropic") and metric != "requests"
+            rounding.setdefault(metric, _NEAREST_THOUSAND if rounded else 0)
+            # Mistral's and others' limits of a minute stand beside those of a month: the first counts.
+            found.setdefault(metric, {}).setdefault(field, place)
+    places = [
+        _Places(metric, rounding[metric], at.get("limit"), at.get("remaining"), at.get("reset"))
+        for metric, at in found.items()
+    ]
+    return tuple(places), spoken
 
 
 def rate_report(headers: Mapping[str, str], wall: Callable[[], float] = SYSTEM_CLOCK.wall) -> RateReport | None:
@@ -97,38 +113,29 @@ def rate_report(headers: Mapping[str, str], wall: Callable[[], float] = SYSTEM_C
     if not places and not spoken:
         return None
     values = tuple(headers.values())
-    found: dict[str, dict[str, str]] = {}
-    for place, metric, field, name in places:
-        said = found.get(metric)
-        if said is None:
-            said = found[metric] = {"by": name}
-        # Mistral's and others' limits of a minute stand beside those of a month: the first counts.
-        if field not in said:
-            said[field] = values[place]
     server_time = _server_time(headers, wall)
-    metrics = {metric: report for metric, said in found.items() if (report := _metric(metric, said, server_time))}
+    metrics = {each.metric: report for each in places if (report := _metric(each, values, server_time))}
     wait = retry_after(headers, server_time) if spoken else None
     return RateReport(metrics, wait) if metrics or wait is not None else None
 
 
-def _metric(metric: str, said: Mapping[str, str], wall: Callable[[], float]) -> MetricReport | None:
-    limit = _whole(said.get("limit"))
-    remaining = _whole(said.get("remaining"))
-    reset = None if "reset" not in said else seconds_until(said["reset"], wall)
+def _metric(places: _Places, values: tuple[str, ...], wall: Callable[[], float]) -> MetricReport | None:
+    limit = None if places.limit is None else _whole(values[places.limit])
+    remaining = None if places.remaining is None else _whole(values[places.remaining])
+    reset = None if places.reset is None else seconds_until(values[places.reset], wall)
     if reset is not None and reset > LONGEST_RESET_S:
         return None
-    rounded = said["by"].startswith("anthropic") and metric != "requests"
-    report = MetricReport(
-        limit if limit is not None and 0 < limit < UNLIMITED else None,
-        remaining if remaining is not None and remaining >= 0 else None,
-        _NEAREST_THOUSAND if rounded else 0,
-        reset,
-    )
-    return None if report.limit is None and report.remaining is None and report.reset_s is None else report
+    if limit is not None and not 0 < limit < UNLIMITED:
+        limit = None
+    if remaining is not None and remaining < 0:
+        remaining = None
+    if limit is None and remaining is None and reset is None:
+        return None
+    return MetricReport(limit, remaining, places.rounding, reset)
 
 
-def _whole(text: str | None) -> int | None:
-    if text is None or len(text) > _LONGEST_TEXT:
+def _whole(text: str) -> int | None:
+    if len(text) > _LONGEST_TEXT:
         return None
     try:
         return int(text)
@@ -150,10 +157,12 @@ def seconds_until(text: str, wall: Callable[[], float]) -> float | None:
     stripped = text.strip()
     if not stripped or len(stripped) > _LONGEST_TEXT:
         return None
+    if stripped[-1] in "hms":
+        return _duration(stripped)
     try:
         number = float(stripped)
     except ValueError:
-        return _duration(stripped) if stripped[-1] in "hms" else _until_date(stripped, wall)
+        return _until_date(stripped, wall)
     if not isfinite(number) or number < 0:
         return None
     if number >= _EPOCH_MS:

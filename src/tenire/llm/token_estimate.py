@@ -87,12 +87,15 @@ def count_request(request: ChatRequest, count: Callable[[str], float] = text_tok
             named = [value for name, value in message.items() if name not in ("role", "content")]
             tokens += count(_json(named))
         for part in (content,) if isinstance(content, str) else content or ():
-            if _is_picture(part):
+            if isinstance(part, str):
+                words = part
+            elif _is_picture(part):
                 pictures += 1
+                continue
             else:
                 words = _words(part)
-                tokens += count(words)
-                foreign = foreign or not words.isascii()
+            tokens += count(words)
+            foreign = foreign or not words.isascii()
     tokens += pictures * PER_PICTURE
     if request.schema is not None:
         tokens += count(_json(request.schema))

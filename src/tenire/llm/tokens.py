@@ -91,10 +91,13 @@ class TokenCounter:
 
     def estimate(self, request: ChatRequest) -> TokenEstimate:
         """Return what a chat completion will need."""
-        raw = count_request(request, self.exact.get(request.model, text_tokens))
-        output = request.most_output
-        estimate = TokenEstimate(raw.tokens, output or 0, output or 0, request.model, raw, output is not None)
-        return self.renewed(estimate)
+        model, output = request.model, request.most_output
+        raw = count_request(request, self.exact.get(model, text_tokens))
+        input_tokens = self._calibrated(model, raw)
+        if output is not None:
+            return TokenEstimate(input_tokens, output, output, model, raw)
+        usual = self._outputs.get(model)
+        return TokenEstimate(input_tokens, _usual(usual), _longest(usual), model, raw, bounded=False)
 
     def renewed(self, estimate: TokenEstimate) -> TokenEstimate:
         """Return an estimate as it is made with what has been learned since."""

@@ -176,6 +176,6 @@ def text(value: Any) -> str:
 
 def count(value: Any) -> int:
     """Return a number of tokens, or 0 for what cannot be one."""
-    if isinstance(value, float) and value.is_integer():
+    if type(value) is float and value.is_integer():
         value = int(value)
-    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MOST_TOKENS else 0
+    return value if type(value) is int and 0 <= value <= _MOST_TOKENS else 0

@@ -98,15 +98,13 @@ class OpenAIDialect:
 
     def reply(self, body: bytes, rates: RateReport | None) -> ModelReply:
         """Read the body of an answer."""
-        data = _without_error(body)
-        choices = listed(data.get("choices"))
-        if not choices:
+        data, choice = _without_error(body)
+        if not listed(data.get("choices")):
             raise NoReplyError("JSON without choices")
-        choice = mapping(choices[0])
         message = choice.get("message")
         if not isinstance(message, dict):
             raise NoReplyError("a choice without a message")
-        calls = tuple(call for call in listed(message.get("tool_calls")) if isinstance(call, dict))
+        calls = tuple([call for call in listed(message.get("tool_calls")) if isinstance(call, dict)])
         finish = text(choice.get("finish_reason"))
         content, refused = _content(message.get("content")), text(message.get("refusal"))
         usage = _usage(data.get("usage"))
@@ -133,7 +131,7 @@ class OpenAIDialect:
 
     def vectors(self, body: bytes, texts: int, rates: RateReport | None) -> EmbeddingReply:
         """Read the body of an answer to so many texts."""
-        data = _without_error(body)
+        data, _ = _without_error(body)
         entries = data.get("data")
         if not isinstance(entries, list):
             raise NoReplyError("JSON without data")
@@ -169,12 +167,11 @@ class OpenAIReader:
         if data.strip() == _DONE:
             self.ended = True
             return ""
-        chunk = _without_error(data)
+        # The chunk with the usage has no choice, and Azure begins with one about its filter.
+        chunk, choice = _without_error(data)
         self._usage = _usage(chunk.get("usage")) or self._usage
         self._model = text(chunk.get("model")) or self._model
         self._id = text(chunk.get("id")) or self._id
-        # The chunk with the usage has none, and Azure begins with one about its filter.
-        choice = mapping(next(iter(listed(chunk.get("choices"))), None))
         delta = mapping(choice.get("delta"))
         self._finish = text(choice.get("finish_reason")) or self._finish
         self._refused.append(text(delta.get("refusal")))
@@ -230,14 +227,16 @@ def is_strict(schema: Any) -> bool:
     return all(is_strict(part) for name, part in schema.items() if name not in ("enum", "const", "default", "examples"))
 
 
-def _without_error(body: bytes) -> dict[str, Any]:
+def _without_error(body: bytes) -> tuple[dict[str, Any], Mapping[str, Any]]:
+    """Return what a body says, and its first choice."""
     data = decode(body)
+    choices = listed(data.get("choices"))
+    choice = mapping(choices[0]) if choices else {}
     # A provider that fails in the middle says so in the choice that it had begun.
-    choice = mapping(next(iter(listed(data.get("choices"))), None))
     failed = data.get("error") or choice.get("error") or text(choice.get("finish_reason")) in _FAILED
     if failed or data.get("object") == "error":
         raise NoReplyError("an error instead of a reply", body)
-    return data
+    return data, choice
 
 
 def _content(value: Any) -> str | None:
