@@ -91,3 +91,15 @@ def nothing(items: list[Item]) -> Any:
 
 def objects(items: list[Item]) -> Any:
     return [{"it": object()} for _ in items]
+
+
+def embed_or_fail(name: str, threads: int, texts: list[str]) -> Any:
+    """Embed as a pipeline that trains does, with a model that some texts break."""
+    from tenire.app.classify_runs import embed_here
+
+    if any("arsenic" in text for text in texts):
+        os._exit(3)
+    if any("cyanide" in text for text in texts):
+        message = "cyanide is nothing for me"
+        raise ValueError(message)
+    return embed_here(name, threads, texts)

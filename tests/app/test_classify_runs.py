@@ -20,6 +20,7 @@ from tenire.ml import ModelRegistry, training
 from tenire.pipeline.progress import StageProgress
 
 from .labelled import made_up, put
+from .stage_functions import embed_or_fail
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -248,6 +249,41 @@ def test_a_damaged_model_is_trained_again(classify: Callable[..., PipelineProgre
         version.verify()
     assert counts(classify()) == (60, 0, 60, 0)
     assert weights(tmp_path / "home") == before
+
+
+def broken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tenire.app.classify_runs.embed_here", embed_or_fail)
+
+
+def test_texts_that_the_model_cannot_embed_are_left_out(
+    classify: Callable[..., PipelineProgress], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = made_up(300, seed=1)  # in two parts
+    put(tmp_path / "train.jsonl", rows)
+    classify()
+    expected = weights(tmp_path / "home")
+    shutil.rmtree(tmp_path / "home")
+    os.remove(tmp_path / "labels.jsonl")
+    broken(monkeypatch)
+    bad = [{"id": f"bad {one}", "text": f"cyanide {one}", "label": "money"} for one in range(3)]
+    put(tmp_path / "train.jsonl", [bad[0], *rows[:200], bad[1], *rows[200:], bad[2]])
+    assert counts(classify()) == (60, 60, 0, 3)
+    assert weights(tmp_path / "home") == expected, "the version is that of a file without them"
+    assert {item.error for item in failed(tmp_path / "home")} == {"ValueError: cyanide is nothing for me"}
+    assert counts(classify()) == (60, 0, 60, 3)
+
+
+def test_a_text_that_ends_the_models_worker_is_left_out(
+    classify: Callable[..., PipelineProgress], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken(monkeypatch)
+    rows = [
+        {"id": one, "text": f"{'gold bank' if one % 2 else 'bird nest'} {one}", "label": one % 2} for one in range(4)
+    ]
+    put(tmp_path / "train.jsonl", [*rows, {"id": "bad", "text": "arsenic", "label": 1}])
+    assert counts(classify()) == (60, 60, 0, 1)
+    (item,) = failed(tmp_path / "home")
+    assert "worker" in item.error
 
 
 ENGINE = """

@@ -17,7 +17,8 @@ from tenire.app.row_sources import rows_of
 from tenire.clock import SYSTEM_CLOCK
 from tenire.errors import MissingExtraError
 from tenire.ml.predicting import Asked, Predicting, PredictingTerms
-from tenire.ml.training import Training, TrainingTerms
+from tenire.ml.training import Training
+from tenire.ml.training_terms import TrainingTerms
 from tenire.pipeline.run_life import RunLife
 from tenire.storage.cache_folder import cache_folder
 from tenire.storage.home import Home

@@ -21,13 +21,11 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from tenire.concurrency.submit import is_coroutine_function
-from tenire.core.tasks import Resources
 from tenire.errors import PipelineError
 from tenire.ml.calls import (
     advance_training,
@@ -44,7 +42,9 @@ from tenire.ml.calls import (
 )
 from tenire.ml.labelled import KEY, Survey, read_labelled
 from tenire.ml.plans import Finished, TrainingPlan
+from tenire.ml.predicting import OF_ALL
 from tenire.ml.registry import ModelRegistry
+from tenire.ml.training_embedding import PLACE, without_vector
 from tenire.ml.uses import TEST
 from tenire.pipeline.flow import flowing
 from tenire.pipeline.model_worker import IF_KILLED
@@ -63,6 +63,7 @@ if TYPE_CHECKING:
     from tenire.concurrency.manager import ConcurrencyManager
     from tenire.ml.kept_vectors import KeptVectors
     from tenire.ml.labelled import Labelled
+    from tenire.ml.training_terms import TrainingTerms
     from tenire.pipeline.home_session import HomeSession
     from tenire.pipeline.progress import PipelineProgress
     from tenire.pipeline.rows.records import Rows
@@ -70,7 +71,7 @@ if TYPE_CHECKING:
     from tenire.storage.records import Run
     from tenire.storage.rows import KnownRow, RefusedRow
 
-__all__ = ["Training", "TrainingTerms"]
+__all__ = ["Training"]
 
 _PART_ROWS = 256
 _AT_ONCE = 3
@@ -78,35 +79,6 @@ _AT_ONCE = 3
 
 _FIRST_PLACE = -(1 << 48)
 """Rows to learn from stand before those to be predicted in what a run lists."""
-
-_ONE_SLOT = Resources(other={"embedder": 1})
-_FORMAT = 2
-
-
-@dataclass(frozen=True, slots=True)
-class TrainingTerms:
-    """What decides what a model becomes, besides its rows.
-
-    Attributes:
-        features: ``embedding``, ``tfidf`` or ``hashing``.
-        embedder: Name of the embedder, or an empty string where words are counted.
-        identity: What it is: model, variant and version.
-        seed: Decides which rows say when to stop.
-        epochs: Most passes over the rows until it is known when to stop.
-        balanced: Whether classes count the same.
-    """
-
-    features: str
-    embedder: str
-    identity: str
-    seed: int
-    epochs: int
-    balanced: bool
-
-    def version(self, survey: Survey) -> str:
-        """Return the name of the version that comes of rows."""
-        parts = (self.features, self.identity, str(self.seed), str(self.epochs), str(self.balanced), survey.digest)
-        return hash_of(str(_FORMAT), *parts)
 
 
 class Training:
@@ -328,12 +300,25 @@ class Training:
             elif self._kept_vectors is not None:
                 await self._embedded(embed, self._kept_vectors, number, texts, tasks)
             else:
-                part = partial(embed_part, embed, folder, number, texts)
-                await tasks.submit(
-                    part, step="embed", on="process", worker="embedder", needs=_ONE_SLOT, retry=IF_KILLED
-                )
+                await self._computed(embed, folder, number, texts, tasks)
         self._vectors.done += len(texts)
         await held.aclose()
+
+    async def _computed(
+        self, embed: Callable[[list[str]], Any], folder: str, number: int, texts: list[str], tasks: RunTasks
+    ) -> None:
+        try:
+            await tasks.submit(
+                partial(embed_part, embed, folder, number, texts), step="embed", retry=IF_KILLED, **PLACE
+            )
+        except OF_ALL:
+            raise
+        except Exception as error:
+            reasons = await without_vector(embed, texts, error, tasks)
+            if not reasons:  # each of them has one: it was no text's fault
+                raise
+            self._incomplete = True
+            self._unusable |= reasons
 
     async def _embedded(
         self, embed: Callable[[list[str]], Any], kept: KeptVectors, number: int, texts: list[str], tasks: RunTasks
