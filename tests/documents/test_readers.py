@@ -164,6 +164,41 @@ def test_a_message_says_who_wrote_what_to_whom() -> None:
     assert (found.about.author, found.about.date) == ("Ann <ann@example.org>", "2003-07-01T10:52:37+02:00")
 
 
+@pytest.mark.parametrize("codec", ["utf-8", "cp1252"])
+def test_headers_that_are_written_as_they_are_can_be_read(codec: str) -> None:
+    head = "From: J\xfcrgen M\xfcller <jm@example.org>\nSubject: Caf\xe9 \xe0 la plage\n"
+    parts = (
+        "Content-Type: multipart/mixed; boundary=x\n\n--x\nContent-Type: text/plain\n\nwords\n"
+        '--x\nContent-Type: text/plain\nContent-Disposition: attachment; filename="Gr\xf6\xdfe.txt"\n\nnoted\n--x--\n'
+    )
+    found = reading(Format.EMAIL, (head + parts).encode(codec))
+    assert found.title == "Caf\xe9 \xe0 la plage"
+    assert found.about.author == "J\xfcrgen M\xfcller <jm@example.org>"
+    assert "words" in found.text
+    assert "Gr\xf6\xdfe.txt\n\nnoted" in found.text
+
+
+@pytest.mark.parametrize("subject", ["=?utf-8?b?A?=", "=?utf-8?B?w4l0w6k=?= =?utf-8?B?w4l0w?="])
+def test_a_message_whose_subject_was_cut_off_can_be_read(subject: str) -> None:
+    found = reading(Format.EMAIL, samples.message(subject, "Words of it."))
+    assert found.title == subject
+    assert found.text.rstrip().endswith("Words of it.")
+
+
+@pytest.mark.parametrize("charset", ['"a\0b"', "undefined", "idna", "rot13", "ascii"])
+def test_a_message_in_a_charset_that_is_none_can_be_read(charset: str) -> None:
+    kind = f"text/plain; charset={charset}"
+    found = text(Format.EMAIL, samples.message(body="Two words, caf\xe9.", Content_Type=kind))
+    assert found.rstrip().endswith("Two words, caf\xe9.")
+
+
+def test_quotes_of_windows_in_a_message_are_kept() -> None:
+    kind = "text/plain; charset=iso-8859-1"
+    data = samples.message(body="Say BEGINsevenEND.", Content_Type=kind)
+    data = data.replace(b"BEGIN", b"\x93").replace(b"END", b"\x94")
+    assert text(Format.EMAIL, data).rstrip().endswith("Say \u201cseven\u201d.")
+
+
 def test_the_plainest_of_several_texts_is_taken_and_attachments_are_named() -> None:
     body = (
         "--x\nContent-Type: multipart/alternative; boundary=y\n\n"

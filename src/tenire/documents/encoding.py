@@ -92,6 +92,24 @@ def decode(data: bytes, *, source: str, declares: bool = False) -> str:
     return text
 
 
+def charset_codec(name: str) -> str | None:
+    """Return the codec of a charset that a document names, or ``None`` if there is no such charset.
+
+    Args:
+        name: As it stands there. What browsers take for the larger relative on Windows is that.
+    """
+    try:
+        codec = codecs.lookup(name)
+    except (LookupError, ValueError):  # the latter for a name with a NUL
+        return None
+    # Python's registry also holds codecs that are not charsets (rot13, zip).
+    if codec.name.startswith(("idna", "punycode", "undefined", "unicode", "raw")) or not getattr(
+        codec, "_is_text_encoding", True
+    ):
+        return None
+    return _WIDER.get(codec.name, codec.name)
+
+
 def _decode_wide(data: bytes, source: str) -> str:
     """Decode UTF-16 without a mark, the only text that is full of NULs."""
     sample = data[:_SAMPLE]
@@ -170,19 +188,9 @@ def _utf8_letters(line: bytes) -> float:
 
 def _declared(head: bytes) -> str | None:
     found = _META_CHARSET.search(head) or _XML_ENCODING.search(head)
-    if found is None:
-        return None
-    try:
-        codec = codecs.lookup(found.group(1).decode("ascii"))
-    except LookupError:
-        return None
-    # UTF-8 was tried; a page that can be read this far is not UTF-16 either. And
-    # Python's registry also holds codecs that are not charsets (rot13, zip).
-    if codec.name.startswith(("utf", "idna", "punycode", "unicode", "raw")) or not getattr(
-        codec, "_is_text_encoding", True
-    ):
-        return None
-    return _WIDER.get(codec.name, codec.name)
+    codec = None if found is None else charset_codec(found.group(1).decode("ascii"))
+    # UTF-8 was tried; a page that can be read this far is not UTF-16 either.
+    return None if codec is None or codec.startswith("utf") else codec
 
 
 def _sample(data: bytes, first_bad: int) -> bytes:

@@ -9,7 +9,7 @@ from tenire.documents.cleaning import Cleaning
 
 __all__ = ["PREPARE_VERSION", "PrepareOptions", "recipe_identity"]
 
-PREPARE_VERSION = 6
+PREPARE_VERSION = 7
 """Raised whenever the same file would give other passages: every document is then done again."""
 
 

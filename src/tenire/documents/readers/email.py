@@ -7,13 +7,14 @@ page in HTML. Attachments that can be read are part of it; the others are named.
 from __future__ import annotations
 
 import email
+import email.errors
 import email.header
 import email.policy
 import email.utils
 import io
 from typing import TYPE_CHECKING, Any
 
-from tenire.documents.encoding import decode
+from tenire.documents.encoding import charset_codec, decode
 from tenire.documents.html import extract
 from tenire.documents.readers.reading import Raw, Reading, damaged
 from tenire.documents.recognition import HEAD, Format, recognise, zip_format
@@ -29,6 +30,7 @@ __all__ = ["read"]
 
 _SHOWN = ("From", "To", "Cc", "Date")
 _MOST_PARTS = 1000
+_NOTHING_SAID = frozenset({"us-ascii", "ascii"})
 
 
 def read(raw: Raw) -> Reading:
@@ -40,11 +42,13 @@ def read(raw: Raw) -> Reading:
     message = email.message_from_bytes(raw.data, policy=email.policy.compat32)
     if not message.keys() and not isinstance(message.get_payload(), str):
         raise damaged(raw, "an e-mail", "it has no headers")
+    _mend_headers(message, raw.source)
     subject = _header(message, "Subject")
     heads = [f"{name}: {value}" for name in _SHOWN if (value := _header(message, name))]
     texts: list[str] = []
     attached: list[str] = []
     for part in _parts(message):
+        _mend_headers(part, raw.source)
         name = _filename(part)
         text = _text(part, raw.source) or (_attached(part, name, raw) if name else "")
         if text:
@@ -65,10 +69,11 @@ def _parts(message: Message) -> Iterator[Message]:
         if not stack:
             return
         part = stack.pop()
-        inner: Any = part.get_payload()
-        if not isinstance(inner, list):
+        if not part.is_multipart():
             yield part
-        elif part.get_content_type() == "multipart/alternative":
+            continue
+        inner: Any = part.get_payload()
+        if part.get_content_type() == "multipart/alternative":
             kinds = {each.get_content_type(): each for each in reversed(inner)}
             # The plainest: HTML may hide what it does not show, and the others are richer still.
             chosen = kinds.get("text/plain") or kinds.get("text/html")
@@ -81,7 +86,7 @@ def _text(part: Message, source: str) -> str:
     kind = part.get_content_type()
     if part.get_content_maintype() != "text" and kind not in ("application/xhtml+xml", "application/json"):
         return ""
-    payload = part.get_payload(decode=True)
+    payload = _payload(part)
     if not isinstance(payload, bytes):
         return ""
     text = _decoded(payload, part.get_content_charset(), source)
@@ -92,7 +97,7 @@ def _attached(part: Message, name: str, raw: Raw) -> str:
     """Return the text of an attachment in a format of its own, or an empty string if it cannot be read."""
     from tenire.documents.readers import READERS, read
 
-    data = part.get_payload(decode=True)
+    data = _payload(part)
     if not isinstance(data, bytes) or not data:
         return ""
     try:
@@ -108,17 +113,44 @@ def _attached(part: Message, name: str, raw: Raw) -> str:
         return ""
 
 
+def _payload(part: Message) -> Any:
+    try:
+        return part.get_payload(decode=True)
+    except (LookupError, ValueError):
+        # The library tries the charset in between, which may be none.
+        part.del_param("charset")
+        return part.get_payload(decode=True)
+
+
 def _decoded(data: bytes, charset: str | None, source: str) -> str:
-    # A charset that is declared is right more often than not, but us-ascii means nothing was said.
-    if charset and charset != "us-ascii":
+    # A charset that is declared is right more often than not, but ASCII means nothing was said.
+    codec = charset_codec(charset) if charset and charset not in _NOTHING_SAID else None
+    if codec is not None:
         try:
-            return data.decode(charset)
-        except (LookupError, UnicodeDecodeError):
+            return data.decode(codec)
+        except UnicodeError:
             pass
     try:
         return decode(data, source=source)
     except DocumentError:
         return data.decode("latin-1")
+
+
+def _mend_headers(part: Message, source: str) -> None:
+    """Decode headers that are written as they are, which many programs do though they may not.
+
+    The library hands out a question mark for each of their bytes.
+    """
+    headers = list(part.raw_items())
+    if all(value.isascii() for _, value in headers):
+        return
+    for name, _ in headers:
+        del part[name]
+    for name, value in headers:
+        # What the parser could not decode; a header that was mended before has characters instead.
+        escaped = any("\udc80" <= character <= "\udcff" for character in value)
+        text = _decoded(value.encode("ascii", "surrogateescape"), None, source) if escaped else value
+        part.set_raw(name, text)
 
 
 def _header(message: Message, name: str) -> str:
@@ -128,7 +160,7 @@ def _header(message: Message, name: str) -> str:
         return ""
     try:
         text = str(email.header.make_header(email.header.decode_header(str(value))))
-    except (LookupError, ValueError, UnicodeError):
+    except (LookupError, ValueError, email.errors.HeaderParseError):
         text = str(value)
     return " ".join(text.split())[:1000]
 
