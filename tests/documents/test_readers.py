@@ -358,6 +358,30 @@ def test_an_office_document_that_is_damaged_is_refused(form: Format, data: bytes
         reading(form, data)
 
 
+@pytest.mark.parametrize(("package", "chapter"), [("p.opf", "A.XHTML"), ("package.data", "a.xhtml")])
+def test_a_book_expands_no_further_whatever_its_parts_are_called(package: str, chapter: str) -> None:
+    container = f'<container><rootfiles><rootfile full-path="{package}"/></rootfiles></container>'
+    item = f'<item id="a" href="{chapter}"/>'
+    facts = f"<package><manifest>{item}</manifest><spine><itemref idref='a'/></spine></package>"
+    parts = {"META-INF/container.xml": container, package: facts, chapter: "<p>Some words.</p>"}
+    assert text(Format.EPUB, samples.archive(parts)) == "Some words."
+    largest = package if package != "p.opf" else chapter
+    bomb = samples.archive(parts | {largest: " " * 5_000_000 + parts[largest]})
+    with pytest.raises(DocumentError, match="longer than 1000000 characters"):
+        reading(Format.EPUB, bomb, max_text=1_000_000)
+
+
+def test_a_chapter_of_a_book_comes_once_by_however_many_names() -> None:
+    items = "".join(f'<item id="i{n}" href="a.xhtml"/>' for n in range(50))
+    spine = "".join(f'<itemref idref="i{n}"/>' for n in range(50))
+    parts = {
+        "META-INF/container.xml": '<container><rootfile full-path="p.opf"/></container>',
+        "p.opf": f"<package><manifest>{items}</manifest><spine>{spine}</spine></package>",
+        "a.xhtml": "<p>Some words.</p>",
+    }
+    assert text(Format.EPUB, samples.archive(parts)) == "Some words."
+
+
 def test_a_document_whose_parts_expand_without_end_is_refused_before_it_is_parsed() -> None:
     bomb = samples.archive({"word/document.xml": "<a>" + " " * 5_000_000 + "</a>"})
     assert len(bomb) < 20_000

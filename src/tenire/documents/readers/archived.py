@@ -60,7 +60,7 @@ def check(raw: Raw, what: str, *, needs: str = "") -> None:
                     raise locked(raw, what)
                 with archive.open(part) as stream:
                     # Pictures and films are not parsed, so they may be as large as they like.
-                    while part.filename.endswith(_PARSED) and (piece := stream.read(_PIECE)):
+                    while part.filename.lower().endswith(_PARSED) and (piece := stream.read(_PIECE)):
                         left -= len(piece)
                         if left < 0:
                             raise too_long(raw)

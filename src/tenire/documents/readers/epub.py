@@ -13,7 +13,7 @@ from tenire.documents.encoding import decode
 from tenire.documents.formats import Kind
 from tenire.documents.html import extract
 from tenire.documents.readers import archived
-from tenire.documents.readers.reading import Raw, Reading, damaged
+from tenire.documents.readers.reading import Raw, Reading, damaged, too_long
 from tenire.errors import DocumentError
 from tenire.protocols import About
 
@@ -43,11 +43,12 @@ def read(raw: Raw) -> Reading:
             )
         try:
             package_name = _package_name(book)
-            package = ET.fromstring(book.read(package_name))
+            package = ET.fromstring(_bounded(book, package_name, raw))
         except (ET.ParseError, KeyError, zipfile.BadZipFile) as error:
             raise damaged(raw, _WHAT, error) from error
         chapters = []
-        for name in _reading_order(package, posixpath.dirname(package_name)):
+        # A chapter comes once, by however many names the package calls it.
+        for name in dict.fromkeys(_reading_order(package, posixpath.dirname(package_name))):
             if name in names:
                 page = decode(book.read(name), source=raw.source, declares=True)
                 chapters.append(extract(page)[1])
@@ -57,6 +58,15 @@ def read(raw: Raw) -> Reading:
     extra = tuple((name, facts[name]) for name in ("publisher", "subject") if facts[name])
     about = About("epub", author=facts["creator"], date=facts["date"], extra=extra)
     return Reading("\n\n".join(filter(None, chapters)), Kind.HTML, facts["title"], about)
+
+
+def _bounded(book: zipfile.ZipFile, name: str, raw: Raw) -> bytes:
+    """Return a part that may be called anything, so that ``archived.check`` did not count it."""
+    with book.open(name) as stream:
+        data = stream.read(raw.max_text + 1)
+    if len(data) > raw.max_text:
+        raise too_long(raw)
+    return data
 
 
 def _package_name(book: zipfile.ZipFile) -> str:
