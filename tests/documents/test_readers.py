@@ -15,7 +15,7 @@ from tenire.documents.formats import Kind
 from tenire.documents.readers import READERS, read
 from tenire.documents.readers.kreuzberg import unescaped
 from tenire.documents.readers.reading import Raw, Reading
-from tenire.documents.recognition import COMPRESSED, CONTAINERS, Format, recognise
+from tenire.documents.recognition import COMPRESSED, CONTAINERS, HEAD, Format, recognise
 from tenire.documents.structure import plain, unmark
 from tenire.errors import DocumentError, MissingExtraError
 from tenire.protocols import About
@@ -273,6 +273,22 @@ def test_a_pdf_that_was_cut_off_is_refused(share: float) -> None:
     data = samples.pdf("words", "more words")
     with pytest.raises(DocumentError, match="expected a PDF"):
         reading(Format.PDF, data[: int(share * len(data))])
+
+
+@pytest.mark.usefixtures("parser")
+@pytest.mark.parametrize("filling", [b"\0", b"\r\n", b" "])
+def test_a_pdf_that_is_filled_up_behind_its_end_is_read(filling: bytes) -> None:
+    assert text(Format.PDF, samples.pdf("whole words") + filling * 5000) == "whole words"
+    with pytest.raises(DocumentError, match="cut off"):
+        reading(Format.PDF, samples.pdf("words", "more words")[:400] + filling * 5000)
+
+
+@pytest.mark.usefixtures("parser")
+@pytest.mark.parametrize("before", [b"\xef\xbb\xbf", b"\n", b"HTTP/1.1 200 OK\r\n\r\n"])
+def test_a_pdf_with_something_before_its_beginning_is_read(before: bytes) -> None:
+    data = before + samples.pdf("whole words")
+    assert recognise("a.pdf", data[:HEAD], source="/a.pdf") is Format.PDF
+    assert text(Format.PDF, data) == "whole words"
 
 
 _PANIC = """

@@ -110,6 +110,9 @@ BROKEN_ZIP = (
 )  # fmt: skip
 """What the standard library raises for an archive that is damaged, encrypted, or of another kind."""
 
+_PDF_BEGINS = 1024
+"""Bytes in which a PDF has to begin; before that, there may be anything."""
+
 _BZIP2 = re.compile(rb"BZh[1-9](?:1AY&SY|\x17rE8P\x90)")
 _STRANGE = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
 _MBOX = re.compile(
@@ -154,7 +157,7 @@ def recognise(name: str, head: bytes, *, source: str) -> Format:
     if foreign is not None:
         raise _foreign(foreign[0], name, source, holds_text=foreign[1])
     named = _BY_SUFFIX.get(_suffix(name))
-    if named in _TEXTUAL:
+    if named in _TEXTUAL or (named is Format.PDF and b"%PDF-" in head[:_PDF_BEGINS]):
         return named
     if named is Format.TAR and _is_old_tar(head):
         return named
@@ -217,7 +220,7 @@ def _by_content(head: bytes) -> Format | None:
     if head[257:262] == b"ustar":
         return Format.TAR
     # A few bytes of something else may come before; a text that speaks of it begins otherwise.
-    if head.startswith(b"%PDF-") or (b"\n%PDF-" in head[:1024] and _STRANGE.search(head)):
+    if head.startswith(b"%PDF-") or (b"\n%PDF-" in head[:_PDF_BEGINS] and _STRANGE.search(head)):
         return Format.PDF
     return None
 

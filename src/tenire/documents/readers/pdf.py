@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["read"]
 
 _TAIL = 4096
+_FILLING = b"\0 \t\r\n"
 _HEADING = re.compile(r"^(#{1,6}) +(.{1,300}?) *$", re.M)
 _HYPHEN = re.compile(r"(?<=[a-zß-ÿ])[-\u00ad\u2010]\n(?=[a-zß-ÿ])")
 _STYLE = re.compile(r"[*_`]{1,3}(?=\S)|(?<=\S)[*_`]{1,3}")
@@ -28,7 +29,9 @@ def read(raw: Raw) -> Reading:
         DocumentError: If it is damaged, or needs a password.
         MissingExtraError: If kreuzberg is not installed.
     """
-    if raw.data.rfind(b"startxref", -_TAIL) < 0 and raw.data.rfind(b"%%EOF", -_TAIL) < 0:
+    # Some are filled up behind their end, to whole blocks.
+    end = len(raw.data.rstrip(_FILLING))
+    if raw.data.rfind(b"startxref", max(0, end - _TAIL)) < 0 and raw.data.rfind(b"%%EOF", max(0, end - _TAIL)) < 0:
         # The parser would put together what is left, and nobody would know what is missing.
         raise damaged(raw, "a PDF", "it was cut off before its end")
     found = kreuzberg.extract(raw, "application/pdf", "a PDF")
