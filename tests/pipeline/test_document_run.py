@@ -6,20 +6,25 @@ import asyncio
 import itertools
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 
 from tenire.errors import StoreError
 from tenire.pipeline import group_queue
 from tenire.pipeline.chunks import BATCH_BYTES
+from tenire.pipeline.vectorise import UnusableTextError
 from tenire.pipeline.verify import verify
 from tenire.storage.ledger import Ledger
 from tenire.testing import SimLoop, cancel_sweep
 
+from . import sim_engine
 from .sim_engine import Engine, Files, Pools, SimStore, sim_pools
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from numpy.typing import NDArray
 
     from tenire.concurrency.handle import Handle
     from tenire.pipeline.progress import PipelineProgress
@@ -234,6 +239,26 @@ def test_only_the_file_that_kills_its_reader_goes_to_quarantine(simulate: Any) -
 
     progress = simulate(Files(texts(9)), dies=deadly)["p0"]
     assert counts(progress) == {"seen": 9, "done": 8, "quarantined": 1}
+
+
+def test_a_text_without_a_vector_costs_no_second_call_for_the_others(
+    simulate: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def embed(texts: list[str]) -> NDArray[np.float32]:
+        asked.extend(texts)
+        if bad := [text for text in texts if text == "poison"]:
+            good = {text: np.zeros(2, np.float32) for text in texts if text not in bad}
+            raise UnusableTextError("no vector", texts=bad, vectors=good)
+        return np.zeros((len(texts), 2), np.float32)
+
+    monkeypatch.setattr(sim_engine, "embed", embed)
+    progress = simulate(Files(texts(100) | {"/f/bad": "sound poison"}))["p0"]
+    assert counts(progress) == {"seen": 101, "done": 100, "quarantined": 1}
+    assert len(asked) == len(set(asked)) == 302
+    assert [stage.done for stage in progress.stages if stage.name == "embed"] == [300]
+    assert progress.bytes_ahead == 0
 
 
 @pytest.mark.parametrize("step", ["prepare", "embed", "load model"])

@@ -100,7 +100,8 @@ def test_texts_without_a_vector_are_all_named_and_stop_no_slice(document: Callab
 
     async def embed(texts: list[str]) -> NDArray[np.float32]:
         if bad := [text for text in texts if text.endswith("7")]:
-            raise UnusableTextError(f"no vector for {bad[0]}", texts=bad)
+            good = {text: np.ones(2, np.float32) for text in texts if text not in bad}
+            raise UnusableTextError(f"no vector for {bad[0]}", texts=bad, vectors=good)
         for _ in range(3):
             await asyncio.sleep(0)
         embedded.extend(texts)
@@ -110,3 +111,5 @@ def test_texts_without_a_vector_are_all_named_and_stop_no_slice(document: Callab
         asyncio.run(vectorise([document("/a", "5 6 7 8 15 16 17 18 37 38")], known={}, embed=embed, most=2))
     assert caught.value.reasons == {"7": "no vector for 7", "17": "no vector for 17", "37": "no vector for 37"}
     assert sorted(embedded) == ["15", "16", "5", "6"]
+    vectors = {text: f"{vector[0]:g} {vector[1]:g}" for text, vector in caught.value.vectors.items()}
+    assert vectors == dict.fromkeys(["15", "16", "5", "6"], "0 0") | dict.fromkeys(["18", "38", "8"], "1 1")

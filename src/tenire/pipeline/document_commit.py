@@ -12,7 +12,7 @@ from tenire.pipeline.model_worker import ModelWorker
 from tenire.pipeline.near_duplicates import represented
 from tenire.pipeline.progress import StageProgress
 from tenire.pipeline.vector_memos import VectorMemos
-from tenire.pipeline.vectorise import UnusableTextError
+from tenire.pipeline.vectorise import UnusableTextError, text_key
 from tenire.pipeline.waits import kept, seen
 
 if TYPE_CHECKING:
@@ -90,13 +90,15 @@ class DocumentCommit:
         rejections: list[Rejection] = group.rejections
         if group.unchanged_done or group.unchanged_rejected:
             await self._note_unchanged(group)
+        embedded: dict[str, NDArray[np.float32]] = {}
         async with self._turn:
             while documents or rejections:
                 # A document that another pipeline removed in between comes back as
                 # unlinked and goes round once more.
                 try:
-                    documents = await self._commit(documents, rejections, group.replaced)
+                    documents = await self._commit(documents, rejections, group.replaced, embedded)
                 except UnusableTextError as error:
+                    embedded |= {text_key(text): vector for text, vector in error.vectors.items()}
                     documents, rejections = apart(documents, rejections, error)
                 else:
                     rejections = []
@@ -130,7 +132,11 @@ class DocumentCommit:
         self._progress.bytes_done += sum(unchanged.file.size for unchanged in touched)
 
     async def _commit(
-        self, documents: list[Document], rejections: list[Rejection], replaced: set[str]
+        self,
+        documents: list[Document],
+        rejections: list[Rejection],
+        replaced: set[str],
+        embedded: dict[str, NDArray[np.float32]],
     ) -> list[Document]:
         absent: list[Document] = await self._tasks.thread(self._session.absent, documents)
         found = await self._stand_ins(absent, documents, rejections)
@@ -139,7 +145,7 @@ class DocumentCommit:
         # What a member was before is known only here; what files were, their listing told.
         if members := [document.file.path for document in absent if document.file.container]:
             replaced = replaced | await self._tasks.thread(self._session.documents_of, self._life.run, members)
-        vectors = await self._vectorise(absent, replaced)
+        vectors = await self._vectorise(absent, replaced, embedded)
         first = {document.id: document for document in absent}
         linked = [document for document in shown if first.get(document.id) is not document]
 
@@ -202,14 +208,16 @@ class DocumentCommit:
         self._commits += 1
         return self._session.commit(self._life.run, removed=paths)
 
-    async def _vectorise(self, documents: list[Document], replaced: set[str]) -> NDArray[np.float32] | None:
+    async def _vectorise(
+        self, documents: list[Document], replaced: set[str], embedded: dict[str, NDArray[np.float32]]
+    ) -> NDArray[np.float32] | None:
         if not documents:
             return None
         texts = [passage.text for document in documents for passage in document.passages]
         known: dict[str, NDArray[np.float32]] = dict(await self._tasks.thread(self._memos.recall, texts))
         if replaced:
             known |= await self._tasks.thread(self._session.vectors_of, sorted(replaced))
-        return await self._model.vectors(documents, known)
+        return await self._model.vectors(documents, known | embedded)
 
     async def _keep(self, texts: list[str], vectors: NDArray[np.float32]) -> None:
         await self._tasks.thread(self._memos.keep, texts, vectors)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from tenire.concurrency.submit import is_coroutine_function
 from tenire.core.tasks import Resources, Retry
 from tenire.pipeline.vector_memos import WORTH_KEEPING_S
-from tenire.pipeline.vectorise import vectorise
+from tenire.pipeline.vectorise import UnusableTextError, vectorise
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -125,6 +125,11 @@ class ModelWorker:
 
         try:
             vectors = await vectorise(documents, known=known, embed=embed, most=self._tuning.sizes.slice)
+        except UnusableTextError:
+            # They come again without the documents that cannot be embedded, and count then.
+            stage.done -= passages - left
+            progress.bytes_ahead -= size - left_bytes
+            raise
         finally:
             stage.waiting -= left
         # What was known before, and what stands in the group twice, needed no model.

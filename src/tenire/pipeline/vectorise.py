@@ -66,7 +66,8 @@ async def vectorise(
         ``None`` if there are no passages.
 
     Raises:
-        UnusableTextError: If there is no vector for some of them; the others were embedded all the same.
+        UnusableTextError: If there is no vector for some of them; it brings those of the others, which were
+            embedded all the same.
         Exception: What ``embed`` raised.
     """
     texts = [passage.text for document in documents for passage in document.passages]
@@ -94,11 +95,14 @@ async def vectorise(
         found = task.result()
         if not isinstance(found, UnusableTextError):
             rows.update(zip(part, found, strict=True))
-        elif unusable is None:
+            continue
+        rows.update(found.vectors)
+        if unusable is None:
             unusable = found
         else:
             unusable.reasons.update(found.reasons)
     if unusable is not None:
+        unusable.vectors = rows
         raise unusable
     return np.stack([rows[text] for text in texts]).astype(np.float32, copy=False)
 
