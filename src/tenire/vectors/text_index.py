@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from tenire.storage.database import Database, StoppedError
 from tenire.vectors.text_query import owner, ranked, verbatim
 from tenire.vectors.text_rows import add, clear, deletes_words, prepare, remove, set_meta
+from tenire.vectors.word_counts import WordCounts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Container, Iterable, Iterator, Sequence
@@ -78,6 +79,7 @@ class TextIndex:
         self._lock = threading.Lock()
         self._writer: Database | None = None
         self._reader: Database | None = None
+        self._counts = WordCounts()
         self._made = False
 
     @property
@@ -110,7 +112,7 @@ class TextIndex:
         if not self.exists:
             return []
         with self._reading().reading() as connection:
-            return ranked(connection, query, limit, within)
+            return ranked(connection, query, limit, self._counts, within)
 
     def verbatim(self, query: str, *, limit: int, within: Container[int] | None = None) -> list[int]:
         """Return the keys of up to ``limit`` passages that hold a whole sentence word for word.
@@ -295,6 +297,7 @@ class TextIndex:
                 if database is not None:
                     database.close()
             self._reader = self._writer = None
+            self._counts.forget()
             self._made = False
 
     def _reading(self) -> Database:

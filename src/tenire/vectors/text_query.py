@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Collection, Container
 
+    from tenire.vectors.word_counts import WordCounts
+
 __all__ = [
     "SENTENCE_WORDS",
     "TextMatch",
@@ -43,6 +45,7 @@ _MOST_WORDS = 64
 _MOST_REQUIRED = 8
 _POSTINGS = 5_000
 SENTENCE_WORDS = 5
+_ALL = -1
 _WORD = re.compile(r"[^\W_]+")
 
 
@@ -96,14 +99,19 @@ class TextMatch(NamedTuple):
 
 
 def ranked(
-    connection: sqlite3.Connection, query: str, limit: int, within: Container[int] | None = None
+    connection: sqlite3.Connection,
+    query: str,
+    limit: int,
+    counts: WordCounts,
+    within: Container[int] | None = None,
 ) -> list[TextMatch]:
     """Return up to ``limit`` passages that hold words of ``query``, best first.
 
     Args:
-        connection: The text index.
+        connection: The text index, in a transaction.
         query: Any string.
         limit: At most so many.
+        counts: What was counted before in this index.
         within: Keys of the only passages to look at, or ``None`` for all.
     """
     terms = words(query)
@@ -112,7 +120,7 @@ def ranked(
     found = _tier(connection, in_a_row(query), 2.0, limit, (), within)
     if len(terms) == 1 or len(found) >= limit:
         return list(found.values())[:limit]
-    rare = _rarest_first(connection, terms)
+    rare = _rarest_first(connection, terms, counts.of(connection))
     required = [term for term, _ in rare[:_MOST_REQUIRED]]
     found |= _tier(connection, all_of(required), 1.0, limit, found, within)
     if len(found) < limit:
@@ -139,10 +147,14 @@ def _tier(
     known: Collection[int],
     within: Container[int] | None,
 ) -> dict[int, TextMatch]:
-    matches = connection.execute("SELECT rowid, -rank FROM words WHERE words MATCH ? ORDER BY rank", (question,))
-    # SQLite scores and sorts all that match in any case; the rest is never made into Python objects.
-    wanted = matches if within is None else (row for row in matches if row[0] in within)
-    rows = list(islice(wanted, limit + len(known)))
+    # Asked to order by `rank`, FTS5 sorts all that match, and where each word of them stands. Asked for the
+    # same numbers without that name, SQLite sorts, and keeps only the best: 2.9 ms instead of 4.6 for 3,000.
+    most = limit + len(known)
+    matches = connection.execute(
+        "SELECT rowid, -bm25(words) AS relevance FROM words WHERE words MATCH ? ORDER BY relevance DESC, rowid LIMIT ?",
+        (question, most if within is None else _ALL),
+    )
+    rows = matches.fetchall() if within is None else list(islice((row for row in matches if row[0] in within), most))
     placed = []
     for key, relevance in rows:
         place = owner(connection, key)
@@ -163,12 +175,15 @@ def owner(connection: sqlite3.Connection, key: int) -> tuple[str, int] | None:
     return None if row is None or key >= row[1] + row[2] else (row[0], key - row[1])
 
 
-def _rarest_first(connection: sqlite3.Connection, terms: list[str]) -> list[tuple[str, int]]:
+def _rarest_first(connection: sqlite3.Connection, terms: list[str], counts: dict[str, int]) -> list[tuple[str, int]]:
     """Return the different words with the number of passages that hold them, rarest first."""
     count = f"SELECT count(*) FROM (SELECT 1 FROM words WHERE words MATCH ? LIMIT {_POSTINGS})"
-    counted = [(term, connection.execute(count, (phrase([term]),)).fetchone()[0]) for term in dict.fromkeys(terms)]
+    different = list(dict.fromkeys(terms))
+    for term in different:
+        if term not in counts:
+            counts[term] = connection.execute(count, (phrase([term]),)).fetchone()[0]
     # Among the frequent ones, whose counts are cut off, longer words say more.
-    return sorted(counted, key=lambda entry: (entry[1], -len(entry[0])))
+    return sorted(((term, counts[term]) for term in different), key=lambda entry: (entry[1], -len(entry[0])))
 
 
 def _affordable(rare: list[tuple[str, int]]) -> list[str]:
