@@ -1,15 +1,15 @@
 """From a query to the best passages of a store, by vector, by words, or by both.
 
-Rankings are made of keys alone. Rows are read late, for those passages that can be in the
-result: reading one costs as much as ranking fifty.
+Rankings are made of keys alone. Rows are read late, for those passages that can be in the result.
 """
 
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from tenire.vectors.aside import Aside
+from tenire.vectors.first_texts import HashedRow, Ranked, first_texts
 from tenire.vectors.fusion import reciprocal_rank_fusion
 
 if TYPE_CHECKING:
@@ -27,17 +27,8 @@ _LEAST_DEPTH = 50
 _MOST_DEPTH = 3200
 
 
-class _Row(Protocol):
-    """What a ranking has to know of a passage; the rest is the store's."""
-
-    @property
-    def text_hash(self) -> bytes:
-        """Hash of its text."""
-        ...
-
-
-_RowT_co = TypeVar("_RowT_co", bound=_Row, covariant=True)
-_RowT = TypeVar("_RowT", bound=_Row)
+_RowT_co = TypeVar("_RowT_co", bound=HashedRow, covariant=True)
+_RowT = TypeVar("_RowT", bound=HashedRow)
 _Within = TypeVar("_Within")
 _Within_contra = TypeVar("_Within_contra", contravariant=True)
 
@@ -70,22 +61,6 @@ class WordLook(Protocol[_Within_contra]):
     def owners(self, keys: Iterable[int]) -> dict[int, tuple[str, int]]:
         """Return the document of each key that is there, and the passage's place in it."""
         ...
-
-
-class _Ranked(NamedTuple):
-    """A place in a ranking.
-
-    Attributes:
-        key: The passage's.
-        score: Higher is better.
-        cosine: Of its vector to the query's; ``None`` if it was not found by that.
-        relevance: Of its words; ``None`` if it was not found by these.
-    """
-
-    key: int
-    score: float
-    cosine: float | None = None
-    relevance: float | None = None
 
 
 def best_texts(
@@ -129,29 +104,29 @@ def best_texts(
                 _by_both(_ordered(near, words), matches, weight),
                 len(near) < depth and len(matches) < depth,
             )
-        chosen, texts = _first_texts(table, ranked, k)
+        chosen, texts = first_texts(table.fetch, ranked, k)
         # Copies of one passage can fill any list; look deeper until there are k texts.
         if texts >= k or complete or depth >= _MOST_DEPTH:
             return chosen
         depth *= 4
 
 
-def _by_words(matches: Iterable[TextMatch]) -> list[_Ranked]:
-    return [_Ranked(match.key, match.score, relevance=match.score) for match in matches]
+def _by_words(matches: Iterable[TextMatch]) -> list[Ranked]:
+    return [Ranked(match.key, match.score, relevance=match.score) for match in matches]
 
 
-def _by_vector(near: dict[int, float], sentence: list[int]) -> list[_Ranked]:
+def _by_vector(near: dict[int, float], sentence: list[int]) -> list[Ranked]:
     # The vector of one sentence is not the nearest to that of the passage that it stands
     # in: of 120 sentences from a manual, 77 led to their page. Who asks for a whole
     # sentence means that passage, so where it is found word for word it goes first.
     places = {key: place for place, key in enumerate(near)}
     first = sorted(sentence, key=lambda key: places.get(key, len(places)))
-    ranked = [_Ranked(key, 1.0, near.get(key), relevance=1.0) for key in first]
+    ranked = [Ranked(key, 1.0, near.get(key), relevance=1.0) for key in first]
     verbatim = set(sentence)
-    return ranked + [_Ranked(key, cosine, cosine) for key, cosine in near.items() if key not in verbatim]
+    return ranked + [Ranked(key, cosine, cosine) for key, cosine in near.items() if key not in verbatim]
 
 
-def _by_both(near: dict[int, float], matches: list[TextMatch], weight: float) -> list[_Ranked]:
+def _by_both(near: dict[int, float], matches: list[TextMatch], weight: float) -> list[Ranked]:
     # Two lists alone would let a passage that is second in both win over the one that holds the
     # very words that were asked for. Being found word for word counts as a list of its own.
     fused = reciprocal_rank_fusion(
@@ -159,7 +134,7 @@ def _by_both(near: dict[int, float], matches: list[TextMatch], weight: float) ->
         weights=(weight, 1.0, 1.0),
     )
     relevance = {match.key: match.score for match in matches}
-    return [_Ranked(key, score, near.get(key), relevance.get(key)) for key, score in fused]
+    return [Ranked(key, score, near.get(key), relevance.get(key)) for key, score in fused]
 
 
 def _nearest(
@@ -179,39 +154,3 @@ def _ordered(near: dict[int, float], words: WordLook[_Within]) -> dict[int, floa
     # Keys depend on the order in which documents came; results must not.
     owners = words.owners(near)
     return dict(sorted(near.items(), key=lambda entry: (-entry[1], owners.get(entry[0], ("", 0)))))
-
-
-def _alike(place: _Ranked, other: _Ranked) -> bool:
-    """Return whether two passages may have the same text, by what was found of each."""
-    return (
-        (place.cosine == other.cosine or None in (place.cosine, other.cosine))
-        and (place.relevance == other.relevance or None in (place.relevance, other.relevance))
-        and not (place.cosine != other.cosine and place.relevance != other.relevance)
-    )
-
-
-def _first_texts(
-    table: PassageLook[_RowT, _Within], ranked: list[_Ranked], k: int
-) -> tuple[list[tuple[_RowT, float]], int]:
-    """Return the passages of the first ``k`` different texts, and how many texts there are among them."""
-    texts: set[bytes] = set()
-    chosen: list[tuple[_RowT, float]] = []
-    taken: list[_Ranked] = []
-    end = 0
-    while len(texts) < k and end < len(ranked):
-        start, end = end, end + 3 * k
-        rows = table.fetch([place.key for place in ranked[start:end]])
-        for place in ranked[start:end]:
-            row = rows.get(place.key)
-            if row is None or (row.text_hash not in texts and len(texts) == k):
-                continue
-            texts.add(row.text_hash)
-            chosen.append((row, place.score))
-            taken.append(place)
-    # Further down there may be copies of these. Of equal texts, vectors and words are equal too.
-    alike = [place for place in ranked[end:] if any(_alike(place, other) for other in taken)]
-    rows = table.fetch([place.key for place in alike])
-    chosen += [
-        (rows[place.key], place.score) for place in alike if place.key in rows and rows[place.key].text_hash in texts
-    ]
-    return chosen, len(texts)
