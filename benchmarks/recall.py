@@ -107,16 +107,20 @@ def measure(store: LanceStore, queries: list[str], vectors: np.ndarray[Any, Any]
 def tune(store: LanceStore, vectors: np.ndarray[Any, Any]) -> None:
     """Show what the knobs of a search do, on the table alone."""
     table = lancedb.connect(store.path).open_table("passages")
-    truth = [_keys(vector_query(table, vector, K, exact=True)) for vector in vectors]
+    truth = [_keys(vector_query(_near(table, vector), K, exact=True)) for vector in vectors]
     for knobs in KNOBS:
         times, shares = [], []
         for vector, true in zip(vectors, truth, strict=True):
-            query = table.search(vector, vector_column_name="vector").distance_type("cosine").limit(K)
+            query = _near(table, vector).distance_type("cosine").limit(K)
             query = query.nprobes(knobs["nprobes"]).refine_factor(knobs["refine"])
             keys, wall, cpu = timed(lambda query=query: _keys(query))  # type: ignore[misc]
             times.append((wall, cpu))
             shares.append(len(keys & true) / K)
         report("recall_knobs", **knobs, recall_at_10=round(statistics.fmean(shares), 4), **summary(times))
+
+
+def _near(table: Any, vector: np.ndarray[Any, Any]) -> Any:
+    return table.search(vector, vector_column_name="vector")
 
 
 def _keys(query: Any) -> set[int]:

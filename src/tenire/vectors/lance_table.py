@@ -21,7 +21,7 @@ from tenire.errors import MissingExtraError
 from tenire.observe.heap import memory_returned, return_memory
 from tenire.vectors.interruptible import work_on
 from tenire.vectors.lance_errors import explained
-from tenire.vectors.lance_import import import_lancedb
+from tenire.vectors.lance_import import awaited, import_lancedb
 from tenire.vectors.nearest import index_damage
 from tenire.vectors.passage_rows import ADDED, as_arrow, schema
 from tenire.vectors.table_view import TableView
@@ -92,6 +92,7 @@ class LanceTable:
         self._database: Any = None
         self._session: Any = None
         self._opened: Any = None
+        self._beside: Any = None
         self._view: tuple[int, TableView] | None = None
         self._lost = -1
 
@@ -125,10 +126,10 @@ class LanceTable:
             if table is None:
                 return TableView(self._path, None)
             try:
-                table.checkout(table.version if lost else version)
+                awaited(_at(table, None if lost else version))
             except (OSError, RuntimeError, ValueError):
                 # Tidied away, after what came later was joined with it.
-                table.checkout(table.version)
+                awaited(_at(table, None))
                 lost = True
             view = TableView(self._path, table)
             if lost:
@@ -315,7 +316,7 @@ class LanceTable:
     def close(self) -> None:
         """Let go of the table; a later call opens it again."""
         with self._lock:
-            self._database = self._session = self._opened = self._view = None
+            self._database = self._session = self._opened = self._beside = self._view = None
 
     # ------------------------------------------------------------------ inside
 
@@ -335,13 +336,16 @@ class LanceTable:
                     wanted = schema(self._dimension, half=self._half)
                     self._opened = database.create_table(self.name, schema=wanted, exist_ok=True)
                 else:
-                    self._opened = self._open(database)
+                    self._opened = self._open(database.open_table)
             return self._opened
 
     def _another(self) -> Any:
-        """Open the table once more: a handle of its own may stay at one version."""
+        """Open the table once more, as an asynchronous one: a handle of its own may stay at one version."""
         with self._lock:
-            return self._open(self._connected()) if self._exists() else None
+            if not self._exists():
+                return None
+            self._connected()
+            return self._open(lambda name: awaited(self._beside.open_table(name)))
 
     def _exists(self) -> bool:
         return (self._path / f"{self.name}.lance").exists()
@@ -353,12 +357,14 @@ class LanceTable:
                 index_cache_size_bytes=_INDEX_CACHE, metadata_cache_size_bytes=_METADATA_CACHE
             )
             # Every read looks for a newer version: another process may be the writer. Measured at 0.3 ms.
-            self._database = lancedb.connect(self._path, read_consistency_interval=timedelta(0), session=self._session)
+            look = {"read_consistency_interval": timedelta(0), "session": self._session}
+            self._database = lancedb.connect(self._path, **look)
+            self._beside = awaited(lancedb.connect_async(self._path, **look))
         return self._database
 
-    def _open(self, database: Any) -> Any:
+    def _open(self, opening: Callable[[str], Any]) -> Any:
         try:
-            return database.open_table(self.name)
+            return opening(self.name)
         except ValueError:
             # A kill in the middle of making it leaves a directory without a version.
             return None
@@ -374,6 +380,10 @@ class LanceTable:
                 # The files of a version may be tidied away while it is read; the next one has the rows.
                 table.checkout_latest()
                 return ask(table)
+
+
+async def _at(table: Any, version: int | None) -> None:
+    await table.checkout(await table.version() if version is None else version)
 
 
 def _import_lancedb() -> Any:

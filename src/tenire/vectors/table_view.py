@@ -6,6 +6,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from tenire.vectors.lance_errors import explained
+from tenire.vectors.lance_import import awaited
 from tenire.vectors.nearest import nearest
 from tenire.vectors.passage_rows import ADDED, COLUMNS, as_rows
 
@@ -19,11 +20,12 @@ if TYPE_CHECKING:
 
     from tenire.vectors.key_spans import KeySpans
     from tenire.vectors.passage_rows import StoredPassage
+    from tenire.vectors.row_places import RowPlaces
 
 __all__ = ["TableView"]
 
 _FETCH = 1000
-_MOST_PLACES = 2_000_000  # 16 bytes each
+_MOST_PLACES = 2_000_000  # 16 bytes each, 32 where rows were moved about
 
 
 class TableView:
@@ -31,7 +33,7 @@ class TableView:
 
     Args:
         path: Directory of the store.
-        table: LanceDB's table at that version, or ``None`` while there is none.
+        table: LanceDB's asynchronous table at that version, or ``None`` while there is none.
 
     Its methods raise ``StoreError`` if it cannot be read; most often since that version
     was tidied away meanwhile.
@@ -40,11 +42,11 @@ class TableView:
     def __init__(self, path: Path, table: Any) -> None:
         self._path = path
         self._table = table
-        # A table of an older version lacks those that came later.
-        names = set(table.schema.names) if table is not None else set()
         self._lock = threading.Lock()
         self._looks = 0
-        self._places: tuple[NDArray[np.int64], NDArray[np.uint64]] | None = None
+        self._places: RowPlaces | None = None
+        # A table of an older version lacks those that came later.
+        names = set(awaited(table.schema()).names) if table is not None else set()
         self._columns = [*COLUMNS, *(name for name in ADDED if name in names)]
 
     def nearest(
@@ -61,46 +63,38 @@ class TableView:
         if self._table is None:
             return {}
         with explained(self._path, "read"):
-            return nearest(self._table, vector, limit, within, exact=exact)
+            return nearest(self._table, vector, limit, within, exact=exact, places=self._places)
 
     def fetch(self, keys: Collection[int]) -> dict[int, StoredPassage]:
         """Return passages by key; a key that is not there is left out."""
         if self._table is None or not keys:
             return {}
         with explained(self._path, "read"):
-            parts = self._by_place(keys) if self._placed() else self._by_key(list(keys))
+            places = self._known_places()
+            parts = self._by_key(list(keys)) if places is None else self._by_place(places.rows_of(keys))
             return {row.key: row for part in parts for row in as_rows(part)}
 
     def _by_key(self, keys: list[int]) -> Iterator[pa.Table]:
         for start in range(0, len(keys), _FETCH):
             numbers = ",".join(map(str, keys[start : start + _FETCH]))
-            yield self._table.search().where(f"key IN ({numbers})").select(self._columns).to_arrow()
+            yield awaited(self._table.query().where(f"key IN ({numbers})").select(self._columns).to_arrow())
 
-    def _by_place(self, keys: Collection[int]) -> Iterator[pa.Table]:
-        import numpy as np
+    def _by_place(self, rows: list[int]) -> Iterator[pa.Table]:
+        if rows:
+            yield awaited(self._table.take_row_ids(rows).select(self._columns).to_arrow())
 
-        assert self._places is not None
-        known, places = self._places
-        wanted = np.fromiter(keys, np.int64, len(keys))
-        found = np.searchsorted(known, wanted)
-        found = found[(found < len(known)) & (known[np.minimum(found, len(known) - 1)] == wanted)]
-        if len(found):
-            yield self._table.take_row_ids(places[found].tolist()).select(self._columns).to_arrow()
-
-    def _placed(self) -> bool:
-        """Return whether it is known where each key stands, after finding that out if it pays.
+    def _known_places(self) -> RowPlaces | None:
+        """Return where each key stands, after finding that out if it pays.
 
         To look a key up, LanceDB reads all of them: 4 ms at 100,000. Where they stand is
         known after the same time, and then a look costs 1 ms. While documents come, most
         versions are looked at only once.
         """
-        import numpy as np
-
         with self._lock:
             self._looks += 1
-            if self._places is None and self._looks > 1 and self._table.count_rows() in range(1, _MOST_PLACES):
-                found = self._table.search().select(["key"]).with_row_id(True).to_arrow()
-                keys = found.column("key").to_numpy()
-                order = np.argsort(keys)
-                self._places = (keys[order], found.column("_rowid").to_numpy()[order])
-            return self._places is not None
+            if self._places is None and self._looks > 1 and awaited(self._table.count_rows()) in range(1, _MOST_PLACES):
+                from tenire.vectors.row_places import RowPlaces
+
+                found = awaited(self._table.query().select(["key"]).with_row_id().to_arrow())
+                self._places = RowPlaces(found.column("key").to_numpy(), found.column("_rowid").to_numpy())
+            return self._places
