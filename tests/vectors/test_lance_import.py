@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -41,3 +42,26 @@ from tenire.vectors.lance_import import import_lancedb
 print(import_lancedb() is lancedb)
 """
     assert run(code) == "True"
+
+
+def test_an_index_over_passages_that_are_alike_is_built_in_silence() -> None:
+    code = """
+import tempfile
+from pathlib import Path
+import numpy as np
+from tenire.vectors.lance_table import LanceTable
+count = 20_000
+vectors = np.ones((count, 4), np.float32)
+vectors[:10, 0] = 0
+columns = {name: range(count) for name in ("key", "ordinal", "start", "stop")}
+columns |= {name: [name] * count for name in ("document", "batch", "source")}
+columns |= {"text_hash": [bytes(32)] * count, "text_z": [b""] * count, "place": [None] * count, "vector": vectors}
+with tempfile.TemporaryDirectory() as folder:
+    table = LanceTable(Path(folder), 4)
+    table.write(columns, [])
+    table.build_index()
+    print(table.state().indexed)
+"""
+    environment = {name: value for name, value in os.environ.items() if name != "LANCEDB_LOG"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment)
+    assert (done.stdout.strip(), done.stderr) == ("20000", "")

@@ -26,17 +26,17 @@ def test_deleted_rows_are_dropped_when_they_are_many() -> None:
 
 
 def test_the_index_waits_longer_while_work_is_going_on() -> None:
-    assert not plan(rows=60_000, idle=False).build
-    assert plan(rows=60_000, idle=True).build
+    assert not plan(rows=9_000, idle=True).build
+    assert plan(rows=12_000, idle=True).build
     assert not plan(rows=900_000, idle=False).build, "commits would wait for ten seconds"
-    assert not plan(rows=60_000, idle=False, ended=True).build
-    assert plan(rows=90_000, idle=False, ended=True).build
+    assert not plan(rows=12_000, idle=False, ended=True).build
+    assert plan(rows=25_000, idle=False, ended=True).build, "a search would take three times as long without"
 
 
 def test_what_takes_long_is_told() -> None:
     assert plan(rows=90_000, idle=False, ended=True).long
     assert plan(rows=140_000, indexed=100_000, idle=False, ended=True).long
-    assert plan(rows=40_000, fragments=64, idle=False, ended=True).long, "to join fragments takes memory"
+    assert plan(rows=15_000, fragments=64, idle=False, ended=True).long, "to join fragments takes memory"
     assert not plan(rows=40_000, fragments=400, idle=False).long
     assert not plan(rows=100_200, versions=400, indexed=100_000, idle=False, ended=True).long
 

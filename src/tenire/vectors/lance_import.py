@@ -58,6 +58,9 @@ def import_lancedb() -> Any:
     os.environ.setdefault("LANCE_INCLUDE_VECTOR_CENTROIDS", "false")
     # So much is read ahead of what is used; by default 2 GiB. Where pieces are joined, that is a copy of them all.
     os.environ.setdefault("LANCE_DEFAULT_IO_BUFFER_SIZE", str(8 << 20))
+    # What Lance warns of, on stderr and so into the display, is for who tunes it by hand: passages that are all alike
+    # leave parts of an index empty.
+    os.environ.setdefault("LANCEDB_LOG", "error")
     if "lancedb" not in sys.modules:
         keep_heap_small()  # before its threads begin
     import lancedb
