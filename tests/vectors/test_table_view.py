@@ -66,3 +66,25 @@ def test_what_is_nearest_is_the_same_once_it_is_known_where_passages_stand(open_
     assert view._places is not None
     assert list(view.nearest(vector, limit=30, exact=False).items()) == list(before.items())
     assert {key: row.key for key, row in rows.items()} == {key: key for key in before}
+
+
+def test_where_passages_stand_is_read_in_few_pieces(
+    open_store: Open, make: Maker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = open_store()
+    store.commit(make.batch("b1", make.document("d1", *(f"passage {n}" for n in range(3000)))))
+    view = store._table.view(store._words.version)
+    view.fetch([7])
+    from lancedb.arrow import AsyncRecordBatchReader
+
+    pieces: list[int] = []
+    following = AsyncRecordBatchReader.__anext__
+
+    async def spy(reader: Any) -> Any:
+        piece = await following(reader)
+        pieces.append(piece.num_rows)
+        return piece
+
+    monkeypatch.setattr(AsyncRecordBatchReader, "__anext__", spy)
+    assert sorted(view.fetch([7, 2999])) == [7, 2999]
+    assert (sum(pieces), len(pieces)) == (3002, 2), "where all of them stand, and then two passages"
