@@ -47,6 +47,8 @@ class Scene:
     deaf: bool = False
     fails: int = 0
     first_ended: bool = False
+    besides: list[str] = field(default_factory=list)
+    on_close: Callable[[], object] = lambda: None
 
     def write(self, name: str, text: str = "text") -> str:
         path = self.folder / name
@@ -84,6 +86,7 @@ class Scene:
                 assert scene.stopped == scene.opened  # all of them, before one is waited for
                 scene.closed += 1
                 scene.heard.remove(heard)
+                scene.on_close()
 
         return Events()
 
@@ -108,8 +111,9 @@ class Scene:
         def ended() -> None:
             self.first_ended = True
 
+        source = FileSource([str(self.folder), *self.besides])
         return Following(
-            "p", manager=self.engine.manager, source=FileSource([str(self.folder)]), progress=self.progress,
+            "p", manager=self.engine.manager, source=source, progress=self.progress,
             make=self.make, first_ended=ended, clock=self.engine.loop.clock, events=self.events,
         )  # fmt: skip
 
@@ -310,6 +314,34 @@ def test_a_first_run_that_fails_ends_the_pipeline(tmp_path: Path, monkeypatch: p
         loop.run_until_complete(main())
     assert scene.opened == scene.closed == 1
     assert not scene.first_ended
+
+
+@pytest.mark.parametrize("cancels", [0, 1, 2])
+def test_who_is_cancelled_again_while_it_stops_listening_leaves_nothing_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cancels: int
+) -> None:
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "note.txt").write_text("a file is listened to in another way than a folder")
+
+    async def main() -> None:
+        async with engine:
+            task = asyncio.get_running_loop().create_task(scene.follow().run())
+            await scene.until(lambda: scene.first_ended)
+
+            def cancel() -> None:
+                if scene.closed <= cancels:
+                    task.cancel()
+
+            scene.on_close = cancel
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+
+    with sim_pools(monkeypatch), SimLoop(0, max_virtual_seconds=60) as loop:
+        engine = Engine(loop, tmp_path, SimStore())
+        scene = Scene(tmp_path / "docs", engine, besides=[str(tmp_path / "note.txt")])
+        loop.run_until_complete(main())
+    assert scene.opened == scene.closed == 2
 
 
 def test_a_changed_folder_is_listed_once_and_without_what_the_source_leaves_out(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from tenire.concurrency.blocking import run_blocking
@@ -278,12 +279,18 @@ class Following:
         events, self._events = self._events, []
         for each in events:
             each.stop()  # all of them, before the first one is waited for
-        for each in events:
-            await unbroken(run_blocking(each.close))
+        # In one step: who is cancelled while the first one ends must not leave the others open.
+        await unbroken(run_blocking(_close, events))
 
     def _thread(self, fn: Callable[..., Any], *args: Any) -> Handle[Any]:
         name = f"{self._name}: {getattr(fn, '__name__', 'watch')}"
         return self._manager.submit(fn, *args, on="thread", name=name)
+
+
+def _close(events: Sequence[FileEvents]) -> None:
+    with ExitStack() as closing:
+        for each in events:
+            closing.callback(each.close)
 
 
 def _facts(paths: Sequence[str]) -> list[tuple[str, Any]]:
