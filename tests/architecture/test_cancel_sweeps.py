@@ -178,6 +178,7 @@ THROUGH = {
     "Compactor.aclose": "concurrency/parts.py: await self.compactor.aclose(",
     "DataManager.aclose": "concurrency/parts.py: await self.data_manager.aclose(",
     "EventLoopManager.aclose": "EventLoopManager.__aexit__",
+    "Lookout.wait": "app/feed/feed.py: self._lookout = lookout or Lookout(self._home.path).wait",
     "ModelPool.__aenter__": "",
     "Quota.aclose": "concurrency/quotas/quota.py: await self._sharing.aclose()",
     "HttpTransport.exchange": "llm/batches/openai.py: async with self._transport.exchange(",

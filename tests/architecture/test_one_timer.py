@@ -41,6 +41,7 @@ ALLOWED = {
     "concurrency/batch_thread.py: BatchThread._next": "for more to come with what has come; not while idle",
     "concurrency/blocking.py: stuck_functions": END,
     "concurrency/blocking.py: wait_or_give_up": END,
+    "concurrency/channel/lookout.py: Lookout._look": "where no engine is, and until there is one; a look may block",
     "concurrency/daemon_executor.py: _name_what_is_left": END,
     "concurrency/elsewhere.py: wait_on_thread": (
         "a thread that blocks, woken by what it waits for; it can only look itself whether a task waits for it"

@@ -165,6 +165,32 @@ def test_a_key_of_somebody_else_cannot_be_used(tmp_path: Path) -> None:
     run(tmp_path, scenario)
 
 
+def test_who_sees_a_key_finds_somebody_who_listens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bound = endpoint._bound
+
+    def watched(directory: Path) -> socket.socket:
+        assert not (directory / KEY_FILE).exists()
+        return bound(directory)
+
+    monkeypatch.setattr(endpoint, "_bound", watched)
+    listener = listen(tmp_path)
+    assert (tmp_path / KEY_FILE).read_text() == listener.key.hex()
+    listener.close()
+
+
+@pytest.mark.parametrize("part", ["_bound", "_write"])
+def test_a_listener_that_cannot_be_made_whole_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(endpoint, part, full)
+    with pytest.raises(OSError, match="No space"):
+        listen(tmp_path)
+    assert modes(tmp_path) == {}
+
+
 @needs_unix
 def test_a_directory_that_cannot_be_written_is_left_as_it_is(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):

@@ -8,8 +8,8 @@
 1. One task asks for pictures, one at a time, and not more often than once in a period.
    What it knows is ``view``: one frozen record, replaced as a whole, so it may be read
    from any thread, and whoever reads seldom reads the latest.
-2. While nobody answers it tries again every ``RETRY_S``, so that a new engine is there
-   within a second; whose the home is it asks less often. What is shown meanwhile is
+2. While nobody answers it tries again as soon as another engine listens, and every
+   ``RETRY_S`` besides, or ``SILENT_S`` while one runs; whose the home is it asks less often. What is shown meanwhile is
    what the home's ledger holds, and what the last engine told of runs whose end is not
    there: it was killed.
 3. No failure ends it: what is wrong is the view's note. A bug does, and ``ended`` tells.
@@ -31,7 +31,7 @@ from tenire.app.feed.view import View
 from tenire.app.published import Published, from_text
 from tenire.clock import SYSTEM_CLOCK
 from tenire.concurrency.blocking import run_blocking
-from tenire.concurrency.channel import ChannelClient
+from tenire.concurrency.channel import ChannelClient, Lookout
 from tenire.concurrency.timer import UniversalTimer
 from tenire.concurrency.unbroken import unbroken
 from tenire.errors import ChannelError, RejectedError, TenireError
@@ -39,7 +39,7 @@ from tenire.storage.home import Home
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
     from types import TracebackType
     from typing import Self
 
@@ -48,13 +48,16 @@ if TYPE_CHECKING:
 __all__ = ["PERIOD_S", "RETRY_S", "Feed"]
 
 PERIOD_S = 0.1
-RETRY_S = 0.4
+RETRY_S = 1.0
+SILENT_S = 0.4
 OWNER_S = 1.0
 """Between two looks whose a home is where no engine was, at the least: each is a turn of another thread."""
 HOLDINGS_S = 2.0
 """Between two looks into the ledger, at the least."""
 
 _ANSWER_S = HOLD_S + 3.0
+_SOON_S = 0.1
+"""One that was killed holds its home for a moment more, and seems to be silent."""
 
 
 class Feed:
@@ -66,6 +69,7 @@ class Feed:
         on_view: Called with each view, on the loop of the feed; must not block.
         clock: Tells the time.
         client: The way to the engine.
+        lookout: Waits until there may be another engine, or for so many seconds.
         timer: The engine's, on the loop of an engine; anywhere else it makes one of its own.
 
     Attributes:
@@ -83,6 +87,7 @@ class Feed:
         on_view: Callable[[View], object] | None = None,
         clock: Clock = SYSTEM_CLOCK,
         client: ChannelClient | None = None,
+        lookout: Callable[[float], Awaitable[object]] | None = None,
         timer: UniversalTimer | None = None,
     ) -> None:
         self._home = home if isinstance(home, Home) else Home(home)
@@ -92,6 +97,7 @@ class Feed:
         self._timer = timer
         self._own_timer: UniversalTimer | None = None
         self._client = client or ChannelClient(self._home.path, timeout=_ANSWER_S, timer=timer)
+        self._lookout = lookout or Lookout(self._home.path).wait
         self._watch = Watch(period=period)
         self._rates = Rates()
         self._curves = Curves()
@@ -174,12 +180,13 @@ class Feed:
                 told = await self._client.call("watch", self._watch, returns=Told)
                 self._take(told)
             except (TenireError, ValueError, TypeError, RecursionError) as error:
+                attached = self.view.attached
                 await self._lost(error)
-                pause = RETRY_S
+                self.looks += 1
+                await self._lookout(_SOON_S if attached else RETRY_S if self.view.link == "gone" else SILENT_S)
             else:
-                pause = began + self.period - self._clock.now()
-            self.looks += 1
-            await self._pause(pause)
+                self.looks += 1
+                await self._pause(began + self.period - self._clock.now())
 
     async def _pause(self, seconds: float) -> None:
         assert self._timer is not None, "the feed is not open"

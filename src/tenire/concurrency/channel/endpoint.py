@@ -75,12 +75,18 @@ def listen(directory: Path) -> Listener:
     """
     _remove(directory)
     key = new_key()
-    _write(directory / KEY_FILE, key.hex())
     try:
-        return Listener(directory, key, _bound(directory))
+        bound = _bound(directory)
+        try:
+            # Last: whoever sees that the key is another one finds somebody who listens.
+            _write(directory / KEY_FILE, key.hex())
+        except BaseException:
+            bound.close()
+            raise
     except BaseException:
         _remove(directory)
         raise
+    return Listener(directory, key, bound)
 
 
 def _bound(directory: Path) -> socket.socket:

@@ -1,0 +1,60 @@
+"""Waiting for another engine to listen in a directory.
+
+Its key is looked at: each engine makes a new one, and only when it listens already. Such a
+look costs a tenth of trying to connect, so it can be had every ``STEP_S``. It is taken on a
+thread, which a disk that hangs may hold up, but no loop.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import TYPE_CHECKING
+
+from tenire.clock import SYSTEM_CLOCK
+from tenire.concurrency.blocking import run_blocking
+from tenire.concurrency.channel.endpoint import KEY_FILE
+from tenire.concurrency.unbroken import unbroken
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["STEP_S", "Lookout"]
+
+STEP_S = 0.08
+"""Between two looks."""
+
+
+class Lookout:
+    """Looks out for engines; for one waiter at a time.
+
+    Args:
+        directory: The directory of their channel: a home. It need not exist.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._key = directory / KEY_FILE
+        self._seen: object = self  # no file's: the first wait ends with its first look
+
+    async def wait(self, seconds: float) -> None:
+        """Return once the key is another than at the end of the wait before, or after so many seconds.
+
+        It never returns before ``STEP_S``: who connects in vain after each wait does not spin.
+        """
+        leave = threading.Event()
+        await unbroken(run_blocking(self._look, seconds, leave), hurry=leave.set)
+
+    def _look(self, seconds: float, leave: threading.Event) -> None:
+        until = SYSTEM_CLOCK.now() + seconds
+        while not leave.wait(STEP_S):
+            found = self._identity()
+            if found != self._seen or SYSTEM_CLOCK.now() >= until:
+                self._seen = found
+                return
+
+    def _identity(self) -> object:
+        try:
+            found = os.stat(self._key)
+        except OSError:
+            return None
+        return found.st_ino, found.st_mtime_ns, found.st_size
