@@ -12,13 +12,14 @@ from tests.concurrency.channel_pipes import KEY, dial
 
 from tenire import ConcurrencyManager, ConfigError, RejectedError
 from tenire.app.control import EngineControl, _channel
-from tenire.app.feed import Feed, View
+from tenire.app.feed import Feed, Rate, View
 from tenire.app.feed.feed import RETRY_S
 from tenire.app.feed.happened import KEPT, TOGETHER_S, Happenings
 from tenire.app.feed.holdings import Holdings
 from tenire.app.feed.pictures import HOLD_S, LEAST_PERIOD_S, Told, Watch
+from tenire.app.feed.rates import Curves
 from tenire.app.orders import NewWeight
-from tenire.app.publish import Besides
+from tenire.app.publish import Besides, publishing
 from tenire.app.published import Published, PublishedPipeline, PublishedQuota, from_text
 from tenire.concurrency.channel import ChannelClient, LoopChannel
 from tenire.concurrency.control_events import OverloadChanged
@@ -339,6 +340,75 @@ def test_the_last_events_are_kept_and_names_that_are_no_text_can_be_sent(manual_
     assert kept[-1].text == f"event {KEPT + 49} \\udcff"
     assert [event.number for event in happenings.since(KEPT + 48)] == [KEPT + 49, KEPT + 50]
     assert happenings.since(KEPT + 50) == []
+
+
+def test_who_begins_to_look_on_knows_how_fast_it_is_from_the_first_view_on(
+    engine: Any, sim_loop: SimLoop, tmp_path: Path
+) -> None:
+    Home(tmp_path / "home").create()
+
+    async def scenario(engine: Engine) -> None:
+        docs = engine.progress["docs"]
+        docs.listed, docs.bytes_seen = True, 1_000_000
+        telling = (engine.home, engine.manager, engine.progress)
+        async with publishing(*telling, clock=sim_loop.clock, besides=engine.besides):
+            for _ in range(400):
+                docs.bytes_done += 1_000
+                docs.done += 1
+                await asyncio.sleep(0.1)
+            began = sim_loop.time()
+            async with engine.feed() as feed:
+                view = await until(feed, lambda view: view.attached)
+                assert sim_loop.time() - began < 0.01
+                rate = view.rates["docs"]
+                assert (rate.items, rate.speed) == (pytest.approx(10, rel=0.1), pytest.approx(10_000, rel=0.1))
+                assert rate.left == pytest.approx(60.0, abs=6.0)
+                assert 39 <= len(view.samples) <= 42, "and what was before"
+                times = [sample.at for sample in view.samples]
+                assert all(later - earlier < 1.2 for earlier, later in itertools.pairwise(times))
+                assert view.samples[-1].items == pytest.approx(10, rel=0.1)
+                async with engine.feed() as another:
+                    assert (await until(another, lambda view: view.attached)).rates == feed.view.rates
+                await engine.work(3.0)
+                times = [sample.at for sample in feed.view.samples]
+                assert 42 <= len(times) <= 46
+                assert times == sorted(set(times))
+            docs.state = "done"
+            await asyncio.sleep(1.0)
+            async with engine.feed() as feed:
+                assert (await until(feed, lambda view: view.attached)).rates["docs"] == Rate()
+
+    engine(scenario)
+
+
+@pytest.mark.parametrize("period", [0.999, 0.1])
+def test_there_is_a_sample_a_second_however_often_somebody_looks(period: float) -> None:
+    curves, engine = Curves(), Published(1, 0.0, "normal", None, 0, 0, {})
+    for look in range(round(100 / period)):
+        curves.update(engine, {}, now=look * period)
+    assert 99 <= len(curves.samples) <= 101
+
+
+def test_the_curves_go_on_over_the_end_of_an_engine_and_take_in_what_the_next_one_knows(
+    engine: Any, sim_loop: SimLoop
+) -> None:
+    async def scenario(engine: Engine) -> None:
+        async with engine.feed() as feed:
+            await until(feed, lambda view: view.attached)
+            await engine.work(5.0)
+            await engine.stop()
+            await until(feed, lambda view: view.link == "gone")
+            before = len(feed.view.samples)
+            engine.start()
+            channel, engine.channel = engine.channel, None
+            for _ in range(10):  # it runs, and cannot be reached yet
+                engine.control.status()
+                await asyncio.sleep(1.0)
+            engine.channel = channel
+            await until(feed, lambda view: view.attached)
+            assert before + 9 <= len(feed.view.samples) <= before + 12
+
+    engine(scenario)
 
 
 # -- the looker-on's end ------------------------------------------------------

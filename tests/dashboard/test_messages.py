@@ -56,6 +56,16 @@ def test_who_has_the_one_before_gets_what_is_new() -> None:
     assert "samples" not in third
 
 
+def test_all_samples_that_came_with_a_view_are_told() -> None:
+    messages = Messages()
+    messages.of(FIRST, 0)
+    told = read(messages.of(replace(FIRST, number=8, samples=SAMPLES), 7))
+    assert [sample["at"] for sample in told["samples"]] == [1.0, 2.0]
+    earlier = replace(SAMPLES[0], at=-3600.0)  # the clock on the wall was put back
+    told = read(messages.of(replace(FIRST, number=9, samples=(*SAMPLES, earlier)), 8))
+    assert [sample["at"] for sample in told["samples"]] == [-3600.0]
+
+
 def test_who_missed_one_gets_the_whole_again() -> None:
     messages = Messages()
     messages.of(FIRST, 0)

@@ -72,8 +72,8 @@ class EngineControl:
     ) -> None:
         self.happenings = Happenings(clock)
         self._besides = besides or Besides()
-        self._besides.saw = self.happenings.saw
         self._pictures = Pictures(self._look, self.happenings, timer=manager.timer, clock=clock)
+        self._besides.saw = self._saw
         self._manager = manager
         self._progress = progress
         self._clock = clock
@@ -98,6 +98,10 @@ class EngineControl:
 
     def _look(self) -> Published:
         return look(self._manager, self._progress, at=self._clock.wall(), besides=self._besides)
+
+    def _saw(self, published: Published) -> None:
+        self.happenings.saw(published)
+        self._pictures.saw(published)
 
     def why(self, task: str) -> str:
         """Return one task and its pipeline, as text.

@@ -106,5 +106,7 @@ def _news(view: View, before: View) -> dict[str, Any]:
     if view.quarantine is not before.quarantine:
         facts["quarantine"] = view.quarantine
     if view.samples is not before.samples:
-        facts["samples"] = view.samples[-1:]
+        last = before.samples[-1].at if before.samples else float("-inf")
+        # The latest in any case: the clock on the wall may have been put back.
+        facts["samples"] = tuple(each for each in view.samples if each.at > last) or view.samples[-1:]
     return facts

@@ -26,7 +26,7 @@ from tenire.app.feed.actions import Actions
 from tenire.app.feed.happened import KEPT, Happened
 from tenire.app.feed.holdings import Holdings, read_holdings
 from tenire.app.feed.pictures import HOLD_S, Told, Watch
-from tenire.app.feed.rates import Curves, Rates
+from tenire.app.feed.rates import Curves
 from tenire.app.feed.view import View
 from tenire.app.published import Published, from_text
 from tenire.clock import SYSTEM_CLOCK
@@ -99,7 +99,6 @@ class Feed:
         self._client = client or ChannelClient(self._home.path, timeout=_ANSWER_S, timer=timer)
         self._lookout = lookout or Lookout(self._home.path).wait
         self._watch = Watch(period=period)
-        self._rates = Rates()
         self._curves = Curves()
         self._holdings = Holdings()
         self._stale = False  # whether the ledger has changed since the last reading began
@@ -195,15 +194,13 @@ class Feed:
     def _take(self, told: Told) -> None:
         now = self._clock.now()
         new = told.engine != self._watch.engine
-        if new:
-            self._rates = Rates()
         engine = from_text(told.picture, Published) if told.picture else self.view.engine
         heard = told.events[-1].number if told.events else (0 if new else self._watch.heard)
         self._watch = Watch(told.engine, told.number, heard, self.period)
         pipelines = engine.pipelines if engine is not None else {}
-        rates = self._rates.update(pipelines, now=now)
+        self._curves.join(told.samples, now=now)
         if engine is not None:
-            self._curves.update(engine, rates, now=now)
+            self._curves.update(engine, told.rates, now=now)
         counted = {
             name: tuple(each.totals.get(counter) for counter in ("state", "quarantined", "chunks", "done"))
             for name, each in pipelines.items()
@@ -211,7 +208,7 @@ class Feed:
         if counted != self._counted and now >= self._read_at + HOLDINGS_S:
             self._counted = counted
             self._renew_holdings()
-        self._show("attached", "", engine=engine, pipelines=pipelines, rates=rates, events=tuple(told.events))
+        self._show("attached", "", engine=engine, pipelines=pipelines, rates=told.rates, events=tuple(told.events))
 
     async def _lost(self, error: Exception) -> None:
         now = self._clock.now()

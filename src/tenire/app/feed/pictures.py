@@ -6,6 +6,8 @@
    once in a period at the most. What did not change has the same number.
 3. Who waits hears something after ``HOLD_S`` in any case: that is how it knows that the
    engine lives.
+4. Rates and curves are kept from all looks, whoever takes them: each face shows the same,
+   and from its first frame on.
 """
 
 from __future__ import annotations
@@ -16,6 +18,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from tenire.app.feed.happened import Happened
+from tenire.app.feed.rates import Curves, Rates
+from tenire.app.feed.view import Rate, Sample
 from tenire.app.publish import essence
 from tenire.app.published import as_text
 
@@ -58,12 +62,16 @@ class Told(msgspec.Struct, frozen=True):
         number: Of the picture; 0 before there was one.
         picture: A ``Published`` as text, or an empty text if it is the one that is known.
         events: Those after the last one.
+        rates: How fast each pipeline is, by name.
+        samples: The curves up to now, for who comes from another engine or from none.
     """
 
     engine: str
     number: int
     picture: str
     events: list[Happened]
+    rates: dict[str, Rate] = {}
+    samples: tuple[Sample, ...] = ()
 
 
 class Pictures:
@@ -84,6 +92,9 @@ class Pictures:
         self._happenings = happenings
         self._timer = timer
         self._clock = clock
+        self._rates = Rates()
+        self._curves = Curves()
+        self._now: dict[str, Rate] = {}
         self._looked_at = float("-inf")
         self._essence: object = None
         self._text = ""
@@ -102,8 +113,15 @@ class Pictures:
                 self._renew(now)
             if self._number > known or self._happenings.number > heard or now >= until:
                 text = self._text if self._number > known else ""
-                return Told(self._engine, self._number, text, self._happenings.since(heard))
+                samples = () if same else self._curves.samples
+                return Told(self._engine, self._number, text, self._happenings.since(heard), self._now, samples)
             await self._timer.wait_until(min(until, self._looked_at + period))
+
+    def saw(self, published: Published) -> None:
+        """Take in a look at the engine, of ``look`` or of anybody's."""
+        now = self._clock.now()
+        self._now = self._rates.update(published.pipelines, now=now)
+        self._curves.update(published, self._now, now=now)
 
     def _renew(self, now: float) -> None:
         self._looked_at = now
