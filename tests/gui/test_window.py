@@ -155,6 +155,25 @@ def test_every_state_fits_its_column(window: MonitorWindow) -> None:
         assert table.sizeHintForIndex(table.model().index(number, 1)).width() <= table.columnWidth(1)
 
 
+@pytest.mark.parametrize(
+    ("finished", "expected", "told"),
+    [
+        (9_998, 9_999, "9,998 of 9,999 rows"), (11_712, 20_000, "11,712 of 20,000"),
+        (1_234_567, 2_000_000, "1,234,567 of 2,000,000"), (2_000_000, 2_000_000, "2,000,000 rows"),
+    ],
+)  # fmt: skip
+def test_however_much_there_is_to_do_it_fits_its_column(
+    window: MonitorWindow, finished: int, expected: int, told: str
+) -> None:
+    line = PublishedPipeline({"state": "running"}, 0, 0, [], unit="row", finished=finished, expected=expected)
+    window.show_view(view(pipelines={"letters": line}))
+    table = window.pipelines
+    index = table.model().index(0, 3)
+    assert index.data() == told
+    assert " rows" in index.data(QtCore.Qt.ItemDataRole.ToolTipRole)
+    assert table.sizeHintForIndex(index).width() <= table.columnWidth(3)
+
+
 def test_what_is_longest_fits_its_column(window: MonitorWindow) -> None:
     rates = {"letters": Rate(1.0, 1.0, 47.9 * 3600)}
     window.show_view(view(rates=rates))  # of 1970, so that times have their dates

@@ -31,6 +31,7 @@ _STATES = {
     "running": "info", "done": "good", "watching": "good", "paused": "warning", "waiting": "muted",
     "failed": "bad", "cancelled": "warning", "interrupted": "warning",
 }  # fmt: skip
+_LONG = 10_000
 _BREAKERS = {"": ABSENT, "closed": "answers", "open": "down", "half_open": "being tried"}
 _HEALTH = {"healthy": "good", "unsteady": "warning", "down": "bad", "failed": "bad"}
 
@@ -132,11 +133,8 @@ def pipeline_columns(theme: Theme) -> tuple[Column[PipelineLine], ...]:
 
     def done(line: PipelineLine) -> str:
         each = line.pipeline
-        most = max(each.finished, each.expected)
-        if each.state == "interrupted" and not most:
-            return ABSENT  # whoever is killed tells no totals
-        of = f" of {count(each.expected)}" if each.expected > each.finished else ""
-        return f"{count(each.finished)}{of} {each.unit}{'' if most == 1 else 's'}"
+        # Two long numbers leave no room for the word, which the tip has.
+        return _done(each, short=each.expected > each.finished and each.expected >= _LONG)
 
     def counter(name: str) -> dict[str, Any]:
         return {
@@ -167,7 +165,7 @@ def pipeline_columns(theme: Theme) -> tuple[Column[PipelineLine], ...]:
             data={BAR_ROLE: lambda line: (line.pipeline.fraction, severity(line))},
             tip=_stages,
         ),
-        Column("Done", done, number=True),
+        Column("Done", done, number=True, tip=lambda line: _done(line.pipeline)),
         Column("Speed", items, number=True),
         Column("Left", lambda line: span(line.rate.left) if line.rate is not None else ABSENT, number=True),
         Column("Running", lambda line: count(line.pipeline.running), number=True),
@@ -179,6 +177,15 @@ def pipeline_columns(theme: Theme) -> tuple[Column[PipelineLine], ...]:
         Column("Priority", lambda line: line.pipeline.priority or ABSENT),
         Column("Weight", lambda line: f"{line.pipeline.weight:g}" if line.pipeline.priority else ABSENT, number=True),
     )
+
+
+def _done(each: PublishedPipeline, *, short: bool = False) -> str:
+    most = max(each.finished, each.expected)
+    if each.state == "interrupted" and not most:
+        return ABSENT  # whoever is killed tells no totals
+    of = f" of {count(each.expected)}" if each.expected > each.finished else ""
+    unit = "" if short else f" {each.unit}{'' if most == 1 else 's'}"
+    return f"{count(each.finished)}{of}{unit}"
 
 
 def _stages(line: PipelineLine) -> str:

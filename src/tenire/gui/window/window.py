@@ -102,7 +102,7 @@ class MonitorWindow(QtWidgets.QMainWindow):
         nothing = "Nothing here."
         self.pipelines = Table(
             "Pipelines", pipeline_columns(theme), theme, empty="No pipeline yet.",
-            widths={1: 11, 2: 12, 3: 16, 4: 6, 5: 7, 6: 4, 7: 4, 8: 4, 9: 5, 10: 7, 11: 8, 12: 6, 13: 4},
+            widths={1: 11, 2: 12, 3: 19, 4: 6, 5: 7, 6: 4, 7: 4, 8: 4, 9: 5, 10: 7, 11: 8, 12: 6, 13: 4},
         )  # fmt: skip
         self.tasks = Table(
             "Tasks", task_columns(theme), theme, empty="No task waits or runs.", widths={0: 7, 1: 16, 2: 9, 3: 28}
