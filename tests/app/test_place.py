@@ -39,10 +39,10 @@ def decide(home: Home, *, store: str = "lancedb", embedder: str = "static") -> p
     return chosen
 
 
-def fill(home: Home) -> None:
+def fill(home: Home, passages: int = 1) -> None:
     source = DoneSource("/a", 1, 1, "hash", "d", racy=False)
     with Ledger.open(home) as ledger:
-        ledger.batches.apply(Change("p", "r", done=(source,), add=(DocumentRow("d", 1, 1, ""),)))
+        ledger.batches.apply(Change("p", "r", done=(source,), add=(DocumentRow("d", passages, 1, ""),)))
 
 
 def test_deciding_touches_nothing(home: Home) -> None:
@@ -84,9 +84,9 @@ def test_another_embedder_is_refused_with_both_names(home: Home) -> None:
 
 def test_a_store_that_is_gone_is_told_and_not_made_again(home: Home) -> None:
     chosen = decide(home)
-    fill(home)
+    fill(home, passages=2)
     shutil.rmtree(chosen.store)
-    with pytest.raises(StoreError, match="is gone") as caught:
+    with pytest.raises(StoreError, match="is gone, but the ledger lists 2 passages in it") as caught:
         choose_place(home, store="lancedb", embedder="auto")
     assert "tenire verify --repair" in (caught.value.hint or "")
 

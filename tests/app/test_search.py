@@ -103,6 +103,14 @@ def test_a_home_without_documents_says_what_to_run(tmp_path: Path) -> None:
         search(tmp_path / "home", "x")
 
 
+def test_a_home_of_an_empty_folder_says_so_and_not_that_its_store_was_lost(tmp_path: Path, ingest: Any) -> None:
+    (tmp_path / "files").mkdir()
+    ingest(tmp_path / "files")
+    with pytest.raises(StoreError, match="holds no passages yet") as caught:
+        search(tmp_path / "home", "x")
+    assert caught.value.hint == "run: tenire ingest PATH"
+
+
 def test_a_question_that_makes_no_sense_and_a_closed_store_are_told(tmp_path: Path, ingest: Any) -> None:
     write(tmp_path / "files/a.txt", ZEBRAS)
     ingest(tmp_path / "files")

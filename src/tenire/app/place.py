@@ -151,11 +151,11 @@ def choose_place(home: Home, *, store: str, embedder: str, upgrade: bool = False
         StoreError: If the home has passages but its store is gone.
     """
     _require_directory(home.path, key="home", what="the home")
-    kept, kept_embedder, documents = _recorded(home)
+    kept, kept_embedder, passages = _recorded(home)
     path = (None if store == OWN_STORE else place_of(store)) or kept or home.store_path
     if isinstance(path, Path):
         _require_directory(path, key="store", what="the store")
-    moved = kept is not None and path != kept and documents > 0
+    moved = kept is not None and path != kept and passages > 0
     # A server may go by another name; what is there says whose it is.
     if moved and not isinstance(path, ServerAddress):
         raise _elsewhere(home, kept, path)
@@ -164,8 +164,9 @@ def choose_place(home: Home, *, store: str, embedder: str, upgrade: bool = False
         _require_own(home, path, stored)
     if moved and stored is None:
         raise _elsewhere(home, kept, path)
-    if stored is None and documents:
-        message = f"the store at {shown(path)} is gone, but the ledger lists {documents:,} documents in it"
+    if stored is None and passages:
+        counted = f"{passages:,} passage{'s' if passages > 1 else ''}"
+        message = f"the store at {shown(path)} is gone, but the ledger lists {counted} in it"
         raise StoreError(message, hint="put it back, or run: tenire verify --repair, and then ingest again")
     asked_name = embedder if embedder != "auto" or kept_embedder is None else kept_embedder
     if is_remote(asked_name):
@@ -294,6 +295,10 @@ def open_recorded_store(home: Home, *, make: bool = False) -> OpenStore:
             identity = ledger.setting(IDENTITY_KEY) if is_remote(embedder) else embedder_identity(embedder)
         if identity:
             return Place(home, path, embedder, identity).open_store()
+    if not _recorded(home)[2]:
+        # It is made for the first file that can be read: there was none so far, or all have left.
+        message = f"the home at {home.path} holds no passages yet"
+        raise StoreError(message, hint="run: tenire ingest PATH")
     message = f"the store at {shown(path)} is gone"
     raise StoreError(message, hint="put it back, or run: tenire verify --repair, and then ingest again")
 
