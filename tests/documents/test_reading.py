@@ -74,8 +74,10 @@ def test_a_file_that_may_not_be_read_says_so(tmp_path: Path, monkeypatch: pytest
         raise PermissionError(13, "Permission denied", path)
 
     monkeypatch.setattr(os, "open", refuse)
-    with pytest.raises(DocumentError, match="permission denied"):
+    with pytest.raises(DocumentError, match="permission denied") as caught:
         read_file(str(tmp_path / "a"), max_file=100)
+    # No run notices that it may be read now: that changes neither its bytes nor their time.
+    assert caught.value.hint == "give yourself the right to read it, and run: tenire retry"
 
 
 def test_a_failing_disk_is_a_refusal_and_leaves_no_descriptor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -94,7 +94,7 @@ def read_file(path: str, *, max_file: int, kept: str = "") -> Content:
         finally:
             os.close(descriptor)
     except OSError as error:
-        raise DocumentError(_reason(error), source=path, stage="read") from error
+        raise _unreadable(path, error) from error
     if len(data) > max_file:
         raise _too_large(path, len(data), max_file)
     return Content(SourceFile(path, len(data), found.st_mtime_ns, kept=kept), data, content_hash(data))
@@ -120,7 +120,7 @@ def open_large(path: str, kept: str = "") -> LargeFile:
         file = SourceFile(path, found.st_size, found.st_mtime_ns, kept=kept)
         return LargeFile(file, os.fdopen(descriptor, "rb"))
     except OSError as error:
-        raise DocumentError(_reason(error), source=path, stage="read") from error
+        raise _unreadable(path, error) from error
 
 
 def human_size(size: int) -> str:
@@ -160,6 +160,13 @@ def _too_large(path: str, size: int, max_file: int) -> TooLargeError:
         stage="read",
         hint="split it, or raise max_file",
     )
+
+
+def _unreadable(path: str, error: OSError) -> DocumentError:
+    # Giving the right to read a file changes neither its bytes nor their time: no run notices.
+    denied = isinstance(error, PermissionError)
+    hint = "give yourself the right to read it, and run: tenire retry" if denied else None
+    return DocumentError(_reason(error), source=path, stage="read", hint=hint)
 
 
 def _reason(error: OSError) -> str:
