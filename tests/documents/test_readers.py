@@ -156,6 +156,11 @@ def test_a_notebook_that_is_none_is_refused_or_read_as_json() -> None:
     assert text(Format.NOTEBOOK, '{"other": "words"}') == "other: words"
 
 
+def test_a_sheet_of_an_early_notebook_without_cells_costs_not_the_others() -> None:
+    sheets = '[{"cells": null}, {"cells": 7}, {}, {"cells": [{"cell_type": "markdown", "source": "Words."}]}]'
+    assert text(Format.NOTEBOOK, '{"worksheets": ' + sheets + "}") == "Words."
+
+
 def test_a_message_says_who_wrote_what_to_whom() -> None:
     found = reading(Format.EMAIL, samples.message("=?utf-8?q?Caf=C3=A9?=", "At noon?"))
     assert found.title == "Caf\xe9"

@@ -40,7 +40,8 @@ def read(raw: Raw) -> Reading:
         sheets = notebook.get("worksheets") if isinstance(notebook, dict) else None
         if not isinstance(sheets, list):
             return plain_json.read(raw)
-        cells = [cell for sheet in sheets if isinstance(sheet, dict) for cell in sheet.get("cells", [])]
+        held = [sheet.get("cells") for sheet in sheets if isinstance(sheet, dict)]
+        cells = [cell for each in held if isinstance(each, list) for cell in each]
     metadata = notebook.get("metadata")
     metadata = metadata if isinstance(metadata, dict) else {}
     language = _language(metadata)
