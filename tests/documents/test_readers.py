@@ -307,9 +307,9 @@ if sys.argv[1:]:
     multiprocessing.parent_process = lambda: True  # as in a worker
 for data in (samples.pdf("one", date="k" + chr(0xcb) * 9), samples.pdf("two")):
     try:
-        print(read(Format.PDF, Raw("a.pdf", "/a.pdf", data)).text[-3:])
+        print(read(Format.PDF, Raw("a.pdf", "/a.pdf", data)).text[-3:], flush=True)
     except Exception as error:
-        print(type(error).__name__, str(error)[:60])
+        print(type(error).__name__, str(error)[:60], flush=True)
 """
 
 
