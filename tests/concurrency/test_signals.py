@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import threading
+import weakref
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -384,6 +385,44 @@ def test_a_listener_that_would_have_to_wait_for_itself_is_told() -> None:
     signals.emit(Finished("a"))
     assert len(errors) == 1
     assert "only this thread" in errors[0]
+
+
+def test_a_listener_that_is_still_to_get_an_event_cannot_be_waited_for_by_the_one_before_it() -> None:
+    signals = Signals()
+    errors: list[str] = []
+
+    def first(event: Finished) -> None:
+        if event.name == "a":
+            signals.emit(Finished("b"))
+            try:
+                signals.emit(Finished("c"))
+            except RuntimeError as error:
+                errors.append(str(error))
+
+    seen: list[Any] = []
+    signals.subscribe(Finished, first, on="emitter")
+    signals.subscribe(Finished, seen.append, on="emitter", policy="block", capacity=1)
+    signals.emit(Finished("a"))
+    assert len(errors) == 1
+    assert "only this thread" in errors[0]
+    assert seen == [Finished("a"), Finished("b")]
+
+
+def test_a_subscription_whose_owner_is_gone_is_gone_without_the_collector() -> None:
+    class Owner:
+        def listen(self, event: Finished) -> None:
+            pytest.fail(str(event))
+
+    signals, owner = Signals(), Owner()
+    gone = weakref.ref(signals.subscribe(Finished, owner.listen))
+    gc.collect()
+    gc.disable()
+    try:
+        del owner
+        assert signals.emit(Finished("a")) == 0
+        assert gone() is None
+    finally:
+        gc.enable()
 
 
 # -- the end --------------------------------------------------------------

@@ -65,6 +65,45 @@ def test_who_gave_up_waiting_makes_room_for_another(sim_loop: SimLoop) -> None:
     sim_loop.run_until_complete(scenario())
 
 
+def test_who_waits_for_room_in_a_stream_goes_on_when_nobody_holds_that(sim_loop: SimLoop) -> None:
+    signals = Signals()
+
+    async def scenario() -> None:
+        stream = signals.stream(int, policy="block", capacity=1)
+        signals.emit(1)
+        waiting = asyncio.create_task(signals.aemit(2))
+        await asyncio.sleep(1.0)
+        assert not waiting.done()
+        del stream
+        gc.collect()
+        assert await asyncio.wait_for(waiting, 1.0) == 0
+
+    sim_loop.run_until_complete(scenario())
+
+
+def test_a_thread_that_waits_for_room_in_a_stream_goes_on_when_nobody_holds_that() -> None:
+    signals = Signals()
+    stream = signals.stream(int, policy="block", capacity=1)
+    signals.emit(1)
+    waits = threading.Event()
+
+    class Room(list[Any]):
+        """Tells when somebody waits."""
+
+        def append(self, look_again: Any) -> None:
+            super().append(look_again)
+            waits.set()
+
+    stream._inbox.room = Room()
+    thread = threading.Thread(target=signals.emit, args=(2,), daemon=True)
+    thread.start()
+    assert waits.wait(10)
+    del stream
+    gc.collect()
+    thread.join(10)
+    assert not thread.is_alive()
+
+
 def test_a_stream_that_nobody_holds_gets_nothing(sim_loop: SimLoop) -> None:
     async def scenario() -> None:
         signals = Signals()

@@ -18,7 +18,7 @@ from tenire.concurrency.signals.knocking import knock, running_loop
 from tenire.concurrency.signals.stream import Inbox, Stream
 from tenire.concurrency.signals.subscriber import ANYWHERE
 from tenire.concurrency.signals.subscription import Subscription
-from tenire.concurrency.waiting import wait_set
+from tenire.concurrency.waiting import acquire
 from tenire.core.event_queue import CAPACITY
 from tenire.errors import ConfigError
 
@@ -208,6 +208,8 @@ class Signals:
                 place = target.place
                 if (place is running or place is ANYWHERE) and not (target.busy or target.queue.size):
                     target.busy = True
+                    if target.blocks:
+                        target.runner = threading.get_ident()
                     direct.append(target)
                 else:
                     target.queue.put(event, terminal=terminal, insist=insist)
@@ -243,13 +245,18 @@ class Signals:
             full = self._full(self._targets(type(event)))
             if full is not None:
                 full.room.append(arrive)
+                if full.ended:  # its owner went just now, and may have looked there before
+                    full.room.remove(arrive)
+                    return None
             return full
 
     def _wait(self, event: object) -> Sent:
         """Do as ``_offer``, and wait until there is room."""
         while not (sent := self._offer(event)):
-            arrived = threading.Event()
-            arrive = arrived.set
+            # A plain lock: who frees it may be a finaliser that runs in the midst of this very wait.
+            arrived = threading.Lock()
+            arrived.acquire()
+            arrive = arrived.release
             full = self._wait_at(event, arrive)
             if full is None:
                 continue
@@ -257,7 +264,7 @@ class Signals:
                 running = running_loop()
                 if running is not None or full.waits_for_itself():
                     raise RuntimeError(_no_room(type(event), full, running))
-                wait_set(arrived)
+                acquire(arrived, None)
             finally:
                 full.forget(arrive)
         return sent

@@ -178,6 +178,4 @@ class Stream(AsyncIterator[Event], Iterator[Event], Generic[Event]):
         self.close()
 
     def __del__(self) -> None:
-        # Perhaps in the middle of a collection, on any thread: no lock may be taken here.
-        self._inbox.ended = True
-        self._hub.gone.append(self._inbox)
+        self._inbox.vanish()

@@ -36,19 +36,21 @@ class Subscriber:
         event: The type.
         place: On which running loop an emitter delivers to it directly; or ``ANYWHERE``, ``NOWHERE``.
         busy: Whether it has an event that is being delivered; changes to yes under the hub's lock.
+        runner: The thread that delivers, or is about to, if emitters could have to wait for it.
         blocks: Whether emitters wait while it has no room.
         queue: What waits to be delivered; changes under the hub's lock.
         ended: Whether no event will be taken in any more.
         room: What to call when there is room, or never will be; see ``core.event_queue``.
     """
 
-    __slots__ = ("_hub", "blocks", "busy", "ended", "event", "place", "queue", "room")
+    __slots__ = ("_hub", "blocks", "busy", "ended", "event", "place", "queue", "room", "runner")
 
     def __init__(self, hub: Hub, event: type[Any], place: object, policy: QueuePolicy, capacity: int) -> None:
         self._hub = hub
         self.event = event
         self.place = place
         self.busy = False
+        self.runner = 0
         self.queue: EventQueue[Any] = EventQueue(policy, capacity)
         self.blocks = policy == "block"
         self.ended = False
@@ -79,6 +81,18 @@ class Subscriber:
             for look_again in waiting:
                 with contextlib.suppress(RuntimeError):  # its loop is closed, and whoever waited gone with it
                     look_again()
+
+    def vanish(self) -> None:
+        """Get no more events, since its owner is gone; perhaps in the middle of a collection, on any thread.
+
+        So no lock may be taken here. The hub takes it out when it looks next, as those do who
+        wait for room here, and are told.
+        """
+        self.ended = True
+        self._hub.gone.append(self)
+        for look_again in tuple(self.room):
+            with contextlib.suppress(RuntimeError):  # its loop is closed, or it has been told before
+                look_again()
 
     def forget(self, look_again: Callable[[], object]) -> None:
         """Do not tell this one when there is room."""

@@ -47,7 +47,7 @@ class Subscription(Subscriber):
         ended: Whether it gets no more events.
     """
 
-    __slots__ = ("__weakref__", "_call", "_context", "_planned", "_post", "loop", "runner")
+    __slots__ = ("__weakref__", "_call", "_context", "_planned", "_post", "loop")
 
     def __init__(
         self,
@@ -69,7 +69,6 @@ class Subscription(Subscriber):
         self._call: Any = self._parts(listener) if type(listener) is MethodType else listener
         self._context = copy_context() if place is not None else None
         self._planned = False
-        self.runner = 0  # the thread that delivers, if it could have to wait for itself
 
     @property
     def dropped(self) -> int:
@@ -96,8 +95,6 @@ class Subscription(Subscriber):
 
     def run(self, event: object) -> None:
         """See ``Subscriber``."""
-        if self.blocks:
-            self.runner = get_ident()
         call = self._call
         try:
             if type(call) is tuple:
@@ -153,6 +150,7 @@ class Subscription(Subscriber):
                 return False
             event = self.queue.take()
             self.busy = True
+            self.runner = get_ident()
         self.let_in()
         self.run(event)
         return True
@@ -166,6 +164,5 @@ class Subscription(Subscriber):
             raise ConfigError(message, key="listener", hint=hint) from error
 
     def _bereave(self, _: object) -> None:
-        # In the middle of a collection, on any thread: no lock may be taken here.
-        self.ended = True
-        self._hub.gone.append(self)
+        self._call = None  # a part of it leads back here
+        self.vanish()
