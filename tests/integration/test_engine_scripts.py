@@ -210,6 +210,35 @@ def test_whatever_is_stuck_on_whatever_loop_shares_one_moment_at_the_end(tmp_pat
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_a_forked_child_is_ended_by_the_first_sigterm(tmp_path: Path) -> None:
+    script = Script(
+        tmp_path,
+        """
+        import warnings
+        warnings.simplefilter("ignore", DeprecationWarning)
+
+        async def main():
+            async with tenire.ConcurrencyManager(cpu=1, memory=1):
+                ready, tell = os.pipe()
+                child = os.fork()
+                if not child:
+                    os.write(tell, b"x")
+                    until = time.monotonic() + 10
+                    while time.monotonic() < until:
+                        pass
+                    os._exit(7)
+                os.read(ready, 1)
+                os.kill(child, signal.SIGTERM)
+                say(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+
+        asyncio.run(main())
+        """,
+    )
+    code, out, err = script.end()
+    assert (code, out.split()) == (0, [str(-signal.SIGTERM)]), err
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 def test_a_forked_child_is_refused_with_the_reason_and_leaves_the_parent_alone(tmp_path: Path) -> None:
     script = Script(
         tmp_path,

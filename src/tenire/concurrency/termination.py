@@ -4,7 +4,8 @@ Left to itself, the system ends the program on the spot: nobody learns what was 
 and what coroutines would tidy up stays. So while there is an engine, SIGTERM cancels the
 task that has entered it, which then leaves by ``SystemExit``; where that was a thread,
 ``SystemExit`` is raised there. A second SIGTERM ends the program at once. Who has a
-handler for SIGTERM keeps it.
+handler for SIGTERM keeps it. In a child made by ``fork``, which has the handler but no engine,
+it ends that at once, as the system does.
 
 On a loop nothing is raised out of the blue: an exception between any two lines of the
 engine would leave it in a state that nobody has thought of.
@@ -15,6 +16,7 @@ SIGTSTP, Ctrl-Z, is minded as long: see ``pools.suspending``.
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import threading
 from typing import TYPE_CHECKING, Any
@@ -34,6 +36,7 @@ class Termination:
     """Minds SIGTERM from ``begin`` to ``end``; engines side by side share one handler."""
 
     _minding: list[Termination] = []  # noqa: RUF012 - of the whole process, as the handler is
+    _pid = 0
 
     def __init__(self) -> None:
         self._task: asyncio.Task[Any] | None = None
@@ -52,6 +55,7 @@ class Termination:
         except RuntimeError:  # there is no loop on this thread
             self._task = None
         self._minding.append(self)
+        Termination._pid = os.getpid()
         signal.signal(signal.SIGTERM, _terminate)
 
     def end(self) -> None:
@@ -80,11 +84,13 @@ class Termination:
 
     @classmethod
     def tell(cls) -> None:
-        """Have every engine end.
+        """Have every engine end; in a fork, which has none, end the process.
 
         Raises:
             SystemExit: If one of them was not entered by a task.
         """
+        if os.getpid() != cls._pid:
+            signal.raise_signal(signal.SIGTERM)
         others = [engine for engine in cls._minding if not engine.cancel()]
         if others:
             raise SystemExit(TERMINATED)
