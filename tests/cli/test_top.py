@@ -201,6 +201,63 @@ def test_what_changes_is_shown_and_what_was_chosen_stays(tmp_path: Path) -> None
     assert piloted(scenario).actions.done == []
 
 
+def lines(top: Any) -> list[str]:
+    return ["".join(segment.text for segment in strip) for strip in top.screen._compositor.render_strips()]
+
+
+def columns_together(top: Any) -> int:
+    table = top.query_one("#pipelines")
+    return sum(column.get_render_width(table) for column in table.columns.values())
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        ({"finished": 11_712, "expected": 20_000}, "11,712/20,000"),
+        ({"finished": 1_234_567, "expected": 12_000_000}, "1,234,567/12,000,000"),
+        ({"queued": 1_234_567}, "1,234,567"), ({"weight": 0.333333}, "0.333333"),
+        ({"totals": {"state": "running", "quarantined": 123_456}}, "123,456"),
+        ({"totals": {"state": "running", "cost_usd": 12_345.678}}, "$12,345.68"),
+        ({"totals": {"state": "running", "cost_usd": 0.000031}}, "$0.000031"),
+    ],
+)  # fmt: skip
+def test_a_long_number_is_shown_whole(more: dict[str, Any], told: str) -> None:
+    async def scenario(pilot: Any, top: Any) -> None:
+        assert columns_together(top) == 120
+        top._feed.view = replace(VIEW, number=6, pipelines={"docs": replace(DOCS, **more), "notes": NOTES})
+        top.look()
+        await pilot.pause()
+        (line,) = (line for line in lines(top) if "━" in line and "running" in line)
+        assert told in line.split()
+        assert "normal" in line
+        assert top.query_one("#pipelines").virtual_size.width == columns_together(top) > 120
+
+    piloted(scenario, (160, 40))
+
+
+def test_long_rates_and_times_are_shown_whole() -> None:
+    async def scenario(pilot: Any, top: Any) -> None:
+        top._feed.view = replace(VIEW, number=6, rates={"docs": Rate(10.0, 12_345.6, 360_000.0)})
+        top.look()
+        await pilot.pause()
+        (line,) = (line for line in lines(top) if "━" in line and "running" in line)
+        assert {"12,345.6", "100:00:00"} <= set(line.split())
+
+    piloted(scenario, (160, 40))
+
+
+def test_a_number_that_fits_nowhere_ends_in_an_ellipsis() -> None:
+    async def scenario(pilot: Any, top: Any) -> None:
+        docs = replace(DOCS, queued=10**30)
+        top._feed.view = replace(VIEW, number=6, pipelines={"docs": docs, "notes": NOTES})
+        top.look()
+        await pilot.pause()
+        (line,) = (line for line in lines(top) if "━" in line and "running" in line)
+        assert f"{10**30:,}"[:23] + "…" in line.split()
+
+    piloted(scenario, (160, 40))
+
+
 def test_without_a_terminal_it_says_what_to_use_instead(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "tenire", "top", "--home", str(tmp_path)],

@@ -16,7 +16,7 @@ from textual.widgets import DataTable, Footer, RichLog, Static
 
 from tenire.app.feed import LEVELS
 from tenire.cli.output import clean
-from tenire.cli.top.rows import COLUMNS, NUMBERS, detail, event, headline, item, row
+from tenire.cli.top.rows import COLUMNS, MOST, NUMBERS, detail, event, headline, item, row
 from tenire.cli.top.screens import Question, Reading
 from tenire.errors import TenireError
 
@@ -124,12 +124,17 @@ class Top(App[int]):
             self._cells.clear()
             for name in view.pipelines:
                 table.add_row(*row(name, view), key=name)
-        columns = list(table.columns)
+        columns = list(table.columns.values())
         for name in view.pipelines:
             for at, cell in enumerate(row(name, view)):
                 if self._cells.get((name, at)) != cell:
                     self._cells[name, at] = cell
-                    table.update_cell(name, columns[at], cell)
+                    column, width = columns[at], min(MOST, cell.cell_len)
+                    # It does not shrink again: columns that move with each number are hard to read.
+                    grows = COLUMNS[at][0] in NUMBERS and width > column.width
+                    if grows:
+                        column.width = width
+                    table.update_cell(name, column.key, cell, update_width=grows)
 
     def _show_detail(self) -> None:
         name = self._chosen()

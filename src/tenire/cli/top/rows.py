@@ -12,16 +12,19 @@ if TYPE_CHECKING:
     from tenire.app.feed import Happened, Quarantined, View
     from tenire.app.published import PublishedPipeline
 
-__all__ = ["COLUMNS", "NUMBERS", "detail", "event", "headline", "item", "row"]
+__all__ = ["COLUMNS", "MOST", "NUMBERS", "detail", "event", "headline", "item", "row"]
 
 COLUMNS = (
     ("pipeline", 15), ("state", 11), ("", 13), ("done", 12), ("per s", 7), ("left", 7), ("queue", 6), ("failed", 6),
     ("cost", 7), ("priority", 8), ("weight", 6),
 )  # fmt: skip
-"""Headings of the table and their widths: with a cell on either side of each, 120 together."""
+"""Headings of the table and their widths: with a cell on either side of each, 120 together, till numbers are longer."""
 
 NUMBERS = ("done", "per s", "left", "queue", "failed", "cost", "weight")
-"""Those of the columns that stand to the right."""
+"""Those of the columns that stand to the right, and grow with their numbers."""
+
+MOST = 24
+"""Cells that such a column grows to: what is longer ends in an ellipsis."""
 
 _STYLES = {
     "running": "bold cyan", "watching": "green", "done": "green", "paused": "yellow", "cancelled": "yellow",
@@ -82,18 +85,23 @@ def row(name: str, view: View) -> list[Text]:
         counts = ""  # whoever is killed tells no totals
     state = "no provider" if pipeline.breaker == "open" else pipeline.state
     return [
-        Text(shortened(clean(name), COLUMNS[0][1]), no_wrap=True),
-        Text(state, "bold red" if pipeline.breaker == "open" else _STYLES.get(pipeline.state, "dim")),
+        _cell(shortened(clean(name), COLUMNS[0][1])),
+        _cell(state, "bold red" if pipeline.breaker == "open" else _STYLES.get(pipeline.state, "dim")),
         _bar(pipeline),
-        Text(counts, justify="right"),
-        Text(f"{rate.items:,.1f}" if rate is not None and moving else "", justify="right"),
-        Text(human_seconds(left) if left else "", justify="right"),
-        Text(f"{pipeline.queued:,}" if pipeline.queued else "", justify="right"),
-        Text(f"{totals['quarantined']:,}" if totals.get("quarantined") else "", "yellow", justify="right"),
-        Text(human_usd(totals["cost_usd"]) if totals.get("cost_usd") else "", justify="right"),
-        Text(pipeline.priority),
-        Text(f"{pipeline.weight:g}" if pipeline.priority else "", justify="right"),
+        _cell(counts, number=True),
+        _cell(f"{rate.items:,.1f}" if rate is not None and moving else "", number=True),
+        _cell(human_seconds(left) if left else "", number=True),
+        _cell(f"{pipeline.queued:,}" if pipeline.queued else "", number=True),
+        _cell(f"{totals['quarantined']:,}" if totals.get("quarantined") else "", "yellow", number=True),
+        _cell(human_usd(totals["cost_usd"]) if totals.get("cost_usd") else "", number=True),
+        _cell(pipeline.priority),
+        _cell(f"{pipeline.weight:g}" if pipeline.priority else "", number=True),
     ]
+
+
+def _cell(text: str, style: str = "", *, number: bool = False) -> Text:
+    # Folded, as is rich's default, a number that is too long would lose its last digits without a sign.
+    return Text(text, style, justify="right" if number else None, overflow="ellipsis", no_wrap=True)
 
 
 def _bar(pipeline: PublishedPipeline) -> Text:
