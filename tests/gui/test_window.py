@@ -18,6 +18,7 @@ from tenire.app.published import (
 from tenire.app.why import Answer
 from tenire.errors import ChannelError, RejectedError
 from tenire.gui.binding import QtCore, QtGui, QtWidgets
+from tenire.gui.window import kept
 from tenire.gui.window.charts import nice_top
 from tenire.gui.window.kept import keep, restore
 from tenire.gui.window.rows import _STATES, headline
@@ -361,6 +362,23 @@ def test_how_a_window_looked_is_kept(window: MonitorWindow, feed: Recorder, tmp_
     restore(other, tmp_path)
     assert other.tabs.currentIndex() == 3
     assert other.height() == window.height() == 640
+    other.deleteLater()
+
+
+def test_columns_that_an_earlier_version_kept_narrow_are_not_restored(
+    window: MonitorWindow, feed: Recorder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wide = window.pipelines.columnWidth(3)
+    window.pipelines.setColumnWidth(3, wide - 20)  # as it was before long counts fit
+    with monkeypatch.context() as patch:
+        patch.setattr(kept, "_VERSION", "1")
+        keep(window, tmp_path)
+    other = MonitorWindow(tmp_path, feed, DARK)  # type: ignore[arg-type]
+    restore(other, tmp_path)
+    assert other.pipelines.columnWidth(3) == wide
+    keep(window, tmp_path)
+    restore(other, tmp_path)
+    assert other.pipelines.columnWidth(3) == wide - 20, "of this version it is"
     other.deleteLater()
 
 

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["keep", "restore"]
 
-_VERSION = "1"
-"""Of the columns and tabs: what another version kept is not restored."""
+_VERSION = "2"
+"""Of the columns, their widths, and tabs: what another version kept is not restored."""
 
 
 def keep(window: MonitorWindow, home: Path) -> None:
