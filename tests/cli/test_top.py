@@ -23,7 +23,7 @@ from tenire.app.published import (
     PublishedStage,
     PublishedTask,
 )
-from tenire.cli.top.rows import COLUMNS, detail, headline, row
+from tenire.cli.top.rows import COLUMNS, NUMBERS, detail, fitted, headline, row
 from tenire.errors import RejectedError
 
 if TYPE_CHECKING:
@@ -256,6 +256,47 @@ def test_a_number_that_fits_nowhere_ends_in_an_ellipsis() -> None:
         assert f"{10**30:,}"[:23] + "…" in line.split()
 
     piloted(scenario, (160, 40))
+
+
+def test_of_a_number_at_the_edge_of_a_narrow_terminal_no_part_is_shown() -> None:
+    async def scenario(pilot: Any, top: Any) -> None:
+        assert not any("queue" in line or "  q" in line for line in lines(top)[:4])
+        shown = []
+        for number, finished in ((6, 30), (7, 100_000), (20, 100_000), (8, 1_234_567)):
+            docs = replace(DOCS, finished=finished, expected=2 * finished, queued=12_345)
+            many = {f"docs-{name}": docs for name in range(number)}  # twenty have a scroll bar
+            rates = dict.fromkeys(many, Rate(10.0, 2.5, 36_000.0))
+            top._feed.view = replace(VIEW, number=number, pipelines=many, rates=rates)
+            top.look()
+            await pilot.pause()
+            shown.append(next(line.split()[5:] for line in lines(top) if "docs-0" in line and "━" in line))
+        assert shown == [
+            ["30/60", "2.5", "10:00:00"], ["100,000/200,000", "2.5", "10:00:00"], ["100,000/200,000", "2.5"],
+            ["1,234,567/2,469,134", "2.5"],
+        ]  # fmt: skip
+        await pilot.resize_terminal(160, 24)
+        await pilot.pause()
+        (line,) = (line for line in lines(top) if "docs-0" in line and "━" in line)
+        assert {"10:00:00", "12,345"} <= set(line.split())
+
+    piloted(scenario, (80, 24))
+
+
+def test_only_the_column_that_the_edge_would_cut_gives_way() -> None:
+    needed = [width for _, width in COLUMNS]
+    begin = 1
+    cut = set()
+    for at, (heading, width) in enumerate(COLUMNS):
+        for room in range(begin + 1, begin + width):
+            widths = fitted(needed, room)
+            if heading in NUMBERS:
+                cut.add(heading)
+                assert widths[at] - width == room - begin
+                widths[at] = width
+            assert widths == needed
+        assert fitted(needed, begin) == fitted(needed, begin + width) == needed
+        begin += width + 2
+    assert cut == set(NUMBERS)
 
 
 def test_without_a_terminal_it_says_what_to_use_instead(tmp_path: Path) -> None:

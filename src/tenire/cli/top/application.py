@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from rich.text import Text
 from textual.app import App
 from textual.binding import Binding
-from textual.widgets import DataTable, Footer, RichLog, Static
+from textual.widgets import Footer, RichLog, Static
 
 from tenire.app.feed import LEVELS
 from tenire.cli.output import clean
-from tenire.cli.top.rows import COLUMNS, MOST, NUMBERS, detail, event, headline, item, row
+from tenire.cli.top.rows import detail, event, headline, item, row
 from tenire.cli.top.screens import Question, Reading
+from tenire.cli.top.table import Pipelines
 from tenire.errors import TenireError
 
 if TYPE_CHECKING:
@@ -70,20 +71,19 @@ class Top(App[int]):
         self._feed = feed
         self._shown = 0
         self._told: set[tuple[float, int]] = set()
-        self._cells: dict[tuple[str, int], Text] = {}
 
     @property
     def _actions(self) -> Actions:
         return self._feed.actions
 
+    @property
+    def _table(self) -> Pipelines:
+        return self.query_one(Pipelines)
+
     def compose(self) -> ComposeResult:
         """Make the view."""
         yield Static(id="head")
-        table: DataTable[Text] = DataTable(id="pipelines", cursor_type="row", zebra_stripes=True)
-        for heading, width in COLUMNS:
-            label = Text(heading, justify="right" if heading in NUMBERS else "left")
-            table.add_column(label, width=width, key=heading or "bar")
-        yield table
+        yield Pipelines()
         yield Static(id="detail")
         yield RichLog(id="events", wrap=True, max_lines=200, min_width=20)
         yield Footer(compact=True)  # so that all keys stand in 80 columns
@@ -93,7 +93,7 @@ class Top(App[int]):
         await self._feed.__aenter__()
         self.set_interval(PERIOD_S, self.look)
         self.look()
-        self.query_one("#pipelines").focus()
+        self._table.focus()
 
     async def on_unmount(self) -> None:
         """Look no more."""
@@ -108,7 +108,7 @@ class Top(App[int]):
             return
         self._shown = view.number
         self.query_one("#head", Static).update(headline(view))
-        self._show_table()
+        self._table.put({name: row(name, view) for name in view.pipelines})
         self._show_detail()
         log = self.query_one("#events", RichLog)
         for happened in view.events:
@@ -116,25 +116,6 @@ class Top(App[int]):
                 self._told.add((happened.at, happened.number))
                 clock = datetime.fromtimestamp(happened.at).astimezone().strftime("%H:%M:%S")
                 log.write(event(happened, clock), expand=True)
-
-    def _show_table(self) -> None:
-        view, table = self._feed.view, self.query_one("#pipelines", DataTable)
-        if {key.value for key in table.rows} != set(view.pipelines):
-            table.clear()
-            self._cells.clear()
-            for name in view.pipelines:
-                table.add_row(*row(name, view), key=name)
-        columns = list(table.columns.values())
-        for name in view.pipelines:
-            for at, cell in enumerate(row(name, view)):
-                if self._cells.get((name, at)) != cell:
-                    self._cells[name, at] = cell
-                    column, width = columns[at], min(MOST, cell.cell_len)
-                    # It does not shrink again: columns that move with each number are hard to read.
-                    grows = COLUMNS[at][0] in NUMBERS and width > column.width
-                    if grows:
-                        column.width = width
-                    table.update_cell(name, column.key, cell, update_width=grows)
 
     def _show_detail(self) -> None:
         name = self._chosen()
@@ -149,7 +130,7 @@ class Top(App[int]):
         self._show_detail()
 
     def _chosen(self) -> str | None:
-        table = self.query_one("#pipelines", DataTable)
+        table = self._table
         if not table.row_count:
             return None
         name = table.coordinate_to_cell_key(table.cursor_coordinate).row_key.value

@@ -9,10 +9,12 @@ from rich.text import Text
 from tenire.cli.output import clean, human_bytes, human_seconds, human_usd, shortened
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tenire.app.feed import Happened, Quarantined, View
     from tenire.app.published import PublishedPipeline
 
-__all__ = ["COLUMNS", "MOST", "NUMBERS", "detail", "event", "headline", "item", "row"]
+__all__ = ["COLUMNS", "MOST", "NUMBERS", "detail", "event", "fitted", "headline", "item", "row"]
 
 COLUMNS = (
     ("pipeline", 15), ("state", 11), ("", 13), ("done", 12), ("per s", 7), ("left", 7), ("queue", 6), ("failed", 6),
@@ -102,6 +104,25 @@ def row(name: str, view: View) -> list[Text]:
 def _cell(text: str, style: str = "", *, number: bool = False) -> Text:
     # Folded, as is rich's default, a number that is too long would lose its last digits without a sign.
     return Text(text, style, justify="right" if number else None, overflow="ellipsis", no_wrap=True)
+
+
+def fitted(needed: Sequence[int], room: int) -> list[int]:
+    """Return the widths of the columns, with so many cells in sight.
+
+    The column of numbers that the edge would cut is made so much wider that its numbers, which stand to the right,
+    begin behind it: of ``10:00:00`` there would be ``10:00`` to read.
+
+    Args:
+        needed: The width of each column, without the cell on either side of it.
+        room: The cells of the terminal.
+    """
+    widths, begin = list(needed), 1
+    for at, (heading, _) in enumerate(COLUMNS):
+        if heading in NUMBERS and begin < room < begin + widths[at]:
+            widths[at] += room - begin
+            break
+        begin += widths[at] + 2
+    return widths
 
 
 def _bar(pipeline: PublishedPipeline) -> Text:
