@@ -275,8 +275,8 @@ async def _crash(leased: Any, _traffic: Any) -> None:
 
 def test_contexts_and_browsers_are_replaced_when_they_are_worn(chromium: str) -> None:
     async def work(pool: BrowserPool, site: Site) -> None:
-        for number in range(7):
-            await pool.fetch(site.url(f"/?{number}"))
+        generations = [(await pool.fetch(site.url(f"/?{number}"))).generation for number in range(7)]
+        assert generations == [1, 1, 1, 1, 2, 2, 2]
         statistics = pool.statistics()
         # 2 pages a context, 4 a browser: 2 + 2, then 2 + 1.
         assert (statistics.contexts, statistics.generation, statistics.lost) == (4, 2, 0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -194,7 +195,7 @@ class BrowserPool:
         address = normal(url)
 
         async def work(leased: Leased, traffic: Traffic) -> FetchedPage:
-            return await visit(leased.page, address, traffic, settings)
+            return replace(await visit(leased.page, address, traffic, settings), generation=leased.generation)
 
         fetched = await self._trying.use(address, session, work, settings)
         self._manners.note(address, fetched.status, fetched.headers.get("retry-after", ""))
