@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
+
+import pytest
 
 from tenire.browser import BrowserPool, Crawl, CrawlResult
+from tenire.browser.looking import Answer
+from tenire.browser.page import FetchedPage
 from tenire.storage.pages import PageShelf
 
 from .site import Request, Response, Site, page
@@ -143,3 +148,98 @@ def test_what_cannot_be_had_is_refused_with_its_reason(chromium: str, tmp_path: 
         assert "not on the public network" in reasons["inside"]
 
     served(site, work)
+
+
+PAPER = "https://example.org/paper.txt"
+
+
+class Files:
+    """A pool in which every address is a file to a browser; without one, it answers as it is told to."""
+
+    def __init__(self, status: int = 200, body: bytes = b"the paper", content_type: str = "text/plain") -> None:
+        self.status, self.body, self.content_type = status, body, content_type
+
+    async def fetch(self, url: str, **_: object) -> FetchedPage:
+        return FetchedPage(url, url, 200, "text/plain", "", "", (), {})
+
+    async def look(self, url: str, headers: object = None, *, session: str | None = None) -> Answer:
+        assert session == "shop" or headers is None
+        return Answer(url, self.status, {"content-type": self.content_type}, self.body)
+
+
+def had(shelf: PageShelf, files: Files, session: str | None) -> CrawlResult:
+    return asyncio.run(Crawl(cast("BrowserPool", files), shelf, [PAPER], session=session).run())
+
+
+@pytest.mark.parametrize("session", [None, "shop"])
+@pytest.mark.parametrize("content_type", ["text/plain", "application/json"])
+@pytest.mark.parametrize("status", [401, 403, 429, 503])
+def test_what_a_host_says_in_place_of_a_file_is_not_kept_as_the_file(
+    tmp_path: Path, status: int, content_type: str, session: str | None
+) -> None:
+    with contextlib.closing(PageShelf(tmp_path)) as shelf:
+        result = had(shelf, Files(status, b"slow down", content_type), session)
+        assert not result.kept
+        assert result.refused == {PAPER: f"{PAPER} answers {status}"}
+        assert shelf.get(PAPER) is None
+
+
+@pytest.mark.parametrize(
+    ("files", "stays", "refused"),
+    [
+        (Files(429, b"slow down"), True, False),
+        (Files(503, b"down"), True, False),
+        (Files(200, b"<title>log in</title>", "text/html"), True, False),
+        (Files(403, b"no"), False, True),
+        (Files(404, b"no"), False, False),
+    ],
+)
+def test_a_file_that_was_kept_stays_if_it_cannot_be_had_for_the_moment(
+    tmp_path: Path, files: Files, *, stays: bool, refused: bool
+) -> None:
+    with contextlib.closing(PageShelf(tmp_path)) as shelf:
+        kept = had(shelf, Files(), "shop").kept[PAPER]
+        result = had(shelf, files, "shop")
+        assert (result.kept, set(result.stale)) == (({PAPER: kept}, {PAPER}) if stays else ({}, set()))
+        assert (set(result.refused), result.skipped) == ({PAPER} if refused else set(), [])
+        assert Path(kept.file).read_bytes() == b"the paper"
+
+
+def test_a_page_in_place_of_a_file_is_refused_with_its_reason(tmp_path: Path) -> None:
+    with contextlib.closing(PageShelf(tmp_path)) as shelf:
+        result = had(shelf, Files(200, b"<title>log in</title>", "text/html"), None)
+        assert result.refused == {PAPER: f"{PAPER} is a file to a browser, and a page to who asks without one"}
+        assert not result.skipped
+
+
+def test_files_behind_a_login_are_got_with_the_cookies_of_the_session(chromium: str, tmp_path: Path) -> None:
+    def guarded(response: Response, otherwise: Response) -> Any:
+        return lambda request: response if request.headers.get("cookie") == "login=ada" else otherwise
+
+    to_login = Response(status=302, headers={"Location": "/login"})
+    site = Site(
+        {
+            "/login": Response(page("log in"), headers={"Set-Cookie": "login=ada; HttpOnly"}),
+            "/": guarded(Response(page("home", links=("/paper.pdf", "/data.json"))), to_login),
+            "/paper.pdf": guarded(Response(b"%PDF-1.4 x", content_type="application/pdf"), to_login),
+            "/data.json": guarded(
+                Response('{"a": 1}', content_type="application/json"),
+                Response('{"error": "who are you?"}', 401, content_type="application/json"),
+            ),
+        }
+    )
+
+    async def main() -> CrawlResult:
+        async with site, BrowserPool(executable=chromium, private=["127.0.0.1"], delay=0, at_once=9) as pool:
+            async with pool.page(site.url("/login"), session="shop"):
+                pass
+            assert (await pool.look(site.url("/data.json"))).status == 401  # nobody else is logged in
+            assert (await pool.look(site.url("/data.json"), session="other")).status == 401
+            return await Crawl(pool, shelf, [site.url("/")], depth=1, session="shop").run()
+
+    with contextlib.closing(PageShelf(tmp_path)) as shelf:
+        result = asyncio.run(main())
+        assert (result.refused, result.skipped) == ({}, [])
+        assert paths(site, result.kept) == {"/", "/paper.pdf", "/data.json"}
+        assert Path(result.kept[site.url("/paper.pdf")].file).read_bytes() == b"%PDF-1.4 x"
+        assert Path(result.kept[site.url("/data.json")].file).read_bytes() == b'{"a": 1}'

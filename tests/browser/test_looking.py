@@ -54,6 +54,26 @@ def test_redirects_are_followed() -> None:
     assert answer.url == site.url("/b")
 
 
+def test_each_address_that_a_redirect_leads_to_gets_its_own_cookies_only() -> None:
+    def cookies(url: str) -> str:
+        return {site.url("/a"): "a=1", site.url("/c"): "c=1"}.get(url, "")
+
+    async def main() -> Answer:
+        async with site, Looking(Addresses(["127.0.0.1"]), user_agent=None, timeout=30.0) as looking:
+            return await looking.get(site.url("/a"), max_bytes=1 << 20, headers={"X-Mine": "1"}, cookies=cookies)
+
+    site = Site(
+        {
+            "/a": Response(status=302, headers={"Location": "/b", "Set-Cookie": "set=1"}),
+            "/b": Response(status=302, headers={"Location": "/c"}),
+            "/c": "there",
+        }
+    )
+    assert asyncio.run(main()).body == b"there"
+    assert [request.headers.get("cookie") for request in site.requests] == ["a=1", None, "c=1"]
+    assert [request.headers.get("x-mine") for request in site.requests] == ["1", "1", "1"]
+
+
 @pytest.mark.parametrize(
     "target",
     ["http://localhost:{port}/", "http://127.0.0.2:{port}/", "http://[::1]:{port}/", "http://2130706434:{port}/"],

@@ -200,8 +200,18 @@ class Crawl:
             if page.content_type not in _SUFFIXES:
                 self.result.skipped.append(url)
                 return None
-            return await self._file(visit, await self._pool.look(url))
+            return await self._file(visit, await self._got(url))
         return await self._rendered(visit, page)
+
+    async def _got(self, url: str) -> Answer:
+        """Get what is a file to a browser."""
+        answer = await self._pool.look(url, session=self._session)
+        if freshness(answer.status) is not Freshness.RENDER:
+            raise _status(url, answer.status)
+        if answer.content_type in _HTML:  # of a login that needs more than cookies, for example
+            message = f"{url} is a file to a browser, and a page to who asks without one"
+            raise PageError(message, url=url)
+        return answer
 
     async def _rendered(self, visit: Visit, page: FetchedPage) -> KeptPage | None:
         self.result.rendered += 1

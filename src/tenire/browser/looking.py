@@ -12,7 +12,7 @@ from tenire.browser.errors import AddressRefusedError, PageError, PageTimeoutErr
 from tenire.browser.urls import host_of, normal
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     import aiohttp
 
@@ -78,7 +78,13 @@ class Looking:
             await self._session.close()
 
     async def get(
-        self, url: str, *, max_bytes: int, headers: Mapping[str, str] | None = None, cut: bool = False
+        self,
+        url: str,
+        *,
+        max_bytes: int,
+        headers: Mapping[str, str] | None = None,
+        cookies: Callable[[str], str] | None = None,
+        cut: bool = False,
     ) -> Answer:
         """Ask for an address, and follow where it leads.
 
@@ -86,6 +92,8 @@ class Looking:
             url: The address.
             max_bytes: The most that may come.
             headers: To send besides.
+            cookies: Tells the cookies that are for an address. It is asked for each that a
+                redirect leads to: another host must not get those of the first.
             cut: Whether what is beyond is left out; otherwise it is refused.
 
         Raises:
@@ -101,7 +109,10 @@ class Looking:
         try:
             for _ in range(_MOST_REDIRECTS):
                 await self._judge_literal(asked)
-                request = self._session.get(asked, headers=headers, allow_redirects=False)
+                sent = dict(headers or {})
+                if cookies is not None and (cookie := cookies(asked)):
+                    sent["Cookie"] = cookie
+                request = self._session.get(asked, headers=sent, allow_redirects=False)
                 async with request as response:
                     where = response.headers.get("Location")
                     if response.status in _REDIRECTS and where:

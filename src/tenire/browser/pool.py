@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tenire.browser.addresses import Addresses
 from tenire.browser.chromium import find_chromium
 from tenire.browser.contexts import Contexts
+from tenire.browser.cookies import cookies_for
 from tenire.browser.engine import EngineSettings, require_packages
 from tenire.browser.gate import Gate
 from tenire.browser.looking import Looking
@@ -261,16 +263,28 @@ class BrowserPool:
 
         return await self._trying.use(address, session, work, settings)
 
-    async def look(self, url: str, headers: Mapping[str, str] | None = None) -> Answer:
+    async def look(self, url: str, headers: Mapping[str, str] | None = None, *, session: str | None = None) -> Answer:
         """Ask for an address without a browser: it costs a hundredth, and runs no script.
+
+        Args:
+            url: The address.
+            headers: To send besides.
+            session: Whose cookies are sent, each only to the hosts that it is for; it stays as it is.
 
         Raises:
             PageError: If it cannot be had.
         """
         address = normal(url)
         self._require_open()
+        name = None if session is None else session_name(session)
         async with self._manners.turn(address):
-            answer = await self._looking.get(address, max_bytes=self._visiting.max_bytes, headers=headers)
+            cookies = None
+            if name is not None:  # as they are now: other pages may have changed them during the wait
+                state = await run_blocking(self._files.load, name)
+                cookies = partial(self._cookies, state or {})
+            answer = await self._looking.get(
+                address, max_bytes=self._visiting.max_bytes, headers=headers, cookies=cookies
+            )
             await self._manners.require(address, answer.url)
         self._manners.note(address, answer.status, answer.headers.get("retry-after", ""))
         return answer
@@ -315,6 +329,9 @@ class BrowserPool:
         return self._contexts.pids
 
     # -- inside -------------------------------------------------------------
+
+    def _cookies(self, state: Mapping[str, Any], url: str) -> str:
+        return cookies_for(state, url, self._clock.wall())
 
     def _permit(self) -> AbstractAsyncContextManager[Any]:
         if self._manager is None:
