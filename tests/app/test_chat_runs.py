@@ -342,6 +342,25 @@ def test_a_retry_whose_configuration_is_gone_changes_nothing(tmp_path: Path, ser
     assert why(tmp_path / "home", entry.id).state == "quarantined"
 
 
+def test_a_retry_of_all_leaves_what_was_renamed_and_says_so(tmp_path: Path, serve: Any, describe: Any) -> None:
+    server, home = serve(poison="x", poison_answer="400"), tmp_path / "home"
+    write_rows(tmp_path / "rows.jsonl", {"id": 1, "text": "x"})
+    run_config(describe(server, old="", same=""))
+    describe(serve(), new="", same="")
+    named = {item.pipeline: item.id for item in failed(home)}
+    with pytest.raises(ConfigError, match='no pipeline is named "old" any more'):
+        retry(home, [named["old"], named["same"]], all_=False)
+    assert {why(home, entry).state for entry in named.values()} == {"quarantined"}
+
+    result = retry(home, [], all_=True)
+    assert result.report is not None
+    assert (result.requeued, {name: one.done for name, one in result.report.pipelines.items()}) == (1, {"same": 1})
+    assert {name: one.entries for name, one in result.left.items()} == {"old": 1}
+    assert [(item.pipeline, why(home, item.id).state) for item in failed(home)] == [("old", "quarantined")]
+    with pytest.raises(ConfigError, match='no pipeline is named "old" any more'):
+        retry(home, [], all_=True)
+
+
 @pytest.mark.parametrize("choice", ["quarantine", "shorten"])
 def test_a_prompt_that_is_too_long_is_quarantined_or_shortened(
     tmp_path: Path, serve: Any, describe: Any, choice: str

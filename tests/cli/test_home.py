@@ -1,13 +1,13 @@
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tenire.app.inspect import Verified
+from tenire.app.inspect import LeftOut, Verified
 from tenire.pipeline.progress import PipelineProgress, RunReport
 from tenire.pipeline.verify import VerifyReport
 from tenire.storage.filtered import FilteredSource
@@ -35,6 +35,7 @@ class Item:
 class Retried:
     requeued: int
     report: RunReport | None
+    left: dict[str, LeftOut] = field(default_factory=dict)
 
 
 STATUS = {
@@ -115,6 +116,19 @@ def test_a_retry_with_nothing_to_do_is_done(tenire: Tenire, app: App) -> None:
     ran = tenire("retry", "--all", "--json")
     assert ran.code == 0
     assert ran.last == {"requeued": 0, "pipelines": {}, "seconds": 0.0, "peak_rss_mib": 0.0}
+
+
+@pytest.mark.parametrize("report", [None, RunReport({"docs": PipelineProgress("docs", state="done")}, 1.0, 9.0)])
+def test_a_retry_says_what_it_left_and_why(tenire: Tenire, app: App, report: RunReport | None) -> None:
+    left = {"old": LeftOut(2, 'no pipeline is named "old" any more', "give it that name again")}
+    app.put("inspect", retry=lambda home, ids, all_, on_lost: Retried(1, report, left))
+    ran = tenire("retry", "--all", "--json")
+    assert ran.code == 3
+    assert ran.last["left"]["old"]["entries"] == 2
+    assert (
+        'note: 2 items of pipeline old left in quarantine: no pipeline is named "old" any more '
+        "(give it that name again)"
+    ) in tenire("retry", "--all").err
 
 
 @pytest.mark.parametrize("lost", [[], [0.0], [0.002, 0.0]])

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FailedItem",
+    "LeftOut",
     "RetryResult",
     "Verified",
     "boilerplate",
@@ -79,6 +81,21 @@ class FailedItem:
 
 
 @dataclass(frozen=True, slots=True)
+class LeftOut:
+    """Entries of a pipeline that a retry of all left as they were.
+
+    Attributes:
+        entries: How many.
+        reason: Why they cannot be tried.
+        hint: What to do about it, or ``None``.
+    """
+
+    entries: int
+    reason: str
+    hint: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class RetryResult:
     """What a retry did.
 
@@ -86,10 +103,12 @@ class RetryResult:
         requeued: Entries that were tried again.
         report: The run that tried them, or ``None`` if there was nothing to try here and now:
             what was described in Python waits for its program.
+        left: What could not be tried, by the name of its pipeline.
     """
 
     requeued: int
     report: RunReport | None
+    left: dict[str, LeftOut] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,11 +218,12 @@ def retry(home: Path, ids: Sequence[str], all_: bool, on_lost: Callable[[float],
     Args:
         home: The home directory.
         ids: Which entries.
-        all_: All of them.
+        all_: All of them; those of a pipeline that is not described any more are left.
         on_lost: Called by each run with its ``lost_usd``, as soon as it is known.
 
     Raises:
-        ConfigError: If there is no such entry.
+        ConfigError: If there is no such entry, or one that was named cannot be tried, or
+            none of all can.
         HomeBusyError: If an engine runs on this home.
     """
     place = Home(home)
@@ -215,23 +235,27 @@ def retry(home: Path, ids: Sequence[str], all_: bool, on_lost: Callable[[float],
     chosen = list(entries.values()) if all_ else [entries[entry] for entry in dict.fromkeys(ids)]
     if not chosen:
         return RetryResult(0, None)
-    runs = _runs(place, chosen)
+    runs, unusable = _runs(place, chosen)
+    usable = [item for item in chosen if item.pipeline not in unusable]
+    if unusable and not (all_ and usable):
+        raise next(iter(unusable.values()))
+    counts = Counter(item.pipeline for item in chosen)
+    left = {name: LeftOut(counts[name], str(error), error.hint) for name, error in unusable.items()}
     with HomeSession(place, lambda: open_recorded_store(place), clock=SYSTEM_CLOCK) as session:
-        session.ledger.quarantine.retry([item.id for item in chosen])
+        session.ledger.quarantine.retry([item.id for item in usable])
     if not runs:
-        return RetryResult(len(chosen), None)
+        return RetryResult(len(usable), None, left)
     reports = [run(on_lost=on_lost) for run in runs]
     pipelines = {name: progress for report in reports for name, progress in report.pipelines.items()}
     seconds, peak = sum(report.seconds for report in reports), max(report.peak_rss_mib for report in reports)
     lost = sum(report.lost_usd for report in reports)
-    return RetryResult(len(chosen), RunReport(pipelines, seconds, peak, lost))
+    return RetryResult(len(usable), RunReport(pipelines, seconds, peak, lost), left)
 
 
-def _runs(home: Home, chosen: Sequence[FailedItem]) -> list[Callable[..., RunReport]]:
+def _runs(home: Home, chosen: Sequence[FailedItem]) -> tuple[list[Callable[..., RunReport]], dict[str, ConfigError]]:
     """Return the runs that try entries again: one for all documents, and one for each file that describes rows.
 
-    Raises:
-        ConfigError: If such a file cannot be used any more.
+    Beside them, by name, why pipelines have none: their file cannot be used any more, or does not name them.
     """
     names = sorted({item.pipeline for item in chosen})
     with Ledger.read(home) as ledger:
@@ -239,6 +263,7 @@ def _runs(home: Home, chosen: Sequence[FailedItem]) -> list[Callable[..., RunRep
         files = {entry.id: entry.container or entry.source for entry in ledger.quarantine.entries()}
     documents = [name for name in names if "file" not in facts[name]]
     runs: list[Callable[..., RunReport]] = []
+    unusable: dict[str, ConfigError] = {}
     if documents:
         of = {name: tuple(files[item.id] for item in chosen if item.pipeline == name) for name in documents}
         settings = {name: _only(pipeline_of(facts[name]), of[name]) for name in documents}
@@ -250,10 +275,23 @@ def _runs(home: Home, chosen: Sequence[FailedItem]) -> list[Callable[..., RunRep
     # What was described in Python has no file: its program tries these entries when it runs again.
     for file in sorted({facts[name]["file"] for name in names if name not in documents} - {None}):
         of_file = [name for name in names if facts[name].get("file") == file]
-        config = load_config(Path(file), home=home.path)
-        check_runnable(config, of_file)
-        runs.append(partial(run_config, config, only=of_file, retries=of_file))
-    return runs
+        try:
+            config = load_config(Path(file), home=home.path)
+            there = [name for name in of_file if name in config.pipelines]
+            check_runnable(config, there)
+        except ConfigError as error:
+            unusable |= dict.fromkeys(of_file, error)
+            continue
+        unusable |= {name: _renamed(config, name) for name in of_file if name not in there}
+        if there:  # no names would be all of them
+            runs.append(partial(run_config, config, only=there, retries=there))
+    return runs, unusable
+
+
+def _renamed(config: Config, name: str) -> ConfigError:
+    message = f'{config.file}: no pipeline is named "{name}" any more'
+    hint = "give the pipeline that name again to have them tried"
+    return ConfigError(message, file=str(config.file), key=f"pipelines.{name}", hint=hint)
 
 
 def _only(pipeline: DocumentsPipeline, urls: tuple[str, ...]) -> DocumentsPipeline:

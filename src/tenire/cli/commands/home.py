@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -189,13 +190,21 @@ def retry(
         return interrupted(settings.output, lost_usd=sum(lost))
     output = settings.output
     report = result.report
+    for name, left in result.left.items():
+        count = "1 item" if left.entries == 1 else f"{left.entries:,} items"
+        what = f"{count} of pipeline {name} left in quarantine: {left.reason}"
+        output.error_line(f"{what} ({left.hint})" if left.hint else what, label="note")
+    extra: dict[str, Any] = {"requeued": result.requeued}
+    if result.left:
+        extra["left"] = {name: asdict(left) for name, left in result.left.items()}
     if not output.as_json:
         items = "1 item" if result.requeued == 1 else f"{result.requeued} items"
         waits = report is None and result.requeued > 0
         output.show(f"{items} left to the next run of a program of yours" if waits else f"{items} tried again")
     elif report is None:
-        output.json({"requeued": result.requeued, "pipelines": {}, "seconds": 0.0, "peak_rss_mib": 0.0})
-    return finish(settings, report, extra={"requeued": result.requeued}) if report is not None else 0
+        output.json({**extra, "pipelines": {}, "seconds": 0.0, "peak_rss_mib": 0.0})
+    code = finish(settings, report, extra=extra) if report is not None else 0
+    return code or (3 if result.left else 0)
 
 
 def verify(
