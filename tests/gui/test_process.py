@@ -44,20 +44,114 @@ async def heard(window: WindowProcess, script: object = None) -> list[str]:
 
 def test_a_window_starts_is_ready_and_closes_and_each_is_told(tmp_path: Path) -> None:
     states = asyncio.run(heard(WindowProcess(tmp_path, words=["--exit-after", "0.2"])))
-    assert states[0] == "starting"
-    assert "ready" in states
-    assert states[-1] == "closed"
+    assert states == ["starting", "ready", "closed"]
 
 
-def test_a_window_that_is_killed_is_started_again(tmp_path: Path) -> None:
-    def script(change: WindowChanged, states: list[str]) -> None:
+def test_a_window_that_is_killed_is_started_again_and_each_step_is_told(tmp_path: Path) -> None:
+    changes: list[WindowChanged] = []
+
+    async def main() -> None:
+        window = WindowProcess(tmp_path)
+
+        def note(change: WindowChanged) -> None:
+            changes.append(change)
+            if change.state == "ready" and change.pid is not None:
+                if change.restarts:
+                    running.cancel()
+                else:
+                    os.kill(change.pid, signal.SIGKILL)
+
+        window.signals.subscribe(WindowChanged, note)
+        running = asyncio.create_task(window.run())
+        async with asyncio.timeout(120):
+            await asyncio.wait([running])
+        assert running.cancelled()
+
+    asyncio.run(main())
+    told = [(change.state, change.restarts) for change in changes]
+    assert told == [("starting", 0), ("ready", 0), ("crashed", 0), ("restarted", 1), ("ready", 1), ("closed", 1)]
+    starting, first, crashed, restarted, second, closed = changes
+    assert starting.pid == first.pid is not None
+    assert restarted.pid == second.pid is not None
+    assert first.pid != second.pid
+    assert crashed.pid is None is closed.pid
+    assert "ended with -9" in crashed.detail
+    for pid in (first.pid, second.pid):
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+
+
+def test_a_window_that_dies_too_often_is_given_up(tmp_path: Path) -> None:
+    states: list[str] = []
+
+    def script(change: WindowChanged, heard: list[str]) -> None:
+        states[:] = heard
         if change.state == "ready" and change.pid is not None:
-            os.kill(change.pid, signal.SIGKILL if states.count("ready") == 1 else signal.SIGTERM)
+            os.kill(change.pid, signal.SIGKILL)
 
     window = WindowProcess(tmp_path)
     with pytest.raises(ComponentError, match="window"):
         asyncio.run(heard(window, script))
+    once = ["ready", "crashed"]
+    assert states == ["starting", *once, *(["restarted", *once] * 3), "failed"]
     assert window.state == "failed"
+
+
+STEERED = """
+import sys
+from tenire.gui.binding import QtCore, QtWidgets
+from tenire.gui.window import __main__ as program
+
+def told(state, **facts):
+    tell(state, **facts)
+    window = next(each for each in QtWidgets.QApplication.topLevelWidgets() if isinstance(each, program.MonitorWindow))
+    steps = {"ready": window.showMinimized, "hidden": window.showNormal, "shown": window.close}
+    if state in steps:
+        QtCore.QTimer.singleShot(0, steps[state])
+
+tell, program.tell = program.tell, told
+raise SystemExit(program.main(sys.argv[1:]))
+"""
+
+
+def test_a_window_that_is_minimised_is_hidden_until_it_is_shown_again(tmp_path: Path) -> None:
+    window = WindowProcess(tmp_path)
+    window._command = [sys.executable, "-c", STEERED, str(tmp_path), "--parent"]
+    assert asyncio.run(heard(window)) == ["starting", "ready", "hidden", "ready", "closed"]
+
+
+PARENT = """
+import sys
+from tenire.__main__ import main
+from tenire.gui.process import WindowProcess
+
+def told(window, state, detail=""):
+    turn(window, state, detail)
+    print(state, window.pid, flush=True)
+
+turn, WindowProcess._turn = WindowProcess._turn, told
+raise SystemExit(main())
+"""
+
+
+def test_ctrl_c_in_the_terminal_is_handled_by_the_parent_which_closes_the_window(tmp_path: Path) -> None:
+    parent = subprocess.Popen(
+        [sys.executable, "-c", PARENT, "--home", str(tmp_path), "gui"],
+        stdout=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+    assert parent.stdout is not None
+    try:
+        while not (line := parent.stdout.readline()).startswith("ready"):
+            assert line, "the window did not come up"
+        os.killpg(parent.pid, signal.SIGINT)  # as a terminal does: to all of the group
+        assert [after.split()[0] for after in parent.stdout.read().splitlines()] == ["closed"]
+        assert parent.wait(60) == 130
+    finally:
+        parent.kill()
+        parent.wait()
+        parent.stdout.close()
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(line.split()[1]), 0)
 
 
 def test_cancelling_closes_the_window_and_leaves_no_process(tmp_path: Path) -> None:

@@ -4,8 +4,8 @@
 
     STARTING ──first frame──► READY ──minimised──► HIDDEN ──► READY …
         └──────────┬───────────┴───────────────────┘
-                   ├── closed by the person, or by ``exit_after``: CLOSED
-                   └── it died: CRASHED ──► RESTARTED ──► STARTING …; too often: FAILED
+                   ├── closed by the person, by its parent, or by ``exit_after``: CLOSED
+                   └── it died: CRASHED ──► RESTARTED ──first frame──► READY …; too often: FAILED
 
 1. It is a fresh process, never a fork: Qt does not survive one.
 2. It belongs to its parent: Ctrl-C reaches the parent alone, which closes it; and it ends
@@ -110,7 +110,7 @@ class WindowProcess:
         self.signals = signals or Signals()
         self.state = "new"
         self.pid: int | None = None
-        self._restarts = 0
+        self._starts = 0
         self._failure = ""
         self._seen = False
         self._ended = asyncio.Event()
@@ -151,8 +151,7 @@ class WindowProcess:
         return self._failure
 
     def _changed(self, change: ComponentChanged) -> None:
-        self._restarts = change.restarts
-        if change.state == "down":
+        if change.state in ("down", "failed"):  # the last crash of too many, which is given up, is one too
             self._turn("crashed", str(change.error or ""))
         elif change.state == "ended":
             self._turn("closed")
@@ -163,7 +162,8 @@ class WindowProcess:
             *self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, **_apart()
         )
         self.pid = process.pid
-        self._turn("restarted" if self._restarts else "starting")
+        self._starts += 1
+        self._turn("restarted" if self._starts > 1 else "starting")
         try:
             assert process.stdout is not None
             async for line in process.stdout:
@@ -196,7 +196,7 @@ class WindowProcess:
 
     def _turn(self, state: str, detail: str = "") -> None:
         self.state = state
-        self.signals.post(WindowChanged(state, self.pid, self._restarts, detail))
+        self.signals.post(WindowChanged(state, self.pid, max(0, self._starts - 1), detail))
 
 
 def _apart() -> dict[str, Any]:

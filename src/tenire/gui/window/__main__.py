@@ -52,12 +52,17 @@ def main(words: Sequence[str]) -> int:
     window.tabs.setCurrentIndex(options.tab)
     if options.screenshot is None:
         restore(window, options.home)
-    window.visible_changed.connect(lambda visible: tell("shown" if visible else "hidden"))
     window.show()
     hurry()
     feed.start()
+
+    def ready() -> None:
+        tell("ready", seconds=round(SYSTEM_CLOCK.now() - began, 3))
+        # Not before: one that is about to be shown for the first time is not there yet.
+        window.visible_changed.connect(lambda visible: tell("shown" if visible else "hidden"))
+
     # What the first turn of the event loop paints is the first frame.
-    QtCore.QTimer.singleShot(0, lambda: tell("ready", seconds=round(SYSTEM_CLOCK.now() - began, 3)))
+    QtCore.QTimer.singleShot(0, ready)
     leave = Waker(application.quit)
     if options.parent:
         threading.Thread(target=_wait_for_the_end_of_stdin, args=(leave,), name="tenire parent", daemon=True).start()

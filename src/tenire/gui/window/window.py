@@ -350,9 +350,10 @@ class MonitorWindow(QtWidgets.QMainWindow):
         self.visible_changed.emit(True)
 
     def hideEvent(self, event: QtGui.QHideEvent) -> None:  # noqa: N802 - Qt's name
-        """Tell that it cannot be seen any more."""
+        """Tell that it cannot be seen any more, if it is minimised and not closed."""
         super().hideEvent(event)
-        self.visible_changed.emit(False)
+        if self.isVisible():  # for Qt it stays so while it is minimised
+            self.visible_changed.emit(False)
 
 
 def is_over(pipeline: PublishedPipeline) -> bool:
