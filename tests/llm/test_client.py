@@ -440,6 +440,21 @@ def test_a_reply_is_given_while_it_is_stale_and_a_new_one_is_fetched(sim_loop: S
     simulate(sim_loop, scenario, model, ttl=60.0, stale=60.0)
 
 
+def test_a_reply_of_a_clock_that_was_set_back_is_not_fresh_for_ever(sim_loop: SimLoop) -> None:
+    model = Model()
+
+    async def scenario(client: ChatClient) -> None:
+        await client.complete("Hello")
+        sim_loop.clock.step_wall(-1e6)
+        assert (await client.complete("Hello")).cached, "it was paid"
+        await asyncio.sleep(50)
+        assert (await client.complete("Hello")).cached
+        await asyncio.sleep(20)
+        assert not (await client.complete("Hello")).cached
+
+    simulate(sim_loop, scenario, model, ttl=60.0)
+
+
 def test_a_new_reply_that_cannot_be_had_is_nobody_s_error(sim_loop: SimLoop) -> None:
     model = Model()
 

@@ -126,6 +126,22 @@ def test_a_reply_that_is_too_old_does_not_count(ledger: Ledger, clock: ManualClo
     assert ledger.replies.begin("me/0/x/y", [Wanted(b"a", made_at + 1)]) == [Began.CLAIMED]
 
 
+@pytest.mark.parametrize("opened_anew", [False, True])
+def test_a_reply_of_a_clock_that_was_set_back_ages_from_when_that_is_seen(
+    home: Home, ledger: Ledger, clock: ManualClock, opened_anew: bool
+) -> None:
+    keep(ledger, b"a", b"reply")
+    clock.step_wall(-500_000.0)
+    seen_at = clock.wall()
+    if opened_anew:
+        ledger.replies.mend_times()
+    else:
+        assert ledger.replies.begin("me/0/x/y", [Wanted(b"a", seen_at - 60)]) == [Kept(b"reply", seen_at)]
+    clock.advance(100)
+    assert ledger.replies.find([b"a"]) == {b"a": Kept(b"reply", seen_at)}, "it is not paid twice where age is nothing"
+    assert ledger.replies.begin("me/0/x/y", [Wanted(b"a", clock.wall() - 60)]) == [Began.CLAIMED]
+
+
 def test_replies_used_longest_ago_go_first(ledger: Ledger, clock: ManualClock) -> None:
     for name in b"abcdefghij":
         clock.advance(7200)

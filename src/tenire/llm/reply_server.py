@@ -101,6 +101,7 @@ class ReplyServer:
         self._owner = new_owner()
         self._most = most
         self._open = True
+        self._ledger.replies.mend_times()
 
     def serve(self, asked: list[Question]) -> list[Any]:
         """Return the answers, in order; errors where there are none."""

@@ -19,6 +19,8 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import msgspec
+
 from tenire.errors import CallTimeoutError
 from tenire.llm.replies import Vector, size_of
 from tenire.resilience import MISSING
@@ -86,17 +88,24 @@ class ReplyStore:
     Args:
         memory: For replies that were used lately.
         log: Of the home, or ``None``.
+        wall: Tells seconds since the epoch.
     """
 
-    def __init__(self, memory: Cache[Answer | Vector], log: ReplyLog | None) -> None:
+    def __init__(self, memory: Cache[Answer | Vector], log: ReplyLog | None, wall: Callable[[], float]) -> None:
         self._memory = memory
         self._log = log
+        self._wall = wall
         self._failing = self._said_twice = False
 
     def get_nowait(self, asked: Asked) -> Answer | Vector | None:
         """Return a reply that is in memory, or ``None``."""
         found = self._memory.get(asked.key)
-        return found if found is not None and found.made_at >= asked.made_after else None
+        if found is None or not asked.made_after:
+            return found
+        if found.made_at > (now := self._wall()):  # as in the home: it ages from here on
+            found = msgspec.structs.replace(found, made_at=now)
+            self._memory.put(asked.key, found, size=size_of(found))
+        return found if found.made_at >= asked.made_after else None
 
     async def get(self, key: Any) -> Any:
         """Return a reply that is in memory, or ``MISSING``."""

@@ -142,7 +142,7 @@ class Session:
                 self.quota = lease.quota
             memory = manager.data_manager.cache(f"replies {next(_NUMBERS)}", capacity=self.settings.memory_bytes)
             stack.callback(memory.close)
-            self.store = ReplyStore(memory, self.books.log)
+            self.store = ReplyStore(memory, self.books.log, self.wall)
             exact = await run_blocking(load_tokenisers, self._models) if has_tiktoken() else {}
             self.endpoints = self._make_endpoints(TokenCounter(exact))
             self.embeddings = Embeddings(self, self.transport)

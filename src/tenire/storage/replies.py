@@ -12,6 +12,8 @@
    claim ends with ``finish``, or with its owner (``owners``).
 3. Replies take no more than some bytes: those used longest ago go first. The time of use
    is exact to ``_USE_S``, so that reading writes nothing most of the time.
+4. What has a time to come was kept before the clock was set back. How old it is nobody knows:
+   it ages from when that is seen, so that it neither stays new for years nor is paid twice.
 """
 
 from __future__ import annotations
@@ -119,7 +121,8 @@ class ReplyTable:
         with self._database.writing() as connection:
             # Once more: another program may have come between.
             kept.update(self._find(connection, missing, now)[0])
-            connection.executemany("UPDATE replies SET used_at = ? WHERE key = ?", [(now, key) for key in used])
+            query = "UPDATE replies SET used_at = ?1, made_at = min(made_at, ?1) WHERE key = ?2"
+            connection.executemany(query, [(now, key) for key in used])
             for key, _ in missing:
                 if key not in kept and _is_free(connection, key, now):
                     claimed.add(key)
@@ -153,6 +156,17 @@ class ReplyTable:
             drop_expected(connection, owner, (number for one in finished for number in one.expected))
         if self._bytes is not None:
             self._bytes += sum(len(key) + len(reply) + _ROW_BYTES for key, reply, _, _ in rows)
+
+    def mend_times(self) -> None:
+        """Take replies with a time to come for made and used now; cheap where there are none."""
+        latest = (now := self._clock.wall()) + _USE_S
+        with self._database.reading() as connection:
+            row = connection.execute("SELECT 1 FROM replies WHERE used_at > ? LIMIT 1", (latest,)).fetchone()
+        if row is None:
+            return
+        with self._database.writing() as connection:
+            query = "UPDATE replies SET used_at = ?1, made_at = min(made_at, ?1) WHERE used_at > ?2"
+            connection.execute(query, (now, latest))
 
     def renew(self, owner: str) -> None:
         """Move on the claims, the batches, what may be spent and what is expected to be, of an owner that lives."""
@@ -231,7 +245,7 @@ class ReplyTable:
     def _find(
         self, connection: sqlite3.Connection, wanted: Iterable[Wanted], now: float
     ) -> tuple[dict[bytes, Kept], list[bytes]]:
-        """Return the replies that count, and the keys of those whose time of use is to be set."""
+        """Return the replies that count, and the keys of those whose times are to be set."""
         found: dict[bytes, Kept] = {}
         used = []
         iterator = iter(wanted)
@@ -239,9 +253,9 @@ class ReplyTable:
             marks = ",".join("?" * len(chunk))
             query = f"SELECT key, reply, made_at, used_at FROM replies WHERE key IN ({marks})"
             for key, reply, made_at, used_at in connection.execute(query, list(chunk)):
-                if made_at >= chunk[key]:
-                    found[key] = Kept(reply, made_at)
-                    if abs(now - used_at) > _USE_S:
+                if (counts_as := min(made_at, now)) >= chunk[key]:
+                    found[key] = Kept(reply, counts_as)
+                    if abs(now - used_at) > _USE_S or made_at - now > _USE_S:
                         used.append(key)
         return found, used
 
