@@ -42,6 +42,7 @@ ALLOWED = {
     "concurrency/blocking.py: stuck_functions": END,
     "concurrency/blocking.py: wait_or_give_up": END,
     "concurrency/channel/lookout.py: Lookout._look": "where no engine is, and until there is one; a look may block",
+    "concurrency/channel/server.py: LoopChannel._close": END,
     "concurrency/daemon_executor.py: _name_what_is_left": END,
     "concurrency/elsewhere.py: wait_on_thread": (
         "a thread that blocks, woken by what it waits for; it can only look itself whether a task waits for it"

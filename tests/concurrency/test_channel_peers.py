@@ -373,3 +373,65 @@ def test_closing_drops_everybody_and_whoever_comes_too_late(channel: Any) -> Non
         assert "the engine is ending" in late.refused
 
     channel(scenario)
+
+
+@pytest.mark.parametrize("swallowed", [1, 3, 9])
+def test_closing_gives_up_by_name_what_goes_on_though_it_was_cancelled(
+    channel: Any, caplog: pytest.LogCaptureFixture, swallowed: int
+) -> None:
+    async def scenario(channel: LoopChannel) -> None:
+        release, cancelled = asyncio.Event(), 0
+
+        async def stubborn() -> None:
+            nonlocal cancelled
+            while not release.is_set() and cancelled < swallowed:
+                try:
+                    await release.wait()
+                except asyncio.CancelledError:
+                    cancelled += 1
+            await release.wait()
+
+        channel.register("stubborn", stubborn)
+        caller = await opened(channel)
+        caller.call(1, "stubborn")
+        await asyncio.sleep(0.1)
+        [task] = [task for task in asyncio.all_tasks() if task.get_name() == "tenire control: stubborn"]
+        began = asyncio.get_running_loop().time()
+        async with asyncio.timeout(60):
+            await channel.aclose()
+        assert asyncio.get_running_loop().time() - began <= 0.51
+        assert caller.gone.is_set()
+        assert (task.done(), channel.statistics().peers) == (swallowed < 4, 0)
+        release.set()
+        await asyncio.wait([task])
+        await asyncio.sleep(0)
+        assert channel.statistics().peers == 0
+
+    channel(scenario)
+    told = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    assert len(told) == (swallowed == 9)
+    assert all("'tenire control: stubborn' goes on though it was cancelled; given up" in line for line in told)
+
+
+def test_what_tidies_up_as_the_channel_closes_is_not_interrupted(
+    channel: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scenario(channel: LoopChannel) -> None:
+        tidied: list[str] = []
+
+        async def wait() -> None:
+            try:
+                await asyncio.Event().wait()
+            finally:
+                await asyncio.sleep(0.2)
+                tidied.append("up")
+
+        channel.register("wait", wait)
+        caller = await opened(channel)
+        caller.call(1, "wait")
+        await asyncio.sleep(0.1)
+        await channel.aclose()
+        assert tidied == ["up"]
+
+    channel(scenario)
+    assert not caplog.records

@@ -49,6 +49,11 @@ class Peer(asyncio.Protocol):
         self._dropped = False
         self._lost = False
 
+    @property
+    def operations(self) -> list[asyncio.Task[Any]]:
+        """The operations that it asked for and that are under way."""
+        return list(self._running)
+
     # -- the transport's calls ------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

@@ -6,7 +6,8 @@
 3. A peer gets ``FRAMES_AT_ONCE`` frames read in a turn of the loop, and ``CALLS_AT_ONCE``
    of its calls are under way. Beyond that, or while it does not take its answers,
    nothing more is read from it: the system makes it wait.
-4. After ``aclose`` no connection, task, timer or file is left.
+4. After ``aclose`` no connection, timer or file is left, and no operation but those that
+   went on for half a second though they were cancelled: they are named, and given up.
 """
 
 from __future__ import annotations
@@ -172,7 +173,10 @@ class LoopChannel:
         return self._server is not None and self._server.is_serving()
 
     async def aclose(self) -> None:
-        """Drop every peer and stop listening; calling it again does nothing."""
+        """Drop every peer and stop listening; calling it again does nothing.
+
+        Operations that go on though they were cancelled are given up after half a second, and named in the log.
+        """
         if self._closing:
             return
         self._closing = True
@@ -184,10 +188,21 @@ class LoopChannel:
 
     async def _close(self) -> None:
         if self._peers:
+            # Here, since clients import this room too, and have no loop to look after.
+            from tenire.concurrency.loops.ending import end_tasks, give_up
+            from tenire.concurrency.loops.owner import GRACE_S
+
+            # Each cancels its operations as it leaves. A second time would interrupt what they do to clean up.
             self._empty = asyncio.get_running_loop().create_future()
-            await self._empty
+            await asyncio.wait([self._empty], timeout=GRACE_S / 2)
+            for task in await end_tasks(self._under_way, grace=GRACE_S / 2, cancel=asyncio.Task.cancel):
+                give_up(task)
+            self._peers.clear()
         if self._listener is not None:
             await run_blocking(self._listener.close)
+
+    def _under_way(self) -> list[asyncio.Task[Any]]:
+        return [task for peer in self._peers for task in peer.operations]
 
     async def __aenter__(self) -> LoopChannel:
         await self.start()
