@@ -13,14 +13,42 @@ import sys
 import sysconfig
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["Usage", "cores", "ingest", "real_files", "report", "spread"]
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["Usage", "cores", "ingest", "judge", "real_files", "report", "spread"]
 
 
 def report(name: str, **figures: Any) -> None:
     """Print one JSON line."""
     print(json.dumps({"bench": name, **figures}), flush=True)
+
+
+def judge(name: str, *, most: Mapping[str, float], least: Mapping[str, float] | None = None, **figures: Any) -> bool:
+    """Print one JSON line with what its figures must be; return whether each of them is.
+
+    Args:
+        name: The benchmark's.
+        most: How high a figure may be, by its name; ``frame_ms.p99`` is one inside another.
+        least: How low it may be.
+        figures: All of them.
+    """
+    must = {path: ("at most", limit) for path, limit in most.items()}
+    must |= {path: ("at least", limit) for path, limit in (least or {}).items()}
+    missed = []
+    for path, (how, limit) in must.items():
+        value: Any = figures
+        for step in path.split("."):
+            value = value[step]
+        # What was not measured is not a number, and is neither above nor below anything.
+        if not (value <= limit if how == "at most" else value >= limit):
+            missed.append(f"{path} must be {how} {limit:g}, measured {value:g}")
+    report(name, **figures, must={path: f"{how} {limit:g}" for path, (how, limit) in must.items()}, within=not missed)
+    for each in missed:
+        print(f"{name}: {each}", file=sys.stderr)
+    return not missed
 
 
 def spread(values: list[float], digits: int = 3) -> dict[str, float]:

@@ -7,6 +7,8 @@
   keep all cores busy and it follows them.
 
 ``--seconds 10`` is how long the last two go on. There is no screen: Qt paints into memory.
+
+Exits 1 if a figure is not what it must be.
 """
 
 from __future__ import annotations
@@ -26,7 +28,10 @@ os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 import itertools
 
 import psutil
-from _common import report
+from _common import judge
+
+MOST = {"start_s": 1.0, "pss_mib": 90e6 / 2**20, "idle_cpu": 0.005}
+MOST_BUSY = {"frame_ms.p99": 33.0}
 
 ENGINE = """
 import sys, time
@@ -139,16 +144,18 @@ def frames(home: Path, folder: Path, seconds: float) -> dict[str, object]:
     }
 
 
-def main() -> None:
+def main() -> int:
+    """Measure and print."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--seconds", type=float, default=10.0)
     seconds = parser.parse_known_args()[0].seconds
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         os.environ["TENIRE_STATE"] = str(folder / "state")
-        report("monitor", **cost(folder / "home", seconds))
-        report("monitor_busy", **frames(folder / "home", folder, seconds))
+        within = judge("monitor", **cost(folder / "home", seconds), most=MOST)
+        calm = judge("monitor_busy", **frames(folder / "home", folder, seconds), most=MOST_BUSY)
+    return 0 if within and calm else 1
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

@@ -7,6 +7,8 @@
 - emissions: 200,000 events to a slot that sets a text; seconds, and what the process grew by.
 
 ``--seconds 10`` is how long each part goes on. There is no screen: Qt paints into memory.
+
+Exits 1 if a figure is not what it must be.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 import itertools
 
 import psutil
-from _common import report
+from _common import judge
 
 from tenire import ConcurrencyManager
 from tenire.gui.binding import QtCore, QtGui, QtWidgets
@@ -30,6 +32,10 @@ from tenire.gui.qt import QtEngine
 
 TASKS_PER_S, UPDATES_PER_S, EVENTS_PER_S = 20_000, 1_000, 100
 EMISSIONS = 200_000
+MOST = {"frame_ms.p99": 25.0, "painted_ms.p99": 50.0}
+LEAST = {"of_headless": 0.95}
+MOST_GROWN_MIB = 16.0
+"""Some 80 bytes for each event: one object that stays for each would be more."""
 
 
 @dataclass(frozen=True)
@@ -175,16 +181,20 @@ def emissions(application: QtWidgets.QApplication) -> dict[str, object]:
     }
 
 
-def main() -> None:
+def main() -> int:
+    """Measure and print."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--seconds", type=float, default=10.0)
     seconds = parser.parse_known_args()[0].seconds
     application = QtWidgets.QApplication([])
     alone = headless(seconds)
     found = frames(application, seconds)
-    report("qt_frames", **found, headless=round(alone), of_headless=round(found["tasks_per_s"] / alone, 3))  # type: ignore[operator]
-    report("qt_emissions", **emissions(application))
+    ratio = round(found["tasks_per_s"] / alone, 3)  # type: ignore[operator]
+    within = judge("qt_frames", **found, headless=round(alone), of_headless=ratio, most=MOST, least=LEAST)
+    emitted = emissions(application)
+    whole = judge("qt_emissions", **emitted, most={"grown_mib": MOST_GROWN_MIB}, least={"emissions": EMISSIONS})
+    return 0 if within and whole else 1
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())
