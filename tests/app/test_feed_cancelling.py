@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tenire.app import apart
 from tenire.app.config import ingest_config
 from tenire.app.feed import Feed
 from tenire.app.runs import run_config
 from tenire.concurrency.channel import endpoint
-from tenire.errors import ChannelError, TenireError
+from tenire.errors import ChannelError, RejectedError, TenireError
 from tenire.storage.home import Home
+from tenire.storage.ledger import Ledger
 from tenire.testing import LeakGuard, cancel_sweep
 from tenire.testing.leaks import ALLOWANCES, Allowance
 
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
     from pathlib import Path
 
+    from tenire.app.apart import Apart
+    from tenire.app.feed import Outcome
 
 # The check runs on the loop that the scenario had: that one is still there.
 _OF_THE_LOOP = (
@@ -87,6 +91,9 @@ def test_a_feed_without_an_engine(tmp_path: Path, scene: Callable[[Feed], Awaita
     before = guard.snapshot()
 
     async def check() -> None:
+        for process in apart._left:  # a retry goes on by design
+            process.kill()
+            process.wait()
         assert not guard.compare(before)
 
     found = cancel_sweep(scenario, check=check, loop_factory=asyncio.new_event_loop, may_finish=True)
@@ -101,45 +108,69 @@ def _with_a_quarantine(tmp_path: Path) -> Home:
     return home
 
 
-def test_a_retry_whose_caller_is_cancelled_ends(tmp_path: Path) -> None:
+async def _begin_retry(feed: Feed) -> asyncio.Task[Outcome]:
+    """Have everything tried again; return once that goes on."""
+    retrying = asyncio.get_running_loop().create_task(feed.actions.retry())
+    async with asyncio.timeout(60):
+        while feed.actions._retrying is None:  # noqa: ASYNC110 - it has to be in the middle of things
+            await asyncio.sleep(0.001)
+    return retrying
+
+
+def _ended_well(retry: Apart, home: Home) -> None:
+    """Check that a retry has done its work, once it has ended."""
+    assert retry.process.wait(60) in (0, 3)
+    with Ledger.read(home) as ledger:
+        (entry,) = ledger.quarantine.entries(newest=9)
+    assert (entry.attempts, entry.retrying) == (2, False), "it was tried again"
+
+
+@pytest.mark.parametrize("close", [False, True])
+def test_a_retry_goes_on_when_its_caller_is_cancelled_and_its_feed_closed(tmp_path: Path, close: bool) -> None:
+    """As the window does it at its end: the callers first, then the feed."""
     home = _with_a_quarantine(tmp_path)
 
-    async def main() -> None:
+    async def main() -> Apart:
         async with Feed(home) as feed:
-            retrying = asyncio.get_running_loop().create_task(feed.actions.retry())
-            async with asyncio.timeout(60):
-                while feed.actions._retrying is None:  # noqa: ASYNC110 - it has to be in the middle of things
-                    await asyncio.sleep(0.001)
-            process = feed.actions._retrying
+            retrying = await _begin_retry(feed)
+            retry = feed.actions._retrying
+            assert retry is not None
             retrying.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await retrying
-            assert process.returncode is not None
+            if not close:
+                await asyncio.to_thread(_ended_well, retry, home)
+        return retry
 
-    asyncio.run(main())
+    _ended_well(asyncio.run(main()), home)
 
 
 @pytest.mark.parametrize("ctrl_c", [signal.default_int_handler, signal.SIG_IGN], ids=["minded", "ignored"])
-def test_a_retry_that_ends_with_its_feed_leaves_nothing_running(
+def test_a_retry_goes_on_when_its_feed_is_closed_and_who_waits_for_it_is_told(
     tmp_path: Path, ctrl_c: Callable[..., object] | signal.Handlers
 ) -> None:
     """Also where Ctrl-C is ignored, as in the window and in jobs of a script: what it starts inherits that."""
     home = _with_a_quarantine(tmp_path)
 
-    async def main() -> None:
+    async def main() -> Apart:
         async with Feed(home) as feed:
-            retrying = asyncio.get_running_loop().create_task(feed.actions.retry())
-            while feed.actions._retrying is None:  # noqa: ASYNC110 - it has to be in the middle of things
-                await asyncio.sleep(0.001)
+            retrying = await _begin_retry(feed)
+            retry = feed.actions._retrying
         await asyncio.wait([retrying])
-        assert isinstance(retrying.exception(), TenireError), "it went on to its end"
+        with pytest.raises(RejectedError, match="nobody waits any more"):
+            retrying.result()
+        with pytest.raises(RejectedError, match="closed"):
+            await feed.actions._retry_now(None)
         assert asyncio.all_tasks() == {asyncio.current_task()}
+        assert retry is not None
+        return retry
 
     before = signal.signal(signal.SIGINT, ctrl_c)
     try:
-        asyncio.run(_limited(main()))
+        retry = asyncio.run(main())
     finally:
         signal.signal(signal.SIGINT, before)
+    _ended_well(retry, home)
 
 
 def test_a_feed_that_is_cancelled_while_it_closes_leaves_nothing_running(

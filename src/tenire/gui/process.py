@@ -27,6 +27,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+from tenire.app.apart import in_a_session_of_its_own
 from tenire.clock import SYSTEM_CLOCK
 from tenire.concurrency.signals import Signals
 from tenire.concurrency.supervisor import Child, Supervisor
@@ -159,7 +160,7 @@ class WindowProcess:
 
     async def _live(self, life: Life) -> None:
         process = await asyncio.create_subprocess_exec(
-            *self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, **_apart()
+            *self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, **in_a_session_of_its_own()
         )
         self.pid = process.pid
         self._starts += 1
@@ -197,13 +198,6 @@ class WindowProcess:
     def _turn(self, state: str, detail: str = "") -> None:
         self.state = state
         self.signals.post(WindowChanged(state, self.pid, max(0, self._starts - 1), detail))
-
-
-def _apart() -> dict[str, Any]:
-    """Return what keeps Ctrl-C in a terminal from a child; the window ignores it besides."""
-    if sys.platform == "win32":
-        return {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
-    return {"start_new_session": True}  # uvloop knows no process groups
 
 
 async def _close(process: asyncio.subprocess.Process) -> None:

@@ -3,22 +3,25 @@
 1. Each tells in one sentence what it has done, or raises the error that says why not.
 2. Entries of the quarantine are tried again by the next run of their pipelines. If no
    engine runs, that run is started at once, as ``tenire retry`` in a process of its own.
+3. That process is work like any other: it goes on when the face is closed, or nobody waits
+   for its end any more, and whoever wants it to end cancels its pipelines.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
-import sys
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from tenire.app.apart import Apart
 from tenire.app.orders import NewPriority, NewWeight
 from tenire.app.why import Answer, why
+from tenire.clock import SYSTEM_CLOCK
 from tenire.concurrency.blocking import acquire_blocking, run_blocking
 from tenire.concurrency.channel import ChannelClient
+from tenire.concurrency.timer import UniversalTimer
 from tenire.concurrency.unbroken import unbroken
 from tenire.core.tasks import Priority
 from tenire.errors import ChannelError, ConfigError, RejectedError
@@ -28,7 +31,6 @@ if TYPE_CHECKING:
 
     from tenire.app.hits import SearchResult
     from tenire.app.search import Store
-    from tenire.concurrency.timer import UniversalTimer
     from tenire.storage.home import Home
 
 __all__ = ["LEVELS", "Actions", "Outcome"]
@@ -39,6 +41,8 @@ LEVELS = tuple(level.name.lower() for level in sorted(Priority))
 _ANSWER_S = 10.0
 _END_S = 60.0
 """A pipeline that is cancelled finishes its commit first."""
+_LOOK_S = 0.1
+"""Between two looks whether a retry has ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +77,11 @@ class Actions:
         self._patient = ChannelClient(home.path, timeout=_END_S, timer=timer)
         self._store: Store | None = None
         self._opening = asyncio.Lock()
-        self._retrying: asyncio.subprocess.Process | None = None
+        self._timer = timer
+        self._closed = False
+        self._starting = asyncio.Lock()
+        self._retrying: Apart | None = None
+        self._waiting: set[asyncio.Future[bool]] = set()
 
     async def pause(self, pipeline: str) -> Outcome:
         """Start nothing more of a pipeline for now."""
@@ -119,7 +127,7 @@ class Actions:
         return await store.asearch(query, k=k, mode=mode, where=where)
 
     async def aclose(self) -> None:
-        """Close what was opened; a retry that runs is interrupted, and keeps what it has finished."""
+        """Close what was opened; a retry goes on, and who waits for it is told so."""
         try:
             await unbroken(self._end())
         finally:
@@ -127,10 +135,15 @@ class Actions:
                 await unbroken(run_blocking(self._store.close))
 
     async def _end(self) -> None:
+        self._closed = True
         await self._client.aclose()
         await self._patient.aclose()
-        if self._retrying is not None:
-            await _interrupt(self._retrying)
+        for waiting in self._waiting:
+            if not waiting.done():
+                waiting.set_result(False)
+        async with self._starting:
+            if self._retrying is not None:
+                await run_blocking(self._retrying.let_go)
 
     async def _opened(self) -> Store:
         async with self._opening:
@@ -139,47 +152,57 @@ class Actions:
             return self._store
 
     async def _retry_now(self, ids: Sequence[str] | None) -> Outcome:
-        if self._retrying is not None:
-            message = "items are being tried again already"
-            raise ConfigError(message, key="retry", hint="wait until that has ended")
-        words = ["--all"] if ids is None else ["--", *ids]
+        async with self._starting:
+            if self._closed:
+                message = "nothing can be tried again here any more: this feed is closed"
+                raise RejectedError(message, hint="ask inside its `async with` block")
+            if self._retrying is not None and self._retrying.code() is None:
+                message = "items are being tried again already"
+                raise ConfigError(message, key="retry", hint="wait until that has ended")
+            words = ["--all"] if ids is None else ["--", *ids]
+            await unbroken(run_blocking(self._begin_retry, words))  # or it would run, and nobody would know it
+        retrying = self._retrying
+        assert retrying is not None
         try:
-            await unbroken(self._begin_retry(words))  # or it would run, and nobody would know it
-            process = self._retrying
-            assert process is not None
-            said, _ = await process.communicate()
-        except asyncio.CancelledError:
-            if self._retrying is not None:
-                await unbroken(_interrupt(self._retrying))
-            raise
+            ended = await self._wait_for(retrying)
         finally:
-            self._retrying = None
             self._changed()
+        if not ended:
+            message = "nobody waits any more for the items that are being tried again"
+            raise RejectedError(message, hint="that goes on by itself: tenire status shows how far it is")
         try:
-            facts: dict[str, Any] = json.loads(said.splitlines()[-1])
+            facts: dict[str, Any] = json.loads((await run_blocking(retrying.said)).splitlines()[-1])
         except (ValueError, IndexError):
-            facts = {"error": {"message": f"tenire retry ended with {process.returncode} and said nothing"}}
+            facts = {"error": {"message": f"tenire retry ended with {retrying.code()} and said nothing"}}
         if "error" in facts:
             raise RejectedError(facts["error"]["message"], hint=facts["error"].get("hint"))
         return Outcome(f"{_items(facts['requeued'])} tried again", facts)
 
-    async def _begin_retry(self, words: Sequence[str]) -> None:
-        head = ["-m", "tenire", "--home", str(self._home.path), "--json", "--quiet", "retry"]
-        self._retrying = await asyncio.create_subprocess_exec(
-            sys.executable, *head, *words,
-            stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
-        )  # fmt: skip
+    def _begin_retry(self, words: Sequence[str]) -> None:
+        if self._retrying is not None:  # one that has ended, and for which nobody waited
+            self._retrying.let_go()
+        self._retrying = Apart(self._home.path, ["--json", "--quiet", "retry", *words], heard="stdout")
 
+    async def _wait_for(self, retrying: Apart) -> bool:
+        """Return whether it has ended; if not, this was closed."""
+        if self._closed:  # while it was being started
+            return False
+        ended: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
 
-async def _interrupt(process: asyncio.subprocess.Process) -> None:
-    """End a run as Ctrl-C does, which keeps what it has finished.
+        def look() -> None:
+            if retrying.code() is not None and not ended.done():
+                ended.set_result(True)
 
-    By SIGTERM: a process inherits that SIGINT is ignored, as it is in the window and in
-    jobs that a script started in the background; and Windows sends no SIGINT to one process.
-    """
-    with contextlib.suppress(ProcessLookupError):
-        process.terminate()
-    await process.wait()
+        timer = self._timer or UniversalTimer.of_running_loop(SYSTEM_CLOCK)
+        looking = timer.every(_LOOK_S, look)
+        self._waiting.add(ended)
+        try:
+            return await ended
+        finally:
+            self._waiting.discard(ended)
+            looking.cancel()
+            if timer is not self._timer:
+                timer.close()
 
 
 def _open(home: Home) -> Store:

@@ -1,16 +1,10 @@
-"""A run that the window started: a process that outlives it, and says why if it ends at once.
-
-What it writes goes into a file without a name, not through a pipe: it goes on writing
-after the window was closed, and a pipe that nobody reads would stop it then.
-"""
+"""A run that the window started: a process that outlives it, and says why if it ends at once."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
-import tempfile
 from typing import TYPE_CHECKING
 
+from tenire.app.apart import Apart
 from tenire.gui.binding import QtCore, Signal
 
 if TYPE_CHECKING:
@@ -43,24 +37,18 @@ class StartedRun(QtCore.QObject):
 
     def __init__(self, home: Path, file: str, parent: QtCore.QObject | None = None) -> None:
         super().__init__(parent)
-        self._said = tempfile.TemporaryFile()  # noqa: SIM115 - closed when the process has ended
-        # In a session of its own: it outlives this window, and is no business of its terminal.
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "tenire", "--home", str(home), "--quiet", "run", file],
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=self._said, start_new_session=True,
-        )  # fmt: skip
+        self._run = Apart(home, ["--quiet", "run", file], heard="stderr")
+        self.process = self._run.process
         self._timer = QtCore.QTimer(self)
         self._timer.timeout.connect(self._look)
         self._timer.start(_LOOK_MS)
 
     def _look(self) -> None:
-        code = self.process.poll()
+        code = self._run.code()
         if code is None:
             return
         self._timer.stop()
-        self._said.seek(0)
-        said = self._said.read().decode("utf-8", "replace").strip()
-        self._said.close()
+        said = self._run.said()
         if code not in _FINE:
             how = f"it was ended by signal {-code}" if code < 0 else f"it ended with {code} and said nothing"
             self.failed.emit(said[-_MOST_CHARACTERS:] or how)
