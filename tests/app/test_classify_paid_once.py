@@ -142,6 +142,12 @@ def test_good_rows_are_asked_for_once_where_others_have_no_vector(tmp_path: Path
     assert head(tmp_path / "home") == head(tmp_path / "other")
 
 
+def test_rows_far_apart_with_one_text_are_asked_for_once(tmp_path: Path, server: Server, train: Any) -> None:
+    copies = [row | {"id": f"copy of {row['id']}"} for row in ROWS[:20]]
+    assert done(train(server, [*ROWS, *copies]), bad=0).stages[0].done == 620
+    assert server.given == once(ROWS)
+
+
 @pytest.mark.parametrize("step", ["again", "join", "train"])
 def test_an_interrupted_run_that_goes_on_asks_for_nothing_twice(
     tmp_path: Path, server: Server, train: Any, step: str

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -50,6 +50,17 @@ def test_rows_get_the_vectors_of_their_texts_in_whatever_order_they_come(tmp_pat
     found = joined(kept, tmp_path / "rows", rows)
     assert found is not None
     assert np.array_equal(found, vectors_of(rows))
+
+
+@pytest.mark.parametrize("most_recent", [5, 10_000])
+def test_a_text_is_to_be_asked_for_once_however_far_apart_its_rows_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most_recent: int
+) -> None:
+    monkeypatch.setattr("tenire.ml.kept_vectors._MOST_RECENT", most_recent)
+    kept = keep(tmp_path / "kept", TEXTS[:100])
+    asked = [kept.look_up([*TEXTS[start : start + 60], *TEXTS[start : start + 9]])[1] for start in range(0, 960, 30)]
+    assert list(chain.from_iterable(asked)) == TEXTS[100:990]
+    assert keep(tmp_path / "kept", TEXTS[100:200]).look_up(TEXTS)[1] == TEXTS[200:]
 
 
 def test_no_matrix_is_made_of_rows_some_of_which_have_no_vector(tmp_path: Path) -> None:

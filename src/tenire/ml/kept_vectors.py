@@ -8,7 +8,8 @@
 1. They go by text, not by row or version: whichever rows a training ends up with, nothing that is here is asked
    for again. The folder is that of one embedder.
 2. A file is whole or not there: the hash of what is in it stands in its name, and one that does not match is not read.
-3. All of them have one length. An embedder that gives another one is not what it was: what it gave before goes,
+3. A text that rows far apart have in common is asked for once: with the first of them.
+4. All of them have one length. An embedder that gives another one is not what it was: what it gave before goes,
    and what stays of that all the same is not read.
 """
 
@@ -32,9 +33,12 @@ __all__ = ["KeptVectors"]
 _KEY = np.dtype("S16")
 """Of a text: half of its hash, so that a million of them take 16 MB."""
 
+_MOST_RECENT = 1 << 16
+"""Keys in a set, which takes five times as much, until they are sorted in among the others."""
+
 
 class KeptVectors:
-    """What is there for one training; methods block.
+    """What is there for one training; methods block, and ``look_up`` is for one caller at a time.
 
     Args:
         folder: Where it is; it is made if it is not there.
@@ -48,12 +52,24 @@ class KeptVectors:
             keys.append(found)
             self._length = vectors.shape[1]
         self._keys = np.unique(np.concatenate(keys))
+        self._asked: set[bytes] = set()  # for texts that are not there, but were told to be asked for
 
     def look_up(self, texts: list[str]) -> tuple[bytes, list[str]]:
-        """Return the keys of some texts, for ``join``, and those without a vector when this was opened."""
+        """Return the keys of some texts, for ``join``, and those to be asked for.
+
+        These had no vector when this was opened, and were not told before.
+        """
         keys = _keys_of(texts)
         there = np.searchsorted(self._keys, keys, "right") > np.searchsorted(self._keys, keys, "left")
-        return keys.tobytes(), [text for text, known in zip(texts, there, strict=True) if not known]
+        missing = []
+        for text, key, known in zip(texts, keys.tolist(), there, strict=True):
+            if not known and key not in self._asked:
+                self._asked.add(key)
+                missing.append(text)
+        if len(self._asked) > _MOST_RECENT:
+            self._keys = np.union1d(self._keys, np.array(list(self._asked), _KEY))
+            self._asked = set()
+        return keys.tobytes(), missing
 
     def put(self, number: int, texts: list[str], vectors: Any) -> bool:
         """Keep the vectors of some texts.
@@ -64,7 +80,7 @@ class KeptVectors:
             vectors: Theirs, in the same order.
 
         Returns:
-            ``False`` if they are of another length than those that are there, which go (rule 3).
+            ``False`` if they are of another length than those that are there, which go (rule 4).
         """
         rows = np.asarray(vectors, np.float32)
         if self._length not in (0, rows.shape[1]):
