@@ -199,3 +199,82 @@ def test_tasks_can_be_looked_at_from_any_thread() -> None:
             other.spawn(asyncio.sleep, 1000, name="two")
             assert {"one", "two"} <= {task.name for task in loops.tasks()}
             assert list(loops.owners()) == ["main", "other"]
+
+
+class Stalled:
+    """A loop that stands still while the block runs, with a task on it that runs and an orphan that waits."""
+
+    def __init__(self, loop: LoopThread) -> None:
+        self.loop = loop
+        self._stands, self._release = threading.Event(), threading.Event()
+
+    async def _stand_still(self) -> None:
+        self._stands.set()
+        self._release.wait(10)
+
+    def __enter__(self) -> Stalled:
+        self.loop.wait(leave_behind("left"))
+        self.loop.spawn(asyncio.sleep, 1000, name="waits")
+        self._end = self.loop.spawn(self._stand_still, name="stands still")
+        assert self._stands.wait(5)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._release.set()
+        self._end.result(5)
+
+
+STALLED = {"left": ("waiting", True), "waits": ("waiting", False), "stands still": ("running", False)}
+
+
+def seen(tasks: list[TrackedTask]) -> dict[str, tuple[str, bool]]:
+    return {task.name: (task.state, task.orphan) for task in tasks if task.name in STALLED}
+
+
+@pytest.mark.blocking_allowed("the loop is stalled on purpose")
+@pytest.mark.parametrize("draining", [False, True])
+def test_a_loop_that_stands_still_is_looked_at_from_outside(monkeypatch: pytest.MonkeyPatch, *, draining: bool) -> None:
+    monkeypatch.setattr("tenire.concurrency.loops.manager._ANSWER_S", 0.01)
+    with EventLoopManager() as loops, Stalled(loops.start("other")) as stalled:
+        if draining:
+            stalled.loop.drain()
+        assert seen(loops.tasks()) == STALLED
+        assert [task.name for task in loops.orphans()] == ["left"]
+
+
+@pytest.mark.blocking_allowed("the other loop is stalled on purpose")
+def test_who_looks_from_a_loop_does_not_wait_for_another_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    def wait(*_: object) -> bool:
+        raise AssertionError("it waited")
+
+    async def main() -> None:
+        async with EventLoopManager() as loops:
+            with Stalled(loops.start("other")), monkeypatch.context() as patched:
+                patched.setattr("tenire.concurrency.loops.manager.wait_set", wait)
+                assert seen(loops.tasks()) == STALLED
+                assert [task.name for task in loops.orphans()] == ["left"]
+
+    asyncio.run(main())
+
+
+def test_a_loop_that_drains_answers_and_so_does_one_that_is_closed() -> None:
+    with EventLoopManager() as loops, loops.start("other") as other:
+        other.wait(leave_behind("left"))
+        other.drain()
+        assert seen(loops.tasks()) == {"left": ("waiting", True)}
+        assert [task.name for task in loops.orphans()] == ["left"]
+        other.close()
+        assert seen(loops.tasks()) == {}
+
+
+def test_what_ends_while_another_thread_looks_is_no_orphan(monkeypatch: pytest.MonkeyPatch) -> None:
+    with EventLoopManager() as loops, loops.start("other") as other:
+        call = other.spawn(asyncio.sleep, 1000, name="ends")
+        other.call(int)
+        ended = named(other.tasks(), "ends").task
+        call.cancel()
+        other.call(asyncio.wait, [ended])
+        with monkeypatch.context() as patched:
+            patched.setattr(asyncio, "all_tasks", lambda _: {ended})
+            assert other.orphans() == []
+            assert not named(other.tasks(), "ends").orphan

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from tenire.clock import SYSTEM_CLOCK
@@ -10,11 +12,10 @@ from tenire.concurrency.loops.state import LoopState
 from tenire.concurrency.loops.thread import LoopThread
 from tenire.concurrency.loops.watchdog import Stall, Watchdog
 from tenire.concurrency.unbroken import unbroken
-from tenire.concurrency.waiting import until_gone
+from tenire.concurrency.waiting import until_gone, wait_set
 from tenire.errors import ConfigError
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Callable, Coroutine
     from types import TracebackType
     from typing import Self
@@ -29,6 +30,8 @@ __all__ = ["STALL_AFTER_S", "EventLoopManager"]
 T = TypeVar("T")
 
 _LAST_WORD_S = 1.0
+_ANSWER_S = 0.25
+"""What a loop may take to come round and tell what runs on it, before that is read from outside."""
 
 STALL_AFTER_S = 1.0
 """Seconds without a turn of a loop after which the watchdog speaks up."""
@@ -188,11 +191,16 @@ class EventLoopManager:
     # -- looking ----------------------------------------------------------
 
     def tasks(self) -> list[TrackedTask]:
-        """Return the unfinished tasks of every open loop; from any thread."""
+        """Return the unfinished tasks of every open loop; from any thread.
+
+        On the thread of a running loop it never waits. Elsewhere each loop has a quarter of a second to
+        answer, so that what this thread has sent there before has begun; one that does not come round by
+        then is read from outside.
+        """
         return [task for owner in self.owners().values() for task in _ask(owner, owner.tasks)]
 
     def orphans(self) -> list[TrackedTask]:
-        """Return tasks that go on though what started them has ended, of every open loop; from any thread."""
+        """Return tasks that go on though what started them has ended, of every open loop; as ``tasks`` does."""
         return [task for owner in self.owners().values() for task in _ask(owner, owner.orphans)]
 
     @property
@@ -270,4 +278,24 @@ class EventLoopManager:
 
 
 def _ask(owner: LoopOwner, question: Callable[[], list[T]]) -> list[T]:
-    return question() if owner.on_thread() else owner.call(question)
+    """Answer a question about a loop, on it if that can be had in a moment, and here otherwise."""
+    if not owner.on_thread() and not _on_a_loop():
+        answers: list[list[T]] = []
+        answered = threading.Event()
+
+        def answer() -> None:
+            answers.append(question())
+            answered.set()
+
+        owner.interrupt(answer)  # it comes after what was sent before, and a loop that drains takes it too
+        if wait_set(answered, _ANSWER_S):
+            return answers[0]
+    return question()
+
+
+def _on_a_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True

@@ -71,14 +71,15 @@ class LoopOwner(Portal):
     # -- looking ----------------------------------------------------------
 
     def tasks(self) -> list[TrackedTask]:
-        """Return the unfinished tasks of the loop; on its thread."""
+        """Return the unfinished tasks of the loop; from any thread, as they are in this instant."""
         current = asyncio.current_task(self.loop)
         return [self._tracked(task, current) for task in asyncio.all_tasks(self.loop)]
 
     def orphans(self) -> list[TrackedTask]:
-        """Return tasks that were started by a task of this engine, or a call, that has ended; on the loop's thread."""
+        """Return tasks that were started by a task of this engine, or a call, that has ended; as ``tasks`` does."""
         current = asyncio.current_task(self.loop)
-        return [self._tracked(task, current) for task in self._orphaned()]
+        found = [self._tracked(task, current) for task in self._orphaned()]
+        return [tracked for tracked in found if tracked.orphan]  # another thread's look may find it ended since
 
     def _tracked(self, task: asyncio.Task[Any], current: asyncio.Task[Any] | None) -> TrackedTask:
         origin = origin_of(task)
@@ -162,8 +163,10 @@ class LoopOwner(Portal):
 
 def _outlived(origin: Handle[Any] | Request, task: asyncio.Task[Any]) -> bool:
     """Return whether a task goes on though what started it has ended."""
+    # Read from another thread, the task may end meanwhile. What started it takes that in afterwards: so it
+    # is asked first, and the task last.
     own = origin.run if isinstance(origin, Handle) else origin.task
-    return origin.done() and own is not task
+    return origin.done() and own is not task and not task.done()
 
 
 async def _until_the_loop_ends(owner: LoopOwner) -> AsyncGenerator[None, None]:
