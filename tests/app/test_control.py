@@ -232,4 +232,38 @@ def test_without_a_socket_the_engine_goes_on(
     with HomeLock(home := Home(tmp_path)):
         assert "docs" in sim_loop.run_until_complete(main())
     (warning,) = [record.getMessage() for record in caplog.records]
-    assert "cannot control this engine: No space left on device" in warning
+    assert "cannot control this engine for now: No space left on device" in warning
+
+
+def test_a_socket_is_made_once_there_is_room_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, sim_loop: SimLoop
+) -> None:
+    tries: list[LoopChannel] = []
+
+    async def no_space_at_first(channel: LoopChannel) -> None:
+        tries.append(channel)
+        if len(tries) < 4:
+            raise OSError(28, "No space left on device")
+
+    closed: list[LoopChannel] = []
+
+    async def close(channel: LoopChannel) -> None:
+        closed.append(channel)
+
+    monkeypatch.setattr(LoopChannel, "start", no_space_at_first)
+    monkeypatch.setattr(LoopChannel, "aclose", close)
+
+    async def main() -> None:
+        async with (
+            ConcurrencyManager(clock=sim_loop.clock, cpu=1, memory=1) as manager,
+            controlled(home, manager, {"docs": PipelineProgress("docs")}, clock=sim_loop.clock),
+        ):
+            assert manager.supervisor.statistics()["channel"].health == "healthy", "nobody waits for it"
+            await asyncio.sleep(60)
+            assert len(tries) == 4, "it listens, and tries no more"
+            assert closed == []
+
+    with HomeLock(home := Home(tmp_path)):
+        sim_loop.run_until_complete(main())
+    assert closed == tries[-1:]
+    assert len([record for record in caplog.records if record.levelname == "WARNING"]) == 1

@@ -43,6 +43,8 @@ _ENDED = ("done", "failed", "cancelled")
 
 _SILENCE_S = 20.0
 
+_TRY_AGAIN_S = 5.0
+
 _log = logging.getLogger("tenire.control")
 
 
@@ -197,7 +199,8 @@ async def controlled(
 ) -> AsyncIterator[EngineControl]:
     """Let other processes control the engine while the block runs.
 
-    A home in which no socket can be made is logged, and the engine goes on without.
+    A home in which no socket can be made is logged, and the engine goes on without. It tries again from time to time:
+    the disk may only be full, or the component may have been started again in a bad moment.
 
     Args:
         home: The home, whose lock this engine holds.
@@ -208,17 +211,28 @@ async def controlled(
     """
     control = EngineControl(manager, progress, clock=clock, besides=besides)
     channel: LoopChannel | None = None
+    told = False
 
-    async def live(life: Life) -> None:
-        nonlocal channel
+    async def start() -> bool:
+        nonlocal channel, told
         channel = _channel(control, LoopChannel(home.path, timer=manager.timer, clock=clock))
         try:
             await channel.start()
         except OSError as error:
             channel = None
-            _log.warning("other processes cannot control this engine: %s (%s)", error.strerror or error, home.path)
-        life.ready()
+            level = logging.DEBUG if told else logging.WARNING
+            reason = error.strerror or error
+            _log.log(level, "other processes cannot control this engine for now: %s (%s)", reason, home.path)
+            told = True
+            return False
+        return True
+
+    async def live(life: Life) -> None:
         try:
+            while not await start():
+                life.ready()  # nobody has to wait for it
+                await manager.timer.wait_until(manager.timer.now() + _TRY_AGAIN_S)
+            life.ready()
             await life.wait_told_to_end()
         finally:
             if channel is not None:
