@@ -5,11 +5,14 @@
 One engine runs tasks on its loop, on threads and in worker processes: with permits,
 dependencies, retries, timeouts and cancellations; some raise, hang, or leak memory.
 Beside it documents are ingested again and again. Meanwhile workers are killed and
-stopped, and pipelines suspended and weighted anew.
+stopped, pipelines suspended and weighted anew, and components killed; the disk on which
+the homes lie fails for a moment; another process talks to both engines, and sends them rubbish.
 
-Each task must end as its kind may end, and with the right value. In the end nothing may
-run, wait or be held, and memory, threads, file descriptors and ledgers must not have
-grown from the second fifth of the time to the last one. Prints one JSON line.
+Each task must end as its kind may end, and with the right value; only who meets a disk
+that fails may end with what it says of that, and the next run must make up for it. In the end
+what was ingested must be whole, nothing may run, wait or be held, and memory, threads, file
+descriptors and ledgers must not have grown from the second fifth of the time to the last one.
+Prints one JSON line.
 """
 
 from __future__ import annotations
@@ -23,6 +26,7 @@ import random
 import shutil
 import signal
 import statistics
+import subprocess
 import sys
 import sysconfig
 import tempfile
@@ -34,12 +38,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psutil
+from soak_components import Components
+from soak_disk import Disk, confined
 
 import tenire
-from tenire.errors import DependencyError, TaskTimeoutError, WorkerDiedError
+from tenire.app.control import controlled
+from tenire.app.publish import publishing
+from tenire.clock import SYSTEM_CLOCK
+from tenire.errors import DependencyError, StoreError, TaskTimeoutError, WorkerDiedError
+from tenire.pipeline.progress import PipelineProgress
+from tenire.storage.home import Home
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 MEBI = 1 << 20
 AT_ONCE = 60
@@ -116,17 +127,22 @@ class Soak:
     Attributes:
         outcomes: How often what ended how.
         faults: How often what was done to it.
+        said: What ingesting said of a failing disk.
         wrong: What ended as it must not.
         waited_for: What has not ended, and its kind.
+        ingesting: Whether documents are ingested now.
     """
 
     manager: tenire.ConcurrencyManager
     rng: random.Random
+    disk: Disk
     outcomes: Counter[str] = field(default_factory=Counter)
     faults: Counter[str] = field(default_factory=Counter)
+    said: Counter[str] = field(default_factory=Counter)
     wrong: list[str] = field(default_factory=list)
     waited_for: dict[tenire.Handle[Any], str] = field(default_factory=dict)
     number: int = 0
+    ingesting: bool = False
 
     def _submit(self, fn: Callable[..., Any], *args: Any, **options: Any) -> tenire.Handle[Any]:
         priority = self.rng.choice(["high", "normal", "normal", "low"])
@@ -150,11 +166,12 @@ class Soak:
             if handle.cancel():
                 may = (*may, asyncio.CancelledError)
         self.waited_for[handle] = kind
+        met = self.disk.met()
         try:
             got = await handle
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - that is what is looked at
             how = type(error).__name__
-            if not isinstance(error, may):
+            if not isinstance(error, (*may, StoreError) if met() else may):
                 self.wrong.append(f"{kind}: {how}: {error}")
         else:
             how = "value"
@@ -249,33 +266,68 @@ class Soak:
                     os.kill(self.rng.choice(workers), number)
             self.faults[fault] += 1
 
+    async def fail_disk(self) -> None:
+        """Have the disk fail for a moment now and then, for ever; as a rule while documents are ingested."""
+        while True:
+            await asyncio.sleep(self.rng.uniform(8, 20))
+            for _ in range(200):
+                if self.ingesting:
+                    break
+                await asyncio.sleep(0.05)
+            await asyncio.sleep(self.rng.uniform(0, 1))
+            kind = self.rng.choice(self.disk.kinds)
+            await self.disk.fail(kind, self.rng.uniform(0.1, 2), self.rng)
+            self.faults[f"disk {kind}"] += 1
+
+    async def kill_components(self, components: Components) -> None:
+        """Kill a component now and then, for ever."""
+        while True:
+            await asyncio.sleep(self.rng.uniform(1, 6))
+            await components.kill_one()
+
     async def ingest(self, folder: Path, home: Path) -> None:
         """Ingest a folder that changes, again and again."""
         files = await asyncio.to_thread(lambda: sorted(folder.iterdir()))
         while True:
-            for file in self.rng.sample(files, 5):
-                text = await asyncio.to_thread(file.read_text, "utf-8")
-                await asyncio.to_thread(
-                    file.write_text, text.partition("\n# soak ")[0] + f"\n# soak {self.rng.random()}"
-                )
+            async with self.disk.ours:
+                for file in self.rng.sample(files, 5):
+                    text = await asyncio.to_thread(file.read_text, "utf-8")
+                    await asyncio.to_thread(
+                        file.write_text, text.partition("\n# soak ")[0] + f"\n# soak {self.rng.random()}"
+                    )
             await self.ingest_once(folder, home, disturbed=True)
             await asyncio.sleep(self.rng.uniform(5, 10))
 
     async def ingest_once(self, folder: Path, home: Path, *, disturbed: bool) -> None:
-        """Ingest a folder; only who is disturbed may fail, and only by losing a worker again and again."""
+        """Ingest a folder; only who is disturbed may fail: by losing a worker again and again, or on a failing disk."""
         pipeline = tenire.Pipeline("documents", source=folder, embedder="static")
+        met = self.disk.met()
+        self.ingesting = True
         try:
             report = await tenire.arun(pipeline, home=home, cpu=1, memory=256 * MEBI)
         except tenire.TenireError as error:
-            self.wrong.append(f"documents: {type(error).__name__}: {error}")
-            return
-        progress = report.pipelines["documents"]
+            said = f"{type(error).__name__}: {error}"
+            if not (met() and isinstance(error, StoreError)):
+                self.wrong.append(f"documents: {said}")
+        else:
+            said = self._looked_at(report.pipelines["documents"], disturbed=disturbed, disk=met())
+        finally:
+            self.ingesting = False
+        if met() and said != "value":
+            self.said[said.replace(os.fspath(home), "HOME")[:200]] += 1
+            said = "a failing disk"
+        self.outcomes[f"documents: {said[:60]}"] += 1
+
+    def _looked_at(self, progress: PipelineProgress, *, disturbed: bool, disk: bool) -> str:
         ended = progress.done + progress.unchanged + progress.quarantined
-        if report.failed and not (disturbed and "worker process" in progress.error):
-            self.wrong.append(f"documents: {progress.error}")
-        elif not report.failed and not ended == progress.seen == DOCUMENTS:
+        if progress.error:
+            if not (disk or (disturbed and "worker process" in progress.error)):
+                self.wrong.append(f"documents: {progress.error}")
+        elif not ended == progress.seen == DOCUMENTS:
             self.wrong.append(f"documents: {ended} ended and {progress.seen} seen of {DOCUMENTS}")
-        self.outcomes[f"documents: {progress.error or 'value'}"[:60]] += 1
+        elif progress.quarantined and not disk:
+            self.wrong.append(f"documents: {progress.quarantined} quarantined")
+        return progress.error or "value"
 
 
 def _group(pid: int) -> int | None:
@@ -320,32 +372,46 @@ def growth(samples: list[dict[str, int]]) -> tuple[dict[str, list[float]], list[
     return medians, grown
 
 
-async def soak(minutes: float, seed: int, quiet: bool, folder: Path) -> dict[str, Any]:
+async def soak(minutes: float, seed: int, quiet: bool, folder: Path, disk: Disk) -> dict[str, Any]:
     """Run it and return the report."""
     rng = random.Random(seed)
     corpus(folder / "texts", rng)
-    homes = [folder / "home", folder / "documents"]
+    homes = [disk.folder / "home", disk.folder / "documents"]
     end = time.monotonic() + 60 * minutes
     samples: list[dict[str, int]] = []
     stalls: list[Any] = []
     options: dict[str, Any] = {"cpu": 3, "memory": 100 * MEBI, "seed": seed, "worker_memory": KEEP}
-    async with tenire.ConcurrencyManager(home=homes[0], **options) as manager:
-        run = Soak(manager, rng)
-        beside = [asyncio.create_task(run.disturb()), asyncio.create_task(run.ingest(folder / "texts", homes[1]))]
+    home = Home(homes[0])
+    home.create()
+    progress = {name: PipelineProgress(name) for name in PIPELINES}
+    async with (
+        tenire.ConcurrencyManager(home=homes[0], **options) as manager,
+        publishing(home, manager, progress, clock=SYSTEM_CLOCK),
+        controlled(home, manager, progress, clock=SYSTEM_CLOCK),
+    ):
+        run = Soak(manager, rng, disk)
+        components = Components(manager, rng, run.faults, run.wrong)
+        works = [run.disturb(), run.ingest(folder / "texts", homes[1])]
+        works += [run.fail_disk(), run.kill_components(components)]
+        beside = [asyncio.create_task(work) for work in works]
         tasks: set[asyncio.Task[None]] = set()
         look_at = time.monotonic()
-        while (now := time.monotonic()) < end:
-            while len(tasks) < AT_ONCE:
-                tasks.add(asyncio.create_task(run.one()))
-            done, tasks = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED, timeout=1)
-            for task in done:
-                task.result()
-            if now >= look_at:
-                look_at = now + max(1.0, minutes / 2)
-                samples.append(await asyncio.to_thread(sizes, homes))
-                if not quiet:
-                    said = {"s": round(60 * minutes - (end - now)), **samples[-1], "tasks": run.number}
-                    print(json.dumps(said), file=sys.stderr, flush=True)
+        with talking(seed, homes) as talk:
+            while (now := time.monotonic()) < end:
+                while len(tasks) < AT_ONCE:
+                    tasks.add(asyncio.create_task(run.one()))
+                done, tasks = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED, timeout=1)
+                for task in (*done, *(task for task in beside if task.done())):
+                    task.result()
+                if now >= look_at:
+                    look_at = now + max(1.0, minutes / 2)
+                    samples.append(await asyncio.to_thread(sizes, homes))
+                    if not quiet and not disk.fails:  # stderr may be a file
+                        said = {"s": round(60 * minutes - (end - now)), **samples[-1], "tasks": run.number}
+                        print(json.dumps(said), file=sys.stderr, flush=True)
+            talked = await asyncio.to_thread(ended, talk, run.wrong)
+        for name in PIPELINES:  # should the talk have ended in the middle of something
+            manager.orchestrator.suspend(name, None)
         for task in beside:
             task.cancel()
         await asyncio.wait(beside)
@@ -355,18 +421,58 @@ async def soak(minutes: float, seed: int, quiet: bool, folder: Path) -> dict[str
             task.cancel()
         await run.ingest_once(folder / "texts", homes[1], disturbed=False)
         await settled(manager, run.wrong)
+        await components.all_up()
         statistics_ = manager.thread_pool.statistics()
         stalls = list(manager.loops.stalls)
     medians, grown = growth(samples)
     left = sizes(homes)
     if left["processes"] > 1:  # the interpreter keeps one for itself
         run.wrong.append(f"{left['processes']} processes are left after the engine")
+    run.wrong += await asyncio.to_thread(damage, homes[1])
     return {
         "soak": "mixed load with faults", "minutes": minutes, "seed": seed, "tasks": run.number,
         "ok": not run.wrong and not grown, "wrong": run.wrong[:20], "grown": grown, "medians": medians,
-        "faults": dict(run.faults), "replaced": statistics_.replaced, "recycled": statistics_.recycled,
+        "faults": dict(sorted(run.faults.items())), "disk_can_be": disk.kinds, "said_of_it": dict(run.said),
+        "channel": talked,
+        "replaced": statistics_.replaced, "recycled": statistics_.recycled,
         "loop_stalls": len(stalls), "outcomes": dict(sorted(run.outcomes.items())),
     }  # fmt: skip
+
+
+@contextlib.contextmanager
+def talking(seed: int, homes: list[Path]) -> Iterator[subprocess.Popen[str]]:
+    """Have another process talk to the engines; ``ended`` tells it to stop."""
+    script = Path(__file__).with_name("soak_channel.py")
+    words: list[str | Path] = [sys.executable, script, str(seed), homes[0], ",".join(PIPELINES), homes[1], "documents"]
+    talk = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        yield talk
+    finally:
+        if talk.poll() is None:  # something else went wrong
+            talk.kill()
+            talk.communicate()
+
+
+def ended(talk: subprocess.Popen[str], wrong: list[str]) -> dict[str, Any]:
+    """Tell who talks to stop, add what it found wrong, and return the rest of what it has to say."""
+    out = ""
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        out, _ = talk.communicate(timeout=PATIENCE_S)
+    if talk.returncode != 0 or not out:
+        wrong.append(f"who talked to the engines ended with {talk.returncode}")
+        return {}
+    told: dict[str, Any] = json.loads(out)
+    wrong += told.pop("wrong")
+    return told
+
+
+def damage(home: Path) -> list[str]:
+    """Return what ``tenire verify`` says against a home."""
+    words = [sys.executable, "-m", "tenire", "verify", "--home", os.fspath(home), "--json", "--quiet"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    found = json.loads(done.stdout.splitlines()[-1]) if done.stdout else {}
+    whole = done.returncode == 0 and found.get("ok") and found.get("documents") == DOCUMENTS
+    return [] if whole else [f"the home of the documents: {found or done.stderr}"]
 
 
 async def settled(manager: tenire.ConcurrencyManager, wrong: list[str]) -> None:
@@ -395,8 +501,9 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--quiet", action="store_true", help="do not print what there is in between")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as temporary:
-        report = asyncio.run(soak(options.minutes, options.seed, options.quiet, Path(temporary)))
+    confined()
+    with tempfile.TemporaryDirectory() as temporary, Disk(Path(temporary) / "disk") as disk:
+        report = asyncio.run(soak(options.minutes, options.seed, options.quiet, Path(temporary), disk))
     print(json.dumps(report), flush=True)
     return 0 if report["ok"] else 1
 
