@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,10 +12,12 @@ from tests.concurrency.engines import engine, eventually
 from tests.concurrency.process_jobs import same
 
 from tenire import ConcurrencyManager, Resources
-from tenire.concurrency import Child, ComponentChanged, Life, StartupProgress
+from tenire.concurrency import Child, Component, ComponentChanged, Life, StartupProgress
+from tenire.concurrency.blocking import run_blocking
 from tenire.concurrency.history_keeper import HistoryKeeper
 from tenire.concurrency.loops import EventLoopManager
 from tenire.concurrency.loops.watchdog import Watchdog
+from tenire.concurrency.parts import Parts
 from tenire.concurrency.pools.conversation import Conversation
 from tenire.concurrency.pools.mailbox import Mailbox
 from tenire.core.compaction import Compaction
@@ -74,6 +77,41 @@ def test_an_engine_that_cannot_start_says_why_and_leaves_nothing(monkeypatch: py
         assert [name for step, name in found if step == "stopped"] == ready[::-1]
 
     asyncio.run(main())
+
+
+def test_what_is_stuck_when_a_start_is_broken_off_is_named(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    release = threading.Event()
+    components = Parts.components
+
+    async def main() -> None:
+        loop, begun = asyncio.get_running_loop(), asyncio.Event()
+        manager = ConcurrencyManager(cpu=1, memory=1 << 20)
+
+        def stuck() -> None:
+            loop.call_soon_threadsafe(begun.set)
+            release.wait(30)
+
+        async def fail() -> None:
+            manager.submit(stuck, on="thread", name="hangs")
+            blocked = loop.create_task(run_blocking(release.wait, 30))
+            await begun.wait()
+            blocked.cancel()
+            message = "no room"
+            raise MemoryError(message)
+
+        late = Component("late", fail, needs=("async_tasks",))
+        monkeypatch.setattr(Parts, "components", lambda parts: [*components(parts), late])
+        try:
+            with pytest.raises(MemoryError, match="no room"):
+                await manager.__aenter__()
+        finally:
+            release.set()
+
+    asyncio.run(main())
+    told = [record.getMessage() for record in caplog.records]
+    assert told == ["given up, did not end when cancelled: hangs, threading.Event.wait"]
 
 
 def test_cancelling_a_start_or_a_stop_leaves_nothing() -> None:

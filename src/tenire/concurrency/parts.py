@@ -165,7 +165,10 @@ class Parts:
             await self.group.start()
             self.cancel = False
         except BaseException as error:
-            await self.loops.aclose()
+            try:
+                await self.loops.aclose()
+            finally:
+                await unbroken(self._name_stuck())
             if isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
                 raise error.exceptions[0] from None
             raise
@@ -187,9 +190,12 @@ class Parts:
         try:
             await group.stop()
         finally:
-            stuck, self.stuck = self.stuck, ()
-            if names := [*stuck, *await stuck_functions()]:
-                _log.warning("given up, did not end when cancelled: %s", ", ".join(sorted(names)))
+            await self._name_stuck()
+
+    async def _name_stuck(self) -> None:
+        stuck, self.stuck = self.stuck, ()
+        if names := [*stuck, *await stuck_functions()]:
+            _log.warning("given up, did not end when cancelled: %s", ", ".join(sorted(names)))
 
     def hurry(self) -> None:
         """Stop in haste from now on."""
