@@ -273,6 +273,96 @@ def test_a_forked_child_is_refused_with_the_reason_and_leaves_the_parent_alone(t
     assert no_complaint(err), err
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_a_forked_child_is_refused_timer_and_signals_even_if_a_thread_used_them_just_then(tmp_path: Path) -> None:
+    script = Script(
+        tmp_path,
+        """
+        import warnings
+        warnings.simplefilter("ignore", DeprecationWarning)
+
+        def attempt(do):
+            try:
+                say("child:", do())
+            except tenire.RejectedError as error:
+                say("child:", "forked" in str(error))
+
+        def hold():
+            with manager.timer._heap.lock, manager.signals.lock:
+                held.set()
+                end.wait(20)
+
+        def emit_from_here():
+            asyncio.run(manager.signals.aemit(object()))
+
+        with tenire.ConcurrencyManager.in_thread(cpu=1, memory=1) as manager:
+            timer, signals, held, end = manager.timer, manager.signals, threading.Event(), threading.Event()
+            heard = []
+            signals.subscribe(str, heard.append, on="emitter")
+            stream = signals.stream(bytes)
+            signals.emit("begun")
+            holder = threading.Thread(target=hold)
+            holder.start()
+            held.wait(20)
+            child = os.fork()
+            if not child:
+                signal.alarm(30)  # should it wait for ever
+                for do in (lambda: timer.after(1, answer), lambda: timer.after(1, answer, slack=1),
+                           lambda: timer.at(timer.now() + 1, answer), lambda: timer.every(1, answer),
+                           lambda: signals.subscribe(str, print), lambda: signals.stream(str),
+                           lambda: signals.emit("lost"), lambda: signals.post("lost"), emit_from_here,
+                           lambda: next(stream), lambda: stream.get(1)):
+                    attempt(do)
+                say("child heard:", *heard)
+                sys.stdout.flush()
+                os._exit(0)
+            os.waitpid(child, 0)
+            end.set()
+            holder.join(20)
+            rang = threading.Event()
+            timer.after(0.001, rang.set)
+            signals.emit("still here")
+            say("parent:", rang.wait(10), *heard)
+        """,
+    )
+    code, out, err = script.end()
+    assert code == 0, err
+    told = ["child: True"] * 11 + ["child heard: begun", "parent: True begun still here"]
+    assert [line for line in out.splitlines() if ":" in line] == told
+    assert no_complaint(err), err
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_a_fork_that_goes_on_with_its_copy_of_the_loop_leaves_the_engine_without_complaint(tmp_path: Path) -> None:
+    script = Script(
+        tmp_path,
+        """
+        import warnings
+        warnings.simplefilter("ignore", DeprecationWarning)
+
+        async def main():
+            async with tenire.ConcurrencyManager(cpu=1, memory=1) as manager:
+                asleep = asyncio.create_task(manager.timer.wait_until(manager.timer.now() + 3600))
+                await manager.submit(answer)
+                child = os.fork()
+                if not child:
+                    return "child"
+                say("child ended:", os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+                asleep.cancel()
+                say("parent:", await manager.submit(answer))
+            return "parent"
+
+        say("left by:", asyncio.run(main()))
+        """,
+    )
+    code, out, err = script.end()
+    assert code == 0, err
+    assert sorted(line for line in out.splitlines() if ":" in line) == [
+        "child ended: 0", "left by: child", "left by: parent", "parent: 42"
+    ]  # fmt: skip
+    assert no_complaint(err), err
+
+
 def test_leaving_by_an_exception_cancels_what_was_submitted(tmp_path: Path) -> None:
     script = Script(
         tmp_path,

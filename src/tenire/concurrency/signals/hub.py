@@ -14,13 +14,14 @@ import threading
 from collections import deque
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+from tenire.concurrency.loops.forks import FORKED, on_fork
 from tenire.concurrency.signals.knocking import knock, running_loop
 from tenire.concurrency.signals.stream import Inbox, Stream
 from tenire.concurrency.signals.subscriber import ANYWHERE
 from tenire.concurrency.signals.subscription import Subscription
 from tenire.concurrency.waiting import acquire
 from tenire.core.event_queue import CAPACITY
-from tenire.errors import ConfigError
+from tenire.errors import ConfigError, RejectedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -58,7 +59,8 @@ class Signals:
         self.gone: deque[Subscriber] = deque()
         self._subscribers: dict[Subscriber, None] = {}  # in the order of subscribing
         self._of_type: dict[type[Any], tuple[Subscriber, ...]] = {}
-        self._closed = False
+        self._closed = self._forked = False
+        on_fork(self)
 
     # -- listening --------------------------------------------------------
 
@@ -85,6 +87,7 @@ class Signals:
 
         Raises:
             ConfigError: If an argument is impossible.
+            RejectedError: In a child process made by ``fork``, which no event reaches.
         """
         place = running_loop() if on is None else None if on == "emitter" else on
         if not (place is None or isinstance(place, asyncio.AbstractEventLoop) or callable(place)):
@@ -123,6 +126,7 @@ class Signals:
             RuntimeError: If a subscriber that lets emitters wait has no room, and this is
                 the thread of a running loop (use ``aemit``), or that subscriber itself.
                 Nobody got the event.
+            RejectedError: In a child process made by ``fork``, which has none of the subscribers.
         """
         return self._send(event, self._offer(event) or self._wait(event))
 
@@ -159,6 +163,28 @@ class Signals:
         for subscriber in subscribers:
             subscriber.end()
 
+    def forked(self) -> None:
+        """Refuse everything in a child process made by ``fork``; see ``loops.forks``."""
+        if self.lock.acquire(blocking=False):
+            self.lock.release()
+        else:  # a thread had it that only the parent has
+            self.lock = threading.RLock()
+        for subscriber in self._subscribers:
+            subscriber.ended = True
+        self._subscribers.clear()
+        self._of_type.clear()  # who looks for subscribers finds the refusal
+        self._closed = self._forked = True
+
+    def check(self) -> None:
+        """Raise what is raised for whatever is asked of a fork.
+
+        Raises:
+            RejectedError: If this is one.
+        """
+        if self._forked:
+            message = f"no signal comes here or leaves: {FORKED}"
+            raise RejectedError(message)
+
     # -- inside -----------------------------------------------------------
 
     def remove(self, subscriber: Subscriber) -> None:
@@ -174,6 +200,7 @@ class Signals:
             self._bury()
             if self._closed:
                 subscriber.ended = True
+                self.check()
                 return
             self._subscribers[subscriber] = None
             self._of_type.clear()
@@ -185,6 +212,7 @@ class Signals:
     def _targets(self, kind: type[Any]) -> tuple[Subscriber, ...]:
         targets = self._of_type.get(kind)
         if targets is None:
+            self.check()
             if len(self._of_type) >= _MOST_TYPES:
                 self._of_type.clear()
             targets = tuple(each for each in self._subscribers if issubclass(kind, each.event))

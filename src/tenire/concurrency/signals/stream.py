@@ -54,10 +54,12 @@ class Inbox(Subscriber):
         Raises:
             StopIteration: If none will come any more.
             RuntimeError: If another one waits already.
+            RejectedError: In a child process made by ``fork``, which no event reaches.
         """
         with self._hub.lock:
             if not self.queue.size:
                 if self.ended:
+                    self._hub.check()
                     raise StopIteration
                 if self.waiter is not None:
                     message = "another one waits for this stream already; give each its own: signals.stream(…)"

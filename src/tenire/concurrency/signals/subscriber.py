@@ -28,6 +28,9 @@ class Hub(Protocol):
     def remove(self, subscriber: Subscriber) -> None:
         """Send it nothing more."""
 
+    def check(self) -> None:
+        """Raise ``RejectedError`` in a fork."""
+
 
 class Subscriber:
     """Gets the events of one type and of its subclasses.

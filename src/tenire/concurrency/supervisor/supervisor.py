@@ -17,6 +17,7 @@ import random
 from functools import partial
 from typing import TYPE_CHECKING
 
+from tenire.concurrency.loops.forks import on_fork
 from tenire.concurrency.supervisor.child import ChildStatistics, ComponentChanged
 from tenire.concurrency.supervisor.report import error_line, log, log_fall
 from tenire.concurrency.supervisor.run import Run
@@ -91,6 +92,7 @@ class Supervisor:
         self._escalation: ComponentError | None = None
         self._changed = asyncio.Event()
         self._context = contextvars.copy_context()
+        on_fork(self)
 
     @property
     def abandoned(self) -> list[str]:
@@ -197,6 +199,13 @@ class Supervisor:
         self._core.forget(name)
         del self._children[name]
         self._errors.pop(name, None)
+
+    def forked(self) -> None:
+        """Let go of all components in a child process made by ``fork``; see ``loops.forks``."""
+        # The copy of a loop may go on there and cancel their tasks: that is nobody's fall.
+        self._abandoned.extend(self._runs.values())
+        self._runs.clear()
+        self._running = False
 
     # -- waiting ----------------------------------------------------------
 

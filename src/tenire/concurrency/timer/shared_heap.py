@@ -29,10 +29,20 @@ class SharedHeap(DeadlineHeap[Any]):
 
     def __init__(self) -> None:
         super().__init__()
+        self._have_lock()
+        self.bereaved: deque[Timeout] = deque()
+
+    def _have_lock(self) -> None:
         # Taken again by the same thread when a finaliser, which may run anywhere, uses the timer.
         self.lock = threading.RLock()
         self.acquire, self.release = self.lock.acquire, self.lock.release
-        self.bereaved: deque[Timeout] = deque()
+
+    def forked(self) -> None:
+        """Wait in a child process for no thread that only its parent has."""
+        if self.acquire(blocking=False):
+            self.release()
+        else:
+            self._have_lock()
 
     def bury(self) -> None:
         """Take out what belonged to owners that are gone; under the lock."""

@@ -18,6 +18,7 @@ from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 from weakref import WeakMethod
 
+from tenire.concurrency.loops.forks import FORKED, on_fork
 from tenire.concurrency.timer.shared_heap import SharedHeap
 from tenire.concurrency.timer.statistics import TimerStatistics
 from tenire.concurrency.timer.suspension import Suspended, Suspension
@@ -81,11 +82,12 @@ class UniversalTimer:
         self._wake_at = _NEVER  # the loop wakes by then
         self._wake_up: WakeUp | None = None  # made on the loop's thread
         self._armed_at: int | None = None
-        self._closed = False
+        self._closed = self._forked = False
         self.fired = 0
         self.latest_s = 0.0
         self._failed = self._missed = self._wake_ups = self._suspensions = 0
         self._lateness = QuantileSketch()
+        on_fork(self)
 
     @classmethod
     def of_running_loop(cls, clock: Clock) -> UniversalTimer:
@@ -133,6 +135,7 @@ class UniversalTimer:
 
         Raises:
             ConfigError: If a number is impossible.
+            RejectedError: In a child process made by ``fork``, where nothing would call it.
         """
         if slack:
             return self._flexible(self._now_ns() + _ns("delay", delay), callback, slack)
@@ -164,6 +167,7 @@ class UniversalTimer:
 
         Raises:
             ConfigError: If a number is impossible, or there is no such policy.
+            RejectedError: As for ``after``.
         """
         step = _ns("period", period)
         if not period > 0:
@@ -207,6 +211,11 @@ class UniversalTimer:
             self._wake_up.close()
             self._wake_up = None
 
+    def forked(self) -> None:
+        """Refuse everything in a child process made by ``fork``; see ``loops.forks``."""
+        self._closed = self._forked = True
+        self._heap.forked()
+
     # -- the heap ---------------------------------------------------------
 
     def _flexible(
@@ -226,6 +235,9 @@ class UniversalTimer:
                 heap.bury()
             if self._closed:
                 timeout.ended = True
+                if self._forked:
+                    message = f"this timer calls nothing here: {FORKED}"
+                    raise RejectedError(message)
                 return timeout
             heap.put(timeout, latest)
             if latest >= self._wake_at:
