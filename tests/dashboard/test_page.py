@@ -146,6 +146,24 @@ def test_a_task_says_why_it_waits_and_focus_stays_where_it_is(browsed: Any) -> N
     browsed(scenario)
 
 
+def test_any_task_can_be_asked_about_by_its_id_shown_or_not(browsed: Any) -> None:
+    async def scenario(page: Page, dashboard: Dashboard) -> None:
+        await hold(dashboard, "one", "two")
+        await page.get_by_role("button", name="Resume two").wait_for()
+        task = dashboard.feed.view.pipelines["two"].tasks[0].id
+        assert await page.get_by_role("button", name=f"Why {task}?").count() == 0
+        await page.get_by_label("Id of a task").fill(f" {task} ")
+        await page.keyboard.press("Enter")
+        text = page.locator("#dialog-text")
+        await text.wait_for()
+        assert f"{task} " in await text.inner_text()
+        assert "of pipeline two" in await text.inner_text()
+        await page.keyboard.press("Escape")
+        await free(page, dashboard, "one", "two")
+
+    browsed(scenario)
+
+
 def test_names_and_texts_never_become_markup(browsed: Any, tmp_path: Path) -> None:
     attack = "<img src=x onerror=alert(1)>"
     write(tmp_path / "one" / f"{attack.replace('/', '')}.pdf", f"%PDF-1.4 {attack}")

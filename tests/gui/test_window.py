@@ -316,6 +316,23 @@ def test_entries_of_the_quarantine_are_tried_again_and_explained(
     assert window.findChildren(QtWidgets.QMessageBox)[0].text() == "why was asked"
 
 
+def test_any_task_can_be_asked_about_by_its_id_shown_or_not(
+    window: MonitorWindow, feed: Recorder, until: Until
+) -> None:
+    window.show_view(view())
+    for tab in (1, 4):
+        window.tabs.setCurrentIndex(tab)
+        found = window.tabs.widget(tab).findChildren(QtWidgets.QToolButton)
+        next(each for each in found if each.accessibleName() == "Why, by id").click()
+    dialogs = window.findChildren(QtWidgets.QInputDialog)
+    for dialog, text in zip(dialogs, (" t4711 ", " "), strict=True):
+        dialog.setTextValue(text)
+        dialog.accept()
+    until(lambda: window.findChildren(QtWidgets.QMessageBox))
+    assert feed.asked == [("why", "t4711")]
+    assert window.findChildren(QtWidgets.QMessageBox)[0].text() == "why was asked"
+
+
 def test_what_cannot_be_done_is_said_with_the_reason(window: MonitorWindow, feed: Recorder, until: Until) -> None:
     window.show_view(view())
     feed.error = RejectedError("pipeline letters is over", hint="the next run starts it again")

@@ -509,6 +509,11 @@ function follow() {
 
 document.addEventListener("DOMContentLoaded", () => {
   $("search").addEventListener("submit", search);
+  $("ask-why").addEventListener("submit", (event) => {
+    event.preventDefault();
+    const id = $("why-id").value.trim();
+    if (id) why(id);
+  });
   $("retry-all").addEventListener("click", () => act({ action: "retry", ids: null }, $("retry-all")));
   document.addEventListener("keydown", (event) => {
     const typing = event.target instanceof Element && event.target.matches("input, select, textarea, [contenteditable]");

@@ -9,6 +9,8 @@ from tenire.app.feed import LEVELS
 from tenire.errors import RejectedError, TenireError
 from tenire.gui.binding import QtCore, QtGui, QtWidgets, Signal
 from tenire.gui.qt.slots import async_slot
+from tenire.gui.window.asking import ask_for, question, show_text
+from tenire.gui.window.buttons import button, menu_button
 from tenire.gui.window.charts import Charts
 from tenire.gui.window.header import Banner, Header
 from tenire.gui.window.rows import (
@@ -67,12 +69,13 @@ class MonitorWindow(QtWidgets.QMainWindow):
         below.setDocumentMode(True)
         below.tabBar().setDrawBase(False)
         below.setAccessibleName("Details")
+        entry_actions = (self._why_any, self._why_entry, self._retry, self._retry_all)
         for title, page in (
             ("&Curves", self._charts),
-            ("&Tasks", self._with_buttons(self.tasks, self._why_task)),
+            ("&Tasks", self._with_buttons(self.tasks, self._why_any, self._why_task)),
             ("&Limits", self.limits),
             ("&Events", self.events),
-            ("&Quarantine", self._with_buttons(self.quarantine, self._why_entry, self._retry, self._retry_all)),
+            ("&Quarantine", self._with_buttons(self.quarantine, *entry_actions)),
             ("C&omponents", self.parts),
         ):
             below.addTab(page, title)
@@ -129,6 +132,7 @@ class MonitorWindow(QtWidgets.QMainWindow):
         self._end_all = self._action("&End the run…", "Ctrl+Shift+W", self.ask_end)
         self._why_task = self._action("&Why?", "Ctrl+Y", lambda: self._explain(self.tasks.selected()))
         self._why_entry = self._action("W&hy?", "", lambda: self._explain(self.quarantine.selected()))
+        self._why_any = self._action("Why, by &id…", "Ctrl+Shift+Y", self.ask_why)
         self._retry = self._action("Try a&gain", "", lambda: self._retry_chosen(self.quarantine.selected()))
         self._retry_all = self._action("Try &all again", "", lambda: self._retry_chosen(None))
         self._close = self._action("Close the window; work goes on", "Ctrl+W", self.close)
@@ -160,14 +164,14 @@ class MonitorWindow(QtWidgets.QMainWindow):
         row.addWidget(title)
         row.addStretch(1)
         for action in (self._pause, self._resume):
-            row.addWidget(_button(action))
-        self._priority_button = _menu_button("Pri&ority", self._levels)
-        self._weight_button = _menu_button("W&eight", self._weights)
+            row.addWidget(button(action))
+        self._priority_button = menu_button("Pri&ority", self._levels)
+        self._weight_button = menu_button("W&eight", self._weights)
         row.addWidget(self._priority_button)
         row.addWidget(self._weight_button)
-        row.addWidget(_button(self._cancel))
+        row.addWidget(button(self._cancel))
         row.addSpacing(16)
-        row.addWidget(_button(self._end_all))
+        row.addWidget(button(self._end_all))
         return row
 
     def _with_buttons(self, table: Table[Any], *actions: QtGui.QAction) -> QtWidgets.QWidget:
@@ -178,7 +182,7 @@ class MonitorWindow(QtWidgets.QMainWindow):
         row = QtWidgets.QHBoxLayout()
         row.addStretch(1)
         for action in actions:
-            row.addWidget(_button(action))
+            row.addWidget(button(action))
         column.addLayout(row)
         table.setContextMenuPolicy(QtCore.Qt.ContextMenuPolicy.ActionsContextMenu)
         table.addActions(list(actions))
@@ -209,7 +213,7 @@ class MonitorWindow(QtWidgets.QMainWindow):
         chosen = self._chosen()
         if not chosen:
             return
-        box = self._question(f"Cancel {chosen[0]}?", "Everything that it has finished is kept; the others go on.")
+        box = question(self, f"Cancel {chosen[0]}?", "Everything that it has finished is kept; the others go on.")
         yes = box.addButton("Cancel the pipeline", QtWidgets.QMessageBox.ButtonRole.DestructiveRole)
         box.setDefaultButton(box.addButton("Let it go on", QtWidgets.QMessageBox.ButtonRole.RejectRole))
         yes.clicked.connect(lambda *_: self._act(self._feed.actions.cancel, chosen[0]))
@@ -242,7 +246,12 @@ class MonitorWindow(QtWidgets.QMainWindow):
         except TenireError as error:
             self.say(str(error))
             return
-        self._show_text(f"Why {answer.id}?", " ".join(answer.paragraph.split("\n")))
+        show_text(self, f"Why {answer.id}?", " ".join(answer.paragraph.split("\n")))
+
+    def ask_why(self) -> None:
+        """Ask for the id of any task, also one that is not shown, and tell why it is where it is."""
+        what = "Id of a task, or of an entry of the quarantine:"
+        ask_for(self, "Why?", what, lambda task: self._explain([task]))
 
     def _retry_chosen(self, keys: list[str] | None) -> None:
         self._act(self._feed.actions.retry, keys)
@@ -257,13 +266,14 @@ class MonitorWindow(QtWidgets.QMainWindow):
     def run_file(self, file: str) -> None:
         """Run the pipelines of a file on this home; they go on when the window is closed."""
         started = StartedRun(self._home, file, self)
-        started.failed.connect(lambda said: self._show_text("The run has failed", said))
+        started.failed.connect(lambda said: show_text(self, "The run has failed", said))
         self.say(f"started: tenire run {file}")
 
     def ask_end(self) -> None:
         """Ask whether all that runs is to be ended, and whether the window is to be closed then; do it."""
         names = self._going_on()
-        box = self._question(
+        box = question(
+            self,
             f"End the run? {_some(len(names))} would be cancelled.",
             "Everything that is finished is kept, and the next run goes on from there. "
             "To leave the run alone, just close the window.",
@@ -297,24 +307,6 @@ class MonitorWindow(QtWidgets.QMainWindow):
         self.say("the run has ended; everything finished is kept")
         if closing:
             self.close()
-
-    def _question(self, text: str, more: str) -> QtWidgets.QMessageBox:
-        box = QtWidgets.QMessageBox(self)
-        box.setIcon(QtWidgets.QMessageBox.Icon.Question)
-        box.setTextFormat(QtCore.Qt.TextFormat.PlainText)
-        box.setText(text)
-        box.setInformativeText(more)
-        box.setAttribute(QtCore.Qt.WidgetAttribute.WA_DeleteOnClose)
-        return box
-
-    def _show_text(self, title: str, text: str) -> None:
-        box = QtWidgets.QMessageBox(self)
-        box.setTextFormat(QtCore.Qt.TextFormat.PlainText)
-        box.setTextInteractionFlags(QtCore.Qt.TextInteractionFlag.TextSelectableByMouse)
-        box.setWindowTitle(title)
-        box.setText(text)
-        box.setAttribute(QtCore.Qt.WidgetAttribute.WA_DeleteOnClose)
-        box.open()
 
     def say(self, text: str) -> None:
         """Show a sentence for a while."""
@@ -363,23 +355,3 @@ def is_over(pipeline: PublishedPipeline) -> bool:
 
 def _some(pipelines: int) -> str:
     return "1 pipeline" if pipelines == 1 else f"{pipelines} pipelines"
-
-
-def _button(action: QtGui.QAction) -> QtWidgets.QToolButton:
-    button = QtWidgets.QToolButton()
-    button.setDefaultAction(action)
-    button.setFocusPolicy(QtCore.Qt.FocusPolicy.StrongFocus)
-    button.setAccessibleName(action.text().replace("&", "").rstrip("…"))
-    return button
-
-
-def _menu_button(text: str, actions: list[QtGui.QAction]) -> QtWidgets.QToolButton:
-    button = QtWidgets.QToolButton()
-    button.setText(text)
-    menu = QtWidgets.QMenu(button)
-    menu.addActions(actions)
-    button.setMenu(menu)
-    button.setPopupMode(QtWidgets.QToolButton.ToolButtonPopupMode.InstantPopup)
-    button.setFocusPolicy(QtCore.Qt.FocusPolicy.StrongFocus)
-    button.setAccessibleName(text.replace("&", ""))
-    return button
