@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tenire.concurrency import blocking
 from tenire.concurrency.channel import Lookout
 from tenire.concurrency.channel import lookout as module
 from tenire.concurrency.channel.endpoint import listen
@@ -107,5 +108,41 @@ def test_a_wait_that_is_cancelled_is_over_at_once_and_its_thread_too(
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
+
+    run(scenario)
+
+
+def test_who_waits_for_an_engine_takes_no_thread_from_those_who_need_one_for_a_moment(
+    tmp_path: Path, looked: threading.Semaphore
+) -> None:
+    async def scenario() -> None:
+        tasks = [await waiting(Lookout(tmp_path), looked) for _ in range(blocking.MOST)]
+        assert await blocking.run_blocking(max, 3, 4) == 4
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+
+    run(scenario)
+
+
+def test_a_wait_that_is_cancelled_is_over_though_a_disk_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    looking, answer = threading.Event(), threading.Event()
+
+    def hang(_: Lookout) -> None:
+        looking.set()
+        answer.wait()
+
+    monkeypatch.setattr(Lookout, "_identity", hang)
+    monkeypatch.setattr(module, "STEP_S", 0.0)
+    monkeypatch.setattr(blocking, "HASTE_S", 0.0)
+
+    async def scenario() -> None:
+        task = asyncio.get_running_loop().create_task(Lookout(tmp_path).wait(_LONG_S))
+        await asyncio.to_thread(looking.wait)
+        task.cancel()
+        await asyncio.wait([task], timeout=_LONG_S / 4)
+        over = task.cancelled()
+        answer.set()
+        assert over
 
     run(scenario)

@@ -101,11 +101,11 @@ def hurry() -> None:
             limit.reschedule(soon)
 
 
-async def wait_or_give_up(tasks: Iterable[asyncio.Task[Any]], seconds: float) -> bool:
+async def wait_or_give_up(tasks: Iterable[asyncio.Future[Any]], seconds: float) -> bool:
     """Wait for tasks that wait for a disk; those that are late are cancelled, and their functions go on alone.
 
     Args:
-        tasks: The tasks.
+        tasks: The tasks, or what ``run_in_executor`` returns for a function on a thread of one's own.
         seconds: To wait at the most; 0 or less only looks.
 
     Returns:

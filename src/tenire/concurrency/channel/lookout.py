@@ -2,18 +2,21 @@
 
 Its key is looked at: each engine makes a new one, and only when it listens already. Such a
 look costs a tenth of trying to connect, so it can be had every ``STEP_S``. It is taken on a
-thread, which a disk that hangs may hold up, but no loop.
+thread, which a disk that hangs may hold up, but no loop; on one of its own, as it looks for
+as long as nobody comes, and whoever needs a thread for a moment must not wait for that.
 """
 
 from __future__ import annotations
 
+import asyncio
 import os
 import threading
 from typing import TYPE_CHECKING
 
 from tenire.clock import SYSTEM_CLOCK
-from tenire.concurrency.blocking import run_blocking
+from tenire.concurrency.blocking import haste_s, wait_or_give_up
 from tenire.concurrency.channel.endpoint import KEY_FILE
+from tenire.concurrency.daemon_executor import DaemonExecutor
 from tenire.concurrency.unbroken import unbroken
 
 if TYPE_CHECKING:
@@ -35,6 +38,7 @@ class Lookout:
     def __init__(self, directory: Path) -> None:
         self._key = directory / KEY_FILE
         self._seen: object = self  # no file's: the first wait ends with its first look
+        self._thread = DaemonExecutor("tenire-lookout", 1, keep=False)
 
     async def wait(self, seconds: float) -> None:
         """Return once the key is another than at the end of the wait before, or after so many seconds.
@@ -42,7 +46,15 @@ class Lookout:
         It never returns before ``STEP_S``: who connects in vain after each wait does not spin.
         """
         leave = threading.Event()
-        await unbroken(run_blocking(self._look, seconds, leave), hurry=leave.set)
+        looking = asyncio.get_running_loop().run_in_executor(self._thread, self._look, seconds, leave)
+        try:
+            await asyncio.wait([looking])
+        except asyncio.CancelledError:
+            leave.set()
+            # It leaves at once, unless a disk holds it up: then it goes on alone.
+            await unbroken(wait_or_give_up([looking], haste_s()))
+            raise
+        looking.result()
 
     def _look(self, seconds: float, leave: threading.Event) -> None:
         until = SYSTEM_CLOCK.now() + seconds
