@@ -161,11 +161,6 @@ class Contexts:
         if (engine := self._engines.pop(generation, None)) is not None:
             self._aside(engine.close())
 
-    async def tidy(self) -> None:
-        """Close what is too old to be used again."""
-        for number in self._core.worn(self._clock.now()):
-            self._discard(number)
-
     async def close(self) -> None:
         """End all browsers, and wait until they are gone."""
         self._made.clear()
