@@ -76,12 +76,11 @@ class Place:
         Raises:
             StoreError: If it cannot be used.
         """
+        owner = _id_of(self.home) or ""
         if self.replaces:
-            return open_at(self.store)
+            return open_at(self.store, owner=owner)
         dimension = int(self.identity.rpartition("/")[2])
-        return open_at(
-            self.store, dimension=dimension, embedder=self.identity, owner=_id_of(self.home) or "", create=True
-        )
+        return open_at(self.store, dimension=dimension, embedder=self.identity, owner=owner, create=True)
 
     def with_dimension(self, dimension: int) -> Place:
         """Return the place once the dimension of a server's vectors is known."""
@@ -179,17 +178,13 @@ def choose_place(home: Home, *, store: str, embedder: str, upgrade: bool = False
     if stored is not None and stored.embedder != identity:
         wanted = identity or name
         message = f"the store at {shown(path)} was built with the embedder {stored.embedder}, not with {wanted}"
-        if upgrade and isinstance(path, ServerAddress):
-            message = f"{message}, and a store on a server cannot go over to another one"
-            raise ConfigError(message, key="embedder", hint="ingest into another home and database")
         if upgrade and not is_remote(name):
             return Place(home, path, name, identity, replaces=stored.embedder)
         if upgrade:
             message = f"a store cannot go over to {name}, an embedder on a server"
             raise ConfigError(message, key="embedder", hint="ingest into another home with --home")
-        hint = "use the same embedder, embed all again with --upgrade-embedder, or name another home with --home"
-        if isinstance(path, ServerAddress):
-            hint = "use the same embedder, or ingest into another home and database"
+        other = "home and database" if isinstance(path, ServerAddress) else "home with --home"
+        hint = f"use the same embedder, embed all again with --upgrade-embedder, or name another {other}"
         raise EmbedderMismatchError(message, stored=stored.embedder, asked=wanted, hint=hint)
     return Place(home, path, name, identity)
 

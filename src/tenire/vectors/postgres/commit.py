@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
     from tenire.protocols import Batch, Document
 
-__all__ = ["apply", "has_batch"]
+__all__ = ["WRITERS_LOCK", "apply", "binary_vectors", "has_batch"]
 
-_LOCK = "SELECT 1 FROM tenire.store FOR UPDATE"
+WRITERS_LOCK = "SELECT 1 FROM tenire.store FOR UPDATE"
 _COPY = (
     "COPY tenire.passages (document, ordinal, start, stop, source, place, text, original, text_hash, spelled, vector)"
     " FROM STDIN (FORMAT BINARY)"
@@ -45,7 +45,7 @@ def apply(connection: Any, batch: Batch, vectors: NDArray[np.float32]) -> int:
     Returns:
         How many passages came or left.
     """
-    connection.execute(_LOCK)
+    connection.execute(WRITERS_LOCK)
     noted = connection.execute(
         "INSERT INTO tenire.batches (id) VALUES (%s) ON CONFLICT DO NOTHING RETURNING id", (batch.id,)
     )
@@ -72,12 +72,12 @@ def apply(connection: Any, batch: Batch, vectors: NDArray[np.float32]) -> int:
 
 def has_batch(connection: Any, batch: str) -> bool:
     """Return whether a batch was applied, once nobody else can be about to apply it."""
-    connection.execute(_LOCK)
+    connection.execute(WRITERS_LOCK)
     return connection.execute("SELECT 1 FROM tenire.batches WHERE id = %s", (batch,)).fetchone() is not None
 
 
 def _rows(documents: list[Document], vectors: NDArray[np.float32]) -> Iterator[tuple[Any, ...]]:
-    written = _binary(vectors)
+    written = binary_vectors(vectors)
     for document in documents:
         source = utf8(document.file.path).decode("utf-8", "replace")
         for passage in document.passages:
@@ -88,7 +88,7 @@ def _rows(documents: list[Document], vectors: NDArray[np.float32]) -> Iterator[t
             )  # fmt: skip
 
 
-def _binary(vectors: NDArray[np.float32]) -> Iterator[bytes]:
+def binary_vectors(vectors: NDArray[np.float32]) -> Iterator[bytes]:
     """Return vectors as PostgreSQL takes a ``halfvec``: two numbers of 16 bits, its length and 0, then its own."""
     import numpy as np
 

@@ -212,6 +212,8 @@ def _remedy(error: Exception, told: str) -> str:
         return "the user needs the right to create in the database, or, once the store is made, the schema tenire"
     if state == "55P03":
         return "another connection holds the store: see pg_stat_activity of the server, then run the same again"
+    if state == "2BP01":
+        return "drop what others have made of tenire.passages, such as views, then run the same again"
     if state[:2] in ("53", "58"):
         return "see that the server has room on its disk and memory, then run the same again"
     return "see that the server runs and may be reached, then run the same again"

@@ -8,6 +8,7 @@ Everything is in the schema ``tenire`` of one database:
   other programs; where PostgreSQL cannot hold a text as it is, ``original`` does. ``spelled`` is
   how words come in: the server makes ``words`` of it, and leaves it empty.
 - ``words``: how texts become words: as they are, without endings, none is left out.
+- ``upgrade``, ``upgrade_vectors``, ``upgraded``: what ``embedder_upgrade`` has done so far.
 """
 
 from __future__ import annotations
@@ -17,9 +18,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from tenire.errors import EmbedderMismatchError, StoreError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tenire.vectors.postgres.address import ServerAddress
 
-__all__ = ["ServerFormat", "make", "open_format", "prepare", "prepare_maker", "read_server_format"]
+__all__ = [
+    "WORDS_INDEX", "ServerFormat", "make", "open_format", "passages_table", "prepare", "prepare_maker",
+    "read_server_format", "require_indexable",
+]  # fmt: skip
 
 FORMAT = 1
 _LEAST_PGVECTOR = (0, 7)
@@ -28,6 +34,7 @@ _INLINE = 1536
 """Numbers of a vector up to which it stays in its row: a row has room for 8 KiB."""
 _MOST_NUMBERS = 4000
 """As many as pgvector can index."""
+WORDS_INDEX = "CREATE INDEX {table}_words ON tenire.{table} USING gin (words)"
 _TOKENS = (
     "asciihword, asciiword, float, hword, hword_asciipart, hword_numpart, hword_part, int, numhword, numword, sfloat,"
     " uint, version, word"
@@ -93,15 +100,12 @@ def read_server_format(connection: Any) -> ServerFormat | None:
 
 def make(connection: Any, wanted: ServerFormat) -> ServerFormat:
     """Make the store in the transaction that is open, and return what it is built with."""
-    if wanted.dimension > _MOST_NUMBERS:
-        message = f"a store on a server has vectors of up to {_MOST_NUMBERS} numbers, this embedder makes"
-        raise StoreError(f"{message} {wanted.dimension}", hint="use another embedder, or a store in a directory")
+    require_indexable(wanted.dimension)
     if connection.execute("SELECT current_setting('server_encoding')").fetchone()[0] != "UTF8":
         message = "the database of a store must have the encoding UTF8"
         raise StoreError(message, hint="CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0")
     _add_pgvector(connection)
     prepare(connection)
-    storage = " STORAGE PLAIN" if wanted.dimension <= _INLINE else ""
     for statement in (
         "CREATE SCHEMA IF NOT EXISTS tenire",
         "CREATE TEXT SEARCH DICTIONARY tenire.stem (TEMPLATE = pg_catalog.snowball, Language = english)",
@@ -110,23 +114,44 @@ def make(connection: Any, wanted: ServerFormat) -> ServerFormat:
         "CREATE TABLE tenire.store (one boolean PRIMARY KEY DEFAULT true CHECK (one), format integer NOT NULL,"
         " embedder text NOT NULL, dimension integer NOT NULL, owner text NOT NULL)",
         "CREATE TABLE tenire.batches (id text PRIMARY KEY)",
-        "CREATE TABLE tenire.passages (document text NOT NULL, ordinal integer NOT NULL,"
-        " key bigint GENERATED ALWAYS AS IDENTITY UNIQUE, start bigint NOT NULL, stop bigint NOT NULL,"
-        " source text NOT NULL, place text, text text NOT NULL, original bytea, text_hash bytea NOT NULL,"
-        f" words tsvector NOT NULL, vector halfvec({wanted.dimension:d}){storage} NOT NULL, spelled text,"
-        # To compress the words of rows of usual length costs more time than room.
-        " PRIMARY KEY (document, ordinal)) WITH (toast_tuple_target = 4080)",
         "CREATE FUNCTION tenire.take_words() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
         " NEW.words := pg_catalog.to_tsvector('tenire.words', NEW.spelled); NEW.spelled := NULL; RETURN NEW; END $$",
-        "CREATE TRIGGER take_words BEFORE INSERT ON tenire.passages FOR EACH ROW WHEN (NEW.spelled IS NOT NULL)"
-        " EXECUTE FUNCTION tenire.take_words()",
-        "CREATE INDEX passages_words ON tenire.passages USING gin (words)",
+        *passages_table("passages", wanted.dimension),
+        WORDS_INDEX.format(table="passages"),
     ):
         connection.execute(statement)
     connection.execute(
         "INSERT INTO tenire.store (format, embedder, dimension, owner) VALUES (%s, %s, %s, %s)", (FORMAT, *wanted)
     )
     return wanted
+
+
+def passages_table(name: str, dimension: int) -> Iterator[str]:
+    """Return the statements that make a table of passages, without the indexes that searches need."""
+    storage = " STORAGE PLAIN" if dimension <= _INLINE else ""
+    yield (
+        f"CREATE TABLE tenire.{name} (document text NOT NULL, ordinal integer NOT NULL,"
+        " key bigint GENERATED ALWAYS AS IDENTITY UNIQUE, start bigint NOT NULL, stop bigint NOT NULL,"
+        " source text NOT NULL, place text, text text NOT NULL, original bytea, text_hash bytea NOT NULL,"
+        f" words tsvector NOT NULL, vector halfvec({dimension:d}){storage} NOT NULL, spelled text,"
+        # To compress the words of rows of usual length costs more time than room.
+        " PRIMARY KEY (document, ordinal)) WITH (toast_tuple_target = 4080)"
+    )
+    yield (
+        f"CREATE TRIGGER take_words BEFORE INSERT ON tenire.{name} FOR EACH ROW WHEN (NEW.spelled IS NOT NULL)"
+        " EXECUTE FUNCTION tenire.take_words()"
+    )
+
+
+def require_indexable(dimension: int) -> None:
+    """Refuse vectors that are longer than what pgvector can index.
+
+    Raises:
+        StoreError: If they are.
+    """
+    if dimension > _MOST_NUMBERS:
+        message = f"a store on a server has vectors of up to {_MOST_NUMBERS} numbers, this embedder makes {dimension}"
+        raise StoreError(message, hint="use another embedder, or a store in a directory")
 
 
 def open_format(
@@ -167,7 +192,9 @@ def open_format(
             f"the store at {address.shown} was built with the embedder {stored.embedder} ({stored.dimension}"
             f" dimensions), not with {asked[0]} ({asked[1]})"
         )
-        hint = "use the same embedder, or ingest into another home and database"
+        hint = (
+            "use the same embedder, embed all again with --upgrade-embedder, or ingest into another home and database"
+        )
         raise EmbedderMismatchError(message, stored=stored.embedder, asked=asked[0], hint=hint)
     return stored
 

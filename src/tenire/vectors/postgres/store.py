@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from tenire.errors import EmbedderMismatchError
 from tenire.protocols import Hit, Passage
 from tenire.vectors.fusion import vector_weight
 from tenire.vectors.new_rows import checked_vectors
 from tenire.vectors.postgres.address import ServerAddress
 from tenire.vectors.postgres.commit import apply, has_batch
 from tenire.vectors.postgres.connection import Connection
+from tenire.vectors.postgres.embedder_upgrade import ServerUpgrade
 from tenire.vectors.postgres.looking import Passages, Words, read_passages
 from tenire.vectors.postgres.schema import open_format, prepare, prepare_maker, read_server_format
 from tenire.vectors.postgres.upkeep import audit, counts, sizes, tidy, vectors_of
@@ -33,6 +35,9 @@ if TYPE_CHECKING:
 __all__ = ["PostgresStore", "format_at"]
 
 T = TypeVar("T")
+
+# The lock comes before the view of the database: what waits for a switch to another embedder sees it done.
+_BUILT_WITH = "LOCK TABLE tenire.passages IN ACCESS SHARE MODE; SELECT embedder, dimension, owner FROM tenire.store"
 
 
 def format_at(address: ServerAddress) -> ServerFormat | None:
@@ -86,6 +91,7 @@ class PostgresStore:
         self.address = address if isinstance(address, ServerAddress) else ServerAddress.of(address)
         self._writer = Connection(self.address, prepare)
         self._reader = Connection(self.address, prepare, snapshot=True)
+        self._renewed: ServerFormat | None = None
 
         def opened(connection: Any) -> ServerFormat:
             return open_format(connection, self.address, dimension, embedder, owner, create=create)
@@ -107,8 +113,33 @@ class PostgresStore:
         return self._format.dimension
 
     def refresh(self) -> bool:
-        """Return whether the store was given another embedder since it was opened: never."""
-        return False
+        """Return whether the store was given another embedder, and go on with that.
+
+        Asks nobody: a search by vector that found it so has said so, with an ``EmbedderMismatchError``.
+        """
+        renewed, self._renewed = self._renewed, None
+        if renewed is None or renewed == self._format:
+            return False
+        self._format = renewed
+        return True
+
+    def upgrade(self, *, dimension: int, embedder: str) -> ServerUpgrade:
+        """Return the way to another embedder; until its ``switch`` this store stays as it is.
+
+        Args:
+            dimension: Length of its vectors.
+            embedder: Its identity.
+
+        Raises:
+            StoreError: If its vectors are too long for a server.
+        """
+
+        def switched() -> None:
+            self._format = self._format._replace(embedder=embedder, dimension=dimension)
+
+        return ServerUpgrade(
+            self._writer, self.address.shown, embedder=embedder, dimension=dimension, switched=switched
+        )
 
     # ------------------------------------------------------------------ writing
 
@@ -194,7 +225,8 @@ class PostgresStore:
 
         Raises:
             ValueError: If ``mode`` is unknown, ``k`` is below 1, or the mode's vector is missing.
-            EmbedderMismatchError: If the vector's length is not the store's.
+            EmbedderMismatchError: If the vector's length is not the store's, or the store was given
+                another embedder; see ``refresh``.
             StoreError: If the store cannot be read.
         """
         question = Question(query, vector, k, mode, exact, within)
@@ -202,6 +234,8 @@ class PostgresStore:
         return self._reader.run("read", lambda connection: self._hits(connection, question))
 
     def _hits(self, connection: Any, question: Question) -> list[Hit]:
+        if question.mode != "text":
+            self._require_same(connection)
         found = best_texts(
             Passages(connection),
             Words(connection),
@@ -210,6 +244,17 @@ class PostgresStore:
             weight=vector_weight(self.embedder),
         )
         return [Hit(row.document, row.ordinal, row.start, row.stop, row.text, score, row.place) for row, score in found]
+
+    def _require_same(self, connection: Any) -> None:
+        cursor = connection.execute(_BUILT_WITH)
+        cursor.nextset()
+        found = type(self._format)(*cursor.fetchone())
+        if found == self._format:
+            return
+        self._renewed = found
+        message = f"the store at {self.address.shown} has gone over to the embedder {found.embedder}"
+        hint = "search once more, with a vector of that one"
+        raise EmbedderMismatchError(message, stored=found.embedder, asked=self.embedder, hint=hint)
 
     def steady(self) -> AbstractContextManager[None]:
         """Have all searches of this thread in the block see one state of the store; those of others wait meanwhile."""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tenire.protocols import StopSign
     from tenire.vectors.postgres.connection import Connection
 
-__all__ = ["INDEX_ROWS", "Counts", "audit", "counts", "sizes", "tidy", "vectors_of"]
+__all__ = ["INDEX_ROWS", "Counts", "audit", "build_index", "counts", "sizes", "tidy", "vectors_of"]
 
 # To compare with so many vectors takes a server some 15 ms; each that comes later costs more than a
 # millisecond to take into the index.
@@ -114,15 +114,12 @@ def tidy(
         return False
     if before_long is not None:
         before_long()
-    memory = min(max(rows * (2 * dimension + _NODE) >> 10, _LEAST_MEMORY), _MOST_MEMORY)
 
     def build(server: Any) -> None:
-        server.execute(f"SET LOCAL maintenance_work_mem = {memory}")
         with nullcontext() if stop is None else connection.cancelled_by(stop):
             if stop is not None and stop.requested:
                 raise StoreError("stopped")
-            server.execute(f"CREATE INDEX {_INDEX} ON tenire.passages USING hnsw (vector halfvec_cosine_ops)")
-            server.execute("ANALYZE tenire.passages")
+            build_index(server, rows, dimension)
 
     try:
         connection.run("index", build)
@@ -131,6 +128,14 @@ def tidy(
             raise
         return False
     return True
+
+
+def build_index(connection: Any, rows: int, dimension: int, *, table: str = "passages") -> None:
+    """Build the vector index of a table with so many rows in the transaction that is open."""
+    memory = min(max(rows * (2 * dimension + _NODE) >> 10, _LEAST_MEMORY), _MOST_MEMORY)
+    connection.execute(f"SET LOCAL maintenance_work_mem = {memory}")
+    connection.execute(f"CREATE INDEX {table}_vector ON tenire.{table} USING hnsw (vector halfvec_cosine_ops)")
+    connection.execute(f"ANALYZE tenire.{table}")
 
 
 def _rows_without_index(connection: Any) -> int:
