@@ -35,6 +35,9 @@ MUTANTS: dict[str, tuple[str, str, str, str]] = {
     "events come out of order": (
         "event_queue", "terminal[0][0] < ordinary[0][0]", "True", "test_event_queue.py",
     ),
+    "what is given back comes last": (
+        "event_queue", "appendleft((place", "append((place", "test_event_queue.py",
+    ),
     "missed ticks move those to come": (
         "missed_ticks", "due + (late + 1) * period", "now + period", "test_missed_ticks.py",
     ),

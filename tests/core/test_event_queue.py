@@ -49,6 +49,12 @@ class QueueMachine(RuleBasedStateMachine):
                 self.queue.take()
 
     @rule()
+    def give_back(self) -> None:
+        self.number += 1
+        self.queue.give_back(self.number)
+        self.model.insert(0, (self.number, True))  # as one that takes no room
+
+    @rule()
     def clear(self) -> None:
         self.queue.clear()
         self.model.clear()

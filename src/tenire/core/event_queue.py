@@ -6,6 +6,8 @@
 3. When there is no room, ``latest`` and ``drop_oldest`` drop what has waited longest,
    and count it; ``block`` refuses the new one, which then waits outside. ``latest`` is
    room for one.
+4. Whatever an interrupt (Ctrl-C) leaves undone, ``size`` agrees with what waits: it
+   changes next to the one call that puts an event in or takes one out.
 """
 
 from __future__ import annotations
@@ -44,7 +46,7 @@ class EventQueue(Generic[Event]):
         ConfigError: If there is no such policy, or the capacity is impossible.
     """
 
-    __slots__ = ("_order", "_ordinary", "_terminal", "capacity", "dropped", "policy", "size")
+    __slots__ = ("_front", "_order", "_ordinary", "_terminal", "capacity", "dropped", "policy", "size")
 
     def __init__(self, policy: QueuePolicy = "drop_oldest", capacity: int = CAPACITY) -> None:
         if policy not in _POLICIES:
@@ -58,6 +60,7 @@ class EventQueue(Generic[Event]):
         self.size = 0
         self.dropped = 0
         self._order = count()
+        self._front = count(-1, -1)
         self._ordinary: deque[tuple[int, Event]] = deque()
         self._terminal: deque[tuple[int, Event]] = deque()
 
@@ -75,17 +78,25 @@ class EventQueue(Generic[Event]):
             insist: Do not refuse it; with ``block`` too, drop what has waited longest.
         """
         if terminal:
-            self._terminal.append((next(self._order), event))
+            events = self._terminal
         else:
-            if len(self._ordinary) >= self.capacity:
+            events = self._ordinary
+            if len(events) >= self.capacity:
                 if self.policy == "block" and not insist:
                     return False
-                self._ordinary.popleft()
-                self.size -= 1
                 self.dropped += 1
-            self._ordinary.append((next(self._order), event))
+                self.size -= 1
+                events.popleft()
+        place = next(self._order)
         self.size += 1
+        events.append((place, event))
         return True
+
+    def give_back(self, event: Event) -> None:
+        """Put an event before all others; it was taken out, or should have gone before them, and takes no room."""
+        place = next(self._front)
+        self.size += 1
+        self._terminal.appendleft((place, event))
 
     def take(self) -> Event:
         """Take out the event that came first.
@@ -95,15 +106,14 @@ class EventQueue(Generic[Event]):
         """
         ordinary, terminal = self._ordinary, self._terminal
         first = terminal if terminal and (not ordinary or terminal[0][0] < ordinary[0][0]) else ordinary
-        event = first.popleft()[1]
+        event = first[0][1]
         self.size -= 1
+        first.popleft()
         return event
 
     def clear(self) -> None:
         """Forget all events."""
-        self._ordinary.clear()
-        self._terminal.clear()
-        self.size = 0
+        self._ordinary, self._terminal, self.size = deque(), deque(), 0
 
     def __len__(self) -> int:
         return self.size

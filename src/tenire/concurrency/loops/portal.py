@@ -1,7 +1,8 @@
 """The way into one loop from other threads.
 
 1. What one thread sends starts in the order in which it was sent.
-2. From DRAINING on everything new is refused at once.
+2. From DRAINING on everything new is refused at once, except what must arrive: that
+   goes to the loop as long as it is open.
 3. When CLOSED, nobody who sent something is left waiting.
 4. A blocking call on the loop's own thread is refused: it would wait for itself.
 
@@ -19,7 +20,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from tenire.concurrency.loops.forks import FORKED, on_fork
-from tenire.concurrency.loops.requests import BlockingCall, Post, Request, is_awaitable
+from tenire.concurrency.loops.requests import BlockingCall, Post, Request, is_awaitable, must_arrive
 from tenire.concurrency.loops.spawned import Spawned, SpawnedRequest
 from tenire.concurrency.loops.state import LoopState
 from tenire.errors import ConfigError, InternalError, RejectedError
@@ -199,10 +200,16 @@ class Portal:
 
         What it raises goes to the loop's exception handler.
 
+        Args:
+            fn: The function. One with a true attribute ``must_arrive`` is refused neither for want
+                of room nor while the engine stops: whoever has one sends it once at a time.
+            *args: Its arguments.
+
         Raises:
             RejectedError: If the loop drains or is closed, or ``MOST_WAITING`` calls wait already.
+            RuntimeError: If the function must arrive, and nothing will run on the loop any more.
         """
-        if len(self._inbox) >= MOST_WAITING:
+        if len(self._inbox) >= MOST_WAITING and not must_arrive(fn):
             message = f"{MOST_WAITING} calls wait for the loop {self.name!r} already, so no more are posted to it"
             raise RejectedError(message, hint="use call() or spawn(), and wait for what came before")
         self._send(Post(self, fn, args))
@@ -221,6 +228,8 @@ class Portal:
 
     def _send(self, request: Request) -> None:
         if self.state is not LoopState.RUNNING:
+            if self.state is not LoopState.NEW and self._why != FORKED and request.go_past():
+                return
             request.drop()
             raise self.refusal()
         self._inbox.append(request)

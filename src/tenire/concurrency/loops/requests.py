@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextlib
 import logging
 import sys
 from _thread import allocate_lock
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
     from tenire.concurrency.loops.portal import Portal
 
-__all__ = ["BlockingCall", "Post", "Request", "is_awaitable"]
+__all__ = ["BlockingCall", "Post", "Request", "is_awaitable", "must_arrive"]
 
 T = TypeVar("T")
 
@@ -41,6 +42,11 @@ _log = logging.getLogger("tenire.loops")
 def is_awaitable(value: object) -> bool:
     """Return whether a value can be awaited; for a plain value that costs next to nothing."""
     return hasattr(type(value), "__await__")
+
+
+def must_arrive(fn: object) -> bool:
+    """Return whether a function that is posted must not be refused; see ``Portal.post``."""
+    return getattr(fn, "must_arrive", False) is True
 
 
 async def _awaiting(value: Awaitable[T]) -> T:
@@ -159,6 +165,10 @@ class Request:
         self.drop()
         self.settle(None, error)
 
+    def go_past(self) -> bool:
+        """Go straight to the loop, which drains, if this must arrive; return whether it does."""
+        return False
+
     def settle(self, value: Any, error: BaseException | None) -> None:
         """Take in the outcome."""
         raise NotImplementedError
@@ -229,6 +239,26 @@ class Post(Request):
     def __init__(self, portal: Portal, what: Callable[..., Any], args: tuple[Any, ...]) -> None:
         super().__init__(portal, what, args)
         self._settled = False
+
+    def go_past(self) -> bool:
+        """See ``Request``.
+
+        Raises:
+            RuntimeError: If the loop is closed.
+        """
+        if not must_arrive(self._what):
+            return False
+        self.portal.loop.call_soon_threadsafe(self._what, *self._args, context=self._context)
+        self._settled = True
+        self.drop()
+        return True
+
+    def refuse(self, error: BaseException) -> None:
+        """See ``Request``."""
+        with contextlib.suppress(RuntimeError):  # closed: then it is lost, and told so
+            if self.go_past():
+                return
+        super().refuse(error)
 
     def settle(self, value: Any, error: BaseException | None) -> None:
         """See ``Request``."""

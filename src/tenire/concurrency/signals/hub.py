@@ -5,11 +5,14 @@
    subscribers get an event, or, while one that must not lose any has no room, none.
 3. What was emitted before ``close`` is delivered; nothing after it, and nobody waits
    any more.
+4. An interrupt, at whatever point it comes, leaves nobody busy for ever: who was to be
+   called, and was not, gets the event before all newer ones.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections import deque
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -29,8 +32,6 @@ if TYPE_CHECKING:
     from tenire.concurrency.signals.subscriber import Subscriber
     from tenire.core.event_queue import QueuePolicy
 
-    Sent = tuple[list[Subscriber], list[Subscriber]]
-    """Those to deliver to now, and those for whom the event waits."""
     On = asyncio.AbstractEventLoop | Callable[[Callable[[], object]], object] | Literal["emitter"] | None
 
 __all__ = ["Signals"]
@@ -38,6 +39,8 @@ __all__ = ["Signals"]
 Event = TypeVar("Event")
 
 _MOST_TYPES = 1024
+
+_log = logging.getLogger("tenire.signals")
 
 
 class Signals:
@@ -51,12 +54,14 @@ class Signals:
     Attributes:
         lock: Held while it is decided who gets what.
         gone: Subscribers whose owners are gone.
+        refused: Subscribers for whom a turn was refused; the next event asks again.
     """
 
     def __init__(self) -> None:
         # Taken again by the same thread if a finaliser, which may run anywhere, emits something.
         self.lock = threading.RLock()
         self.gone: deque[Subscriber] = deque()
+        self.refused: deque[Subscriber] = deque()
         self._subscribers: dict[Subscriber, None] = {}  # in the order of subscribing
         self._of_type: dict[type[Any], tuple[Subscriber, ...]] = {}
         self._closed = self._forked = False
@@ -79,8 +84,9 @@ class Signals:
             event: The type; ``object`` for all events.
             listener: A plain function, which must not block. A bound method is held weakly.
             on: Where to call it: on a loop, or through a function that has a function
-                called somewhere (``portal.post``); ``"emitter"``: at once, by whoever
-                emits. Default: on the loop that runs here; if there is none, as ``"emitter"``.
+                called somewhere (``portal.post``), and raises ``RejectedError`` while it
+                cannot; ``"emitter"``: at once, by whoever emits. Default: on the loop that
+                runs here; if there is none, as ``"emitter"``.
             policy: When more than ``capacity`` events wait: ``"latest"`` keeps the newest
                 only, ``"drop_oldest"`` drops and counts, ``"block"`` lets ``emit`` wait.
             capacity: Events that may wait.
@@ -128,7 +134,9 @@ class Signals:
                 Nobody got the event.
             RejectedError: In a child process made by ``fork``, which has none of the subscribers.
         """
-        return self._send(event, self._offer(event) or self._wait(event))
+        while (receivers := self._send(event)) is None:
+            self._wait(event)
+        return receivers
 
     def post(self, event: object) -> int:
         """Send an event as ``emit`` does, but never wait.
@@ -136,14 +144,14 @@ class Signals:
         A subscriber that lets emitters wait, and has no room, drops and counts what has
         waited longest. The engine sends its own events in this way.
         """
-        sent = self._offer(event, insist=True)
-        assert sent is not None
-        return self._send(event, sent)
+        receivers = self._send(event, insist=True)
+        assert receivers is not None
+        return receivers
 
     async def aemit(self, event: object) -> int:
         """Send an event as ``emit`` does, and wait without blocking the loop while there is no room."""
         loop = asyncio.get_running_loop()
-        while not (sent := self._offer(event)):
+        while (receivers := self._send(event)) is None:
             future, arrive = knock(loop)
             full = self._wait_at(event, arrive)
             if full is not None:
@@ -151,7 +159,7 @@ class Signals:
                     await future
                 finally:
                     full.forget(arrive)
-        return self._send(event, sent)
+        return receivers
 
     def close(self) -> None:
         """Take in no more events, and wake all who wait; what was emitted is still delivered."""
@@ -162,6 +170,9 @@ class Signals:
             self._of_type.clear()
         for subscriber in subscribers:
             subscriber.end()
+        for subscriber in subscribers:
+            if subscriber.queue.size:  # the last chance of those for whom a turn was refused
+                subscriber.wake()
 
     def forked(self) -> None:
         """Refuse everything in a child process made by ``fork``; see ``loops.forks``."""
@@ -219,47 +230,71 @@ class Signals:
             self._of_type[kind] = targets
         return targets
 
-    def _offer(self, event: object, *, insist: bool = False) -> Sent | None:
-        """Let all subscribers have an event; return ``None`` if one of them has no room."""
+    def _send(self, event: object, *, insist: bool = False) -> int | None:
+        """Deliver an event to all subscribers, or see to it; return how many, or ``None`` if one has no room."""
+        # Those to deliver to now, and those for whom the event waits. Made here, so that an interrupt
+        # at any point leaves nobody busy with what nobody does any more.
+        direct: list[Subscriber] = []
+        waiting: list[Subscriber] = []
+        try:
+            if not self._offer(event, direct, waiting, insist):
+                return None
+            for subscriber in direct:
+                subscriber.run(event)
+                if subscriber.queue.size:  # since it was busy
+                    subscriber.wake()
+            for subscriber in waiting:
+                subscriber.wake()
+            if self.refused:
+                self._ask_again()
+        except BaseException:  # the program is being ended, by one of them or from outside
+            self._bring_to_the_others(event, direct, waiting)
+            raise
+        return len(direct) + len(waiting)
+
+    def _offer(self, event: object, direct: list[Subscriber], waiting: list[Subscriber], insist: bool) -> bool:
+        """Let all subscribers have an event; return ``False`` if one of them has no room."""
         running = running_loop()
         kind = type(event)
         terminal = _is_terminal(kind)
-        direct: list[Subscriber] = []
-        waiting: list[Subscriber] = []
         with self.lock:
             if self.gone:
                 self._bury()
             targets = self._targets(kind)
             if not (terminal or insist) and self._full(targets) is not None:
-                return None
+                return False
             for target in targets:
                 place = target.place
                 if (place is running or place is ANYWHERE) and not (target.busy or target.queue.size):
-                    target.busy = True
                     if target.blocks:
                         target.runner = threading.get_ident()
                     direct.append(target)
+                    target.busy = direct
                 else:
-                    target.queue.put(event, terminal=terminal, insist=insist)
                     waiting.append(target)
-        return direct, waiting
+                    target.queue.put(event, terminal=terminal, insist=insist)
+        return True
 
-    def _send(self, event: object, sent: Sent) -> int:
-        direct, waiting = sent
-        receivers = len(direct) + len(waiting)
-        left = iter(direct)
-        try:
-            for subscriber in left:
-                subscriber.run(event)
-                if subscriber.queue.size:  # since it was busy
+    def _bring_to_the_others(self, event: object, direct: list[Subscriber], waiting: list[Subscriber]) -> None:
+        with self.lock:
+            for subscriber in direct:
+                if subscriber.busy is direct:  # nobody has called it yet
+                    subscriber.give_back(event)
+        for subscriber in (*direct, *waiting):
+            try:
+                if subscriber.queue.size:
                     subscriber.wake()
-        finally:
-            for subscriber in left:  # the program is being ended by one of them
-                subscriber.give_back(event)
-                waiting.append(subscriber)
-            for subscriber in waiting:
+            except BaseException as error:  # noqa: BLE001 - the first is raised; this keeps nothing from the rest
+                _log.error("a listener of %s ended the program too: %r", type(event).__name__, error)
+
+    def _ask_again(self) -> None:
+        for _ in range(len(self.refused)):
+            try:
+                subscriber = self.refused.popleft()
+            except IndexError:  # another thread was faster
+                return
+            if subscriber.queue.size:
                 subscriber.wake()
-        return receivers
 
     def _full(self, targets: Iterable[Subscriber]) -> Subscriber | None:
         for target in targets:
@@ -269,6 +304,8 @@ class Signals:
 
     def _wait_at(self, event: object, arrive: Callable[[], object]) -> Subscriber | None:
         """Have ``arrive`` called when a subscriber that has no room may have some; return that one."""
+        if self.refused:  # perhaps it is one of these
+            self._ask_again()
         with self.lock:
             full = self._full(self._targets(type(event)))
             if full is not None:
@@ -278,24 +315,22 @@ class Signals:
                     return None
             return full
 
-    def _wait(self, event: object) -> Sent:
-        """Do as ``_offer``, and wait until there is room."""
-        while not (sent := self._offer(event)):
-            # A plain lock: who frees it may be a finaliser that runs in the midst of this very wait.
-            arrived = threading.Lock()
-            arrived.acquire()
-            arrive = arrived.release
-            full = self._wait_at(event, arrive)
-            if full is None:
-                continue
-            try:
-                running = running_loop()
-                if running is not None or full.waits_for_itself():
-                    raise RuntimeError(_no_room(type(event), full, running))
-                acquire(arrived, None)
-            finally:
-                full.forget(arrive)
-        return sent
+    def _wait(self, event: object) -> None:
+        """Wait until there may be room."""
+        # A plain lock: who frees it may be a finaliser that runs in the midst of this very wait.
+        arrived = threading.Lock()
+        arrived.acquire()
+        arrive = arrived.release
+        full = self._wait_at(event, arrive)
+        if full is None:
+            return
+        try:
+            running = running_loop()
+            if running is not None or full.waits_for_itself():
+                raise RuntimeError(_no_room(type(event), full, running))
+            acquire(arrived, None)
+        finally:
+            full.forget(arrive)
 
 
 def _is_terminal(kind: type[Any]) -> bool:

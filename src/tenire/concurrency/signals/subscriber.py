@@ -24,6 +24,7 @@ class Hub(Protocol):
 
     lock: threading.RLock  # type: ignore[valid-type,unused-ignore]
     gone: deque[Subscriber]
+    refused: deque[Subscriber]
 
     def remove(self, subscriber: Subscriber) -> None:
         """Send it nothing more."""
@@ -38,7 +39,8 @@ class Subscriber:
     Attributes:
         event: The type.
         place: On which running loop an emitter delivers to it directly; or ``ANYWHERE``, ``NOWHERE``.
-        busy: Whether it has an event that is being delivered; changes to yes under the hub's lock.
+        busy: What delivers an event to it, or ``False``; changes to something under the hub's lock.
+            Who was interrupted knows by it what is left to do.
         runner: The thread that delivers, or is about to, if emitters could have to wait for it.
         blocks: Whether emitters wait while it has no room.
         queue: What waits to be delivered; changes under the hub's lock.
@@ -52,7 +54,7 @@ class Subscriber:
         self._hub = hub
         self.event = event
         self.place = place
-        self.busy = False
+        self.busy: object = False
         self.runner = 0
         self.queue: EventQueue[Any] = EventQueue(policy, capacity)
         self.blocks = policy == "block"
@@ -64,8 +66,9 @@ class Subscriber:
         raise NotImplementedError
 
     def give_back(self, event: object) -> None:
-        """Let an event wait after all that was to be delivered directly."""
-        raise NotImplementedError
+        """Let an event wait after all that was to be delivered now, before all others; under the lock."""
+        self.busy = False
+        self.queue.give_back(event)
 
     def wake(self) -> None:
         """See to it that what waits is delivered; without the lock."""

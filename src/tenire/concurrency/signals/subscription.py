@@ -8,6 +8,8 @@
 1. One call at a time, in the order in which the events were emitted. What a listener
    emits itself reaches it after it has returned.
 2. A bound method is held weakly; when its owner goes, the subscription goes with it.
+3. A turn that is refused for a moment costs nothing: the events wait, and the next event
+   of any type asks again. A listener is given up only when it can never be reached.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import ref
 
 from tenire.concurrency.signals.subscriber import ANYWHERE, NOWHERE, Subscriber
-from tenire.errors import ConfigError
+from tenire.errors import ConfigError, RejectedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,6 +41,20 @@ PER_TURN = 100
 _log = logging.getLogger("tenire.signals")
 
 
+class _Turn:
+    """A turn that was asked for. While it exists it may still come: then no other is asked for."""
+
+    __slots__ = ("__weakref__", "_subscription")
+
+    must_arrive = True  # see ``Portal.post``
+
+    def __init__(self, subscription: Subscription) -> None:
+        self._subscription = subscription
+
+    def __call__(self) -> None:
+        self._subscription.turn()
+
+
 class Subscription(Subscriber):
     """One listener of one type of event; made by ``Signals.subscribe``.
 
@@ -47,7 +63,7 @@ class Subscription(Subscriber):
         ended: Whether it gets no more events.
     """
 
-    __slots__ = ("__weakref__", "_call", "_context", "_planned", "_post", "loop")
+    __slots__ = ("__weakref__", "_call", "_context", "_planned", "_post", "_refused", "loop")
 
     def __init__(
         self,
@@ -68,7 +84,9 @@ class Subscription(Subscriber):
         # A method in its two parts: made whole again for each event, it would cost as much as all the rest.
         self._call: Any = self._parts(listener) if type(listener) is MethodType else listener
         self._context = copy_context() if place is not None else None
-        self._planned = False
+        # Not a flag: whoever was to call the turn may be interrupted, or forget it, and says so to nobody.
+        self._planned: ref[_Turn] | None = None
+        self._refused = False
 
     @property
     def dropped(self) -> int:
@@ -89,7 +107,7 @@ class Subscription(Subscriber):
 
     def waits_for_itself(self) -> bool:
         """See ``Subscriber``."""
-        return self.busy and self.runner == get_ident()
+        return bool(self.busy) and self.runner == get_ident()
 
     # -- for the hub ------------------------------------------------------
 
@@ -110,49 +128,87 @@ class Subscription(Subscriber):
             # other way round. So one of the two sees it, without a lock.
             self.busy = False
 
-    def give_back(self, event: object) -> None:
-        """See ``Subscriber``."""
-        with self._hub.lock:
-            self.busy = False
-            self.queue.put(event, terminal=True)  # there was room for it
-
     def wake(self) -> None:
         """See ``Subscriber``."""
         if self.loop is None and self._post is None:
-            while self._deliver():
-                pass
-        elif not (self._planned or self.busy):
-            self._planned = True
-            try:
-                self._plan()
-            except Exception as error:  # noqa: BLE001 - its loop is closed, or what it gave us fails
-                _log.warning("a listener of %s is given up: it cannot be reached: %r", self.event.__name__, error)
-                self.cancel()
+            self._deliver_all()
+        elif not self.busy and (self._planned is None or self._planned() is None):
+            self._plan()
+
+    def turn(self) -> None:
+        """Deliver some of what waits, where the listener belongs."""
+        self._planned = None
+        try:
+            for _ in range(PER_TURN):
+                if not self._deliver():
+                    return
+        finally:  # also when the listener ends the program, which may take some turns more
+            if self.queue.size:
+                self.wake()
 
     def _plan(self) -> None:
-        if self.loop is not None:
-            self.loop.call_soon_threadsafe(self._turn, context=self._context)
-        elif self._post is not None:
-            self._post(self._turn)
-
-    def _turn(self) -> None:
-        self._planned = False
-        for _ in range(PER_TURN):
-            if not self._deliver():
+        turn = _Turn(self)
+        self._planned = ref(turn)
+        try:
+            if self.loop is not None:
+                self.loop.call_soon_threadsafe(turn, context=self._context)
+            elif self._post is not None:
+                self._post(turn)
+        except RejectedError as error:
+            self._planned = None
+            if self.ended:  # nobody will ask again
+                self._give_up(error)
                 return
-        if self.queue.size:
-            self.wake()
+            if not self._refused:
+                self._refused = True
+                _log.warning("a listener of %s is not reached for now; its events wait: %s", self.event.__name__, error)
+            self._hub.refused.append(self)
+        except Exception as error:  # noqa: BLE001 - its loop is closed, or what it gave us fails
+            self._give_up(error)
+        else:
+            self._refused = False
+
+    def _give_up(self, error: Exception) -> None:
+        if self._call is not None:
+            name, lost = self.event.__name__, self.waiting
+            _log.warning("a listener of %s is given up, %d events lost: it cannot be reached: %r", name, lost, error)
+        self.cancel()
+
+    def _deliver_all(self) -> None:
+        ending: BaseException | None = None
+        try:
+            while True:
+                try:
+                    if not self._deliver():
+                        break
+                except Exception:  # no listener's
+                    raise
+                except BaseException as error:  # noqa: BLE001 - ends the program, once what waits is delivered
+                    ending = ending or error
+            if ending is not None:
+                raise ending
+        finally:
+            del ending  # its traceback holds this frame
 
     def _deliver(self) -> bool:
         """Deliver one event that waits; return whether there was one, and nobody else does it."""
-        with self._hub.lock:
-            if self.busy or not self.queue.size:
-                return False
-            event = self.queue.take()
-            self.busy = True
-            self.runner = get_ident()
-        self.let_in()
-        self.run(event)
+        taken: list[Any] = []
+        try:
+            with self._hub.lock:
+                if self.busy or not self.queue.size:
+                    return False
+                self.runner = get_ident()
+                self.busy = taken
+                taken.append(self.queue.take())
+            self.let_in()
+            self.run(taken[0])
+        except BaseException:
+            with self._hub.lock:
+                if self.busy is taken:  # interrupted before the listener was called
+                    self.busy = False
+                    for event in taken:
+                        self.give_back(event)
+            raise
         return True
 
     def _parts(self, method: MethodType) -> tuple[ref[Any], ref[Any]]:
