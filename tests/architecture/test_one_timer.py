@@ -38,7 +38,7 @@ ALLOWED = {
     "cli/report/recorder.py: Recorder._watch": THREAD,
     "cli/report/recorder.py: Recorder.close": END,
     "cli/top/application.py: Top.on_mount": "in the process of tenire top, which has no engine",
-    "concurrency/batch_thread.py: BatchThread._next": "for more to come with what has come; not while idle",
+    "concurrency/batch_thread.py: BatchThread._take": "for more to come with what has come; not while idle",
     "concurrency/blocking.py: stuck_functions": END,
     "concurrency/blocking.py: wait_or_give_up": END,
     "concurrency/channel/lookout.py: Lookout._look": "where no engine is, and until there is one; a look may block",

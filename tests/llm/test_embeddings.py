@@ -303,7 +303,7 @@ def test_a_text_whose_program_failed_is_free_for_the_next(tmp_path: Path) -> Non
                 with pytest.raises(ServerError):
                     await client.embed(["a"])
             assert client._session.store._log is not None
-            assert client._session.store._log._marks == 0
+            assert not client._session.store._log._claimed
             assert len(await client.embed(["a"])) == 1
 
     model = Model(*down(2), seconds=0)

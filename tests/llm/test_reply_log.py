@@ -436,3 +436,104 @@ def test_what_is_expected_is_moved_on_while_its_program_runs(tmp_path: Path) -> 
             await log.aclose()
 
     assert asyncio.run(main()) == 5  # nobody has said what became of it
+
+
+def mortal(log: ReplyLog, *, after: bool) -> None:
+    """Have the thread die of the next batch; ``after``: when it is done, and only the word of that is missing."""
+    thread = log._thread
+    serve = thread._serve
+
+    def die(asked: Any) -> Any:
+        thread._serve = serve
+        if after:
+            serve(asked)
+        raise SystemExit("killed")
+
+    thread._serve = die
+
+
+@pytest.mark.parametrize("after", [True, False])
+def test_a_thread_that_dies_loses_no_reply_and_counts_no_money_twice(tmp_path: Path, after: bool) -> None:
+    recorded: list[int] = []
+
+    async def main() -> None:
+        log, other = await open_log(tmp_path), await open_log(tmp_path)
+        log.recorded = recorded.append
+        assert await log.begin(b"a") is Began.CLAIMED
+        mortal(log, after=after)
+        with pytest.raises(StoreError, match=r"'tenire replies' died of SystemExit\('killed'\)"):
+            await log.finish(b"a", Vector(b"reply"), [charge(5)])
+        assert recorded == ([5] if after else [])
+        assert isinstance(await log.begin(b"a"), Vector)
+        assert recorded == [5]
+        assert isinstance(await other.begin(b"a"), Vector)
+        assert (await log.total()).cost == 5
+        await log.aclose()
+        await other.aclose()
+
+    asyncio.run(asyncio.wait_for(main(), 30))
+
+
+@pytest.mark.parametrize("after", [True, False])
+def test_what_a_thread_that_dies_at_the_end_was_to_write_is_written(tmp_path: Path, after: bool) -> None:
+    async def main() -> None:
+        log = await open_log(tmp_path)
+        assert await log.begin(b"a") is Began.CLAIMED
+        mortal(log, after=after)
+        writing = log.finish(b"a", Vector(b"reply"), [charge(5)])
+        await log.aclose()
+        assert isinstance(writing.exception(), StoreError)
+        again = await open_log(tmp_path)
+        assert isinstance(await again.begin(b"a"), Vector)
+        assert (await again.total()).cost == 5
+        await again.aclose()
+
+    asyncio.run(asyncio.wait_for(main(), 30))
+
+
+@pytest.mark.parametrize("cancelled", [True, False])
+def test_a_claim_that_a_thread_made_before_it_died_is_given_up(tmp_path: Path, cancelled: bool) -> None:
+    async def main() -> None:
+        log, other = await open_log(tmp_path), await open_log(tmp_path)
+        mortal(log, after=True)
+        beginning = asyncio.create_task(log.begin(b"a"))
+        await asyncio.sleep(0)
+        if cancelled:
+            beginning.cancel()
+        await asyncio.wait([beginning])
+        with pytest.raises(asyncio.CancelledError if cancelled else StoreError):
+            await beginning
+        await wait_until_free(log)
+        assert await other.begin(b"a") is Began.CLAIMED
+        assert await log.begin(b"b") is Began.CLAIMED
+        await log.aclose()
+        await other.aclose()
+
+    async def wait_until_free(log: ReplyLog) -> None:
+        while not log._thread.deaths:  # noqa: ASYNC110 - it tells only those who wait for an answer
+            await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        await log.total()  # asked after that the claim ends
+
+    asyncio.run(asyncio.wait_for(main(), 30))
+
+
+def test_a_step_that_ends_the_thread_takes_no_reply_with_it(tmp_path: Path) -> None:
+    def end(*_: object) -> None:
+        raise SystemExit("killed")
+
+    async def main() -> None:
+        log = await open_log(tmp_path)
+        await log.begin(b"a")
+        step = asyncio.create_task(log.run(end))
+        await asyncio.sleep(0)
+        writing = log.finish(b"a", Vector(b"reply"), [charge(5)])
+        with pytest.raises(StoreError, match="died of"):
+            await step
+        await asyncio.wait([writing])
+        assert isinstance(await log.begin(b"a"), Vector)
+        assert (await log.total()).cost == 5
+        await log.aclose()
+        writing.exception()
+
+    asyncio.run(asyncio.wait_for(main(), 30))

@@ -12,6 +12,8 @@ five milliseconds for a commit keeps thousands of replies a second.
 4. What could not be written is an error for whoever waits for it. Its claim ends all the same,
    so that others can ask, but it was paid for: it is written later, before anything new is
    begun, and every ``RENEW_S`` seconds. While that fails nothing new is begun.
+5. If the thread dies, that is an error for whoever waits for it, and the next who asks gets a
+   new one. What ended and is not kept is written then, as in 4; no claim stays that nobody holds.
 """
 
 from __future__ import annotations
@@ -65,11 +67,14 @@ class ReplyLog:
         self._server = server
         self.timer = timer
         self.recorded: Callable[[int], object] = lambda cost: None
-        self._marks = 0  # claims under way
+        self._claimed: set[bytes] = set()  # requests that are under way
         self._expected: set[int] = set()
         self._numbers = itertools.count(1)
         self._thread: BatchThread[Question, Any] = BatchThread(
-            server.serve, name="tenire replies", gather=lambda: _GATHER_S if self._marks >= _MANY else 0.0
+            server.serve,
+            name="tenire replies",
+            gather=lambda: _GATHER_S if len(self._claimed) >= _MANY else 0.0,
+            failure=StoreError,
         )
         self._held = 0
         self._watched: set[str] = set()
@@ -98,14 +103,18 @@ class ReplyLog:
         """Return a reply that is kept, or claim the request; see ``storage.replies``."""
         if self._late:
             await self._write_late()
+        deaths = self._thread.deaths
         asked = self._thread.ask(Wanted(key, made_after))
         try:
             found = await asyncio.shield(asked)
         except asyncio.CancelledError:
-            asked.add_done_callback(partial(self._unclaim, key))
+            asked.add_done_callback(partial(self._unclaim, key, deaths))
+            raise
+        except StoreError:
+            self._unclaim(key, deaths, asked)
             raise
         if is_claim(found):
-            self._marks += 1
+            self._claimed.add(key)
             self._set_timer()
         return cast("Answer | Vector | Began", found)
 
@@ -152,7 +161,7 @@ class ReplyLog:
         the charges stand.
         """
         if key is not None:
-            self._marks -= 1
+            self._claimed.discard(key)
         self._expected.difference_update(expected)
         return self._end(Ended(key, reply, charges, expected))
 
@@ -216,11 +225,19 @@ class ReplyLog:
             self._timeout.cancel()
             self._timeout = None
         await self._thread.aclose()
+        if self._late and self._thread.deaths:  # what was to be written last may have met the thread's death
+            await unbroken(run_blocking(partial(self._server.serve, [*self._late])))
         await unbroken(run_blocking(self._server.close))
 
-    def _unclaim(self, key: bytes, asked: asyncio.Future[Any]) -> None:
-        """Give up a claim that came too late for who wanted it."""
-        if not asked.cancelled() and asked.exception() is None and is_claim(asked.result()):
+    def _unclaim(self, key: bytes, deaths: int, asked: asyncio.Future[Any]) -> None:
+        """Give up a claim that came too late for who wanted it, or that a thread may have made before it died."""
+        if asked.cancelled():
+            return
+        if asked.exception() is not None:
+            mine = self._thread.deaths > deaths and key not in self._claimed
+        else:
+            mine = is_claim(asked.result())
+        if mine:
             with contextlib.suppress(RejectedError):  # it closes, and gives up all claims as it does
                 self._end(Ended(key, None, (), ()))
 
@@ -233,9 +250,11 @@ class ReplyLog:
         if asked.cancelled():
             return
         error = asked.exception()
-        if error is None:
+        if error is not None and not isinstance(error, (StoreError, MemoryError)):
+            return
+        if error is None or ended.kept:
             self.recorded(sum(charge.cost for charge in ended.charges))
-        elif isinstance(error, StoreError):
+        else:
             self._late.append(ended)
             self._set_timer()
 
@@ -263,7 +282,7 @@ class ReplyLog:
             self._timeout = self.timer.after(RENEW_S, self._renew)
 
     def _needs_marks(self) -> bool:
-        return self._marks > 0 or self._held > 0 or bool(self._expected or self._watched or self._late)
+        return bool(self._claimed) or self._held > 0 or bool(self._expected or self._watched or self._late)
 
     def _renew(self) -> None:
         self._timeout = None

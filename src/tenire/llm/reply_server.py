@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
@@ -34,13 +35,19 @@ _PAUSE_S = 0.05
 _log = logging.getLogger("tenire.llm")
 
 
-class Ended(NamedTuple):
-    """A request that needs no more calls: its reply, and what it cost; see ``ReplyTable.finish``."""
+@dataclass(slots=True, eq=False)
+class Ended:
+    """A request that needs no more calls: its reply, and what it cost; see ``ReplyTable.finish``.
+
+    Attributes:
+        kept: Whether it is in the ledger. To be asked if the thread died before it could say so.
+    """
 
     key: bytes | None
     reply: Answer | Vector | None
     charges: Sequence[Charge]
     expected: Sequence[int]
+    kept: bool = False
 
 
 class Expected(NamedTuple):
@@ -150,6 +157,8 @@ class ReplyServer:
         ]
         error = _try(replies.finish, self._owner, rows)
         if error is None:
+            for one in ended:
+                one.kept = True
             _try(replies.trim, self._most)  # if that fails, the next ones are trimmed with these
             return unfit
         # Others need not wait for what cannot be kept: to give up a claim takes less room than a reply.
