@@ -14,6 +14,7 @@ from tenire.clock import SYSTEM_CLOCK
 from tenire.concurrency import EventLoopManager, Signals
 from tenire.concurrency.loops import LoopState, LoopThread, portal
 from tenire.concurrency.loops.forks import FORKED
+from tenire.concurrency.signals.subscription import PER_TURN
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -216,6 +217,17 @@ def test_what_an_engine_says_at_its_end_reaches_who_listens_through_it() -> None
 
     asyncio.run(scenario())
     assert seen[:2] == [Over(1), Over(2)]
+
+
+def test_all_that_waits_at_the_end_comes_in_one_turn_which_may_be_the_last(sim_loop: SimLoop) -> None:
+    signals, seen = Signals(), []
+    signals.subscribe(object, seen.append, on=sim_loop)
+    for number in range(10 * PER_TURN):
+        signals.emit(number)
+    signals.emit(Over(1))
+    signals.close()
+    sim_loop.run_until_complete(asyncio.sleep(0))
+    assert seen == [*range(10 * PER_TURN), Over(1)]
 
 
 def test_a_loop_of_its_own_thread_that_was_closed_ends_it_and_tells(caplog: pytest.LogCaptureFixture) -> None:

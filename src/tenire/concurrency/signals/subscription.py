@@ -3,7 +3,8 @@
 ::
 
     emit ──► directly, if the caller is where the listener belongs and nothing waits
-        └──► queue ──► one turn of its loop ──► up to ``PER_TURN`` calls, then another turn
+        └──► queue ──► one turn of its loop ──► up to ``PER_TURN`` calls, then another turn;
+                                                all that are left, once the signals are closed
 
 1. One call at a time, in the order in which the events were emitted. What a listener
    emits itself reaches it after it has returned.
@@ -138,8 +139,10 @@ class Subscription(Subscriber):
     def turn(self) -> None:
         """Deliver some of what waits, where the listener belongs."""
         self._planned = None
+        # No more come once it has ended, and the loop may not have many turns left.
+        most = self.queue.size if self.ended else PER_TURN
         try:
-            for _ in range(PER_TURN):
+            for _ in range(most):
                 if not self._deliver():
                     return
         finally:  # also when the listener ends the program, which may take some turns more
