@@ -8,9 +8,9 @@ so that a busy moment of the machine hits both. Times to come are drawn at rando
 - add_thread: the same from another thread than the loop's.
 - bytes: memory of a live timer; and what 50,000 more leave behind, added and cancelled beside 1,000.
 - late_ms: how late the calls of an idle loop come, 1 to 20 ms apart, in turn with asyncio's own, in some rounds, of
-  which the quietest is judged: a program that uses the processor meanwhile shows in the highest figures. early: how
-  many came too early in all of them. idle: whether asyncio's own came in time; where they did not, the machine was
-  not idle, and the timer's must be at most half as late again as those.
+  which the median is judged; the quietest is the ``min``. early: how many came too early in all of them. idle: whether
+  asyncio's own came as late as they do on an idle machine, and no later; on any other machine there is no figure to
+  keep, and the timer's must be at most half as late again as those.
 
 Exits 1 if one figure is not what it must be.
 """
@@ -39,11 +39,13 @@ LIVE = 200_000
 MORE = 20_000
 KEPT, MOST_CANCELLED = 1_000, 50_000
 ROUNDS = 15
-LATE_ROUNDS, CALLS = 4, 400
+LATE_ROUNDS, CALLS = 5, 400
 
 MUST_US = {"add": 2.5, "cancel": 0.5}
 AIM_US = {"add": 1.8, "cancel": 0.3}
 MUST_LATE_MS, MUST_BESIDE = 2.0, 1.5
+IDLE_MS = 2.5
+"""Asyncio's own p99 on an idle machine is 2.0: its loop waits for whole milliseconds."""
 
 NS = time.thread_time_ns
 
@@ -164,8 +166,9 @@ async def lateness() -> bool:
         }
         for kind in rounds[0]
     }
-    late, bare = (figures[kind]["p99"]["min"] for kind in ("late_ms", "asyncio_late_ms"))
-    within = early == 0 and late <= max(MUST_LATE_MS, MUST_BESIDE * bare)
+    late, bare = (figures[kind]["p99"]["median"] for kind in ("late_ms", "asyncio_late_ms"))
+    idle = bare <= IDLE_MS
+    within = early == 0 and late <= (MUST_LATE_MS if idle else MUST_BESIDE * bare)
     report(
         "timer_lateness",
         **figures,
@@ -173,7 +176,7 @@ async def lateness() -> bool:
         said_p99_ms=round((timer.statistics().p99_s or 0.0) * 1e3, 2),
         must_p99_ms=MUST_LATE_MS,
         must_early=0,
-        idle=bare <= MUST_LATE_MS,
+        idle=idle,
         within=within,
     )
     timer.close()
