@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import pytest
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
-pytest.importorskip("PySide6", reason="the extra gui is not installed")
+if not any(find_spec(name) for name in ("PySide6", "PyQt6")):
+    pytest.skip("the extra gui is not installed", allow_module_level=True)
 
 from tenire.clock import SYSTEM_CLOCK
 from tenire.gui.binding import QtCore, QtWidgets

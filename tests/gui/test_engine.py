@@ -402,8 +402,7 @@ class PumpedLoop(asyncio.SelectorEventLoop):
         task.result()
 
 
-@pytest.mark.parametrize("kind", ["qasync", "pumped"])
-def test_slots_run_on_a_loop_that_the_application_has(kind: str, engine: QtEngine, until: Until) -> None:
+def test_slots_run_on_a_loop_that_the_application_has(engine: QtEngine) -> None:
     sender = QtWidgets.QPushButton()
     seen: list[object] = []
     all_seen = asyncio.Event()
@@ -421,14 +420,9 @@ def test_slots_run_on_a_loop_that_the_application_has(kind: str, engine: QtEngin
     sender.clicked.connect(clicked)
     application = QtWidgets.QApplication.instance()
     assert isinstance(application, QtWidgets.QApplication)
-    if kind == "qasync":
-        qasync = pytest.importorskip("qasync", reason="qasync is not installed")
-        with qasync.QEventLoop(application) as loop:
-            loop.run_until_complete(main())
-    else:
-        loop = PumpedLoop(application)
-        try:
-            loop.run_with_qt(main())
-        finally:
-            loop.close()
+    loop = PumpedLoop(application)
+    try:
+        loop.run_with_qt(main())
+    finally:
+        loop.close()
     assert seen == [loop, 7]

@@ -19,6 +19,7 @@ EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "qt_two_pipelines.p
 
 @pytest.fixture
 def example() -> Any:
+    pytest.importorskip("PySide6.QtWidgets", reason="the example is for PySide6")
     spec = importlib.util.spec_from_file_location("qt_two_pipelines", EXAMPLE)
     assert spec is not None
     assert spec.loader is not None
