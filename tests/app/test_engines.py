@@ -14,7 +14,7 @@ from tenire.concurrency.pools.engine import Capacity
 from tenire.core.tasks import Resources
 from tenire.engines import ray_engine
 from tenire.errors import ConfigError, MissingExtraError
-from tenire.pipeline.model_worker import share_embedder
+from tenire.pipeline.embedder_worker import share_embedder
 
 if TYPE_CHECKING:
     from pathlib import Path

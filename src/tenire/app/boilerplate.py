@@ -23,7 +23,7 @@ import msgspec
 from tenire.documents.boilerplate import Repeated, line_key
 from tenire.documents.line_survey import survey
 from tenire.errors import TaskTimeoutError, WorkerDiedError
-from tenire.pipeline.model_worker import IF_KILLED
+from tenire.pipeline.embedder_worker import IF_KILLED
 from tenire.pipeline.waits import first
 from tenire.protocols import SourceFile
 

@@ -30,9 +30,9 @@ from tenire.documents.user_stages import stage_of
 from tenire.errors import ConfigError
 from tenire.pipeline.document_recipe import DocumentRecipe
 from tenire.pipeline.document_run import DocumentRun
+from tenire.pipeline.embedder_worker import share_embedder
 from tenire.pipeline.files import FileSource
 from tenire.pipeline.item_source import ItemSource
-from tenire.pipeline.model_worker import share_embedder
 from tenire.pipeline.progress import StageProgress
 from tenire.pipeline.watching.following import Following
 from tenire.storage.home import Home

@@ -6,8 +6,7 @@ import logging
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from tenire.core.tasks import Resources
-from tenire.pipeline.model_worker import IF_KILLED
+from tenire.pipeline.embedder_worker import EMBEDDER, IF_KILLED, embedding_needs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,8 +49,8 @@ async def upgrade_embedder(engine: Engine, place: Place, threads: int) -> int:
     _log.info("%s passages get vectors of %s", left, place.embedder)
     while texts := await on_thread("read", upgrade.texts):
         vectors = await manager.submit(
-            place.embed(threads), texts, on="anywhere", worker="embedder", retry=IF_KILLED,
-            needs=Resources(other={"embedder": 1}), name="upgrade embedder: embed",
+            place.embed(threads), texts, on="anywhere", worker=EMBEDDER, retry=IF_KILLED,
+            needs=embedding_needs(), name="upgrade embedder: embed",
         )  # fmt: skip
         await on_thread("write", upgrade.add, vectors)
     await on_thread("switch", upgrade.switch)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from tenire.app.refusals import about
 from tenire.concurrency.blocking import run_blocking
 from tenire.concurrency.unbroken import unbroken
+from tenire.pipeline.embedder_worker import share_embedder_again
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -57,8 +58,6 @@ async def connected(config: Config, *, cpu: float) -> AsyncIterator[RayEngine | 
 
 def use_cluster(engine: RayEngine, manager: ConcurrencyManager) -> None:
     """Run stages on a cluster, and share out what it has at each time; on the loop's thread."""
-    from tenire.pipeline.model_worker import share_embedder_again  # numpy, which not every run needs
-
     manager.thread_pool.use(engine)
     shared = engine.capacity()
 

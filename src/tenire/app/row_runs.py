@@ -11,7 +11,7 @@ from tenire.app.produced import absolute
 from tenire.app.refusals import about
 from tenire.app.row_facts import own_outputs, remember_rows
 from tenire.clock import SYSTEM_CLOCK
-from tenire.pipeline.model_worker import share_embedder
+from tenire.pipeline.embedder_worker import share_embedder
 from tenire.pipeline.rows.outputs import output_at
 from tenire.pipeline.rows.run import RowRun
 from tenire.storage.home import Home

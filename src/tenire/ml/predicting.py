@@ -10,7 +10,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tenire.concurrency.submit import is_coroutine_function
-from tenire.core.tasks import Resources
 from tenire.errors import (
     AuthenticationError,
     ConfigError,
@@ -24,7 +23,7 @@ from tenire.errors import (
 )  # fmt: skip
 from tenire.ml.calls import predict_texts, predict_vectors
 from tenire.ml.labelled import text_of
-from tenire.pipeline.model_worker import IF_KILLED
+from tenire.pipeline.embedder_worker import EMBEDDER, IF_KILLED
 from tenire.pipeline.progress import StageProgress
 from tenire.pipeline.rows.lines import line
 from tenire.pipeline.rows.lister import in_quarantine
@@ -52,8 +51,6 @@ OF_ALL = (
     StoreError, UnknownModelError,
 )  # fmt: skip
 """Errors that are not one row's: they end the run."""
-
-_ONE_SLOT = Resources(other={"embedder": 1})
 
 
 class Asked:
@@ -168,7 +165,7 @@ class Predicting:
             answers = await tasks.thread(predict_vectors, *which, vectors)
             return answers
         call = partial(predict_texts, *which, embed, texts)
-        place: dict[str, Any] = {} if embed is None else {"worker": "embedder", "needs": _ONE_SLOT}
+        place: dict[str, Any] = {} if embed is None else {"worker": EMBEDDER}
         answers = await tasks.submit(call, step="predict", on="process", retry=IF_KILLED, **place)
         return answers
 

@@ -46,8 +46,8 @@ from tenire.ml.predicting import OF_ALL
 from tenire.ml.registry import ModelRegistry
 from tenire.ml.training_embedding import PLACE, without_vector
 from tenire.ml.uses import TEST
+from tenire.pipeline.embedder_worker import IF_KILLED
 from tenire.pipeline.flow import flowing
-from tenire.pipeline.model_worker import IF_KILLED
 from tenire.pipeline.progress import StageProgress
 from tenire.pipeline.room import Room
 from tenire.pipeline.stages.records import hash_of

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tenire.core.tasks import Resources
 from tenire.ml.predicting import OF_ALL
-from tenire.pipeline.model_worker import IF_KILLED
+from tenire.pipeline.embedder_worker import EMBEDDER, IF_KILLED
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PLACE", "without_vector"]
 
-PLACE: dict[str, Any] = {"on": "process", "worker": "embedder", "needs": Resources(other={"embedder": 1})}
+PLACE: dict[str, Any] = {"on": "process", "worker": EMBEDDER}
 """Where a model of this machine embeds: in the worker that all pipelines take turns at."""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tenire.concurrency.submit import is_coroutine_function
-from tenire.core.tasks import Resources, Retry
+from tenire.pipeline.embedder_worker import EMBEDDER, IF_KILLED
 from tenire.pipeline.vector_memos import WORTH_KEEPING_S
 from tenire.pipeline.vectorise import UnusableTextError, vectorise
 
@@ -17,35 +17,15 @@ if TYPE_CHECKING:
 
     from tenire.clock import Clock
     from tenire.concurrency.handle import Handle
-    from tenire.concurrency.manager import ConcurrencyManager
+    from tenire.core.tasks import Retry
     from tenire.pipeline.progress import PipelineProgress, StageProgress
     from tenire.pipeline.run_tasks import RunTasks
     from tenire.pipeline.tuning import Tuning
     from tenire.protocols import Document
 
-__all__ = ["IF_KILLED", "ModelWorker", "share_embedder", "share_embedder_again"]
-
-_SLOTS = 2
-"""Slices at each of the model's workers: one that it computes, one that waits for it there."""
-
-IF_KILLED = Retry(attempts=2, backoff=0.5, on=())
-"""A worker that was killed from outside says nothing about its task: once more."""
+__all__ = ["ModelWorker"]
 
 _LOADING = "loading the model, which takes longer the first time on a machine"
-
-_WORKER = "embedder"
-_ONE_SLOT = Resources(other={"embedder": 1})
-
-
-def share_embedder(manager: ConcurrencyManager) -> None:
-    """Have pipelines take turns at the model: a few slices at a time for each worker that holds it."""
-    manager.orchestrator.register_resource(_WORKER, _SLOTS * manager.thread_pool.workers_of_a_name)
-
-
-def share_embedder_again(manager: ConcurrencyManager) -> None:
-    """Have them take turns at as many workers as there may be now, if they do."""
-    if manager.orchestrator.scheduler.admission.index_of(_WORKER) is not None:
-        share_embedder(manager)
 
 
 class ModelWorker:
@@ -139,7 +119,7 @@ class ModelWorker:
 
     def make_room(self) -> None:
         """End the model's worker, and all others that have nothing to do: their memory is needed."""
-        self._tasks.end_idle_workers(_WORKER)
+        self._tasks.end_idle_workers(EMBEDDER)
 
     def _loaded(self) -> None:
         self._stage.doing = ""
@@ -158,6 +138,4 @@ class ModelWorker:
     def _submit(self, texts: list[str], step: str, *, retry: Retry | None) -> Handle[NDArray[np.float32]]:
         if self._on_loop:
             return self._tasks.submit(self._embed, texts, step=step, on="loop")
-        return self._tasks.submit(
-            self._embed, texts, step=step, on="anywhere", worker=_WORKER, needs=_ONE_SLOT, retry=retry
-        )
+        return self._tasks.submit(self._embed, texts, step=step, on="anywhere", worker=EMBEDDER, retry=retry)

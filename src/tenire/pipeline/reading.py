@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tenire.errors import TaskTimeoutError, WorkerDiedError
-from tenire.pipeline.model_worker import IF_KILLED
+from tenire.pipeline.embedder_worker import IF_KILLED
 from tenire.pipeline.places import Places
 from tenire.protocols import Document, Look, Rejection, Unpacked
 

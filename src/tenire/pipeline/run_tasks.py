@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tenire.concurrency.compaction_steps import KEPT_THREADS
+from tenire.pipeline.embedder_worker import EMBEDDER, embedding_needs
 from tenire.pipeline.waits import seen
 
 if TYPE_CHECKING:
@@ -29,7 +30,12 @@ class RunTasks:
         self._manager = manager
 
     def submit(self, fn: Callable[..., Any], *args: Any, step: str, **options: Any) -> Handle[Any]:
-        """Submit a task; ``step`` says to people what it does, ``options`` are those of the engine."""
+        """Submit a task; ``step`` says to people what it does, ``options`` are those of the engine.
+
+        What a task needs that goes to the embedder's worker is known here.
+        """
+        if options.get("worker") == EMBEDDER:
+            options["needs"] = embedding_needs()
         name = f"{self._pipeline}: {step}"
         return self._manager.submit(fn, *args, pipeline=self._pipeline, name=name, **options)
 

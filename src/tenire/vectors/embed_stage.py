@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from tenire.pipeline.embedder_worker import EMBEDDER
 from tenire.pipeline.stages.stage import ReadyStage, Stage, texts_in
 from tenire.storage.cache_folder import cache_folder
 from tenire.vectors.embedding import embed_texts, embedder_identity, resolve_embedder
@@ -46,7 +47,7 @@ class Embed(ReadyStage):
         name = resolve_embedder(self.embedder)
         identity = f"embed {embedder_identity(name)} {self.field!r} {self.into!r}"
         ready = replace(self, embedder=name, threads=self.threads or threads)
-        return Stage("embed", ready, "process", _AT_ONCE, True, None, identity, "process", worker="embedder")
+        return Stage("embed", ready, "process", _AT_ONCE, True, None, identity, "process", worker=EMBEDDER)
 
     def __call__(self, items: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         """Return the items with their vectors.

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tenire.core.tasks import Resources
 from tenire.errors import (
     AuthenticationError,
     ConfigError,
@@ -25,7 +24,7 @@ from tenire.errors import (
     UnknownModelError,
     WorkerDiedError,
 )
-from tenire.pipeline.model_worker import IF_KILLED
+from tenire.pipeline.embedder_worker import IF_KILLED
 from tenire.pipeline.stages.calling import acall, call
 from tenire.pipeline.stages.results import WrongResultsError
 from tenire.storage.advice import lacks_memory, shortage
@@ -115,9 +114,7 @@ class Piece:
             handle = tasks.submit(acall, stage.function, records, step=stage.name, on="loop", timeout=stage.timeout)
         else:
             on, retry = ("anywhere", IF_KILLED) if stage.on == "process" else (stage.on, None)
-            place: dict[str, Any] = {}
-            if stage.worker:  # where its model is, at which pipelines take turns
-                place = {"worker": stage.worker, "needs": Resources(other={stage.worker: 1})}
+            place: dict[str, Any] = {"worker": stage.worker} if stage.worker else {}  # where its model is
             handle = tasks.submit(
                 call, stage.function, records, step=stage.name, on=on, timeout=stage.timeout, retry=retry,
                 **place,
