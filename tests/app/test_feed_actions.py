@@ -117,6 +117,22 @@ def test_a_run_is_seen_and_steered_from_its_start_to_its_end(run: Callable[..., 
     assert {name: each.state for name, each in report.pipelines.items()} == {"one": "done", "two": "cancelled"}
 
 
+def test_a_run_is_ended_with_what_has_ended_by_itself_meanwhile(run: Callable[..., RunReport], tmp_path: Path) -> None:
+    for number in range(400):  # so many that it is paused long before it ends
+        write(tmp_path / "two" / f"{number}.txt", f"{LEDGERS} {number}")
+
+    async def scenario(feed: Feed) -> None:
+        await feed.actions.pause("two")
+        await until(feed, lambda view: view.attached and view.pipelines["one"].state == "done")
+        with pytest.raises(ConfigError, match="runs no pipeline 'three'"):
+            await feed.actions.end(["three"])
+        outcome = await feed.actions.end(["one", "two"])
+        assert outcome.text == "the run has ended; everything finished is kept"
+
+    report = run(scenario)
+    assert {name: each.state for name, each in report.pipelines.items()} == {"one": "done", "two": "cancelled"}
+
+
 def test_without_an_engine_the_last_run_is_shown_and_the_home_can_be_used(
     run: Callable[..., RunReport], tmp_path: Path
 ) -> None:

@@ -147,12 +147,14 @@ def test_keys_do_what_the_footer_says() -> None:
         await pilot.press("escape")
         await pilot.press("c", "n", "o", "enter")
         await pilot.press("c", "y", "e", "s", "enter")
+        await pilot.press("c", "a", "l", "l", "enter")
         await pilot.pause()
         await top.workers.wait_for_complete()
 
     assert piloted(scenario).actions.done == [
         ("pause", "docs"), ("priority", "docs", "high"), ("priority", "docs", "low"), ("priority", "docs", "low"),
         ("resume", "notes"), ("weight", "docs", 3.0), ("retry", None), ("why", "t5"), ("cancel", "docs"),
+        ("end", ["docs", "notes"]),
     ]  # fmt: skip
 
 

@@ -164,6 +164,23 @@ def test_any_task_can_be_asked_about_by_its_id_shown_or_not(browsed: Any) -> Non
     browsed(scenario)
 
 
+def test_the_whole_run_is_ended_after_a_question(browsed: Any) -> None:
+    async def scenario(page: Page, dashboard: Dashboard) -> None:
+        await hold(dashboard, "one", "two")
+        await page.get_by_role("button", name="Resume two").wait_for()
+        end = page.locator("#end-run")
+        await end.click()
+        assert "2 pipelines would be cancelled" in await page.inner_text("#dialog-text")
+        await page.keyboard.press("Escape")  # no harm done
+        assert await page.get_by_role("button", name="Resume two").count() == 1
+        await end.click()
+        await page.locator("#dialog-yes").click()
+        await page.get_by_text("the run has ended; everything finished is kept").first.wait_for()
+        await end.wait_for(state="hidden")
+
+    browsed(scenario)
+
+
 def test_names_and_texts_never_become_markup(browsed: Any, tmp_path: Path) -> None:
     attack = "<img src=x onerror=alert(1)>"
     write(tmp_path / "one" / f"{attack.replace('/', '')}.pdf", f"%PDF-1.4 {attack}")

@@ -218,12 +218,25 @@ def test_only_what_can_be_done_is_offered_and_it_is_done(window: MonitorWindow, 
     assert not found["Pause"].isEnabled()
     found["Resume"].click()
     found["Priority"].menu().actions()[0].trigger()
-    found["Weight"].menu().actions()[-1].trigger()
+    found["Weight"].menu().actions()[-2].trigger()
     until(lambda: len(feed.asked) == 4)
     assert feed.asked == [
         ("pause", "letters"), ("resume", "notes"), ("priority", "notes", "critical"), ("weight", "notes", 8.0),
     ]  # fmt: skip
     until(lambda: window.statusBar().currentMessage() == "Weight")
+
+
+def test_a_weight_may_be_any_number(window: MonitorWindow, feed: Recorder, until: Until) -> None:
+    window.show_view(view())
+    window.pipelines.selectRow(0)
+    for text in ("0.3", "much"):
+        buttons(window)["Weight"].menu().actions()[-1].trigger()
+        dialog = window.findChildren(QtWidgets.QInputDialog)[-1]
+        assert dialog.textValue() == "2"
+        dialog.setTextValue(text)
+        dialog.accept()
+    until(lambda: feed.asked)
+    assert feed.asked == [("weight", "letters", 0.3)]
 
 
 def test_cancelling_asks_first(window: MonitorWindow, feed: Recorder, until: Until) -> None:
@@ -249,8 +262,8 @@ def test_a_run_is_ended_only_when_that_was_asked_for(
     assert "2 pipelines" in box.text()
     wanted = "End the run and close the window" if closing else "End the run"
     next(button for button in box.buttons() if button.text() == wanted).click()
-    until(lambda: "has ended" in window.statusBar().currentMessage())
-    assert feed.asked == [("cancel", "letters"), ("cancel", "notes")]
+    until(lambda: window.statusBar().currentMessage() == "End")
+    assert feed.asked == [("end", ["letters", "notes"])]
     assert window.isVisible() is not closing
     window.show_view(view(number=2, link="gone", note="no engine is running on home", rates={}))
     assert not buttons(window)["End the run"].isEnabled()

@@ -40,6 +40,12 @@ class Cancel(_Order, frozen=True, tag="cancel"):
     pipeline: _Name
 
 
+class End(_Order, frozen=True, tag="end"):
+    """End pipelines, all of a run."""
+
+    pipelines: Annotated[list[_Name], msgspec.Meta(max_length=1_000)]
+
+
 class NewLevel(_Order, frozen=True, tag="priority"):
     """Move a pipeline to another level."""
 
@@ -60,7 +66,7 @@ class Replay(_Order, frozen=True, tag="retry"):
     ids: list[_Name] | None
 
 
-Command = Pause | Resume | Cancel | NewLevel | NewShare | Replay
+Command = Pause | Resume | Cancel | End | NewLevel | NewShare | Replay
 
 _decoder = msgspec.json.Decoder(Command)
 
@@ -92,6 +98,8 @@ async def carry_out(command: Command, actions: Actions) -> Outcome:
             return await actions.resume(pipeline)
         case Cancel(pipeline):
             return await actions.cancel(pipeline)
+        case End(pipelines):
+            return await actions.end(pipelines)
         case NewLevel(pipeline, level):
             return await actions.priority(pipeline, level)
         case NewShare(pipeline, weight):

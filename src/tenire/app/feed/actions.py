@@ -24,7 +24,7 @@ from tenire.concurrency.channel import ChannelClient
 from tenire.concurrency.timer import UniversalTimer
 from tenire.concurrency.unbroken import unbroken
 from tenire.core.tasks import Priority
-from tenire.errors import ChannelError, ConfigError, RejectedError
+from tenire.errors import ChannelError, ConfigError, RejectedError, TenireError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -95,6 +95,25 @@ class Actions:
         """End a pipeline and keep what it has finished; waits until it has ended."""
         facts = await self._patient.call("cancel", pipeline)
         return Outcome(f"{pipeline} is {facts['state']}; everything finished is kept", facts)
+
+    async def end(self, pipelines: Sequence[str]) -> Outcome:
+        """End pipelines, which are all that go on, and keep what they have finished; waits until they have ended."""
+        failed: list[TenireError] = []
+
+        async def end(name: str) -> None:
+            try:
+                await self._patient.call("cancel", name)
+            except RejectedError:  # it has ended by itself meanwhile
+                pass
+            except TenireError as error:
+                failed.append(error)
+
+        async with asyncio.TaskGroup() as ending:  # all are asked at once: each answers only when it has ended
+            for name in pipelines:
+                ending.create_task(end(name))
+        if failed:
+            raise failed[0]
+        return Outcome("the run has ended; everything finished is kept", {"pipelines": list(pipelines)})
 
     async def priority(self, pipeline: str, level: str) -> Outcome:
         """Move a pipeline to another level, one of ``LEVELS``."""

@@ -33,6 +33,7 @@ __all__ = ["PERIOD_S", "Top"]
 
 PERIOD_S = 0.25
 """Between two looks."""
+_OVER = ("done", "failed", "cancelled", "interrupted")
 
 
 class Top(App[int]):
@@ -162,15 +163,19 @@ class Top(App[int]):
             self._do(self._actions.resume(name) if paused else self._actions.pause(name))
 
     def action_cancel(self) -> None:
-        """Cancel the chosen pipeline, once that was confirmed."""
+        """Cancel the chosen pipeline, or all to end the run, once that was confirmed."""
         name = self._chosen()
 
         def answered(answer: str | None) -> None:
             if name is not None and (answer or "").lower() in ("y", "yes"):
                 self._do(self._actions.cancel(name))
+            elif (answer or "").lower() == "all":
+                pipelines = self._feed.view.pipelines.items()
+                self._do(self._actions.end([each for each, pipeline in pipelines if pipeline.state not in _OVER]))
 
         if name is not None:
-            self.push_screen(Question(f"Cancel {name}? What it has finished is kept. Write yes:"), answered)
+            text = f"Cancel {name}? What is finished is kept. Write yes, or all to end the whole run:"
+            self.push_screen(Question(text), answered)
 
     def action_priority(self, step: int) -> None:
         """Move the chosen pipeline by one level."""

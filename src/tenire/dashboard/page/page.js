@@ -419,10 +419,20 @@ function showQuarantine() {
   });
 }
 
+/** Return the pipelines that go on. */
+const going = () => (state.now.link === "attached" ? Object.entries(state.now.pipelines).filter(([, each]) => !OVER.includes(each.state)).map(([name]) => name) : []);
+
+async function endRun() {
+  const names = going();
+  const sure = await dialog("End the run?", `${some(names.length, "pipeline")} would be cancelled. Everything that is finished is kept, and the next run goes on from there.`, "End the run");
+  if (sure) await act({ action: "end", pipelines: names }, $("end-run"));
+}
+
 function show() {
   showLink();
   showMachine();
   const names = Object.keys(state.now.pipelines);
+  $("end-run").hidden = !going().length;
   $("no-pipelines").hidden = names.length > 0;
   keep($("pipeline-list"), names, buildPipeline, fillPipeline);
   showQuotas();
@@ -514,6 +524,7 @@ document.addEventListener("DOMContentLoaded", () => {
     const id = $("why-id").value.trim();
     if (id) why(id);
   });
+  $("end-run").addEventListener("click", endRun);
   $("retry-all").addEventListener("click", () => act({ action: "retry", ids: null }, $("retry-all")));
   document.addEventListener("keydown", (event) => {
     const typing = event.target instanceof Element && event.target.matches("input, select, textarea, [contenteditable]");

@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from tenire.app.feed import LEVELS
-from tenire.errors import RejectedError, TenireError
+from tenire.errors import TenireError
 from tenire.gui.binding import QtCore, QtGui, QtWidgets, Signal
 from tenire.gui.qt.slots import async_slot
 from tenire.gui.window.asking import ask_for, question, show_text
@@ -141,6 +141,7 @@ class MonitorWindow(QtWidgets.QMainWindow):
         self._weights = [
             self._action(f"{weight:g}", "", partial(self._set, actions.weight, weight)) for weight in _WEIGHTS
         ]
+        self._weights.append(self._action("&Other…", "", self.ask_weight))
         for number in range(6):
             self._action("", f"Ctrl+{number + 1}", partial(self.tabs.setCurrentIndex, number))
         self.pipelines.setContextMenuPolicy(QtCore.Qt.ContextMenuPolicy.ActionsContextMenu)
@@ -219,6 +220,21 @@ class MonitorWindow(QtWidgets.QMainWindow):
         yes.clicked.connect(lambda *_: self._act(self._feed.actions.cancel, chosen[0]))
         box.open()
 
+    def ask_weight(self) -> None:
+        """Ask for the weight of the selected pipeline, which may be any number above 0."""
+        for name in self._chosen():
+            pipeline = self._view.pipelines.get(name) if self._view is not None else None
+            value = "" if pipeline is None else f"{pipeline.weight:g}"
+            ask_for(self, f"Weight of {name}", "A number above 0:", partial(self._weigh, name), value=value)
+
+    def _weigh(self, name: str, text: str) -> None:
+        try:
+            weight = float(text)
+        except ValueError:
+            self.say(f"a weight is a number above 0, got {text}")
+        else:
+            self._act(self._feed.actions.weight, name, weight)
+
     def _order(self, action: Callable[..., Any]) -> None:
         for name in self._chosen():
             self._act(action, name)
@@ -292,19 +308,12 @@ class MonitorWindow(QtWidgets.QMainWindow):
 
     @async_slot
     async def _end(self, names: list[str], closing: bool) -> None:
-        failed = False
-        # All are asked at once: each answers only when it has ended.
-        for ending in [self._feed.act(self._feed.actions.cancel, name) for name in names]:
-            try:
-                await ending
-            except RejectedError:  # it has ended by itself meanwhile
-                pass
-            except TenireError as error:
-                failed = True
-                self.say(str(error))
-        if failed:
+        try:
+            outcome = await self._feed.act(self._feed.actions.end, names)
+        except TenireError as error:
+            self.say(str(error))
             return
-        self.say("the run has ended; everything finished is kept")
+        self.say(outcome.text)
         if closing:
             self.close()
 
