@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from msgspec.structs import replace
 from tests.concurrency.channel_pipes import KEY, dial
 
 from tenire import ConcurrencyManager, ConfigError, RejectedError
@@ -407,6 +408,37 @@ def test_the_curves_go_on_over_the_end_of_an_engine_and_take_in_what_the_next_on
             engine.channel = channel
             await until(feed, lambda view: view.attached)
             assert before + 9 <= len(feed.view.samples) <= before + 12
+
+    engine(scenario)
+
+
+def test_the_curves_of_an_engine_that_is_idle_go_on_and_no_sample_comes_twice(engine: Any, sim_loop: SimLoop) -> None:
+    async def scenario(engine: Engine) -> None:
+        async with engine.feed() as feed:
+            await until(feed, lambda view: view.attached)
+            for _ in range(30):
+                await asyncio.sleep(1.0)
+                times = [sample.at for sample in feed.view.samples]
+                assert times == sorted(set(times)), "each once"
+                assert times[-1] >= sim_loop.clock.wall() - HOLD_S - 1.1
+            assert 28 <= len(times) <= 31
+
+    engine(scenario)
+
+
+def test_samples_are_sent_once_also_when_the_clock_on_the_wall_is_put_back(engine: Any, sim_loop: SimLoop) -> None:
+    async def scenario(engine: Engine) -> None:
+        first = await engine.control.watch(Watch())
+        assert (len(first.samples), first.sampled) == (1, 1)
+        known = Watch(first.engine, first.number, 99, 0.1, first.sampled)
+        second = await engine.control.watch(known)
+        assert (len(second.samples), second.sampled) == (2, 3)
+        assert first.samples[0] not in second.samples
+        assert (await engine.control.watch(Watch())).samples == first.samples + second.samples
+        sim_loop.clock.step_wall(-3600.0)
+        third = await engine.control.watch(replace(known, sampled=second.sampled))
+        assert (len(third.samples), third.sampled) == (2, 5)
+        assert third.samples[-1].at < first.samples[0].at
 
     engine(scenario)
 

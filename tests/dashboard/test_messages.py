@@ -64,6 +64,8 @@ def test_all_samples_that_came_with_a_view_are_told() -> None:
     earlier = replace(SAMPLES[0], at=-3600.0)  # the clock on the wall was put back
     told = read(messages.of(replace(FIRST, number=9, samples=(*SAMPLES, earlier)), 8))
     assert [sample["at"] for sample in told["samples"]] == [-3600.0]
+    told = read(messages.of(replace(FIRST, number=10, samples=(*SAMPLES, earlier)[:]), 9))
+    assert "samples" not in told or told["samples"] == [], "each once"
 
 
 def test_who_missed_one_gets_the_whole_again() -> None:

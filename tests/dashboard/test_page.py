@@ -265,6 +265,29 @@ CONTRAST = """(() => {
 """Texts that stand out from their ground less than the accessibility guidelines ask (4.5:1)."""
 
 
+MOVED = """() => {
+  const sample = (at) => ({ at, load: 0, running: 0, queued: 0, cpu: 0, resident: 1, items: at < 10 ? 5 : 0 });
+  const shown = [], whole = { ...state.now, whole: true, events: [], quarantine: [] };
+  take({ ...whole, samples: [...Array(300).keys()].map(sample) });
+  shown.push($('speed-curve').lastChild.getAttribute('points'));
+  take({ ...state.now, whole: false, samples: [sample(300)] });
+  shown.push($('speed-curve').lastChild.getAttribute('points'));
+  return shown;
+}"""
+
+
+def test_a_curve_goes_on_though_its_last_value_stays(browsed: Any) -> None:
+    async def scenario(page: Page, _: Dashboard) -> list[str]:
+        await page.get_by_text("No engine is running").first.wait_for()
+        shown: list[str] = await page.evaluate(MOVED)
+        return shown
+
+    before, after = ([point.split(",")[1] for point in shown.split()] for shown in browsed(scenario, running=False))
+    assert len(before) == len(after) == 300
+    assert before[1:] == after[:-1], "by one second"
+    assert before != after
+
+
 def test_what_the_engine_shares_out_and_how_its_components_fare_can_be_read(browsed: Any) -> None:
     async def scenario(page: Page, dashboard: Dashboard) -> str:
         await hold(dashboard, "two")

@@ -19,7 +19,7 @@ from tenire.app.why import Answer
 from tenire.errors import ChannelError, RejectedError
 from tenire.gui.binding import QtCore, QtGui, QtWidgets
 from tenire.gui.window import kept
-from tenire.gui.window.charts import nice_top
+from tenire.gui.window.charts import Chart, nice_top
 from tenire.gui.window.kept import keep, restore
 from tenire.gui.window.rows import _STATES, headline
 from tenire.gui.window.started import StartedRun
@@ -410,6 +410,21 @@ def test_columns_that_an_earlier_version_kept_narrow_are_not_restored(
     restore(other, tmp_path)
     assert other.pipelines.columnWidth(3) == wide - 20, "of this version it is"
     other.deleteLater()
+
+
+def test_time_goes_on_in_a_chart_also_where_nothing_is_known(application: QtWidgets.QApplication) -> None:
+    chart = Chart("Load", lambda sample: sample.load, load_level, LIGHT, top=1.0)
+    painted: list[None] = []
+    chart.update = lambda: painted.append(None)  # type: ignore[method-assign, assignment]
+    known = [Sample(900.0 + at, 0.5, 0, 0, 0.0, 1, 0.0) for at in range(100)]
+    unknown = [Sample(1_000.0 + at, None, 0, 0, 0.0, 1, 0.0) for at in range(250)]
+    for samples in (known, [*known, *unknown], [*known, *unknown]):
+        chart.show_samples(samples)
+    assert len(painted) == 2, "what is the same is not painted again"
+    assert [stretch[0][0] for stretch in chart._stretches()] == [949.0], "what is older than five minutes has left"
+    chart.show_samples([*known, *unknown], live=False)
+    assert len(painted) == 3, "it does not end now any more"
+    chart.deleteLater()
 
 
 @pytest.mark.parametrize("theme", [DARK, LIGHT], ids=["dark", "light"])

@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import json
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -106,7 +107,7 @@ def _news(view: View, before: View) -> dict[str, Any]:
     if view.quarantine is not before.quarantine:
         facts["quarantine"] = view.quarantine
     if view.samples is not before.samples:
-        last = before.samples[-1].at if before.samples else float("-inf")
-        # The latest in any case: the clock on the wall may have been put back.
-        facts["samples"] = tuple(each for each in view.samples if each.at > last) or view.samples[-1:]
+        # Not by their times: the clock on the wall may have been put back.
+        last = before.samples[-1] if before.samples else None
+        facts["samples"] = tuple(takewhile(lambda each: each is not last, reversed(view.samples)))[::-1]
     return facts

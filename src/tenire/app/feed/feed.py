@@ -196,11 +196,10 @@ class Feed:
         new = told.engine != self._watch.engine
         engine = from_text(told.picture, Published) if told.picture else self.view.engine
         heard = told.events[-1].number if told.events else (0 if new else self._watch.heard)
-        self._watch = Watch(told.engine, told.number, heard, self.period)
+        self._watch = Watch(told.engine, told.number, heard, self.period, told.sampled)
         pipelines = engine.pipelines if engine is not None else {}
-        self._curves.join(told.samples, now=now)
-        if engine is not None:
-            self._curves.update(engine, told.rates, now=now)
+        # What it looked like, and when, is the engine's to say: here is only when that was heard.
+        (self._curves.join if new else self._curves.go_on)(told.samples)
         counted = {
             name: tuple(each.totals.get(counter) for counter in ("state", "quarantined", "chunks", "done"))
             for name, each in pipelines.items()

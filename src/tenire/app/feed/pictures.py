@@ -45,6 +45,7 @@ class Watch(msgspec.Struct, frozen=True):
         engine: The engine of the last picture, or an empty text.
         number: Of the last picture.
         heard: Number of the last event.
+        sampled: How many samples of its curves are known, with those that were there before.
         period: Seconds between two looks at the engine, at the least.
     """
 
@@ -52,6 +53,7 @@ class Watch(msgspec.Struct, frozen=True):
     number: int = 0
     heard: int = 0
     period: float = 0.1
+    sampled: int = 0
 
 
 class Told(msgspec.Struct, frozen=True):
@@ -63,7 +65,8 @@ class Told(msgspec.Struct, frozen=True):
         picture: A ``Published`` as text, or an empty text if it is the one that is known.
         events: Those after the last one.
         rates: How fast each pipeline is, by name.
-        samples: The curves up to now, for who comes from another engine or from none.
+        samples: Those of the curves after the last one that is known.
+        sampled: How many there were of this engine.
     """
 
     engine: str
@@ -72,6 +75,7 @@ class Told(msgspec.Struct, frozen=True):
     events: list[Happened]
     rates: dict[str, Rate] = {}
     samples: tuple[Sample, ...] = ()
+    sampled: int = 0
 
 
 class Pictures:
@@ -104,7 +108,7 @@ class Pictures:
     async def next(self, watch: Watch) -> Told:
         """Return the first picture or event that is newer than those that are known, or what there is after a while."""
         same = watch.engine == self._engine
-        known, heard = (watch.number, watch.heard) if same else (0, 0)
+        known, heard, sampled = (watch.number, watch.heard, watch.sampled) if same else (0, 0, 0)
         period = min(_LONGEST_PERIOD_S, max(LEAST_PERIOD_S, watch.period))
         until = self._clock.now() + HOLD_S
         while True:
@@ -113,8 +117,10 @@ class Pictures:
                 self._renew(now)
             if self._number > known or self._happenings.number > heard or now >= until:
                 text = self._text if self._number > known else ""
-                samples = () if same else self._curves.samples
-                return Told(self._engine, self._number, text, self._happenings.since(heard), self._now, samples)
+                events, curves = self._happenings.since(heard), self._curves
+                # Also when nothing else is new: of an engine that is idle the curves go on.
+                samples = curves.since(sampled)
+                return Told(self._engine, self._number, text, events, self._now, samples, curves.number)
             await self._timer.wait_until(min(until, self._looked_at + period))
 
     def saw(self, published: Published) -> None:

@@ -1,8 +1,8 @@
 """How fast pipelines are, from one look at the engine to the next, and the curves of the last minutes.
 
 The engine has both, as it looks at itself about once a second, less often under load: who
-begins to look on knows at once how fast it is. The curves each looker-on continues by
-itself, so that they go on over the end of an engine.
+begins to look on knows at once how fast it is. A looker-on takes over the samples that it
+does not have, so that its curves go on over the end of an engine.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from tenire.app.feed.view import Rate, Sample
 from tenire.core.speed import Speed, TimeLeft
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from tenire.app.published import Published, PublishedPipeline
 
@@ -47,12 +47,18 @@ class Rates:
 
 
 class Curves:
-    """The samples of the last five minutes."""
+    """The samples of the last five minutes.
+
+    Attributes:
+        samples: The samples, the newest last.
+        number: How many there were, with those that are kept no longer.
+    """
 
     def __init__(self) -> None:
         self._samples: deque[Sample] = deque(maxlen=KEPT_SAMPLES)
         self._due = float("-inf")
         self.samples: tuple[Sample, ...] = ()
+        self.number = 0
 
     def update(self, engine: Published, rates: Mapping[str, Rate], *, now: float) -> None:
         """Take in a look; most of them are no sample."""
@@ -64,14 +70,26 @@ class Curves:
         held = min(1.0, cpu.held / cpu.capacity) if cpu is not None and cpu.capacity else 0.0
         items = sum(rate.items for rate in rates.values())
         tasks = (engine.running, engine.queued)
-        self._samples.append(Sample(engine.at, engine.load, *tasks, round(held, 3), engine.resident, round(items, 2)))
-        self.samples = tuple(self._samples)
+        sample = Sample(engine.at, engine.load, *tasks, round(held, 3), engine.resident, round(items, 2))
+        self._add((sample,))
 
-    def join(self, samples: Iterable[Sample], *, now: float) -> None:
-        """Take over those that are newer than the last one: of an engine that has run for a while."""
+    def since(self, number: int) -> tuple[Sample, ...]:
+        """Return those after so many, as far as they are kept."""
+        # Counted, not told by their times: the clock on the wall may be put back.
+        new = min(max(0, self.number - number), len(self.samples))
+        return self.samples[len(self.samples) - new :]
+
+    def go_on(self, samples: Sequence[Sample]) -> None:
+        """Take over what came since, of the same engine."""
+        if samples:
+            self._add(samples)
+
+    def join(self, samples: Iterable[Sample]) -> None:
+        """Take over those that are newer than the last one: of another engine, which may have run for a while."""
         last = self._samples[-1].at if self._samples else float("-inf")
-        newer = [sample for sample in samples if sample.at > last]
-        if newer:
-            self._samples.extend(newer)
-            self.samples = tuple(self._samples)
-            self._due = now + SAMPLE_S / 2
+        self.go_on([sample for sample in samples if sample.at > last])
+
+    def _add(self, samples: Sequence[Sample]) -> None:
+        self._samples.extend(samples)
+        self.samples = tuple(self._samples)
+        self.number += len(samples)

@@ -92,9 +92,10 @@ function facts(list, pairs) {
   }, (made, name) => { const text = pairs.find(([other]) => other === name)[1]; put(made.value, text, text); });
 }
 
-function curve(svg, values, most) {
-  if (svg.drawn === values.length && values.length && svg.last === values.at(-1) && svg.most === most) return;
-  [svg.drawn, svg.last, svg.most] = [values.length, values.at(-1), most];
+function curve(svg, samples, value, most) {
+  const values = samples.map(value), last = samples.at(-1)?.at;
+  if (svg.drawn === values.length && svg.last === last && svg.most === most) return;
+  [svg.drawn, svg.last, svg.most] = [values.length, last, most];
   const width = Math.max(60, values.length);
   svg.setAttribute("viewBox", `0 0 ${width} 30`);
   svg.setAttribute("preserveAspectRatio", "none");
@@ -305,10 +306,10 @@ function showMachine() {
   const killed = Object.values(state.now.pipelines).some((pipeline) => !told(pipeline));
   put($("cost"), sum("calls") ? dollars(sum("cost_usd")) : killed ? "–" : "nothing");
   put($("cost-note"), sum("calls") ? some(sum("calls"), "call") : killed ? "a run was killed, and told nothing" : "no calls");
-  curve($("load-curve"), samples.map((sample) => sample.load ?? 0), 1);
-  curve($("cpu-curve"), samples.map((sample) => sample.cpu), 1);
-  curve($("memory-curve"), samples.map((sample) => sample.resident));
-  curve($("speed-curve"), samples.map((sample) => sample.items));
+  curve($("load-curve"), samples, (sample) => sample.load ?? 0, 1);
+  curve($("cpu-curve"), samples, (sample) => sample.cpu, 1);
+  curve($("memory-curve"), samples, (sample) => sample.resident);
+  curve($("speed-curve"), samples, (sample) => sample.items);
 }
 
 function showLink() {

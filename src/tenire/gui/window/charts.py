@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tenire.gui.binding import QtCore, QtGui, QtWidgets
-from tenire.gui.window.texts import ABSENT, count, load_level, per_second, percent, size
+from tenire.gui.window.texts import ABSENT, clock_time, count, load_level, per_second, percent, size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -61,15 +61,17 @@ class Chart(QtWidgets.QWidget):
         self._fixed = top
         self._points: list[tuple[float, float]] = []
         self._now = 0.0
+        self._live = True
         self.setMinimumSize(200, 110)
         self.setAccessibleName(title)
 
-    def show_samples(self, samples: Sequence[Sample]) -> None:
-        """Show these."""
+    def show_samples(self, samples: Sequence[Sample], *, live: bool = True) -> None:
+        """Show these; ``live`` says whether there are more to come, so that the last one is of now."""
         points = [(sample.at, value) for sample in samples if (value := self._value(sample)) is not None]
-        if points != self._points:
+        now = samples[-1].at if samples else 0.0
+        if points != self._points or (points and now != self._now) or live != self._live:
             self._points = points
-            self._now = points[-1][0] if points else 0.0
+            self._now, self._live = now, live
             self.setAccessibleDescription(f"{self._title}: {self._latest()}")
             self.update()
 
@@ -116,8 +118,9 @@ class Chart(QtWidgets.QWidget):
         if self._points or self._fixed:  # the top of nothing would be a number without meaning
             painter.drawText(above, int((flags.AlignRight | flags.AlignBottom).value), self._text(top))
         below = QtCore.QRectF(plot.left(), plot.bottom() + 3, plot.width(), 16)
-        painter.drawText(below, int((flags.AlignLeft | flags.AlignTop).value), "5 min ago")
-        painter.drawText(below, int((flags.AlignRight | flags.AlignTop).value), "now")
+        begin, end = ("5 min ago", "now") if self._live or not self._now else ("5 min before", clock_time(self._now))
+        painter.drawText(below, int((flags.AlignLeft | flags.AlignTop).value), begin)
+        painter.drawText(below, int((flags.AlignRight | flags.AlignTop).value), end)
         painter.setFont(font)
 
     def _stretches(self) -> list[list[tuple[float, float]]]:
@@ -179,7 +182,7 @@ class Charts(QtWidgets.QWidget):
         for number, chart in enumerate(self._charts):
             grid.addWidget(chart, number // 3, number % 3)
 
-    def show_samples(self, samples: Sequence[Sample]) -> None:
-        """Show these."""
+    def show_samples(self, samples: Sequence[Sample], *, live: bool = True) -> None:
+        """Show these; see ``Chart``."""
         for chart in self._charts:
-            chart.show_samples(samples)
+            chart.show_samples(samples, live=live)

@@ -332,7 +332,7 @@ class MonitorWindow(QtWidgets.QMainWindow):
         self._banner.show_view(view)
         self.pipelines.show_records(pipelines(view))
         self.pipelines.select_first()
-        self._charts.show_samples(view.samples)
+        self._charts.show_samples(view.samples, live=view.attached)
         self.tasks.show_records(tasks(view))
         self.limits.show_records(limits(view))
         self.events.show_records({(event.number, event.at): event for event in reversed(view.events)})
