@@ -5,8 +5,8 @@
 The pipelines are those of ``make demo``: two over documents, beside a third that has a small model on this machine
 summarise some of them; the corpus is a small one, of this Python's own library. They run once undisturbed. Then they
 run on a home of its own for each component, which is killed in the middle; with ``--together`` in one run, in which
-all are killed in turn. Each time the component must come up again, and the run must end with the counts, the passages
-and the rows of the undisturbed one.
+all are killed in turn. Each time tasks of the pipelines must run just then, the component must come up again, and the
+run must end with the counts, the passages and the rows of the undisturbed one.
 """
 
 from __future__ import annotations
@@ -32,6 +32,9 @@ import tenire
 
 KILLER = Path(__file__).with_name("kill_components.py")
 QUERIES = ("parse a header line", "open a connection to a server", "the tree of a module")
+MOST_IDLE = 10
+"""Of so many kills, one may come when no task runs: a moment between two tasks is no fault of the proof."""
+
 COUNTS = ("seen", "done", "unchanged", "quarantined", "chunks")
 
 
@@ -63,9 +66,13 @@ def main() -> int:
         copy_files(base / "corpus", options.files)
         calm, seconds = run(base, "calm", options.rows, ("-m", "tenire"))
         print(f"undisturbed: {seconds:.1f} s, {calm.counts}", flush=True)
+        idle: list[str] = []
         for names in [chosen] if options.together else [(name,) for name in chosen]:
-            attack(base, names, options.rows, calm)
-    print(f"{len(chosen)} component(s) killed while the pipelines ran: equal counts, passages and rows")
+            idle += attack(base, names, options.rows, calm)
+    if len(idle) > len(chosen) // MOST_IDLE:
+        raise SystemExit(f"killed when no task ran: {', '.join(idle)}; give it more --files or --rows")
+    hits = f"{len(chosen) - len(idle)} of {len(chosen)} component(s)"
+    print(f"{hits} killed while tasks of the pipelines ran: equal counts, passages and rows")
     return 0
 
 
@@ -109,12 +116,11 @@ def run(base: Path, name: str, rows: int, through: tuple[str, ...]) -> tuple[Out
     return outcome, seconds
 
 
-def attack(base: Path, names: tuple[str, ...], rows: int, calm: Outcome) -> None:
-    """Run the pipelines once more and kill components meanwhile.
+def attack(base: Path, names: tuple[str, ...], rows: int, calm: Outcome) -> list[str]:
+    """Run the pipelines once more and kill components meanwhile; return those that fell when no task ran.
 
     Raises:
-        SystemExit: If one did not come up again, tasks ran for less than half of them, or the run has left
-            something else.
+        SystemExit: If one did not come up again, or the run has left something else.
     """
     label = "-".join(names) if len(names) == 1 else "together"
     result = base / f"{label}.json"
@@ -126,13 +132,12 @@ def attack(base: Path, names: tuple[str, ...], rows: int, calm: Outcome) -> None
         states = told["found"][name]
         if states[states.index("down") :][:2] != ["down", "up"]:
             raise SystemExit(f"{name} did not come up again: {states}")
-        print(f"{name}: {told['during'][name]}, down and up again; the run took {seconds:.1f} s", flush=True)
-    late = [name for name in names if " 0 task(s) running" in told["during"][name]]
-    if len(late) > len(names) // 2:
-        raise SystemExit(f"killed when nothing ran any more: {', '.join(late)}; give it more --files or --rows")
+        killed = f"killed with {told['running'][name]} task(s) running, down and up again"
+        print(f"{name}: {killed}; the run took {seconds:.1f} s", flush=True)
     for what, expected, got in zip(Outcome._fields, calm, outcome, strict=True):
         if expected != got:
             raise SystemExit(f"{label}: other {what} than undisturbed:\n{expected}\n{got}")
+    return [name for name in names if not told["running"][name]]
 
 
 if __name__ == "__main__":

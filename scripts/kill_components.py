@@ -1,8 +1,9 @@
-"""Run a command with an engine whose components are killed once, one after the other, while its pipelines run.
+"""Run a command with an engine whose components are killed once, one after the other, while tasks of its pipelines run.
 
 ``python kill_components.py RESULT NAMES WORDS…``: NAMES are components, with commas between them. RESULT gets, as
-JSON, what the engine supervises and what became of each component. The product knows nothing of this: faults are put
-into functions from outside, and tasks are cancelled.
+JSON, what the engine supervises, what became of each component, and how many tasks of the pipelines ran when it was
+killed. Each kill waits until some run, unless the command has nothing more to do. The product knows nothing of this:
+faults are put into functions from outside, and tasks are cancelled.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ COMPONENTS = (*BY_CANCELLING, *BY_FAULT)
 chosen: set[str] = set()
 supervised: set[str] = set()
 found: dict[str, list[str]] = {}
-during: dict[str, str] = {}
+running: dict[str, int] = {}
 
 
 class Attacked(ConcurrencyManager):
@@ -44,18 +45,29 @@ class Attacked(ConcurrencyManager):
     async def __aenter__(self) -> ConcurrencyManager:
         manager = await super().__aenter__()
         self._changed = asyncio.Event()
+        self._leaving = False
         self.signals.subscribe(ComponentChanged, self._note)
         self._attacker = asyncio.get_running_loop().create_task(self._attack())
         return manager
 
     async def shutdown(self, *, cancel: bool = False) -> None:
         """Wait for the attacks, and stop."""
+        self._leaving = True
         await self._attacker
         await super().shutdown(cancel=cancel)
 
     def _note(self, change: ComponentChanged) -> None:
         found.setdefault(change.component, []).append(change.state)
+        if change.state == "down":
+            running.setdefault(change.component, self._working())
         self._changed.set()
+
+    def _working(self) -> int:
+        return sum(pipeline.running for pipeline in self.snapshot().pipelines.values())
+
+    async def _until_working(self) -> None:
+        while not (self._working() or self._leaving):  # noqa: ASYNC110 - nobody tells when a task begins
+            await asyncio.sleep(0.005)
 
     async def _until(self, component: str, state: str, times: int = 1) -> None:
         while found.get(component, []).count(state) < times:
@@ -65,6 +77,7 @@ class Attacked(ConcurrencyManager):
     async def _attack(self) -> None:
         while self.snapshot().pools.threads_busy == 0 or not self.thread_pool.statistics().processes:  # noqa: ASYNC110
             await asyncio.sleep(0.005)  # until the pipelines work
+        await self._until_working()
         with Faults() as faults:
             for name, (target, attribute, error) in BY_FAULT.items():
                 if name not in chosen:
@@ -73,17 +86,17 @@ class Attacked(ConcurrencyManager):
                 faults.at(name, raise_=error)
             self.control.ask(lambda: None)
             for name in (name for name in BY_CANCELLING if name in chosen):
+                await self._until_working()
                 tasks = [task for task in asyncio.all_tasks() if task.get_name() == f"tenire {name}"]
                 before = found.get(name, []).count("up")
+                running[name] = self._working()  # when it has fallen, they may just have ended
                 for task in tasks:
                     task.cancel()
-                during[name] = f"{len(tasks)} cancelled, {self.snapshot().running} task(s) running"
                 await self._until(name, "down")
                 await self._until(name, "up", before + 1)
             for name in (name for name in BY_FAULT if name in chosen):
                 await self._until(name, "down")
                 await self._until(name, "up")
-                during[name] = f"killed, {self.snapshot().running} task(s) running"
         supervised.update(self.supervisor.statistics())
 
 
@@ -97,7 +110,7 @@ def main() -> int:
 
     code = run()
     Path(result).write_text(
-        json.dumps({"supervised": sorted(supervised), "found": found, "during": during}), encoding="utf-8"
+        json.dumps({"supervised": sorted(supervised), "found": found, "running": running}), encoding="utf-8"
     )
     return code
 

@@ -23,4 +23,4 @@ def test_each_component_is_killed_while_the_demo_s_pipelines_run_and_the_run_com
     assert done.returncode == 0, done.stdout + done.stderr
     told = {line.partition(":")[0] for line in done.stdout.splitlines() if "down and up again" in line}
     assert told == COMPONENTS
-    assert "equal counts, passages and rows" in done.stdout
+    assert "of 10 component(s) killed while tasks of the pipelines ran: equal counts, passages and rows" in done.stdout
