@@ -18,6 +18,8 @@ from typing import IO, TYPE_CHECKING, Any
 import psutil
 import pytest
 
+from tenire.clock import SYSTEM_CLOCK
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -39,11 +41,18 @@ def wait_until(condition: Callable[[], Any], *, at_most: float = MOST_S) -> Any:
 def left_of(family: list[psutil.Process], *, seconds: float = ORPHANS_GONE_S) -> list[psutil.Process]:
     """Return what of a family still runs after some seconds; a zombie does not, whenever its new parent takes it."""
     pause = threading.Event()
-    for _ in range(int(seconds / 0.02)):
-        if not any(map(_runs, family)):
-            break
+    until = SYSTEM_CLOCK.now() + seconds
+    while SYSTEM_CLOCK.now() < until and any(map(_runs, family)):
         pause.wait(0.02)
     return [process for process in family if _runs(process)]
+
+
+def command_line(process: psutil.Process) -> str:
+    """Return it, or nothing of a process that has just ended."""
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:
+        return ""
 
 
 def _runs(process: psutil.Process) -> bool:
@@ -87,14 +96,7 @@ class Command:
 
     def workers(self) -> list[psutil.Process]:
         """The worker processes."""
-        found = []
-        for child in self._group.children():
-            try:
-                if "spawn_main" in " ".join(child.cmdline()):
-                    found.append(child)
-            except psutil.Error:
-                continue
-        return found
+        return [child for child in self._group.children() if "spawn_main" in command_line(child)]
 
     def family(self) -> list[psutil.Process]:
         return self._group.children(recursive=True)

@@ -16,39 +16,30 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-__all__ = ["ATTEMPTS", "AT_ONCE_S", "Script", "at_once", "bare_end", "no_complaint"]
+__all__ = ["ATTEMPTS", "AT_ONCE_S", "STUCK_S", "Script", "at_once", "no_complaint"]
 
 AT_ONCE_S = 1.0
-"""What the product's own end may take, beyond that of a bare interpreter on the same machine at the same time."""
+"""What an end may take, the interpreter's own included."""
+
+STUCK_S = AT_ONCE_S + 0.25
+"""The same where something is stuck. Half a second of it the engine waits on purpose, so that the machine has only the
+other half for all the rest, and one that does five times as much as it can takes 0.3 to 0.65 s for that; ``make bench``
+judges the plain second."""
 
 ATTEMPTS = 3
 """How often a busy machine may be asked: what takes twice as long does so each time."""
-
-_BARE = "import sys, asyncio, tenire.concurrency.loops; print(flush=True); sys.stdin.read()"
-BARE = [sys.executable, "-X", "dev", "-c", _BARE]
 
 Begun = TypeVar("Begun")
 Outcome = TypeVar("Outcome")
 
 
-def bare_end() -> float:
-    """Return the seconds that an interpreter without an engine takes now, from being told to end until it is gone."""
-    with subprocess.Popen(BARE, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as bare:
-        assert bare.stdin is not None
-        assert bare.stdout is not None
-        bare.stdout.readline()
-        told = SYSTEM_CLOCK.now()
-        bare.stdin.close()
-        bare.wait()
-        return SYSTEM_CLOCK.now() - told
-
-
-def at_once(begin: Callable[[], Begun], end: Callable[[Begun], Outcome]) -> Outcome:
-    """Return the outcome of the first attempt in which an end takes no more than ``AT_ONCE_S``.
+def at_once(begin: Callable[[], Begun], end: Callable[[Begun], Outcome], *, most_s: float = AT_ONCE_S) -> Outcome:
+    """Return the outcome of the first attempt in which an end takes no longer than it may.
 
     Args:
         begin: Starts it, and returns when it can be told to end.
         end: Tells it, and returns when it is gone. Only this is timed.
+        most_s: What it may take: ``STUCK_S`` where something is stuck.
     """
     taken = []
     for _ in range(ATTEMPTS):
@@ -56,10 +47,10 @@ def at_once(begin: Callable[[], Begun], end: Callable[[Begun], Outcome]) -> Outc
         started = SYSTEM_CLOCK.now()
         outcome = end(begun)
         seconds = SYSTEM_CLOCK.now() - started
-        if seconds <= AT_ONCE_S or seconds - (bare := bare_end()) <= AT_ONCE_S:
+        if seconds <= most_s:
             return outcome
-        taken.append(f"{seconds:.2f} s (a bare interpreter: {bare:.2f} s)")
-    return pytest.fail(f"expected it to end within {AT_ONCE_S} s, it took {', '.join(taken)}", pytrace=False)
+        taken.append(f"{seconds:.2f} s")
+    return pytest.fail(f"expected it to end within {most_s} s, it took {', '.join(taken)}", pytrace=False)
 
 
 COMPLAINTS = ("never retrieved", "destroyed but", "loop is closed", "ResourceWarning", "Traceback", "never awaited")

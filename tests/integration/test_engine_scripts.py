@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from .scripts import Script, at_once, no_complaint
+from .scripts import STUCK_S, Script, at_once, no_complaint
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -64,7 +64,7 @@ def test_a_stuck_function_does_not_keep_the_interpreter_from_ending(tmp_path: Pa
         script.read("end")
         return script
 
-    code, _, err = at_once(begin, Script.end)
+    code, _, err = at_once(begin, Script.end, most_s=STUCK_S)
     assert code == 0
     assert "stuck one" in err
     assert no_complaint(err), err
@@ -136,7 +136,7 @@ def test_a_second_ctrl_c_ends_at_once_whatever_is_stuck(tmp_path: Path) -> None:
         script.read("refused")
         return script
 
-    code, _, _ = at_once(begin, lambda script: script.end(signal.SIGINT))
+    code, _, _ = at_once(begin, lambda script: script.end(signal.SIGINT), most_s=STUCK_S)
     assert code == -signal.SIGINT
 
 
@@ -153,7 +153,7 @@ def test_ctrl_c_while_leaving_ends_at_once_whatever_refuses_to_end(tmp_path: Pat
         script.read("begun")
         return script
 
-    code, _, err = at_once(begin, lambda script: script.end(signal.SIGINT))
+    code, _, err = at_once(begin, lambda script: script.end(signal.SIGINT), most_s=STUCK_S)
     assert code == -signal.SIGINT
     assert "given up, did not end when cancelled: stubborn" in err
 
@@ -202,7 +202,7 @@ def test_whatever_is_stuck_on_whatever_loop_shares_one_moment_at_the_end(tmp_pat
         script.read("ready")
         return script
 
-    code, out, err = at_once(begin, lambda script: script.end(signal.SIGINT))
+    code, out, err = at_once(begin, lambda script: script.end(signal.SIGINT), most_s=STUCK_S)
     assert (code, out.splitlines()[-1]) == (0, "interrupted")
     assert "given up, did not end when cancelled: refuse, stuck one" in err
     assert "task 'refuse' goes on though it was cancelled" in err

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
-from .conftest import left_of, wait_until
-from .scripts import AT_ONCE_S, ATTEMPTS, Script, at_once, no_complaint
+from .conftest import command_line, left_of, wait_until
+from .scripts import AT_ONCE_S, ATTEMPTS, STUCK_S, Script, at_once, no_complaint
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -103,7 +103,7 @@ def test_ten_thousand_queued_and_fifty_stuck_end_at_once_and_the_stuck_are_named
         script.read("ready")
         return script
 
-    code, out, err = at_once(begin, lambda script: script.end(number))
+    code, out, err = at_once(begin, lambda script: script.end(number), most_s=STUCK_S)
     assert (code, out.strip()) == ((0, "interrupted") if number == signal.SIGINT else (143, ""))
     assert all(f"stuck {stuck}" in err for stuck in range(50)), err
     assert no_complaint(err), err
@@ -167,7 +167,7 @@ def test_a_disk_that_hangs_holds_up_no_end_and_what_was_stuck_is_named(
         script.read("ready")
         return script
 
-    code, out, err = at_once(begin, lambda script: script.end(number))
+    code, out, err = at_once(begin, lambda script: script.end(number), most_s=STUCK_S)
     expected = 130 if where == "command" else 0 if number == signal.SIGINT else 143
     assert code == expected, err
     assert where != "command" or out.endswith("frozen\n"), out  # the collector takes no third of the second
@@ -214,7 +214,7 @@ KILLED_WORKER = """
                 time.sleep(0.01)  # until nobody starts any more
             os.kill(manager.thread_pool.statistics().processes["worker-2"], signal.SIGKILL)
             killed = time.monotonic()
-            say(isinstance(manager.submit(os.getpid, on="process").result(30), int))
+            say(isinstance(manager.submit(os.getpid, on="process").result(60), int))
             usable = time.monotonic()
             bare = get_context("spawn").Process(target=step_back)
             bare.start()
@@ -234,7 +234,7 @@ def test_a_killed_worker_costs_its_own_task_only_and_the_next_one_runs_at_once(t
     for number in range(ATTEMPTS):
         folder = tmp_path / str(number)
         folder.mkdir()
-        code, out, err = Script(folder, KILLED_WORKER).end()
+        code, out, err = Script(folder, KILLED_WORKER).end(seconds=120)  # to start six, on a machine that others use
         assert code == 0, err
         usable, seconds, *outcomes = out.splitlines()
         assert usable == "True"
@@ -242,7 +242,7 @@ def test_a_killed_worker_costs_its_own_task_only_and_the_next_one_runs_at_once(t
         assert len(set(outcomes)) == 4
         assert no_complaint(err), err
         taken.append(tuple(map(float, seconds.split())))
-        # Beyond a bare process of the same low priority, at the same time.
+        # Beyond a bare process at the same time: both start at a priority that leaves them what others do not want.
         if taken[-1][0] - taken[-1][1] <= AT_ONCE_S:
             return
     pytest.fail(f"expected a worker within {AT_ONCE_S} s of a bare process, they took {taken}")
@@ -318,8 +318,8 @@ def test_nothing_outlives_an_engine_that_was_killed(tmp_path: Path, stop_first: 
     pause = threading.Event()
     for _ in range(500):
         family = engine.children(recursive=True)
-        workers = [process for process in family if "spawn_main" in " ".join(process.cmdline())]
-        programs = [process for process in family if "threading.Event" in " ".join(process.cmdline())]
+        workers = [process for process in family if "spawn_main" in command_line(process)]
+        programs = [process for process in family if "threading.Event" in command_line(process)]
         # One that is still starting, and has no group of its own yet, can only end once it has started.
         if len(programs) == 2 and all(os.getpgid(worker.pid) == worker.pid for worker in workers):
             break

@@ -155,7 +155,9 @@ def test_an_engine_that_was_killed_leaves_no_orphan(tenire: Tenire, library: Pat
 
 
 def test_a_second_engine_is_refused_with_the_pid_of_the_first(tenire: Tenire, library: Path) -> None:
-    command = tenire.start("ingest", library, "--embedder", "static")
+    command = tenire.start(
+        "ingest", library, "--embedder", "static", "--watch"
+    )  # or it might end before it is asked about
     wait_until(reading(command))
     second = tenire("ingest", library, "--embedder", "static")
     status = tenire("status").json
