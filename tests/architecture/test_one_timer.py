@@ -49,6 +49,7 @@ ALLOWED = {
     ),
     "concurrency/loops/ending.py: end_tasks": END,
     "concurrency/loops/spawned.py: Spawned._wait": DEADLINE,
+    "concurrency/loops/thread.py: LoopThread._ends": END,
     "concurrency/loops/thread.py: LoopThread._finish": END,
     "concurrency/loops/thread.py: _close_all": END,
     "concurrency/loops/watchdog.py: Watchdog.start.serve": (

@@ -209,6 +209,51 @@ def test_whatever_is_stuck_on_whatever_loop_shares_one_moment_at_the_end(tmp_pat
     assert no_complaint(err), err
 
 
+LOOP_STANDS_STILL = """
+    from tenire.concurrency.waiting import wait_set
+
+    refused = []
+
+    def stand_still(event):
+        event.set()
+        threading.Event().wait()
+
+    def wait_for_it(manager, event):
+        try:
+            manager.loops.call(stand_still, event)
+        except tenire.RejectedError as error:
+            refused.append(error)
+
+    side, main = threading.Event(), threading.Event()
+    try:
+        with tenire.ConcurrencyManager.in_thread(cpu=1, memory=1) as manager:
+            manager.loops.start("side").spawn(stand_still, side)
+            waiter = threading.Thread(target=wait_for_it, args=(manager, main))
+            waiter.start()
+            side.wait(30)
+            main.wait(30)
+            say("ready")
+            wait_set(threading.Event())
+    except KeyboardInterrupt:
+        waiter.join(30)
+        say("interrupted", manager.loops.abandoned, *refused)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no way to press Ctrl-C in one process only")
+def test_ctrl_c_gives_up_loops_that_stand_still_and_the_program_ends(tmp_path: Path) -> None:
+    script = Script(tmp_path, LOOP_STANDS_STILL)
+    script.read("ready")
+    code, out, err = script.end(signal.SIGINT)
+    told = out.splitlines()[-1]
+    assert (code, told.startswith("interrupted ['main']")) == (0, True)
+    assert told.endswith("its thread did not end and was given up")
+    for loop in ("main", "side"):
+        assert f"the thread of the loop '{loop}' does not end; given up. It stands at:" in err
+    assert "in stand_still" in err
+    assert no_complaint(err), err
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 def test_a_forked_child_is_ended_by_the_first_sigterm(tmp_path: Path) -> None:
     script = Script(

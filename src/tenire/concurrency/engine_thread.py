@@ -9,6 +9,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from tenire.concurrency.blocking import hurry
+from tenire.concurrency.loops.patience import ROUND_S
 from tenire.concurrency.termination import Termination
 from tenire.concurrency.waiting import wait_set
 
@@ -27,8 +28,9 @@ class EngineThread:
     """A context manager around an engine: starts its thread, and ends it.
 
     Leaving the block waits for what was submitted. Leaving it by an exception, Ctrl-C
-    among them, cancels that; so does Ctrl-C while it is being left. A block that is
-    never left is closed in the same way when the interpreter exits.
+    among them, cancels that; so does Ctrl-C while it is being left. A loop that does not
+    come round then is given up with its thread. A block that is never left is closed in
+    the same way when the interpreter exits.
 
     Args:
         manager: The engine, which has not been entered.
@@ -74,16 +76,25 @@ class EngineThread:
         thread = self._thread
         try:
             thread.stop()
-            while not thread.join(None if self.meanwhile is None else _MEANWHILE_S):
-                if self.meanwhile is not None:
-                    self.meanwhile()
+            if self._cancel:
+                self._end(self.meanwhile)
+            else:  # what was submitted is waited for, also where it blocks the loop
+                while not thread.join(None if self.meanwhile is None else _MEANWHILE_S):
+                    if self.meanwhile is not None:
+                        self.meanwhile()
         except BaseException:
             if thread.is_alive():  # Ctrl-C while waiting: stop the work as well, then go
                 self._abort()
-                thread.join()
+                self._end()
             raise
         finally:
             self._termination.end()
+
+    def _end(self, meanwhile: Callable[[], object] | None = None) -> None:
+        """Wait until the thread, which cancels everything, has ended, or is given up."""
+        every = ROUND_S if meanwhile is None else _MEANWHILE_S
+        if not self._thread.end(meanwhile, every=every) and self._entered.is_set() and self._failure is None:
+            self._manager.async_tasks.refuse("the engine was given up with the thread of its loop")
 
     def _abort(self) -> None:
         """Cancel everything and end; from any thread."""

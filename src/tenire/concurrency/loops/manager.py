@@ -204,6 +204,12 @@ class EventLoopManager:
         return [task for owner in self.owners().values() for task in _ask(owner, owner.orphans)]
 
     @property
+    def abandoned(self) -> list[str]:
+        """Names of loops whose threads were given up, since they did not end, and are still there."""
+        threads = [owner for owner in (self.main, *self._others.values()) if isinstance(owner, LoopThread)]
+        return [thread.name for thread in threads if thread.abandoned and thread.is_alive()]
+
+    @property
     def stalls(self) -> list[Stall]:
         """The last times in which a loop did not come round, oldest first."""
         return list(self.watchdog.stalls) if self.watchdog is not None else []
@@ -238,12 +244,16 @@ class EventLoopManager:
         others = list(self._others.values())
         for thread in others:  # all at once: each may take a while
             thread.stop()
-        for thread in others:
-            await thread.aclose()
+        closing = [asyncio.get_running_loop().create_task(thread.aclose()) for thread in others]
+        if closing:
+            await asyncio.wait(closing)
         await self.main.aclose()
         if self.watchdog is not None:
             self.watchdog.close()
             await until_gone(self.watchdog.threads(), _LAST_WORD_S)
+        errors = [error for task in closing if not task.cancelled() and (error := task.exception()) is not None]
+        if errors:
+            raise errors[0]
 
     async def __aenter__(self) -> Self:
         self.adopt()

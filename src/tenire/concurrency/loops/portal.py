@@ -63,6 +63,7 @@ class Portal:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = 0
         self._inbox: deque[Request] = deque()
+        self._beginning: Request | None = None
         self._woken = False
         self._why = ""
         # The loop would copy the context of whoever wakes it; each request has its own.
@@ -251,8 +252,10 @@ class Portal:
             try:
                 request = inbox.popleft()
             except IndexError:  # refused meanwhile, because the loop was closed
-                return
+                break
+            self._beginning = request
             request.start()
+        self._beginning = None
 
     def interrupt(self, fn: Callable[[], object]) -> None:
         """Call a function on the loop, as long as there is one; for what must still be done while it drains."""
@@ -291,6 +294,17 @@ class Portal:
         running, self.running = self.running, {}
         for request in running.values():
             request.settle(None, self.refusal())
+
+    def given_up(self, why: str) -> None:
+        """Leave nobody waiting for a loop that stands still; from any thread. If it comes round, it still closes."""
+        self._why = why
+        self.drain()
+        # This one first: where it is no more, it runs, or has ended.
+        beginning = self._beginning
+        self._refuse_inbox()
+        for request in (beginning, *list(self.running.values())):
+            if request is not None and not isinstance(request, Post):  # nobody waits for those
+                request.settle(None, self.refusal())
 
     def lost(self, why: str) -> None:
         """Take in that the loop has ended without a word; from any thread."""

@@ -1,7 +1,7 @@
 """What another thread asks of a loop, and how it learns the outcome.
 
 1. A request starts at most once, on the loop, in the context of whoever asked.
-2. It is settled exactly once: by its end, or by a refusal.
+2. It is settled exactly once: by its end, or by a refusal, whichever thread is first.
 3. Whoever gives it up before it started keeps it from starting; afterwards its
    coroutine is cancelled.
 """
@@ -70,7 +70,7 @@ class Request:
         task: The asyncio task of its coroutine, while it runs.
     """
 
-    __slots__ = ("_args", "_context", "_given_up", "_what", "holder", "name", "portal", "since", "task")
+    __slots__ = ("_args", "_context", "_given_up", "_open", "_what", "holder", "name", "portal", "since", "task")
 
     def __init__(
         self,
@@ -88,6 +88,7 @@ class Request:
         self._args = args
         self._context: Any = copy_context()
         self._given_up = False
+        self._open = allocate_lock()
 
     def start(self) -> None:
         """Make the call; on the loop's thread."""
@@ -170,7 +171,11 @@ class Request:
         return False
 
     def settle(self, value: Any, error: BaseException | None) -> None:
-        """Take in the outcome."""
+        """Take in the outcome; what comes after the first one is late, since nobody waits any more."""
+        if self._open.acquire(blocking=False):
+            self._settle(value, error)
+
+    def _settle(self, value: Any, error: BaseException | None) -> None:
         raise NotImplementedError
 
     def done(self) -> bool:
@@ -198,8 +203,7 @@ class BlockingCall(Request, Generic[T]):
         self._value: Any = None
         self._error: BaseException | None = None
 
-    def settle(self, value: Any, error: BaseException | None) -> None:
-        """See ``Request``."""
+    def _settle(self, value: Any, error: BaseException | None) -> None:
         self._value, self._error, self._settled = value, error, True
         self._lock.release()
 
@@ -260,8 +264,7 @@ class Post(Request):
                 return
         super().refuse(error)
 
-    def settle(self, value: Any, error: BaseException | None) -> None:
-        """See ``Request``."""
+    def _settle(self, value: Any, error: BaseException | None) -> None:
         self._settled = True
         if error is None or isinstance(error, concurrent.futures.CancelledError):
             return

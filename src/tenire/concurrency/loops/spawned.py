@@ -105,8 +105,7 @@ class SpawnedRequest(Request, Generic[T]):
         super().__init__(portal, what, args, name)
         self.future: Spawned[T] = Spawned(self)
 
-    def settle(self, value: Any, error: BaseException | None) -> None:
-        """See ``Request``."""
+    def _settle(self, value: Any, error: BaseException | None) -> None:
         future = self.future
         future.request = None  # or the two would wait for the garbage collector
         if isinstance(error, concurrent.futures.CancelledError):

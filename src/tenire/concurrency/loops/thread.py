@@ -2,7 +2,8 @@
 
 1. The thread ends when its main coroutine has ended, or was told to stop.
 2. Nothing outlives it: tasks are cancelled, async generators closed, functions on
-   threads waited for, each for a bounded time. What goes on is named and given up.
+   threads waited for, each for a bounded time. What goes on is named and given up; so is
+   the thread itself, if its loop does not come round any more. It still closes if it does.
 3. A thread that nobody closed is closed when the interpreter exits.
 """
 
@@ -23,6 +24,8 @@ from tenire.concurrency.daemon_executor import DaemonExecutor, names_of
 from tenire.concurrency.loops.ending import end_tasks, give_up
 from tenire.concurrency.loops.kinds import LoopKind, loop_factory
 from tenire.concurrency.loops.owner import LoopOwner
+from tenire.concurrency.loops.patience import ROUND_S, Patience
+from tenire.concurrency.loops.tracking import thread_stack
 from tenire.concurrency.waiting import until_gone, wait_set
 from tenire.errors import ComponentError
 
@@ -58,6 +61,7 @@ class LoopThread(LoopOwner):
 
     Attributes:
         stopping: Set once it was told to stop; an event of its loop.
+        abandoned: Whether its thread was given up, since its loop did not come round any more.
     """
 
     def __init__(self, name: str, clock: Clock, *, kind: LoopKind = "auto") -> None:
@@ -70,6 +74,7 @@ class LoopThread(LoopOwner):
         self._executor = DaemonExecutor(f"tenire-{name}-thread", min(32, (os.cpu_count() or 1) + 4), keep=True)
         self._failure: BaseException | None = None
         self.stopping = asyncio.Event()
+        self.abandoned = False
         self.at_exit: Callable[[], object] = self.stop
 
     def start(self, main: Callable[[], Coroutine[Any, Any, object]] | None = None) -> None:
@@ -137,8 +142,41 @@ class LoopThread(LoopOwner):
             raise failure
         return True
 
+    def end(self, meanwhile: Callable[[], object] | None = None, *, every: float | None = None) -> bool:
+        """Wait until its thread, which was told to end, has ended, and give it up if its loop stands still.
+
+        Args:
+            meanwhile: Called again and again.
+            every: After so many seconds; default: four times a second.
+
+        Returns:
+            Whether it has ended; raises as ``join`` does.
+        """
+        patience, every = Patience(self), every or ROUND_S
+        while not self.abandoned:
+            if self.join(every):
+                return True
+            if meanwhile is not None:
+                meanwhile()
+            if patience.over(every):
+                self.abandon()
+        return not self.is_alive()
+
+    def abandon(self) -> None:
+        """Name its thread, and where it stands, as one that does not end; nobody waits for it any more."""
+        self.abandoned = True
+        _alive.discard(self)
+        _log.warning(
+            "the thread of the loop %r does not end; given up. It stands at:\n  %s",
+            self.name,
+            "\n  ".join(thread_stack(self.thread)) or "(unknown)",
+        )
+        self.given_up("its thread did not end and was given up")
+
     def close(self) -> None:
         """Cancel what runs on it, end its thread and wait for that; doing it again does nothing.
+
+        A thread that stands in a call that blocks is given up after two seconds, and named in the log.
 
         Raises:
             RuntimeError: On its own thread, where ``aclose`` is the way.
@@ -146,7 +184,7 @@ class LoopThread(LoopOwner):
         self.refuse_on_thread("close", "`await …aclose()`")
         self.hurry()
         self.stop()
-        self.join()
+        self.end()
 
     async def aclose(self) -> None:
         """Close it; on its own loop the thread ends a moment later, on another one it is waited for."""
@@ -156,9 +194,30 @@ class LoopThread(LoopOwner):
         elif self._running is not None:
             self.hurry()
             self.stop()
-            await asyncio.shield(asyncio.wrap_future(self._ended))
-            await until_gone([self._running], _LAST_WORD_S)
-            self.join()
+            if await self._ends():
+                await until_gone([self._running], _LAST_WORD_S)
+                self.join()
+
+    async def _ends(self) -> bool:
+        """Do as ``end`` does, on another loop."""
+        loop, ended = asyncio.get_running_loop(), asyncio.Event()
+
+        def tell(_: object) -> None:
+            with contextlib.suppress(RuntimeError):  # that loop is closed by now: it was given up
+                loop.call_soon_threadsafe(ended.set)
+
+        self._ended.add_done_callback(tell)
+        patience = Patience(self)
+        while not self.abandoned:
+            try:
+                async with asyncio.timeout(ROUND_S):
+                    await ended.wait()
+            except TimeoutError:
+                if patience.over(ROUND_S):
+                    self.abandon()
+            else:
+                return True
+        return not self.is_alive()
 
     # -- the thread -------------------------------------------------------
 
@@ -204,6 +263,12 @@ class LoopThread(LoopOwner):
             _log.warning("given up, did not return: %s", ", ".join(stuck))
         await asyncio.sleep(0)  # transports that were closed say so in a turn of their own
 
+    def forked(self) -> None:
+        """See ``forks``."""
+        super().forked()
+        self._running = None  # a child has no threads but its own
+        _alive.discard(self)
+
     def is_alive(self) -> bool:
         """Return whether its thread has not ended."""
         return self._running is not None and not self._gone.is_set()
@@ -239,7 +304,8 @@ def _close_all() -> None:
         thread.at_exit()
     for thread in left:
         with contextlib.suppress(BaseException):  # nobody is left to be told
-            thread.join(_AT_EXIT_S)
+            if not thread.join(_AT_EXIT_S):
+                thread.abandon()
 
 
 atexit.register(_close_all)

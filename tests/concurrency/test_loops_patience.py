@@ -1,0 +1,206 @@
+"""A loop that stands still when it is told to end: its thread is given up, by name, and nobody waits for it."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+
+from tenire import ConcurrencyManager, RejectedError
+from tenire.concurrency.loops import EventLoopManager, LoopState, LoopThread
+from tenire.concurrency.loops.patience import STUCK_S, Patience
+from tenire.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tenire.concurrency.loops import Spawned
+    from tenire.concurrency.loops.portal import Portal
+
+GIVEN_UP = "its thread did not end and was given up"
+
+
+class Loop:
+    """Takes what is asked of it, and answers when the test says so."""
+
+    def __init__(self) -> None:
+        self.asked: list[Callable[[], object]] = []
+
+    def interrupt(self, fn: Callable[[], object]) -> None:
+        self.asked.append(fn)
+
+
+def test_a_loop_that_comes_round_is_waited_for_however_long_it_takes() -> None:
+    loop = Loop()
+    patience = Patience(cast("Portal", loop))
+    for _ in range(100):
+        assert not patience.over(STUCK_S * 0.9)
+        loop.asked[-1]()
+        assert not patience.over(STUCK_S * 0.9)
+    assert len(loop.asked) == 101, "one question at a time"
+    assert not patience.over(STUCK_S * 0.9)
+    assert patience.over(STUCK_S * 0.1)
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """Wait only for a moment, inside of this context."""
+    monkeypatch.setattr("tenire.concurrency.loops.patience.STUCK_S", 0.02)
+    monkeypatch.setattr("tenire.concurrency.loops.thread.ROUND_S", 0.01)
+    monkeypatch.setattr("tenire.concurrency.engine_thread.ROUND_S", 0.01)
+    return monkeypatch
+
+
+class Still:
+    """Has a loop stand still until the block is left."""
+
+    def __init__(self) -> None:
+        self.stands = threading.Event()
+        self._release = threading.Event()
+
+    def __enter__(self) -> Still:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._release.set()
+
+    def stand(self) -> str:
+        self.stands.set()
+        self._release.wait(10)
+        return "stood still"
+
+    async def stand_later(self) -> str:
+        await asyncio.sleep(0)
+        return self.stand()
+
+    def on(self, loop: EventLoopManager | LoopThread, *, as_task: bool = False) -> Spawned[Any]:
+        self.stands.clear()
+        spawned: Spawned[Any] = loop.spawn(self.stand_later if as_task else self.stand)
+        assert self.stands.wait(5)
+        return spawned
+
+
+@pytest.mark.blocking_allowed("the loop is stalled on purpose")
+@pytest.mark.parametrize("as_task", [False, True])
+def test_closing_gives_up_a_thread_that_stands_still_and_leaves_nobody_waiting(
+    impatient: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, *, as_task: bool
+) -> None:
+    side = LoopThread("side", EventLoopManager().main.clock)
+    with Still() as still:
+        side.start()
+        stuck = still.on(side, as_task=as_task)
+        queued = side.spawn(int)
+        side.close()
+        for future in (stuck, queued):
+            assert future.done()
+            with pytest.raises(RejectedError, match=GIVEN_UP):
+                future.result()
+        with pytest.raises(RejectedError, match=GIVEN_UP):
+            side.call(int)
+        assert (side.abandoned, side.is_alive(), side.state) == (True, True, LoopState.DRAINING)
+        side.close()
+        [told] = [record.getMessage() for record in caplog.records if record.name == "tenire.loops"]
+        assert told.startswith("the thread of the loop 'side' does not end; given up. It stands at:")
+        assert "in Still.stand" in told
+    impatient.undo()
+    assert side.join(5), "it came round, and closed"
+    assert side.state is LoopState.CLOSED
+
+
+@pytest.mark.blocking_allowed("the loops are stalled on purpose")
+def test_an_engine_gives_up_the_threads_of_its_other_loops_and_counts_them(
+    impatient: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def main(still: Still) -> tuple[EventLoopManager, list[LoopThread]]:
+        async with EventLoopManager() as loops:
+            sides = [loops.start(f"side {number}") for number in range(2)]
+            stuck = [still.on(side) for side in sides]
+        assert loops.abandoned == ["side 0", "side 1"]
+        assert loops.state is LoopState.CLOSED
+        for future in stuck:
+            with pytest.raises(RejectedError, match=GIVEN_UP):
+                await future
+        return loops, sides
+
+    with Still() as still:
+        loops, sides = asyncio.run(main(still))
+    impatient.undo()
+    assert all(side.join(5) for side in sides)
+    assert loops.abandoned == []
+    assert caplog.text.count("does not end; given up") == 2
+
+
+@pytest.mark.blocking_allowed("the loop is stalled on purpose")
+def test_the_name_of_a_loop_whose_thread_is_still_there_is_taken(impatient: pytest.MonkeyPatch) -> None:
+    loops = EventLoopManager(stall_after=None)
+    with loops, Still() as still:
+        side = loops.start("side")
+        still.on(side)
+        side.close()
+        with pytest.raises(ConfigError, match="there is a loop 'side' already"):
+            loops.start("side")
+        assert loops.abandoned == ["side"]
+        impatient.undo()
+    assert side.join(5)
+
+
+@pytest.mark.blocking_allowed("the engine's loop is stalled on purpose")
+@pytest.mark.parametrize("watched", [False, True])
+def test_leaving_an_engine_by_an_exception_gives_up_a_loop_that_stands_still(
+    impatient: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, *, watched: bool
+) -> None:
+    engine = ConcurrencyManager.in_thread(cpu=1, memory=1 << 20)
+    calls: list[None] = []
+    if watched:
+        engine.meanwhile = lambda: calls.append(None)
+
+    def leave(still: Still) -> None:
+        with engine as manager:
+            known.append((manager, still.on(manager.loops)))
+            raise ZeroDivisionError
+
+    known: list[tuple[ConcurrencyManager, Spawned[Any]]] = []
+    with Still() as still:
+        with pytest.raises(ZeroDivisionError):
+            leave(still)
+        [(manager, stuck)] = known
+        assert manager.loops.abandoned == ["main"]
+        assert bool(calls) == watched
+        with pytest.raises(RejectedError, match=GIVEN_UP):
+            stuck.result()
+        with pytest.raises(RejectedError, match="the engine was given up with the thread of its loop"):
+            manager.submit(int)
+        assert "the thread of the loop 'main' does not end; given up. It stands at:" in caplog.text
+    impatient.undo()
+    thread = manager.loops.main
+    assert isinstance(thread, LoopThread)
+    assert thread.join(10), "it came round, and closed the engine"
+    assert manager.orchestrator.closed
+    assert manager.loops.state is LoopState.CLOSED
+
+
+@pytest.mark.blocking_allowed("the engine's loop is stalled on purpose")
+@pytest.mark.usefixtures("impatient")
+def test_leaving_an_engine_waits_for_what_was_submitted_also_if_it_blocks_the_loop(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    calls: list[None] = []
+
+    def wait_on() -> None:
+        calls.append(None)
+        if len(calls) == 10:  # by then it would have been given up
+            still.__exit__()
+
+    async def block() -> str:
+        return still.stand()
+
+    still, engine = Still(), ConcurrencyManager.in_thread(cpu=1, memory=1 << 20)
+    engine.meanwhile = wait_on
+    with engine as manager:
+        handle = manager.submit(block)
+        assert still.stands.wait(5)
+    assert handle.result(0) == "stood still"
+    assert len(calls) >= 10
+    assert "given up" not in caplog.text
