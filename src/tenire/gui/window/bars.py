@@ -14,7 +14,8 @@ __all__ = ["BarDelegate"]
 
 _MARGIN = 10
 _HEIGHT = 6
-_TEXT = 48
+_GAP = 6
+_LONGEST = "100 %"
 
 
 class BarDelegate(QtWidgets.QStyledItemDelegate):
@@ -51,10 +52,11 @@ class BarDelegate(QtWidgets.QStyledItemDelegate):
         painter.save()
         painter.setRenderHint(QtGui.QPainter.RenderHint.Antialiasing)
         painter.setPen(QtGui.QColor(theme.text))
-        right = QtCore.QRectF(rect.right() - _TEXT, rect.top(), _TEXT, rect.height())
+        room = max(option.fontMetrics.horizontalAdvance(each) for each in (_LONGEST, text))
+        right = QtCore.QRectF(rect.right() - room, rect.top(), room, rect.height())
         flags = QtCore.Qt.AlignmentFlag
         painter.drawText(right, int((flags.AlignRight | flags.AlignVCenter).value), text)
-        width = rect.width() - _TEXT - 6
+        width = rect.width() - room - _GAP
         if width > 8:
             track = QtCore.QRectF(rect.left(), rect.center().y() - _HEIGHT / 2, width, _HEIGHT)
             painter.setPen(QtCore.Qt.PenStyle.NoPen)

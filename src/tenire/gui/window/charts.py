@@ -18,7 +18,10 @@ __all__ = ["Chart", "Charts", "nice_top"]
 _SHOWN_S = 300.0
 _GAP_S = 10.0
 """A longer time without a sample is a hole; under load an engine that nobody watches takes one every eight seconds."""
-_TOP, _BOTTOM, _SIDE = 40, 24, 14
+_SIDE, _EDGE, _GAP = 14, 8, 3
+_LEAST = QtCore.QSize(200, 46)
+"""Of a curve; its words need room besides, more of it with larger letters."""
+_LONGEST = "12,345.6/s"
 
 
 def nice_top(highest: float) -> float:
@@ -62,7 +65,14 @@ class Chart(QtWidgets.QWidget):
         self._points: list[tuple[float, float]] = []
         self._now = 0.0
         self._live = True
-        self.setMinimumSize(200, 110)
+        self._bold, self._small = QtGui.QFont(self.font()), QtGui.QFont(self.font())
+        self._bold.setBold(True)
+        self._small.setPointSizeF(max(7.0, self.font().pointSizeF() - 1))
+        bold, small = QtGui.QFontMetrics(self._bold), QtGui.QFontMetrics(self._small)
+        self._head, self._line = bold.height(), small.height()
+        self._top, self._bottom = _EDGE + self._head + self._line + _GAP, _GAP + self._line + _EDGE
+        words = self.fontMetrics().horizontalAdvance(title) + bold.horizontalAdvance(_LONGEST)
+        self.setMinimumSize(max(_LEAST.width(), words + 2 * _SIDE), self._top + _LEAST.height() + self._bottom)
         self.setAccessibleName(title)
 
     def show_samples(self, samples: Sequence[Sample], *, live: bool = True) -> None:
@@ -88,7 +98,7 @@ class Chart(QtWidgets.QWidget):
         painter.setPen(QtGui.QColor(theme.border))
         painter.setBrush(QtGui.QColor(theme.base))
         painter.drawRoundedRect(card, 6, 6)
-        plot = card.adjusted(_SIDE, _TOP, -_SIDE, -_BOTTOM)
+        plot = card.adjusted(_SIDE, self._top, -_SIDE, -self._bottom)
         top = self._fixed or nice_top(max((value for _, value in self._points), default=0.0))
         self._draw_words(painter, card, plot, top)
         painter.setPen(QtGui.QPen(QtGui.QColor(theme.border), 1, QtCore.Qt.PenStyle.DotLine))
@@ -102,22 +112,18 @@ class Chart(QtWidgets.QWidget):
     def _draw_words(self, painter: QtGui.QPainter, card: QtCore.QRectF, plot: QtCore.QRectF, top: float) -> None:
         theme, flags = self._theme, QtCore.Qt.AlignmentFlag
         font = painter.font()
-        bold = QtGui.QFont(font)
-        bold.setBold(True)
-        head = QtCore.QRectF(plot.left(), card.top() + 8, plot.width(), 18)
+        head = QtCore.QRectF(plot.left(), card.top() + _EDGE, plot.width(), self._head)
         painter.setPen(QtGui.QColor(theme.muted))
         painter.drawText(head, int((flags.AlignLeft | flags.AlignVCenter).value), self._title)
         painter.setPen(QtGui.QColor(theme.text))
-        painter.setFont(bold)
+        painter.setFont(self._bold)
         painter.drawText(head, int((flags.AlignRight | flags.AlignVCenter).value), self._latest())
-        small = QtGui.QFont(font)
-        small.setPointSizeF(max(7.0, font.pointSizeF() - 1))
-        painter.setFont(small)
+        painter.setFont(self._small)
         painter.setPen(QtGui.QColor(theme.muted))
-        above = QtCore.QRectF(plot.left(), plot.top() - 14, plot.width(), 13)
+        above = QtCore.QRectF(plot.left(), plot.top() - self._line - 1, plot.width(), self._line)
         if self._points or self._fixed:  # the top of nothing would be a number without meaning
             painter.drawText(above, int((flags.AlignRight | flags.AlignBottom).value), self._text(top))
-        below = QtCore.QRectF(plot.left(), plot.bottom() + 3, plot.width(), 16)
+        below = QtCore.QRectF(plot.left(), plot.bottom() + _GAP, plot.width(), self._line)
         begin, end = ("5 min ago", "now") if self._live or not self._now else ("5 min before", clock_time(self._now))
         painter.drawText(below, int((flags.AlignLeft | flags.AlignTop).value), begin)
         painter.drawText(below, int((flags.AlignRight | flags.AlignTop).value), end)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tenire.app.printable import clean
-from tenire.gui.binding import QtCore, QtWidgets
+from tenire.gui.binding import QtCore, QtGui, QtWidgets
 from tenire.gui.records import plain_tip
 from tenire.gui.window.rows import headline
 from tenire.gui.window.texts import ABSENT, clock_time
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Banner", "Header", "quiet_label"]
 
+_GAP = 8
 _LINKS = {"attached": "good", "silent": "warning", "gone": "bad"}
 
 
@@ -39,7 +40,7 @@ class _Figure(QtWidgets.QFrame):
         font.setBold(True)
         self._value.setFont(font)
         column = QtWidgets.QVBoxLayout(self)
-        column.setContentsMargins(12, 8, 12, 8)
+        column.setContentsMargins(10, 8, 10, 8)
         column.setSpacing(0)
         column.addWidget(self._value)
         column.addWidget(quiet_label(caption))
@@ -68,15 +69,18 @@ class Header(QtWidgets.QWidget):
         self._home = quiet_label()
         self._home.setTextInteractionFlags(QtCore.Qt.TextInteractionFlag.TextSelectableByMouse)
         self._reason = quiet_label()
+        self._texts = {self._home: "", self._reason: ""}
+        for label in self._texts:
+            label.setMinimumWidth(1)  # a long text is cut with a sign, and widens no window
         line = QtWidgets.QHBoxLayout()
-        line.setSpacing(8)
+        line.setSpacing(_GAP)
         for widget in (self._dot, self._link, self._home):
             line.addWidget(widget)
         line.addStretch(1)
         line.addWidget(self._reason)
         self._figures: dict[str, _Figure] = {}
         self._row = QtWidgets.QHBoxLayout()
-        self._row.setSpacing(8)
+        self._row.setSpacing(6)  # all of them fit on a screen of 960 points: 1920 pixels at 200 %
         column = QtWidgets.QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(8)
@@ -90,15 +94,36 @@ class Header(QtWidgets.QWidget):
         pid = f" (pid {engine.pid})" if engine is not None else ""
         self._dot.setPixmap(self._icons.get(view.link, self._icons["gone"]))
         self._link.setText(words.get(view.link, view.link) + pid)
-        self._home.setText(clean(view.shown_home))
+        self._texts = {
+            self._home: clean(view.shown_home),
+            self._reason: clean(engine.reason or "") if engine is not None else "",
+        }
+        self._fit()
         self._home.setToolTip(plain_tip(clean(view.home)))
-        self._reason.setText(engine.reason or "" if engine is not None else "")
+        self._reason.setToolTip(plain_tip(self._texts[self._reason]))
         for caption, text in headline(view).items():
             figure = self._figures.get(caption)
             if figure is None:
                 figure = self._figures[caption] = _Figure(caption)
                 self._row.addWidget(figure, 1)
             figure.show_value(text)
+
+    def resizeEvent(self, event: QtGui.QResizeEvent) -> None:  # noqa: N802 - Qt's name
+        """Show as much of what is long as there is room for."""
+        super().resizeEvent(event)
+        self._fit()
+
+    def _fit(self) -> None:
+        fixed = self._dot.sizeHint().width() + self._link.sizeHint().width() + 4 * _GAP
+        room = max(0, self.width() - fixed)
+        for label, text in self._texts.items():
+            metrics = label.fontMetrics()
+            other = sum(metrics.horizontalAdvance(each) for each in self._texts.values()) - metrics.horizontalAdvance(
+                text
+            )
+            shown = metrics.elidedText(text, QtCore.Qt.TextElideMode.ElideMiddle, max(room // 2, room - other) - _GAP)
+            if shown != label.text():
+                label.setText(shown)
 
 
 class Banner(QtWidgets.QFrame):

@@ -35,7 +35,8 @@ def keep(window: MonitorWindow, home: Path) -> None:
 
 
 def restore(window: MonitorWindow, home: Path) -> None:
-    """Make it look as it did."""
+    """Make it look as it did; the first time, no larger than its screen, which at 200 % is soon done."""
+    window.resize(window.size().boundedTo(window.screen().availableGeometry().size()))
     settings = _settings()
     if settings is None:
         return

@@ -22,6 +22,8 @@ _ROW = 1.9
 """Heights of a letter."""
 _PADDING = 24
 """Pixels on both sides of a text."""
+_LEAST = 10
+"""Letters of the column that takes what is left."""
 
 
 class Table(QtWidgets.QTableView, Generic[Record]):
@@ -76,9 +78,13 @@ class Table(QtWidgets.QTableView, Generic[Record]):
         for place, letters_wide in widths.items():
             wide = max(letter * letters_wide, letters.horizontalAdvance(columns[place].title))
             header.resizeSection(place, wide + _PADDING)
-        # The column without a width takes what is left.
-        stretched = next(place for place in range(len(columns)) if place not in widths)
-        header.setSectionResizeMode(stretched, QtWidgets.QHeaderView.ResizeMode.Stretch)
+        # The column without a width takes what is left, and no less than its title and a short name need.
+        self._stretched = next(place for place in range(len(columns)) if place not in widths)
+        self._least = max(letter * _LEAST, letters.horizontalAdvance(columns[self._stretched].title)) + _PADDING
+        header.setSectionResizeMode(self._stretched, QtWidgets.QHeaderView.ResizeMode.Stretch)
+        self.ensurePolished()  # or the heading's height is that without its padding
+        bar = self.horizontalScrollBar().sizeHint().height() + 2 * self.frameWidth()
+        self.setMinimumHeight(header.sizeHint().height() + self.verticalHeader().defaultSectionSize() + bar)
 
     def show_records(self, records: Mapping[Any, Record]) -> None:
         """Show these."""
@@ -95,6 +101,16 @@ class Table(QtWidgets.QTableView, Generic[Record]):
         """Select the first row if none is."""
         if self._model.rowCount() and not self.selectionModel().hasSelection():
             self.selectRow(0)
+
+    def resizeEvent(self, event: QtGui.QResizeEvent) -> None:  # noqa: N802 - Qt's name
+        """Scroll sideways rather than leave the column that takes what is left no room."""
+        super().resizeEvent(event)
+        header, modes = self.horizontalHeader(), QtWidgets.QHeaderView.ResizeMode
+        others = header.length() - header.sectionSize(self._stretched)
+        fits = self.viewport().width() - others >= self._least
+        header.setSectionResizeMode(self._stretched, modes.Stretch if fits else modes.Interactive)
+        if not fits:
+            header.resizeSection(self._stretched, self._least)
 
     def paintEvent(self, event: QtGui.QPaintEvent) -> None:  # noqa: N802 - Qt's name
         """Draw; say so where there is nothing to draw."""
