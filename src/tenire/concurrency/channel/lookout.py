@@ -46,7 +46,7 @@ class Lookout:
         It never returns before ``STEP_S``: who connects in vain after each wait does not spin.
         """
         leave = threading.Event()
-        looking = asyncio.get_running_loop().run_in_executor(self._thread, self._look, seconds, leave)
+        looking = asyncio.wrap_future(self._thread.submit(self._look, seconds, leave))
         try:
             await asyncio.wait([looking])
         except asyncio.CancelledError:
