@@ -20,6 +20,13 @@ class Doubler:
         return [float("nan") if item == "nan" else (item * 2, os.getpid(), len(items)) for item in items]
 
 
+class Echo:
+    """Gives back what it is asked."""
+
+    def predict(self, items: list[Any]) -> list[Any]:
+        return items
+
+
 class Short:
     def predict(self, items: list[Any]) -> list[Any]:
         return items[1:]

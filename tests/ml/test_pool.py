@@ -65,6 +65,28 @@ def test_the_item_that_makes_a_batch_fail_is_found_whatever_it_does() -> None:
     in_pool(act)
 
 
+def test_what_is_no_number_is_found_inside_of_a_result() -> None:
+    nan = float("nan")
+
+    async def act(pool: ModelPool) -> None:
+        pool.add("echo", models.Echo)
+        sound: list[Any] = [[1.0, 2.0], {"score": (0.5, None)}, "nan", b"", [], complex(1, 2), np.array(["nan"])]
+        unsound: list[Any] = [
+            [1.0, nan],
+            {"score": (0.5, nan)},
+            ({"a": [nan]},),
+            complex(nan, 1),
+            [np.array([1.0, nan])],
+        ]
+        found = dict([pair async for pair in pool.map("echo", [*sound, *unsound])])
+        assert [found[place] for place in range(len(sound) - 1)] == sound[:-1]
+        for place in range(len(sound), len(found)):
+            assert isinstance(found[place], PredictionError), found[place]
+            assert "no number" in str(found[place])
+
+    in_pool(act)
+
+
 def test_a_model_goes_when_another_needs_the_room_and_comes_back_when_it_is_asked() -> None:
     async def act(pool: ModelPool) -> None:
         for name in ("a", "b"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
 from tenire.concurrency.pools.background import limit_threads
@@ -61,7 +60,7 @@ def ask(name: str, factory: Callable[[], Any], threads: int, items: Sequence[Any
     """Return the model's results for a batch; loads it where a worker was replaced.
 
     Raises:
-        PredictionError: If there is not one result for each item, or one is no number.
+        PredictionError: If there is not one result for each item, or one is no number, or holds such a one.
         Exception: What the model raised.
     """
     load(name, factory, threads)
@@ -82,7 +81,11 @@ def ask(name: str, factory: Callable[[], Any], threads: int, items: Sequence[Any
 
 
 def _is_sound(result: Any) -> bool:
-    if isinstance(result, float):
-        return not math.isnan(result)
-    kind = getattr(getattr(result, "dtype", None), "kind", "")
-    return kind != "f" or not bool((result != result).any())  # only NaN is not what it is
+    if isinstance(result, float | complex):
+        return result == result  # only NaN is not what it is
+    if isinstance(result, list | tuple):
+        return all(map(_is_sound, result))
+    if isinstance(result, dict):
+        return all(map(_is_sound, result.values()))
+    kind = getattr(getattr(result, "dtype", None), "kind", "O")
+    return kind not in "fc" or not bool((result != result).any())
