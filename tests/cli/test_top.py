@@ -106,7 +106,7 @@ def test_a_row_tells_progress_rate_and_what_is_left() -> None:
 
 def test_the_head_tells_of_the_machine_or_why_there_is_none() -> None:
     text = headline(VIEW).plain
-    assert "  load high  " in text
+    assert "  load high " in text
     assert "cpu 1 of 2" in text
     assert "memory 42.0 MB" in text
     assert "spent $0.50" in text
@@ -125,6 +125,18 @@ def test_the_head_tells_of_the_machine_or_why_there_is_none() -> None:
     unknown = replace(VIEW, link="gone", pipelines={"docs": PublishedPipeline({"state": "done"}, 0, 0, [])})
     assert row("docs", unknown)[-1].plain == ""
     assert detail("docs", unknown, width=80).plain == "docs  ", "the ledger does not know its share"
+
+
+def test_what_happened_has_a_scroll_bar_only_when_there_is_more_than_fits() -> None:
+    async def scenario(pilot: Any, top: Any) -> None:
+        log = top.query_one("#events")
+        assert not log.show_vertical_scrollbar
+        for number in range(20):
+            log.write(f"line {number}")
+        await pilot.pause()
+        assert log.show_vertical_scrollbar
+
+    piloted(scenario)
 
 
 def test_names_do_not_drive_the_terminal() -> None:

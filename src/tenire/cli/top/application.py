@@ -49,7 +49,7 @@ class Top(App[int]):
     #head { height: auto; max-height: 5; padding: 0 1; }
     #pipelines { height: auto; max-height: 50%; scrollbar-size-horizontal: 0; }
     #detail { height: 1fr; padding: 0 1; border-top: solid $panel; }
-    #events { height: 9; padding: 0 1; border-top: solid $panel; }
+    #events { height: 9; padding: 0 1; border-top: solid $panel; overflow-y: auto; }
     .-low #pipelines { max-height: 40%; }
     .-low #events { height: 5; }
     """

@@ -56,7 +56,7 @@ def headline(view: View) -> Text:
         f"spent {human_usd(cost)}" if cost else "",
     ]
     text = Text().append(f"{home}  ", "bold")
-    text.append("  ·  ".join(part for part in parts if part), "")
+    text.append(" · ".join(part for part in parts if part), "")
     quotas = [
         f"{clean(name)}: "
         + ", ".join(
@@ -69,7 +69,7 @@ def headline(view: View) -> Text:
     ill = [f"{clean(name)} is {part.health}" for name, part in engine.components.items() if part.health != "healthy"]
     if ill:
         text.append(f"\n{', '.join(ill)}", "bold red")
-    second = "quota " + "  ·  ".join(quotas) if quotas else clean(engine.reason or "")
+    second = "quota " + " · ".join(quotas) if quotas else clean(engine.reason or "")
     return text.append(f"\n{second}", "dim")
 
 

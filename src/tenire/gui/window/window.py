@@ -98,7 +98,7 @@ class MonitorWindow(QtWidgets.QMainWindow):
         whole.addWidget(self.split, 1)
         self.setCentralWidget(middle)
         self.statusBar().setSizeGripEnabled(False)
-        self.resize(1360, 820)
+        self.resize(1400, 820)
         self._enable()
 
     def _make_tables(self, theme: Theme) -> None:
