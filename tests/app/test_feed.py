@@ -206,6 +206,55 @@ def test_nobody_can_have_the_engine_looked_at_without_end(engine: Any) -> None:
     engine(scenario)
 
 
+@pytest.mark.parametrize("busy", [False, True])
+def test_what_changes_is_seen_within_thirty_milliseconds_by_who_asks_so_often(
+    engine: Any, sim_loop: SimLoop, busy: bool
+) -> None:
+    async def scenario(engine: Engine) -> None:
+        late: list[float] = []
+        async with engine.feed(period=0.025) as feed:
+            await until(feed, lambda view: view.attached)
+            working = asyncio.create_task(engine.work(60.0 if busy else 0.0))
+            for number in range(1, 100):
+                await asyncio.sleep(0.05 + (number * 0.618) % 0.5)
+                engine.progress["docs"].unchanged = number
+                changed_at = sim_loop.time()
+                await until(feed, lambda view, number=number: view.pipelines["docs"].totals["unchanged"] == number)  # type: ignore[misc]
+                late.append(sim_loop.time() - changed_at)
+            await working
+        assert max(late) < 0.03
+
+    engine(scenario)
+
+
+@pytest.mark.parametrize(("takes", "looks"), [(0.0001, 400), (0.001, 196), (0.01, 91)])
+def test_looks_that_take_long_come_less_often(engine: Any, sim_loop: SimLoop, takes: float, looks: int) -> None:
+    async def scenario(engine: Engine) -> None:
+        pictures, held_up = engine.control._pictures, [0.0]
+        look = pictures._look
+
+        class Costly:
+            """Tells once that a look has taken so long."""
+
+            def now(self) -> float:
+                late, held_up[0] = held_up[0], 0.0
+                return sim_loop.clock.now() + late
+
+        def slow() -> Published:
+            published = look()
+            held_up[0] = takes
+            return published
+
+        pictures._look, pictures._clock = slow, Costly()
+        async with engine.feed(period=0.025) as feed:
+            await until(feed, lambda view: view.attached)
+            before = pictures.looks
+            await asyncio.sleep(10.0)
+            assert pictures.looks - before == pytest.approx(looks, rel=0.05)
+
+    engine(scenario)
+
+
 def test_a_picture_of_another_engine_counts_for_nothing(engine: Any) -> None:
     async def scenario(engine: Engine) -> None:
         told = await engine.control.watch(Watch("another", 1_000, 1_000))

@@ -54,6 +54,8 @@ async def act(feed: Feed) -> None:
     with pytest.raises(TenireError):
         await actions.cancel("docs")
     with pytest.raises(TenireError):
+        await actions.end(["docs", "notes"])
+    with pytest.raises(TenireError):
         await actions.priority("docs", "low")
     with pytest.raises(TenireError):
         await actions.weight("docs", 2.0)

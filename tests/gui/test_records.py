@@ -52,6 +52,29 @@ def test_only_what_has_changed_is_told() -> None:
     assert told == [("in", 0, 2), ("changed", 1, 2), ("out", 1, 1), "moved", ("in", 2, 2)]
 
 
+def test_by_cell_only_what_looks_different_is_told_where_that_is_little() -> None:
+    wide = (
+        *COLUMNS, Column[int]("Half", lambda value: str(value // 2)), Column[int]("Sign", lambda value: str(value > 0)),
+        Column[int]("Icon", lambda _: "", data={SORT_ROLE + 5: lambda value: value > 9}),
+        Column[int]("Hidden", lambda _: "", lambda value: value > 99),
+    )  # fmt: skip
+    model = RecordsModel(wide, by_cell=True)
+    told: list[tuple[int, int, int, int]] = []
+    model.dataChanged.connect(
+        lambda first, last, _roles: told.append((first.row(), first.column(), last.row(), last.column()))
+    )
+    model.update({"a": 2, "b": 4})
+    model.update({"a": 2, "b": 5})
+    assert told == [(1, 0, 1, 0), (1, 1, 1, 1)]
+    told.clear()
+    model.update({"a": 3, "b": 10})
+    assert told == [(0, 0, 0, 0), (0, 1, 0, 1), *((1, column, 1, column) for column in (0, 1, 2, 4))]
+    told.clear()
+    model.update({"a": 300, "b": 10})
+    assert told == [(0, 0, 0, 5)], "most of it"
+    assert shown(model) == [("value 300", "300"), ("value 10", "10")]
+
+
 def test_who_is_told_of_a_change_may_bring_the_next_one() -> None:
     model = RecordsModel(COLUMNS)
     newer = {2: 2, 4: 4, 3: 30}

@@ -4,6 +4,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from msgspec.structs import replace
 
 from tenire.app.feed import Happened, Outcome, Quarantined, Rate, Sample, View
 from tenire.app.published import (
@@ -20,6 +21,7 @@ from tenire.errors import ChannelError, RejectedError
 from tenire.gui.binding import QtCore, QtGui, QtWidgets
 from tenire.gui.window import kept
 from tenire.gui.window.charts import Chart, nice_top
+from tenire.gui.window.feeding import FeedThread
 from tenire.gui.window.kept import keep, restore
 from tenire.gui.window.rows import _STATES, headline
 from tenire.gui.window.started import StartedRun
@@ -146,6 +148,17 @@ def test_what_a_run_that_was_killed_has_done_is_not_called_nothing(window: Monit
     lines = {"killed": ended("interrupted", 0), "left": ended("interrupted", 1), "empty": ended("done", 0)}
     window.show_view(view(pipelines=lines))
     assert [row(window.pipelines, number)[3] for number in range(3)] == ["–", "1 file", "0 files"]
+
+
+def test_of_a_pipeline_that_moves_only_what_moved_is_painted(window: MonitorWindow) -> None:
+    window.show_view(view())
+    told: list[tuple[int, int, int]] = []
+    window.pipelines.model().dataChanged.connect(
+        lambda first, last, _roles: told.append((first.row(), first.column(), last.column()))
+    )
+    letters = view().pipelines["letters"]
+    window.show_view(view(number=2, pipelines=view().pipelines | {"letters": replace(letters, finished=42)}))
+    assert told == [(0, 3, 3)], "how much is done"
 
 
 def test_every_state_fits_its_column(window: MonitorWindow) -> None:
@@ -478,6 +491,11 @@ def test_the_top_of_a_curve_is_a_round_number_that_holds_it(highest: float) -> N
     top = nice_top(highest)
     assert highest <= top <= max(1.0, highest * 2.5)
     assert f"{top:e}"[0] in "125"
+
+
+def test_the_window_asks_so_often_that_an_event_can_be_painted_within_fifty_milliseconds(tmp_path: Path) -> None:
+    feed = FeedThread(tmp_path, lambda _: None)
+    assert feed._feed.period + 0.016 <= 0.045, "a look, and a frame: the rest is for its way and for painting"
 
 
 def test_the_window_waits_for_nothing(window: MonitorWindow, feed: Recorder, until: Until) -> None:

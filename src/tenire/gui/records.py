@@ -29,6 +29,8 @@ _DISPLAY, _TIP, _ALIGN, _SPOKEN = (
     for role in (_Role.DisplayRole, _Role.ToolTipRole, _Role.TextAlignmentRole, _Role.AccessibleTextRole)
 )
 _NOWHERE = QtCore.QModelIndex()
+_FEW = 32
+"""Rows that are looked at cell by cell."""
 
 
 def plain_tip(text: str) -> str:
@@ -56,6 +58,11 @@ class Column(Generic[Record]):
     tip: Callable[[Record], str] | None = None
     data: Mapping[int, Callable[[Record], Any]] | None = None
 
+    def alike(self, one: Record, other: Record) -> bool:
+        """Return whether a cell looks the same for both, and is sorted the same."""
+        shows = (self.text, *((self.sort,) if self.sort is not None else ()), *(self.data or {}).values())
+        return all(show(one) == show(other) for show in shows)
+
 
 class RecordsModel(QtCore.QAbstractTableModel, Generic[Record]):
     """Shows records, one a row, in the order of the mapping that it was updated with.
@@ -66,10 +73,15 @@ class RecordsModel(QtCore.QAbstractTableModel, Generic[Record]):
     Args:
         columns: Its columns.
         parent: With what it ends.
+        by_cell: Whether only cells are told that look different, where those are few: of more than one at once Qt's
+            views paint all that they show. For views that look at nothing but what columns say.
     """
 
-    def __init__(self, columns: tuple[Column[Record], ...], parent: QtCore.QObject | None = None) -> None:
+    def __init__(
+        self, columns: tuple[Column[Record], ...], parent: QtCore.QObject | None = None, *, by_cell: bool = False
+    ) -> None:
         super().__init__(parent)
+        self._by_cell = by_cell
         self.columns = columns
         self._keys: list[Hashable] = []
         self._records: dict[Hashable, Record] = {}
@@ -114,10 +126,25 @@ class RecordsModel(QtCore.QAbstractTableModel, Generic[Record]):
             self._records.update((key, records[key]) for key in new)
             self.endInsertRows()
         changed = [row for row, key in enumerate(keys) if records[key] != self._records[key]]
+        cells = self._cells(changed, records) if self._by_cell and len(changed) <= _FEW else None
         for row in changed:
             self._records[keys[row]] = records[keys[row]]
+        if cells is not None:
+            for row, column in cells:
+                self.dataChanged.emit(self.index(row, column), self.index(row, column))
+            return
         for run in runs(changed):
             self.dataChanged.emit(self.index(run.first, 0), self.index(run.last, len(self.columns) - 1))
+
+    def _cells(self, rows: list[int], records: Mapping[Any, Record]) -> list[tuple[int, int]] | None:
+        """Return the cells that are to look different, or ``None`` if those are most."""
+        found = [
+            (row, number)
+            for row in rows
+            for number, column in enumerate(self.columns)
+            if not column.alike(self._records[self._keys[row]], records[self._keys[row]])
+        ]
+        return found if 2 * len(found) <= len(rows) * len(self.columns) else None
 
     def record(self, row: int) -> Record:
         """Return the record of a row."""

@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from tenire.app.feed import Actions, View
     from tenire.concurrency.loops.spawned import Spawned
 
-__all__ = ["FeedThread"]
+__all__ = ["PERIOD_S", "FeedThread"]
+
+PERIOD_S = 0.025
+"""Between two views: what changes waits for it, for its way, and for a frame, and is to be painted within 50 ms."""
 
 T = TypeVar("T")
 
@@ -29,7 +32,7 @@ class FeedThread:
     """
 
     def __init__(self, home: Path, on_view: Callable[[View], object]) -> None:
-        self._feed = Feed(home, on_view=on_view)
+        self._feed = Feed(home, period=PERIOD_S, on_view=on_view)
         # Without a watchdog: there is one loop, and who looks on does no work there.
         self._loops = EventLoopManager(stall_after=None)
         self._living: Spawned[None] | None = None

@@ -62,6 +62,7 @@ class Header(QtWidgets.QWidget):
         super().__init__()
         self._icons = {link: dot(theme.of(severity), points=12).pixmap(12, 12) for link, severity in _LINKS.items()}
         self._dot = QtWidgets.QLabel()
+        self._shown_link = ""
         self._link = QtWidgets.QLabel()
         font = self._link.font()
         font.setBold(True)
@@ -92,7 +93,9 @@ class Header(QtWidgets.QWidget):
         engine = view.engine if view.attached else None
         words = {"attached": "Engine running", "silent": "Engine does not answer", "gone": "No engine"}
         pid = f" (pid {engine.pid})" if engine is not None else ""
-        self._dot.setPixmap(self._icons.get(view.link, self._icons["gone"]))
+        if view.link != self._shown_link:  # a picture is painted and laid out anew even if it is the same
+            self._shown_link = view.link
+            self._dot.setPixmap(self._icons.get(view.link, self._icons["gone"]))
         self._link.setText(words.get(view.link, view.link) + pid)
         self._texts = {
             self._home: clean(view.shown_home),

@@ -51,7 +51,7 @@ class Table(QtWidgets.QTableView, Generic[Record]):
         super().__init__()
         self.setAccessibleName(name)
         self.setObjectName(name)
-        self._model: RecordsModel[Record] = RecordsModel(columns, self)
+        self._model: RecordsModel[Record] = RecordsModel(columns, self, by_cell=True)
         self._empty = empty
         self._theme = theme
         self.setModel(self._model)
