@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from tenire.concurrency.blocking import hurry
 from tenire.concurrency.loops.patience import ROUND_S
-from tenire.concurrency.termination import Termination
+from tenire.concurrency.termination import TERMINATED, Termination
 from tenire.concurrency.waiting import wait_set
 
 if TYPE_CHECKING:
@@ -28,9 +28,10 @@ class EngineThread:
     """A context manager around an engine: starts its thread, and ends it.
 
     Leaving the block waits for what was submitted. Leaving it by an exception, Ctrl-C
-    among them, cancels that; so does Ctrl-C while it is being left. A loop that does not
-    come round then is given up with its thread. A block that is never left is closed in
-    the same way when the interpreter exits.
+    among them, cancels that; so does Ctrl-C while it is being left. A second one leaves at
+    once: the thread ends by itself, or with the program. A loop that does not come round is
+    given up with its thread. A block that is never left is closed in the same way when the
+    interpreter exits.
 
     Args:
         manager: The engine, which has not been entered.
@@ -73,6 +74,7 @@ class EngineThread:
             return
         if error is not None:
             self._cancel = True
+        interrupted = _is_interrupt(error)
         thread = self._thread
         try:
             thread.stop()
@@ -82,13 +84,24 @@ class EngineThread:
                 while not thread.join(None if self.meanwhile is None else _MEANWHILE_S):
                     if self.meanwhile is not None:
                         self.meanwhile()
-        except BaseException:
+        except BaseException as other:
             if thread.is_alive():  # Ctrl-C while waiting: stop the work as well, then go
                 self._abort()
-                self._end()
+                if interrupted and not isinstance(other, Exception):  # the second one: go at once
+                    thread.leave()
+                else:
+                    self._end_or_leave()
             raise
         finally:
             self._termination.end()
+
+    def _end_or_leave(self) -> None:
+        """Wait until the thread has ended, but leave at Ctrl-C, which is the second one."""
+        try:
+            self._end()
+        except (KeyboardInterrupt, SystemExit):
+            self._thread.leave()
+            raise
 
     def _end(self, meanwhile: Callable[[], object] | None = None) -> None:
         """Wait until the thread, which cancels everything, has ended, or is given up."""
@@ -133,3 +146,8 @@ class EngineThread:
             except asyncio.CancelledError:
                 if not self._cancel:
                     raise
+
+
+def _is_interrupt(error: BaseException | None) -> bool:
+    """Return whether an exception is what Ctrl-C or SIGTERM raises on a thread without a loop."""
+    return isinstance(error, KeyboardInterrupt) or (isinstance(error, SystemExit) and error.code == TERMINATED)

@@ -173,6 +173,10 @@ class LoopThread(LoopOwner):
         )
         self.given_up("its thread did not end and was given up")
 
+    def leave(self) -> None:
+        """Have nobody wait for its thread, which was told to end, not even the interpreter when it exits."""
+        _alive.discard(self)
+
     def close(self) -> None:
         """Cancel what runs on it, end its thread and wait for that; doing it again does nothing.
 
