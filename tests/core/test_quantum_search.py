@@ -70,6 +70,18 @@ def test_refusals_of_long_ago_are_forgotten() -> None:
     assert search.quantum is None
 
 
+def test_one_that_holds_is_ruled_out_also_when_those_that_led_to_it_are_forgotten() -> None:
+    search = QuantumSearch(WINDOW)
+    for number in range(ENOUGH):
+        refuse(search, 100.0 * (number + 1))
+    assert search.quantum == 30.0
+    at = 3000.0
+    fast = [(at - 0.5 * n, 1) for n in range(25)][::-1]  # too much for ten seconds and for twenty, not for thirty
+    assert search.refused(at, 1, fast, LIMIT, 0.5)
+    assert search.quantum == 20.0
+    search.check()
+
+
 def test_after_a_long_time_the_whole_window_is_tried_again() -> None:
     search = QuantumSearch(WINDOW)
     for number in range(ENOUGH):

@@ -81,7 +81,8 @@ class QuantumSearch:
         before = self.quantum
         if not self._left:
             self.forget()
-        elif len(refused) >= self._enough:
+        elif self.quantum is not None or len(refused) >= self._enough:
+            # One that holds is never kept once it is ruled out, though those who led to it are forgotten.
             self.quantum = self._left[0]
             self._until = sent_at + self._trusted
         return self.quantum is not None and self.quantum != before
