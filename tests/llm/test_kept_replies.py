@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import platform
 import random
 from typing import TYPE_CHECKING, Any
@@ -62,6 +63,37 @@ def test_another_run_pays_nothing(tmp_path: Path) -> None:
         assert not model.requests
 
     asyncio.run(main())
+
+
+def test_calls_go_on_if_the_thread_that_keeps_their_replies_dies_and_none_is_paid_twice(tmp_path: Path) -> None:
+    model = Model(seconds=0)
+
+    async def main() -> None:
+        async with client(model, tmp_path, budget_usd=1.0) as one:
+            log = one.books.log
+            assert log is not None
+            thread, batches = log._thread, itertools.count(1)
+            serve = thread._serve
+
+            def die(asked: Any) -> Any:
+                number = next(batches)
+                if number % 5:
+                    return serve(asked)
+                if number % 2:
+                    serve(asked)  # and only the word of it is missing
+                raise SystemExit("killed")
+
+            thread._serve = die
+            for number in range(30):
+                assert (await one.complete(f"{number}")).text == f"re: {number}"
+            assert thread.deaths >= 6
+            thread._serve = serve
+            spending = (await one.books.spending())["default"]
+            assert (spending.calls, spending.guessed_usd) == (30, 0.0)
+            assert spending.cost_usd == pytest.approx(30 * 2e-5)
+
+    asyncio.run(main())
+    assert len(model.requests) == 30
 
 
 def test_two_programs_that_ask_the_same_make_one_call(tmp_path: Path) -> None:

@@ -438,13 +438,14 @@ def test_what_is_expected_is_moved_on_while_its_program_runs(tmp_path: Path) -> 
     assert asyncio.run(main()) == 5  # nobody has said what became of it
 
 
-def mortal(log: ReplyLog, *, after: bool) -> None:
-    """Have the thread die of the next batch; ``after``: when it is done, and only the word of that is missing."""
+def mortal(log: ReplyLog, *, after: bool, times: int = 1) -> None:
+    """Have the thread die of the next batches; ``after``: when one is done, and only the word of that is missing."""
     thread = log._thread
-    serve = thread._serve
+    serve, left = thread._serve, iter(range(times))
 
     def die(asked: Any) -> Any:
-        thread._serve = serve
+        if next(left, None) is None:
+            return serve(asked)
         if after:
             serve(asked)
         raise SystemExit("killed")
@@ -453,21 +454,93 @@ def mortal(log: ReplyLog, *, after: bool) -> None:
 
 
 @pytest.mark.parametrize("after", [True, False])
-def test_a_thread_that_dies_loses_no_reply_and_counts_no_money_twice(tmp_path: Path, after: bool) -> None:
+def test_a_thread_that_dies_is_no_error_for_who_finishes_and_nothing_counts_twice(tmp_path: Path, after: bool) -> None:
     recorded: list[int] = []
 
     async def main() -> None:
         log, other = await open_log(tmp_path), await open_log(tmp_path)
         log.recorded = recorded.append
         assert await log.begin(b"a") is Began.CLAIMED
+        number = await log.expect(charge(4))
         mortal(log, after=after)
+        await log.finish(b"a", Vector(b"reply"), [charge(5)], [number])
+        assert log._thread.deaths == 1
+        assert recorded == [5]
+        assert isinstance(await other.begin(b"a"), Vector)
+        mortal(log, after=after)
+        await log.keep({b"b": Vector(b"one"), b"c": Vector(b"two")}, [charge(7)])
+        assert len(await other.find([b"a", b"b", b"c"])) == 3
+        assert recorded == [5, 0, 0, 7]
+        assert (await log.total()).cost == 12
+        assert await expected(log) == 0
+        await log.aclose()
+        await other.aclose()
+
+    asyncio.run(asyncio.wait_for(main(), 30))
+
+
+def test_if_the_next_thread_dies_too_the_reply_is_an_error_and_written_later(tmp_path: Path) -> None:
+    recorded: list[int] = []
+
+    async def main() -> None:
+        log, other = await open_log(tmp_path), await open_log(tmp_path)
+        log.recorded = recorded.append
+        assert await log.begin(b"a") is Began.CLAIMED
+        mortal(log, after=False, times=2)
         with pytest.raises(StoreError, match=r"'tenire replies' died of SystemExit\('killed'\)"):
             await log.finish(b"a", Vector(b"reply"), [charge(5)])
-        assert recorded == ([5] if after else [])
+        assert recorded == []
         assert isinstance(await log.begin(b"a"), Vector)
         assert recorded == [5]
         assert isinstance(await other.begin(b"a"), Vector)
         assert (await log.total()).cost == 5
+        await log.aclose()
+        await other.aclose()
+
+    asyncio.run(asyncio.wait_for(main(), 30))
+
+
+@pytest.mark.parametrize("after", [True, False])
+def test_who_asks_a_thread_that_dies_asks_the_next_one(tmp_path: Path, after: bool) -> None:
+    async def main() -> None:
+        log, other = await open_log(tmp_path), await open_log(tmp_path)
+        await log.finish(None, None, [charge(5)])
+        mortal(log, after=after)
+        number = await log.expect(charge(7))
+        assert await expected(log) == 1
+        mortal(log, after=after)
+        held = await log.hold(10, least=1, keep=0, limit=100)
+        assert (held.held, held.spent, held.elsewhere) == (10, 5, 0)
+        mortal(log, after=after)
+        assert (await log.total()).cost == 5
+        mortal(log, after=after)
+        assert (await log.by_pipeline())["news"].cost == 5
+        await log.keep({b"a": Vector(b"reply")}, [], [number])
+        mortal(log, after=after)
+        assert isinstance((await log.find([b"a"]))[b"a"], Vector)
+        assert log._thread.deaths == 5
+        await log.aclose()
+        await other.aclose()
+
+    asyncio.run(asyncio.wait_for(main(), 30))
+
+
+@pytest.mark.parametrize("after", [True, False])
+def test_of_those_who_want_the_same_of_a_thread_that_dies_one_makes_the_call(tmp_path: Path, after: bool) -> None:
+    async def main() -> None:
+        log, other = await open_log(tmp_path), await open_log(tmp_path)
+        assert await log.begin(b"a") is Began.CLAIMED
+        mortal(log, after=after)
+        async with asyncio.TaskGroup() as group:
+            asking = [group.create_task(log.begin(key)) for key in (b"a", b"b", b"b", b"b")]
+        found = [task.result() for task in asking]
+        assert found[0] is Began.UNDER_WAY  # the claim from before stands
+        assert (found.count(Began.CLAIMED), found.count(Began.UNDER_WAY)) == (1, 3)
+        assert [await other.begin(key) for key in (b"a", b"b")] == [Began.UNDER_WAY, Began.UNDER_WAY]
+        await log.finish(b"a", None)
+        await log.finish(b"b", Vector(b"reply"))
+        assert await other.begin(b"a") is Began.CLAIMED
+        assert isinstance(await other.begin(b"b"), Vector)
         await log.aclose()
         await other.aclose()
 
@@ -482,7 +555,7 @@ def test_what_a_thread_that_dies_at_the_end_was_to_write_is_written(tmp_path: Pa
         mortal(log, after=after)
         writing = log.finish(b"a", Vector(b"reply"), [charge(5)])
         await log.aclose()
-        assert isinstance(writing.exception(), StoreError)
+        assert (writing.exception() is None) == after
         again = await open_log(tmp_path)
         assert isinstance(await again.begin(b"a"), Vector)
         assert (await again.total()).cost == 5
@@ -495,7 +568,7 @@ def test_what_a_thread_that_dies_at_the_end_was_to_write_is_written(tmp_path: Pa
 def test_a_claim_that_a_thread_made_before_it_died_is_given_up(tmp_path: Path, cancelled: bool) -> None:
     async def main() -> None:
         log, other = await open_log(tmp_path), await open_log(tmp_path)
-        mortal(log, after=True)
+        mortal(log, after=True, times=1 if cancelled else 2)
         beginning = asyncio.create_task(log.begin(b"a"))
         await asyncio.sleep(0)
         if cancelled:
@@ -530,10 +603,9 @@ def test_a_step_that_ends_the_thread_takes_no_reply_with_it(tmp_path: Path) -> N
         writing = log.finish(b"a", Vector(b"reply"), [charge(5)])
         with pytest.raises(StoreError, match="died of"):
             await step
-        await asyncio.wait([writing])
+        await writing
         assert isinstance(await log.begin(b"a"), Vector)
         assert (await log.total()).cost == 5
         await log.aclose()
-        writing.exception()
 
     asyncio.run(asyncio.wait_for(main(), 30))

@@ -12,8 +12,9 @@ five milliseconds for a commit keeps thousands of replies a second.
 4. What could not be written is an error for whoever waits for it. Its claim ends all the same,
    so that others can ask, but it was paid for: it is written later, before anything new is
    begun, and every ``RENEW_S`` seconds. While that fails nothing new is begun.
-5. If the thread dies, that is an error for whoever waits for it, and the next who asks gets a
-   new one. What ended and is not kept is written then, as in 4; no claim stays that nobody holds.
+5. If the thread dies, whoever waits asks a new one, once: what ended and is kept is not written
+   again, and no claim stays that nobody holds. If that one dies too, it is an error as in 4. So
+   it is at once for a step of ``run``, which may be done or not.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ from tenire.storage.replies import Began, Wanted
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from tenire.clock import Clock
     from tenire.concurrency.timer import Timeout, UniversalTimer
@@ -101,6 +102,9 @@ class ReplyLog:
 
     async def begin(self, key: bytes, made_after: float = 0.0) -> Answer | Vector | Began:
         """Return a reply that is kept, or claim the request; see ``storage.replies``."""
+        return await self._or_again(partial(self._begin, key, made_after))
+
+    async def _begin(self, key: bytes, made_after: float) -> Answer | Vector | Began:
         if self._late:
             await self._write_late()
         deaths = self._thread.deaths
@@ -124,6 +128,9 @@ class ReplyLog:
         It is for ``finish``, with what the call did cost, or for ``withdraw``. When the program
         is killed, the charge counts as spent.
         """
+        return await self._or_again(partial(self._expect, charge))
+
+    async def _expect(self, charge: Charge) -> int:
         if self._late:
             await self._write_late()
         number = next(self._numbers)
@@ -175,13 +182,16 @@ class ReplyLog:
 
     async def find(self, keys: Sequence[bytes]) -> dict[bytes, Answer | Vector]:
         """Return the replies that are kept, by key, without claiming the others."""
-        return cast("dict[bytes, Answer | Vector]", await self._thread.ask(Look(keys)))
+        return cast("dict[bytes, Answer | Vector]", await self._or_again(partial(self._thread.ask, Look(keys))))
 
     async def hold(self, wanted: int, *, least: int, keep: int, limit: int) -> Hold:
         """Keep money for this program; see ``SpendingTable.hold``."""
+        return await self._or_again(partial(self._hold, Holding(wanted, least, keep, limit)))
+
+    async def _hold(self, holding: Holding) -> Hold:
         if self._late:
             await self._write_late()
-        found = cast("Hold", await self._thread.ask(Holding(wanted, least, keep, limit)))
+        found = cast("Hold", await self._thread.ask(holding))
         self._held = found.held
         self._set_timer()
         return found
@@ -210,11 +220,11 @@ class ReplyLog:
 
     async def total(self) -> Spent:
         """Return what was spent in this home."""
-        return cast("Spent", await self._thread.ask(Simple("total")))
+        return cast("Spent", await self._or_again(partial(self._thread.ask, Simple("total"))))
 
     async def by_pipeline(self) -> dict[str, Spent]:
         """Return what each pipeline has spent in this home."""
-        return cast("dict[str, Spent]", await self._thread.ask(Simple("by_pipeline")))
+        return cast("dict[str, Spent]", await self._or_again(partial(self._thread.ask, Simple("by_pipeline"))))
 
     async def aclose(self) -> None:
         """Give up what this program holds, write everything down, and close the ledger."""
@@ -241,22 +251,51 @@ class ReplyLog:
             with contextlib.suppress(RejectedError):  # it closes, and gives up all claims as it does
                 self._end(Ended(key, None, (), ()))
 
-    def _end(self, ended: Ended) -> asyncio.Future[None]:
-        asked: asyncio.Future[None] = self._thread.ask(ended)
-        asked.add_done_callback(partial(self._ended, ended))
-        return asked
+    async def _or_again(self, ask: Callable[[], Awaitable[T]]) -> T:
+        """Ask, and once more if the thread died before it answered."""
+        deaths = self._thread.deaths
+        try:
+            return await ask()
+        except StoreError:
+            if self._thread.deaths == deaths:
+                raise
+        # A turn later: by then all who wanted the same have given up the claim that the thread may have
+        # made. One who did so after the first of them has claimed it again would take it from that one.
+        await asyncio.sleep(0)
+        return await ask()
 
-    def _ended(self, ended: Ended, asked: asyncio.Future[None]) -> None:
-        if asked.cancelled():
-            return
+    def _end(self, ended: Ended) -> asyncio.Future[None]:
+        told: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._write(ended, told, again=True)
+        return told
+
+    def _write(self, ended: Ended, told: asyncio.Future[None], *, again: bool) -> None:
+        asked: asyncio.Future[None] = self._thread.ask(ended)
+        asked.add_done_callback(partial(self._ended, ended, told, self._thread.deaths, again))
+
+    def _ended(
+        self, ended: Ended, told: asyncio.Future[None], deaths: int, again: bool, asked: asyncio.Future[None]
+    ) -> None:
         error = asked.exception()
-        if error is not None and not isinstance(error, (StoreError, MemoryError)):
-            return
-        if error is None or ended.kept:
+        if isinstance(error, StoreError) and self._thread.deaths > deaths:
+            if ended.kept:
+                error = None  # only the word of it was lost
+            elif again:
+                with contextlib.suppress(RejectedError):  # it closes, and writes it then
+                    self._write(ended, told, again=False)
+                    return
+        if error is None or (ended.kept and isinstance(error, (StoreError, MemoryError))):
             self.recorded(sum(charge.cost for charge in ended.charges))
-        else:
+        elif isinstance(error, (StoreError, MemoryError)):
             self._late.append(ended)
             self._set_timer()
+        if told.done():
+            return
+        if error is None:
+            told.set_result(None)
+        else:
+            told.set_exception(error)
+            told.exception()  # it is known: if nobody waits for it, the calls that follow will say so
 
     def _write_again(self) -> list[asyncio.Future[None]]:
         late, self._late = self._late, []
