@@ -80,12 +80,12 @@ def test_a_missing_package_is_told_as_such(tmp_path: Path, monkeypatch: pytest.M
         listen(Ear(), tmp_path)
 
 
-def test_an_ear_that_fails_is_told_once(tmp_path: Path) -> None:
+@pytest.mark.parametrize("error", [RuntimeError("the loop is gone"), SystemExit("killed")])
+def test_an_ear_that_fails_is_told_once(tmp_path: Path, error: BaseException) -> None:
     broken = threading.Event()
 
     def heard(paths: list[str]) -> None:
-        message = "the loop is gone"
-        raise RuntimeError(message)
+        raise error
 
     events = FileEvents([str(tmp_path)], recursive=True, heard=heard, broke=broken.set)
     try:

@@ -76,5 +76,5 @@ class FileEvents:
                 if isinstance(changes, str):  # "stop", or "signal": the main thread's business
                     continue
                 self._heard([path for _, path in changes])
-        except Exception:  # noqa: BLE001 - whatever it was, somebody has to look for changes in another way
+        except BaseException:  # noqa: BLE001 - whatever it was, somebody has to look for changes in another way
             self._broke()
