@@ -77,7 +77,7 @@ SIDE_LOOP = (REAL, "test_a_loop_in_a_thread")
 FEED = "app/test_feed_cancelling.py"
 
 SWEPT = {
-    **{f"Actions.{name}": (FEED, "act") for name in ("pause", "resume", "cancel", "priority", "weight", "why")},
+    **{f"Actions.{name}": (FEED, "act") for name in ("pause", "resume", "cancel", "end", "priority", "weight", "why")},
     "Actions.retry": (FEED, "retry"),
     "Actions.search": (FEED, "search"),
     "BatchInitializationGroup.__aenter__": STARTUP,
