@@ -148,6 +148,28 @@ def test_a_second_ctrl_c_ends_at_once_whatever_is_stuck(tmp_path: Path, blocked:
     assert code == -signal.SIGINT
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGTERM to be minded")
+def test_a_second_sigterm_ends_a_program_that_asyncio_would_keep(tmp_path: Path) -> None:
+    def begin() -> Script:
+        script = Script(
+            tmp_path,
+            """
+            async def main():
+                async with tenire.ConcurrencyManager(cpu=1, memory=1) as manager:
+                    await manager.submit(stubborn)
+
+            asyncio.run(main())
+            """,
+        )
+        script.read("begun")
+        script.process.send_signal(signal.SIGTERM)
+        script.read("refused")
+        return script
+
+    code, _, _ = at_once(begin, lambda script: script.end(signal.SIGTERM))
+    assert code == -signal.SIGTERM
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no way to press Ctrl-C in one process only")
 def test_ctrl_c_while_leaving_ends_at_once_whatever_refuses_to_end(tmp_path: Path) -> None:
     def begin() -> Script:
