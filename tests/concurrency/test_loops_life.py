@@ -92,6 +92,54 @@ def test_names_of_loops_are_taken_once_at_a_time() -> None:
         loops.start("late")
 
 
+def beside_the_start(monkeypatch: pytest.MonkeyPatch, what: Callable[[], object]) -> None:
+    """Have another thread do something, once, when a loop is about to start."""
+    start = LoopThread.start
+
+    def start_later(loop: LoopThread) -> None:
+        monkeypatch.undo()
+        thread = threading.Thread(target=what)
+        thread.start()
+        thread.join()
+        start(loop)
+
+    monkeypatch.setattr(LoopThread, "start", start_later)
+
+
+def test_of_two_threads_that_start_loops_of_one_name_one_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    second: list[object] = []
+
+    def start_too() -> None:
+        try:
+            second.append(loops.start("side"))
+        except ConfigError as error:
+            second.append(str(error))
+
+    with EventLoopManager(stall_after=None) as loops:
+        beside_the_start(monkeypatch, start_too)
+        side = loops.start("side")
+        assert side.call(int) == 0
+        for other in second:  # left open, it would outlive the test
+            if isinstance(other, LoopThread):
+                other.close()
+        [refused] = second
+        assert "there is a loop 'side' already" in str(refused)
+    assert not side.is_alive()
+
+
+def test_a_loop_that_starts_while_the_manager_is_left_does_not_outlive_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    loops = EventLoopManager(stall_after=None)
+    loops.__enter__()
+    beside_the_start(monkeypatch, lambda: loops.__exit__(None, None, None))
+    try:
+        with pytest.raises(RejectedError, match="'main' is closed"):
+            loops.start("side")
+    finally:
+        for owner in loops.owners().values():  # those that live
+            assert isinstance(owner, LoopThread)
+            owner.close()
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such limit")
 def test_a_loop_for_which_there_is_no_room_says_what_to_do() -> None:
     import resource

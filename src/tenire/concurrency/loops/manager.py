@@ -64,6 +64,7 @@ class EventLoopManager:
         self.adopted = False
         self._clock = clock
         self._others: dict[str, LoopThread] = {}
+        self._naming = threading.Lock()
         watched = stall_after is not None and clock is SYSTEM_CLOCK
         self.watchdog = Watchdog(clock, stall_after=stall_after) if watched and stall_after is not None else None
 
@@ -111,16 +112,32 @@ class EventLoopManager:
         """
         if self.main.state > LoopState.RUNNING:
             raise self.main.refusal()
-        known = self._others.get(name)
-        if name == self.main.name or (known is not None and known.state is not LoopState.CLOSED):
-            message = f"there is a loop {name!r} already"
-            raise ConfigError(message, key="name", hint="give each loop a name of its own, or close the other first")
         thread = LoopThread(name, self._clock, kind=kind)
-        thread.start()
-        self._others[name] = thread
+        self._take_name(thread)
+        try:
+            thread.start()
+        finally:
+            if thread.state is LoopState.NEW:  # there was no room for it
+                del self._others[name]
+        # Asked once more: an end that began before the loop ran has not told it to stop. The lock is not
+        # held until then, since to start a thread takes a while, for which it would keep the main loop.
+        if self.main.state > LoopState.RUNNING:
+            thread.close()
+            raise self.main.refusal()
         if self.watchdog is not None:
             self.watchdog.watch(thread)
         return thread
+
+    def _take_name(self, thread: LoopThread) -> None:
+        """Note a loop that is about to start, so that there is one of its name."""
+        name = thread.name
+        with self._naming:
+            known = self._others.get(name)
+            if name == self.main.name or (known is not None and known.state is not LoopState.CLOSED):
+                message = f"there is a loop {name!r} already"
+                hint = "give each loop a name of its own, or close the other first"
+                raise ConfigError(message, key="name", hint=hint)
+            self._others[name] = thread
 
     def owners(self) -> dict[str, LoopOwner]:
         """Return the owners of the loops that are open, by name, the main one first."""
@@ -228,7 +245,7 @@ class EventLoopManager:
     def hurry(self) -> float:
         """Give all that is cancelled on any of the loops half a second together; return when that is over."""
         until = self.main.hurry()
-        for thread in self._others.values():
+        for thread in list(self._others.values()):  # another thread may start one meanwhile
             thread.hurry(until)
         return until
 
