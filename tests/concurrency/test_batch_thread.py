@@ -100,6 +100,32 @@ def test_closing_finishes_what_was_asked_for_and_takes_no_more() -> None:
     asyncio.run(main())
 
 
+@pytest.mark.blocking_allowed("the loop waits for the thread, so that it ends at the worst moment")
+def test_a_thread_that_ends_at_once_when_it_is_told_to_has_not_died(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Quick:
+        """A queue whose reader is always faster than who tells it to end."""
+
+        def __init__(self, thread: BatchThread[int, int]) -> None:
+            self.get, self.get_nowait = thread._queue.get, thread._queue.get_nowait
+            self._put, self._reader = thread._queue.put, thread._thread
+
+        def put(self, item: tuple[int, asyncio.Future[int]] | None) -> None:
+            self._put(item)
+            if item is None:
+                assert self._reader is not None
+                self._reader.join(30)
+                assert not self._reader.is_alive()
+
+    async def main() -> None:
+        thread = BatchThread[int, int](lambda asked: asked, name="echo")
+        monkeypatch.setattr(thread, "_queue", Quick(thread))
+        assert await thread.ask(1) == 1
+        await thread.aclose()
+        assert thread.deaths == 0
+
+    asyncio.run(main())
+
+
 def test_who_is_cancelled_disturbs_nobody() -> None:
     async def main() -> None:
         thread = BatchThread(lambda asked: asked, name="echo")

@@ -97,8 +97,9 @@ class BatchThread(Generic[Asked, Answer]):
         if not self._closed:
             self._closed = True
             self._hurry.set()
+            lives = self._lives()  # asked before the end is asked for: one that has ended since has not died
             self._queue.put(None)
-            if not self._lives():
+            if not lives:
                 self._ended.set()
         await unbroken(self._join())
 
