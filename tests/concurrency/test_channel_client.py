@@ -103,7 +103,15 @@ def test_errors_of_an_operation_come_as_they_are(world: Any) -> None:
     world(scenario)
 
 
-@pytest.mark.parametrize("argument", [object(), "\udcff", "x" * (MOST_BYTES + 1)], ids=["no data", "no text", "long"])
+ROUND: list[Any] = []
+ROUND.append(ROUND)
+
+
+@pytest.mark.parametrize(
+    "argument",
+    [object(), "\udcff", "x" * (MOST_BYTES + 1), 2**70, ROUND],
+    ids=["no data", "no text", "long", "large", "round"],
+)
 def test_what_cannot_be_sent_is_refused_here(world: Any, argument: object) -> None:
     async def scenario(world: World) -> None:
         async with world.client() as client:

@@ -78,6 +78,7 @@ class ChannelClient:
             returns: Type to make of what it returns.
 
         Raises:
+            ConfigError: If the argument cannot be encoded, or is too long.
             ChannelError: If no engine listens, it is not ours, it does not answer in
                 time, or the connection broke off meanwhile; then it is not known
                 whether the operation was carried out.
@@ -85,7 +86,7 @@ class ChannelClient:
         """
         try:
             encoded = msgspec.Raw(msgspec.msgpack.encode(argument))
-        except (TypeError, UnicodeEncodeError) as error:
+        except Exception as error:  # msgspec raises what the value's own methods raise, too
             message = f"the argument of {operation} cannot be sent: {error}"
             raise ConfigError(message, key=operation) from error
         try:
