@@ -180,6 +180,16 @@ def test_impossible_options_are_refused(options: dict[str, Any], words: str) -> 
         Guard(**options)
 
 
+def test_who_leaves_out_the_parentheses_is_told_to_write_them() -> None:
+    async def answer() -> int:
+        return 1
+
+    bare: Any = tenire.guarded
+    with pytest.raises(ConfigError, match=r"takes its options by name, got <function .*answer") as caught:
+        bare(answer)
+    assert caught.value.hint == "write @tenire.guarded(retry=3) above a function"
+
+
 def test_a_generator_function_is_refused() -> None:
     async def stream() -> AsyncIterator[int]:
         yield 1

@@ -11,7 +11,7 @@ import functools
 import inspect
 import random
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Never, ParamSpec, TypeVar, cast
 
 from tenire.clock import SYSTEM_CLOCK
 from tenire.concurrency.unbroken import unbroken
@@ -134,7 +134,7 @@ class Guard:
 
     def __init__(
         self,
-        *,
+        *by_position: Never,
         retry: Retry | int | None = None,
         budget: RetryBudget | bool = True,
         breaker: CircuitBreaker | bool = False,
@@ -154,6 +154,9 @@ class Guard:
         clock: Clock | None = None,
         rng: random.Random | None = None,
     ) -> None:
+        if by_position:
+            message = f"guarded() takes its options by name, got {by_position[0]!r}"
+            raise ConfigError(message, key="guarded", hint="write @tenire.guarded(retry=3) above a function")
         if limit is not None and admission is not None:
             message = "limit and admission both say when a try is let in"
             raise ConfigError(message, key="admission", hint="give one of them")
