@@ -148,6 +148,36 @@ def test_a_step_that_fails_is_logged_and_the_others_run(sim_loop: SimLoop, caplo
     assert "ZeroDivisionError" in caplog.text
 
 
+@pytest.mark.parametrize("gained", [None, "1 MB", 2.5])
+def test_a_step_that_returns_no_number_of_bytes_has_failed_and_the_others_run(
+    gained: Any, sim_loop: SimLoop, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scenario(compactor: Compactor, supervisor: Supervisor) -> None:
+        async def on_the_loop(_stop: StopSign) -> Any:
+            return gained
+
+        runs: list[str] = []
+        compactor.add(CompactionStep("function", lambda _stop: gained, every=1.0))
+        compactor.add(CompactionStep("coroutine", on_the_loop, every=1.0))
+        compactor.add(CompactionStep("whole", lambda _stop: runs.append("whole") or 1, every=1.0))
+        for _ in range(10):  # more often than it would be started again
+            compactor.busy_changed(True)
+            compactor.busy_changed(False)
+            await asyncio.sleep(QUIET_S + 2)
+        assert len(runs) == 10
+        assert supervisor.statistics()["compactor"].restarts == 0
+        statistics = compactor.statistics()
+        assert (statistics.gained, statistics.running) == (10, None)
+        ended = {name: step.gained for name, step in statistics.last.items()}
+        assert ended == {"function": 0, "coroutine": 0, "whole": 1}
+
+    with caplog.at_level(logging.ERROR):
+        supervised(sim_loop, scenario)
+    for name in ("function", "coroutine"):
+        expected = f"step {name!r} must return the number of bytes that it gained, a whole one, got {gained!r}"
+        assert expected in caplog.text
+
+
 def test_work_between_two_instants_of_rest_costs_no_timer(sim_loop: SimLoop) -> None:
     async def scenario(manager: ConcurrencyManager) -> None:
         manager.compactor.add(CompactionStep("any", lambda _stop: 0))

@@ -6,7 +6,8 @@ there is work, or no more, is told by the dispatcher.
 
 1. When work arrives, the step that runs is told to stop in the same turn of the loop.
 2. A step must then return within ``STOP_S``. One that does not is named in the log.
-3. A step that raises is logged; it counts as one that brought nothing.
+3. A step that raises, or returns no number of bytes, is logged; it counts as one that
+   brought nothing.
 4. It runs under a supervisor, which starts it again if somebody cancels its task, or if it
    hangs. Each look of a step at its stop sign is a sign of life. One that gives none for
    ``LONGEST_S``, in one long call to a library perhaps, is told to stop.
@@ -23,6 +24,7 @@ import threading
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import wraps
+from operator import index
 from typing import TYPE_CHECKING, Any, cast
 
 from tenire.concurrency.blocking import haste_s, run_blocking, wait_or_give_up
@@ -335,9 +337,9 @@ class Compactor:
         gained = 0
         try:
             if inspect.iscoroutinefunction(step.run):
-                gained = await step.run(stop)
+                gained = _bytes(step, await step.run(stop))
             else:
-                gained = await run_blocking(self._noted(step), stop)
+                gained = _bytes(step, await run_blocking(self._noted(step), stop))
         except Exception:  # noqa: BLE001 - rule 3
             _log.exception("tidying up %r failed", step.name)
         now = self._clock.now()
@@ -374,6 +376,15 @@ class Compactor:
         self._slowest_stop = max(self._slowest_stop, took)
         if took > STOP_S:
             _log.warning("tidying up %r went on for %.3f s though it was told to stop", step.name, took)
+
+
+def _bytes(step: CompactionStep, gained: Any) -> int:
+    """Return what a step gained, which is a number if its author has kept to the rule."""
+    try:
+        return index(gained)
+    except TypeError as error:
+        message = f"step {step.name!r} must return the number of bytes that it gained, a whole one, got {gained!r}"
+        raise TypeError(message) from error
 
 
 def _note_fall(error: BaseException) -> None:
