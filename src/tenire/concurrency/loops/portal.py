@@ -233,15 +233,25 @@ class Portal:
                 return
             request.drop()
             raise self.refusal()
-        self._inbox.append(request)
-        if not self._woken:
-            self._woken = True
-            try:
-                self.loop.call_soon_threadsafe(self._deliver, context=self._context)
-            except RuntimeError:  # the loop was closed by whoever owns it
-                self.lost("its loop was closed while the engine was still open")
+        try:
+            self._inbox.append(request)
+            if not self._woken:
+                self._woken = True
+                self._wake()
+        except BaseException:
+            # Ctrl-C, perhaps before the loop was woken, and other threads may count on that by now. Woken
+            # twice it does nothing; interrupted here once more, it is woken by whoever sends next.
+            self._woken = False
+            self._wake()
+            raise
         if self.state >= LoopState.CLOSED:  # since the look above: nobody else comes to it
             self._refuse_inbox()
+
+    def _wake(self) -> None:
+        try:
+            self.loop.call_soon_threadsafe(self._deliver, context=self._context)
+        except RuntimeError:  # the loop was closed by whoever owns it
+            self.lost("its loop was closed while the engine was still open")
 
     def _deliver(self) -> None:
         # Cleared before the inbox is looked at: what is sent in between wakes the loop
