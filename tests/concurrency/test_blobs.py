@@ -18,6 +18,7 @@ from tests.concurrency.engines import engine, eventually
 from tenire import ConcurrencyManager, Resources
 from tenire.concurrency.data import blobs as module
 from tenire.concurrency.data import manager as data_manager
+from tenire.concurrency.data.table import BlobTable
 from tenire.concurrency.unbroken import unbroken
 from tenire.core.admission import MEMORY
 from tenire.errors import ConfigError, RejectedError, StoreError
@@ -421,6 +422,34 @@ def test_after_the_engine_there_are_no_bytes(home: Path) -> None:
         pass
     blob.release()
     assert blob.where is None
+
+
+@pytest.mark.parametrize("when", ["before it is written", "while it is written", "as its directory goes"])
+def test_a_blob_that_the_end_overtakes_is_refused(home: Path, monkeypatch: pytest.MonkeyPatch, when: str) -> None:
+    begun, over = threading.Event(), threading.Event()
+    owner: Any = BlobTable if when == "before it is written" else Scratch
+    write = owner.write
+
+    def write_later(*arguments: Any) -> None:
+        begun.set()
+        over.wait(10)
+        if when == "as its directory goes":
+            raise FileNotFoundError(2, "No such file or directory")
+        write(*arguments)
+
+    async def scenario(manager: ConcurrencyManager) -> None:
+        data = manager.data_manager
+        monkeypatch.setattr(owner, "write", write_later)
+        putting = asyncio.create_task(data.put(bytes(2 * MEMORY_BYTES)))
+        await eventually(begun.is_set)
+        ending = asyncio.create_task(data.aclose())
+        await asyncio.sleep(0)
+        over.set()
+        with pytest.raises(RejectedError, match="the engine has ended"):
+            await putting
+        await ending
+
+    engine(scenario, home=home, memory=MEMORY_BYTES)
 
 
 def test_an_engine_that_has_no_place_for_blobs_starts_and_says_so(

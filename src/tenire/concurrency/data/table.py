@@ -30,6 +30,8 @@ __all__ = ["BlobTable", "Where"]
 
 Where = Literal["memory", "shared", "disk"]
 
+_KEEP = "keep a blob, and its engine, for as long as its bytes are needed"
+
 
 class _Held:
     """One blob's bytes."""
@@ -140,8 +142,7 @@ class BlobTable:
     def _get(self, key: int) -> _Held:
         held = self._held.get(key)
         if held is None or self._closed or self.core.is_released(key):
-            message = "the engine has ended" if self._closed else "the blob was released"
-            raise RejectedError(message, hint="keep a blob, and its engine, for as long as its bytes are needed")
+            raise _over() if self._closed else RejectedError("the blob was released", hint=_KEEP)
         return held
 
     def _file_of(self, held: _Held) -> BlobFile:
@@ -182,8 +183,11 @@ class BlobTable:
 
         Raises:
             StoreError: If it cannot be written. What was in memory stays there.
+            RejectedError: If the engine has ended, before it was written or meanwhile.
         """
         with self._lock:
+            if self._closed:
+                raise _over()
             held = self._held[key]
             data = held.data
         error: OSError | StoreError | None = None
@@ -193,11 +197,14 @@ class BlobTable:
         except (OSError, StoreError) as caught:
             error = caught
         with self._lock:
-            if not self._closed:
+            over = self._closed
+            if not over:
                 self._has_written(key, held, error)
             self._written.notify_all()
         self.remove_trash()  # before the bytes are given to somebody else
         self._changed()
+        if over:  # the directory goes, and an error is most likely that
+            raise _over() from error
         if error is not None:
             reason = getattr(error, "strerror", None) or error
             message = f"the blob {held.name!r} of {held.size:,} bytes cannot be written to {self._disk.path}: {reason}"
@@ -266,3 +273,7 @@ class BlobTable:
         for scratch in (self._shared, self._disk):
             if scratch is not None:
                 scratch.close()
+
+
+def _over() -> RejectedError:
+    return RejectedError("the engine has ended", hint=_KEEP)
