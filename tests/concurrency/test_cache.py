@@ -12,11 +12,13 @@ import pytest
 
 from tenire import ConcurrencyManager
 from tenire.concurrency.data.cache import ENTRY_BYTES
-from tenire.errors import ConfigError
+from tenire.errors import ConfigError, RejectedError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from tenire.concurrency.data import DataManager
+    from tenire.concurrency.data.cache import Cache
     from tenire.testing import SimLoop
 
 
@@ -165,3 +167,14 @@ def test_a_closed_engine_keeps_no_values(sim_loop: SimLoop) -> None:
     assert seen() is None
     assert not cache.put("key", b"late")
     assert len(cache) == 0
+
+
+def test_an_engine_that_has_ended_makes_no_cache(sim_loop: SimLoop) -> None:
+    async def scenario(manager: ConcurrencyManager) -> tuple[DataManager, Cache[Any]]:
+        return manager.data_manager, manager.data_manager.cache("old")
+
+    data, old = simulated(sim_loop, scenario)
+    with pytest.raises(RejectedError, match=r"has ended and makes no cache \('new'\)"):
+        data.cache("new", ttl=5)
+    assert data.cache("old") is old, "it keeps nothing any more"
+    assert data.caches() == (old,)

@@ -14,7 +14,7 @@ from tenire.concurrency.submit import number_of, text_of
 from tenire.concurrency.unbroken import unbroken
 from tenire.core.admission import MEMORY
 from tenire.core.tasks import Priority, Resources
-from tenire.errors import ConfigError
+from tenire.errors import ConfigError, RejectedError
 from tenire.storage.hold import HomeHold
 from tenire.storage.home import Home
 from tenire.storage.scratch import temporary_base
@@ -82,6 +82,7 @@ class DataManager:
         self._timer = timer
         self._lock = threading.Lock()
         self._caches: dict[str, Cache[Any]] = {}
+        self._closed = False
         self._hold: HomeHold | None = None
         self.home = home
         self.blobs = Blobs(
@@ -197,11 +198,15 @@ class DataManager:
 
         Raises:
             ConfigError: If a number is impossible, or the cache was made with others.
+            RejectedError: If it is new, and the engine has ended.
         """
         text_of("name", name)
         with self._lock:
             cache = self._caches.get(name)
             if cache is None:
+                if self._closed:  # nobody would ever close it, and no timer drop what is too old
+                    message = f"the engine has ended and makes no cache ({name!r})"
+                    raise RejectedError(message)
                 cache = Cache(name, capacity=capacity, ttl=ttl, clock=self._clock, timer=self._timer)
                 self._caches[name] = cache
         if (cache.capacity, cache.ttl) != (capacity, ttl):
@@ -243,5 +248,7 @@ class DataManager:
             haste: Wait for a slow disk only as long as nobody notices.
         """
         await self.blobs.aclose(haste=haste)
+        with self._lock:
+            self._closed = True
         for cache in self.caches():
             cache.close()
