@@ -285,6 +285,29 @@ def test_an_engine_writes_its_life_into_a_home_that_is_there(home: Path) -> None
     assert "private" not in (home / "logs" / "events.jsonl").read_text(encoding="utf-8")
 
 
+def test_a_pipeline_whose_name_is_no_text_costs_no_line(home: Path) -> None:
+    async def scenario(manager: ConcurrencyManager) -> None:
+        await manager.submit(int, pipeline="p\udcff")
+
+    engine(scenario, home=home)
+    assert events(home) == ["engine started", "pipeline counted", "engine ended"]
+    assert lines(home)[1]["pipeline"] == "p\udcff"
+
+
+def test_last_lines_that_cannot_be_written_are_told(
+    sim_loop: SimLoop, home: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def breaks(_: EventLog) -> None:
+        raise MemoryError("no memory")
+
+    async def scenario(_: Engine) -> None:
+        monkeypatch.setattr(EventLog, "flush", breaks)
+
+    run(sim_loop, home, scenario)
+    assert "writing down what happens was broken off" in caplog.text
+    assert "MemoryError: no memory" in caplog.text
+
+
 def test_there_is_none_without_a_home_or_in_virtual_time(sim_loop: SimLoop, home: Path) -> None:
     none: Any = None
     real: Any = SimpleNamespace(clock=SYSTEM_CLOCK)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import threading
 from typing import TYPE_CHECKING, Any
@@ -42,6 +43,25 @@ def test_a_line_holds_the_time_the_event_and_its_facts(tmp_path: Path) -> None:
     assert line.pop("at").endswith("+00:00")
     assert line == {"event": "level changed", "level": "high", "load": 0.5, "reason": "mémoire"}
     assert events.written == 1
+
+
+def test_a_name_that_is_no_text_costs_no_line(tmp_path: Path) -> None:
+    events = log(tmp_path)
+    names = ["before", "p\udcff", "\\\udcff", "\ud83d", "after"]
+    for name in names:
+        events.note("pipeline counted", pipeline=name)
+    events.flush()
+    assert [line["pipeline"] for line in lines(tmp_path)] == names
+    assert (events.written, events.dropped) == (len(names), 0)
+
+
+def test_a_number_that_is_none_is_null(tmp_path: Path) -> None:
+    events = log(tmp_path)
+    events.note("e", load=math.nan, wait=math.inf, least=-math.inf, seconds=1e300, count=2)
+    events.flush()
+    (line,) = lines(tmp_path)
+    del line["at"]
+    assert line == {"event": "e", "load": None, "wait": None, "least": None, "seconds": 1e300, "count": 2}
 
 
 def test_no_key_comes_into_a_line(tmp_path: Path) -> None:

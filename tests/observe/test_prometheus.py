@@ -41,6 +41,15 @@ def test_no_label_breaks_out_of_its_quotes() -> None:
     assert LINE.fullmatch(lines[2])
 
 
+def test_a_label_that_is_no_text_can_be_sent() -> None:
+    metrics = Metrics()
+    metrics.counter("a_total", "not \udcff text", ("name",)).add(1, "p\udcffü")
+    about, _, line = prometheus_text(metrics.collect()).encode().decode().splitlines()
+    assert about == r"# HELP tenire_a_total not \\udcff text"
+    assert line == r'tenire_a_total{name="p\\udcffü"} 1'
+    assert LINE.fullmatch(line)
+
+
 def test_numbers_that_are_none_are_written_in_words() -> None:
     samples = (Sample((), math.nan), Sample((), math.inf), Sample((), -math.inf), Sample((), 2.0**60))
     text = prometheus_text([Family("a", "gauge", "", samples)])

@@ -163,6 +163,7 @@ class EventKeeper:
         self.note("engine ended", seconds=round(self._clock.now() - self._began, 3))
         limit = haste_s() if haste else _LAST_WAIT_S
         writing = asyncio.get_running_loop().create_task(self._write_last(), name=_WRITING)
+        writing.add_done_callback(self._written)
         try:
             if not await wait_or_give_up([writing], limit):
                 if self._writing is not None:

@@ -6,7 +6,9 @@
     any      bounded            appended to
     thread
 
-1. A line is one JSON object: ``at`` (UTC), ``event``, then its facts.
+1. A line is one JSON object: ``at`` (UTC), ``event``, then its facts. What no JSON in UTF-8
+   can hold costs no line: a lone surrogate, of a name that is no text, is escaped, and a
+   number that is none, or infinite, is null.
 2. ``files`` files of ``file_bytes`` are kept at the most.
 3. ``note`` never waits for the disk. More than ``MOST_PENDING`` lines that wait for it
    are dropped and counted; the count is written as soon as there is room.
@@ -21,6 +23,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import threading
 from datetime import UTC, datetime
@@ -143,13 +146,13 @@ class EventLog:
     def _line(self, event: str, facts: dict[str, Fact]) -> str:
         at = datetime.fromtimestamp(self._clock.wall(), UTC).isoformat(timespec="milliseconds")
         clean = self._redaction.clean
-        told = {name: clean(fact) if isinstance(fact, str) else fact for name, fact in facts.items()}
-        return json.dumps({"at": at, "event": event, **told}, ensure_ascii=False, allow_nan=True) + "\n"
+        told = {name: clean(fact) if isinstance(fact, str) else _finite(fact) for name, fact in facts.items()}
+        return json.dumps({"at": at, "event": event, **told}, ensure_ascii=False, allow_nan=False) + "\n"
 
     def _write(self, lines: list[str]) -> None:
         # Like the home: what runs on a computer is its owner's affair.
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        rest = [line.encode() for line in lines]
+        rest = [line.encode(errors="backslashreplace") for line in lines]  # "\\udcff", as JSON escapes it too
         while rest:
             fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
             try:
@@ -181,6 +184,10 @@ class EventLog:
                 older[number - 1].replace(older[number])
         if self._files == 1:
             self.path.unlink(missing_ok=True)
+
+
+def _finite(fact: Fact) -> Fact:
+    return None if isinstance(fact, float) and not math.isfinite(fact) else fact
 
 
 def _last_byte(fd: int, size: int) -> bytes:

@@ -31,7 +31,7 @@ def prometheus_text(families: Iterable[Family]) -> str:
 
 def _lines(family: Family) -> Iterator[str]:
     name = _PREFIX + family.name
-    about = family.about.replace("\\", r"\\").replace("\n", r"\n")
+    about = _text(family.about).replace("\n", r"\n")
     yield f"# HELP {name} {about}"
     yield f"# TYPE {name} {family.kind}"
     for sample in family.samples:
@@ -52,7 +52,12 @@ def _labels(labels: tuple[tuple[str, str], ...]) -> str:
 
 
 def _escaped(value: str) -> str:
-    return value.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
+    return _text(value).replace('"', r"\"").replace("\n", r"\n")
+
+
+def _text(value: str) -> str:
+    # A lone surrogate, of a name that is no text, would cost the whole answer: it cannot be sent as UTF-8.
+    return value.encode(errors="backslashreplace").decode().replace("\\", r"\\")
 
 
 def _number(value: float) -> str:
