@@ -51,7 +51,7 @@ ALLOWED = {
     "concurrency/loops/spawned.py: Spawned._wait": DEADLINE,
     "concurrency/loops/thread.py: LoopThread._ends": END,
     "concurrency/loops/thread.py: LoopThread._finish": END,
-    "concurrency/loops/thread.py: _close_all": END,
+    "concurrency/loops/thread.py: _join_all": END,
     "concurrency/loops/watchdog.py: Watchdog.start.serve": (
         "a thread must not depend on the loop that it watches: one that stands still rings no timer"
     ),

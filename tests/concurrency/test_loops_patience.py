@@ -9,15 +9,18 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from tenire import ConcurrencyManager, RejectedError
+from tenire.clock import SYSTEM_CLOCK
 from tenire.concurrency.loops import EventLoopManager, LoopState, LoopThread
+from tenire.concurrency.loops import thread as thread_module
 from tenire.concurrency.loops.patience import STUCK_S, Patience
 from tenire.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from tenire.concurrency.loops import Spawned
     from tenire.concurrency.loops.portal import Portal
+    from tenire.testing import ManualClock
 
 GIVEN_UP = "its thread did not end and was given up"
 
@@ -107,6 +110,84 @@ def test_closing_gives_up_a_thread_that_stands_still_and_leaves_nobody_waiting(
     impatient.undo()
     assert side.join(5), "it came round, and closed"
     assert side.state is LoopState.CLOSED
+
+
+@pytest.mark.blocking_allowed("the loop is stalled on purpose")
+def test_a_thread_that_several_give_up_is_named_once(caplog: pytest.LogCaptureFixture) -> None:
+    side = LoopThread("side", SYSTEM_CLOCK)
+    with Still() as still:
+        side.start()
+        stuck = still.on(side)
+        side.stop()
+        side.abandon()
+        side.abandon()
+        assert side.abandoned
+        assert isinstance(stuck.exception(), RejectedError)
+    assert caplog.text.count("does not end; given up") == 1
+    assert side.join(5)
+
+
+class Left:
+    """A loop in a thread that nobody closed, and how long the interpreter waits for it."""
+
+    def __init__(self, clock: ManualClock, *, waits_for: Sequence[Left] = (), stands_still: bool = False) -> None:
+        self._clock = clock
+        self._waits_for = waits_for
+        self._stands_still = stands_still
+        self.given_up = 0
+        self.at_exit = lambda: None
+
+    def interrupt(self, fn: Callable[[], object]) -> None:
+        if not self._stands_still:
+            fn()
+
+    @property
+    def abandoned(self) -> bool:
+        return self.given_up > 0
+
+    def abandon(self) -> None:
+        self.given_up += 1
+
+    def is_alive(self) -> bool:
+        return self._stands_still or not all(other.abandoned for other in self._waits_for)
+
+    def join(self, timeout: float) -> bool:
+        if self.is_alive():
+            self._clock.advance(timeout)
+        return not self.is_alive()
+
+
+@pytest.fixture
+def at_exit(manual_clock: ManualClock, monkeypatch: pytest.MonkeyPatch) -> Callable[[Sequence[Left]], float]:
+    """Do what happens to loops that nobody closed; return the seconds that it took."""
+
+    def leave(left: Sequence[Left]) -> float:
+        monkeypatch.setattr(thread_module, "SYSTEM_CLOCK", manual_clock, raising=False)
+        monkeypatch.setattr(thread_module, "_alive", left)
+        began = manual_clock.now()
+        thread_module._close_all()
+        monkeypatch.undo()
+        return manual_clock.now() - began
+
+    return leave
+
+
+def test_at_exit_all_loops_that_stand_still_have_the_same_time(
+    manual_clock: ManualClock, at_exit: Callable[[Sequence[Left]], float]
+) -> None:
+    stuck = [Left(manual_clock, stands_still=True) for _ in range(3)]
+    engine = Left(manual_clock, waits_for=stuck)
+    assert at_exit([engine, *stuck]) == pytest.approx(thread_module._AT_EXIT_S)
+    assert [one.given_up for one in stuck] == [1, 1, 1]
+    assert not engine.given_up, "what it waited for is given up: it has ended"
+
+
+def test_at_exit_a_loop_that_comes_round_and_does_not_end_is_given_up_too(
+    manual_clock: ManualClock, at_exit: Callable[[Sequence[Left]], float]
+) -> None:
+    endless = Left(manual_clock, waits_for=[Left(manual_clock)])
+    assert at_exit([endless]) < 2 * thread_module._AT_EXIT_S
+    assert endless.given_up == 1
 
 
 @pytest.mark.blocking_allowed("the loops are stalled on purpose")

@@ -19,6 +19,7 @@ import weakref
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
+from tenire.clock import SYSTEM_CLOCK
 from tenire.concurrency.blocking import stuck_functions
 from tenire.concurrency.daemon_executor import DaemonExecutor, names_of
 from tenire.concurrency.loops.ending import end_tasks, give_up
@@ -75,6 +76,7 @@ class LoopThread(LoopOwner):
         self._failure: BaseException | None = None
         self.stopping = asyncio.Event()
         self.abandoned = False
+        self._unnamed = threading.Lock()  # held from when it was given up
         self.at_exit: Callable[[], object] = self.stop
 
     def start(self, main: Callable[[], Coroutine[Any, Any, object]] | None = None) -> None:
@@ -164,6 +166,8 @@ class LoopThread(LoopOwner):
 
     def abandon(self) -> None:
         """Name its thread, and where it stands, as one that does not end; nobody waits for it any more."""
+        if not self._unnamed.acquire(blocking=False):  # several may wait for it: the first one tells
+            return
         self.abandoned = True
         _alive.discard(self)
         _log.warning(
@@ -302,14 +306,28 @@ _alive: weakref.WeakSet[LoopThread] = weakref.WeakSet()
 
 
 def _close_all() -> None:
-    """End what nobody closed; rule 3."""
+    """End what nobody closed; rule 3. All have the same time: each on its own would add up."""
     left = list(_alive)
     for thread in left:
         thread.at_exit()
+    asked = [(thread, Patience(thread)) for thread in left]
+    _join_all(left, _AT_EXIT_S)
+    for thread, patience in asked:
+        if thread.is_alive() and patience.over(_AT_EXIT_S):
+            thread.abandon()
+    # What still comes round may have waited for one of those, as an engine does for its other loops.
+    left = [thread for thread in left if thread.is_alive() and not thread.abandoned]
+    _join_all(left, _LAST_WORD_S)
     for thread in left:
+        if thread.is_alive():
+            thread.abandon()
+
+
+def _join_all(threads: list[LoopThread], seconds: float) -> None:
+    until = SYSTEM_CLOCK.now() + seconds
+    for thread in threads:
         with contextlib.suppress(BaseException):  # nobody is left to be told
-            if not thread.join(_AT_EXIT_S):
-                thread.abandon()
+            thread.join(timeout=max(0.0, until - SYSTEM_CLOCK.now()))
 
 
 atexit.register(_close_all)
