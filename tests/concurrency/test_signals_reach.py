@@ -14,11 +14,13 @@ from tenire.clock import SYSTEM_CLOCK
 from tenire.concurrency import EventLoopManager, Signals
 from tenire.concurrency.loops import LoopState, LoopThread, portal
 from tenire.concurrency.loops.forks import FORKED
+from tenire.concurrency.loops.kinds import loop_factory
 from tenire.concurrency.signals.subscription import PER_TURN
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
+    from tenire.concurrency.signals import Subscription
     from tenire.testing import SimLoop
 
 
@@ -140,6 +142,138 @@ def test_a_loop_that_was_closed_before_the_turn_came_is_given_up(caplog: pytest.
     signals.emit(Step(2))
     assert subscription.ended
     assert "given up, 2 events lost" in caplog.text
+
+
+def test_asking_again_and_again_costs_no_more_each_time() -> None:
+    signals, door = Signals(), Door()
+    signals.subscribe(Step, print, on=door.post)
+    for number in range(100):
+        signals.emit(Step(number))
+    assert door.asked <= 200
+
+
+# -- those who wait for room at one that is never reached again -----------
+
+
+@pytest.fixture(params=["asyncio", "uvloop"])
+def other_loop(request: pytest.FixtureRequest) -> Iterator[asyncio.AbstractEventLoop]:
+    if request.param == "uvloop":
+        pytest.importorskip("uvloop")
+    loop = loop_factory(request.param)()
+    yield loop
+    loop.close()
+
+
+def full(signals: Signals, on: Any) -> Subscription:
+    subscription = signals.subscribe(Step, print, on=on, policy="block", capacity=1)
+    signals.emit(Step(1))
+    return subscription
+
+
+def emitting(signals: Signals) -> tuple[threading.Thread, list[int]]:
+    reached: list[int] = []
+    thread = threading.Thread(target=lambda: reached.append(signals.emit(Step(2))), daemon=True)
+    thread.start()
+    return thread, reached
+
+
+def test_a_thread_does_not_wait_for_a_loop_that_was_closed_before_the_turn_came(
+    other_loop: asyncio.AbstractEventLoop, caplog: pytest.LogCaptureFixture
+) -> None:
+    signals = Signals()
+    subscription = full(signals, other_loop)
+    other_loop.close()
+    thread, reached = emitting(signals)
+    thread.join(10)
+    assert reached == [0]
+    assert subscription.ended
+    assert "a listener of Step is given up, 1 events lost" in caplog.text
+
+
+def test_a_thread_that_waits_learns_that_the_loop_is_closed(other_loop: asyncio.AbstractEventLoop) -> None:
+    signals, waits = Signals(), threading.Event()
+
+    class Room(list[Any]):
+        """Tells when somebody waits."""
+
+        def append(self, look_again: Any) -> None:
+            super().append(look_again)
+            waits.set()
+
+    subscription = full(signals, other_loop)
+    subscription.room = Room()
+    thread, reached = emitting(signals)
+    assert waits.wait(10)
+    assert not reached
+    other_loop.close()
+    thread.join(10)
+    assert reached == [0]
+    assert subscription.ended
+
+
+def test_a_coroutine_that_waits_learns_that_the_loop_is_closed(
+    other_loop: asyncio.AbstractEventLoop, sim_loop: SimLoop
+) -> None:
+    signals = Signals()
+
+    async def scenario() -> None:
+        full(signals, other_loop)
+        waiting = asyncio.create_task(signals.aemit(Step(2)))
+        await asyncio.sleep(1.0)
+        assert not waiting.done()
+        other_loop.close()
+        assert await asyncio.wait_for(waiting, 1.0) == 0
+        full(signals, other_loop)
+        assert signals.emit(Step(2)) == 0  # which may not wait here, and does not have to
+
+    sim_loop.run_until_complete(scenario())
+
+
+def test_a_loop_that_closes_just_when_it_is_asked_is_given_up_though_it_took_the_turn() -> None:
+    signals, taken = Signals(), []
+
+    class Closing(asyncio.SelectorEventLoop):
+        def call_soon_threadsafe(self, *args: Any, **options: Any) -> Any:  # type: ignore[override]
+            handle = super().call_soon_threadsafe(*args, **options)
+            taken.append(handle)
+            self.close()
+            return handle
+
+    subscription = full(signals, Closing())
+    assert len(taken) == 1
+    assert subscription.ended
+
+
+def test_who_waits_has_it_asked_again_if_a_turn_was_thrown_away(sim_loop: SimLoop) -> None:
+    signals, door = Signals(), Door()
+    door.shut = False
+
+    async def scenario() -> None:
+        full(signals, door.post)
+        waiting = asyncio.create_task(signals.aemit(Step(2)))
+        await asyncio.sleep(1.0)
+        door.inside.clear()
+        await asyncio.sleep(1.0)
+        assert door.asked == 2
+        door.serve()
+        assert await asyncio.wait_for(waiting, 1.0) == 1
+
+    sim_loop.run_until_complete(scenario())
+
+
+def test_who_forgets_every_turn_is_not_asked_without_end(sim_loop: SimLoop) -> None:
+    signals, asked = Signals(), []
+
+    async def scenario() -> None:
+        subscription = full(signals, lambda _turn: asked.append(1))
+        waiting = asyncio.create_task(signals.aemit(Step(2)))
+        await asyncio.sleep(1.0)
+        assert not waiting.done()
+        assert len(asked) == 2
+        subscription.cancel()
+        assert await waiting == 0
+
+    sim_loop.run_until_complete(scenario())
 
 
 # -- the way into a loop --------------------------------------------------

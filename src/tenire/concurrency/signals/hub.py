@@ -308,12 +308,20 @@ class Signals:
             self._ask_again()
         with self.lock:
             full = self._full(self._targets(type(event)))
-            if full is not None:
-                full.room.append(arrive)
-                if full.ended:  # its owner went just now, and may have looked there before
-                    full.room.remove(arrive)
-                    return None
-            return full
+            if full is None:
+                return None
+            full.room.append(arrive)
+        try:
+            # Its loop may have been closed before the turn came that would have made room. From here
+            # on a turn that is lost is told to all who stand in ``room``.
+            full.wake()
+        except BaseException:
+            full.forget(arrive)
+            raise
+        if full.ended:  # it is given up now; or its owner went just before, and may have looked there earlier
+            full.forget(arrive)
+            return None
+        return full
 
     def _wait(self, event: object) -> None:
         """Wait until there may be room."""

@@ -96,6 +96,10 @@ class Subscriber:
         """
         self.ended = True
         self._hub.gone.append(self)
+        self.have_looked()
+
+    def have_looked(self) -> None:
+        """Have those who wait for room look again, and wait on unless there is some; takes no lock."""
         for look_again in tuple(self.room):
             with contextlib.suppress(RuntimeError):  # its loop is closed, or it has been told before
                 look_again()

@@ -11,6 +11,8 @@
 2. A bound method is held weakly; when its owner goes, the subscription goes with it.
 3. A turn that is refused for a moment costs nothing: the events wait, and the next event
    of any type asks again. A listener is given up only when it can never be reached.
+4. Who waits for room looks again as soon as the turn that would make some is lost: no
+   loop tells that it was closed, but it lets go of its turns then.
 """
 
 from __future__ import annotations
@@ -56,6 +58,17 @@ class _Turn:
         self._subscription.turn()
 
 
+class _Planned(ref[_Turn]):
+    """Knows whether a turn may still come.
+
+    Attributes:
+        kept: Whether whoever was asked to call it has kept it at first.
+    """
+
+    __slots__ = ("kept",)
+    kept: bool
+
+
 class Subscription(Subscriber):
     """One listener of one type of event; made by ``Signals.subscribe``.
 
@@ -86,7 +99,7 @@ class Subscription(Subscriber):
         self._call: Any = self._parts(listener) if type(listener) is MethodType else listener
         self._context = copy_context() if place is not None else None
         # Not a flag: whoever was to call the turn may be interrupted, or forget it, and says so to nobody.
-        self._planned: ref[_Turn] | None = None
+        self._planned: _Planned | None = None
         self._refused = False
 
     @property
@@ -151,10 +164,13 @@ class Subscription(Subscriber):
 
     def _plan(self) -> None:
         turn = _Turn(self)
-        self._planned = ref(turn)
+        planned = self._planned = _Planned(turn, self._lost)
+        planned.kept = False
         try:
             if self.loop is not None:
                 self.loop.call_soon_threadsafe(turn, context=self._context)
+                if self.loop.is_closed():  # in the midst of that: the turn may lie where nobody looks any more
+                    self._give_up(RuntimeError("Event loop is closed"))
             elif self._post is not None:
                 self._post(turn)
         except RejectedError as error:
@@ -165,11 +181,24 @@ class Subscription(Subscriber):
             if not self._refused:
                 self._refused = True
                 _log.warning("a listener of %s is not reached for now; its events wait: %s", self.event.__name__, error)
-            self._hub.refused.append(self)
+            if self not in self._hub.refused:  # however often emitters ask
+                self._hub.refused.append(self)
         except Exception as error:  # noqa: BLE001 - its loop is closed, or what it gave us fails
             self._give_up(error)
         else:
             self._refused = False
+        finally:
+            del turn
+            planned.kept = True
+
+    def _lost(self, planned: _Planned) -> None:
+        """Have emitters look again, since the turn that would have made room comes no more; on any thread.
+
+        A loop that is closed forgets its turns, and tells nobody. Whoever forgets one at once does so
+        with each: emitters would ask again without end.
+        """
+        if planned.kept:
+            self.have_looked()
 
     def _give_up(self, error: Exception) -> None:
         if self._call is not None:
