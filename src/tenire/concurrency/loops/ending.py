@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import weakref
 from typing import TYPE_CHECKING, Any
 
 from tenire.concurrency.loops.tracking import stack_of
@@ -17,6 +18,7 @@ _PARTS = (0.5, 0.25, 0.25)
 """Of the grace, what is waited after each time that a task is cancelled."""
 
 _log = logging.getLogger("tenire.loops")
+_given_up: weakref.WeakSet[asyncio.Task[Any]] = weakref.WeakSet()
 
 
 async def end_tasks(
@@ -61,7 +63,13 @@ def _observe(task: asyncio.Task[Any]) -> None:
 
 
 def give_up(task: asyncio.Task[Any]) -> None:
-    """Name a task that does not end, and where it stands."""
+    """Name a task that does not end, and where it stands; does nothing if that was done before.
+
+    Whoever closes a part of an engine gives up that part's tasks. The loop that ends after it finds them again.
+    """
+    if task in _given_up:
+        return
+    _given_up.add(task)
     _log.warning(
         "task %r goes on though it was cancelled; given up. It stands at:\n  %s",
         task.get_name(),
