@@ -220,8 +220,9 @@ def test_the_name_of_a_loop_whose_thread_is_still_there_is_taken(impatient: pyte
         side = loops.start("side")
         still.on(side)
         side.close()
-        with pytest.raises(ConfigError, match="there is a loop 'side' already"):
+        with pytest.raises(ConfigError, match="'side' already: it stands still and was given up") as caught:
             loops.start("side")
+        assert "use another name" in str(caught.value.hint)
         assert loops.abandoned == ["side"]
         impatient.undo()
     assert side.join(5)

@@ -136,6 +136,9 @@ class EventLoopManager:
             if name == self.main.name or (known is not None and known.state is not LoopState.CLOSED):
                 message = f"there is a loop {name!r} already"
                 hint = "give each loop a name of its own, or close the other first"
+                if known is not None and known.abandoned:  # to close it was tried
+                    message += ": it stands still and was given up, so its thread is still there"
+                    hint = "use another name; this one is free again when that loop comes round"
                 raise ConfigError(message, key="name", hint=hint)
             self._others[name] = thread
 
