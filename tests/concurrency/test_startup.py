@@ -163,6 +163,108 @@ def test_a_stop_that_hangs_is_given_up_and_one_that_is_cancelled_is_told(sim_loo
     assert log.lines[-1] == "-a"
 
 
+class Verdict(BaseException):
+    """No ``Exception``, as pytest's own for a test that fails."""
+
+
+@pytest.mark.parametrize("optional", [False, True])
+def test_a_start_that_raises_no_exception_is_no_good_one(sim_loop: SimLoop, optional: bool) -> None:
+    log = Log()
+    verdict = Verdict()
+    steps: list[tuple[str, str]] = []
+
+    async def judge() -> None:
+        await asyncio.sleep(2)
+        raise verdict
+
+    async def main() -> None:
+        parts = [
+            log.component("quick"), log.component("slow", seconds=99), log.component("never", "judge"),
+            Component("judge", judge, log.step("-judge"), optional=optional, attempts=3),
+        ]  # fmt: skip
+        group = BatchInitializationGroup(
+            parts, all_or_nothing=not optional, on_progress=lambda it: steps.append((it.component, it.step))
+        )
+        with pytest.raises(Verdict) as caught:
+            await group.start()
+        assert caught.value is verdict
+        assert verdict.__notes__ == ["while component 'judge' started"]
+        assert group.ready == ()
+        assert group.errors == {"judge": verdict}
+        assert "judge" in group.failed
+
+    sim_loop.run_until_complete(main())
+    assert log.lines == ["+quick", "-quick"]
+    assert ("judge", "failed") in steps
+
+
+def test_of_several_starts_that_raise_no_exception_none_is_lost(
+    sim_loop: SimLoop, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def judge() -> None:
+        raise Verdict("at once")
+
+    async def judge_late() -> None:
+        try:
+            await asyncio.sleep(99)
+        finally:
+            raise Verdict("when cancelled")
+
+    async def main() -> None:
+        parts = [Component("a", judge), Component("b", judge), Component("c", judge_late)]
+        with pytest.raises(Verdict, match="at once"):
+            await BatchInitializationGroup(parts).start()
+
+    sim_loop.run_until_complete(main())
+    told = [record.exc_info[1] for record in caplog.records if record.exc_info]
+    assert sorted(map(str, told)) == ["at once", "when cancelled"]
+
+
+@pytest.mark.parametrize("kind", [Verdict, SystemExit])
+def test_a_stop_that_raises_no_exception_does_not_keep_the_others_from_stopping(
+    sim_loop: SimLoop, kind: type[BaseException]
+) -> None:
+    log = Log()
+    error = kind("enough")
+
+    async def judge() -> None:
+        raise error
+
+    async def scenario() -> BatchInitializationGroup:
+        parts = [
+            log.component("a"), Component("b", log.step("+b"), judge, needs=("a",)),
+            Component("c", log.step("+c"), log.step("-c", fails=9), needs=("b",)),
+        ]  # fmt: skip
+        group = BatchInitializationGroup(parts)
+        await group.start()
+        with pytest.raises((BaseExceptionGroup, SystemExit)) as caught:
+            await group.stop()
+        if kind is Verdict:
+            assert isinstance(caught.value, BaseExceptionGroup)
+            assert caught.value.exceptions[1] is error
+        else:
+            assert caught.value is error, "what ends the program is raised as it is"
+        return group
+
+    assert sim_loop.run_until_complete(scenario()).ready == ()
+    assert log.lines[-1] == "-a"
+
+
+def test_a_start_that_ends_the_program_stops_the_others_before() -> None:
+    log = Log()
+
+    async def leave() -> None:
+        raise SystemExit(3)
+
+    async def main() -> None:
+        await BatchInitializationGroup([log.component("a", seconds=0), Component("b", leave, needs=("a",))]).start()
+
+    with pytest.raises(SystemExit) as caught:
+        asyncio.run(main())
+    assert caught.value.code == 3
+    assert log.lines == ["+a", "-a"]
+
+
 def test_tries_wait_longer_each_time_and_what_took_too_long_is_said(sim_loop: SimLoop) -> None:
     log = Log()
     steps: list[str] = []

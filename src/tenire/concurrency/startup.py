@@ -6,6 +6,8 @@
 3. A stop is not left half done, however often its caller is cancelled.
 4. A ``start`` that fails, takes too long or is cancelled tidies up after itself: ``stop``
    is for what became ready.
+5. What a ``start`` raises that is no ``Exception`` and no cancellation is no failure to go on
+   after: it breaks the start off, and is raised as it is.
 """
 
 from __future__ import annotations
@@ -186,6 +188,8 @@ class BatchInitializationGroup:
         Raises:
             ExceptionGroup: Every error of a component that was not optional, if the group
                 is all or nothing. What had started is stopped.
+            BaseException: What a component raised that is no ``Exception``, optional or not.
+                What had started is stopped.
             ConfigError: If it has been started already.
         """
         if self._started:
@@ -202,16 +206,18 @@ class BatchInitializationGroup:
                     running.add(asyncio.get_running_loop().create_task(self._start_one(name)))
                 if not running:
                     break
-                _, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+                ended, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+                for task in ended:
+                    running.remove(task)
+                    task.result()  # raises what is no failure, but ends the whole
         except BaseException:
             for error in await unbroken(self._break_off(running)):
-                _log.exception("a component could not be stopped cleanly", exc_info=error)
+                _log.exception("a component failed while the start was broken off", exc_info=error)
             raise
         hard = [error for name, error in self.errors.items() if not self._components[name].optional]
         if hard and self._all_or_nothing:
             hard += await unbroken(self._stop_all())
-            message = "the group could not start"
-            raise BaseExceptionGroup(message, hard)
+            raise _together("the group could not start", hard)
 
     def _new_order(self) -> StartupOrder:
         components = self._components.values()
@@ -237,11 +243,15 @@ class BatchInitializationGroup:
         # Taken in here, in the order of their ends: whoever waits for several tasks gets a set.
         try:
             await self._try(self._components[name])
-        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - kept, and told
+        except GeneratorExit:  # the loop is gone
+            raise
+        except BaseException as error:
             if self._breaking_off:
                 self._order.broken_off(name)
             else:
                 self._take_in(name, error)
+            if not isinstance(error, (Exception, asyncio.CancelledError)):
+                raise
         else:
             self._take_in(name, None)
 
@@ -268,9 +278,11 @@ class BatchInitializationGroup:
             task.cancel()
         if running:
             await asyncio.wait(running, timeout=_GRACE_S)
+        ended = [task for task in running if task.done() and not task.cancelled()]
+        errors = [error for task in ended if (error := task.exception()) is not None]
         for name in sorted(self._order.starting):
             _log.error("component %r is abandoned: its start did not end within %g s", name, _GRACE_S)
-        return await self._stop_all()
+        return errors + await self._stop_all()
 
     # -- stopping ---------------------------------------------------------
 
@@ -279,11 +291,11 @@ class BatchInitializationGroup:
 
         Raises:
             ExceptionGroup: Every error of a stop; the others are stopped all the same.
+            SystemExit: If one of them is this, or ``KeyboardInterrupt``.
         """
         errors = await unbroken(self._stop_all())
         if errors:
-            message = "components could not be stopped cleanly"
-            raise BaseExceptionGroup(message, errors)
+            raise _together("components could not be stopped cleanly", errors)
 
     async def _stop_all(self) -> list[BaseException]:
         async with self._one_at_a_time:
@@ -298,7 +310,9 @@ class BatchInitializationGroup:
             try:
                 if component.stop is not None:
                     await _within(component.timeout, component.stop, f"component {component.name!r} did not stop")
-            except (Exception, asyncio.CancelledError) as caught:  # noqa: BLE001 - told by whoever called this
+            except GeneratorExit:  # the loop is gone
+                raise
+            except BaseException as caught:  # noqa: BLE001 - told by whoever called this
                 caught.add_note(f"while component {component.name!r} stopped")
                 errors.append(caught)
                 error = caught
@@ -327,6 +341,14 @@ class BatchInitializationGroup:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self.stop()
+
+
+def _together(message: str, errors: list[BaseException]) -> BaseException:
+    """Return what to raise for several errors: as a task group, what ends the program as it is."""
+    for error in errors:
+        if isinstance(error, (KeyboardInterrupt, SystemExit)):
+            return error
+    return BaseExceptionGroup(message, errors)
 
 
 async def _within(seconds: float | None, step: Step, otherwise: str) -> None:
