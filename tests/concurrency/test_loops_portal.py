@@ -156,6 +156,28 @@ def test_cancelling_it_before_it_starts_keeps_it_from_starting(loop: LoopThread)
     assert coroutine.cr_frame is None  # closed, not lost
 
 
+@pytest.mark.blocking_allowed("the loop is held up on purpose")
+def test_one_that_is_cancelled_in_its_first_step_is_cancelled_once(loop: LoopThread) -> None:
+    told: concurrent.futures.Future[int] = concurrent.futures.Future()
+    own: list[concurrent.futures.Future[None]] = []
+
+    async def job() -> None:
+        own.pop().cancel()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            await asyncio.sleep(0)  # what it does to clean up is not cancelled again
+            task = asyncio.current_task()
+            assert task is not None
+            told.set_result(task.cancelling())
+            raise
+
+    free = hold_up(loop)
+    own.append(loop.spawn(job))
+    free.set()
+    assert told.result(10) == 1
+
+
 def test_a_coroutine_that_is_cancelled_cancels_the_future(loop: LoopThread) -> None:
     gate = Gate()
     future = loop.spawn(gate.wait(), name="gate")

@@ -128,8 +128,6 @@ class Request:
         self.task = task
         portal.running[task] = self
         task.add_done_callback(self._ended)
-        if self._given_up:  # in its own first step
-            task.cancel()
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self.task = None
@@ -149,6 +147,7 @@ class Request:
     def give_up(self) -> None:
         """Keep it from starting, or cancel it; from any thread."""
         self._given_up = True
+        # In its first step it is no task yet, but is one when the loop comes to this: once is all.
         self.portal.interrupt(self._cancel)
 
     def _cancel(self) -> None:
