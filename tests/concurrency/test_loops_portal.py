@@ -13,7 +13,7 @@ import pytest
 
 from tenire import RejectedError
 from tenire.clock import SYSTEM_CLOCK
-from tenire.concurrency.loops import LoopKind, LoopState, LoopThread, loop_factory, portal
+from tenire.concurrency.loops import EventLoopManager, LoopKind, LoopState, LoopThread, loop_factory, portal
 from tenire.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -238,6 +238,56 @@ def test_what_was_posted_and_fails_goes_to_the_loops_handler(loop: LoopThread) -
     context = told.result(5)
     assert "posted to the loop 'side'" in context["message"]
     assert isinstance(context["exception"], ZeroDivisionError)
+
+
+def end_program(error: BaseException) -> None:
+    raise error
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt()], ids=repr)
+@pytest.mark.parametrize("way", ["call", "spawn"])
+def test_what_ends_the_program_ends_it_whoever_waits(way: str, error: BaseException) -> None:
+    outcome: list[BaseException | None] = []
+
+    def ask(loops: EventLoopManager) -> None:
+        if way == "spawn":
+            outcome.append(loops.spawn(end_program, error).exception(10))
+            return
+        try:
+            loops.call(end_program, error, timeout=10)
+        except BaseException as raised:  # noqa: BLE001 - it is what is looked at
+            outcome.append(raised)
+
+    async def main() -> None:
+        async with EventLoopManager(stall_after=None) as loops, asyncio.timeout(10):
+            threads.append(threading.Thread(target=ask, args=(loops,)))
+            threads[0].start()
+            await asyncio.Event().wait()
+
+    threads: list[threading.Thread] = []
+    with pytest.raises(type(error)):
+        asyncio.run(main())
+    threads[0].join(10)
+    assert outcome == [error]
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt()], ids=repr)
+def test_what_ends_the_program_from_a_post_does_so_once_the_others_have_started(
+    error: BaseException, caplog: pytest.LogCaptureFixture
+) -> None:
+    started: list[int] = []
+
+    async def main() -> None:
+        async with EventLoopManager(stall_after=None) as loops:
+            loops.post(end_program, error)
+            loops.post(started.append, 1)
+            for _ in range(3):
+                await asyncio.sleep(0)
+
+    with pytest.raises(type(error)):
+        asyncio.run(main())
+    assert started == [1]
+    assert not caplog.records
 
 
 def test_a_failure_that_nobody_looks_at_is_logged_once(loop: LoopThread, caplog: pytest.LogCaptureFixture) -> None:

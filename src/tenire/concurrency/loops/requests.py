@@ -36,6 +36,9 @@ T = TypeVar("T")
 _EAGER = sys.version_info >= (3, 12)
 """Whether a coroutine can run up to its first wait without a turn of the loop."""
 
+_Ending = KeyboardInterrupt | SystemExit
+"""What ends a loop as well, whoever else gets it, as in asyncio."""
+
 _log = logging.getLogger("tenire.loops")
 
 
@@ -110,6 +113,8 @@ class Request:
                 return
         except BaseException as error:  # noqa: BLE001 - the outcome, whatever it is
             self.settle(None, error)
+            if isinstance(error, _Ending):  # the loop's affair too, once the others have started
+                self.portal.loop.call_soon(_interrupt, error)
             return
         self.settle(value, None)
 
@@ -180,6 +185,11 @@ class Request:
     def done(self) -> bool:
         """Return whether it was settled."""
         raise NotImplementedError
+
+
+def _interrupt(error: BaseException) -> None:
+    """Raise what a call raised, on the loop."""
+    raise error
 
 
 def _begun() -> None:
@@ -265,7 +275,7 @@ class Post(Request):
 
     def _settle(self, value: Any, error: BaseException | None) -> None:
         self._settled = True
-        if error is None or isinstance(error, concurrent.futures.CancelledError):
+        if error is None or isinstance(error, concurrent.futures.CancelledError | _Ending):  # the loop ends by that one
             return
         if self.portal.on_thread():
             message = f"{self.name!r}, posted to the loop {self.portal.name!r}, failed"
