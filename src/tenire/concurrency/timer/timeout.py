@@ -51,14 +51,11 @@ class Timeout(Entry[Any]):
     def cancel(self) -> bool:
         """Never call it again, from any thread; return whether it was still to come."""
         heap = self._heap
-        heap.acquire()
-        try:
+        with heap.lock:
             if self.ended:
                 return False
             self.ended = True
             heap.cancel(self)
-        finally:
-            heap.release()
         return True
 
     @property

@@ -12,10 +12,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from contextvars import copy_context
 from types import CoroutineType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 from weakref import WeakMethod
 
 from tenire.concurrency.loops.forks import FORKED, on_fork
@@ -229,26 +230,33 @@ class UniversalTimer:
 
     def _add(self, timeout: Timeout, latest: int) -> Timeout:
         heap = self._heap
-        heap.acquire()
         try:
-            if heap.bereaved:
-                heap.bury()
-            if self._closed:
-                timeout.ended = True
-                if self._forked:
-                    message = f"this timer calls nothing here: {FORKED}"
-                    raise RejectedError(message)
-                return timeout
-            heap.put(timeout, latest)
-            if latest >= self._wake_at:
-                return timeout
-            self._wake_at = latest
-        finally:
-            heap.release()
-        if self._on_thread():
-            self._arm()
-        else:
-            self._loop.call_soon_threadsafe(self._arm, context=self._context)
+            with heap.lock:
+                if heap.bereaved:
+                    heap.bury()
+                if self._closed:
+                    timeout.ended = True
+                    if self._forked:
+                        _refuse_in_fork()
+                    return timeout
+                heap.put(timeout, latest)
+                if latest >= self._wake_at:
+                    return timeout
+                self._wake_at = latest
+            if self._on_thread():
+                self._arm()
+            else:
+                self._loop.call_soon_threadsafe(self._arm, context=self._context)
+        except RuntimeError:  # the loop was closed by whoever owns it
+            raise
+        except BaseException:
+            # Ctrl-C, perhaps before the loop knows by when to wake, and others may count on that by now. Told
+            # once too often it does nothing; interrupted here once more, it is told by whoever adds next.
+            if not self._closed:
+                self._wake_at = _NEVER
+                with contextlib.suppress(RuntimeError):
+                    self._loop.call_soon_threadsafe(self._arm, context=self._context)
+            raise
         return timeout
 
     # -- the loop's thread ------------------------------------------------
@@ -261,11 +269,12 @@ class UniversalTimer:
             return
         if self._wake_up is None:
             self._wake_up = make_wake_up(self._loop, self.clock, self._ring, self._context)
-        self._armed_at = due
+        self._armed_at = _RUNG  # until it is set: whoever is interrupted meanwhile leaves that to be done
         if due is None:
             self._wake_up.unset()
         else:
             self._wake_up.set(max(0, due - self._now_ns()))
+        self._armed_at = due
 
     def _ring(self) -> None:
         self._armed_at = _RUNG
@@ -345,6 +354,11 @@ def _refuse(coroutine: CoroutineType[Any, Any, Any]) -> None:
     coroutine.close()
     message = f"a timer calls plain functions, and {coroutine.__qualname__!r} returned a coroutine, which nobody runs"
     raise ConfigError(message, key="callback", hint="have a plain function submit it, or start a task for it")
+
+
+def _refuse_in_fork() -> NoReturn:
+    message = f"this timer calls nothing here: {FORKED}"
+    raise RejectedError(message)
 
 
 def _ns(what: str, seconds: float) -> int:
