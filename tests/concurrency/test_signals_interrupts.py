@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,11 +14,15 @@ import pytest
 
 from tenire.concurrency import Signals
 from tenire.concurrency import signals as package
+from tenire.concurrency.signals.stream import Inbox
 from tenire.core import event_queue
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import FrameType
+
+    from tenire.concurrency.signals import Stream
+    from tenire.testing import SimLoop
 
 ENDING = (SystemExit, KeyboardInterrupt)
 
@@ -96,11 +102,12 @@ class Interrupt:
     That is where a function begins, and where one that is not Python has returned.
     """
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, *more: str) -> None:
         self.left = number
+        self.rooms = (*ROOMS, *more)
 
     def __call__(self, frame: FrameType, event: str, _: object) -> None:
-        if event in ("call", "c_return") and frame.f_code.co_filename.startswith(ROOMS):
+        if event in ("call", "c_return") and frame.f_code.co_filename.startswith(self.rooms):
             self.left -= 1
             if self.left == 0:
                 raise KeyboardInterrupt
@@ -172,3 +179,97 @@ def test_an_interrupt_at_any_point_leaves_every_listener_listening() -> None:
             subscription.queue.check()
     assert seen == [[1, 2], [1, 2], [1, 2], [2]]
     assert struck > 50
+
+
+# -- streams --------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("_uncollected")
+def test_an_interrupt_of_an_emitter_at_any_point_leaves_no_thread_asleep_at_its_stream(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    take, waits = Inbox.take, threading.Event()
+
+    def noted(inbox: Inbox, waiter: Callable[[], object]) -> tuple[Any, ...]:
+        taken = take(inbox, waiter)
+        if not taken:
+            waits.set()
+        return taken
+
+    monkeypatch.setattr(Inbox, "take", noted)
+    struck, going_on = 0, True
+    while going_on:
+        signals, got = Signals(), []
+        waits.clear()
+        thread = threading.Thread(target=lambda stream, got: got.extend(stream), args=(signals.stream(int), got))
+        thread.daemon = True
+        thread.start()
+        assert waits.wait(10)
+        going_on = Interrupt(struck + 1, threading.__file__).strikes(lambda signals=signals: signals.emit(1))
+        struck += going_on
+        signals.emit(2)
+        signals.close()
+        thread.join(10)
+        assert not thread.is_alive(), struck
+        assert got in ([1, 2], [2]), struck
+    assert got == [1, 2]
+    assert struck > 10
+
+
+@pytest.mark.usefixtures("_uncollected")
+def test_an_interrupt_of_an_emitter_at_any_point_leaves_no_coroutine_asleep_at_its_stream(sim_loop: SimLoop) -> None:
+    struck, going_on = 0, True
+
+    async def follow(stream: Stream[int], got: list[int]) -> None:
+        got.extend([number async for number in stream])
+
+    while going_on:
+        signals, got = Signals(), []
+        following = sim_loop.create_task(follow(signals.stream(int), got))
+        sim_loop.run_until_complete(asyncio.sleep(1.0))
+        act = Interrupt(struck + 1, str(Path(asyncio.__file__).parent))
+        going_on = act.strikes(lambda signals=signals: signals.emit(1))
+        struck += going_on
+        signals.emit(2)
+        signals.close()
+        sim_loop.run_until_complete(asyncio.wait_for(following, 1.0))
+        assert got in ([1, 2], [2]), struck
+    assert got == [1, 2]
+    assert struck > 10
+
+
+@pytest.mark.usefixtures("_uncollected")
+def test_who_was_interrupted_while_it_waited_for_an_event_can_wait_again() -> None:
+    struck, going_on = 0, True
+    while going_on:
+        signals = Signals()
+        stream = signals.stream(int)
+
+        def wait(stream: Stream[int] = stream) -> None:
+            with suppress(TimeoutError):
+                stream.get(timeout=0.0)
+
+        going_on = Interrupt(struck + 1).strikes(wait)
+        struck += going_on
+        with pytest.raises(TimeoutError):
+            stream.get(timeout=0.0)
+        signals.emit(1)
+        assert stream.get(timeout=10) == 1
+    assert struck > 3
+
+
+def test_an_emitter_does_not_hear_that_the_loop_of_who_waited_is_closed() -> None:
+    signals, loop = Signals(), asyncio.new_event_loop()
+    stream = signals.stream(int)
+
+    async def follow() -> None:
+        await anext(stream)
+
+    waiting: Any = loop.create_task(follow())
+    waiting._log_destroy_pending = False  # as it is meant to be
+    loop.run_until_complete(asyncio.sleep(0))
+    loop.close()
+    assert signals.emit(1) == 1
+    assert stream.get(timeout=0.0) == 1
+    with pytest.raises(TimeoutError):
+        stream.get(timeout=0.0)  # nobody else waits

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from tenire.concurrency.signals.knocking import knock, running_loop
 from tenire.concurrency.signals.subscriber import NOWHERE, Subscriber
-from tenire.concurrency.waiting import wait_set
+from tenire.concurrency.waiting import acquire
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,20 +28,31 @@ class Inbox(Subscriber):
     """The hub's end of a stream; it does not know the stream, which may go at any time.
 
     Attributes:
-        waiter: Wakes the one that waits for an event.
+        waiter: Wakes the one that waits for an event, who takes it out itself: an emitter that did,
+            and was interrupted before it called it, would have nobody woken.
+        woken: The waiter that was called last, and need not be called again.
     """
 
-    __slots__ = ("waiter",)
+    __slots__ = ("waiter", "woken")
 
     def __init__(self, hub: Hub, event: type[Any], policy: QueuePolicy, capacity: int) -> None:
         super().__init__(hub, event, NOWHERE, policy, capacity)
         self.waiter: Callable[[], object] | None = None
+        self.woken: Callable[[], object] | None = None
 
     def wake(self) -> None:
         """See ``Subscriber``."""
-        waiter, self.waiter = self.waiter, None
-        if waiter is not None:
+        waiter = self.waiter
+        if waiter is None or waiter is self.woken:
+            return
+        try:
             waiter()
+        except RuntimeError:  # another thread woke it just now; or its loop is closed, and it gone with it
+            with self._hub.lock:
+                if self.waiter is waiter:
+                    self.waiter = None
+        else:
+            self.woken = waiter
 
     def end(self) -> None:
         """See ``Subscriber``."""
@@ -69,12 +80,6 @@ class Inbox(Subscriber):
             event = self.queue.take()
         self.let_in()
         return (event,)
-
-    def leave(self, waiter: Callable[[], object]) -> None:
-        """Do not wake this one any more."""
-        with self._hub.lock:
-            if self.waiter is waiter:
-                self.waiter = None
 
 
 class Stream(AsyncIterator[Event], Iterator[Event], Generic[Event]):
@@ -111,19 +116,21 @@ class Stream(AsyncIterator[Event], Iterator[Event], Generic[Event]):
         return self
 
     async def __anext__(self) -> Event:
-        loop = asyncio.get_running_loop()
+        loop, inbox = asyncio.get_running_loop(), self._inbox
         while True:
             future, arrive = knock(loop)
             try:
-                taken = self._inbox.take(arrive)
+                taken = inbox.take(arrive)
+                if taken:
+                    return taken[0]  # type: ignore[no-any-return]
+                await future
             except StopIteration:
                 raise StopAsyncIteration from None
-            if taken:
-                return taken[0]  # type: ignore[no-any-return]
-            try:
-                await future
             finally:
-                self._inbox.leave(arrive)
+                # No function, at whose beginning another interrupt might come, and no lock: nobody
+                # else puts it there.
+                if inbox.waiter is arrive:
+                    inbox.waiter = inbox.woken = None
 
     async def __aenter__(self) -> Self:
         return self
@@ -159,17 +166,23 @@ class Stream(AsyncIterator[Event], Iterator[Event], Generic[Event]):
         if running_loop() is not None:
             message = "this would block the event loop; use: async for event in stream"
             raise RuntimeError(message)
+        inbox = self._inbox
         while True:
-            arrived = threading.Event()
-            arrive = arrived.set
-            taken = self._inbox.take(arrive)
-            if taken:
-                return taken[0]  # type: ignore[no-any-return]
+            # A plain lock: an interrupt in the midst of setting an Event may leave that locked for ever.
+            arrived = threading.Lock()
+            arrived.acquire()
+            arrive = arrived.release
             try:
-                if not wait_set(arrived, timeout):
+                taken = inbox.take(arrive)
+                if taken:
+                    return taken[0]  # type: ignore[no-any-return]
+                if not acquire(arrived, timeout):
                     raise TimeoutError(f"no event came within {timeout:g} s")
             finally:
-                self._inbox.leave(arrive)
+                # No function, at whose beginning another interrupt might come, and no lock: nobody
+                # else puts it there.
+                if inbox.waiter is arrive:
+                    inbox.waiter = inbox.woken = None
 
     def __enter__(self) -> Self:
         return self
