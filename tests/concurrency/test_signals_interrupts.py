@@ -258,6 +258,29 @@ def test_who_was_interrupted_while_it_waited_for_an_event_can_wait_again() -> No
     assert struck > 3
 
 
+@pytest.mark.usefixtures("_uncollected")
+def test_an_interrupt_of_who_takes_an_event_leaves_nobody_asleep_who_waits_for_room(sim_loop: SimLoop) -> None:
+    struck, going_on = 0, True
+
+    def take(stream: Stream[int]) -> None:
+        with suppress(TimeoutError):
+            stream.get(timeout=0.0)
+
+    while going_on:
+        signals = Signals()
+        stream = signals.stream(int, policy="block", capacity=1)
+        signals.emit(1)
+        waiting = [sim_loop.create_task(signals.aemit(number)) for number in (2, 3)]
+        sim_loop.run_until_complete(asyncio.sleep(1.0))
+        going_on = Interrupt(struck + 1).strikes(lambda stream=stream: take(stream))
+        struck += going_on
+        for _ in range(3):
+            take(stream)
+            sim_loop.run_until_complete(asyncio.sleep(1.0))
+        assert all(task.done() for task in waiting), struck
+    assert struck > 10
+
+
 def test_an_emitter_does_not_hear_that_the_loop_of_who_waited_is_closed() -> None:
     signals, loop = Signals(), asyncio.new_event_loop()
     stream = signals.stream(int)

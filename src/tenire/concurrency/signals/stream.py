@@ -76,10 +76,11 @@ class Inbox(Subscriber):
                     message = "another one waits for this stream already; give each its own: signals.stream(…)"
                     raise RuntimeError(message)
                 self.waiter = waiter
-                return ()
-            event = self.queue.take()
-        self.let_in()
-        return (event,)
+                taken: tuple[Any, ...] = ()
+            else:
+                taken = (self.queue.take(),)
+        self.let_in()  # also if there was none: whoever took the last one may have been interrupted before this
+        return taken
 
 
 class Stream(AsyncIterator[Event], Iterator[Event], Generic[Event]):

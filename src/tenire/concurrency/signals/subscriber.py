@@ -82,11 +82,11 @@ class Subscriber:
     def let_in(self) -> None:
         """Tell those who wait for room to look again."""
         if self.room:
-            with self._hub.lock:
-                waiting, self.room = self.room, []
-            for look_again in waiting:
+            for look_again in tuple(self.room):
                 with contextlib.suppress(RuntimeError):  # its loop is closed, and whoever waited gone with it
                     look_again()
+                # Not before: after an interrupt in between nobody would ever tell it.
+                self.forget(look_again)
 
     def vanish(self) -> None:
         """Get no more events, since its owner is gone; perhaps in the middle of a collection, on any thread.
