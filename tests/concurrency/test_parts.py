@@ -86,17 +86,23 @@ def test_what_is_stuck_when_a_start_is_broken_off_is_named(
     components = Parts.components
 
     async def main() -> None:
-        loop, begun = asyncio.get_running_loop(), asyncio.Event()
+        loop, begun = asyncio.get_running_loop(), asyncio.Semaphore(0)
         manager = ConcurrencyManager(cpu=1, memory=1 << 20)
 
         def stuck() -> None:
-            loop.call_soon_threadsafe(begun.set)
+            loop.call_soon_threadsafe(begun.release)
             release.wait(30)
+
+        def blocks() -> None:
+            stuck()
+
+        blocks.__qualname__ = "blocks"
 
         async def fail() -> None:
             manager.submit(stuck, on="thread", name="hangs")
-            blocked = loop.create_task(run_blocking(release.wait, 30))
-            await begun.wait()
+            blocked = loop.create_task(run_blocking(blocks))
+            for _ in range(2):  # one that has not begun is not stuck
+                await begun.acquire()
             blocked.cancel()
             message = "no room"
             raise MemoryError(message)
@@ -111,7 +117,7 @@ def test_what_is_stuck_when_a_start_is_broken_off_is_named(
 
     asyncio.run(main())
     told = [record.getMessage() for record in caplog.records]
-    assert told == ["given up, did not end when cancelled: hangs, threading.Event.wait"]
+    assert told == [f"given up, did not end when cancelled: hangs, {__name__}.blocks"]
 
 
 def test_cancelling_a_start_or_a_stop_leaves_nothing() -> None:
