@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import gc
+from functools import partial
 from typing import Any
 
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from tests.concurrency.interrupts import Interrupt
 
 from tenire.core import deadlines
 from tenire.core.deadlines import SLACK, DeadlineHeap, Entry
@@ -194,6 +196,25 @@ def test_a_finaliser_that_adds_while_the_heap_is_pruned_loses_nothing() -> None:
     heap.check()
     assert heap.pop_due(9) == ["from a finaliser"]
     assert heap.pop_due(10) == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("act", ["add", "prune"])
+def test_an_interrupt_at_any_point_loses_no_entry(act: str) -> None:
+    struck, gone_on = 0, True
+    gc.collect()  # an interrupt in a finaliser of other tests is lost
+    while gone_on:
+        heap: DeadlineHeap[int] = DeadlineHeap()
+        for number in range(3):
+            heap.add(5, number)
+        stale = [heap.add(9, 9) for _ in range(SLACK + 4)]
+        for entry in stale[1:]:
+            heap.cancel(entry)
+        acts = {"add": partial(heap.add, 7, 7), "prune": partial(heap.cancel, stale[0])}
+        gone_on = Interrupt(struck + 1, (deadlines.__file__,)).strikes(acts[act])
+        struck += gone_on
+        heap.check()
+        assert heap.pop_due(5) == [0, 1, 2], struck
+    assert struck > 1
 
 
 def test_the_check_sees_a_broken_heap() -> None:

@@ -77,8 +77,10 @@ class DeadlineHeap(Generic[Payload]):
             entry: With its due time and a payload.
             latest: By when it must come out, nanoseconds; ``due``, and its slack.
         """
-        heappush(self._heap, (latest, next(self._order), entry))
+        item = (latest, next(self._order), entry)
+        # Between these two nothing can interrupt: Ctrl-C comes when a call has returned.
         self.live += 1
+        heappush(self._heap, item)
 
     def cancel(self, entry: Entry[Payload]) -> bool:
         """Cancel an entry; return whether it was still to come."""
@@ -148,13 +150,17 @@ class DeadlineHeap(Generic[Payload]):
     def _rebuild(self, changed: Callable[[_Item], _Item] | None = None) -> None:
         # What a finaliser adds meanwhile goes into a heap of its own.
         stale, self._heap = self._heap, []
-        kept = [item for item in stale if item[2].payload is not None]
-        if changed is not None:
-            kept = [changed(item) for item in kept]
-        heapify(kept)
-        added, self._heap = self._heap, kept
-        for item in added:
-            heappush(self._heap, item)
+        rebuilt = stale  # unless this is interrupted
+        try:
+            kept = [item for item in stale if item[2].payload is not None]
+            if changed is not None:
+                kept = [changed(item) for item in kept]
+            heapify(kept)
+            rebuilt = kept
+        finally:
+            added, self._heap = self._heap, rebuilt
+            for item in added:
+                heappush(self._heap, item)
 
     def __len__(self) -> int:
         return self.live
