@@ -124,6 +124,8 @@ def is_timed(node: ast.expr) -> bool:
         return len(given) == 1 + (owner == "connection") and owner not in ("asyncio", "futures")
     if name in ("join", "result"):
         return any(map(is_seconds, given))
+    if name == "acquire" and not owner:  # the house's own, of a lock and a time; None is no limit
+        return len(given) > 1 and not (isinstance(given[1], ast.Constant) and given[1].value is None)
     if name in ("acquire", "get", "put"):  # get(True, 1.0)
         return len(given) > 1 and isinstance(given[-2], ast.Constant) and isinstance(given[-2].value, bool)
     return len(given) > {"wait_for": 1, "wait_set": 1, "in_slices": 1, "select": 3}.get(name, 0)
@@ -226,6 +228,7 @@ POLLS = {
     "waits for a queue": "def poll(queue, look):\n    while True:\n        look(queue.get(timeout=0.5))",
     "waits for a queue by position": "def poll(queue, look):\n    while True:\n        look(queue.get(True, 0.5))",
     "waits for a lock": "def poll(lock):\n    while not lock.acquire(timeout=0.5):\n        pass",
+    "waits for a lock in slices": "def poll(lock):\n    while not acquire(lock, 0.5):\n        pass",
     "waits for a thread": "def poll(thread):\n    while thread.is_alive():\n        thread.join(0.5)",
     "waits for the main thread's event": "def poll(done):\n    while not wait_set(done, _LOOK_S):\n        pass",
     "waits for sockets": "def poll(select, ours):\n    while True:\n        select.select(ours, [], [], 0.5)",
@@ -239,6 +242,7 @@ POLLS = {
 HARMLESS = {
     "one turn": "async def turn(asyncio):\n    await asyncio.sleep(0)",
     "waits without a limit": "async def wait(event):\n    while True:\n        await event.wait()",
+    "waits for a lock without a limit": "def wait(lock):\n    while True:\n        acquire(lock, None)",
     "limits a call": "async def call(asyncio, ask):\n    async with asyncio.timeout(1):\n        await ask()",
     "looks at what came": "def wait(event):\n    return event.wait(1.0)",
     "texts and tables": "def tell(table, words):\n    for word in words:\n        ', '.join(words), table.get(word, 0)",
