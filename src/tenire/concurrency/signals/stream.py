@@ -177,7 +177,7 @@ class Stream(AsyncIterator[Event], Iterator[Event], Generic[Event]):
                 taken = inbox.take(arrive)
                 if taken:
                     return taken[0]  # type: ignore[no-any-return]
-                if not acquire(arrived, timeout):
+                if not acquire(arrived, timeout=timeout):
                     raise TimeoutError(f"no event came within {timeout:g} s")
             finally:
                 # No function, at whose beginning another interrupt might come, and no lock: nobody
