@@ -461,3 +461,51 @@ def test_leaving_by_an_exception_cancels_what_was_submitted(tmp_path: Path) -> N
     code, out, err = script.end()
     assert (code, out.splitlines()) == (0, ["task begun", "task cleaned up", "enough", "1"])
     assert no_complaint(err), err
+
+
+def test_a_loop_that_is_closed_without_a_word_leaves_nobody_waiting_for_its_tasks(tmp_path: Path) -> None:
+    script = Script(
+        tmp_path,
+        """
+        told = []  # not said at once: threads would say it at the same time
+
+        def attempt(do):
+            try:
+                told.append(do())
+            except tenire.RejectedError as error:
+                told.append("its loop was closed while the engine was still open" in str(error))
+
+        def beside(do):
+            thread = threading.Thread(target=attempt, args=(do,), daemon=True)
+            thread.start()
+            return thread
+
+        async def enter():
+            manager = await tenire.ConcurrencyManager(cpu=2, memory=1).__aenter__()
+            await manager.submit(answer)
+            handle = manager.submit(forever)
+            for _ in range(3):
+                await asyncio.sleep(0)
+            return manager, handle
+
+        async def elsewhere():
+            return await handle
+
+        loop = asyncio.new_event_loop()
+        manager, handle = loop.run_until_complete(enter())
+        waiting = [beside(handle.result), beside(lambda: handle.result(30)), beside(lambda: asyncio.run(elsewhere()))]
+        time.sleep(0.1)
+        loop.close()
+        attempt(lambda: manager.submit(answer))
+        for thread in waiting:
+            thread.join(10)
+        attempt(handle.result)
+        attempt(lambda: asyncio.run(elsewhere()))
+        beside(lambda: handle.result(5)).join(10)
+        beside(lambda: manager.submit(answer)).join(10)
+        say(len(told), set(told), handle.done(), handle.cancel(), "was closed" in str(handle.explain()))
+        os._exit(0)
+        """,
+    )
+    code, out, err = script.end()
+    assert (code, out.splitlines()[-1]) == (0, "8 {True} True False True"), out + err

@@ -124,14 +124,24 @@ class AsyncTaskManager:
         if holder is not None or group is not None:
             self._belongs(handle, holder, group)
         if get_ident() == orchestrator.thread:
-            orchestrator.accept(handle, before)
+            try:
+                orchestrator.accept(handle, before)
+            except RuntimeError:
+                if orchestrator.reachable():
+                    raise
+                raise self._too_late(handle) from None
         elif not orchestrator.on_loop(orchestrator.accept, handle, before) or orchestrator.closed:
             # If it closed just now the loop may never come to it.
-            if handle.group is not None:
-                handle.group.leave_out(handle)
-            message = f"the engine is closed and takes no new task ({handle.name!r})"
-            raise RejectedError(message)
+            raise self._too_late(handle)
         return handle
+
+    def _too_late(self, handle: Handle[Any]) -> RejectedError:
+        """Return why a task is refused that came when the loop took nothing any more."""
+        if handle.group is not None:
+            handle.group.leave_out(handle)
+        gone = self._orchestrator.gone
+        why = f", which {gone}" if gone else ""
+        return RejectedError(f"the engine is closed and takes no new task ({handle.name!r}{why})")
 
     def _belongs(self, handle: Handle[Any], holder: Task | None, group: TaskGroup | None) -> None:
         """Note who submits a task, and take it into its group."""

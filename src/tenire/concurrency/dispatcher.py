@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import sys
-import threading
 from asyncio import CancelledError
 from typing import TYPE_CHECKING, Any, cast
 
@@ -48,10 +47,7 @@ class Dispatcher(Turns):
     """Starts what the core decides, and reports to it what ended.
 
     Attributes:
-        loop: The loop that it runs on.
-        portal: The way into it from other threads.
         scheduler: The core that decides.
-        thread: Identifier of the loop's thread.
         permits: Permits that are open.
         unseen: Failures that nobody has looked at yet.
         ended: The last tasks that have ended.
@@ -73,12 +69,10 @@ class Dispatcher(Turns):
         timer: UniversalTimer,
         rng: random.Random,
     ) -> None:
-        super().__init__(loop, clock)
-        self.portal = portal
+        super().__init__(loop, portal, clock)
         self.scheduler = scheduler
         self.unseen = UnseenFailures()
         self.ended = EndedTasks()
-        self.thread = threading.get_ident()
         self.permits: set[Handle[Any]] = set()
         self.busy = False
         self.busy_changed: Callable[[bool], object] | None = None
@@ -111,25 +105,6 @@ class Dispatcher(Turns):
             # Once for all that come before the loop's next turn: they are looked at together.
             self._now = self._clock.now()
         self.scheduler.submit(handle, self._now, after)
-
-    def on_own_thread(self) -> bool:
-        """Return whether the caller is on the loop's thread."""
-        return threading.get_ident() == self.thread
-
-    def on_loop(self, fn: Callable[..., object], *args: Any) -> bool:
-        """Call ``fn`` on the loop; at once if this is its thread.
-
-        Returns:
-            False if the loop is closed: then everything has ended already.
-        """
-        if self.on_own_thread():
-            fn(*args)
-            return True
-        try:
-            self.loop.call_soon_threadsafe(fn, *args)
-        except RuntimeError:  # the loop is closed
-            return False
-        return True
 
     def take_in_ended(self) -> None:
         """Tell the core about everything that has ended, now instead of in the next turn."""

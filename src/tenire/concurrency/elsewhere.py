@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tenire.concurrency.holding import HOLDER
 from tenire.concurrency.waiting import wait_set
-from tenire.errors import TaskError
+from tenire.errors import RejectedError, TaskError
 
 if TYPE_CHECKING:
     import asyncio
@@ -17,10 +17,19 @@ if TYPE_CHECKING:
 
     from tenire.concurrency.handle import Handle
 
-__all__ = ["await_elsewhere", "wait_on_thread"]
+__all__ = ["await_elsewhere", "settle_unended", "wait_on_thread"]
 
 _LOOK_S, _SELDOM_S = 0.25, 4.0
 """How often a thread of nobody's looks whether a task waits for it: at first, and in the end."""
+
+
+def settle_unended(handle: Handle[Any]) -> None:
+    """Settle a task that nobody will ever end; from any thread."""
+    if not handle.settled:
+        # Those are the affair of the loop, which calls nothing any more.
+        handle.waiter = handle.callbacks = None
+        why = handle.orchestrator.gone or "cannot end any more: its loop is closed"
+        handle.settle(None, RejectedError(f"task {handle.name!r} {why}"))
 
 
 def wait_on_thread(handle: Handle[Any], timeout: float | None) -> None:
@@ -36,6 +45,9 @@ def wait_on_thread(handle: Handle[Any], timeout: float | None) -> None:
         TimeoutError: If it has not ended in time.
     """
     orchestrator = handle.orchestrator
+    if not orchestrator.reachable():
+        settle_unended(handle)
+        return
     if orchestrator.on_own_thread():
         message = "Handle.result() would block the loop that runs the task; use `await handle` here"
         raise RuntimeError(message)
@@ -43,7 +55,7 @@ def wait_on_thread(handle: Handle[Any], timeout: float | None) -> None:
     refused: list[BaseException] = []
     holder = HOLDER.get()
 
-    def wake(_: Handle[Any]) -> None:
+    def wake(_: Handle[Any] | None = None) -> None:
         ended.set()
 
     def begin() -> None:
@@ -65,10 +77,11 @@ def wait_on_thread(handle: Handle[Any], timeout: float | None) -> None:
                 refused.append(error)
                 ended.set()
 
-    if not orchestrator.on_loop(begin):
-        return
     in_time = False
+    orchestrator.waiting_elsewhere.add(wake)  # before the loop is asked: it may end without coming to that
     try:
+        if not orchestrator.on_loop(begin):
+            ended.set()
         pause = _LOOK_S
         while holder is None and timeout is None and not in_time:
             in_time = wait_set(ended, pause)
@@ -78,6 +91,7 @@ def wait_on_thread(handle: Handle[Any], timeout: float | None) -> None:
                 orchestrator.on_loop(begin_late)
         in_time = in_time or wait_set(ended, timeout)
     finally:
+        orchestrator.waiting_elsewhere.discard(wake)
         if not in_time:  # or each look at a long task would leave one
             orchestrator.on_loop(handle.call_back_no_more, wake)
         if holder is not None:
@@ -87,6 +101,7 @@ def wait_on_thread(handle: Handle[Any], timeout: float | None) -> None:
         raise TimeoutError(message)
     if refused:
         raise refused.pop()
+    settle_unended(handle)
 
 
 def await_elsewhere(handle: Handle[Any], loop: asyncio.AbstractEventLoop) -> Generator[Any, None, None]:
@@ -97,13 +112,18 @@ def await_elsewhere(handle: Handle[Any], loop: asyncio.AbstractEventLoop) -> Gen
         if not ended.done():
             ended.set_result(None)
 
-    def wake(_: Handle[Any]) -> None:
+    def wake(_: Handle[Any] | None = None) -> None:
         with contextlib.suppress(RuntimeError):  # that loop is closed, and whoever waited gone with it
             loop.call_soon_threadsafe(set_ended)
 
-    if handle.orchestrator.on_loop(handle.call_back, wake):
-        try:
+    orchestrator = handle.orchestrator
+    orchestrator.waiting_elsewhere.add(wake)
+    try:
+        if orchestrator.reachable() and orchestrator.on_loop(handle.call_back, wake):
             yield from ended
-        except CancelledError:
-            handle.cancel()
-            raise
+    except CancelledError:
+        handle.cancel()
+        raise
+    finally:
+        orchestrator.waiting_elsewhere.discard(wake)
+    settle_unended(handle)

@@ -12,7 +12,7 @@ from asyncio import CancelledError
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
-from tenire.concurrency.elsewhere import await_elsewhere, wait_on_thread
+from tenire.concurrency.elsewhere import await_elsewhere, settle_unended, wait_on_thread
 from tenire.concurrency.holding import HOLDER
 from tenire.core.tasks import WAITING, State, Task, mask_of
 
@@ -185,11 +185,13 @@ class Handle(Task, Generic[T]):
 
     def done(self) -> bool:
         """Return whether the task has ended, however it did."""
+        if not self.settled and self.orchestrator.gone:
+            settle_unended(self)
         return self.settled
 
     def cancelled(self) -> bool:
         """Return whether the task was cancelled."""
-        return self.settled and isinstance(self.error, CancelledError)
+        return self.done() and isinstance(self.error, CancelledError)
 
     def cancel(self) -> bool:
         """Cancel the task; return whether there was still something to cancel.
@@ -199,7 +201,7 @@ class Handle(Task, Generic[T]):
         so it is abandoned: the handle ends at once and the thread's slot is free
         when its function returns.
         """
-        if self.settled:
+        if self.done():
             return False
         return self.orchestrator.request_cancel(self)
 
@@ -210,7 +212,7 @@ class Handle(Task, Generic[T]):
             asyncio.InvalidStateError: If the task has not ended.
             asyncio.CancelledError: If it was cancelled.
         """
-        if not self.settled:
+        if not self.done():
             message = f"task {self.name!r} has not ended yet"
             raise asyncio.InvalidStateError(message)
         if isinstance(self.error, CancelledError):
@@ -242,6 +244,7 @@ class Handle(Task, Generic[T]):
 
     def explain(self) -> Explanation:
         """Return why the task is where it is."""
+        self.done()  # nobody may run it any more
         return self.orchestrator.explain(self)
 
     def __await__(self) -> Generator[Any, None, T]:

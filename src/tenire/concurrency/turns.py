@@ -5,18 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tenire.clock import SYSTEM_CLOCK
+from tenire.concurrency.reaching import Reaching
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
     from tenire.clock import Clock
+    from tenire.concurrency.loops.portal import Portal
     from tenire.concurrency.supervisor import Life
 
 __all__ = ["Turns"]
 
 
-class Turns:
+class Turns(Reaching):
     """Has ``_turn`` called once for all that called ``wake`` since the last time.
 
     A turn that fails is the last one until ``recover``, which the supervisor brings about:
@@ -26,8 +28,8 @@ class Turns:
         now: Returns seconds on the engine's clock.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, clock: Clock) -> None:
-        self.loop = loop
+    def __init__(self, loop: asyncio.AbstractEventLoop, portal: Portal, clock: Clock) -> None:
+        super().__init__(loop, portal)
         self._clock = clock
         self.now = clock.now
         self._now = clock.now()

@@ -155,6 +155,15 @@ class LoopOwner(Portal):
         finally:
             self.lost("its loop ended while the engine was still open")
 
+    def lost(self, why: str) -> None:
+        """See ``Portal``; nobody waits for the engine's tasks any more, either."""
+        known = self.state is LoopState.CLOSED
+        super().lost(why)
+        if self.loop.is_closed():
+            self._thread = 0  # what was its thread is one like any other now
+        if not known and self._engine is not None:
+            self._engine.lost(why)
+
     def _end_orphan(self, task: asyncio.Task[Any]) -> None:
         if not task.cancelling():
             _log.info("%s; cancelled, since the engine closes", self._tracked(task, None))
