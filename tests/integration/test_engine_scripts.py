@@ -349,6 +349,39 @@ def test_a_forked_child_is_refused_with_the_reason_and_leaves_the_parent_alone(t
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_a_task_that_the_loop_had_not_taken_in_is_refused_in_a_forked_child(tmp_path: Path) -> None:
+    script = Script(
+        tmp_path,
+        """
+        import warnings
+        warnings.simplefilter("ignore", DeprecationWarning)
+
+        def stand_still():
+            standing.set()
+            go_on.wait(10)
+
+        standing, go_on = threading.Event(), threading.Event()
+        with tenire.ConcurrencyManager.in_thread(cpu=1, memory=1) as manager:
+            manager.loops.post(stand_still)
+            standing.wait(10)
+            handle = manager.submit(answer)
+            child = os.fork()
+            if not child:
+                try:
+                    handle.result(5)
+                except tenire.RejectedError as error:
+                    say("child:", "forked" in str(error), "forked" in str(handle.explain()), handle.cancel())
+                os._exit(0)
+            os.waitpid(child, 0)
+            go_on.set()
+            say("parent:", handle.result(10))
+        """,
+    )
+    code, out, err = script.end()
+    assert (code, out.splitlines()) == (0, ["child: True True False", "parent: 42"]), err
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 def test_a_forked_child_is_refused_timer_and_signals_even_if_a_thread_used_them_just_then(tmp_path: Path) -> None:
     script = Script(
         tmp_path,

@@ -194,8 +194,10 @@ class AsyncTaskManager:
         """Refuse everything in a child process made by ``fork``; see ``loops.forks``."""
         self.accepting = False
         self._refusal = FORKED
+        orchestrator = self._orchestrator
+        orchestrator.gone = f"runs elsewhere: {FORKED}"  # also for what the loop has not yet taken in
         for handle in self.unfinished():  # nobody would ever end them here
-            handle.settle(None, RejectedError(f"task {handle.name!r} runs elsewhere: {FORKED}"))
+            handle.settle(None, RejectedError(f"task {handle.name!r} {orchestrator.gone}"))
 
     def group(self, name: str = "group", *, keep_going: bool = False) -> TaskGroup:
         """Return a group: a context manager that is left when all tasks that were submitted in it have ended.
