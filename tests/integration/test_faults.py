@@ -35,7 +35,7 @@ def test_ctrl_z_stops_the_workers_too_and_they_go_on_with_it(tmp_path: Path) -> 
             return seconds
 
         if __name__ == "__main__":
-            with tenire.ConcurrencyManager.in_thread(cpu=2, memory=1) as manager:
+            with tenire.ConcurrencyManager.in_thread(cpu=2, memory=1, adaptive=False) as manager:
                 manager.submit(answer, on="process").result(30)  # one that is up, beside one that still starts
                 handles = [manager.submit(ticks, 1.5, on="process") for _ in range(2)]
                 while not all(manager.thread_pool.running_since(handle) for handle in handles):
@@ -73,13 +73,13 @@ STUCK = """
         begun.wait(60)
 
     async def on_a_loop():
-        async with tenire.ConcurrencyManager(cpu=50, memory=1) as manager:
+        async with tenire.ConcurrencyManager(cpu=50, memory=1, adaptive=False) as manager:
             await asyncio.to_thread(load, manager)
             say("ready")  # not on the thread: what Ctrl-C cancels must not be just about to end
             await asyncio.Event().wait()
 
     def in_a_thread():
-        with tenire.ConcurrencyManager.in_thread(cpu=50, memory=1) as manager:
+        with tenire.ConcurrencyManager.in_thread(cpu=50, memory=1, adaptive=False) as manager:
             load(manager)
             say("ready")
             while True:
@@ -196,6 +196,8 @@ def test_a_second_sigterm_ends_at_once(tmp_path: Path) -> None:
     assert code == -signal.SIGTERM
 
 
+# Four tasks hold a slot each until the fifth has run: on a machine that others use, an engine that
+# adapts would take the slot away that the killed one leaves.
 KILLED_WORKER = """
     from multiprocessing import get_context
     from tenire.concurrency.pools.background import step_back
@@ -208,7 +210,7 @@ KILLED_WORKER = """
 
     if __name__ == "__main__":
         go = sys.argv[0] + ".go"
-        with tenire.ConcurrencyManager.in_thread(cpu=4, memory=1) as manager:
+        with tenire.ConcurrencyManager.in_thread(cpu=4, memory=1, adaptive=False) as manager:
             handles = [manager.submit(until, go, number, on="process") for number in range(4)]
             while not all(os.path.exists(f"{go}{number}") for number in range(4)):
                 time.sleep(0.01)  # until nobody starts any more
@@ -301,7 +303,7 @@ def test_nothing_outlives_an_engine_that_was_killed(tmp_path: Path, stop_first: 
             sum(range(10**13))  # does not give another thread a turn
 
         if __name__ == "__main__":
-            with tenire.ConcurrencyManager.in_thread(cpu=3, memory=1) as manager:
+            with tenire.ConcurrencyManager.in_thread(cpu=3, memory=1, adaptive=False) as manager:
                 for _ in range(2):
                     manager.submit(starts_a_program, on="process")
                 manager.submit(never_lets_go, on="process", worker="own")
@@ -345,7 +347,7 @@ def test_an_engine_without_free_file_descriptors_says_so_and_goes_on(tmp_path: P
 
         if __name__ == "__main__":
             resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256))
-            with tenire.ConcurrencyManager.in_thread(cpu=2, memory=1) as manager:
+            with tenire.ConcurrencyManager.in_thread(cpu=2, memory=1, adaptive=False) as manager:
                 manager.submit(os.getpid, on="process").result(30)
                 manager.submit(answer).result(30)
                 before = len(os.listdir("/dev/fd"))
