@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import textwrap
@@ -107,17 +108,23 @@ class Script:
         )
 
     def line(self) -> str:
-        """Read one line."""
-        assert self.process.stdout is not None
-        return self.process.stdout.readline().strip()
+        """Read one line, or nothing at the end."""
+        return self._line().strip()
 
     def read(self, line: str) -> None:
         """Read up to a line."""
-        assert self.process.stdout is not None
-        for found in self.process.stdout:
+        while found := self._line():
             if found.strip() == line:
                 return
         pytest.fail(f"it ended without saying {line!r}: {self.end()}")
+
+    def _line(self) -> str:
+        # Byte by byte: what a stream would read ahead is lost to ``communicate``, which goes by the pipe itself.
+        assert self.process.stdout is not None
+        found = bytearray()
+        while not found.endswith(b"\n") and (byte := os.read(self.process.stdout.fileno(), 1)):
+            found += byte
+        return found.decode()
 
     def end(self, press: signal.Signals | None = None, *, seconds: float = 30) -> tuple[int, str, str]:
         """Send it a signal, if one is given, and return exit code, stdout and stderr."""
