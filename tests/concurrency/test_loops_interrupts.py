@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import threading
 from typing import TYPE_CHECKING
 
@@ -14,7 +13,7 @@ from tenire.clock import SYSTEM_CLOCK
 from tenire.concurrency.loops import LoopThread, portal, requests
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from tenire.concurrency.loops.spawned import Spawned
 
@@ -25,15 +24,6 @@ SENDING: dict[str, Callable[[LoopThread], object]] = {
     "spawn": lambda loop: loop.spawn(int).result(10),
     "post": lambda loop: loop.post(int),
 }
-
-
-@pytest.fixture
-def _uncollected() -> Iterator[None]:
-    """Keep finalisers of what other tests left out of the way: an interrupt in one is lost."""
-    gc.collect()
-    gc.disable()
-    yield
-    gc.enable()
 
 
 def _struck(number: int, send: Callable[[LoopThread], object]) -> bool:
@@ -53,7 +43,7 @@ def _struck(number: int, send: Callable[[LoopThread], object]) -> bool:
     return True
 
 
-@pytest.mark.usefixtures("_uncollected")
+@pytest.mark.usefixtures("uncollected")
 @pytest.mark.parametrize("way", SENDING)
 def test_an_interrupt_at_any_point_leaves_a_loop_that_is_woken(way: str) -> None:
     struck = 0

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import gc
-import sys
 import threading
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.concurrency.interrupts import Interrupt
 
 from tenire.concurrency import Signals
 from tenire.concurrency import signals as package
@@ -18,8 +17,7 @@ from tenire.concurrency.signals.stream import Inbox
 from tenire.core import event_queue
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from types import FrameType
+    from collections.abc import Callable
 
     from tenire.concurrency.signals import Stream
     from tenire.testing import SimLoop
@@ -96,34 +94,6 @@ def test_an_event_that_was_to_be_delivered_goes_before_those_that_came_meanwhile
 ROOMS = (str(Path(package.__file__).parent), str(event_queue.__file__))
 
 
-class Interrupt:
-    """Raises ``KeyboardInterrupt`` at the nth point where the interpreter may, in the rooms of the signals.
-
-    That is where a function begins, and where one that is not Python has returned.
-    """
-
-    def __init__(self, number: int, *more: str) -> None:
-        self.left = number
-        self.rooms = (*ROOMS, *more)
-
-    def __call__(self, frame: FrameType, event: str, _: object) -> None:
-        if event in ("call", "c_return") and frame.f_code.co_filename.startswith(self.rooms):
-            self.left -= 1
-            if self.left == 0:
-                raise KeyboardInterrupt
-
-    def strikes(self, act: Callable[[], object]) -> bool:
-        before = sys.getprofile()
-        sys.setprofile(self)
-        try:
-            act()
-        except KeyboardInterrupt:
-            return True
-        finally:
-            sys.setprofile(before)
-        return False
-
-
 def scene() -> tuple[Signals, list[list[int]], list[Callable[[], object]], Callable[[], object]]:
     signals, calls = Signals(), []
     seen: list[list[int]] = [[] for _ in range(4)]
@@ -146,21 +116,12 @@ def scene() -> tuple[Signals, list[list[int]], list[Callable[[], object]], Calla
     return signals, seen, calls, act
 
 
-@pytest.fixture
-def _uncollected() -> Iterator[None]:
-    """Keep finalisers of what other tests left out of the way: an interrupt in one is lost."""
-    gc.collect()
-    gc.disable()
-    yield
-    gc.enable()
-
-
-@pytest.mark.usefixtures("_uncollected")
+@pytest.mark.usefixtures("uncollected")
 def test_an_interrupt_at_any_point_leaves_every_listener_listening() -> None:
     struck = 0
     while True:
         signals, seen, calls, act = scene()
-        if not Interrupt(struck + 1).strikes(act):
+        if not Interrupt(struck + 1, ROOMS).strikes(act):
             break
         struck += 1
         for number in (3, 4):
@@ -184,7 +145,7 @@ def test_an_interrupt_at_any_point_leaves_every_listener_listening() -> None:
 # -- streams --------------------------------------------------------------
 
 
-@pytest.mark.usefixtures("_uncollected")
+@pytest.mark.usefixtures("uncollected")
 def test_an_interrupt_of_an_emitter_at_any_point_leaves_no_thread_asleep_at_its_stream(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -205,7 +166,7 @@ def test_an_interrupt_of_an_emitter_at_any_point_leaves_no_thread_asleep_at_its_
         thread.daemon = True
         thread.start()
         assert waits.wait(10)
-        going_on = Interrupt(struck + 1, threading.__file__).strikes(lambda signals=signals: signals.emit(1))
+        going_on = Interrupt(struck + 1, (*ROOMS, threading.__file__)).strikes(lambda signals=signals: signals.emit(1))
         struck += going_on
         signals.emit(2)
         signals.close()
@@ -216,7 +177,7 @@ def test_an_interrupt_of_an_emitter_at_any_point_leaves_no_thread_asleep_at_its_
     assert struck > 10
 
 
-@pytest.mark.usefixtures("_uncollected")
+@pytest.mark.usefixtures("uncollected")
 def test_an_interrupt_of_an_emitter_at_any_point_leaves_no_coroutine_asleep_at_its_stream(sim_loop: SimLoop) -> None:
     struck, going_on = 0, True
 
@@ -227,7 +188,7 @@ def test_an_interrupt_of_an_emitter_at_any_point_leaves_no_coroutine_asleep_at_i
         signals, got = Signals(), []
         following = sim_loop.create_task(follow(signals.stream(int), got))
         sim_loop.run_until_complete(asyncio.sleep(1.0))
-        act = Interrupt(struck + 1, str(Path(asyncio.__file__).parent))
+        act = Interrupt(struck + 1, (*ROOMS, str(Path(asyncio.__file__).parent)))
         going_on = act.strikes(lambda signals=signals: signals.emit(1))
         struck += going_on
         signals.emit(2)
@@ -238,7 +199,7 @@ def test_an_interrupt_of_an_emitter_at_any_point_leaves_no_coroutine_asleep_at_i
     assert struck > 10
 
 
-@pytest.mark.usefixtures("_uncollected")
+@pytest.mark.usefixtures("uncollected")
 def test_who_was_interrupted_while_it_waited_for_an_event_can_wait_again() -> None:
     struck, going_on = 0, True
     while going_on:
@@ -249,7 +210,7 @@ def test_who_was_interrupted_while_it_waited_for_an_event_can_wait_again() -> No
             with suppress(TimeoutError):
                 stream.get(timeout=0.0)
 
-        going_on = Interrupt(struck + 1).strikes(wait)
+        going_on = Interrupt(struck + 1, ROOMS).strikes(wait)
         struck += going_on
         with pytest.raises(TimeoutError):
             stream.get(timeout=0.0)
@@ -258,7 +219,7 @@ def test_who_was_interrupted_while_it_waited_for_an_event_can_wait_again() -> No
     assert struck > 3
 
 
-@pytest.mark.usefixtures("_uncollected")
+@pytest.mark.usefixtures("uncollected")
 def test_an_interrupt_of_who_takes_an_event_leaves_nobody_asleep_who_waits_for_room(sim_loop: SimLoop) -> None:
     struck, going_on = 0, True
 
@@ -272,7 +233,7 @@ def test_an_interrupt_of_who_takes_an_event_leaves_nobody_asleep_who_waits_for_r
         signals.emit(1)
         waiting = [sim_loop.create_task(signals.aemit(number)) for number in (2, 3)]
         sim_loop.run_until_complete(asyncio.sleep(1.0))
-        going_on = Interrupt(struck + 1).strikes(lambda stream=stream: take(stream))
+        going_on = Interrupt(struck + 1, ROOMS).strikes(lambda stream=stream: take(stream))
         struck += going_on
         for _ in range(3):
             take(stream)

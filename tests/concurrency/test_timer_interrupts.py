@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,10 +16,12 @@ from tenire.concurrency import timer as package
 from tenire.concurrency.loops import LoopThread
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from tenire.concurrency.timer import Timeout
     from tenire.testing import SimLoop
+
+pytestmark = pytest.mark.usefixtures("uncollected")
 
 ROOMS = (str(Path(package.__file__).parent), asyncio.base_events.__file__, asyncio.selector_events.__file__)
 
@@ -29,15 +30,6 @@ ACTS: dict[str, Callable[[UniversalTimer, Timeout], object]] = {
     "slack": lambda timer, _: timer.after(0, int, slack=0.001),
     "cancel": lambda _, timeout: timeout.cancel(),
 }
-
-
-@pytest.fixture(autouse=True)
-def _uncollected() -> Iterator[None]:
-    """Keep finalisers of what other tests left out of the way: an interrupt in one is lost."""
-    gc.collect()
-    gc.disable()
-    yield
-    gc.enable()
 
 
 async def _timer() -> UniversalTimer:
