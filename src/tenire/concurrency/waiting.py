@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from _thread import LockType
     from collections.abc import Callable, Iterable
 
-__all__ = ["LAST_WORD_S", "acquire", "in_slices", "until_gone", "wait_set"]
+__all__ = ["LAST_WORD_S", "acquire", "in_slices", "on_a_loop", "until_gone", "wait_set"]
 
 _SLICE_S = 0.2
 """How long Ctrl-C may take to reach the main thread while that waits for a lock.
@@ -21,6 +21,15 @@ _LOOK_S = 0.001
 
 LAST_WORD_S = 0.5
 """What a thread gets that has only to return."""
+
+
+def on_a_loop() -> bool:
+    """Return whether this thread runs a loop now, which must not be blocked."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 def in_slices(wait: Callable[[float | None], bool], timeout: float | None) -> bool:

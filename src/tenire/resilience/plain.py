@@ -6,10 +6,10 @@ the deadline only says whether another one begins. Any number of threads may cal
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from typing import TYPE_CHECKING, Any
 
+from tenire.concurrency.waiting import on_a_loop
 from tenire.errors import ConfigError
 from tenire.resilience.retries import Tally
 
@@ -61,7 +61,7 @@ class PlainCalls:
         Raises:
             ConfigError: On the thread of a running event loop, which would stand still.
         """
-        if _on_a_loop():
+        if on_a_loop():
             message = f"{name}() is guarded and may wait, which would block the running event loop"
             hint = "make it an async function, or use: await asyncio.to_thread(…)"
             raise ConfigError(message, key="guarded", hint=hint)
@@ -116,11 +116,3 @@ class PlainCalls:
         with self._lock:
             self.tries += 1
         return run()
-
-
-def _on_a_loop() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True

@@ -12,7 +12,7 @@ from tenire.concurrency.loops.state import LoopState
 from tenire.concurrency.loops.thread import LoopThread
 from tenire.concurrency.loops.watchdog import Stall, Watchdog
 from tenire.concurrency.unbroken import unbroken
-from tenire.concurrency.waiting import until_gone, wait_set
+from tenire.concurrency.waiting import on_a_loop, until_gone, wait_set
 from tenire.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -309,7 +309,7 @@ class EventLoopManager:
 
 def _ask(owner: LoopOwner, question: Callable[[], list[T]]) -> list[T]:
     """Answer a question about a loop, on it if that can be had in a moment, and here otherwise."""
-    if not owner.on_thread() and not _on_a_loop():
+    if not owner.on_thread() and not on_a_loop():
         answers: list[list[T]] = []
         answered = threading.Event()
 
@@ -321,11 +321,3 @@ def _ask(owner: LoopOwner, question: Callable[[], list[T]]) -> list[T]:
         if wait_set(answered, _ANSWER_S):
             return answers[0]
     return question()
-
-
-def _on_a_loop() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
