@@ -59,6 +59,11 @@ ALLOWANCES: tuple[Allowance, ...] = (
         "multiprocessing starts one tracker for the life of the process",
     ),
     Allowance(
+        "process",
+        r"postgres: autovacuum worker.*",
+        "a PostgreSQL server that tests share starts and ends them when it sees fit, whatever runs meanwhile",
+    ),
+    Allowance(
         "file",
         r"pipe:.*",
         "the pipe to multiprocessing's resource tracker",
