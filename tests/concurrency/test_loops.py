@@ -25,6 +25,14 @@ def test_another_thread_calls_into_the_loop_and_gets_the_value_or_the_error() ->
         assert manager.loops.wait(add(1, 2), timeout=5) == 3
 
 
+def test_the_thread_of_the_main_loop_can_be_given_another_kind_of_loop() -> None:
+    pytest.importorskip("uvloop")
+    manager = EventLoopManager(stall_after=None)
+    manager.own_thread(kind="asyncio")
+    with manager as loops:
+        assert type(loops.call(asyncio.get_running_loop)).__module__.startswith("asyncio.")
+
+
 def test_a_call_from_the_loops_own_thread_is_refused() -> None:
     with ConcurrencyManager.in_thread(cpu=1, memory=1) as manager:
 

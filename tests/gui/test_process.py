@@ -47,6 +47,24 @@ def test_a_window_starts_is_ready_and_closes_and_each_is_told(tmp_path: Path) ->
     assert states == ["starting", "ready", "closed"]
 
 
+_LIGHT = """
+import linecache, sys
+import tenire.gui.window
+assert "tenire.app.feed" in sys.modules
+assert not [name for name in sys.modules if name.startswith(("PySide6", "PyQt6"))], "Qt came first"
+from tenire.gui.window.__main__ import main
+status = main([sys.argv[1], "--exit-after", "0.2"])
+assert "uvloop" not in sys.modules
+assert len(linecache.cache) < 20, len(linecache.cache)
+raise SystemExit(status)
+"""
+
+
+def test_a_window_keeps_neither_sources_nor_a_second_kind_of_loop_in_memory(tmp_path: Path) -> None:
+    run = subprocess.run([sys.executable, "-c", _LIGHT, str(tmp_path)], capture_output=True, text=True, timeout=120)
+    assert run.returncode == 0, run.stderr
+
+
 def test_a_window_that_is_killed_is_started_again_and_each_step_is_told(tmp_path: Path) -> None:
     changes: list[WindowChanged] = []
 

@@ -48,7 +48,8 @@ if TYPE_CHECKING:
 __all__ = ["PERIOD_S", "RETRY_S", "Feed"]
 
 PERIOD_S = 0.1
-RETRY_S = 1.0
+RETRY_S = 3.0
+"""Between two tries where no engine is: one that comes is seen at once, and an idle window costs next to nothing."""
 SILENT_S = 0.4
 OWNER_S = 1.0
 """Between two looks whose a home is where no engine was, at the least: each is a turn of another thread."""

@@ -83,7 +83,7 @@ class EventLoopManager:
         return loop
 
     def own_thread(self, *, kind: LoopKind = "auto") -> LoopThread:
-        """Give the main loop a thread of its own, which the caller starts; return its owner.
+        """Give the main loop a thread of its own, which the caller or `with` starts; return its owner.
 
         Raises:
             ConfigError: If the main loop has been started already.
@@ -287,7 +287,7 @@ class EventLoopManager:
         await self.aclose()
 
     def __enter__(self) -> Self:
-        thread = self.own_thread()
+        thread = self.main if isinstance(self.main, LoopThread) else self.own_thread()
         thread.start(self._live)
         if self.watchdog is not None:
             self.watchdog.watch(thread)  # a call may run there before it is adopted, and stand still

@@ -6,4 +6,8 @@ keeps it. Nothing here decides anything about the engine: it shows views, and ca
 
 from __future__ import annotations
 
+# Before Qt: PySide6 reads the source of every module that is imported after it, which takes time and memory.
+import tenire.app.feed
+import tenire.concurrency.loops  # noqa: F401
+
 __all__: list[str] = []

@@ -35,6 +35,8 @@ class FeedThread:
         self._feed = Feed(home, period=PERIOD_S, on_view=on_view)
         # Without a watchdog: there is one loop, and who looks on does no work there.
         self._loops = EventLoopManager(stall_after=None)
+        # Nor with uvloop: it would be 2 MB more for a few messages a second.
+        self._loops.own_thread(kind="asyncio")
         self._living: Spawned[None] | None = None
 
     @property
