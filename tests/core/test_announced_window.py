@@ -153,3 +153,15 @@ def test_a_declared_limit_of_a_minute_holds_beside_one_of_a_second() -> None:
     meter = QuotaMeter(120, 60.0, 0.5)
     told(meter)
     assert (meter.limit, meter.source) == (120, "declared")
+
+
+def test_what_was_sent_is_added_up_only_while_a_reply_can_show_anything(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[float] = []
+    since = QuotaMeter.since
+    monkeypatch.setattr(QuotaMeter, "since", lambda meter, start: looks.append(start) or since(meter, start))
+    meter = QuotaMeter(None, 60.0, 0.5)
+    for number in range(3 * LOOKED_AT):
+        meter.observe(MetricReport(limit=600, remaining=400), 0, number / 10)
+    assert len(looks) == LOOKED_AT
+    meter.observe(MetricReport(limit=500, remaining=400), 0, 99.0)
+    assert len(looks) == LOOKED_AT + 1, "another limit may be another time's"

@@ -57,6 +57,10 @@ class AnnouncedWindow:
         self.is_second = False
         self.settled = False
 
+    def asks(self, limit: int) -> bool:
+        """Return whether a reply that names this limit can still show anything."""
+        return not self.settled or limit != self._limit
+
     def observe(self, limit: int, used: int, reset_s: float | None, lately: int, now: float) -> None:
         """Take in what a reply says.
 
@@ -67,10 +71,10 @@ class AnnouncedWindow:
             lately: Units that were sent from here within the last two seconds.
             now: Seconds on a clock that never goes back.
         """
+        if not self.asks(limit):
+            return
         if limit != self._limit:
             self._begin(limit)
-        if self.settled:
-            return
         if reset_s is not None and reset_s > SECOND + _ROUNDED:
             self.deny()
             return

@@ -173,6 +173,8 @@ class QuotaMeter(SlidingWindow):
         self._apply(now)
 
     def _look_how_soon(self, limit: int, used: int, reset_s: float | None, now: float) -> None:
+        if not self._meant.asks(limit):
+            return  # nor is what was sent lately added up for it, with every reply
         was_second = self._meant.is_second
         lately = sum(amount for _, amount in self.since(now - 2 * SECOND)) + self.held
         self._meant.observe(limit, used, reset_s, lately, now)

@@ -9,6 +9,7 @@ import pytest
 
 from tenire import ConcurrencyManager, ConfigError, Priority
 from tenire.concurrency.quotas import Quota
+from tenire.core.quota_meter import QuotaMeter
 from tenire.core.rate_report import MetricReport, RateReport
 from tenire.errors import RejectedError
 from tenire.testing import cancel_sweep
@@ -258,6 +259,38 @@ def test_what_others_use_is_left_to_them(sim_loop: SimLoop) -> None:
         assert quota.statistics().metrics["tokens"].limit == 10_000 - 4000 - 200
 
     simulate(sim_loop, scenario)
+
+
+def test_what_was_sent_after_a_call_and_is_in_its_reply_is_no_news(
+    sim_loop: SimLoop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    news: list[MetricReport] = []
+    observe = QuotaMeter.observe
+
+    def note(meter: QuotaMeter, said: MetricReport, *rest: Any) -> None:
+        news.append(said)
+        observe(meter, said, *rest)
+
+    monkeypatch.setattr(QuotaMeter, "observe", note)
+
+    async def scenario(manager: ConcurrencyManager) -> None:
+        quota = Quota(manager.orchestrator, "main", requests=6000, max_concurrency=9)
+
+        async def first() -> None:
+            async with quota.permit() as grant:
+                quota.sent(grant)
+                await asyncio.sleep(0.1)
+                for remaining in (5999, 5998, 5997):  # the second one counts, too; the third is somebody else's
+                    said = RateReport({"requests": MetricReport(limit=6000, remaining=remaining)})
+                    quota.observe(said, grant)
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(first())
+            await asyncio.sleep(0.05)
+            group.create_task(call(quota))
+
+    simulate(sim_loop, scenario)
+    assert [said.remaining for said in news] == [5999, 5997], "of the first it is new what the limit is"
 
 
 @pytest.mark.parametrize("counts", ["reserved", "real"])

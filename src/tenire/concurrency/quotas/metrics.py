@@ -130,11 +130,14 @@ class Metrics:
         """
         news = False
         for metric, said in report.metrics.items():
-            meter, own = self.meters.get(metric), spent.get(metric, 0)
-            if meter is not None and not meter.knows(said, own):
+            meter = self.meters.get(metric)
+            if meter is None:
+                continue
+            # The server may have said so any time since the call was sent.
+            own = max(spent.get(metric, 0), meter.spent(now))
+            if not meter.knows(said, own):
                 news = True
-                # The server may have said so any time since the call was sent.
-                meter.observe(said, max(own, meter.spent(now)), now, sent_at)
+                meter.observe(said, own, now, sent_at)
         return news
 
     # -- how much is used ------------------------------------------------------
