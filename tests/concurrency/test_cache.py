@@ -114,6 +114,21 @@ def test_a_size_that_cannot_be_told_must_be_given(sim_loop: SimLoop) -> None:
     simulated(sim_loop, scenario)
 
 
+def test_long_keys_count_too(sim_loop: SimLoop) -> None:
+    async def scenario(manager: ConcurrencyManager) -> None:
+        cache = manager.data_manager.cache("calls", capacity=10_000)
+        for number in range(10):
+            assert cache.put((print, ("x" * 1000 + str(number), (b"y" * 1000,)), 1.5), b"")
+        assert len(cache) == 4
+        assert 9_000 < cache.statistics().used <= 10_000
+        assert not cache.put("x" * 10_000, b""), "as if the value were too large"
+        cache.shrink()
+        cache.put(("short", b"key", 7), b"12")
+        assert cache.statistics().used == ENTRY_BYTES + 2
+
+    simulated(sim_loop, scenario)
+
+
 def test_under_load_caches_give_way(sim_loop: SimLoop) -> None:
     async def scenario(manager: ConcurrencyManager) -> None:
         cache = manager.data_manager.cache("pages", capacity=10 * (ENTRY_BYTES + 1))

@@ -2,7 +2,8 @@
 
 1. All methods may be called from any thread, and none waits for more than a moment.
 2. What is too old is dropped by the engine's timer: nobody has to come and look.
-3. Each entry is charged ``ENTRY_BYTES`` beside its value, so that many small ones count.
+3. Each entry is charged ``ENTRY_BYTES`` beside its value, so that many small ones count, and what a
+   long key takes: it may be all arguments of a call, a prompt or a page among them.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ if TYPE_CHECKING:
 __all__ = ["ENTRY_BYTES", "Cache", "CacheStatistics"]
 
 ENTRY_BYTES = 400
-"""What the books of one entry take, its key included; measured, and rounded up."""
+"""What the books of one entry take, a short key included; measured, and rounded up."""
+
+_SHORT_KEY_BYTES = 100
 
 V = TypeVar("V")
 
@@ -108,7 +111,7 @@ class Cache(Generic[V]):
         Raises:
             ConfigError: If the size is negative, or was left out and cannot be told.
         """
-        taken = ENTRY_BYTES + (size_of(value) if size is None else _checked(size))
+        taken = ENTRY_BYTES + _beyond(key) + (size_of(value) if size is None else _checked(size))
         with self._lock:
             if self._closed:
                 return False
@@ -188,6 +191,18 @@ def size_of(value: Any) -> int:
         return size
     message = f"the size of a value of type {type(value).__name__!r} is not known"
     raise ConfigError(message, key="size", hint="pass size=… in bytes")
+
+
+def _beyond(key: Hashable) -> int:
+    """Return the bytes that texts in a key, however deep in tuples, take beyond those of a short one."""
+    taken, left = 0, [key]
+    while left:
+        part = left.pop()
+        if isinstance(part, tuple):
+            left += part
+        elif isinstance(part, (str, bytes)):
+            taken += sys.getsizeof(part)
+    return max(0, taken - _SHORT_KEY_BYTES)
 
 
 def _checked(size: Any) -> int:
