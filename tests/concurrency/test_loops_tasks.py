@@ -242,6 +242,28 @@ def test_a_loop_that_stands_still_is_looked_at_from_outside(monkeypatch: pytest.
         assert [task.name for task in loops.orphans()] == ["left"]
 
 
+@pytest.mark.blocking_allowed("the loop is stalled on purpose")
+def test_the_stack_of_one_that_runs_goes_down_to_what_it_is_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tenire.concurrency.loops.manager._ANSWER_S", 0.01)
+    with EventLoopManager() as loops, Stalled(loops.start("other")):
+        stack = named(loops.tasks(), "stands still").stack()
+    assert [line.rpartition(" in ")[2] for line in stack] == ["Stalled._stand_still", "Event.wait", "Condition.wait"]
+
+
+def test_one_that_looks_at_itself_stands_where_it_looks() -> None:
+    async def inner(manager: ConcurrencyManager) -> list[str]:
+        return named(manager.loops.tasks(), "looks").stack()
+
+    async def outer(manager: ConcurrencyManager) -> list[str]:
+        return await inner(manager)
+
+    async def scenario(manager: ConcurrencyManager) -> list[str]:
+        stack = await manager.submit(outer, manager, name="looks")
+        return [line.rpartition(" in ")[2].rpartition(".")[2] for line in stack]
+
+    assert engine(scenario) == ["outer", "inner"]
+
+
 @pytest.mark.blocking_allowed("the other loop is stalled on purpose")
 def test_who_looks_from_a_loop_does_not_wait_for_another_one(monkeypatch: pytest.MonkeyPatch) -> None:
     def wait(*_: object) -> bool:

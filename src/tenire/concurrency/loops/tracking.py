@@ -29,6 +29,7 @@ STARTED_BY: ContextVar[Request | None] = ContextVar("tenire_started_by", default
 """The call from another thread that this code runs for."""
 
 _DEEPEST = 200
+_HERE = (lambda: None).__code__.co_filename
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,7 @@ class TrackedTask:
     task: asyncio.Task[Any]
 
     def stack(self) -> list[str]:
-        """Return where it stands now, innermost last, one line a call."""
+        """Return where it stands now, innermost last, one line a call; of one that runs, what it is at just then."""
         return stack_of(self.task)
 
     def __str__(self) -> str:
@@ -104,9 +105,24 @@ def stack_of(task: asyncio.Task[Any]) -> list[str]:
     while inner is not None and len(lines) < _DEEPEST:
         frame = _first(inner, "cr_frame", "gi_frame", "ag_frame")
         if frame is not None:
+            # One that runs does not say whom it awaits, nor what it calls. The thread that runs it does.
+            if _first(inner, "cr_running", "gi_running", "ag_running") and (running := _running_in(frame)):
+                return lines + running
             lines.append(_line(frame, frame.f_lineno))
         inner = _first(inner, "cr_await", "gi_yieldfrom", "ag_await")
     return lines
+
+
+def _running_in(outermost: Any) -> list[str]:
+    """Return where the thread that runs a frame stands, from that frame on; empty if it does not run now."""
+    for innermost in sys._current_frames().values():  # noqa: SLF001 - the documented way to look at other threads
+        places: list[tuple[Any, int]] = []
+        for place, number in traceback.walk_stack(innermost):
+            if place.f_code.co_filename != _HERE:  # of one that looks at itself
+                places.append((place, number))
+            if place is outermost:
+                return [_line(*each) for each in places[_DEEPEST::-1]]
+    return []
 
 
 def _first(thing: Any, *names: str) -> Any:
