@@ -46,6 +46,26 @@ def test_a_loop_has_one_owner_and_an_owner_one_loop_and_states_never_go_back() -
     assert states == [LoopState.NEW, LoopState.RUNNING, LoopState.DRAINING, LoopState.CLOSED, LoopState.CLOSED]
 
 
+def test_a_loop_that_closes_while_another_thread_has_it_drain_stays_closed() -> None:
+    owner = LoopOwner("main", SYSTEM_CLOCK)
+    closing = threading.Thread(target=owner.closed)
+
+    def meanwhile(_: object, event: str, called: object) -> None:
+        if event == "c_return" and called is max and closing.ident is None:  # it knows what to write
+            closing.start()
+            closing.join(0.05)  # it has to wait, or would have been faster
+
+    before = sys.getprofile()
+    sys.setprofile(meanwhile)
+    try:
+        owner.drain()
+    finally:
+        sys.setprofile(before)
+    closing.join(10)
+    assert closing.ident is not None
+    assert owner.state is LoopState.CLOSED
+
+
 def test_a_loop_that_has_not_started_says_so() -> None:
     with pytest.raises(RejectedError, match="has not started") as caught:
         EventLoopManager().call(int)

@@ -66,6 +66,9 @@ class Portal:
         self._beginning: Request | None = None
         self._woken = False
         self._why = ""
+        # Around each change of the state: several threads may bring it to its end, and none may write an earlier
+        # state over a later one.
+        self._moving = threading.RLock()
         # The loop would copy the context of whoever wakes it; each request has its own.
         self._context = contextvars.Context()
 
@@ -285,21 +288,28 @@ class Portal:
         Raises:
             InternalError: If it had one before.
         """
-        if self.state is not LoopState.NEW:
-            message = f"the owner of the loop {self.name!r} is {self.state.name.lower()} and cannot take another loop"
-            raise InternalError(message)
-        self._loop = loop
-        self.state = LoopState.RUNNING
+        with self._moving:
+            if self.state is not LoopState.NEW:
+                message = (
+                    f"the owner of the loop {self.name!r} is {self.state.name.lower()} and cannot take another loop"
+                )
+                raise InternalError(message)
+            self._loop = loop
+            self.state = LoopState.RUNNING
         on_fork(self)
+
+    def _go_on_to(self, state: LoopState) -> None:
+        with self._moving:
+            self.state = max(self.state, state)
 
     def drain(self) -> None:
         """Refuse what comes from other threads from now on."""
-        self.state = max(self.state, LoopState.DRAINING)
+        self._go_on_to(LoopState.DRAINING)
 
     def closed(self, why: str = "") -> None:
         """Settle what is left; nobody waits for this loop any more."""
         self._why = self._why or why
-        self.state = LoopState.CLOSED
+        self._go_on_to(LoopState.CLOSED)
         self._refuse_inbox()
         running, self.running = self.running, {}
         for request in running.values():
@@ -327,6 +337,7 @@ class Portal:
         """See ``forks``."""
         # What runs goes on in the parent, and is settled there. Here it only must not be
         # destroyed, which asyncio would complain of.
+        self._moving = threading.RLock()  # a thread may have had it that only the parent has
         self._why, self.state, self._thread = FORKED, LoopState.CLOSED, 0
 
     def _refuse_inbox(self) -> None:
