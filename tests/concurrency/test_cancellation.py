@@ -93,3 +93,14 @@ def test_outside_of_a_task_nothing_is_ever_cancelled() -> None:
     token = tenire.cancel_token()
     token.check()
     assert (token.cancelled, token.wait(0.001)) == (False, False)
+
+
+def test_on_a_loop_where_it_would_block_it_says_what_to_do() -> None:
+    async def work() -> None:
+        with pytest.raises(RuntimeError, match=r"block the event loop; use: await asyncio\.sleep"):
+            tenire.cancel_token().wait(0.001)
+
+    async def scenario(manager: ConcurrencyManager) -> None:
+        await manager.submit(work)
+
+    engine(scenario)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from tenire.concurrency.handle import Handle
 from tenire.concurrency.holding import HOLDER
+from tenire.concurrency.waiting import on_a_loop
 
 if TYPE_CHECKING:
     from tenire.core.tasks import Task
@@ -47,7 +48,13 @@ class CancelToken:
         """Sleep until it is cancelled, at most ``timeout`` seconds; return whether it is.
 
         Without a timeout it sleeps for ever where nothing can be cancelled.
+
+        Raises:
+            RuntimeError: On the thread of a running loop, which must not be blocked.
         """
+        if on_a_loop():
+            message = "wait() would block the event loop; use: await asyncio.sleep(…), which cancelling ends"
+            raise RuntimeError(message)
         return self._event().wait(timeout) or self.cancelled
 
     def _event(self) -> threading.Event:
