@@ -347,6 +347,22 @@ def test_impossible_numbers_are_refused(sim_loop: SimLoop, key: str, add: Callab
     assert len(timer) == 0
 
 
+@pytest.mark.parametrize("add", [lambda timer, it: timer.after(1.0, it), lambda timer, it: timer.every(1.0, it)])
+def test_a_method_of_what_cannot_be_held_weakly_is_refused_with_the_way_out(
+    sim_loop: SimLoop, add: Callable[[UniversalTimer, Callable[[], object]], object]
+) -> None:
+    class Slotted:
+        __slots__ = ()
+
+        def tick(self) -> None: ...
+
+    timer = new_timer(sim_loop)
+    with pytest.raises(ConfigError, match=r"referred to weakly, got .*Slotted") as caught:
+        add(timer, Slotted().tick)
+    assert "__weakref__" in str(caught.value.hint)
+    assert len(timer) == 0
+
+
 def test_a_coroutine_function_is_told_of_instead_of_never_run(sim_loop: SimLoop) -> None:
     timer = new_timer(sim_loop)
     told: list[dict[str, Any]] = []

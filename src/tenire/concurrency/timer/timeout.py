@@ -44,7 +44,12 @@ class Timeout(Entry[Any]):
             raise ConfigError(message, key="callback")
         # All that the base does, here: there may be hundreds of thousands of these.
         self.due = due
-        self.payload: Any = WeakMethod(callback, self._bereave) if type(callback) is MethodType else callback
+        try:
+            self.payload: Any = WeakMethod(callback, self._bereave) if type(callback) is MethodType else callback
+        except TypeError as error:
+            message = f"a method to call must belong to what can be referred to weakly, got {callback!r}: {error}"
+            hint = 'add "__weakref__" to the __slots__ of its class, or pass a function that calls it'
+            raise ConfigError(message, key="callback", hint=hint) from error
         self.ended = False
         self._heap = heap
 
