@@ -126,6 +126,21 @@ def test_what_cannot_be_had_says_why(chromium: str) -> None:
     used(work, pages, chromium, max_bytes=20_000)
 
 
+def test_no_word_of_the_environment_lets_a_page_reach_this_machine(
+    chromium: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def work(pool: BrowserPool, site: Site) -> None:
+        with pytest.raises(AddressRefusedError, match="not on the public network"):
+            await pool.fetch(site.url("/inside"))
+        assert pool.statistics().refused >= 1
+
+    def inside(request: Request) -> Response:
+        return Response(status=302, headers={"Location": f"http://127.0.0.2:{request.headers['host'].split(':')[1]}/"})
+
+    monkeypatch.setenv("PLAYWRIGHT_DISABLE_FORCED_CHROMIUM_PROXIED_LOOPBACK", "1")
+    used(work, {"/inside": inside}, chromium)
+
+
 def test_a_page_that_leads_to_a_forbidden_one_is_not_read(chromium: str, tmp_path: Path) -> None:
     async def work(pool: BrowserPool, site: Site) -> None:
         for path in ("/moved", "/leads"):

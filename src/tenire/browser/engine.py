@@ -75,7 +75,9 @@ class Engine:
                     args=arguments(images=settings.images, mark=mark),
                     # The engine handles these for the whole process.
                     handle_sigint=False, handle_sigterm=False, handle_sighup=False,
-                    proxy={"server": f"socks5://127.0.0.1:{settings.proxy_port}"},
+                    # Browsers go to this machine's own addresses directly, and Playwright says otherwise only
+                    # unless a variable of the environment forbids it.
+                    proxy={"server": f"socks5://127.0.0.1:{settings.proxy_port}", "bypass": "<-loopback>"},
                 )  # fmt: skip
             processes = await run_blocking(_processes, mark)
         except BaseException as error:
