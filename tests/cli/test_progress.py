@@ -307,6 +307,18 @@ def test_a_picture_is_never_higher_than_the_terminal_and_keeps_what_needs_attent
     assert sum("100%" in line for line in ended) == 30, "the table that stays is whole"
 
 
+def test_the_line_on_all_pipelines_tells_how_fast_they_are_together_where_that_has_a_sum() -> None:
+    one, two, over = running("one"), running("two"), running("over", state="done")
+    look = Look({"one": 800_000.0, "two": 400_000.0, "over": 9e9}, {"one": 41.0, "two": 12.0}, 12.0)
+    line = "3 pipelines: 2 running, 1 done; 1,512/3,600 files; 1.2 MB/s; 0:41 left"
+    assert line in draw(one, two, over, look=look)
+    rows = running("rows", unit="row")
+    assert any(
+        "2 pipelines: 2 running; 1,008/2,400 items; 0:41 left" in each
+        for each in draw(one, rows, look=Look({"one": 800_000.0, "rows": 4.0}, {"one": 41.0, "rows": 12.0}, 12.0))
+    )
+
+
 def test_stages_give_way_before_pipelines_do() -> None:
     many = [running(f"p{number}", stages=[StageProgress("embed", done=7, doing="embeds")]) for number in range(4)]
     assert sum("embeds" in line for line in draw(*many, look=Look({}, {}, 1.0, height=13))) == 4

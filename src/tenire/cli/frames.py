@@ -231,8 +231,11 @@ def _summary(pipelines: Mapping[str, PipelineProgress], look: Look) -> str:
     units = {progress.unit for progress in everything}
     words = [
         f"{len(everything)} pipelines: {_states(everything)}",
-        f"{finished:,}/{expected:,}{'' if listed else '+'} {units.pop() if len(units) == 1 else 'item'}s",
+        f"{finished:,}/{expected:,}{'' if listed else '+'} {'item' if len(units) > 1 else everything[0].unit}s",
     ]
+    speed = sum(look.speeds.get(each.name, 0.0) for each in everything if each.shown_state == "running")
+    if speed and len(units) == 1:  # bytes and rows have no sum
+        words.append(_speed(everything[0], speed, units=True))
     lefts = [look.remaining.get(each.name) for each in everything if each.shown_state not in _RESTED]
     known = [left for left in lefts if left is not None]
     if listed and known and len(known) == len(lefts):
