@@ -397,14 +397,37 @@ def test_everything_that_can_be_used_has_a_name_and_can_be_reached_by_keys(windo
     assert window.tabs.currentIndex() == 2
 
 
+def test_no_letter_with_alt_means_two_things(window: MonitorWindow) -> None:
+    for shown in (view(), view(number=2, link="gone", note="no engine is there")):
+        window.show_view(shown)
+        texts = [window.tabs.tabText(number) for number in range(window.tabs.count())]
+        texts += [each.text() for each in window.findChildren(QtWidgets.QAbstractButton) if each.isVisible()]
+        keys = [key for text in texts if (key := QtGui.QKeySequence.mnemonic(text).toString())]
+        assert len(keys) > window.tabs.count(), "buttons have letters too"
+        assert sorted(keys) == sorted(set(keys))
+
+
+def test_a_figure_that_is_not_known_is_told_by_its_name_too(window: MonitorWindow) -> None:
+    window.show_view(view(link="gone", note="no engine is there", engine=None, pipelines={}))
+    figures = [each for each in window.findChildren(QtWidgets.QFrame) if each.property("role") == "card"]
+    names = {each.accessibleName() for each in figures}
+    assert len(names) == len(figures)
+    assert {"memory: –", "documents: 1,234"} <= names
+
+
 def test_how_a_window_looked_is_kept(window: MonitorWindow, feed: Recorder, tmp_path: Path) -> None:
     window.tabs.setCurrentIndex(3)
     window.resize(780, 640)
+    tables = ("tasks", "limits", "events", "quarantine", "parts")
+    wide = [getattr(window, name).columnWidth(0) + 40 for name in tables]
+    for name, width in zip(tables, wide, strict=True):
+        getattr(window, name).setColumnWidth(0, width)
     keep(window, tmp_path)
     other = MonitorWindow(tmp_path, feed, DARK)  # type: ignore[arg-type]
     restore(other, tmp_path)
     assert other.tabs.currentIndex() == 3
     assert other.height() == window.height() == 640
+    assert [getattr(other, name).columnWidth(0) for name in tables] == wide
     other.deleteLater()
 
 

@@ -44,11 +44,15 @@ class _Figure(QtWidgets.QFrame):
         column.setSpacing(0)
         column.addWidget(self._value)
         column.addWidget(quiet_label(caption))
+        self._name()
 
     def show_value(self, text: str) -> None:
         if text != self._value.text():
             self._value.setText(text)
-            self.setAccessibleName(f"{self._caption}: {text}")
+            self._name()
+
+    def _name(self) -> None:
+        self.setAccessibleName(f"{self._caption}: {self._value.text()}")
 
 
 class Header(QtWidgets.QWidget):

@@ -12,6 +12,7 @@ from tenire.storage.state_directory import make_state_directory
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tenire.gui.binding import QtWidgets
     from tenire.gui.window.window import MonitorWindow
 
 __all__ = ["keep", "restore"]
@@ -29,7 +30,8 @@ def keep(window: MonitorWindow, home: Path) -> None:
     settings.setValue("geometry", window.saveGeometry())
     settings.setValue("split", window.split.saveState())
     settings.setValue("tab", window.tabs.currentIndex())
-    settings.setValue("pipelines", window.pipelines.horizontalHeader().saveState())
+    for name, table in _tables(window).items():
+        settings.setValue(name, table.horizontalHeader().saveState())
     settings.endGroup()
     settings.sync()
 
@@ -44,7 +46,7 @@ def restore(window: MonitorWindow, home: Path) -> None:
     for name, put in (
         ("geometry", window.restoreGeometry),
         ("split", window.split.restoreState),
-        ("pipelines", window.pipelines.horizontalHeader().restoreState),
+        *((name, table.horizontalHeader().restoreState) for name, table in _tables(window).items()),
     ):
         value = settings.value(name)
         if isinstance(value, QtCore.QByteArray):
@@ -53,6 +55,11 @@ def restore(window: MonitorWindow, home: Path) -> None:
     if tab.isdigit():
         window.tabs.setCurrentIndex(int(tab))
     settings.endGroup()
+
+
+def _tables(window: MonitorWindow) -> dict[str, QtWidgets.QTableView]:
+    names = ("pipelines", "tasks", "limits", "events", "quarantine", "parts")
+    return {name: getattr(window, name) for name in names}
 
 
 def _settings() -> QtCore.QSettings | None:

@@ -166,8 +166,8 @@ class MonitorWindow(QtWidgets.QMainWindow):
         row.addStretch(1)
         for action in (self._pause, self._resume):
             row.addWidget(button(action))
-        self._priority_button = menu_button("Pri&ority", self._levels)
-        self._weight_button = menu_button("W&eight", self._weights)
+        self._priority_button = menu_button("&Priority", self._levels)
+        self._weight_button = menu_button("&Weight", self._weights)
         row.addWidget(self._priority_button)
         row.addWidget(self._weight_button)
         row.addWidget(button(self._cancel))
