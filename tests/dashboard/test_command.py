@@ -48,6 +48,24 @@ def test_another_machine_is_let_in_with_a_flag_only(tmp_path: Path) -> None:
     assert "--allow-remote" in done.stderr
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="of the loopback network other systems have one address only")
+def test_who_lets_another_machine_in_is_warned(tmp_path: Path) -> None:
+    words = ["dashboard", "--home", str(tmp_path / "home"), "--port", "0", "--no-open"]
+    # An address that counts as one of others, and that none of them reaches.
+    command = [sys.executable, "-m", "tenire", *words, "--host", "127.0.0.2", "--allow-remote"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stderr is not None
+            assert process.stdout.readline().startswith("http://127.0.0.2:")
+            warning = "warning: other machines can reach this page, and nothing is encrypted\n"
+            assert process.stderr.readline() == warning
+            process.send_signal(signal.SIGINT)
+            process.communicate(timeout=60)
+        finally:
+            process.kill()
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="a signal ends it at once there")
 def test_a_run_serves_its_own_page_and_ends_with_the_page_open(tmp_path: Path) -> None:
     (tmp_path / "docs").mkdir()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tenire.concurrency import ConcurrencyManager
 from tenire.concurrency.signals import Signals
 from tenire.errors import ComponentError, ConfigError
 from tenire.gui.binding import QtGui
@@ -44,6 +45,19 @@ async def heard(window: WindowProcess, script: object = None) -> list[str]:
 
 def test_a_window_starts_is_ready_and_closes_and_each_is_told(tmp_path: Path) -> None:
     states = asyncio.run(heard(WindowProcess(tmp_path, words=["--exit-after", "0.2"])))
+    assert states == ["starting", "ready", "closed"]
+
+
+def test_what_becomes_of_a_window_can_be_among_the_events_of_an_engine(tmp_path: Path) -> None:
+    states: list[str] = []
+
+    async def main() -> int:
+        async with ConcurrencyManager(cpu=1, memory=1 << 20) as manager, asyncio.timeout(120):
+            manager.signals.subscribe(WindowChanged, lambda change: states.append(change.state))
+            window = WindowProcess(tmp_path, words=["--exit-after", "0.2"], signals=manager.signals)
+            return await manager.submit(window.run)
+
+    assert asyncio.run(main()) == 0
     assert states == ["starting", "ready", "closed"]
 
 
