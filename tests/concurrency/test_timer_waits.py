@@ -79,6 +79,23 @@ def test_an_impossible_time_and_a_closed_timer_are_refused_at_once(sim_loop: Sim
     sim_loop.run_until_complete(main())
 
 
+def test_who_waits_when_the_timer_is_closed_is_refused(sim_loop: SimLoop) -> None:
+    timer = UniversalTimer(loop=sim_loop, clock=sim_loop.clock, on_thread=lambda: True)
+
+    async def main() -> None:
+        waiting, cancelled, over = [asyncio.create_task(timer.wait_until(when)) for when in (5.0, 5.0, 1.0)]
+        await asyncio.sleep(2)
+        cancelled.cancel()
+        timer.close()
+        await asyncio.wait([waiting, cancelled], timeout=10)
+        with pytest.raises(RejectedError, match="was closed"):
+            waiting.result()
+        assert cancelled.cancelled()
+        assert over.result() is None
+
+    sim_loop.run_until_complete(main())
+
+
 def test_a_program_without_an_engine_has_a_timer_of_its_own() -> None:
     async def main() -> None:
         timer = UniversalTimer.of_running_loop(SYSTEM_CLOCK)

@@ -82,6 +82,7 @@ class UniversalTimer:
         self._heap = SharedHeap()
         self._wake_at = _NEVER  # the loop wakes by then
         self._wake_up: WakeUp | None = None  # made on the loop's thread
+        self._awaited: set[asyncio.Future[None]] = set()
         self._armed_at: int | None = None
         self._closed = self._forked = False
         self.fired = 0
@@ -111,18 +112,19 @@ class UniversalTimer:
 
         Raises:
             ConfigError: If the number is impossible.
-            RejectedError: If the timer was closed: the time would never come.
+            RejectedError: If the timer was closed, also meanwhile: the time would never come.
         """
         if when <= self.now():
             return
         come: asyncio.Future[None] = self._loop.create_future()
         ringing = self.at(when, lambda: _come(come))
         if not ringing.active:
-            message = "this timer was closed with its engine, and rings no more"
-            raise RejectedError(message)
+            raise _rings_no_more()
+        self._awaited.add(come)
         try:
             await come
         finally:
+            self._awaited.discard(come)
             ringing.cancel()
 
     def after(self, delay: float, callback: Callable[[], object], *, slack: float = 0.0) -> Timeout:
@@ -202,12 +204,16 @@ class UniversalTimer:
             )
 
     def close(self) -> None:
-        """Forget everything; nothing is called any more. On the loop's thread."""
+        """Forget everything; nothing is called any more, and who waits for a time is refused. On the loop's thread."""
         with self._heap.lock:
             self._closed = True
             for timeout, _ in self._heap.take_due(_NEVER):
                 timeout.ended = True
             self._heap.bereaved.clear()
+        if not self._loop.is_closed():  # there, nobody goes on
+            for come in self._awaited:
+                if not come.done():
+                    come.set_exception(_rings_no_more())
         if self._wake_up is not None:
             self._wake_up.close()
             self._wake_up = None
@@ -344,6 +350,10 @@ class UniversalTimer:
 def _come(future: asyncio.Future[None]) -> None:
     if not future.done():
         future.set_result(None)
+
+
+def _rings_no_more() -> RejectedError:
+    return RejectedError("this timer was closed with its engine, and rings no more")
 
 
 def _is_periodic(timeout: Timeout) -> bool:
