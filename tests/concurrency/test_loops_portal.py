@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextlib
 import contextvars
 import gc
 import threading
@@ -176,6 +177,30 @@ def test_one_that_is_cancelled_in_its_first_step_is_cancelled_once(loop: LoopThr
     own.append(loop.spawn(job))
     free.set()
     assert told.result(10) == 1
+
+
+def test_who_waits_is_told_that_it_was_cancelled_though_it_still_cleans_up(
+    loop: LoopThread, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, cleaned, go_on = threading.Event(), threading.Event(), asyncio.Event()
+
+    async def job() -> None:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(go_on.wait(), 2)
+            cleaned.set()
+
+    future = loop.spawn(job)
+    assert begun.wait(5)
+    with monkeypatch.context() as patched:
+        patched.setattr(loop, "refuse_on_thread", lambda *_: future.cancel())  # as it begins to wait
+        with pytest.raises(concurrent.futures.CancelledError):
+            future.result()
+    assert not cleaned.is_set()
+    loop.call(go_on.set)
 
 
 def test_a_coroutine_that_is_cancelled_cancels_the_future(loop: LoopThread) -> None:

@@ -76,7 +76,12 @@ class Spawned(concurrent.futures.Future[T]):
         request = self.request
         if request is not None:
             request.portal.refuse_on_thread(name, "`await` the future")
-        in_slices(lambda left: bool(concurrent.futures.wait((self,), left).done), timeout)
+        in_slices(self._ended, timeout)
+
+    def _ended(self, timeout: float | None) -> bool:
+        # Not `concurrent.futures.wait`: for that one, what was cancelled has ended only when its loop says so.
+        with self._condition:
+            return self._condition.wait_for(self.done, timeout)
 
     def __await__(self) -> Generator[Any, None, T]:
         return asyncio.wrap_future(self).__await__()
