@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections import deque
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
@@ -13,6 +14,7 @@ from tenire.clock import SYSTEM_CLOCK
 from tenire.concurrency.loops import EventLoopManager, LoopState, LoopThread
 from tenire.concurrency.loops import thread as thread_module
 from tenire.concurrency.loops.patience import STUCK_S, Patience
+from tenire.concurrency.loops.requests import Request
 from tenire.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -124,6 +126,24 @@ def test_a_thread_that_several_give_up_is_named_once(caplog: pytest.LogCaptureFi
         assert side.abandoned
         assert isinstance(stuck.exception(), RejectedError)
     assert caplog.text.count("does not end; given up") == 1
+    assert side.join(5)
+
+
+@pytest.mark.blocking_allowed("the loop is stalled on purpose")
+def test_what_is_sent_in_the_moment_in_which_it_is_given_up_is_refused_too() -> None:
+    class Inbox(deque[Request]):
+        def append(self, request: Request) -> None:
+            side.abandon()
+            super().append(request)
+
+    side = LoopThread("side", SYSTEM_CLOCK)
+    with Still() as still:
+        side.start()
+        still.on(side)
+        side._inbox = Inbox()
+        with pytest.raises(RejectedError, match=GIVEN_UP):
+            side.call(int, timeout=5)
+    side.stop()
     assert side.join(5)
 
 

@@ -247,7 +247,7 @@ class Portal:
             self._woken = False
             self._wake()
             raise
-        if self.state >= LoopState.CLOSED:  # since the look above: nobody else comes to it
+        if self._why or self.state >= LoopState.CLOSED:  # since the look above: nobody else comes to it
             self._refuse_inbox()
 
     def _wake(self) -> None:
