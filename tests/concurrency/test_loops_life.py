@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextlib
 import os
 import sys
 import threading
@@ -209,6 +210,16 @@ def test_closing_from_the_loop_itself_ends_its_thread() -> None:
     assert loop.state is LoopState.CLOSED
 
 
+def test_a_thread_with_the_number_of_the_one_that_has_ended_is_another_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    with LoopThread("side", SYSTEM_CLOCK) as loop:
+        number = loop.thread
+    with monkeypatch.context() as patched:
+        patched.setattr(threading, "get_ident", lambda: number)
+        with pytest.raises(RejectedError, match="'side' is closed"):
+            loop.call(int)
+        loop.close()
+
+
 def test_what_ends_the_main_coroutine_is_raised_to_whoever_joins() -> None:
     async def main() -> None:
         raise ValueError("no use")
@@ -273,6 +284,45 @@ def test_a_thread_that_waits_when_the_loop_ends_gets_an_answer() -> None:
 
     asyncio.run(main()).join()
     assert isinstance(outcome.result(5), concurrent.futures.CancelledError | RejectedError)
+
+
+async def go_on() -> None:
+    """Swallow every cancellation."""
+    while True:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(1000)
+
+
+def test_who_waits_elsewhere_for_a_task_that_was_given_up_gets_an_answer_when_its_loop_has_ended() -> None:
+    outcomes: list[str] = []
+
+    def ask(how: Callable[[], object]) -> None:
+        try:
+            how()
+        except RejectedError as error:
+            outcomes.append(str(error))
+
+    def leave() -> None:
+        with ConcurrencyManager.in_thread(cpu=1, memory=1) as manager:
+            handle = manager.submit(go_on)
+
+            async def wait() -> None:
+                await handle
+
+            for how in (handle.result, lambda: asyncio.run(wait())):
+                threads.append(threading.Thread(target=ask, args=(how,), daemon=True))
+                threads[-1].start()
+            while len(manager.orchestrator.waiting_elsewhere) < len(threads):
+                manager.loops.call(int)
+            manager.loops.call(int)
+            raise ZeroDivisionError
+
+    threads: list[threading.Thread] = []
+    with pytest.raises(ZeroDivisionError):
+        leave()
+    for thread in threads:
+        thread.join(5)
+    assert outcomes == ["task 'go_on' cannot end any more: it was given up when its loop ended"] * 2
 
 
 def test_under_a_runner_as_test_plugins_use_it() -> None:

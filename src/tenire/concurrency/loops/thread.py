@@ -244,6 +244,9 @@ class LoopThread(LoopOwner):
             self.closed()
             asyncio.set_event_loop(None)
             loop.close()
+            self._thread = 0  # another thread may get this one's number
+            if self._engine is not None:
+                self._engine.lost("it was given up when its loop ended")
             _alive.discard(self)
             self._gone.set()
             self._ended.set_result(None)
