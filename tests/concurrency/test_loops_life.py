@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextlib
+import gc
 import os
 import sys
 import threading
+import weakref
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -111,6 +113,18 @@ def test_names_of_loops_are_taken_once_at_a_time() -> None:
             assert again.call(int) == 0
     with pytest.raises(RejectedError, match="closed"):
         loops.start("late")
+
+
+def test_a_loop_that_has_ended_is_forgotten_when_another_one_starts() -> None:
+    with EventLoopManager(stall_after=None) as loops:
+        with loops.start("first") as first:
+            thread, forgotten = first._running, weakref.ref(first)
+        assert thread is not None
+        thread.join(10)
+        del first
+        with loops.start("second"):
+            gc.collect()
+            assert forgotten() is None
 
 
 def beside_the_start(monkeypatch: pytest.MonkeyPatch, what: Callable[[], object]) -> None:

@@ -140,6 +140,8 @@ class EventLoopManager:
                     message += ": it stands still and was given up, so its thread is still there"
                     hint = "use another name; this one is free again when that loop comes round"
                 raise ConfigError(message, key="name", hint=hint)
+            for other in [one for one in self._others.values() if one.over]:
+                del self._others[other.name]
             self._others[name] = thread
 
     def owners(self) -> dict[str, LoopOwner]:

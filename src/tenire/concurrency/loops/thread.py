@@ -284,6 +284,11 @@ class LoopThread(LoopOwner):
         """Return whether its thread has not ended."""
         return self._running is not None and not self._gone.is_set()
 
+    @property
+    def over(self) -> bool:
+        """Whether its thread has ended, and nobody is left to be told of a failure."""
+        return self._gone.is_set() and self._failure is None
+
     # -- context managers --------------------------------------------------
 
     def __enter__(self) -> Self:
