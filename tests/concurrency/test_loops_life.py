@@ -127,6 +127,24 @@ def test_a_loop_that_has_ended_is_forgotten_when_another_one_starts() -> None:
             assert forgotten() is None
 
 
+def test_what_ended_another_loop_is_raised_once_all_is_closed() -> None:
+    known: list[EventLoopManager | LoopThread] = []
+
+    async def main() -> None:
+        async with EventLoopManager(stall_after=None) as loops:
+            ended, side = loops.start("ended"), loops.start("side")
+            known.extend([loops, side])
+            with pytest.raises(SystemExit):
+                await ended.spawn(sys.exit, 3)
+            assert await asyncio.to_thread(ended._gone.wait, 10)
+            known.append(loops.start("another"))  # which forgets none that has still something to tell
+
+    with pytest.raises(SystemExit) as caught:
+        asyncio.run(main())
+    assert caught.value.code == 3
+    assert [each.state for each in known] == [LoopState.CLOSED] * 3
+
+
 def beside_the_start(monkeypatch: pytest.MonkeyPatch, what: Callable[[], object]) -> None:
     """Have another thread do something, once, when a loop is about to start."""
     start = LoopThread.start

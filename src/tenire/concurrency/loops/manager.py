@@ -260,22 +260,22 @@ class EventLoopManager:
         It is not left half done when it is cancelled.
         """
         self.drain()
-        await unbroken(self._close())
+        errors = await unbroken(self._close())
+        if errors:
+            raise errors[0]
 
-    async def _close(self) -> None:
+    async def _close(self) -> list[BaseException]:
         others = list(self._others.values())
         for thread in others:  # all at once: each may take a while
             thread.stop()
-        closing = [asyncio.get_running_loop().create_task(thread.aclose()) for thread in others]
+        closing = [asyncio.get_running_loop().create_task(_end(thread)) for thread in others]
         if closing:
             await asyncio.wait(closing)
         await self.main.aclose()
         if self.watchdog is not None:
             self.watchdog.close()
             await until_gone(self.watchdog.threads(), _LAST_WORD_S)
-        errors = [error for task in closing if not task.cancelled() and (error := task.exception()) is not None]
-        if errors:
-            raise errors[0]
+        return [error for task in closing if not task.cancelled() and (error := task.result()) is not None]
 
     async def __aenter__(self) -> Self:
         self.adopt()
@@ -307,6 +307,18 @@ class EventLoopManager:
         thread = self.main
         assert isinstance(thread, LoopThread)
         thread.close()
+
+
+async def _end(thread: LoopThread) -> BaseException | None:
+    """Close another loop, and return what ended it.
+
+    Raised in a task, ``SystemExit`` would go through the loop that runs this, in the midst of its end.
+    """
+    try:
+        await thread.aclose()
+    except (Exception, KeyboardInterrupt, SystemExit) as error:  # noqa: BLE001 - raised once everything is closed
+        return error
+    return None
 
 
 def _ask(owner: LoopOwner, question: Callable[[], list[T]]) -> list[T]:
