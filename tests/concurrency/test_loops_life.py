@@ -222,6 +222,31 @@ def test_a_thread_for_which_there_is_no_room_says_what_to_do(monkeypatch: pytest
     assert loop.state is LoopState.CLOSED
 
 
+@pytest.mark.parametrize("runs", [True, False])
+def test_a_ctrl_c_while_its_thread_starts_leaves_no_loop(monkeypatch: pytest.MonkeyPatch, *, runs: bool) -> None:
+    def interrupted(thread: threading.Thread) -> None:
+        threads.append(thread)
+        if runs:
+            start(thread)
+            assert loop.call(int, timeout=10) == 0
+        raise KeyboardInterrupt
+
+    start, threads = threading.Thread.start, list[threading.Thread]()
+    loop = LoopThread("side", SYSTEM_CLOCK)
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            loop.start()
+    [thread] = threads
+    if not runs:
+        thread.start()  # it had begun, and comes only now to run the loop
+    thread.join(10)
+    assert not thread.is_alive()
+    assert loop.join(10)
+    assert loop.state is LoopState.CLOSED
+    assert loop.loop.is_closed()
+
+
 def test_a_loop_of_its_own_is_adopted_by_nobody_else() -> None:
     with LoopThread("side", SYSTEM_CLOCK) as loop:
 

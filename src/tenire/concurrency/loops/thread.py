@@ -77,6 +77,7 @@ class LoopThread(LoopOwner):
         self.stopping = asyncio.Event()
         self.abandoned = False
         self._unnamed = threading.Lock()  # held from when it was given up
+        self._unbegun = threading.Lock()  # held from when its thread runs it, or never will
         self.at_exit: Callable[[], object] = self.stop
 
     def start(self, main: Callable[[], Coroutine[Any, Any, object]] | None = None) -> None:
@@ -97,16 +98,21 @@ class LoopThread(LoopOwner):
         thread = threading.Thread(target=self._live, args=(loop, main or self.stopping.wait), daemon=True)
         thread.name = f"tenire-loop-{self.name}"
         self.opened(loop)
+        self._running = thread
+        _alive.add(self)
         try:
             thread.start()
         except BaseException as error:
+            if not self._unbegun.acquire(blocking=False):  # Ctrl-C, and it runs all the same
+                self.stop()
+                raise
+            self._running = None
+            _alive.discard(self)
             self.closed("its thread could not be started")
             loop.close()
             if isinstance(error, RuntimeError):
                 raise self._unstartable(error) from error
             raise
-        self._running = thread
-        _alive.add(self)
 
     def adopt(self) -> asyncio.AbstractEventLoop:
         """Return its own loop, on which the caller must run."""
@@ -230,6 +236,8 @@ class LoopThread(LoopOwner):
     # -- the thread -------------------------------------------------------
 
     def _live(self, loop: asyncio.AbstractEventLoop, main: Callable[[], Coroutine[Any, Any, object]]) -> None:
+        if not self._unbegun.acquire(blocking=False):  # whoever started it was interrupted, and has closed it
+            return
         self.runs_on_this_thread()
         asyncio.set_event_loop(loop)
         try:
