@@ -20,6 +20,7 @@ from tenire.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from tenire import Handle
     from tenire.concurrency.loops import Spawned
     from tenire.concurrency.loops.portal import Portal
     from tenire.testing import ManualClock
@@ -281,6 +282,49 @@ def test_leaving_an_engine_by_an_exception_gives_up_a_loop_that_stands_still(
     assert thread.join(10), "it came round, and closed the engine"
     assert manager.orchestrator.closed
     assert manager.loops.state is LoopState.CLOSED
+
+
+@pytest.mark.blocking_allowed("the engine's loop is stalled on purpose")
+def test_who_waits_for_a_task_of_an_engine_that_is_given_up_is_refused_and_the_task_ends_if_it_comes_round(
+    impatient: pytest.MonkeyPatch,
+) -> None:
+    outcomes: list[str] = []
+
+    def ask(how: Callable[[], object]) -> None:
+        try:
+            how()
+        except RejectedError as error:
+            outcomes.append(str(error))
+
+    async def wait(handle: Handle[str]) -> None:
+        await handle
+
+    def leave(still: Still) -> None:
+        with ConcurrencyManager.in_thread(cpu=1, memory=1) as manager:
+            known.append((manager, handle := manager.submit(still.stand_later)))
+            assert still.stands.wait(5)
+            for how in (handle.result, lambda: handle.result(10), lambda: asyncio.run(wait(handle))):
+                threads.append(threading.Thread(target=ask, args=(how,), daemon=True))
+                threads[-1].start()
+            while len(manager.orchestrator.waiting_elsewhere) < len(threads):
+                threads[-1].join(0.001)
+            raise ZeroDivisionError
+
+    known: list[tuple[ConcurrencyManager, Handle[str]]] = []
+    threads: list[threading.Thread] = []
+    with Still() as still:
+        with pytest.raises(ZeroDivisionError):
+            leave(still)
+        for thread in threads:
+            thread.join(5)
+        [(manager, handle)] = known
+        ask(handle.result)
+        refusal = f"task '{handle.name}' is not waited for any more, since its loop stands still: {GIVEN_UP}"
+        assert outcomes == [refusal] * 4
+        assert not handle.done()
+    impatient.undo()
+    assert manager.loops.main.join(10)  # type: ignore[attr-defined]  # it has a thread
+    assert handle.result() == "stood still"
 
 
 @pytest.mark.blocking_allowed("the engine's loop is stalled on purpose")

@@ -32,6 +32,15 @@ def settle_unended(handle: Handle[Any]) -> None:
         handle.settle(None, RejectedError(f"task {handle.name!r} {why}"))
 
 
+def _end_waiting(handle: Handle[Any]) -> None:
+    """Take in that nobody waits for a task any more, whether it has ended or not."""
+    orchestrator = handle.orchestrator
+    if orchestrator.given_up and not orchestrator.gone and not handle.settled:
+        message = f"task {handle.name!r} {orchestrator.given_up}"
+        raise RejectedError(message)
+    settle_unended(handle)
+
+
 def wait_on_thread(handle: Handle[Any], timeout: float | None) -> None:
     """Block the calling thread until a task has ended.
 
@@ -41,6 +50,7 @@ def wait_on_thread(handle: Handle[Any], timeout: float | None) -> None:
 
     Raises:
         RuntimeError: On the thread of the task's own loop.
+        RejectedError: If that loop stands still and was given up.
         TaskError: If the caller is a task for which the other one waits.
         TimeoutError: If it has not ended in time.
     """
@@ -80,7 +90,7 @@ def wait_on_thread(handle: Handle[Any], timeout: float | None) -> None:
     in_time = False
     orchestrator.waiting_elsewhere.add(wake)  # before the loop is asked: it may end without coming to that
     try:
-        if not orchestrator.on_loop(begin):
+        if orchestrator.given_up or not orchestrator.on_loop(begin):
             ended.set()
         pause = _LOOK_S
         while holder is None and timeout is None and not in_time:
@@ -101,7 +111,7 @@ def wait_on_thread(handle: Handle[Any], timeout: float | None) -> None:
         raise TimeoutError(message)
     if refused:
         raise refused.pop()
-    settle_unended(handle)
+    _end_waiting(handle)
 
 
 def await_elsewhere(handle: Handle[Any], loop: asyncio.AbstractEventLoop) -> Generator[Any, None, None]:
@@ -119,11 +129,11 @@ def await_elsewhere(handle: Handle[Any], loop: asyncio.AbstractEventLoop) -> Gen
     orchestrator = handle.orchestrator
     orchestrator.waiting_elsewhere.add(wake)
     try:
-        if orchestrator.reachable() and orchestrator.on_loop(handle.call_back, wake):
+        if orchestrator.reachable() and not orchestrator.given_up and orchestrator.on_loop(handle.call_back, wake):
             yield from ended
     except CancelledError:
         handle.cancel()
         raise
     finally:
         orchestrator.waiting_elsewhere.discard(wake)
-    settle_unended(handle)
+    _end_waiting(handle)

@@ -22,6 +22,7 @@ class Reaching:
         portal: The way into it.
         thread: Identifier of its thread; 0 once it was closed without a word.
         gone: Why no task that has not ended ever will, in words that follow its name; empty as long as one may.
+        given_up: Why nobody waits elsewhere for a task that has not ended, though it may yet; empty as long as one may.
         waiting_elsewhere: Wakes those that wait for tasks on other threads and loops.
     """
 
@@ -30,6 +31,7 @@ class Reaching:
         self.portal = portal
         self.thread = threading.get_ident()
         self.gone = ""
+        self.given_up = ""
         self.waiting_elsewhere: set[Callable[[], object]] = set()
 
     def on_own_thread(self) -> bool:
@@ -60,6 +62,14 @@ class Reaching:
             self.portal.lost("its loop was closed while the engine was still open")
         return not self.gone
 
+    def stands_still(self, why: str) -> None:
+        """Take in that the loop does not come round, and leave nobody waiting elsewhere; from any thread.
+
+        If it does come round, its tasks end like any other.
+        """
+        self.given_up = f"is not waited for any more, since its loop stands still: {why}"
+        self._wake_elsewhere()
+
     def lost(self, why: str) -> None:
         """Take in that nobody runs the loop any more, and wake those who wait elsewhere; from any thread.
 
@@ -69,5 +79,8 @@ class Reaching:
         self.gone = f"cannot end any more: {why}"
         if self.loop.is_closed():
             self.thread = 0  # what was its thread is one like any other now
+        self._wake_elsewhere()
+
+    def _wake_elsewhere(self) -> None:
         for wake in list(self.waiting_elsewhere):
             wake()

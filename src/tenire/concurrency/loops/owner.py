@@ -164,6 +164,12 @@ class LoopOwner(Portal):
         if not known and self._engine is not None:
             self._engine.lost(why)
 
+    def given_up(self, why: str) -> None:
+        """See ``Portal``; nobody waits for the engine's tasks any more, either."""
+        super().given_up(why)
+        if self._engine is not None:
+            self._engine.stands_still(why)
+
     def _end_orphan(self, task: asyncio.Task[Any]) -> None:
         if not task.cancelling():
             _log.info("%s; cancelled, since the engine closes", self._tracked(task, None))
