@@ -397,6 +397,13 @@ def test_everything_that_can_be_used_has_a_name_and_can_be_reached_by_keys(windo
     assert window.tabs.currentIndex() == 2
 
 
+def test_what_asks_first_says_so(window: MonitorWindow) -> None:
+    found = buttons(window)
+    for name in ("Cancel", "End the run", "Why, by id"):
+        assert found[name].text() == f"{name}…"
+    assert found["Pause"].text() == "Pause"
+
+
 def test_no_letter_with_alt_means_two_things(window: MonitorWindow) -> None:
     for shown in (view(), view(number=2, link="gone", note="no engine is there")):
         window.show_view(shown)

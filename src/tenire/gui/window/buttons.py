@@ -14,6 +14,8 @@ __all__ = ["button", "menu_button"]
 
 def button(action: QtGui.QAction) -> QtWidgets.QToolButton:
     """Return the button of an action."""
+    # Qt would leave out the sign that a question follows.
+    action.setIconText(action.text().replace("&", ""))
     made = QtWidgets.QToolButton()
     made.setDefaultAction(action)
     made.setFocusPolicy(QtCore.Qt.FocusPolicy.StrongFocus)
