@@ -128,6 +128,7 @@ def test_the_plain_line_tells_the_same() -> None:
 def test_slow_progress_is_not_shown_as_none() -> None:
     assert "38 kB/s" in plain_line({"manual": running()}, Look({"manual": 38_000.0}, {"manual": 41.0}, 12.0))
     assert "38 kB/s" in draw(running(), rows(), look=Look({"manual": 38_000.0}, {}, 1.0))[1]
+    assert " 0.038 " in f"{draw(running(), look=Look({'manual': 38_000.0}, {}, 1.0))[1]} "
 
 
 def test_a_paused_pipeline_is_not_shown_as_one_that_runs() -> None:
@@ -270,7 +271,8 @@ def test_a_running_pipeline_has_a_line_for_each_stage_and_says_which_one_limits_
     (embed,) = (line for line in shown if " embed" in line)
     assert "4.0 files/s" in prepare
     assert "limits" not in prepare
-    assert "60 passages/s, 1,200 waiting, limits the run" in embed
+    assert "limits the run: 60 passages/s, 1,200 waiting" in embed
+    assert any("limits the run: 60 p" in line for line in draw(run, look=look)), "in 80 columns, too"
     run.state = "done"
     console = Console(file=io.StringIO(), width=110, force_terminal=False)
     console.print(frame({"docs": run}, look))

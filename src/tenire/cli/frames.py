@@ -175,11 +175,12 @@ def _stage_rows(progress: PipelineProgress, look: Look) -> list[list[RenderableT
             words.append(clean(stage.doing))
         if stage.waiting > 0:
             words.append(f"{stage.waiting:,} waiting")
-        if here:
-            words.append("limits the run")
+        told = ", ".join(words)
+        if here:  # first, since narrow terminals cut the end off
+            told = f"limits the run: {told}" if told else "limits the run"
         style = "yellow" if here else "dim"
         name = Text(f" {clean(stage.name)}", style=style)
-        rows.append(["", name, Text(", ".join(words), style=style, no_wrap=True, overflow="ellipsis")])
+        rows.append(["", name, Text(told, style=style, no_wrap=True, overflow="ellipsis")])
     return rows
 
 
@@ -192,7 +193,7 @@ def _speed(progress: PipelineProgress, speed: float, *, units: bool) -> str:
     if progress.unit == "row":
         return f"{speed:,.1f}/s"
     if not units:
-        return f"{speed / 1e6:.1f}"
+        return f"{speed / 1e6:.1f}" if speed >= _SLOW else f"{speed / 1e6:.3f}"
     return f"{speed / 1e6:.1f} MB/s" if speed >= _SLOW else f"{speed / 1e3:.0f} kB/s"
 
 

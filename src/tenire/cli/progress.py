@@ -153,7 +153,7 @@ class ProgressDisplay:
         return bool(shares) and sum(shares) / len(shares) >= _PICTURE_AT
 
 
-def save_svg(path: Path, pipelines: Mapping[str, PipelineProgress], look: Look, *, width: int = 92) -> None:
+def save_svg(path: Path, pipelines: Mapping[str, PipelineProgress], look: Look, *, width: int = 100) -> None:
     """Save a picture of the display.
 
     Args:
