@@ -122,6 +122,23 @@ def test_what_cannot_be_sent_is_refused_here(world: Any, argument: object) -> No
     world(scenario)
 
 
+@pytest.mark.parametrize("name", ["\udcff", "x" * 65, "", 5], ids=["no text", "long", "empty", "a number"])
+def test_a_name_that_can_be_no_operation_s_is_refused_here_and_disturbs_no_other_call(world: Any, name: Any) -> None:
+    async def scenario(world: World) -> None:
+        assert world.channel is not None
+        async with world.client() as client:
+            other = asyncio.create_task(client.call("wait", 1.0))
+            await asyncio.sleep(0.1)
+            with pytest.raises(ConfigError, match="the name of an operation must be a text of 1 to 64 characters, got"):
+                await client.call(name)
+            await other
+        assert world.channel.statistics().dropped == 0
+        with pytest.raises(ConfigError, match="the name of an operation must be"):
+            world.channel.register(name, lambda: None)
+
+    world(scenario)
+
+
 def test_a_new_engine_is_found_again(world: Any) -> None:
     async def scenario(world: World) -> None:
         async with world.client() as client:

@@ -12,6 +12,7 @@ import msgspec
 from tenire.clock import SYSTEM_CLOCK
 from tenire.concurrency.channel.endpoint import connect
 from tenire.concurrency.channel.link import Link
+from tenire.concurrency.channel.messages import check_name
 from tenire.concurrency.timer import UniversalTimer
 from tenire.core.backoff import full_jitter
 from tenire.errors import ChannelError, ConfigError
@@ -78,12 +79,13 @@ class ChannelClient:
             returns: Type to make of what it returns.
 
         Raises:
-            ConfigError: If the argument cannot be encoded, or is too long.
+            ConfigError: If the name can be no operation's, or the argument cannot be encoded, or is too long.
             ChannelError: If no engine listens, it is not ours, it does not answer in
                 time, or the connection broke off meanwhile; then it is not known
                 whether the operation was carried out.
             TenireError: What the operation raised.
         """
+        check_name(operation)
         try:
             encoded = msgspec.Raw(msgspec.msgpack.encode(argument))
         except Exception as error:  # msgspec raises what the value's own methods raise, too

@@ -24,17 +24,20 @@ from typing import Annotated, Any
 import msgspec
 
 from tenire.concurrency.channel.frames import HEAD_BYTES, PeerError, seal
+from tenire.errors import ConfigError
 
 __all__ = [
     "VERSION", "Answer", "Call", "Failure", "FromClient", "FromServer", "Hello", "Ping", "Pong", "Proof", "Refused",
-    "Welcome", "from_client", "from_server", "pack",
+    "Welcome", "check_name", "from_client", "from_server", "pack",
 ]  # fmt: skip
 
 VERSION = 1
 """Of the messages; both ends must have the same."""
 
+_LONGEST_NAME = 64
+
 _Secret = Annotated[bytes, msgspec.Meta(min_length=32, max_length=32)]
-_Name = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+_Name = Annotated[str, msgspec.Meta(min_length=1, max_length=_LONGEST_NAME)]
 _Number = Annotated[int, msgspec.Meta(ge=0, le=1 << 53)]
 
 
@@ -106,6 +109,20 @@ FromServer = Hello | Welcome | Answer | Failure | Pong | Refused
 _encoder = msgspec.msgpack.Encoder()
 _from_client = msgspec.msgpack.Decoder(FromClient)
 _from_server = msgspec.msgpack.Decoder(FromServer)
+
+
+def check_name(name: object) -> None:
+    """Refuse what can be the name of no operation.
+
+    Here, since the other end drops who sends one, and every other call of that connection fails with it.
+
+    Raises:
+        ConfigError: If it is no text of 1 to 64 characters.
+    """
+    if isinstance(name, str) and 0 < len(name) <= _LONGEST_NAME and name.encode(errors="ignore").decode() == name:
+        return
+    message = f"the name of an operation must be a text of 1 to {_LONGEST_NAME} characters, got {name!r:.100}"
+    raise ConfigError(message, key="operation")
 
 
 def pack(message: _Message) -> bytearray:

@@ -24,6 +24,7 @@ import msgspec
 from tenire.clock import SYSTEM_CLOCK, Clock
 from tenire.concurrency.blocking import acquire_blocking, run_blocking
 from tenire.concurrency.channel.endpoint import Listener, listen, serve
+from tenire.concurrency.channel.messages import check_name
 from tenire.concurrency.channel.peer import Peer
 from tenire.concurrency.unbroken import unbroken
 from tenire.errors import ConfigError
@@ -128,13 +129,14 @@ class LoopChannel:
         logged here, and is a ``ChannelError`` there.
 
         Args:
-            name: By which they call it.
+            name: By which they call it, up to 64 characters.
             fn: A function without arguments, or of one.
             takes: Type of that one, for msgspec to check; ``None`` for none.
 
         Raises:
-            ConfigError: If there is such an operation already.
+            ConfigError: If there is such an operation already, or nobody could call it by this name.
         """
+        check_name(name)
         if name in self._operations:
             message = f"there is an operation {name!r} already"
             raise ConfigError(message, key=name)
