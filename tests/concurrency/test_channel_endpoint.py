@@ -14,7 +14,7 @@ import pytest
 
 from tenire import ConcurrencyManager
 from tenire.concurrency.blocking import acquire_blocking
-from tenire.concurrency.channel import ChannelClient, LoopChannel, endpoint
+from tenire.concurrency.channel import ChannelClient, LoopChannel, endpoint, server
 from tenire.concurrency.channel.endpoint import KEY_FILE, PORT_FILE, SOCKET_FILE, listen
 from tenire.errors import ChannelError
 
@@ -225,6 +225,35 @@ def test_a_channel_that_could_not_start_leaves_nothing(tmp_path: Path, monkeypat
 
     with pytest.raises(OSError, match="Too many open files"):
         run(tmp_path, scenario)
+    assert modes(tmp_path) == {}
+
+
+@pytest.mark.parametrize("port", [False, True], ids=["socket", "port"])
+def test_a_start_that_is_cancelled_as_it_begins_to_accept_leaves_nothing_watched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, port: bool
+) -> None:
+    if port:
+        monkeypatch.setattr(endpoint, "_HAS_UNIX", False)
+    numbers: list[int] = []
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        serve = endpoint.serve
+
+        async def serve_and_be_cancelled(listener: Any, protocol: Any) -> Any:
+            numbers.append(listener.socket.fileno())
+            loop.call_soon(starting.cancel)
+            return await serve(listener, protocol)
+
+        monkeypatch.setattr(server, "serve", serve_and_be_cancelled)
+        async with ConcurrencyManager(cpu=1, memory=1, adaptive=False) as manager:
+            starting = loop.create_task(LoopChannel(tmp_path, timer=manager.timer).start())
+            await asyncio.wait([starting])
+            assert starting.cancelled()
+            # Whoever gets this number next would be taken for one that is watched already, and never heard.
+            assert not loop.remove_reader(numbers[0])
+
+    asyncio.run(main())
     assert modes(tmp_path) == {}
 
 

@@ -138,15 +138,28 @@ def _reachable(directory: Path) -> Iterator[str | None]:
 
 async def serve(listener: Listener, protocol: Callable[[], asyncio.Protocol]) -> asyncio.Server:
     """Accept who connects; on the loop that carries the connections from then on."""
+    server = await _server(listener, protocol)
+    # In two steps: of one that is cancelled while it starts, asyncio goes on watching the socket. Whoever gets
+    # the number of that after it was closed would never be heard.
+    try:
+        await server.start_serving()
+    except BaseException:
+        server.close()
+        raise
+    return server
+
+
+async def _server(listener: Listener, protocol: Callable[[], asyncio.Protocol]) -> asyncio.Server:
     loop: Any = asyncio.get_running_loop()
+    how: dict[str, Any] = {"sock": listener.socket, "start_serving": False}
     if listener.socket.family == socket.AF_INET:
-        server: asyncio.Server = await loop.create_server(protocol, sock=listener.socket)
+        server: asyncio.Server = await loop.create_server(protocol, **how)
         return server
     try:
         # From Python 3.13 on the loop would remove the socket by its name, which is short-lived here.
-        server = await loop.create_unix_server(protocol, sock=listener.socket, cleanup_socket=False)
-    except TypeError:  # older ones, and uvloop, do not know the word
-        server = await loop.create_unix_server(protocol, sock=listener.socket)
+        server = await loop.create_unix_server(protocol, cleanup_socket=False, **how)
+    except TypeError:  # older ones, and uvloop there, do not know the word
+        server = await loop.create_unix_server(protocol, **how)
     return server
 
 
