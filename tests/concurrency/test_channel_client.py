@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -309,6 +310,39 @@ def test_a_client_that_was_closed_says_so(world: Any) -> None:
             await waiting
         with pytest.raises(ChannelError, match="this client was closed"):
             await client.call("echo", 1)
+
+    world(scenario)
+
+
+@pytest.mark.parametrize("turns", range(15))
+def test_a_client_that_is_closed_while_it_connects_leaves_no_connection(world: Any, turns: int) -> None:
+    async def scenario(world: World) -> None:
+        client = world.client()
+        calling = asyncio.create_task(client.call("echo", 1))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await client.aclose()
+        with contextlib.suppress(ChannelError):
+            await calling
+        await asyncio.sleep(0.1)
+        assert world.channel is not None
+        assert world.channel.statistics().peers == 0
+
+    world(scenario)
+
+
+def test_a_client_that_is_closed_while_nobody_listens_tries_no_more(world: Any, sim_loop: SimLoop) -> None:
+    async def scenario(world: World) -> None:
+        await world.stop()
+        client = world.client(patience=100.0, timeout=100.0)
+        calls = [asyncio.create_task(client.call("echo", number)) for number in range(2)]
+        await asyncio.sleep(1.0)
+        began = sim_loop.time()
+        await client.aclose()
+        for call in calls:
+            with pytest.raises(ChannelError, match="this client was closed"):
+                await call
+        assert sim_loop.time() - began < 0.1
 
     world(scenario)
 

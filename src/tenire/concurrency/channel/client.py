@@ -61,6 +61,7 @@ class ChannelClient:
         self._own_timer: UniversalTimer | None = None
         self._link: Link | None = None
         self._connecting = asyncio.Lock()
+        self._attempt: asyncio.Task[None] | None = None
         self._closed = False
         self._rng = random.Random()
 
@@ -107,9 +108,12 @@ class ChannelClient:
             raise ChannelError(message, hint="use the same version of Tenire as the engine") from error
 
     async def aclose(self) -> None:
-        """End the connection; calls that wait for an answer fail."""
+        """End the connection; calls that wait for it, or for an answer, fail."""
         self._closed = True
         try:
+            if self._attempt is not None:  # what it connects would stay, and nobody would ever close it
+                self._attempt.cancel()
+                await asyncio.wait([self._attempt])
             if self._link is not None:
                 await self._link.aclose()
         finally:
@@ -118,24 +122,32 @@ class ChannelClient:
 
     async def _ready(self) -> Link:
         async with self._connecting:  # one of many callers connects, the others use it
-            if self._closed:
+            if not self._closed and (self._link is None or self._link.ended):
+                self._attempt = asyncio.get_running_loop().create_task(self._connected(), name="tenire channel client")
+                try:
+                    await self._attempt
+                except asyncio.CancelledError:
+                    this = asyncio.current_task()
+                    if not self._closed or (this is not None and this.cancelling()):
+                        raise
+            if self._closed or self._link is None:
                 message = "this client was closed; make a new one"
                 raise ChannelError(message)
-            if self._link is None or self._link.ended:
-                self._link = await self._connected()
             return self._link
 
-    async def _connected(self) -> Link:
+    async def _connected(self) -> None:
         if self._timer is None:
             self._timer = self._own_timer = UniversalTimer.of_running_loop(SYSTEM_CLOCK)
         timer, tries = self._timer, 0
         give_up_at = timer.now() + self._patience
         while True:
             try:
-                return await self._met(timer)
+                self._link = await self._met(timer)
             except ChannelError:
                 if timer.now() >= give_up_at:
                     raise
+            else:
+                return
             tries += 1
             pause = full_jitter(tries, base=_FIRST_PAUSE_S, cap=_LONGEST_PAUSE_S, rng=self._rng)
             await timer.wait_until(timer.now() + pause)
