@@ -418,6 +418,43 @@ def test_components_come_and_go_while_it_runs(sim_loop: SimLoop) -> None:
     sim_loop.run_until_complete(main())
 
 
+def test_components_come_and_go_before_it_runs(sim_loop: SimLoop) -> None:
+    async def main() -> None:
+        bench = Bench("a", "b")
+        guest, other = Part(bench.lines, "guest"), Part(bench.lines, "other")
+        for part in (guest, other):
+            await bench.supervisor.add(Child(part.name, part.run))
+        with pytest.raises(ConfigError, match="called 'guest'"):
+            await bench.supervisor.add(Child("guest", guest.run))
+        assert bench.health() == "down down down down"
+        await bench.supervisor.remove("guest")
+        await bench.supervisor.remove("b")
+        async with bench:
+            assert bench.take() == "+a +other"
+
+    sim_loop.run_until_complete(main())
+
+
+def test_the_name_of_one_that_was_removed_is_free_though_whoever_removed_it_was_cancelled(sim_loop: SimLoop) -> None:
+    async def slow(life: Life) -> None:
+        life.ready()
+        try:
+            await life.wait_told_to_end()
+        finally:
+            await asyncio.sleep(2.0)
+
+    async def main() -> None:
+        async with Bench("a") as bench:
+            for _ in range(2):
+                await bench.supervisor.add(Child("slow", slow))
+                with pytest.raises(TimeoutError):
+                    async with asyncio.timeout(1.0):
+                        await bench.supervisor.remove("slow")
+            assert bench.health() == "healthy"
+
+    sim_loop.run_until_complete(main())
+
+
 def test_a_listener_that_fails_holds_nothing_up(sim_loop: SimLoop, caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> None:
         async with Bench("a") as bench:

@@ -174,6 +174,10 @@ class Supervisor:
             ConfigError: If there is one of that name.
             ComponentError: If it failed too often.
         """
+        if not (self._running or self._core.closed):  # it starts with all others
+            self._core = self._make_core([_member(each) for each in (*self._children.values(), child)])
+            self._children[child.name] = child
+            return
         commands = self._core.add(_member(child), self._clock.now())
         self._children[child.name] = child
         if self._running:
@@ -196,9 +200,8 @@ class Supervisor:
         if self._running:
             self._obey(self._core.remove(name, self._clock.now()))
             await unbroken(self._wait_gone(name))
-        self._core.forget(name)
-        del self._children[name]
-        self._errors.pop(name, None)
+        else:
+            self._forget(name)
 
     def forked(self) -> None:
         """Let go of all components in a child process made by ``fork``; see ``loops.forks``."""
@@ -224,6 +227,12 @@ class Supervisor:
     async def _wait_gone(self, name: str) -> None:
         while self._core.state(name) not in (State.ENDED, State.FAILED):
             await self._changed.wait()
+        self._forget(name)  # here: whoever removes it may be cancelled meanwhile
+
+    def _forget(self, name: str) -> None:
+        self._core.forget(name)
+        del self._children[name]
+        self._errors.pop(name, None)
 
     # -- doing what the core says -----------------------------------------
 
