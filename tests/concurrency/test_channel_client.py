@@ -13,7 +13,16 @@ from tenire.concurrency.channel import ChannelClient, LoopChannel
 from tenire.concurrency.channel.authentication import new_nonce
 from tenire.concurrency.channel.frames import MOST_BYTES, FrameBuffer
 from tenire.concurrency.channel.link import HEARTBEAT_S
-from tenire.concurrency.channel.messages import VERSION, Answer, Hello, Refused, Welcome, from_client, pack
+from tenire.concurrency.channel.messages import (
+    CALLS_AT_ONCE,
+    VERSION,
+    Answer,
+    Hello,
+    Refused,
+    Welcome,
+    from_client,
+    pack,
+)
 from tenire.concurrency.channel.session import IDLE_S
 from tenire.errors import ChannelError
 from tenire.testing import cancel_sweep
@@ -215,6 +224,31 @@ def test_on_the_loop_of_an_engine_its_waits_hang_on_the_engine_s_timer(world: An
             assert len(timer) == before + 1, "the next try"
             world.start()
             assert await calling == 1
+
+    world(scenario)
+
+
+@pytest.mark.parametrize("calls", [CALLS_AT_ONCE - 1, CALLS_AT_ONCE, 3 * CALLS_AT_ONCE])
+def test_many_long_calls_at_a_time_keep_no_heartbeat_from_being_answered(world: Any, calls: int) -> None:
+    async def scenario(world: World) -> None:
+        seconds = 5 * HEARTBEAT_S
+        async with world.client(timeout=100 * seconds) as client:
+            under_way = [asyncio.create_task(client.call("wait", seconds)) for _ in range(calls)]
+            await asyncio.wait(under_way)
+            assert [call.result() for call in under_way] == [None] * calls
+
+    world(scenario)
+
+
+def test_calls_that_were_given_up_and_go_on_cost_the_connection_not_the_client(world: Any) -> None:
+    async def scenario(world: World) -> None:
+        async with world.client(timeout=30.0) as client:
+            for _ in range(2 * CALLS_AT_ONCE):
+                calling = asyncio.create_task(client.call("wait", 1e6))
+                await asyncio.sleep(0.1)
+                calling.cancel()
+            await asyncio.sleep(3 * HEARTBEAT_S)
+            assert await client.call("echo", 1) == 1
 
     world(scenario)
 

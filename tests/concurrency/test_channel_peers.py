@@ -12,8 +12,18 @@ import pytest
 from tenire import ConcurrencyManager, ConfigError, RejectedError
 from tenire.concurrency.channel import MOST_PEERS, LoopChannel
 from tenire.concurrency.channel.frames import MOST_BYTES
-from tenire.concurrency.channel.messages import Answer, Failure, Hello, Pong, Proof, Refused, Welcome, pack
-from tenire.concurrency.channel.peer import CALLS_AT_ONCE, FRAMES_AT_ONCE
+from tenire.concurrency.channel.messages import (
+    CALLS_AT_ONCE,
+    Answer,
+    Failure,
+    Hello,
+    Pong,
+    Proof,
+    Refused,
+    Welcome,
+    pack,
+)
+from tenire.concurrency.channel.peer import FRAMES_AT_ONCE
 from tenire.concurrency.channel.session import AUTHENTICATE_S, IDLE_S
 
 from .channel_pipes import KEY, Caller

@@ -33,7 +33,7 @@ class ChannelClient:
 
     It connects with the first call, and again with the next one after the connection
     broke off: an engine that was started anew is found with its new key. One
-    connection carries any number of calls at a time.
+    connection carries any number of calls.
 
     Args:
         directory: The directory of the engine's channel: its home.

@@ -6,7 +6,8 @@
 
 1. No call is sent before the server has shown the key too.
 2. Every call that was sent gets an answer, or the error that ended the connection.
-3. A server that answers no ping within ``HEARTBEAT_S`` is given up.
+3. Only so many calls are under way at a time that the server reads on; the others wait.
+4. A server that answers no ping within ``HEARTBEAT_S`` is given up.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, cast
 from tenire.concurrency.channel.authentication import matches, new_nonce, prove
 from tenire.concurrency.channel.frames import FrameBuffer, PeerError
 from tenire.concurrency.channel.messages import (
+    CALLS_AT_ONCE,
     VERSION,
     Answer,
     Call,
@@ -67,6 +69,8 @@ class Link(asyncio.Protocol):
         self._proof = b""
         self._frames = FrameBuffer()
         self._numbers = count()
+        # One less than that: the server would read nothing more, and answer no ping.
+        self._room = asyncio.Semaphore(CALLS_AT_ONCE - 1)
         self._waiting: dict[int, asyncio.Future[msgspec.Raw]] = {}
         self._transport: asyncio.Transport
         self._end: ChannelError | None = None
@@ -88,6 +92,10 @@ class Link(asyncio.Protocol):
             TenireError: What the operation raised.
             ChannelError: If the connection ended before the answer came.
         """
+        async with self._room:
+            return await self._call(operation, argument)
+
+    async def _call(self, operation: str, argument: msgspec.Raw) -> msgspec.Raw:
         await self._writable.wait()
         if self._end is not None:
             raise self._broken()

@@ -27,12 +27,15 @@ from tenire.concurrency.channel.frames import HEAD_BYTES, PeerError, seal
 from tenire.errors import ConfigError
 
 __all__ = [
-    "VERSION", "Answer", "Call", "Failure", "FromClient", "FromServer", "Hello", "Ping", "Pong", "Proof", "Refused",
-    "Welcome", "check_name", "from_client", "from_server", "pack",
+    "CALLS_AT_ONCE", "VERSION", "Answer", "Call", "Failure", "FromClient", "FromServer", "Hello", "Ping", "Pong",
+    "Proof", "Refused", "Welcome", "check_name", "from_client", "from_server", "pack",
 ]  # fmt: skip
 
 VERSION = 1
 """Of the messages; both ends must have the same."""
+
+CALLS_AT_ONCE = 16
+"""Calls of one client that may be under way; the server reads nothing more from it until one has ended."""
 
 _LONGEST_NAME = 64
 

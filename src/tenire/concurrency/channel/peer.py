@@ -11,7 +11,7 @@ import msgspec
 
 from tenire.concurrency.channel.authentication import new_nonce
 from tenire.concurrency.channel.frames import FrameBuffer, PeerError
-from tenire.concurrency.channel.messages import Answer, Call, Failure, Refused, pack
+from tenire.concurrency.channel.messages import CALLS_AT_ONCE, Answer, Call, Failure, Refused, pack
 from tenire.concurrency.channel.session import ServerSession
 from tenire.errors import InternalError, TenireError
 
@@ -19,10 +19,9 @@ if TYPE_CHECKING:
     from tenire.concurrency.channel.server import LoopChannel
     from tenire.concurrency.timer import Timeout
 
-__all__ = ["CALLS_AT_ONCE", "FRAMES_AT_ONCE", "Peer"]
+__all__ = ["FRAMES_AT_ONCE", "Peer"]
 
 FRAMES_AT_ONCE = 32
-CALLS_AT_ONCE = 16
 
 _UNSENT_BYTES = 256 << 10
 """Bytes of answers that wait for a peer to take them, before nothing more is read from it."""
