@@ -349,6 +349,48 @@ def test_a_forked_child_is_refused_with_the_reason_and_leaves_the_parent_alone(t
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_a_child_forked_by_a_thread_beside_a_loop_in_debug_mode_is_refused_likewise(tmp_path: Path) -> None:
+    script = Script(
+        tmp_path,
+        """
+        import warnings
+        warnings.simplefilter("ignore", DeprecationWarning)
+
+        def fork():
+            child = os.fork()
+            if not child:
+                for do in (running.result, lambda: manager.loops.call(answer, timeout=5)):
+                    try:
+                        say("child:", do())
+                    except (tenire.RejectedError, TimeoutError) as error:
+                        say("child:", "forked" in str(error), running.done())
+                os._exit(0)
+            os.waitpid(child, 0)
+
+        async def wait():
+            await running
+
+        async def main():
+            global manager, running
+            async with tenire.ConcurrencyManager(cpu=1, memory=1) as manager:
+                running = manager.submit(forever)
+                waiting = asyncio.create_task(wait())
+                await asyncio.sleep(0.1)
+                await asyncio.to_thread(fork)
+                running.cancel()
+                await asyncio.wait([waiting])
+                say("parent:", await manager.submit(answer))
+
+        asyncio.run(main(), debug=True)
+        """,
+    )
+    code, out, err = script.end()
+    assert code == 0, err
+    assert [line for line in out.splitlines() if ":" in line] == ["child: True True"] * 2 + ["parent: 42"]
+    assert no_complaint(err), err
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 def test_a_task_that_the_loop_had_not_taken_in_is_refused_in_a_forked_child(tmp_path: Path) -> None:
     script = Script(
         tmp_path,

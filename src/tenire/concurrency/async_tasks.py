@@ -195,9 +195,10 @@ class AsyncTaskManager:
         self.accepting = False
         self._refusal = FORKED
         orchestrator = self._orchestrator
-        orchestrator.gone = f"runs elsewhere: {FORKED}"  # also for what the loop has not yet taken in
-        for handle in self.unfinished():  # nobody would ever end them here
-            handle.settle(None, RejectedError(f"task {handle.name!r} {orchestrator.gone}"))
+        orchestrator.gone = f"runs elsewhere: {FORKED}"  # what nobody ends here is settled when it is asked for
+        if orchestrator.on_own_thread():  # or at once, since the copy of the loop may go on, and those who wait there
+            for handle in self.unfinished():
+                handle.settle(None, RejectedError(f"task {handle.name!r} {orchestrator.gone}"))
 
     def group(self, name: str = "group", *, keep_going: bool = False) -> TaskGroup:
         """Return a group: a context manager that is left when all tasks that were submitted in it have ended.
