@@ -39,7 +39,8 @@ def in_slices(wait: Callable[[float | None], bool], timeout: float | None) -> bo
         wait: Waits for so many seconds, ``None`` for ever, and returns whether what it waits for came.
         timeout: Seconds at the most; ``None`` waits for ever.
     """
-    left = timeout
+    # Longer than a lock can be waited for, infinity among it, is for ever.
+    left = None if timeout is not None and timeout > threading.TIMEOUT_MAX else timeout
     if threading.get_ident() == threading.main_thread().ident:
         while left is None or left > _SLICE_S:
             if wait(_SLICE_S):
