@@ -18,7 +18,7 @@ from tenire.concurrency.loops import EventLoopManager, LoopKind, LoopState, Loop
 from tenire.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator, Iterator
 
 WHO: contextvars.ContextVar[str] = contextvars.ContextVar("who")
 
@@ -82,6 +82,25 @@ def test_every_way_gives_the_value_or_the_error(loop: LoopThread) -> None:
         with pytest.raises(ValueError, match="broken"):
             failing()
     assert isinstance(loop.spawn(fail()).exception(5), ValueError)
+
+
+def test_what_can_be_awaited_is_waited_for_like_a_coroutine(loop: LoopThread) -> None:
+    class Value:
+        def __await__(self) -> Generator[Any, None, str]:
+            yield from asyncio.sleep(0).__await__()
+            return "value"
+
+    ways: list[Callable[[Any], object]] = [
+        lambda value: loop.wait(value, timeout=5),
+        lambda value: loop.spawn(value).result(5),
+    ]
+    assert [way(Value()) for way in ways] == ["value"] * 2
+
+    async def ask() -> None:
+        with pytest.raises(RuntimeError, match="`await`"):
+            ways[0](Value())
+
+    loop.wait(ask(), timeout=5)
 
 
 def test_context_variables_go_along_and_do_not_come_back(loop: LoopThread) -> None:

@@ -16,7 +16,7 @@ from tenire.concurrency.waiting import on_a_loop, until_gone, wait_set
 from tenire.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Awaitable, Callable, Coroutine
     from types import TracebackType
     from typing import Self
 
@@ -185,12 +185,12 @@ class EventLoopManager:
         """See ``Portal.acall``."""
         return await self.main.acall(fn, *args)
 
-    def wait(self, coroutine: Coroutine[Any, Any, T], *, timeout: float | None = None) -> T:
+    def wait(self, coroutine: Awaitable[T], *, timeout: float | None = None) -> T:
         """See ``Portal.wait``."""
         return self.main.wait(coroutine, timeout=timeout)
 
     @overload
-    def spawn(self, what: Coroutine[Any, Any, T], /, *, name: str | None = ...) -> Spawned[T]: ...
+    def spawn(self, what: Awaitable[T], /, *, name: str | None = ...) -> Spawned[T]: ...
 
     @overload
     def spawn(
@@ -200,9 +200,7 @@ class EventLoopManager:
     @overload
     def spawn(self, what: Callable[..., T], /, *args: Any, name: str | None = ...) -> Spawned[T]: ...
 
-    def spawn(
-        self, what: Callable[..., Any] | Coroutine[Any, Any, Any], /, *args: Any, name: str | None = None
-    ) -> Spawned[Any]:
+    def spawn(self, what: Callable[..., Any] | Awaitable[Any], /, *args: Any, name: str | None = None) -> Spawned[Any]:
         """See ``Portal.spawn``."""
         return self.main.spawn(what, *args, name=name)
 

@@ -27,7 +27,7 @@ from tenire.errors import ConfigError, InternalError, RejectedError
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Awaitable, Callable, Coroutine
 
     from tenire.clock import Clock
 
@@ -148,7 +148,7 @@ class Portal:
         value = fn(*args)
         return await value if is_awaitable(value) else value
 
-    def wait(self, coroutine: Coroutine[Any, Any, T], *, timeout: float | None = None) -> T:
+    def wait(self, coroutine: Awaitable[T], *, timeout: float | None = None) -> T:
         """Run a coroutine on the loop from another thread and return its value; raises as ``call`` does.
 
         On the loop's own thread, and where there is a loop of your own, ``await`` is the way.
@@ -160,13 +160,13 @@ class Portal:
         try:
             self.refuse_on_thread("wait", "`await` the coroutine")
         except RuntimeError:
-            coroutine.close()
+            request.drop()
             raise
         self._send(request)
         return request.wait(timeout)
 
     @overload
-    def spawn(self, what: Coroutine[Any, Any, T], /, *, name: str | None = ...) -> Spawned[T]: ...
+    def spawn(self, what: Awaitable[T], /, *, name: str | None = ...) -> Spawned[T]: ...
 
     @overload
     def spawn(
@@ -176,15 +176,13 @@ class Portal:
     @overload
     def spawn(self, what: Callable[..., T], /, *args: Any, name: str | None = ...) -> Spawned[T]: ...
 
-    def spawn(
-        self, what: Callable[..., Any] | Coroutine[Any, Any, Any], /, *args: Any, name: str | None = None
-    ) -> Spawned[Any]:
+    def spawn(self, what: Callable[..., Any] | Awaitable[Any], /, *args: Any, name: str | None = None) -> Spawned[Any]:
         """Start a coroutine, or call a function, on the loop from any thread.
 
         Context variables of the caller are carried over.
 
         Args:
-            what: A coroutine, a coroutine function or a plain function.
+            what: A coroutine, or what else can be awaited, a coroutine function or a plain function.
             *args: The function's arguments.
             name: For people; default: the function's name.
 

@@ -61,7 +61,7 @@ class Request:
 
     Args:
         portal: The way into the loop.
-        what: A function, or a coroutine.
+        what: A function, or a coroutine, or anything else that can be awaited.
         args: The function's arguments.
         name: For people; default: the function's name.
 
@@ -78,7 +78,7 @@ class Request:
     def __init__(
         self,
         portal: Portal,
-        what: Callable[..., Any] | Coroutine[Any, Any, Any],
+        what: Callable[..., Any] | Awaitable[Any],
         args: tuple[Any, ...] = (),
         name: str | None = None,
     ) -> None:
@@ -107,7 +107,7 @@ class Request:
         self._what, self._args, self._context = _begun, (), None
         context.run(STARTED_BY.set, self)
         try:
-            value = what if iscoroutine(what) else context.run(what, *args)
+            value = what if is_awaitable(what) else context.run(what, *args)
             if is_awaitable(value):
                 self._begin(value if iscoroutine(value) else _awaiting(value), context)
                 return
@@ -201,9 +201,7 @@ class BlockingCall(Request, Generic[T]):
 
     __slots__ = ("_error", "_lock", "_settled", "_value")
 
-    def __init__(
-        self, portal: Portal, what: Callable[..., Any] | Coroutine[Any, Any, Any], args: tuple[Any, ...] = ()
-    ) -> None:
+    def __init__(self, portal: Portal, what: Callable[..., Any] | Awaitable[Any], args: tuple[Any, ...] = ()) -> None:
         super().__init__(portal, what, args)
         # A bare lock: the condition inside a concurrent.futures.Future costs as much as the whole trip.
         self._lock = allocate_lock()

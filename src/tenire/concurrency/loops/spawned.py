@@ -11,7 +11,7 @@ from tenire.concurrency.loops.requests import Request
 from tenire.concurrency.waiting import in_slices
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Generator
+    from collections.abc import Awaitable, Callable, Generator
 
     from tenire.concurrency.loops.portal import Portal
 
@@ -103,7 +103,7 @@ class SpawnedRequest(Request, Generic[T]):
     def __init__(
         self,
         portal: Portal,
-        what: Callable[..., Any] | Coroutine[Any, Any, Any],
+        what: Callable[..., Any] | Awaitable[Any],
         args: tuple[Any, ...],
         name: str | None,
     ) -> None:
