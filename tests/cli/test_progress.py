@@ -103,6 +103,17 @@ def test_rows_are_counted_as_rows_and_told_apart_from_passages() -> None:
     assert "summaries running, 1,000/2,000 rows, 1 call, 12.3/s, 1:21 left" in line
 
 
+@pytest.mark.parametrize(("retries", "told"), [((0, 0), None), ((1, 0), "1 retry"), ((1_000, 234), "1,234 retries")])
+def test_how_many_calls_were_made_again_is_told(retries: tuple[int, int], told: str | None) -> None:
+    runs = {name: rows(name, retries=count) for name, count in zip("ab", retries, strict=True)}
+    last = draw(*runs.values(), look=Look({}, {}, 12.0))[-1]
+    if told is None:
+        assert "retr" not in last + plain_line(runs, Look({}, {}, 12.0))
+    else:
+        assert last.startswith(f"0:12 elapsed, {told}, Ctrl-C")
+        assert f"950 calls, {'1 retry' if retries[0] == 1 else '1,000 retries'}" in plain_line(runs, Look({}, {}, 12.0))
+
+
 def test_the_share_of_rows_is_by_their_number() -> None:
     assert fraction(rows(bytes_seen=10)) == 0.5
     assert fraction(rows(seen=0, done=0, unchanged=0)) == 1.0

@@ -38,7 +38,7 @@ def test_of_a_round_over_everything_only_what_is_new_is_added(quarantined: int, 
 
 
 def test_no_counter_is_forgotten() -> None:
-    kept_by_others = {"calls", "cached_calls", "cost_usd", "guessed_usd"}
+    kept_by_others = {"calls", "retries", "cached_calls", "cost_usd", "guessed_usd"}
     kept_by_others |= {"input_tokens", "cached_tokens", "output_tokens", "reasoning_tokens"}
     about_the_moment = {"name", "unit", "state", "listed", "error", "paused", "stages"}
     part = progress()

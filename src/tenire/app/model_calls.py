@@ -263,6 +263,7 @@ def counted(client: ChatClient, progress: PipelineProgress, own: OwnReplies | No
     """Take over what a pipeline's client has counted."""
     spent = client.statistics()
     progress.calls = spent.calls
+    progress.retries = spent.retries
     progress.cached_calls = spent.cached_calls - (0 if own is None else own.used)
     progress.input_tokens = spent.input_tokens
     progress.cached_tokens = spent.cached_tokens

@@ -189,6 +189,10 @@ def _made(progress: PipelineProgress) -> str:
     return f"{count:,} {name}{'' if count == 1 else 's'}"
 
 
+def _again(retries: int) -> str:
+    return f", {retries:,} {'retry' if retries == 1 else 'retries'}" if retries else ""
+
+
 def _speed(progress: PipelineProgress, speed: float, *, units: bool) -> str:
     if progress.unit == "row":
         return f"{speed:,.1f}/s"
@@ -220,7 +224,8 @@ def _notes(pipelines: Mapping[str, PipelineProgress], look: Look) -> list[Render
     if not look.ended:
         if len(pipelines) > 1:
             notes.append(Text(_summary(pipelines, look), "dim", no_wrap=True, overflow="ellipsis"))
-        notes.append(Text(f"{human_seconds(look.elapsed)} elapsed, Ctrl-C keeps everything finished", "dim"))
+        again = _again(sum(progress.retries for progress in pipelines.values()))
+        notes.append(Text(f"{human_seconds(look.elapsed)} elapsed{again}, Ctrl-C keeps everything finished", "dim"))
     return notes
 
 
@@ -251,7 +256,7 @@ def plain_line(pipelines: Mapping[str, PipelineProgress], look: Look) -> str:
         words = [
             f"{clean(name)} {progress.shown_state}",
             f"{progress.finished:,}/{progress.files_total:,}{'' if progress.listed else '+'} {progress.unit}s",
-            _made(progress),
+            _made(progress) + _again(progress.retries),
         ]
         if progress.quarantined:
             words.append(f"{progress.quarantined:,} in quarantine")

@@ -116,6 +116,7 @@ class PipelineProgress:
         skipped: Files of types that hold no text; not part of ``seen``.
         chunks: Passages stored by this run.
         calls: Requests sent to a provider.
+        retries: Tries that were not the first of their call.
         cached_calls: Rows that were answered without a request of their own.
         input_tokens: Of the prompts sent, as the provider counted.
         cached_tokens: Of those, what the provider had read before, and takes less for.
@@ -154,6 +155,7 @@ class PipelineProgress:
     skipped: int = 0
     chunks: int = 0
     calls: int = 0
+    retries: int = 0
     cached_calls: int = 0
     input_tokens: int = 0
     cached_tokens: int = 0
