@@ -6,12 +6,15 @@ import asyncio
 import contextlib
 import os
 import signal
+import sys
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
 
 from tenire.browser import BrowserPool
+from tenire.browser.engine import Engine, EngineSettings
 from tenire.browser.errors import AddressRefusedError, PageError, PageTimeoutError, PageTooLargeError, RobotsError
 from tenire.concurrency import ConcurrencyManager
 from tenire.errors import ConfigError
@@ -139,6 +142,42 @@ def test_no_word_of_the_environment_lets_a_page_reach_this_machine(
 
     monkeypatch.setenv("PLAYWRIGHT_DISABLE_FORCED_CHROMIUM_PROXIED_LOOPBACK", "1")
     used(work, {"/inside": inside}, chromium)
+
+
+@pytest.mark.parametrize(
+    ("root", "allowed", "expected"), [(False, True, [True]), (False, False, [True, False]), (True, False, [False])]
+)
+def test_a_browser_has_its_sandbox_wherever_it_can_have_one(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, root: bool, allowed: bool, expected: list[bool]
+) -> None:
+    error = pytest.importorskip("playwright.async_api", reason="the extra browser is not installed").Error
+    asked: list[Any] = []
+
+    async def launch(**options: Any) -> object:
+        asked.append(options.get("chromium_sandbox"))
+        if asked[-1] and not allowed:
+            raise error("No usable sandbox!")
+        return object()
+
+    async def start(_: object) -> Any:
+        return SimpleNamespace(chromium=SimpleNamespace(launch=launch))
+
+    monkeypatch.setattr("tenire.browser.engine._Driver.start", start)
+    monkeypatch.setattr("tenire.browser.engine.is_root", lambda: root)
+    asyncio.run(Engine.start(EngineSettings("browser", 1, True)))
+    assert asked == expected
+    assert ("sandbox" in caplog.text) == (len(expected) == 2)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere root may have one")
+def test_where_a_browser_can_have_no_sandbox_its_pages_come_all_the_same(
+    chromium: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def work(pool: BrowserPool, site: Site) -> None:
+        assert (await pool.fetch(site.url("/"))).title == "hello"
+
+    monkeypatch.setattr("tenire.browser.engine.is_root", lambda: False)  # root who tries it all the same gets none
+    used(work, {"/": page("hello")}, chromium)
 
 
 def test_a_page_that_leads_to_a_forbidden_one_is_not_read(chromium: str, tmp_path: Path) -> None:

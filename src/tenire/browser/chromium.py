@@ -18,7 +18,7 @@ from tenire.errors import ConfigError, MissingExtraError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["arguments", "find_chromium"]
+__all__ = ["arguments", "find_chromium", "is_root"]
 
 _LINUX = (
     "/usr/lib/chromium/chromium-headless-shell",
@@ -99,12 +99,11 @@ def arguments(*, images: bool, mark: str) -> list[str]:
     chosen = [*_ARGUMENTS, f"--tenire-pool={mark}"]
     if not images:
         chosen.append("--blink-settings=imagesEnabled=false")
-    if _is_root():
-        chosen.append("--no-sandbox")  # it refuses to start otherwise
     return chosen
 
 
-def _is_root() -> bool:
+def is_root() -> bool:
+    """Return whether this is root, for whom browsers start without their sandbox only."""
     return hasattr(os, "geteuid") and os.geteuid() == 0
 
 

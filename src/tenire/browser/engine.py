@@ -10,13 +10,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib
+import logging
 import uuid
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from tenire.browser.chromium import arguments
+from tenire.browser.chromium import arguments, is_root
 from tenire.concurrency.blocking import run_blocking
 from tenire.concurrency.unbroken import unbroken
 from tenire.errors import ComponentError, MissingExtraError
@@ -30,6 +32,8 @@ _START_S = 60.0
 _ALIVE_S = 10.0
 _CLOSE_S = 10.0
 _KILL_S = 5.0
+
+_log = logging.getLogger("tenire.browser")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,15 +74,7 @@ class Engine:
         try:
             async with asyncio.timeout(_START_S):
                 playwright = await driver.start()
-                browser = await playwright.chromium.launch(
-                    executable_path=settings.executable,
-                    args=arguments(images=settings.images, mark=mark),
-                    # The engine handles these for the whole process.
-                    handle_sigint=False, handle_sigterm=False, handle_sighup=False,
-                    # Browsers go to this machine's own addresses directly, and Playwright says otherwise only
-                    # unless a variable of the environment forbids it.
-                    proxy={"server": f"socks5://127.0.0.1:{settings.proxy_port}", "bypass": "<-loopback>"},
-                )  # fmt: skip
+                browser = await _launched(playwright, settings, mark)
             processes = await run_blocking(_processes, mark)
         except BaseException as error:
             await unbroken(_end(driver, mark))
@@ -124,6 +120,29 @@ class Engine:
                 await self._browser.close()
         await self._driver.stop()
         await run_blocking(_kill, self._processes)
+
+
+async def _launched(playwright: Playwright, settings: EngineSettings, mark: str) -> Browser:
+    """Start a browser in its sandbox, which Playwright leaves out unless it is asked for; else without."""
+    from playwright.async_api import Error
+
+    launch = partial(
+        playwright.chromium.launch,
+        executable_path=settings.executable,
+        args=arguments(images=settings.images, mark=mark),
+        # The engine handles these for the whole process.
+        handle_sigint=False, handle_sigterm=False, handle_sighup=False,
+        # Browsers go to this machine's own addresses directly, and Playwright says otherwise only
+        # unless a variable of the environment forbids it.
+        proxy={"server": f"socks5://127.0.0.1:{settings.proxy_port}", "bypass": "<-loopback>"},
+    )  # fmt: skip
+    if is_root():
+        return await launch(chromium_sandbox=False)
+    with contextlib.suppress(Error):  # containers, and some systems, allow none; any other reason comes again
+        return await launch(chromium_sandbox=True)
+    browser = await launch(chromium_sandbox=False)
+    _log.warning("this system does not let the browser have its sandbox: pages run without it")
+    return browser
 
 
 class _Driver:
