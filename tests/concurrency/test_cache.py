@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tenire import ConcurrencyManager
-from tenire.concurrency.data.cache import ENTRY_BYTES
+from tenire.concurrency import UniversalTimer
+from tenire.concurrency.data.cache import ENTRY_BYTES, Cache
 from tenire.errors import ConfigError, RejectedError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from tenire.concurrency.data import DataManager
-    from tenire.concurrency.data.cache import Cache
-    from tenire.testing import SimLoop
+    from tenire.testing import ManualClock, SimLoop
 
 
 def simulated(loop: SimLoop, scenario: Callable[[ConcurrencyManager], Awaitable[Any]]) -> Any:
@@ -166,6 +166,43 @@ def test_threads_share_a_cache() -> None:
             assert cache._core._sizes.keys() == cache._values.keys()
 
     asyncio.run(main())
+
+
+class Last:
+    """The last one to hold something: when it goes, that is of no use any more."""
+
+    def __init__(self, cache: Cache[Any]) -> None:
+        self.cache = cache
+
+    def __del__(self) -> None:
+        self.cache.discard("derived")
+
+
+@pytest.mark.parametrize(
+    "way",
+    [
+        lambda cache: cache.put("last", b"other"),
+        lambda cache: cache.put("large", bytes(150)),
+        lambda cache: cache.discard("last"),
+        lambda cache: cache.shrink(),
+    ],
+    ids=["put in its place", "make room", "discard", "shrink"],
+)
+def test_what_a_value_does_when_it_goes_may_use_the_cache(
+    sim_loop: SimLoop, manual_clock: ManualClock, way: Callable[[Cache[Any]], Any]
+) -> None:
+    # Without an engine, which would wait at its end for a lock that nobody gives back.
+    timer = UniversalTimer(loop=sim_loop, clock=manual_clock, on_thread=lambda: True)
+    cache: Cache[Any] = Cache("pages", capacity=2 * (ENTRY_BYTES + 100), ttl=None, clock=manual_clock, timer=timer)
+    cache.put("last", Last(cache), size=1)
+    cache.put("derived", b"x")
+    thread = threading.Thread(target=way, args=(cache,), daemon=True)
+    thread.start()
+    thread.join(10)
+    assert not thread.is_alive()
+    assert cache.get("derived") is None
+    cache._core.check()
+    assert cache._core._sizes.keys() == cache._values.keys()
 
 
 def test_a_closed_engine_keeps_no_values(sim_loop: SimLoop) -> None:

@@ -1,6 +1,7 @@
 """A cache of values, bounded in bytes and in age; what goes is decided by ``core.eviction``.
 
-1. All methods may be called from any thread, and none waits for more than a moment.
+1. All methods may be called from any thread, and none waits for more than a moment. What a value
+   does when it goes, in a finaliser of its own, may be any of them: so it goes when the lock is free.
 2. What is too old is dropped by the engine's timer: nobody has to come and look.
 3. Each entry is charged ``ENTRY_BYTES`` beside its value, so that many small ones count, and what a
    long key takes: it may be all arguments of a call, a prompt or a page among them.
@@ -72,7 +73,8 @@ class Cache(Generic[V]):
 
     def __init__(self, name: str, *, capacity: int, ttl: float | None, clock: Clock, timer: UniversalTimer) -> None:
         self.name = name
-        self._lock = threading.Lock()
+        # Taken again by the same thread if a finaliser, which may run anywhere, uses the cache.
+        self._lock = threading.RLock()
         self._clock = clock
         self._timer = timer
         self._core: Eviction[Hashable] = Eviction(capacity, ttl=ttl)
@@ -115,10 +117,10 @@ class Cache(Generic[V]):
         with self._lock:
             if self._closed:
                 return False
-            for gone in self._core.add(key, taken, self._clock.now()):
-                self._values.pop(gone, None)
+            dropped = [self._values.pop(gone, None) for gone in self._core.add(key, taken, self._clock.now())]
             kept = taken <= self._core.capacity
             if kept:
+                dropped.append(self._values.get(key))
                 self._values[key] = value
             if self._timeout is None:
                 self._set_timer()
@@ -127,15 +129,14 @@ class Cache(Generic[V]):
     def discard(self, key: Hashable) -> bool:
         """Drop the value of a key; return whether there was one."""
         with self._lock:
-            self._values.pop(key, None)
+            _dropped = self._values.pop(key, None)
             return self._core.remove(key)
 
     def shrink(self, most: int = 0) -> int:
         """Drop values, those used longest ago first, until ``most`` bytes are left; return the bytes gained."""
         with self._lock:
             before = self._core.used
-            for key in self._core.shrink(most):
-                del self._values[key]
+            _dropped = [self._values.pop(key, None) for key in self._core.shrink(most)]
             return before - self._core.used
 
     def __len__(self) -> int:
@@ -171,8 +172,7 @@ class Cache(Generic[V]):
 
     def _ring(self) -> None:
         with self._lock:
-            for key in self._core.expire(self._clock.now()):
-                del self._values[key]
+            _dropped = [self._values.pop(key, None) for key in self._core.expire(self._clock.now())]
             self._set_timer()
 
 
