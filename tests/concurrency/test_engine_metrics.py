@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.concurrency.engines import eventually
 
 from tenire import ConcurrencyManager, Resources, Retry
 from tenire.observe.metrics import OTHER, SERIES
@@ -109,6 +111,28 @@ def test_of_very_many_pipelines_the_small_ones_are_counted_together(sim_loop: Si
         assert sum(values.values()) == SERIES + 60
 
     simulated(sim_loop, scenario)
+
+
+def test_functions_that_go_on_without_a_task_are_counted() -> None:
+    begun, release = threading.Event(), threading.Event()
+
+    async def main() -> None:
+        async with ConcurrencyManager(cpu=1, memory=1 << 20) as manager:
+
+            def count() -> str:
+                text = prometheus_text(manager.metrics.collect())
+                (line,) = (line for line in text.splitlines() if line.startswith("tenire_threads_abandoned "))
+                return line.rpartition(" ")[2]
+
+            handle = manager.submit(lambda: (begun.set(), release.wait(30)))
+            await asyncio.to_thread(begun.wait, 10)
+            assert count() == "0"
+            handle.cancel()
+            assert count() == "1"
+            release.set()
+            await eventually(lambda: count() == "0")
+
+    asyncio.run(main())
 
 
 def test_metrics_can_be_collected_on_any_thread_and_after_the_end() -> None:

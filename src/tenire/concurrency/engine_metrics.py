@@ -58,6 +58,8 @@ def families(snapshot: Snapshot) -> tuple[Family, ...]:
 def _pools(snapshot: Snapshot) -> Iterable[Family]:
     pools, tidied = snapshot.pools, snapshot.compactor
     yield _one("threads", "gauge", "Threads for tasks.", pools.threads)
+    abandoned = len(pools.abandoned)
+    yield _one("threads_abandoned", "gauge", "Functions that go on though their task has ended.", abandoned)
     yield _one("worker_processes", "gauge", "Worker processes.", len(pools.processes))
     yield _one("workers_replaced_total", "counter", "Workers started in place of one that died.", pools.replaced)
     yield _one("workers_recycled_total", "counter", "Workers ended for keeping too much memory.", pools.recycled)
