@@ -334,6 +334,29 @@ def test_what_ends_the_program_from_a_post_does_so_once_the_others_have_started(
     assert not caplog.records
 
 
+def test_what_stands_behind_a_callback_that_ends_the_program_starts_when_the_loop_runs_again() -> None:
+    started: list[int] = []
+
+    async def enter() -> EventLoopManager:
+        loops = EventLoopManager(stall_after=None)
+        loops.adopt()
+        return loops
+
+    async def take_turns() -> None:
+        for _ in range(3):
+            await asyncio.sleep(0)
+
+    with contextlib.closing(asyncio.new_event_loop()) as loop:
+        loops = loop.run_until_complete(enter())
+        loops.spawn(int).add_done_callback(lambda _: end_program(SystemExit(3)))
+        loops.post(started.append, 1)
+        with pytest.raises(SystemExit):
+            loop.run_until_complete(take_turns())
+        loop.run_until_complete(take_turns())
+        loop.run_until_complete(loops.aclose())
+    assert started == [1]
+
+
 def test_a_failure_that_nobody_looks_at_is_logged_once(loop: LoopThread, caplog: pytest.LogCaptureFixture) -> None:
     loop.spawn(fail, name="forgotten")
     looked_at = loop.spawn(fail, name="looked at")

@@ -259,14 +259,20 @@ class Portal:
         # once too often, never once too seldom.
         self._woken = False
         inbox = self._inbox
-        for _ in range(len(inbox)):  # what comes meanwhile waits for the loop's other work
-            try:
-                request = inbox.popleft()
-            except IndexError:  # refused meanwhile, because the loop was closed
-                break
-            self._beginning = request
-            request.start()
-        self._beginning = None
+        try:
+            for _ in range(len(inbox)):  # what comes meanwhile waits for the loop's other work
+                try:
+                    request = inbox.popleft()
+                except IndexError:  # refused meanwhile, because the loop was closed
+                    break
+                self._beginning = request
+                request.start()
+        except BaseException:
+            # Ctrl-C, or a callback of an outcome ends the program. If the loop runs again, those behind it start.
+            self._wake()
+            raise
+        finally:
+            self._beginning = None
 
     def interrupt(self, fn: Callable[[], object]) -> None:
         """Call a function on the loop, as long as there is one; for what must still be done while it drains."""
