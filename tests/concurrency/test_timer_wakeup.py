@@ -139,6 +139,19 @@ async def test_a_timer_of_a_real_engine_is_woken_by_the_kernel() -> None:
     timer.close()
 
 
+@ONLY_LINUX
+@on_a_loop
+async def test_a_timer_that_a_forked_child_closes_is_still_watched_by_the_loop_of_the_parent() -> None:
+    timer = new_timer()
+    timer.after(3600, lambda: None)
+    wake_up = timer._wake_up
+    assert type(wake_up) is KernelWakeUp
+    timer.forked()
+    timer.close()
+    assert wake_up._give_back.alive, "the parent's loop shares with its copy what it watches"
+    wake_up.close()
+
+
 @on_a_loop
 async def test_a_timer_that_has_rung_is_silent_until_something_is_due() -> None:
     timer, over = new_timer(), asyncio.Event()

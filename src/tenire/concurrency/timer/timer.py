@@ -214,7 +214,8 @@ class UniversalTimer:
             for come in self._awaited:
                 if not come.done():
                     come.set_exception(_rings_no_more())
-        if self._wake_up is not None:
+        # In a child made by ``fork``, to stop watching a descriptor stops the parent's loop from watching it.
+        if self._wake_up is not None and not self._forked:
             self._wake_up.close()
             self._wake_up = None
 
