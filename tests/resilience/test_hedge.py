@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -10,10 +12,12 @@ from tenire.core.breaker import CircuitBreaker
 from tenire.core.hedging import ENOUGH, Hedging
 from tenire.errors import RejectedError
 from tenire.resilience import Guard
+from tenire.resilience.hedge import Hedge
 from tenire.testing import run
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from types import FrameType
 
 
 class Server:
@@ -256,3 +260,32 @@ def test_calls_that_were_given_up_count_with_the_time_that_they_had() -> None:
         assert spy.ends == [50.0]
 
     run(main)
+
+
+def test_guards_of_two_threads_share_what_they_know_of_slow_calls() -> None:
+    hedging = Hedging(budget=1.0)
+
+    async def answer() -> int:
+        return 1
+
+    def call() -> None:
+        hedge = Hedge(hedging)
+        with pytest.raises(StopIteration, match="1"):  # it waits for nothing
+            hedge.run(answer, lambda _: answer(), now=lambda: 0.0, allowed=lambda: True).send(None)
+
+    other = threading.Thread(target=call)
+
+    def meanwhile(frame: FrameType, event: str, _: object) -> None:
+        # The new balance is known, and not yet there.
+        if event == "c_return" and frame.f_code.co_name == "earn" and other.ident is None:
+            other.start()
+            other.join(0.05)  # it has to wait, or would have been faster
+
+    before = sys.getprofile()
+    sys.setprofile(meanwhile)
+    try:
+        call()
+    finally:
+        sys.setprofile(before)
+    other.join(10)
+    assert hedging._budget.balance == 1.0 + 2  # what there is to begin with, and both calls

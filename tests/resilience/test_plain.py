@@ -1,17 +1,22 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import tenire
 from tenire.core.breaker import CircuitBreaker
+from tenire.core.retry_budget import RetryBudget
 from tenire.core.tasks import Retry
 from tenire.errors import CircuitOpenError, ConfigError
 from tenire.resilience import FailedTry, Guard
 from tenire.testing import ManualClock
+
+if TYPE_CHECKING:
+    from types import FrameType
 
 
 class Failing:
@@ -108,6 +113,27 @@ def test_many_threads_share_a_guard() -> None:
     for thread in threads:
         thread.join()
     assert guard.statistics().calls == guard.statistics().tries == 1600
+
+
+def test_guards_of_two_threads_share_a_budget() -> None:
+    budget = RetryBudget(ratio=1.0, reserve=0.0)
+    first, second = (Guard(retry=2, budget=budget)(Failing()) for _ in range(2))
+    other = threading.Thread(target=second)
+
+    def meanwhile(frame: FrameType, event: str, _: object) -> None:
+        # The new balance is known, and not yet there.
+        if event == "c_return" and frame.f_code.co_name == "earn" and other.ident is None:
+            other.start()
+            other.join(0.05)  # it has to wait, or would have been faster
+
+    before = sys.getprofile()
+    sys.setprofile(meanwhile)
+    try:
+        first()
+    finally:
+        sys.setprofile(before)
+    other.join(10)
+    assert budget.balance == 2
 
 
 def test_on_a_running_loop_it_is_refused_with_the_remedy() -> None:

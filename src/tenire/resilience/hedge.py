@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from typing import TYPE_CHECKING, Any
 
 from tenire.resilience.tasks import end
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     Copy = Callable[[Callable[[], None]], Coroutine[Any, Any, Any]]
 
 __all__ = ["Hedge"]
+
+_LOCK = threading.RLock()
+"""Around all that is asked of a ``Hedging``. One for all of them: guards of several threads may share one."""
 
 
 class Hedge:
@@ -54,20 +58,21 @@ class Hedge:
         """
         hedging = self._hedging
         started = now()
-        slow_at = hedging.start(started)
+        with _LOCK:
+            slow_at = hedging.start(started)
         if slow_at is None:
             return await self._timed(once, started, now)
         let_in = asyncio.Event()
         tasks = [asyncio.create_task(self._timed(once, started, now), name="first call")]
         try:
             await asyncio.wait(tasks, timeout=slow_at - now())
-            if not tasks[0].done() and allowed() and hedging.copy():
+            if not tasks[0].done() and allowed() and self._may_copy():
                 tasks.append(asyncio.create_task(copy(let_in.set), name="second call"))
             winner = await _first_good(tasks, let_in)
             if winner is not tasks[0]:
                 self.won += 1
                 if not tasks[0].done():
-                    hedging.end(now() - started)  # rule 3 of core.hedging
+                    self._note(now() - started)  # rule 3 of core.hedging
             return winner.result()
         finally:
             await end(tasks)
@@ -76,10 +81,18 @@ class Hedge:
         try:
             result = await once()
         except TimeoutError:
-            self._hedging.end(now() - started)
+            self._note(now() - started)
             raise
-        self._hedging.end(now() - started)
+        self._note(now() - started)
         return result
+
+    def _may_copy(self) -> bool:
+        with _LOCK:
+            return self._hedging.copy()
+
+    def _note(self, seconds: float) -> None:
+        with _LOCK:
+            self._hedging.end(seconds)
 
 
 async def _first_good(tasks: list[asyncio.Task[Any]], let_in: asyncio.Event) -> asyncio.Task[Any]:

@@ -40,6 +40,9 @@ MOST_PROBES = 3
 _OWN_THAT_COUNT = 2
 _MAY_GO_BETTER = (Kind.TRANSIENT, Kind.OVERLOAD)
 
+_LOCK = threading.RLock()
+"""Around all that is asked of a budget. One for all of them: guards of several threads may share one."""
+
 _log = logging.getLogger("tenire.resilience")
 
 
@@ -126,7 +129,7 @@ class Retries:
         outage: Says what an exception tells of an outage; ``None`` if outages are not waited out.
     """
 
-    __slots__ = ("_budget", "_judge", "_lock", "_outage", "_retry", "_rng", "_watch")
+    __slots__ = ("_budget", "_judge", "_outage", "_retry", "_rng", "_watch")
 
     def __init__(
         self,
@@ -144,12 +147,11 @@ class Retries:
         self._rng = rng
         self._watch = watch
         self._outage = outage
-        self._lock = threading.Lock()
 
     def begin(self) -> None:
         """Take in that a call begins."""
         if self._budget is not None:
-            with self._lock:
+            with _LOCK:
                 self._budget.earn()
 
     def outcome(self, error: BaseException, tally: Tally, gate: Gate, now: float) -> Outcome:
@@ -197,7 +199,7 @@ class Retries:
         tally.put_off += kind is Kind.UNCOUNTED
         tally.outages += kind is Kind.OUTAGE
         tries = tally.tries
-        with self._lock:
+        with _LOCK:
             when = next_try(
                 kind,
                 tries,
