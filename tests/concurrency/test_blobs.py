@@ -16,6 +16,7 @@ from tests.concurrency import blob_jobs
 from tests.concurrency.engines import engine, eventually
 
 from tenire import ConcurrencyManager, Resources
+from tenire.concurrency.blocking import run_blocking
 from tenire.concurrency.data import blobs as module
 from tenire.concurrency.data import manager as data_manager
 from tenire.concurrency.data.table import BlobTable
@@ -226,6 +227,78 @@ def test_a_disk_that_is_full_costs_no_blob(
     with caplog.at_level(logging.WARNING, logger="tenire.data"):
         simulated(sim_loop, home, scenario)
     assert len(caplog.messages) == 1, "told once"
+
+
+class NoThreads:
+    """Stands for ``run_blocking`` while the system gives no thread."""
+
+    def __init__(self) -> None:
+        self.refused = 0
+
+    async def run_blocking(self, fn: Any, *args: Any) -> None:
+        if self.refused == 20:  # whoever asks again and again would never end
+            return await run_blocking(fn, *args)
+        self.refused += 1
+        raise RuntimeError("can't start new thread")
+
+
+def test_a_blob_that_no_thread_can_write_keeps_no_bytes_from_work(
+    sim_loop: SimLoop, home: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scenario(manager: ConcurrencyManager) -> None:
+        data = manager.data_manager
+        kept = await data.put(b"k" * 600)
+        monkeypatch.setattr(module, "run_blocking", NoThreads().run_blocking)
+        with pytest.raises(StoreError, match=r"'big' of 5,000 bytes cannot be written .*: can't start new") as refused:
+            await data.put(bytes(5000), name="big")
+        assert "ulimit -u" in (refused.value.hint or "")
+        task = manager.submit(asyncio.sleep, 0, needs=Resources(memory=500))
+        await asyncio.sleep(35)
+        data.blobs._core.check()
+        assert (data.blobs.statistics().count, data.blobs.statistics().disk) == (1, 0)
+        assert (kept.where, task.done()) == ("memory", False)
+        monkeypatch.undo()
+        await task
+        assert sim_loop.time() < 60, "it is tried again by itself"
+        assert kept.where == "disk"
+
+    with caplog.at_level(logging.WARNING, logger="tenire.data"):
+        simulated(sim_loop, home, scenario)
+    assert len(caplog.messages) == 1, "told once"
+
+
+def test_files_that_no_thread_can_remove_are_removed_later(
+    sim_loop: SimLoop, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario(manager: ConcurrencyManager) -> None:
+        blob = await manager.data_manager.put(bytes(5000))
+        no_threads = NoThreads()
+        monkeypatch.setattr(module, "run_blocking", no_threads.run_blocking)
+        blob.release()
+        await asyncio.sleep(35)
+        assert 1 <= no_threads.refused <= 4
+        assert len(files(home)) == 1
+        monkeypatch.undo()
+        await asyncio.sleep(15)
+        await settled(manager)
+        assert not files(home)
+
+    simulated(sim_loop, home, scenario)
+
+
+def test_where_files_have_no_place_a_blob_that_needs_one_is_refused_in_words(
+    sim_loop: SimLoop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nowhere() -> Path:
+        raise FileNotFoundError(2, "No usable temporary directory found")
+
+    async def main() -> None:
+        async with ConcurrencyManager(clock=sim_loop.clock, cpu=1, memory=MEMORY_BYTES) as manager:
+            with pytest.raises(StoreError, match=r"'big' .* cannot be written to disk: No usable temporary directory"):
+                await manager.data_manager.put(bytes(2 * MEMORY_BYTES), name="big")
+
+    monkeypatch.setattr(data_manager, "temporary_base", nowhere)
+    sim_loop.run_until_complete(main())
 
 
 def test_under_critical_load_all_blobs_leave_memory(sim_loop: SimLoop, home: Path) -> None:

@@ -22,6 +22,7 @@ from tenire.concurrency.data.table import BlobTable
 from tenire.core.admission import MEMORY
 from tenire.core.spilling import PAUSE_S, Spilling, shortage
 from tenire.errors import ConfigError, StoreError
+from tenire.storage.advice import shortage as lacks
 from tenire.storage.scratch import Scratch, shared_base, sweep
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ class Blobs:
             clock=clock,
             changed=self._changed_anywhere,
         )
-        self._settling = False
+        self._settling = self._tidying = False
         self._warned = False
         self._writes: set[asyncio.Task[Any]] = set()
         self._sweeping: asyncio.Task[Any] | None = None
@@ -175,11 +176,28 @@ class Blobs:
 
     async def _write(self, key: int) -> None:
         try:
-            await run_blocking(self._table.write, key)
+            try:
+                await run_blocking(self._table.write, key)
+            except RuntimeError as error:
+                if lacks(error) is None:
+                    raise
+                self._table.not_written(key, error)  # the system gives no thread for it
         except StoreError:
             # Nothing else may happen by then, and whoever waits for memory would do so for ever.
             self._timer.after(PAUSE_S, self._settle)
             raise
+
+    async def _tidy(self) -> None:
+        try:
+            await run_blocking(self._table.remove_trash)
+        except RuntimeError:  # the system gives no thread for it
+            self._timer.after(PAUSE_S, self._tidy_again)
+        else:
+            self._tidying = False
+
+    def _tidy_again(self) -> None:
+        self._tidying = False
+        self._settle()
 
     def shrink(self) -> None:
         """Have all blobs leave memory."""
@@ -215,8 +233,9 @@ class Blobs:
         admission.set_aside(MEMORY, self._core.memory)
         if self._core.memory < before:
             self._orchestrator.wake()
-        if self._table.has_trash:
-            self._in_background(run_blocking(self._table.remove_trash))
+        if self._table.has_trash and not self._tidying:
+            self._tidying = True
+            self._in_background(self._tidy())
         if self._core.memory:
             self.pressed()
 

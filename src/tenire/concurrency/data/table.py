@@ -196,19 +196,48 @@ class BlobTable:
                 self._disk.write(held.file, view)
         except (OSError, StoreError) as caught:
             error = caught
+        over = self._take_in(key, held, error)
+        self.remove_trash()  # before the bytes are given to somebody else
+        self._tell(held, error, over=over)
+
+    def not_written(self, key: int, error: Exception) -> None:
+        """Take in that the writing of a blob could not even begin; does not block.
+
+        Raises:
+            StoreError: Always, unless the engine has ended. What was in memory stays there.
+            RejectedError: If the engine has ended.
+        """
+        with self._lock:
+            if self._closed:
+                raise _over()
+            held = self._held[key]
+        self._tell(held, error, over=self._take_in(key, held, error), place="disk")
+
+    def _take_in(self, key: int, held: _Held, error: Exception | None) -> bool:
         with self._lock:
             over = self._closed
             if not over:
                 self._has_written(key, held, error)
             self._written.notify_all()
-        self.remove_trash()  # before the bytes are given to somebody else
+        return over
+
+    def _tell(self, held: _Held, error: Exception | None, *, over: bool, place: str = "") -> None:
         self._changed()
         if over:  # the directory goes, and an error is most likely that
             raise _over() from error
         if error is not None:
             reason = getattr(error, "strerror", None) or error
-            message = f"the blob {held.name!r} of {held.size:,} bytes cannot be written to {self._disk.path}: {reason}"
+            message = (
+                f"the blob {held.name!r} of {held.size:,} bytes cannot be written to {place or self._place}: {reason}"
+            )
             raise StoreError(message, hint=advice(error, "release blobs that are not needed any more")) from error
+
+    @property
+    def _place(self) -> str:
+        try:
+            return str(self._disk.path)
+        except OSError:  # the system has no place for it, which is why nothing can be written
+            return "disk"
 
     def _has_written(self, key: int, held: _Held, error: Exception | None) -> None:
         before = held.where
