@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import threading
 from typing import TYPE_CHECKING, Any
@@ -358,6 +359,41 @@ def test_a_step_that_hangs_is_left_behind_and_the_others_go_on(
 
     supervised(sim_loop, scenario)
     assert "tidying up 'hanging' hangs and is left behind" in caplog.text
+
+
+def test_a_step_that_returns_after_it_was_left_behind_has_no_two_others_run_at_once(sim_loop: SimLoop) -> None:
+    running: list[str] = []
+    most = 0
+
+    async def deaf(_: StopSign) -> int:
+        while sim_loop.time() < back_at:
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(back_at - sim_loop.time())
+        return 0
+
+    async def long(_: StopSign) -> int:
+        nonlocal most
+        running.append("")
+        most = max(most, len(running))
+        await asyncio.sleep(20)
+        running.pop()
+        return 0
+
+    async def scenario(compactor: Compactor, supervisor: Supervisor) -> None:
+        compactor.add(CompactionStep("deaf", deaf, quiet=0))
+        await asyncio.sleep(1)
+        compactor.add(CompactionStep("one", long, quiet=0))
+        compactor.add(CompactionStep("other", long, quiet=0))
+        compactor.busy_changed(True)
+        await asyncio.sleep(11)
+        assert supervisor.statistics()["compactor"].restarts == 1
+        compactor.busy_changed(False)
+        await asyncio.sleep(60)
+        assert compactor.statistics().runs == 2
+
+    back_at = sim_loop.time() + 20
+    supervised(sim_loop, scenario)
+    assert (most, running) == (1, [])
 
 
 def test_a_step_that_hangs_on_a_thread_is_not_begun_again_before_it_has_returned() -> None:

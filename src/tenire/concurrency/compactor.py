@@ -342,6 +342,8 @@ class Compactor:
                 gained = _bytes(step, await run_blocking(self._noted(step), stop))
         except Exception:  # noqa: BLE001 - rule 3
             _log.exception("tidying up %r failed", step.name)
+        if self._work is not asyncio.current_task():
+            return  # it was left behind, and another one may run by now
         now = self._clock.now()
         self._patience.cancel()
         if self._told_at is not None:
