@@ -355,6 +355,32 @@ def test_how_an_operation_failed_is_told(
     assert [record.levelno for record in caplog.records] == ([logging.ERROR] if kind == "InternalError" else [])
 
 
+class MuteError(Exception):
+    def __str__(self) -> str:
+        raise ValueError("it has no words")
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["at once", "later"])
+def test_whoever_calls_is_told_of_an_error_that_cannot_be_turned_into_text(channel: Any, *, late: bool) -> None:
+    def fail() -> None:
+        raise MuteError
+
+    async def fail_later() -> None:
+        await asyncio.sleep(1)
+        raise MuteError
+
+    async def scenario(channel: LoopChannel) -> None:
+        channel.register("fail", fail_later if late else fail)
+        caller = await opened(channel)
+        caller.call(3, "fail")
+        await asyncio.sleep(2)
+        failure = caller.told[-1]
+        assert (failure.number, failure.kind) == (3, "InternalError")
+        assert "MuteError, which cannot be turned into text" in failure.message
+
+    channel(scenario)
+
+
 @pytest.mark.parametrize("value", ["x" * (MOST_BYTES + 1), object(), "\udcff"], ids=["too long", "no data", "no text"])
 def test_an_answer_that_cannot_be_sent_is_a_failure(channel: Any, value: object) -> None:
     async def scenario(channel: LoopChannel) -> None:

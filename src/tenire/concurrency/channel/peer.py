@@ -231,8 +231,11 @@ def _failure(number: int, error: BaseException) -> Failure:
     if isinstance(error, TenireError):
         hint = _text(error.hint) if error.hint is not None else None
         return Failure(number, type(error).__name__, _text(str(error)), hint)
+    # Here, since clients import this room too.
+    from tenire.concurrency.endings import in_words
+
     _log.error("an operation of the control channel failed", exc_info=error)
-    return Failure(number, InternalError.__name__, f"{type(error).__name__}: {_text(str(error))}", None)
+    return Failure(number, InternalError.__name__, f"{type(error).__name__}: {_text(in_words(error))}", None)
 
 
 def _text(text: str) -> str:
