@@ -16,9 +16,15 @@ from tenire.concurrency.signals import Signals
 from tenire.errors import ComponentError, ConfigError
 from tenire.gui.binding import QtGui
 from tenire.gui.process import WindowChanged, WindowProcess, require_screen
+from tenire.gui.window.feeding import FeedThread
+from tenire.gui.window.kept import restore
+from tenire.gui.window.theme import DARK
+from tenire.gui.window.window import MonitorWindow
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from tenire.gui.binding import QtWidgets
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 
@@ -150,6 +156,37 @@ def test_a_window_that_is_minimised_is_hidden_until_it_is_shown_again(tmp_path: 
     window = WindowProcess(tmp_path)
     window._command = [sys.executable, "-c", STEERED, str(tmp_path), "--parent"]
     assert asyncio.run(heard(window)) == ["starting", "ready", "hidden", "ready", "closed"]
+
+
+KILLED = """
+import os, signal, sys
+from tenire.gui.binding import QtCore, QtWidgets
+from tenire.gui.window import __main__ as program, kept
+
+def told(state, **facts):
+    tell(state, **facts)
+    window = next(each for each in QtWidgets.QApplication.topLevelWidgets() if isinstance(each, program.MonitorWindow))
+    if state == "ready":
+        QtCore.QTimer.singleShot(0, lambda: window.tabs.setCurrentIndex(3))
+
+def keep(window, home):
+    keep_it(window, home)
+    if window.tabs.currentIndex() == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+keep_it, kept.keep, kept._KEEP_MS = kept.keep, keep, 0
+tell, program.tell = program.tell, told
+raise SystemExit(program.main([sys.argv[1], "--exit-after", "20"]))
+"""
+
+
+def test_a_window_that_is_killed_comes_again_as_it_was(tmp_path: Path, application: QtWidgets.QApplication) -> None:
+    done = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], capture_output=True, timeout=120, check=False)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    window = MonitorWindow(tmp_path, FeedThread(tmp_path, lambda _: None), DARK)
+    restore(window, tmp_path)
+    assert window.tabs.currentIndex() == 3
+    window.deleteLater()
 
 
 PARENT = """

@@ -24,7 +24,7 @@ from tenire.gui.qt.loop import open_gui_loop
 from tenire.gui.qt.switch_interval import calm, hurry
 from tenire.gui.qt.waker import Waker
 from tenire.gui.window.feeding import FeedThread
-from tenire.gui.window.kept import keep, restore
+from tenire.gui.window.kept import Keeper, keep, restore
 from tenire.gui.window.theme import THEMES, apply, wanted
 from tenire.gui.window.window import MonitorWindow
 
@@ -54,6 +54,7 @@ def main(words: Sequence[str]) -> int:
     window.tabs.setCurrentIndex(options.tab)
     if options.screenshot is None:
         restore(window, options.home)
+        Keeper(window, options.home)
     window.show()
     hurry()
     feed.start()

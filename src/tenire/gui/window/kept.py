@@ -15,10 +15,32 @@ if TYPE_CHECKING:
     from tenire.gui.binding import QtWidgets
     from tenire.gui.window.window import MonitorWindow
 
-__all__ = ["keep", "restore"]
+__all__ = ["Keeper", "keep", "restore"]
 
 _VERSION = "2"
 """Of the columns, their widths, and tabs: what another version kept is not restored."""
+
+_KEEP_MS = 1_000
+"""From a change until it is kept: whoever moves a window or a column changes it a hundred times."""
+
+
+class Keeper(QtCore.QObject):
+    """Keeps how a window looks soon after that has changed: one that is killed comes again as it was.
+
+    Args:
+        window: The window, with which this ends.
+        home: What it shows.
+    """
+
+    def __init__(self, window: MonitorWindow, home: Path) -> None:
+        super().__init__(window)
+        timer = QtCore.QTimer(self)
+        timer.setSingleShot(True)
+        timer.timeout.connect(lambda: keep(window, home))
+        changes = [window.placed, window.split.splitterMoved, window.tabs.currentChanged]
+        changes += [table.horizontalHeader().sectionResized for table in _tables(window).values()]
+        for change in changes:
+            change.connect(lambda *_: timer.isActive() or timer.start(_KEEP_MS))
 
 
 def keep(window: MonitorWindow, home: Path) -> None:

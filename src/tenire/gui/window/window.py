@@ -53,9 +53,11 @@ class MonitorWindow(QtWidgets.QMainWindow):
 
     Attributes:
         visible_changed: Signal: whether the window can be seen now.
+        placed: Signal: it was moved, or has another size.
     """
 
     visible_changed = Signal(bool)
+    placed = Signal()
 
     def __init__(self, home: Path, feed: FeedThread, theme: Theme) -> None:
         super().__init__()
@@ -344,6 +346,16 @@ class MonitorWindow(QtWidgets.QMainWindow):
         self._enable()
 
     # -- what Qt tells ------------------------------------------------------
+
+    def moveEvent(self, event: QtGui.QMoveEvent) -> None:  # noqa: N802 - Qt's name
+        """Tell that it was moved."""
+        super().moveEvent(event)
+        self.placed.emit()
+
+    def resizeEvent(self, event: QtGui.QResizeEvent) -> None:  # noqa: N802 - Qt's name
+        """Tell that it has another size."""
+        super().resizeEvent(event)
+        self.placed.emit()
 
     def showEvent(self, event: QtGui.QShowEvent) -> None:  # noqa: N802 - Qt's name
         """Tell that it can be seen."""
