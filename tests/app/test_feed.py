@@ -227,30 +227,78 @@ def test_what_changes_is_seen_within_thirty_milliseconds_by_who_asks_so_often(
     engine(scenario)
 
 
+def make_looks_last(engine: Engine, sim_loop: SimLoop, takes: float) -> Any:
+    """Let each look at an engine take so many seconds; return who looks."""
+    pictures, held_up = engine.control._pictures, [0.0]
+    look = pictures._look
+
+    class Costly:
+        """Tells once that a look has taken so long."""
+
+        def now(self) -> float:
+            late, held_up[0] = held_up[0], 0.0
+            return sim_loop.clock.now() + late
+
+    def slow() -> Published:
+        published = look()
+        held_up[0] = takes
+        return published
+
+    pictures._look, pictures._clock = slow, Costly()  # type: ignore[assignment]
+    return pictures
+
+
 @pytest.mark.parametrize(("takes", "looks"), [(0.0001, 400), (0.001, 196), (0.01, 91)])
 def test_looks_that_take_long_come_less_often(engine: Any, sim_loop: SimLoop, takes: float, looks: int) -> None:
     async def scenario(engine: Engine) -> None:
-        pictures, held_up = engine.control._pictures, [0.0]
-        look = pictures._look
-
-        class Costly:
-            """Tells once that a look has taken so long."""
-
-            def now(self) -> float:
-                late, held_up[0] = held_up[0], 0.0
-                return sim_loop.clock.now() + late
-
-        def slow() -> Published:
-            published = look()
-            held_up[0] = takes
-            return published
-
-        pictures._look, pictures._clock = slow, Costly()
+        pictures = make_looks_last(engine, sim_loop, takes)
         async with engine.feed(period=0.025) as feed:
             await until(feed, lambda view: view.attached)
             before = pictures.looks
             await asyncio.sleep(10.0)
             assert pictures.looks - before == pytest.approx(looks, rel=0.05)
+
+    engine(scenario)
+
+
+@pytest.mark.parametrize("takes", [0.0001, 0.002])
+def test_what_people_wait_for_is_seen_at_once_also_where_looks_take_long(
+    engine: Any, sim_loop: SimLoop, takes: float
+) -> None:
+    async def scenario(engine: Engine) -> None:
+        make_looks_last(engine, sim_loop, takes)
+        late: list[float] = []
+        async with engine.feed(period=0.025) as feed:
+            await until(feed, lambda view: view.attached)
+            for number in range(1, 100):
+                await asyncio.sleep(0.1 + (number * 0.618) % 0.5)
+                began = sim_loop.time()
+                if number % 3:
+                    state = "paused" if number % 2 else "running"
+                    (engine.control.pause if number % 2 else engine.control.resume)("docs")
+                    await until(feed, lambda view, state=state: view.pipelines["docs"].totals["state"] == state)  # type: ignore[misc]
+                else:
+                    engine.control.happenings.add("engine", "", f"event {number}")
+                    await until(feed, lambda view, number=number: view.events[-1].text == f"event {number}")  # type: ignore[misc]
+                late.append(sim_loop.time() - began)
+        assert max(late) < 0.03
+
+    engine(scenario)
+
+
+@pytest.mark.parametrize(("takes", "most"), [(0.001, 500), (0.01, 100)])
+def test_however_much_happens_looks_leave_the_loop_to_others(
+    engine: Any, sim_loop: SimLoop, takes: float, most: int
+) -> None:
+    async def scenario(engine: Engine) -> None:
+        pictures = make_looks_last(engine, sim_loop, takes)
+        async with engine.feed(period=0.02) as feed:
+            await until(feed, lambda view: view.attached)
+            before = pictures.looks
+            for number in range(10_000):
+                engine.control.happenings.add("engine", "", f"event {number}")
+                await asyncio.sleep(0.001)
+            assert 0.2 * most <= pictures.looks - before <= most + 1
 
     engine(scenario)
 

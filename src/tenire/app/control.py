@@ -76,6 +76,7 @@ class EngineControl:
         self._besides = besides or Besides()
         self._pictures = Pictures(self._look, self.happenings, timer=manager.timer, clock=clock)
         self._besides.saw = self._saw
+        self.happenings.on_new = self._pictures.stir
         self._manager = manager
         self._progress = progress
         self._clock = clock
@@ -87,6 +88,7 @@ class EngineControl:
     def adopt(self, name: str, run: asyncio.Task[None]) -> None:
         """Take over the run of a pipeline; cancel it if that was asked for before."""
         self._runs[name] = run
+        run.add_done_callback(lambda _: self._pictures.stir())
         if name in self._cancelled:
             run.cancel()
 
@@ -122,6 +124,7 @@ class EngineControl:
         self._living(pipeline).paused = True
         reason = f"it was paused; tenire resume {pipeline} lets it go on"
         self._manager.orchestrator.suspend(pipeline, reason, permits=True)
+        self._pictures.stir()
         return {"pipeline": pipeline, "state": "paused"}
 
     def resume(self, pipeline: str) -> dict[str, Any]:
@@ -129,6 +132,7 @@ class EngineControl:
         progress = self._living(pipeline)
         progress.paused = False
         self._manager.orchestrator.suspend(pipeline, None)
+        self._pictures.stir()
         return {"pipeline": pipeline, "state": progress.state}
 
     def priority(self, new: NewPriority) -> dict[str, Any]:
@@ -136,12 +140,14 @@ class EngineControl:
         self._living(new.pipeline)
         level = Priority.parse(new.level)
         self._manager.orchestrator.configure_pipeline(new.pipeline, priority=level)
+        self._pictures.stir()
         return {"pipeline": new.pipeline, "priority": level.name.lower()}
 
     def weight(self, new: NewWeight) -> dict[str, Any]:
         """Give a pipeline another share."""
         self._living(new.pipeline)
         self._manager.orchestrator.configure_pipeline(new.pipeline, weight=new.weight)
+        self._pictures.stir()
         return {"pipeline": new.pipeline, "weight": new.weight}
 
     async def retry(self, ids: list[str] | None) -> dict[str, Any]:

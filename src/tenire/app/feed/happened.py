@@ -81,6 +81,7 @@ class Happenings:
 
     Attributes:
         number: Of the last event; 0 before the first.
+        on_new: Called after each new one.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -89,11 +90,13 @@ class Happenings:
         self._before: Published | None = None
         self._counted: dict[str, tuple[int, float]] = {}  # quarantined by pipeline as told last, and when
         self.number = 0
+        self.on_new: Callable[[], object] = int
 
     def add(self, kind: str, about: str, text: str, severity: str = "info") -> None:
         """Note an event."""
         self.number += 1
         self._kept.append(Happened(self.number, self._clock.wall(), kind, _sendable(about), _sendable(text), severity))
+        self.on_new()
 
     def since(self, number: int) -> list[Happened]:
         """Return the events after one, as far as they are kept."""

@@ -5,6 +5,7 @@
 2. The engine is looked at only while somebody waits, for all of them together, and
    once in a period at the most. What did not change has the same number. Who asks for
    more than ten looks a second gets them as long as they take little of its loop's time.
+   What people wait for, an event or what became of an order, is looked at as it happens.
 3. Who waits hears something after ``HOLD_S`` in any case: that is how it knows that the
    engine lives.
 4. Rates and curves are kept from all looks, whoever takes them: each face shows the same,
@@ -13,6 +14,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections import deque
 from typing import TYPE_CHECKING
@@ -41,6 +43,8 @@ _LONGEST_PERIOD_S = 10.0
 _CALM_PERIOD_S = 0.1
 _SHARE = 0.02
 """Of the loop's time, for looks that come sooner than after a calm period."""
+_SHARE_OF_EVENTS = 0.1
+"""The same for those at what happens, however much that may be."""
 
 
 class Watch(msgspec.Struct, frozen=True):
@@ -105,6 +109,8 @@ class Pictures:
         self._curves = Curves()
         self._now: dict[str, Rate] = {}
         self._looked_at = float("-inf")
+        self._stirred = False
+        self._news = asyncio.Event()
         # The least of the last ones counts: one that was held up by another thread was not dear.
         self._took: deque[float] = deque((0.0,), maxlen=3)
         self._essence: object = None
@@ -128,7 +134,25 @@ class Pictures:
                 # Also when nothing else is new: of an engine that is idle the curves go on.
                 samples = curves.since(sampled)
                 return Told(self._engine, self._number, text, events, self._now, samples, curves.number)
-            await self._timer.wait_until(min(until, self._look_at(period)))
+            await self._rest(min(until, self._look_at(period)))
+
+    def stir(self) -> None:
+        """Take in that something happened that people wait for: who looks on is told of it without delay."""
+        self._stirred = True
+        self._wake()
+
+    async def _rest(self, until: float) -> None:
+        """Wait until a time, or until something happens."""
+        alarm = self._timer.at(until, self._wake)
+        try:
+            # With a timer that is closed it is refused there.
+            await (self._news.wait() if alarm.active else self._timer.wait_until(until))
+        finally:
+            alarm.cancel()
+
+    def _wake(self) -> None:
+        self._news.set()
+        self._news = asyncio.Event()
 
     def saw(self, published: Published) -> None:
         """Take in a look at the engine, of ``look`` or of anybody's."""
@@ -137,7 +161,8 @@ class Pictures:
         self._curves.update(published, self._now, now=now)
 
     def _look_at(self, period: float) -> float:
-        return self._looked_at + max(period, min(_CALM_PERIOD_S, min(self._took) / _SHARE))
+        least, share = (LEAST_PERIOD_S, _SHARE_OF_EVENTS) if self._stirred else (period, _SHARE)
+        return self._looked_at + max(least, min(_CALM_PERIOD_S, min(self._took) / share))
 
     def _renew(self, now: float) -> None:
         self.looks += 1
@@ -147,5 +172,6 @@ class Pictures:
             self._essence = facts
             self._number += 1
             self._text = as_text(published)
+        self._stirred = False  # what the look itself has found is told with it
         self._looked_at = self._clock.now()  # its end: the loop is left to others before the next one in any case
         self._took.append(self._looked_at - now)
