@@ -8,6 +8,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.concurrency.engines import eventually
 
 from tenire.concurrency import blocking
 from tenire.concurrency.blocking import (
@@ -218,6 +219,29 @@ def test_what_is_got_in_time_though_nobody_wants_it_is_given_back(sim_loop: SimL
         assert held == [1]
 
     sim_loop.run_until_complete(main())
+
+
+def test_what_is_got_after_the_end_of_the_loop_is_given_back() -> None:
+    begun, go, given_back = threading.Event(), threading.Event(), threading.Event()
+    given: list[object] = []
+
+    def take() -> str:
+        begun.set()
+        go.wait(10)
+        return "it"
+
+    def give_back(what: str) -> None:
+        given.append(what)
+        given_back.set()
+
+    async def main() -> None:
+        taking = asyncio.create_task(acquire_blocking(take, give_back))
+        await eventually(begun.is_set)
+        taking.add_done_callback(lambda _: go.set())
+
+    asyncio.run(main())  # cancels every task at its end, also the one that is not to be broken
+    given_back.wait(2)
+    assert given == ["it"]
 
 
 def test_each_loop_has_threads_of_its_own() -> None:

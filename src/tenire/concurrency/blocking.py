@@ -20,6 +20,7 @@ import asyncio
 import contextvars
 import functools
 import os
+import threading
 import weakref
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
@@ -146,9 +147,21 @@ async def acquire_blocking(acquire: Callable[[], T], undo: Callable[[T], object]
         undo: Is given it, on a thread, if it came though nobody wants it any more.
     """
     got: list[T] = []
+    wanted, guard = True, threading.Lock()
+
+    def get() -> None:
+        value = acquire()
+        with guard:
+            if wanted:
+                got.append(value)
+                return
+        undo(value)  # every task of the loop was cancelled, even the one that waited for this, as at the loop's end
+
     try:
-        await unbroken(run_blocking(lambda: got.append(acquire())))
+        await unbroken(run_blocking(get))
     except asyncio.CancelledError:
+        with guard:
+            wanted = False
         for value in got:
             await unbroken(run_blocking(undo, value))
         raise
