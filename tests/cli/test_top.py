@@ -139,6 +139,19 @@ def test_what_happened_has_a_scroll_bar_only_when_there_is_more_than_fits() -> N
     piloted(scenario)
 
 
+def test_of_what_happened_nothing_is_remembered_that_no_view_holds_any_more() -> None:
+    async def scenario(pilot: Any, top: Any) -> None:
+        for number in range(6, 60):
+            events = tuple(Happened(each, float(each), "load", "", "load high") for each in range(number, number + 5))
+            top._feed.view = replace(VIEW, number=number, events=events)
+            top.look()
+        await pilot.pause()
+        assert len(top.query_one("#events").lines) == 59, "each is told once"
+        assert len(top._told) == 5
+
+    piloted(scenario)
+
+
 def test_names_do_not_drive_the_terminal() -> None:
     evil = replace(VIEW, pipelines={"a\x1b[2Jb": DOCS})
     assert row("a\x1b[2Jb", evil)[0].plain == "a\\x1b[2Jb"

@@ -117,6 +117,7 @@ class Top(App[int]):
                 self._told.add((happened.at, happened.number))
                 clock = datetime.fromtimestamp(happened.at).astimezone().strftime("%H:%M:%S")
                 log.write(event(happened, clock), expand=True)
+        self._told &= {(happened.at, happened.number) for happened in view.events}  # the others never come again
 
     def _show_detail(self) -> None:
         name = self._chosen()
