@@ -58,13 +58,15 @@ class EngineThread:
         thread.start(self._live)
         try:
             wait_set(self._entered)
+            if self._failure is None:
+                self._termination.begin()
         except BaseException:  # Ctrl-C while it starts
             self._abort()
+            self._termination.end()
             raise
         if self._failure is not None:
             thread.join()
             raise self._failure
-        self._termination.begin()
         return self._manager
 
     def __exit__(
@@ -72,11 +74,10 @@ class EngineThread:
     ) -> None:
         if os.getpid() != self._pid:  # in a fork, which has none of the threads that this would wait for
             return
-        if error is not None:
-            self._cancel = True
-        interrupted = _is_interrupt(error)
         thread = self._thread
         try:
+            if error is not None:
+                self._cancel = True
             thread.stop()
             if self._cancel:
                 self._end(self.meanwhile)
@@ -87,7 +88,7 @@ class EngineThread:
         except BaseException as other:
             if thread.is_alive():  # Ctrl-C while waiting: stop the work as well, then go
                 self._abort()
-                if interrupted and not isinstance(other, Exception):  # the second one: go at once
+                if _is_interrupt(error) and not isinstance(other, Exception):  # the second one: go at once
                     thread.leave()
                 else:
                     self._end_or_leave()
