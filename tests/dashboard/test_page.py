@@ -215,6 +215,21 @@ def test_on_a_phone_nothing_is_cut_off_and_everything_has_a_name(browsed: Any, s
     browsed(scenario, width=390, scheme=scheme)
 
 
+def test_on_a_phone_the_longest_path_of_a_hit_is_not_cut_off(browsed: Any, tmp_path: Path) -> None:
+    write(tmp_path / "one" / f"{'long_' * 30}.txt", "Giraffes walk over the plains of Africa.")
+
+    async def scenario(page: Page, dashboard: Dashboard) -> None:
+        await hold(dashboard, "two")
+        await page.locator('[role=progressbar][aria-label="Progress of one"][aria-valuenow="100"]').wait_for()
+        await page.fill("#query", "giraffes")
+        await page.keyboard.press("Enter")
+        await page.locator("#hits .note", has_text="long_").first.wait_for()
+        assert await page.evaluate("document.documentElement.scrollWidth") <= 390
+        await free(page, dashboard, "two")
+
+    browsed(scenario, width=390)
+
+
 def test_without_an_engine_the_page_says_so_and_goes_on_by_itself(browsed: Any, tmp_path: Path) -> None:
     async def scenario(page: Page, dashboard: Dashboard) -> None:
         await page.get_by_text("no engine is running").first.wait_for()
