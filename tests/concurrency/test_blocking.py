@@ -264,3 +264,13 @@ def test_who_waits_with_a_long_limit_can_be_hurried(sim_loop: SimLoop) -> None:
         assert sim_loop.time() <= 10.0 + HASTE_S + 5 * LEAST_S, "whoever comes next has no time either"
 
     sim_loop.run_until_complete(main())
+
+
+def test_a_function_that_raises_what_no_future_holds_is_told_so() -> None:
+    async def main() -> None:
+        with pytest.raises(RuntimeError, match="StopIteration") as caught:
+            async with asyncio.timeout(10):
+                await run_blocking(next, iter(()))
+        assert isinstance(caught.value.__cause__, StopIteration)
+
+    asyncio.run(main())

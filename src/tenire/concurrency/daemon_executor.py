@@ -132,7 +132,7 @@ class DaemonExecutor(ThreadPoolExecutor):
                 except BaseException as error:  # noqa: BLE001 - the outcome, whatever it is
                     self._done()
                     self._running.discard(job)
-                    job.set_exception(error)
+                    job.set_exception(_carriable(error))
                 else:
                     self._done()
                     self._running.discard(job)
@@ -199,6 +199,15 @@ def names_of(stuck: Iterable[Job[Any]]) -> list[str]:
         job.named = True
         names.append(job.name)
     return sorted(names)
+
+
+def _carriable(error: BaseException) -> BaseException:
+    """Return what a future of asyncio can hold: on 3.11 it refuses a ``StopIteration``, and who waits would for ever."""
+    if not isinstance(error, StopIteration):
+        return error
+    carried = RuntimeError("what ran on the thread raised StopIteration")
+    carried.__cause__ = error
+    return carried
 
 
 _all: weakref.WeakSet[DaemonExecutor] = weakref.WeakSet()
