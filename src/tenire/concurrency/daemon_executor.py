@@ -202,7 +202,7 @@ def names_of(stuck: Iterable[Job[Any]]) -> list[str]:
 
 
 def _carriable(error: BaseException) -> BaseException:
-    """Return what a future of asyncio can hold: on 3.11 it refuses a ``StopIteration``, and who waits would for ever."""
+    """Return what asyncio's futures can hold: on 3.11 they refuse ``StopIteration``, and who waits would for ever."""
     if not isinstance(error, StopIteration):
         return error
     carried = RuntimeError("what ran on the thread raised StopIteration")
