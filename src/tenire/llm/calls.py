@@ -152,7 +152,7 @@ class Calls:
         if model != request.model:
             request = replace(request, model=model)
         schema = None if request.schema is None else await self._schema(request.schema)
-        asked = Asked(request_key(session.service, request) if manner.keep else b"", self._oldest())
+        asked = Asked(request_key(session.service, request), self._oldest()) if manner.keep else Asked(b"")
         answer = await endpoint.ask(asked, request, manner, schema, feed, patience=patience, tally=tally)
         if not asked.calls:
             session.totals.cached_calls += 1

@@ -18,14 +18,19 @@ if TYPE_CHECKING:
     from tenire.llm.money import Price
     from tenire.llm.tokens import TokenEstimate
 
-__all__ = ["most_cost", "most_held", "most_usage", "uncounted_usage"]
+__all__ = ["most_cost", "most_held", "most_tokens", "most_usage", "uncounted_usage"]
+
+
+def most_tokens(estimate: TokenEstimate) -> tuple[int, int]:
+    """Return the most tokens that a call can use, of input and of output."""
+    prompt = estimate.input_tokens
+    # The quota can bear an estimate that was too low now and then; a hard stop cannot.
+    return prompt + prompt // 4 + 16, estimate.most_output
 
 
 def most_usage(estimate: TokenEstimate) -> Usage:
     """Return the most that a call can use."""
-    prompt = estimate.input_tokens
-    # The quota can bear an estimate that was too low now and then; a hard stop cannot.
-    return Usage(prompt + prompt // 4 + 16, estimate.most_output)
+    return Usage(*most_tokens(estimate))
 
 
 def most_cost(needed: Sequence[TokenEstimate], prices: Sequence[Price | None]) -> int | None:
@@ -56,7 +61,7 @@ def most_held(needed: Sequence[TokenEstimate], prices: Sequence[Price | None]) -
     Returns:
         Picodollars.
     """
-    held = (price.cost(most_usage(one)) for one, price in zip(needed, prices, strict=True) if price is not None)
+    held = (price.most(*most_tokens(one)) for one, price in zip(needed, prices, strict=True) if price is not None)
     return max(held, default=0)
 
 

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from tenire.errors import ModelError, RateLimitedError
 from tenire.llm.failures import is_unsent
-from tenire.llm.guesses import most_usage, uncounted_usage
+from tenire.llm.guesses import most_tokens, most_usage, uncounted_usage
 from tenire.llm.rate_headers import rate_report
 from tenire.storage.spending import Charge
 
@@ -336,7 +336,7 @@ class Passage:
 
     def _most_cost(self, estimate: TokenEstimate) -> int:
         price = self._account.price
-        return 0 if price is None else price.cost(most_usage(estimate))
+        return 0 if price is None else price.most(*most_tokens(estimate))
 
     def _charge_of(self, usage: Usage, *, guessed: bool) -> Charge:
         account = self._account

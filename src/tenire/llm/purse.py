@@ -128,6 +128,9 @@ class Purse:
         every: Calls a function again and again, given the period in seconds: the engine's control.
         log: Of the home, or ``None``: then only what this purse spends counts.
 
+    Attributes:
+        limited: Whether anything has a budget: prices must be known then.
+
     Raises:
         ConfigError: If the budget is no amount of money.
     """
@@ -141,6 +144,7 @@ class Purse:
         log: ReplyLog | None = None,
     ) -> None:
         self._limit = None if budget_usd is None else picodollars("budget_usd", budget_usd)
+        self.limited = self._limit is not None
         self._home = log
         if log is not None:
             log.recorded = self.recorded
@@ -155,11 +159,6 @@ class Purse:
         self._every = every
         self._idle: Timeout | None = None
         self._giving_back: asyncio.Task[Hold] | None = None
-
-    @property
-    def limited(self) -> bool:
-        """Whether anything has a budget: prices must be known then."""
-        return self._limit is not None or any(part.budget.limit is not None for part in self._parts.values())
 
     @property
     def spent_usd(self) -> float:
@@ -182,6 +181,8 @@ class Purse:
         budget = self._part(pipeline).budget
         budget.limit = None if budget_usd is None else picodollars("budget_usd", budget_usd)
         budget.spent += spent
+        parts = self._parts.values()
+        self.limited = self._limit is not None or any(part.budget.limit is not None for part in parts)
         self._changed.set()
 
     async def take_now(self, pipeline: str, cost: int, priority: Priority = Priority.NORMAL) -> bool:

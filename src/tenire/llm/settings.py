@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tenire.concurrency.submit import priority_of
@@ -41,6 +41,7 @@ class ClientSettings:
         max_output_tokens: Of calls that do not say.
         parameters: Sent with every call, for example ``temperature``.
         memory_bytes: That replies may take in memory.
+        usual: How calls are made that say nothing.
 
     Raises:
         ConfigError: If one is impossible; names it.
@@ -59,6 +60,7 @@ class ClientSettings:
     max_output_tokens: int | None = None
     parameters: Mapping[str, Any] | None = None
     memory_bytes: int = MEMORY_BYTES
+    usual: Manner = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         for name in ("model", "pipeline"):
@@ -83,6 +85,7 @@ class ClientSettings:
         prices = (price,) if price is None or isinstance(price, Price) else tuple(getattr(price, "values", list)())
         if price is not None and not (prices and all(isinstance(one, Price) for one in prices)):
             raise ConfigError(f"price must be a tenire.llm.Price, or several by model, got {price!r}", key="price")
+        object.__setattr__(self, "usual", Manner(self.priority, self.pipeline, None, self.cache))
 
     def manner(
         self, priority: Priority | str | None, pipeline: str | None, deadline: float | None, cache: bool | None
@@ -92,6 +95,8 @@ class ClientSettings:
         Raises:
             ConfigError: If something is impossible; names it.
         """
+        if priority is None and pipeline is None and deadline is None and cache is None:
+            return self.usual
         if pipeline is not None:
             _name("pipeline", pipeline)
         if cache is not None:

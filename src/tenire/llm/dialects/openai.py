@@ -10,6 +10,7 @@ from __future__ import annotations
 import binascii
 import re
 from array import array
+from functools import lru_cache
 from math import isfinite
 from sys import byteorder
 from typing import TYPE_CHECKING, Any
@@ -200,6 +201,7 @@ class OpenAIReader:
         return ModelReply(content, self._finish, self._usage, self._model, self._id, rates, calls)
 
 
+@lru_cache(maxsize=256)
 def _limit_name(model: str) -> str:
     return "max_completion_tokens" if _NEW_LIMIT.search(model) else "max_tokens"
 
