@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from tenire.core.breaker import CLOSED, OPEN
 from tenire.errors import CallTimeoutError
 from tenire.resilience.failures import PassedOverError, UnmadeError
+from tenire.resilience.functions import name_of
 from tenire.resilience.retries import Tally
 from tenire.resilience.timing import sleep_until, time_of
 
@@ -53,7 +54,6 @@ class Call:
         args: Its arguments.
         kwargs: Those by name.
         hand_on: Whether it is given what the admission gave, before its other arguments.
-        name: Of the function, for people.
         admission: What lets a try in, or ``None``.
         deadline: By when it must have ended, seconds; infinite for no limit.
         hedged: Whether a second copy may be sent.
@@ -66,8 +66,8 @@ class Call:
     """
 
     __slots__ = (
-        "admission", "args", "deadline", "doing", "error", "fn", "hand_on", "hedged", "kwargs", "name", "patience",
-        "tally", "tries", "urgency",
+        "admission", "args", "deadline", "doing", "error", "fn", "hand_on", "hedged", "kwargs", "patience", "tally",
+        "tries", "urgency",
     )  # fmt: skip
 
     def __init__(
@@ -75,7 +75,6 @@ class Call:
         fn: Callable[..., Coroutine[Any, Any, Any]],
         args: tuple[Any, ...],
         kwargs: Mapping[str, Any],
-        name: str,
         admission: Admission | None,
         deadline: float = _NEVER,
         *,
@@ -89,7 +88,6 @@ class Call:
         self.args = args
         self.kwargs = kwargs
         self.hand_on = hand_on
-        self.name = name
         self.admission = admission
         self.deadline = deadline
         self.hedged = hedged
@@ -103,6 +101,11 @@ class Call:
     def run(self, admitted: Any) -> Coroutine[Any, Any, Any]:
         """Make the call; ``admitted`` is what the admission gave."""
         return self.fn(admitted, *self.args) if self.hand_on else self.fn(*self.args, **self.kwargs)
+
+    @property
+    def name(self) -> str:
+        """The name of the function, for people: most calls have no need of it."""
+        return name_of(self.fn)
 
     @property
     def parks(self) -> bool:
@@ -175,10 +178,12 @@ class Attempts:
         if gate is None:
             return await self._admitted_try(call, now, None)
         while True:
-            permit = gate.enter_nowait(now())
+            began = now()
+            permit = gate.enter_nowait(began)
             if permit is None:
                 permit = await self._wait(gate, call, now)
-            call.tally.begin(gate, now())
+                began = now()
+            call.tally.begin(gate, began)
             tries = call.tries
             outcome: Outcome = "cancelled"
             try:
@@ -220,14 +225,15 @@ class Attempts:
                 raise UnmadeError
             return await self._hedged_try(call, now, admitted)
 
-    async def _hedged_try(self, call: Call, now: Callable[[], float], admitted: Any) -> Any:
+    def _hedged_try(self, call: Call, now: Callable[[], float], admitted: Any) -> Coroutine[Any, Any, Any]:
+        """Begin a try; what is returned makes it."""
         call.tries += 1
         self.tries += 1
         call.tally.began_at = now()  # it may have waited to be admitted
         call.doing = "waiting for the answer"
         if self._hedge is None or not call.hedged:
-            return await self._timed(call, admitted)
-        return await self._hedge.run(
+            return self._timed(call, admitted)
+        return self._hedge.run(
             lambda: self._timed(call, admitted),
             lambda let_in: self._copy(call, let_in),
             now=now,

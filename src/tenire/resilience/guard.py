@@ -225,7 +225,7 @@ class Guard:
         @functools.wraps(fn)
         async def guarded(*args: P.args, **kwargs: P.kwargs) -> Any:
             key = key_of(fn, name, args, kwargs, self._key) if self._shares else None
-            call = Call(cast("Callable[..., Coroutine[Any, Any, Any]]", fn), args, kwargs, name, self._admission)
+            call = Call(cast("Callable[..., Coroutine[Any, Any, Any]]", fn), args, kwargs, self._admission)
             return await self._run(call, key, self._deadline)
 
         return cast("Callable[P, T]", guarded)
@@ -264,12 +264,11 @@ class Guard:
             PassedOverError: If there is an outage that lasts longer than the patience.
             Exception: Otherwise what the function raised.
         """
-        name = name_of(fn)
         if self._shares and key is None:
-            key = key_of(fn, name, args, {}, self._key)
+            key = key_of(fn, name_of(fn), args, {}, self._key)
         seconds = self._deadline if deadline is None else seconds_of("deadline", deadline)
         call = Call(
-            fn, args, {}, name, admission or self._admission,
+            fn, args, {}, admission or self._admission,
             hand_on=hand_on, hedged=hedged, patience=patience, tally=tally, urgency=urgency,
         )  # fmt: skip
         return cast("T", await self._run(call, key, seconds))
@@ -321,9 +320,10 @@ class Guard:
             )
             raise CallTimeoutError(message, call=call.name, tries=call.tries) from (call.error or error)
 
-    async def _answer(self, call: Call, key: Hashable) -> Any:
-        if not self._shares:
-            return await self._attempts.run(call)
+    def _answer(self, call: Call, key: Hashable) -> Coroutine[Any, Any, Any]:
+        return self._shared_answer(call, key) if self._shares else self._attempts.run(call)
+
+    async def _shared_answer(self, call: Call, key: Hashable) -> Any:
         if self._cache is not None:
             call.doing = "asking the cache"
             found = await self._cache.get(key)
