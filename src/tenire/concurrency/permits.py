@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from tenire.concurrency.orchestrator import Orchestrator
+    from tenire.core.fair_share import PipelineShare
     from tenire.core.tasks import Needs, Priority, Resources, Task
 
 __all__ = ["Permit"]
@@ -94,7 +95,7 @@ class Permit:
         orchestrator.scheduler.admission.require(self._needs, self._name)  # a capacity may have been lowered since
         due = None if self._deadline is None else orchestrator.due(self._deadline, name=self._name)
         share = orchestrator.scheduler.shares.pipeline(self._pipeline)
-        holder = self._holder()
+        holder = self._holder(share)
         handle: Handle[None] = Handle(
             share, self._name, self._priority, self._needs, due,
             _nothing, (holder,), PERMIT, None, None, None, orchestrator,
@@ -156,8 +157,7 @@ class Permit:
         if handle is not None and not handle.done():
             self._orchestrator.refuse_permit(handle, error)
 
-    def _holder(self) -> Task:
-        share = self._orchestrator.scheduler.shares.pipeline(self._pipeline)
+    def _holder(self, share: PipelineShare) -> Task:
         outer = None if self._detached else HOLDER.get()
         holder = Holder(self._orchestrator, share, self._name, self._priority, outer)
         if not self._detached:

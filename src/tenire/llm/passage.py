@@ -227,7 +227,7 @@ class Passage:
             taken = await purse.take_now(self._pipeline, self._most, self._urgency.priority)
         finally:
             if not taken:
-                await permit.__aexit__(None, None, None)
+                permit.give_back()
         if not taken:
             await purse.take(self._pipeline, self._most, self._urgency)  # from here on it stays the same
             try:
@@ -254,8 +254,9 @@ class Passage:
             else:
                 self._account.purse.withdraw(self._expected)
         self._account.purse.settle(self._pipeline, self._most, cost=self._spent)
-        await self._permit.__aexit__(kind, error, traceback)
-        await self._unready()
+        self._permit.give_back()
+        if self._ready is not None:
+            await self._unready()
 
     async def _unready(self) -> None:
         model, self._ready = self._ready, None

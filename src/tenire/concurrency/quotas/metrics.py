@@ -78,7 +78,9 @@ class Metrics:
             ConfigError: If a figure is impossible.
         """
         together = input_tokens + output_tokens if tokens is None else tokens
-        wanted = dict(zip(METRICS, (requests, together, input_tokens, output_tokens), strict=True))
+        wanted = {
+            "requests": requests, "tokens": together, "input_tokens": input_tokens, "output_tokens": output_tokens,
+        }  # fmt: skip
         amounts = {}
         for metric, meter in self.meters.items():
             amount = wanted[metric]

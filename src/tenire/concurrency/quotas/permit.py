@@ -95,6 +95,10 @@ class QuotaPermit:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self.give_back()
+
+    def give_back(self) -> None:
+        """Hold nothing any more; does nothing if it was not granted. What leaving its block does."""
         grant, self._grant = self._grant, None
         if grant is not None:
             self._quota.close(grant)

@@ -144,19 +144,27 @@ class QuotaSharing:
     def waits(self, amounts: Mapping[str, int], change: int) -> None:
         """Take in that a call begins to wait (1), or has waited (-1)."""
         self._closed = False
-        slots = self._slots
-        lacks = slots is not None and slots.in_use >= slots.slots
         for metric, amount in amounts.items():
-            sizes, meter = self._sizes[metric], self._meters[metric]
+            sizes = self._sizes[metric]
             number = sizes[amount] = sizes.get(amount, 0) + change
             if not number:
                 del sizes[amount]
-            if meter.limited and meter.borrower.allowance < amount:
-                lacks = True
-        if slots is not None:
-            slots.waiting += change
-        if change > 0 and (lacks or self._ringing is None):  # it cannot go on, or nobody is going to look
+        if self._slots is not None:
+            self._slots.waiting += change
+        # Nobody is going to look, or it cannot go on.
+        if change > 0 and (self._ringing is None or self._lacks(amounts)):
             self.look()
+
+    def _lacks(self, amounts: Mapping[str, int]) -> bool:
+        """Return whether what was lent is too little for a call."""
+        slots = self._slots
+        if slots is not None and slots.in_use >= slots.slots:
+            return True
+        for metric, amount in amounts.items():
+            meter = self._meters[metric]
+            if meter.limited and meter.borrower.allowance < amount:
+                return True
+        return False
 
     def runs(self, change: int) -> None:
         """Take in that a call begins (1), or has ended (-1)."""
