@@ -72,6 +72,7 @@ ALLOWED = {
     "gui/qt/loop.py: GuiLoop.__init__": "a loop, not who runs on it: what its own call_later is made of",
     "gui/qt/loop.py: GuiLoop._drain": "a loop, not who runs on it: at its end, until its next callback is due",
     "gui/window/__main__.py: main": WINDOW,
+    "gui/window/kept.py: Keeper.__init__": WINDOW,
     "gui/window/started.py: StartedRun.__init__": WINDOW,
     "llm/session.py: Session._await_background": END,
     "llm/text_flights.py: TextFlights.join": DEADLINE,
