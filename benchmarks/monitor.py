@@ -166,9 +166,12 @@ def painted(application: Any, home: Path, folder: Path, seconds: float) -> dict[
     clicked: list[float] = []  # when, while it is not painted
     shown, took = [False], list[float]()
     states: list[str] = ["running"]
+    up: list[Callable[[], None]] = []  # what to begin with once the engine is up
 
     def on_shown(view: View) -> None:
         pipeline = view.pipelines.get("calm")
+        if up and pipeline is not None and pipeline.totals["done"]:
+            up.pop()()  # it is at work: now
         shown[0] = pipeline is not None and pipeline.totals["state"] == states[-1]
 
     class Paints(QtCore.QObject):
@@ -200,7 +203,7 @@ def painted(application: Any, home: Path, folder: Path, seconds: float) -> dict[
             timer.start(BETWEEN_MS)
             QtCore.QTimer.singleShot(round(seconds * 1000), application.quit)
 
-        QtCore.QTimer.singleShot(3000, begin)  # until the engine is up and at work
+        up.append(begin)
         application.exec()
         timer.stop()
         window.pipelines.viewport().removeEventFilter(paints)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PERIOD_S", "FeedThread"]
 
-PERIOD_S = 0.025
+PERIOD_S = 0.02
 """Between two views: what changes waits for it, for its way, and for a frame, and is to be painted within 50 ms."""
 
 T = TypeVar("T")
