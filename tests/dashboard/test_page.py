@@ -291,6 +291,28 @@ MOVED = """() => {
 }"""
 
 
+TASKS = """() => {
+  const sample = (at) => ({ at, load: 0, running: 4, queued: at < 10 ? 8 : 0, cpu: 0, resident: 1, items: 0 });
+  const engine = { ...state.now.engine, workers: { processes: 2, threads: 3, threads_busy: 1 } };
+  take({ ...state.now, whole: true, engine, events: [], quarantine: [], samples: [...Array(20).keys()].map(sample) });
+  const heights = (line) => line.getAttribute('points').split(' ').map((point) => +point.split(',')[1]);
+  const [waiting, , running] = $('tasks-curve').children;
+  return [heights(running), heights(waiting), $('cpu-note').textContent, $('tasks-note').title];
+}"""
+
+
+def test_it_has_curves_of_the_tasks_that_run_and_that_wait_and_tells_busy_threads(browsed: Any) -> None:
+    async def scenario(page: Page, _: Dashboard) -> Any:
+        await page.get_by_text("running, pid").first.wait_for()
+        return await page.evaluate(TASKS)
+
+    running, waiting, workers, dashed = browsed(scenario)
+    assert running == [15.0] * 20, "half as high as most wait"
+    assert waiting == [1.5] * 10 + [28.5] * 10
+    assert workers == "2 worker processes, 1 busy thread"
+    assert "wait" in dashed
+
+
 def test_a_curve_goes_on_though_its_last_value_stays(browsed: Any) -> None:
     async def scenario(page: Page, _: Dashboard) -> list[str]:
         await page.get_by_text("No engine is running").first.wait_for()

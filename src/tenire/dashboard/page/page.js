@@ -92,18 +92,20 @@ function facts(list, pairs) {
   }, (made, name) => { const text = pairs.find(([other]) => other === name)[1]; put(made.value, text, text); });
 }
 
-function curve(svg, samples, value, most) {
-  const values = samples.map(value), last = samples.at(-1)?.at;
+function curve(svg, samples, value, { most, beside } = {}) {
+  const values = samples.map(value), others = beside ? samples.map(beside) : [], last = samples.at(-1)?.at;
   if (svg.drawn === values.length && svg.last === last && svg.most === most) return;
   [svg.drawn, svg.last, svg.most] = [values.length, last, most];
   const width = Math.max(60, values.length);
   svg.setAttribute("viewBox", `0 0 ${width} 30`);
   svg.setAttribute("preserveAspectRatio", "none");
-  if (!svg.firstChild) svg.append(document.createElementNS(SVG, "polygon"), document.createElementNS(SVG, "polyline"));
-  const top = most || Math.max(...values, 1e-9), from = width - values.length;
-  const points = values.map((value, at) => `${from + at},${(28.5 - 27 * Math.min(1, value / top)).toFixed(1)}`);
-  svg.lastChild.setAttribute("points", points.join(" "));
-  svg.firstChild.setAttribute("points", values.length ? `${from},30 ${points.join(" ")} ${width - 1},30` : "");
+  if (!svg.firstChild) svg.append(...["polyline", "polygon", "polyline"].map((kind) => document.createElementNS(SVG, kind)));
+  const top = most || Math.max(...values, ...others, 1e-9), from = width - values.length;
+  const [second, area, line] = svg.children;
+  const points = (of) => of.map((value, at) => `${from + at},${(28.5 - 27 * Math.min(1, value / top)).toFixed(1)}`).join(" ");
+  second.setAttribute("points", points(others));
+  line.setAttribute("points", points(values));
+  area.setAttribute("points", values.length ? `${from},30 ${points(values)} ${width - 1},30` : "");
 }
 
 // -- talking to the server --------------------------------------------------
@@ -291,14 +293,14 @@ function showMachine() {
   put($("load"), live ? engine.level : "–");
   put($("load-note"), live && engine.level !== "normal" ? reason : "", reason);
   put($("cpu"), live && cpu ? `${+cpu.held.toFixed(1)} of ${+cpu.capacity.toFixed(1)}` : "–");
-  put($("cpu-note"), live ? `${some(workers.processes ?? 0, "worker process", "worker processes")}` : "");
+  put($("cpu-note"), live ? `${some(workers.processes ?? 0, "worker process", "worker processes")}, ${some(workers.threads_busy ?? 0, "busy thread")}` : "");
   put($("memory"), live && engine.resident ? bytes(engine.resident) : "–");
   put($("memory-note"), live && memory ? `${bytes(memory.held)} of ${bytes(memory.capacity)} in flight` : "");
   const speed = Object.values(state.now.rates).reduce((sum, rate) => sum + rate.items, 0);
   put($("speed"), live ? perSecond(speed) : "–");
   put($("speed-note"), live ? "files and rows" : "");
   put($("tasks"), live ? count(engine.running) : "–");
-  put($("tasks-note"), live ? `running, ${count(engine.queued)} waiting` : "");
+  put($("tasks-note"), live ? `running, ${count(engine.queued)} waiting` : "", live ? "The dashed curve is of those that wait." : "");
   put($("store"), count(state.now.documents));
   put($("store-note"), `${state.now.documents === 1 ? "document" : "documents"}, ${some(state.now.passages, "passage")}`);
   const totals = Object.values(state.now.pipelines).map((pipeline) => pipeline.totals);
@@ -306,10 +308,11 @@ function showMachine() {
   const killed = Object.values(state.now.pipelines).some((pipeline) => !told(pipeline));
   put($("cost"), sum("calls") ? dollars(sum("cost_usd")) : killed ? "–" : "nothing");
   put($("cost-note"), sum("calls") ? some(sum("calls"), "call") : killed ? "a run was killed, and told nothing" : "no calls");
-  curve($("load-curve"), samples, (sample) => sample.load ?? 0, 1);
-  curve($("cpu-curve"), samples, (sample) => sample.cpu, 1);
+  curve($("load-curve"), samples, (sample) => sample.load ?? 0, { most: 1 });
+  curve($("cpu-curve"), samples, (sample) => sample.cpu, { most: 1 });
   curve($("memory-curve"), samples, (sample) => sample.resident);
   curve($("speed-curve"), samples, (sample) => sample.items);
+  curve($("tasks-curve"), samples, (sample) => sample.running, { beside: (sample) => sample.queued });
 }
 
 function showLink() {
